@@ -1,0 +1,1 @@
+"""The vocabulary: what a principle is, what every record is."""

@@ -1,0 +1,209 @@
+"""Every record that passes between the parts of Solon.
+
+What enters from outside (JSONL, parquet, YAML) is a frozen pydantic model that rejects unknown keys; what lives inside
+one run is a frozen slots dataclass. Log-odds are natural logarithms throughout.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_validator
+
+Role = Literal["system", "user", "assistant", "tool"]
+Origin = Literal["sampled", "revised", "given"]
+Stage = Literal["sample", "critique", "revise", "compare"]
+
+
+class Strict(BaseModel):
+    """Base of everything that enters from outside: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Function(Strict):
+    """The function a tool call names, with its arguments."""
+
+    name: str
+    arguments: dict[str, JsonValue]
+    """Arguments as an object. A JSON string, as OpenAI's servers send it, is parsed on the way in."""
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"malformed tool call: arguments are not JSON ({error})") from None
+
+
+class ToolCall(Strict):
+    """One call of a tool by the assistant, in the form chat templates and OpenAI's servers use."""
+
+    function: Function
+    id: str | None = None
+    type: Literal["function"] = "function"
+
+
+class Message(Strict):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        return "" if value is None else value
+
+    @field_validator("tool_calls", mode="before")
+    @classmethod
+    def _no_calls(cls, value: object) -> object:
+        return () if value is None else value
+
+    @model_validator(mode="after")
+    def _calls_are_the_assistants(self) -> Message:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"malformed tool call: a message of role {self.role!r} has tool_calls; only the assistant calls tools")
+        return self
+
+
+class Prompt(Strict):
+    """A conversation that waits for the assistant's next turn."""
+
+    id: str
+    """Unique in its run; derived from the text where the file gives none."""
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, JsonValue], ...] = ()
+    """JSON-schema tool descriptions, as chat templates take them."""
+    tags: tuple[str, ...] = ()
+    responses: tuple[Message, ...] = ()
+    """Ready replies; when there are any they are judged and the policy is not sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A candidate reply to a prompt."""
+
+    id: str
+    prompt_id: str
+    message: Message
+    origin: Origin
+    raw: str
+    """The model's text before anything was cut from it."""
+    parent: str | None = None
+    """Id of the response that a revision rewrites."""
+    principles: tuple[str, ...] = ()
+    """Ids of the principles that a revision was asked to serve."""
+
+    @property
+    def text(self) -> str:
+        return self.message.content
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """What the critic said of one response under one principle."""
+
+    prompt_id: str
+    response_id: str
+    principle: str
+    text: str
+    found: bool
+    """False when the critic found nothing to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A rewritten reply, cut free of any preamble."""
+
+    text: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One principle's judgement of responses a and b, asked in both orders.
+
+    z is the log-odds of the first-listed response's label, so a position-blind judge has order_ab == -order_ba.
+    """
+
+    prompt_id: str
+    a: str
+    b: str
+    principle: str
+    order_ab: float
+    """z with a listed first."""
+    order_ba: float
+    """z with b listed first."""
+
+    @property
+    def value(self) -> float:
+        """Log-odds that a is better, free of position bias."""
+        return (self.order_ab - self.order_ba) / 2
+
+    @property
+    def bias(self) -> float:
+        """Log-odds by which the first place is favoured."""
+        return (self.order_ab + self.order_ba) / 2
+
+    @property
+    def flipped(self) -> bool:
+        """True when the judge chose a position, not a response."""
+        return self.order_ab * self.order_ba > 0
+
+    def swapped(self) -> Vote:
+        """The same vote with a and b exchanged: value changes sign, bias stays."""
+        return Vote(self.prompt_id, self.b, self.a, self.principle, self.order_ba, self.order_ab)
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two candidates of one prompt and how sure the votes are of the better one."""
+
+    prompt_id: str
+    chosen: Response
+    rejected: Response
+    margin: float
+    """Log-odds that chosen is better, at least 0."""
+    objectives: dict[str, float]
+    """Each objective's own log-odds for chosen over rejected."""
+    votes: tuple[Vote, ...]
+    """Every vote, with a = chosen and b = rejected."""
+
+    @property
+    def p_chosen(self) -> float:
+        """sigmoid(margin), in [0.5, 1]."""
+        return 1 / (1 + math.exp(-self.margin))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that went wrong with one part of one row; never turned into a label."""
+
+    prompt_id: str
+    stage: str
+    reason: str
+    """One of a small set of snake_case words, counted in the manifest."""
+    detail: str = ""
+    subject: str = ""
+    """Id of the response or pair it befell, empty for the whole prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Something left out on purpose, by a rule the run states: a tie, an unchanged revision."""
+
+    prompt_id: str
+    stage: str
+    reason: str
+    detail: str = ""
+    subject: str = ""

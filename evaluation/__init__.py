@@ -1,0 +1,1 @@
+"""Reading finished runs: what changed, and whether it got better."""

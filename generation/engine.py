@@ -1,0 +1,107 @@
+"""The one protocol behind which every model stands, and what goes in and comes out.
+
+Wrappers have the same shape as engines and are stacked at the composition root:
+`Stored(Limited(VLLM(...)))` for one machine, `Stored(Pool([Endpoint(...), ...]))` for many.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal, Protocol
+
+from constitution.records import Message, Stage
+
+SCHEMA = 1
+"""Part of every call's key: raise it when the meaning of a stored completion changes."""
+
+Finish = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The sampling parameters that change the text."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    """None when temperature is 0: greedy text does not depend on it, and equal requests are then one call."""
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call: a prompt for one model, whole."""
+
+    model: str
+    """Digest of weights, tokenizer and chat template."""
+    stage: Stage
+    """For progress and plans; not part of the key."""
+    tokens: tuple[int, ...]
+    """The final prompt, as token ids; empty only for a server that takes messages and nothing else."""
+    sampling: Sampling
+    labels: tuple[tuple[str, int], ...] = ()
+    """Verdict labels and their token ids, whose log-probabilities are wanted at the first generated position."""
+    index: int = 0
+    """Which of several samples of the same prompt this is."""
+    messages: tuple[Message, ...] = ()
+    """The same prompt as messages; part of the key only where tokens is empty."""
+    tools: str = ""
+    """Tool descriptions as JSON, for servers that take messages."""
+
+    def key(self) -> bytes:
+        """16 bytes that name this call: blake2b over canonical JSON of all that decides its answer."""
+        s = self.sampling
+        prompt: object = self.tokens or [[m.model_dump(mode="json") for m in self.messages], self.tools]
+        parts = [SCHEMA, self.model, prompt, s.max_tokens, s.temperature, s.top_p, s.seed, s.stop, self.labels, self.index]
+        return blake2b(json.dumps(parts, separators=(",", ":")).encode(), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call."""
+
+    prompt: int = 0
+    cached: int = 0
+    """Prompt tokens served from the prefix cache."""
+    completion: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model answered, raw: parsing happens later, so that a better parser costs no calls."""
+
+    text: str
+    finish: Finish = "stop"
+    """`length` when max_tokens cut it; `error` when the call can never succeed, with the reason in `error`."""
+    logprobs: dict[str, float] = field(default_factory=dict)
+    """Label -> natural log-probability at the first generated position. May be missing or NaN: readers check."""
+    usage: Usage = Usage()
+    error: str = ""
+    """A terminal error: `reason: detail`. Such completions are stored, once."""
+
+
+class Engine(Protocol):
+    """Anything that answers requests."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer one request.
+
+        A request that can never succeed returns a Completion with finish == "error".
+        Raises TransientError when the same request might succeed later; that is never stored.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release the model, sockets and files. Safe to call twice."""
+        ...
+
+
+class TransientError(Exception):
+    """The call failed for a reason that may pass (timeout, reset, overload); the run is incomplete, nothing is stored."""
+
+
+class ModelError(Exception):
+    """A model, its tokenizer or its server cannot be used; raised before any work starts. The message says what to do."""
