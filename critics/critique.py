@@ -1,0 +1,38 @@
+"""Ask for a critique of one reply under one principle, and read it."""
+
+from __future__ import annotations
+
+import re
+
+from constitution.principles import Principle
+from constitution.records import Critique, Failure, Message, Prompt, Response
+from critics.templating import render as render_template
+from critics.transcript import ask, conversation, said
+
+_NOTHING = re.compile(
+    r"""^["'*\s]*(?:no\s+(?:issues?|problems?|changes?)(?:\s+(?:found|needed|at\s+all))?
+        |nothing\s+to\s+(?:change|fix|improve)|none)["'*\s]*(?:[.!\n]|$)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def render(prompt: Prompt, response: Response, principle: Principle) -> tuple[Message, ...]:
+    """The critic's prompt. The reply comes before the principle, so principles share the cached prefix."""
+    return ask(
+        render_template(
+            "critique.jinja",
+            conversation=conversation(prompt),
+            reply=said(response.message),
+            request=principle.critique_request,
+            examples=principle.examples,
+        )
+    )
+
+
+def parse(text: str, truncated: bool, response: Response, principle: Principle) -> Critique | Failure:
+    """Read a critique. An empty or truncated one is a Failure; one that opens with "No issues" found nothing."""
+    text = text.strip()
+    if not text or truncated:
+        reason = "truncated" if truncated else "empty"
+        return Failure(response.prompt_id, "critique", reason, f"critique by {principle.id}", response.id)
+    return Critique(response.prompt_id, response.id, principle.id, text, found=not _NOTHING.match(text))

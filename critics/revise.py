@@ -1,0 +1,75 @@
+"""Ask for a better reply in the light of its critiques, and cut what the reviser wrote down to that reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from constitution.principles import Principle
+from constitution.records import Critique, Message, Prompt, Response, Revision
+from critics.templating import render as render_template
+from critics.transcript import ask, conversation, neutral, said
+
+_THING = r"(?:reply|response|answer|version|revision|rewrite|message|text)"
+_BETTER = r"(?:better|revised|improved|rewritten|updated|new|corrected|edited|final)"
+_PREAMBLE = re.compile(
+    rf"""^\s*(?:
+        (?:(?:sure|certainly|of\s+course|absolutely|okay|ok|yes)\b[^\n:]{{0,40}}?[,.!:]?\s*)?
+        (?:here(?:'s|’s|\s+is|\s+are)|this\s+is|below\s+is|i(?:'ve|’ve|\s+have)\s+(?:revised|rewritten))\b
+            [^\n:]{{0,80}}\b{_THING}\b[^\n:]{{0,80}}:
+      | [*#_\s]*(?:(?:the|a|my)\s+)?{_BETTER}\s+{_THING}[*_\s]*:[*_]*
+      | (?:sure|certainly|of\s+course|absolutely)[!,.]?\s*\n
+    )\s*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_TAGS = re.compile(r"^\s*<(reply|critique|example)>\s*|\s*</(reply|critique|example)>\s*$", re.IGNORECASE)
+_QUOTES = (('"', '"'), ("“", "”"))
+_ABOUT_THE_TASK = re.compile(
+    rf"""\b(?:the|this|my|your|our)\s+(?:{_BETTER}|original|previous|above|first)\s+(?:reply|response|answer|revision)\b
+        | \bthe\s+critique\b | \b(?:the|this)\s+(?:reply|response)\s+(?:could|should|can)\s+be\s+(?:improved|changed|revised)
+        | \bto\s+(?:revise|improve|rewrite)\s+(?:the|this|my)\s+(?:reply|response)\b | <\s*/?\s*(?:reply|critique)\s*>""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def render(
+    prompt: Prompt, response: Response, critiques: Sequence[Critique], principles: Sequence[Principle]
+) -> tuple[Message, ...]:
+    """The reviser's prompt; `principles` are those the critiques were made under, in the same order."""
+    return ask(
+        render_template(
+            "revise.jinja",
+            conversation=conversation(prompt),
+            reply=said(response.message),
+            critiques=[neutral(critique.text) for critique in critiques],
+            requests=[principle.revise_request for principle in principles],
+            examples=[example for principle in principles for example in principle.examples],
+        )
+    )
+
+
+def cut(text: str) -> str:
+    """The reply inside what the model wrote: without preamble ("Sure, here is the revised response:"), tags and quotes."""
+    text = _TAGS.sub("", _PREAMBLE.sub("", text, count=1)).strip()
+    for left, right in _QUOTES:
+        if len(text) > 1 and text.startswith(left) and text.endswith(right) and right not in text[1:-1]:
+            text = text[1:-1].strip()
+    return text
+
+
+def parse(text: str, truncated: bool, response: Response) -> Revision | str:
+    """Read a revision, or say in one word why it is left out: empty, truncated, unchanged, about_the_task."""
+    if truncated:
+        return "truncated"
+    revised = cut(text)
+    if not revised:
+        return "empty"
+    if _folded(revised) == _folded(response.text):
+        return "unchanged"
+    if _ABOUT_THE_TASK.search(revised) and not _ABOUT_THE_TASK.search(response.text):
+        return "about_the_task"
+    return Revision(revised, text)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()

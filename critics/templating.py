@@ -1,0 +1,52 @@
+"""Renders the prompt templates. Texts from people, datasets and models enter only as variables, never as templates."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+from jinja2 import FileSystemLoader, StrictUndefined, Template
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+FOLDER = Path(__file__).parent / "templates"
+MAX_CHARACTERS = 4_000_000
+"""Cap on one rendered prompt: four times the largest cell that is read."""
+
+
+class RenderError(ValueError):
+    """A template could not be rendered, or its output is over the cap."""
+
+
+_environment = ImmutableSandboxedEnvironment(
+    loader=FileSystemLoader(FOLDER),
+    undefined=StrictUndefined,
+    autoescape=False,  # noqa: S701 - prompts are plain text, not HTML
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@cache
+def _template(name: str) -> Template:
+    return _environment.get_template(name)
+
+
+def render(name: str, **variables: object) -> str:
+    """Render the template file `name`. Raises RenderError when the output passes MAX_CHARACTERS."""
+    pieces: list[str] = []
+    room = MAX_CHARACTERS
+    for piece in _template(name).generate(**variables):
+        room -= len(piece)
+        if room < 0:
+            raise RenderError(f"critics/templates/{name}: the rendered prompt is over {MAX_CHARACTERS:,} characters")
+        pieces.append(piece)
+    return "".join(pieces).strip()
+
+
+def digest() -> str:
+    """Hex digest over every template file: part of a run's provenance."""
+    h = blake2b(digest_size=16)
+    for path in sorted(FOLDER.glob("*.jinja")):
+        h.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return h.hexdigest()

@@ -1,0 +1,166 @@
+"""The settings of a run: `--config run.yaml` and `--set key=value`, checked before any model loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from constitution.principles import suggest
+from constitution.records import Strict
+from critics.ranking import Strategy
+from generation.endpoint_engine import EndpointSettings
+from generation.transformers_engine import TransformersSettings
+from generation.vllm_engine import VLLMSettings
+
+EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
+ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")
+
+
+class ConfigError(ValueError):
+    """The settings are wrong; the message lists every problem with its key, its value and what is allowed."""
+
+
+class Decoding(Strict):
+    """How one stage's text is sampled."""
+
+    max_tokens: int = Field(gt=0)
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+
+
+class Plan(Strict):
+    """What is asked about each prompt. Calls grow with samples, rounds, principles and pairs; `--plan` counts them."""
+
+    samples: int = Field(default=2, ge=1, le=64)
+    """Responses sampled from the policy for each prompt."""
+    rounds: int = Field(default=1, ge=0, le=8)
+    """Most rounds of critique and revision; a critique that finds nothing ends them."""
+    critics: int = Field(default=1, ge=1)
+    """Principles, drawn anew for each response and round, that a critique is asked under; a large number means all."""
+    principles: int = Field(default=4, ge=1)
+    """Judged principles, drawn for each prompt, that its comparisons are asked under; a large number means all."""
+    pairs: Strategy = "best_worst"
+    """Which pairs to train on: best against worst, each revision against its original, or all beyond the margin."""
+    margin: float = Field(default=0.0, ge=0)
+    """Pairs with a smaller log-odds are dropped and counted. Ties (0) always are."""
+    keep_truncated: bool = False
+    """Keep sampled replies that max_tokens cut. They teach the policy to stop mid-sentence."""
+    sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
+    critique: Decoding = Decoding(max_tokens=256)
+    revise: Decoding = Decoding(max_tokens=768)
+    seed: int = Field(default=0, ge=0)
+    """Seed of the run; every call's own seed is derived from it."""
+
+
+class RunConfig(Strict):
+    """Everything that can be set for a run."""
+
+    policy: str = "embedded"
+    """The model whose replies are improved: `embedded`, a local folder, or a hub id (a served name for endpoints)."""
+    judge: str = ""
+    """The model that critiques, revises and compares; the policy itself where empty."""
+    engine: EngineName = "vllm"
+    plan: Plan = Plan()
+    test_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of prompts whose pairs go to the test split."""
+    licence: str = "unknown"
+    """Licence field of the dataset card: yours to fill in; it depends on prompts and models."""
+    rows: int = Field(default=256, ge=1)
+    """Prompts worked on at once."""
+    in_flight: int = Field(default=512, ge=1)
+    """Calls given to an engine at once."""
+    vllm: VLLMSettings = VLLMSettings()
+    judge_vllm: VLLMSettings | None = None
+    """Settings of a judge that is another model than the policy; `vllm` where absent. Memory must be split by hand."""
+    transformers: TransformersSettings = TransformersSettings()
+    endpoints: tuple[EndpointSettings, ...] = ()
+    """Servers of the policy, for `--engine endpoint`; several are used as one pool."""
+    judge_endpoints: tuple[EndpointSettings, ...] = ()
+    """Servers of the judge; those of the policy where empty."""
+    replay_latency: float = Field(default=0.0, ge=0)
+    """Seconds each call of the replay engine takes."""
+
+    @model_validator(mode="after")
+    def _servers(self) -> RunConfig:
+        if self.engine == "endpoint" and not self.endpoints:
+            raise ValueError("endpoints: got none, but engine is 'endpoint'; add `endpoints: [{url: http://host:8000}]`")
+        return self
+
+    @property
+    def judge_model(self) -> str:
+        """The judge's model; the policy's where none is named."""
+        return self.judge or self.policy
+
+    def results(self) -> dict[str, object]:
+        """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
+        kept = self.model_dump(mode="json", include={"policy", "judge", "plan", "test_fraction", "licence"})
+        return {**kept, "judge": self.judge_model}
+
+
+def load(path: Path | None, overrides: Sequence[str], flags: Mapping[str, object]) -> RunConfig:
+    """The settings from a YAML file, then `key=value` overrides (dotted keys, YAML values), then flags that were given.
+
+    Raises ConfigError with every problem at once.
+    """
+    settings = _read(path) if path else {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {override}: allowed is key=value, as in --set plan.samples=4")
+        try:
+            _put(settings, key.strip().split("."), yaml.safe_load(value), override)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override}: the value is not YAML") from None
+    settings.update({name: value for name, value in flags.items() if value is not None})
+    try:
+        return RunConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, str(path) if path else "settings")) from None
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of settings") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: got a {type(settings).__name__}; allowed is a mapping of settings, as in `plan: {{samples: 4}}`")
+    return settings
+
+
+def _put(settings: dict[str, object], keys: Sequence[str], value: object, override: str) -> None:
+    for key in keys[:-1]:
+        inner = settings.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {key} is a value, not a group of settings")
+        settings = inner
+    settings[keys[-1]] = value
+
+
+def _explain(error: ValidationError, place: str) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = _siblings(problem["loc"])
+            lines.append(f"{place}: {key}: unknown key{suggest(str(problem['loc'][-1]), allowed)}; allowed: {', '.join(allowed)}")
+        else:
+            got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r})"
+            lines.append(f"{place}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}{got}")
+    return "\n".join(lines)
+
+
+def _siblings(location: Sequence[int | str]) -> list[str]:
+    """Names that are allowed where an unknown key stands."""
+    model: object = RunConfig()
+    for part in location[:-1]:
+        model = model[part] if isinstance(part, int) and isinstance(model, tuple) and model else getattr(model, str(part), None)
+    return sorted(type(model).model_fields) if isinstance(model, Strict) else []

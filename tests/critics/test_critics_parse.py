@@ -1,0 +1,116 @@
+"""Reading what a judge wrote."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constitution.principles import Principle
+from constitution.records import Critique, Failure, Message, Response, Revision
+from critics import compare, critique, revise
+from critics.templating import MAX_CHARACTERS, RenderError, render
+
+SHORT = Principle(id="short", objective="conciseness", text="Be short.")
+REPLY = Response("p/s0", "p", Message(role="assistant", content="The sky is blue, as is known."), "sampled", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("No issues.", False, id="as-asked"),
+        pytest.param("  no issues found\nThe reply is fine.", False, id="then-goes-on"),
+        pytest.param('"No issue."', False, id="quoted"),
+        pytest.param("**No changes needed.**", False, id="bold"),
+        pytest.param("Nothing to change.", False, id="nothing"),
+        pytest.param("No issues with tone, but it is too long.", True, id="a-finding-after-all"),
+        pytest.param("Nothing in it is true.", True, id="nothing-as-a-finding"),
+        pytest.param("It rambles.", True, id="finding"),
+    ],
+)
+def test_a_critique_finds_something_or_not(text: str, found: bool) -> None:
+    record = critique.parse(text, False, REPLY, SHORT)
+    assert isinstance(record, Critique)
+    assert record.found is found
+
+
+@pytest.mark.parametrize(("text", "truncated", "reason"), [("  \n", False, "empty"), ("It is", True, "truncated")])
+def test_a_critique_that_says_nothing_is_a_failure(text: str, truncated: bool, reason: str) -> None:
+    record = critique.parse(text, truncated, REPLY, SHORT)
+    assert isinstance(record, Failure)
+    assert (record.reason, record.subject, record.stage) == (reason, "p/s0", "critique")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param("Blue.", id="bare"),
+        pytest.param("Sure, here is the revised response:\n\nBlue.", id="sure-here-is"),
+        pytest.param("Here's a better reply: Blue.", id="heres"),
+        pytest.param("Certainly! Here is my improved version of the reply:\nBlue.", id="certainly"),
+        pytest.param("**Revised response:**\nBlue.", id="heading"),
+        pytest.param("Better reply: Blue.", id="label"),
+        pytest.param("Of course!\nBlue.", id="of-course"),
+        pytest.param('"Blue."', id="quotes"),
+        pytest.param("<reply>\nBlue.\n</reply>", id="tags"),
+    ],
+)
+def test_a_revision_is_cut_down_to_the_reply(raw: str) -> None:
+    assert revise.parse(raw, False, REPLY) == Revision("Blue.", raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Sure, you can boil eggs: ten minutes.", id="sure-as-an-answer"),
+        pytest.param("Here is how: boil water, then add the eggs.", id="here-is-how"),
+        pytest.param('"Yes" and "no" are both "maybe"', id="quotes-inside"),
+        pytest.param("The answer: 42", id="the-answer"),
+    ],
+)
+def test_a_reply_that_looks_like_a_preamble_is_kept_whole(text: str) -> None:
+    assert revise.cut(text) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "truncated", "reason"),
+    [
+        pytest.param(" ", False, "empty", id="empty"),
+        pytest.param("Sure, here is the revised response:", False, "empty", id="preamble-alone"),
+        pytest.param("The sky is", True, "truncated", id="truncated"),
+        pytest.param("the sky is blue,  as is known.", False, "unchanged", id="unchanged-but-for-space-and-case"),
+        pytest.param("The original reply is too long.", False, "about_the_task", id="talks-of-the-original"),
+        pytest.param("As the critique says, be brief.", False, "about_the_task", id="talks-of-the-critique"),
+    ],
+)
+def test_a_revision_is_left_out_with_its_reason(raw: str, truncated: bool, reason: str) -> None:
+    assert revise.parse(raw, truncated, REPLY) == reason
+
+
+def test_log_odds_are_the_difference() -> None:
+    assert compare.log_odds({"A": math.log(0.6), "B": math.log(0.2)}) == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "reason"),
+    [
+        pytest.param({}, "verdict_missing", id="none"),
+        pytest.param({"A": -1.0}, "verdict_missing", id="one-label"),
+        pytest.param({"A": math.nan, "B": -1.0}, "verdict_nan", id="nan"),
+        pytest.param({"A": -1.0, "B": -math.inf}, "verdict_nan", id="infinite"),
+        pytest.param({"A": -9.0, "B": -9.0}, "verdict_off_menu", id="the-judge-said-something-else"),
+    ],
+)
+def test_no_verdict_is_a_reason_never_a_label(logprobs: dict[str, float], reason: str) -> None:
+    assert compare.log_odds(logprobs) == reason
+
+
+def test_a_prompt_over_the_cap_is_refused() -> None:
+    with pytest.raises(RenderError, match="over 4,000,000 characters"):
+        render("compare.jinja", conversation="x" * MAX_CHARACTERS, a="", b="", request="")
+
+
+@given(st.text())
+def test_parsers_never_raise(text: str) -> None:
+    assert isinstance(revise.parse(text, False, REPLY), Revision | str)
+    assert isinstance(critique.parse(text, False, REPLY, SHORT), Critique | Failure)
