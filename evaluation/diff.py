@@ -1,0 +1,138 @@
+"""Two runs side by side: which pairs flipped, appeared or went, and which principles' votes moved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+SPLITS = ("train", "test")
+
+
+class RunError(ValueError):
+    """A folder is not a finished run; the message names it and says what to do."""
+
+
+class PairKey(NamedTuple):
+    """A pair is the same in two runs when its prompt and both replies' texts are."""
+
+    prompt_id: str
+    replies: frozenset[str]
+
+
+class PairSide(NamedTuple):
+    """How one run labelled a pair."""
+
+    chosen: str
+    chosen_id: str
+    rejected_id: str
+    p_chosen: float
+    votes: Mapping[str, float]
+    """Principle -> log-odds for the chosen reply."""
+
+
+@dataclass(slots=True)
+class PrincipleShift:
+    """What became of one principle's votes on the pairs that both runs have."""
+
+    both: int = 0
+    """Votes cast in both runs."""
+    turned: int = 0
+    """Of those, how many changed sides."""
+    moved: float = 0.0
+    """Sum of the absolute changes, in log-odds."""
+    only_a: int = 0
+    only_b: int = 0
+    flips: int = 0
+    """Flipped pairs in which this principle's vote changed sides or is asked in one run only."""
+
+    @property
+    def mean_move(self) -> float:
+        """Mean absolute change, in log-odds."""
+        return self.moved / self.both if self.both else 0.0
+
+
+@dataclass(slots=True)
+class RunDiff:
+    """What changed from run A to run B."""
+
+    kept: int = 0
+    flipped: list[tuple[PairSide, PairSide]] = field(default_factory=list)
+    appeared: list[PairSide] = field(default_factory=list)
+    went: list[PairSide] = field(default_factory=list)
+    principles: dict[str, PrincipleShift] = field(default_factory=dict)
+
+
+def read_pairs(run: Path) -> dict[PairKey, PairSide]:
+    """All labelled pairs of a finished run. Raises RunError."""
+    if not (run / "manifest.json").is_file():
+        raise RunError(f"{run}: is not a finished run (no manifest.json); run generate_feedback.py --out {run} to its end")
+    return {_key(row): _side(row) for split in SPLITS for row in _rows(run / "data" / "preferences" / f"{split}.parquet")}
+
+
+def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -> RunDiff:
+    """Pairs by what became of them, and per principle how its votes moved on the pairs both runs have."""
+    diff = RunDiff(went=[a[key] for key in a if key not in b], appeared=[b[key] for key in b if key not in a])
+    for key in a:
+        if key not in b:
+            continue
+        old, new = a[key], b[key]
+        flipped = old.chosen != new.chosen
+        if flipped:
+            diff.flipped.append((old, new))
+        else:
+            diff.kept += 1
+        _shift(diff.principles, old, new, flipped)
+    return diff
+
+
+def _shift(principles: dict[str, PrincipleShift], old: PairSide, new: PairSide, flipped: bool) -> None:
+    sign = -1.0 if flipped else 1.0
+    for name in sorted({*old.votes, *new.votes}):
+        shift = principles.setdefault(name, PrincipleShift())
+        before, after = old.votes.get(name), new.votes.get(name)
+        if before is None or after is None:
+            shift.only_a += after is None
+            shift.only_b += before is None
+            shift.flips += flipped
+            continue
+        after *= sign
+        turned = before * after < 0
+        shift.both += 1
+        shift.turned += turned
+        shift.moved += abs(after - before)
+        shift.flips += flipped and turned
+
+
+def _rows(path: Path) -> Iterator[dict[str, object]]:
+    columns = ["prompt_id", "chosen", "rejected", "chosen_id", "rejected_id", "p_chosen", "votes"]
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=columns):
+                yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); run generate_feedback.py again to write it") from None
+
+
+def _key(row: Mapping[str, object]) -> PairKey:
+    return PairKey(str(row["prompt_id"]), frozenset((_text(row["chosen"]), _text(row["rejected"]))))
+
+
+def _side(row: Mapping[str, object]) -> PairSide:
+    votes = row["votes"]
+    assert isinstance(votes, list)
+    return PairSide(
+        _text(row["chosen"]),
+        str(row["chosen_id"]),
+        str(row["rejected_id"]),
+        float(str(row["p_chosen"])),
+        {vote["principle"]: (vote["order_ab"] - vote["order_ba"]) / 2 for vote in votes},
+    )
+
+
+def _text(messages: object) -> str:
+    return json.dumps(messages, ensure_ascii=False, sort_keys=True)
