@@ -1,0 +1,193 @@
+"""What a principle and a constitution are, and which principles a row is asked under."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+import jsonschema
+import regex
+from pydantic import AfterValidator, Field, JsonValue, StrictBool, StrictStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict
+
+from constitution.records import Strict
+
+ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""Ids become column values and names: lower-case letters, digits, `-` and `_`."""
+
+Id = Annotated[StrictStr, Field(pattern=ID)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Text = Annotated[StrictStr, Field(min_length=1, max_length=4000)]
+
+
+class Example(Strict):
+    """One worked critique and revision, shown to the critic and the reviser."""
+
+    prompt: Text
+    response: Text
+    critique: Text
+    revision: Text
+
+
+class AppliesTo(Strict):
+    """Which prompts a principle applies to."""
+
+    tags: tuple[StrictStr, ...] = Field(min_length=1)
+    """A prompt that has any of them."""
+
+
+def _pattern(value: str) -> str:
+    try:
+        regex.compile(value)
+    except regex.error as error:
+        raise ValueError(f"is not a regular expression ({error})") from None
+    return value
+
+
+Pattern = Annotated[StrictStr, AfterValidator(_pattern)]
+
+
+class Check(Strict):
+    """A principle judged by rule. Every part that is set must hold."""
+
+    max_words: int | None = Field(default=None, gt=0, strict=True)
+    min_words: int | None = Field(default=None, gt=0, strict=True)
+    must_match: Pattern | None = None
+    """A regular expression found somewhere in the reply."""
+    must_not_match: Pattern | None = None
+    json_schema: dict[str, JsonValue] | None = None
+    json_schema_of: Literal["reply", "arguments"] = "reply"
+    """What the schema describes: the reply's text, or each tool call's arguments."""
+    max_repetition: float | None = Field(default=None, gt=0, le=1)
+    """Largest share of repeated word 3-grams."""
+    refusal: Literal["allowed", "required", "forbidden"] | None = None
+
+    @field_validator("json_schema")
+    @classmethod
+    def _schema(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        if value is not None:
+            try:
+                jsonschema.Draft202012Validator.check_schema(value)
+            except jsonschema.SchemaError as error:
+                raise ValueError(f"is not a JSON schema ({error.message})") from None
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Check:
+        if not self.model_fields_set - {"json_schema_of"}:
+            raise ValueError("is empty; set at least one of max_words, min_words, must_match, must_not_match, "
+                             "json_schema, max_repetition, refusal")
+        if self.max_words and self.min_words and self.min_words > self.max_words:
+            raise ValueError(f"min_words {self.min_words} is over max_words {self.max_words}: no reply can keep both")
+        return self
+
+
+class Principle(Strict):
+    """One rule of conduct, and how to ask about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Id
+    objective: Id
+    """What it serves; one of the constitution's objectives."""
+    weight: Weight = 1.0
+    """Weight of its vote within its objective."""
+    text: Text
+    antithesis: Text | None = None
+    """The opposite, for likelihood-contrast judging."""
+    critique: Text | None = None
+    revise: Text | None = None
+    compare: Text | None = None
+    """How to ask for a critique, a revision, a comparison; defaults are built from `text`."""
+    examples: tuple[Example, ...] = ()
+    applies_to: AppliesTo | None = None
+    """Which prompts it applies to; all of them where absent."""
+    veto: StrictBool = False
+    """A clear violation loses, whatever the rest say."""
+    check: Check | None = None
+    """Judged by this rule, not by a model."""
+
+    @property
+    def judged(self) -> bool:
+        """True when a model judges it."""
+        return self.check is None
+
+    @property
+    def critique_request(self) -> str:
+        """The author's words, or a default built from `text`."""
+        return self.critique or f"Does the reply follow this principle? {self.text}"
+
+    @property
+    def revise_request(self) -> str:
+        """The author's words, or a default built from `text`."""
+        return self.revise or f"Rewrite the reply so that it follows this principle: {self.text}"
+
+    @property
+    def compare_request(self) -> str:
+        """The author's words, or a default built from `text`."""
+        return self.compare or f"Which reply follows this principle better? {self.text}"
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex characters over everything in it."""
+        return _digest(self)
+
+
+class Constitution(Strict):
+    """Principles, the objectives they serve, and how those are weighed."""
+
+    name: Id
+    version: Annotated[int, Field(ge=0, strict=True)]
+    description: StrictStr = ""
+    licence: StrictStr = ""
+    objectives: dict[Id, Weight] = Field(min_length=1)
+    """Weights of the mixture."""
+    principles: tuple[Principle, ...] = Field(min_length=1)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex characters over everything in it, whatever files it came from."""
+        return _digest(self)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Principle]:
+        return {principle.id: principle for principle in self.principles}
+
+    def by_id(self, name: str) -> Principle:
+        """The principle of that id. Raises KeyError."""
+        return self._by_id[name]
+
+    def applicable(self, tags: Sequence[str]) -> tuple[Principle, ...]:
+        """The principles that apply to a prompt with these tags."""
+        return tuple(p for p in self.principles if p.applies_to is None or not set(tags).isdisjoint(p.applies_to.tags))
+
+
+def assign(principles: Sequence[Principle], key: str, k: int) -> tuple[Principle, ...]:
+    """The k principles a row is asked under, in the given order: rendezvous hashing of (key, id).
+
+    A principle's text plays no part, so editing it moves nothing; adding one principle to 16 moves about 1/17 of the rows.
+    Method: Thaler and Ravishankar 1998, "Using name-based mappings to increase hit rates".
+    """
+    if k >= len(principles):
+        return tuple(principles)
+
+    def weight(principle: Principle) -> bytes:
+        return blake2b(f"{key}\0{principle.id}".encode(), digest_size=8).digest()
+
+    drawn = {principle.id for principle in sorted(principles, key=weight, reverse=True)[:k]}
+    return tuple(principle for principle in principles if principle.id in drawn)
+
+
+def suggest(word: str, allowed: Sequence[str]) -> str:
+    """` (did you mean X?)`, or nothing where no allowed word is close."""
+    close = get_close_matches(word, allowed, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _digest(model: BaseModel) -> str:
+    text = json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=16).hexdigest()
