@@ -1,0 +1,142 @@
+"""vLLM in this process: its asynchronous engine, fed with token ids."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from typing import Any, Literal
+
+from pydantic import Field
+
+from constitution.records import Strict
+from generation.engine import Completion, ModelError, Request, TransientError, Usage
+from generation.models import ModelFiles
+from generation.quiet import quiet
+
+
+class VLLMSettings(Strict):
+    """How vLLM is set up. None leaves the choice to vLLM, or to what is best on the machine's kind."""
+
+    max_model_len: int | None = Field(default=None, gt=0)
+    """Most tokens of prompt and completion together; the model's own limit where None."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    enforce_eager: bool | None = None
+    """Skip compilation. None: yes on a CPU (saves a minute of start), no on a GPU."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Share of the GPU's memory. Two models on one GPU must add up to less than 1."""
+    kv_cache_gb: int = Field(default=4, ge=1)
+    """KV cache in GiB, on a CPU only."""
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    """Most requests in one batch."""
+    block_size: int | None = None
+    """Tokens of one block of the KV cache. None: 32 on a CPU, where the default of 128 wastes the prefix cache."""
+    seed: int = 0
+
+
+def unavailable() -> str | None:
+    """Why vLLM cannot be used on this machine; None when it can."""
+    try:
+        quiet()
+        import vllm  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+class VLLM:
+    """One model in vLLM. Continuous batching, prefix cache on, the model's own sampling defaults ignored."""
+
+    def __init__(self, files: ModelFiles, settings: VLLMSettings) -> None:
+        """Load the model; takes half a minute or more. Raises ModelError. Must be called inside a running event loop."""
+        quiet()
+        self._context = min(files.context, settings.max_model_len or files.context)
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+
+            on_cpu = current_platform.is_cpu()
+            if on_cpu:
+                os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(settings.kv_cache_gb))
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, self._context, on_cpu)))
+        except ImportError as error:
+            raise ModelError(f"vLLM is not installed here ({error}); use --engine transformers") from error
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())[:500]
+            raise ModelError(f"model {files.path}: vLLM cannot load it ({reason}); lower vllm.max_model_len or memory, or use --engine transformers") from error
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer from token ids. Label log-probabilities may be missing or NaN; readers check them."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        need = len(request.tokens) + request.sampling.max_tokens
+        if need > self._context:
+            return Completion("", "error", error=f"prompt_too_long: {need} tokens > context of {self._context}")
+        final: Any = None
+        try:
+            async for output in self._llm.generate(
+                {"prompt_token_ids": list(request.tokens)}, _sampling(request), uuid.uuid4().hex
+            ):
+                final = output
+        except EngineDeadError as error:
+            raise TransientError(f"vLLM's engine died ({error}); see its log with VLLM_LOGGING_LEVEL=INFO") from error
+        return _completion(final, request)
+
+    async def reset_prefix_cache(self) -> None:
+        """Forget cached prefixes, so that two measurements start alike."""
+        await self._llm.reset_prefix_cache()
+
+    async def close(self) -> None:
+        """Stop the engine's process."""
+        await asyncio.to_thread(self._llm.shutdown)
+
+
+def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: bool) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "model": str(files.path),
+        "max_model_len": context,
+        "dtype": settings.dtype,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "enforce_eager": on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+        "enable_prefix_caching": True,
+        "generation_config": "vllm",
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "seed": settings.seed,
+        "disable_log_stats": True,
+        "enable_log_requests": False,
+    }
+    if on_cpu:
+        # A seeded request that is prefilled in pieces kills the CPU engine, so no prompt may be split.
+        arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(context, 4096)}
+    else:
+        arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
+    block_size = settings.block_size or (32 if on_cpu else None)
+    optional = {"block_size": block_size, "max_num_seqs": settings.max_num_seqs}
+    return arguments | {name: value for name, value in optional.items() if value is not None}
+
+
+def _sampling(request: Request) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    s = request.sampling
+    return SamplingParams(
+        max_tokens=s.max_tokens,
+        temperature=s.temperature,
+        top_p=s.top_p,
+        seed=s.seed,
+        stop=list(s.stop) or None,
+        logprob_token_ids=[token for _, token in request.labels] or None,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _completion(output: Any, request: Request) -> Completion:
+    answer = output.outputs[0]
+    first = answer.logprobs[0] if request.labels and answer.logprobs else {}
+    logprobs = {label: float(first[token].logprob) for label, token in request.labels if token in first}
+    usage = Usage(len(request.tokens), output.num_cached_tokens or 0, len(answer.token_ids))
+    return Completion(answer.text, "length" if answer.finish_reason == "length" else "stop", logprobs, usage)
