@@ -1,7 +1,8 @@
 """Models behind HTTP: any OpenAI-compatible server, and pools of them.
 
-A vLLM server is sent token ids (`/v1/completions`), so that our encoding is the one that counts; any other server is sent
-messages (`/v1/chat/completions`) and renders its own template.
+A vLLM server is sent token ids, so that our encoding is the one that counts and label log-probabilities are exact; start it
+with `vllm serve --enable-scale-out --enable-prompt-tokens-details`, which opens `/inference/v1/generate`. Any other server is
+sent messages (`/v1/chat/completions`) and renders its own template.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class EndpointSettings(Strict):
     api_key_env: str = ""
     """Name of the environment variable that holds the key. The key itself is never written down."""
     token_ids: bool = False
-    """True for a vLLM server: it is sent token ids and asked for exact label log-probabilities."""
+    """True for a vLLM server (with --enable-scale-out): it is sent token ids and gives exact label log-probabilities."""
     concurrency: int = Field(default=64, ge=1)
     attempts: int = Field(default=6, ge=1)
     timeout_seconds: float = Field(default=600.0, gt=0)
@@ -112,7 +113,7 @@ class Endpoint:
 
     async def _once(self, request: Request) -> Completion:
         by_tokens = self._settings.token_ids
-        path = "/v1/completions" if by_tokens else "/v1/chat/completions"
+        path = "/inference/v1/generate" if by_tokens else "/v1/chat/completions"
         body = (_token_body if by_tokens else _chat_body)(request, self._model)
         try:
             async with self._client.stream("POST", path, json=body) as response:
@@ -132,9 +133,10 @@ class Endpoint:
         place = f"endpoint {self._settings.url}: status {status}"
         if status in _RETRIED or status >= 500:
             raise _Again(place, _retry_after(response.headers.get("Retry-After")))
-        if status in (401, 403):
-            raise ModelError(f"{place}: the key is refused; check the variable {self._settings.api_key_env or '(endpoint.api_key_env is not set)'}")
         said = " ".join(content.decode("utf-8", "replace").split())[:300]
+        if status in (401, 403):
+            variable = self._settings.api_key_env or "(none: api_key_env is not set)"
+            raise ModelError(f"{place}: {said}; check the key in variable {variable}")
         long = "context length" in said or "max_model_len" in said or "maximum context" in said
         return Completion("", "error", error=f"{'prompt_too_long' if long else 'bad_request'}: {place}: {said}")
 
@@ -162,30 +164,32 @@ def _retry_after(header: str | None) -> float | None:
         return None
 
 
-def _common(request: Request, model: str) -> dict[str, Any]:
+def _decoding(request: Request) -> dict[str, Any]:
     s = request.sampling
-    body = {"model": model, "max_tokens": s.max_tokens, "temperature": s.temperature, "top_p": s.top_p, "seed": s.seed}
-    return {**{key: value for key, value in body.items() if value is not None}, **({"stop": list(s.stop)} if s.stop else {})}
+    named = {"max_tokens": s.max_tokens, "temperature": s.temperature, "top_p": s.top_p, "seed": s.seed, "stop": list(s.stop) or None}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _token_body(request: Request, model: str) -> dict[str, Any]:
-    body = {**_common(request, model), "prompt": list(request.tokens), "add_special_tokens": False}
+    sampling = _decoding(request)
     if request.labels:
-        body |= {"logprob_token_ids": [token for _, token in request.labels], "logprobs": 0, "return_tokens_as_token_ids": True}
-    return body
+        sampling["logprob_token_ids"] = [token for _, token in request.labels]
+    mode = "tokens" if request.labels else "text"
+    return {"model": model, "token_ids": list(request.tokens), "sampling_params": sampling, "output_mode": mode}
 
 
 def _from_tokens(answer: Mapping[str, Any], request: Request) -> Completion:
     choice = answer["choices"][0]
-    logprobs = {}
-    if request.labels:
-        first = choice["logprobs"]["top_logprobs"][0]
-        logprobs = {label: float(first[name]) for label, token in request.labels if (name := f"token_id:{token}") in first}
-    return Completion(choice["text"], _finish(choice), logprobs, _usage(answer))
+    if not request.labels:
+        return Completion(choice["text"], _finish(choice), usage=_usage(answer))
+    listed = {entry["token_id"]: float(entry["logprob"]) for entry in choice["logprobs"]["content"][0]["top_logprobs"]}
+    logprobs = {label: listed[token] for label, token in request.labels if token in listed}
+    said = next((label for label, token in request.labels if [token] == choice["token_ids"]), "")
+    return Completion(said, _finish(choice), logprobs, _usage(answer))
 
 
 def _chat_body(request: Request, model: str) -> dict[str, Any]:
-    body = {**_common(request, model), "messages": [_openai(message) for message in request.messages]}
+    body = {"model": model, **_decoding(request), "messages": [_openai(message) for message in request.messages]}
     if request.tools:
         body["tools"] = json.loads(request.tools)
     if request.labels:
