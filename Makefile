@@ -1,0 +1,31 @@
+# `make demo` and `make test` set up what they need; the second time that costs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fmt clean
+
+help:  ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup:  ## make .venv, with the vLLM build that suits this machine
+	@$(PYTHON) scripts/setup_env.py
+
+demo: setup  ## a constitution and prompts in, preference data out, on the embedded model
+	$(BIN)/python generate_feedback.py --constitution principles/hhh.yaml --prompts principles/prompts/demo.jsonl \
+		--config configs/demo.yaml --out runs/demo
+
+test: setup  ## run all tests (ARGS='-m "not model"' leaves out those that load a model)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## lint, format, types, and every shipped constitution
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m constitution lint principles/*.yaml
+
+fmt: setup  ## format the code, and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## delete .venv and caches; runs stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
