@@ -76,7 +76,7 @@ def _run(job: Job, repository: str | None, console: Console) -> int:
         return 1
     show(manifest, job.out, console)
     if repository:
-        push(job.out, repository)
+        push(job.out, manifest, repository)
     return 0
 
 

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-from constitution import principles
-from constitution.principles import Constitution, ConstitutionError
+import yaml
+
+from constitution.loading import ConstitutionError, load
+from constitution.principles import Constitution
 from constitution.records import Failure, Prompt
 from critics import templating
-from generation import config, prompts
+from generation import config, manifest, prompts
+from generation.card import write_card
 from generation.cast import OpenEngine, Part, chat_models, parts
 from generation.chat_model import ChatModel
 from generation.config import ConfigError, RunConfig
 from generation.dataset import DatasetWriter
 from generation.engine import Engine, ModelError
-from generation.folder import RunFolder, RunFolderError, open_run
+from generation.folder import RunFolderError, check_ours, claim, locked
 from generation.forecast import Forecast, Ledger, forecast
-from generation.manifest import Digests, Manifest, Tally
+from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.pipeline import feedback
 from generation.progress import Progress
 from generation.prompts import PromptsError, SourceInfo
+from generation.report import write_report
 from generation.run import UNAVAILABLE, run
-from generation.store import CallStore, StoreError
+from generation.store import CallStore, StoredCalls, StoreError
 from generation.stored import Stored
 
 T = TypeVar("T")
@@ -55,3 +62,139 @@ class Job:
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
         return prompts.read(self.source, self.limit)
+
+    def settings(self) -> dict[str, object]:
+        """`run.yaml`: what ran."""
+        identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
+        source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
+        models = {"models": {"policy": self.digests.policy, "judge": self.digests.judge}, "engine": self.config.engine}
+        return {**identity, **source, **models, **self.config.results()}
+
+
+def prepare(
+    constitution_path: Path,
+    source: str,
+    out: Path,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    flags: Mapping[str, object],
+    limit: int | None,
+    reuse: Sequence[Path],
+) -> Job:
+    """Read and check everything. Raises BadInput with the problems of all files at once."""
+    problems: list[str] = []
+
+    def attempt(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError) as error:
+            problems.append(str(error))
+            return None
+
+    if limit is not None and limit < 1:
+        problems.append(f"--limit {limit}: allowed is 1 or more")
+    constitution = attempt(partial(load, constitution_path))
+    settings = attempt(partial(config.load, config_path, overrides, flags))
+    info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))
+    attempt(partial(check_ours, out))
+    calls = [path / CALLS for path in reuse]
+    attempt(lambda: StoredCalls(calls).close())
+    cast = attempt(partial(parts, settings)) if settings else None
+    if not (constitution and settings and info and cast) or problems:
+        raise BadInput("\n".join(problems))
+    policy, judge = cast
+    digests = Digests(
+        constitution=constitution.digest,
+        templates=templating.digest(),
+        policy=policy.digest,
+        judge=judge.digest,
+        prompts=info.fingerprint,
+        settings=blake2b(json.dumps(settings.results(), sort_keys=True).encode(), digest_size=16).hexdigest(),
+    )
+    return Job(out, constitution, settings, source, limit, info, policy, judge, tuple(calls), digests)
+
+
+def already_done(job: Job) -> Manifest | None:
+    """The manifest, when the folder holds this very run, finished."""
+    found = manifest.read(job.out)
+    return found if found and found.digests == job.digests else None
+
+
+async def plan_ahead(job: Job) -> Forecast:
+    """What the run would call, from what is stored. Loads no model. Raises BadInput."""
+    own = job.out / CALLS
+    try:
+        calls = StoredCalls([*([own] if own.is_file() else []), *job.reuse])
+        with closing(calls):
+            result = Forecast()
+            ledger = Ledger(calls.get, result)
+            policy, judge = chat_models(job.config, job.policy, job.judge, lambda _: ledger)
+            return await forecast(job.rows(), job.constitution, policy, judge, job.config.plan, ledger, result)
+    except (StoreError, ModelError) as error:
+        raise BadInput(str(error)) from error
+
+
+async def produce(job: Job) -> Manifest | None:
+    """Make the run, or go on with it. None when a model stayed unavailable for some prompts. Raises BadInput."""
+    try:
+        with locked(job.out):
+            claim(job.out, job.settings(), _whole(job.constitution))
+            with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
+                return await _produce(job, store)
+    except (RunFolderError, StoreError, ModelError) as error:
+        raise BadInput(str(error)) from error
+
+
+async def _produce(job: Job, store: CallStore) -> Manifest | None:
+    if job.info.ignored:
+        print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
+    engines: list[Stored] = []
+    tally = Tally()
+    writer = DatasetWriter(job.out, job.constitution, job.judge.name, job.config.test_fraction, job.info.has_tools)
+    with Progress(job.info.rows) as progress:
+
+        def wrap(open_engine: OpenEngine) -> Engine:
+            engines.append(Stored(store, open_engine, progress.call))
+            return engines[-1]
+
+        policy, judge = chat_models(job.config, job.policy, job.judge, wrap)
+        work = partial(_work, job, policy, judge)
+        try:
+            async for outcome in run(job.rows(), work, job.config.rows):
+                tally.add(outcome)
+                writer.write(outcome)
+                progress.row(outcome)
+        finally:
+            for engine in engines:
+                await engine.close()
+    if tally.failed[f"engine: {UNAVAILABLE}"]:
+        writer.abandon()
+        return None
+    return _finish(job, store, writer, tally, progress.seconds)
+
+
+async def _work(job: Job, policy: ChatModel, judge: ChatModel, prompt: Prompt):  # type: ignore[no-untyped-def]
+    return await feedback(prompt, job.constitution, policy, judge, job.config.plan)
+
+
+def _finish(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall: float) -> Manifest:
+    """Everything to disk; the manifest last."""
+    totals = store.totals()
+    usage = totals.tokens
+    draft = tally.manifest(
+        Calls(made=totals.made, reused=totals.reused),
+        Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion),
+        Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
+        writer.close(),
+        job.digests,
+    )
+    write_report(job.out, draft)
+    write_card(job.out, draft, job.constitution, job.config)
+    draft.write(job.out)
+    return draft
+
+
+def _whole(constitution: Constitution) -> str:
+    """The constitution as one YAML file, with everything it extends."""
+    fields = constitution.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)

@@ -38,14 +38,14 @@ class Outcomes(Strict):
 
 
 class Calls(Strict):
-    """Model calls, over all sittings of a run: made by it, and answered by what was stored."""
+    """Model calls over all restarts of the run: made by it, and taken from other runs."""
 
     made: int
     reused: int
 
 
 class Tokens(Strict):
-    """Tokens paid in the sitting that finished the run."""
+    """Tokens of all those calls, taken ones too."""
 
     prompt: int
     cached: int
@@ -53,11 +53,12 @@ class Tokens(Strict):
 
 
 class Seconds(Strict):
-    """Time of the sitting that finished the run."""
+    """Where the time went."""
 
     wall: float
+    """Of the start that finished the run."""
     engine: float
-    """Sum over calls of the time from asking to answer, in seconds: calls overlap, so it is more than `wall`."""
+    """Sum over the calls made of the time from asking to answer; calls overlap, so it is more than `wall`."""
 
 
 class Digests(Strict):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from generation.engine import Completion, Request, Usage
-from generation.store import StoredCalls
+from generation.call_file import StoredCalls
 
 _WORDS = "a calm plain word then some more of it goes on and on until the reply is long enough for now".split()
 

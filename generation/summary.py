@@ -11,7 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from generation.forecast import Forecast
 from generation.manifest import Manifest
+from generation.progress import STAGES
 
 EXAMPLES = 3
 CLIP = 600
@@ -72,3 +74,15 @@ def _pair(index: int, row: Mapping[str, object]) -> Panel:
 def _printable(text: str) -> str:
     """The text without control characters, which a terminal would obey."""
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def show_forecast(result: Forecast, console: Console) -> None:
+    """Print what `--plan` found."""
+    table = Table(title="Calls this run would make")
+    for name in ("stage", "reused", "certain", "at most"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for stage in STAGES:
+        most = result.certain[stage] + result.following[stage]
+        table.add_row(stage, f"{result.reused[stage]:,}", f"{result.certain[stage]:,}", f"{most:,}")
+    table.add_row("all", f"{result.reused.total():,}", f"{result.certain.total():,}", f"{result.most():,}", style="bold")
+    console.print(table)
