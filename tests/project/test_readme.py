@@ -1,4 +1,4 @@
-"""The README's map of the files, against the files."""
+"""What the README and CONTRIBUTING name, against what is there."""
 
 from __future__ import annotations
 
@@ -30,4 +30,11 @@ def test_the_readme_names_no_file_that_is_gone() -> None:
 def test_the_readmes_make_targets_exist() -> None:
     readme, makefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile"))
     targets = set(re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z][\w-]*)", readme)) - targets == set()
+    assert set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", readme, re.MULTILINE)) - targets == set()
+
+
+def test_contributing_names_only_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:constitution|critics|generation|evaluation|principles|tests)/[\w./]+)`", text))
+    assert len(paths) > 10
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
