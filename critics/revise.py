@@ -27,7 +27,7 @@ _QUOTES = (('"', '"'), ("“", "”"))
 _ABOUT_THE_TASK = re.compile(
     rf"""\b(?:the|this|my|your|our)\s+(?:{_BETTER}|original|previous|above|first)\s+(?:reply|response|answer|revision)\b
         | \bthe\s+critique\b | \b(?:the|this)\s+(?:reply|response)\s+(?:could|should|can)\s+be\s+(?:improved|changed|revised)
-        | \bto\s+(?:revise|improve|rewrite)\s+(?:the|this|my)\s+(?:reply|response)\b | <\s*/?\s*(?:reply|critique)\s*>""",
+        | \b(?:revise|improve|rewrite)\s+(?:the|this|my)\s+(?:reply|response)\b | <\s*/?\s*(?:reply|critique)\s*>""",
     re.IGNORECASE | re.VERBOSE,
 )
 

@@ -1,0 +1,67 @@
+"""What an edit of a constitution changes, and which calls it makes again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from constitution.principles import Constitution, Principle
+
+STAGES = ("critique", "revise", "compare")
+_LABELS = ("objective", "weight", "veto", "check")
+"""Fields that change labels without a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One principle that was added, removed or edited."""
+
+    id: str
+    kind: str
+    """`added`, `removed` or `changed`."""
+    fields: tuple[str, ...] = ()
+    """What was edited."""
+    again: tuple[str, ...] = ()
+    """Stages whose calls under this principle are made again: critique, revise, compare; `labels` where only votes are weighed anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """All that changed."""
+
+    principles: tuple[Change, ...]
+    objectives: tuple[tuple[str, float | None, float | None], ...]
+    """(name, old weight, new weight); None where there was or is none. Changes labels, no calls."""
+
+    def __bool__(self) -> bool:
+        return bool(self.principles or self.objectives)
+
+
+def diff(old: Constitution, new: Constitution) -> Diff:
+    """What changed from old to new, in the new one's order; removed principles last."""
+    before = {principle.id: principle for principle in old.principles}
+    after = {principle.id for principle in new.principles}
+    changes = []
+    for principle in new.principles:
+        if principle.id not in before:
+            changes.append(Change(principle.id, "added", again=STAGES if principle.judged else ("labels",)))
+        elif principle != before[principle.id]:
+            changes.append(_changed(before[principle.id], principle))
+    changes += [Change(name, "removed", again=("labels",)) for name in before if name not in after]
+    names = [*new.objectives, *(name for name in old.objectives if name not in new.objectives)]
+    weights = [(name, old.objectives.get(name), new.objectives.get(name)) for name in names]
+    return Diff(tuple(changes), tuple(w for w in weights if w[1] != w[2]))
+
+
+def _changed(old: Principle, new: Principle) -> Change:
+    fields = tuple(name for name in Principle.model_fields if getattr(old, name) != getattr(new, name))
+    again = set()
+    if new.judged:
+        if not old.judged or "applies_to" in fields:
+            again.update(STAGES)
+        again.update(stage for stage in STAGES if getattr(old, f"{stage}_request") != getattr(new, f"{stage}_request"))
+        if "examples" in fields:
+            again.update(("critique", "revise"))
+    stages = [stage for stage in STAGES if stage in again]
+    if any(name in _LABELS for name in fields) or not new.judged:
+        stages.append("labels")
+    return Change(new.id, "changed", fields, tuple(stages))
