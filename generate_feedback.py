@@ -30,17 +30,25 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     p.add_argument("--constitution", type=Path, required=True, metavar="FILE", help="principles, as YAML")
-    p.add_argument("--prompts", required=True, metavar="FILE", help="JSONL, CSV, parquet, a datasets folder or a hub id")
+    p.add_argument(
+        "--prompts", required=True, metavar="FILE", help="JSONL, CSV, parquet, a datasets folder or a hub id"
+    )
     p.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the run folder, as in runs/NAME")
-    p.add_argument("--policy", metavar="MODEL", help="`embedded`, a local folder or a hub id (settings' default: embedded)")
+    p.add_argument(
+        "--policy", metavar="MODEL", help="`embedded`, a local folder or a hub id (settings' default: embedded)"
+    )
     p.add_argument("--judge", metavar="MODEL", help="likewise (settings' default: the policy itself)")
     p.add_argument("--engine", choices=ENGINES, help="what runs the models (settings' default: vllm)")
     p.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in plan.samples=4")
     p.add_argument("--limit", type=int, metavar="N", help="read only the first N rows of the prompts")
-    p.add_argument("--reuse", type=Path, action="append", default=[], metavar="RUN", help="take calls that this run made")
+    p.add_argument(
+        "--reuse", type=Path, action="append", default=[], metavar="RUN", help="take calls that this run made"
+    )
     p.add_argument("--plan", action="store_true", help="count the calls that would be made, and stop")
-    p.add_argument("--push", metavar="REPO_ID", help="upload the finished dataset to this dataset repository of the hub")
+    p.add_argument(
+        "--push", metavar="REPO_ID", help="upload the finished dataset to this dataset repository of the hub"
+    )
     return p
 
 
@@ -51,7 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         flags = {name: getattr(options, name) for name in ("policy", "judge", "engine")}
         job = prepare(
-            options.constitution, options.prompts, options.out, options.config, options.set, flags, options.limit, options.reuse
+            options.constitution,
+            options.prompts,
+            options.out,
+            options.config,
+            options.set,
+            flags,
+            options.limit,
+            options.reuse,
         )
         if options.plan:
             show_forecast(asyncio.run(plan_ahead(job)), console)
@@ -72,7 +87,10 @@ def _run(job: Job, repository: str | None, console: Console) -> int:
     else:
         console.print(f"{job.out} is finished: 0 calls made")
     if manifest is None:
-        print(f"{job.out}: incomplete, the model was unavailable for some prompts; the same command goes on", file=sys.stderr)
+        print(
+            f"{job.out}: incomplete, the model was unavailable for some prompts; the same command goes on",
+            file=sys.stderr,
+        )
         return 1
     show(manifest, job.out, console)
     if repository:

@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m constitution", description="Read, check and compare constitutions.")
+    parser = argparse.ArgumentParser(
+        prog="python -m constitution", description="Read, check and compare constitutions."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     lint = commands.add_parser("lint", help="report every error and warning, with file and line")
     lint.add_argument("paths", nargs="+", type=Path, metavar="PATH")
@@ -37,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     imported = commands.add_parser("import", help="make a constitution of JSON requests or a list of sentences")
     imported.add_argument("path", type=Path, metavar="FILE")
     imported.add_argument("--name", default="imported", help="the constitution's name (default: imported)")
-    imported.add_argument("--objective", default="harmlessness", help="the objective all of them serve (default: harmlessness)")
+    imported.add_argument(
+        "--objective", default="harmlessness", help="the objective all of them serve (default: harmlessness)"
+    )
     imported.add_argument("-o", "--out", type=Path, metavar="OUT", help="the YAML file to write (default: print it)")
     return parser
 
@@ -78,7 +82,8 @@ def _diff(options: argparse.Namespace) -> int:
     if not found:
         print("no difference")
     for name, old, new in found.objectives:
-        print(f"objective {name}: weight {old if old is not None else 'none'} -> {new if new is not None else 'none'} (labels only, no calls)")
+        before, after = ("none" if weight is None else f"{weight:g}" for weight in (old, new))
+        print(f"objective {name}: weight {before} -> {after} (labels only, no calls)")
     for change in found.principles:
         fields = f": {', '.join(change.fields)}" if change.fields else ""
         print(f"principle {change.id}: {change.kind}{fields}; made again: {', '.join(change.again) or 'nothing'}")

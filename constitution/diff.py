@@ -21,7 +21,7 @@ class Change:
     fields: tuple[str, ...] = ()
     """What was edited."""
     again: tuple[str, ...] = ()
-    """Stages whose calls under this principle are made again: critique, revise, compare; `labels` where only votes are weighed anew."""
+    """Stages whose calls under it are made again; `labels` where votes are only weighed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def diff(old: Constitution, new: Constitution) -> Diff:
 
 def _changed(old: Principle, new: Principle) -> Change:
     fields = tuple(name for name in Principle.model_fields if getattr(old, name) != getattr(new, name))
-    again = set()
+    again: set[str] = set()
     if new.judged:
         if not old.judged or "applies_to" in fields:
             again.update(STAGES)

@@ -15,7 +15,7 @@ _LABEL = re.compile(r"\s*(?:CritiqueRequest|RevisionRequest|Critique|Revision|Op
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 
-class ImportFailed(ValueError):  # noqa: N818
+class ImportFailed(ValueError):
     """The file has none of the known forms; the message says which they are."""
 
 
@@ -34,7 +34,9 @@ def read(path: Path, name: str, objective: str) -> Constitution:
     elif isinstance(data, list) and all(isinstance(item, str) for item in data):
         principles = [_sentence(f"{objective}-{i + 1}", item, objective) for i, item in enumerate(data)]
     else:
-        raise ImportFailed(f"{path}: allowed are an object of {{prompt, edit_request}}, a list of strings, or a text with one principle a line")
+        raise ImportFailed(
+            f"{path}: allowed are an object of {{prompt, edit_request}}, a list of strings, or a text with one principle a line"
+        )
     if not principles:
         raise ImportFailed(f"{path}: has no principles")
     return Constitution(name=name, version=1, objectives={objective: 1.0}, principles=tuple(principles))

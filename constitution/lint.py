@@ -13,7 +13,9 @@ SAME = 0.7
 """Two principles whose texts share this much (Jaccard index over words) are near-duplicates."""
 
 _WORD = re.compile(r"\w+")
-_SMALL = frozenset({"a", "an", "and", "as", "be", "do", "for", "in", "is", "it", "not", "of", "or", "the", "to", "with", "that"})
+_SMALL = frozenset(
+    {"a", "an", "and", "as", "be", "do", "for", "in", "is", "it", "not", "of", "or", "the", "to", "with", "that"}
+)
 
 
 def warnings(loaded: Loaded) -> list[Problem]:
@@ -21,12 +23,15 @@ def warnings(loaded: Loaded) -> list[Problem]:
     constitution = loaded.constitution
     served = {principle.objective for principle in constitution.principles}
     found = [
-        Problem(loaded.objectives_place, f"objective {name!r}: no principle serves it; add one, or delete the objective")
+        Problem(
+            loaded.objectives_place, f"objective {name!r}: no principle serves it; add one, or delete the objective"
+        )
         for name in constitution.objectives
         if name not in served
     ]
     for first, second, share in near_duplicates(constitution.principles):
-        text = f"principle {second.id!r}: {share:.0%} of its words are those of {first.id!r} ({loaded.places[first.id]}); merge them or tell them apart"
+        other = f"{first.id!r} ({loaded.places[first.id]})"
+        text = f"principle {second.id!r}: shares {share:.0%} of its words with {other}; merge them or tell them apart"
         found.append(Problem(loaded.places[second.id], text))
     return found
 

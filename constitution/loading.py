@@ -103,39 +103,81 @@ def _merged(path: Path, chain: tuple[Path, ...]) -> _Merged:
         raise ConstitutionError([Problem(place, text)]) from None
     if not isinstance(source.data, dict):
         got = "nothing" if source.data is None else type(source.data).__name__
-        raise ConstitutionError([Problem(f"{path}:1", f"is no constitution: got {got}; allowed is a mapping with name, version, objectives, principles")])
+        raise ConstitutionError(
+            [
+                Problem(
+                    f"{path}:1",
+                    f"is no constitution: got {got}; allowed is a mapping with name, version, objectives, principles",
+                )
+            ]
+        )
     data = dict(source.data)
     own = data.get("principles", [])
     if not isinstance(own, list) or not all(isinstance(item, dict) for item in own):
-        raise ConstitutionError([Problem(source.place(("principles",)), "principles: allowed is a list of mappings, each with id, objective and text")])
+        raise ConstitutionError(
+            [
+                Problem(
+                    source.place(("principles",)),
+                    "principles: allowed is a list of mappings, each with id, objective and text",
+                )
+            ]
+        )
     principles = [(dict(item), _At(source, ("principles", i))) for i, item in enumerate(own)]
     if "extends" not in data:
         if "remove" in data:
-            raise ConstitutionError([Problem(source.place(("remove",)), "remove: takes principles out of the file that `extends` names; add `extends`, or delete them")])
+            raise ConstitutionError(
+                [
+                    Problem(
+                        source.place(("remove",)),
+                        "remove: takes principles out of the file that `extends` names; add `extends`, or delete them",
+                    )
+                ]
+            )
         return _Merged(source, data, principles)
     return _extended(source, data, principles, (*chain, path.resolve()))
 
 
-def _extended(source: Source, data: dict[str, object], own: list[tuple[dict[str, object], _At]], chain: tuple[Path, ...]) -> _Merged:
+def _extended(
+    source: Source, data: dict[str, object], own: list[tuple[dict[str, object], _At]], chain: tuple[Path, ...]
+) -> _Merged:
     place = source.place(("extends",))
     target = data["extends"]
     if not isinstance(target, str):
-        raise ConstitutionError([Problem(place, f"extends: got {target!r}; allowed is the name of a file beside this one")])
+        raise ConstitutionError(
+            [Problem(place, f"extends: got {target!r}; allowed is the name of a file beside this one")]
+        )
     parent_path = source.path.parent / target
     if parent_path.resolve() in chain:
         raise ConstitutionError([Problem(place, f"extends: {target} extends this file in turn; break the circle")])
     if not parent_path.is_file():
         beside = sorted(p.name for p in source.path.parent.glob("*.yaml"))
-        raise ConstitutionError([Problem(place, f"extends: {target}: no such file{suggest(target, beside)}; paths are relative to {source.path.parent}")])
+        raise ConstitutionError(
+            [
+                Problem(
+                    place,
+                    f"extends: {target}: no such file{suggest(target, beside)}; paths are relative to {source.path.parent}",
+                )
+            ]
+        )
     parent = _merged(parent_path, chain)
     removed = data.get("remove", [])
     known = [str(item.get("id")) for item, _ in parent.principles]
     unknown = [name for name in removed if name not in known] if isinstance(removed, list) else [removed]
     if unknown:
-        raise ConstitutionError([Problem(source.place(("remove",)), f"remove: {name!r} is no principle of {target}{suggest(str(name), known)}; allowed is a list of its ids") for name in unknown])
+        raise ConstitutionError(
+            [
+                Problem(
+                    source.place(("remove",)),
+                    f"remove: {name!r} is no principle of {target}{suggest(str(name), known)}; allowed is a list of its ids",
+                )
+                for name in unknown
+            ]
+        )
     assert isinstance(removed, list)
     overridden = {item.get("id"): (item, at) for item, at in own}
-    principles = [overridden.get(item.get("id"), (item, at)) for item, at in parent.principles if item.get("id") not in removed]
+    principles = [
+        overridden.get(item.get("id"), (item, at)) for item, at in parent.principles if item.get("id") not in removed
+    ]
     fresh = [(item, at) for item, at in own if item.get("id") not in known or item.get("id") in removed]
     objectives = data.get("objectives", {})
     parents = parent.data.get("objectives", {})
@@ -152,7 +194,9 @@ def _duplicates(merged: _Merged) -> list[Problem]:
     for item, at in merged.principles:
         name = item.get("id")
         if name in seen and isinstance(name, str):
-            problems.append(Problem(at.place(("id",)), f"id: {name!r} stands twice (first at {seen[name]}); rename or delete one"))
+            problems.append(
+                Problem(at.place(("id",)), f"id: {name!r} stands twice (first at {seen[name]}); rename or delete one")
+            )
         elif isinstance(name, str):
             seen[name] = at.place(("id",))
     return problems
@@ -166,7 +210,13 @@ def _template_syntax(merged: _Merged) -> list[Problem]:
             found = _TEMPLATE.search(value) if isinstance(value := item.get(key), str) else None
             if found:
                 name = found.group(1) or found.group(2)
-                problems.append(Problem(at.place((key,)), f"{key}: unknown variable {name!r} in {found.group(0)!r}; allowed is plain text: the conversation and the replies are added around it"))
+                problems.append(
+                    Problem(
+                        at.place((key,)),
+                        f"{key}: unknown variable {name!r} in {found.group(0)!r}; allowed is plain text: "
+                        "the conversation and the replies are added around it",
+                    )
+                )
     return problems
 
 
@@ -176,7 +226,10 @@ def _undeclared(merged: _Merged) -> list[Problem]:
         return []
     names = [str(name) for name in objectives]
     return [
-        Problem(at.place(("objective",)), f"objective: got {value!r}{suggest(value, names)}; allowed: {', '.join(names)}; or add it to `objectives`")
+        Problem(
+            at.place(("objective",)),
+            f"objective: got {value!r}{suggest(value, names)}; allowed: {', '.join(names)}; or add it to `objectives`",
+        )
         for item, at in merged.principles
         if isinstance(value := item.get("objective"), str) and value not in names
     ]
@@ -195,7 +248,9 @@ def _explain(problem: Mapping[str, object], merged: _Merged) -> Problem:
     if problem["type"] == "extra_forbidden":
         groups = [str(part) for part in location[:-1] if isinstance(part, str)]
         allowed = _FIELDS[groups[-1] if groups else ""]
-        return Problem(place, f"{owner}{key}: unknown key{suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}")
+        return Problem(
+            place, f"{owner}{key}: unknown key{suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
+        )
     if problem["type"] == "missing":
         return Problem(place, f"{owner}{key}: is missing; add it")
     message = str(problem["msg"]).removeprefix("Value error, ")

@@ -11,8 +11,17 @@ from typing import Annotated, Literal
 
 import jsonschema
 import regex
-from pydantic import AfterValidator, Field, JsonValue, StrictBool, StrictStr, field_validator, model_validator
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from constitution.records import Strict
 
@@ -79,8 +88,10 @@ class Check(Strict):
     @model_validator(mode="after")
     def _something(self) -> Check:
         if not self.model_fields_set - {"json_schema_of"}:
-            raise ValueError("is empty; set at least one of max_words, min_words, must_match, must_not_match, "
-                             "json_schema, max_repetition, refusal")
+            raise ValueError(
+                "is empty; set at least one of max_words, min_words, must_match, must_not_match, "
+                "json_schema, max_repetition, refusal"
+            )
         if self.max_words and self.min_words and self.min_words > self.max_words:
             raise ValueError(f"min_words {self.min_words} is over max_words {self.max_words}: no reply can keep both")
         return self

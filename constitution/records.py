@@ -72,7 +72,9 @@ class Message(Strict):
     @model_validator(mode="after")
     def _calls_are_the_assistants(self) -> Message:
         if self.tool_calls and self.role != "assistant":
-            raise ValueError(f"malformed tool call: a message of role {self.role!r} has tool_calls; only the assistant calls tools")
+            raise ValueError(
+                f"malformed tool call: a message of role {self.role!r} has tool_calls; only the assistant calls tools"
+            )
         return self
 
 
@@ -106,6 +108,7 @@ class Response:
 
     @property
     def text(self) -> str:
+        """The reply's words."""
         return self.message.content
 
 

@@ -53,7 +53,9 @@ def read(path: Path) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise SourceError(f"{path}:{line}: is not YAML ({error.problem or error.context}); check indentation, quotes and colons") from None
+        raise SourceError(
+            f"{path}:{line}: is not YAML ({error.problem or error.context}); check indentation, quotes and colons"
+        ) from None
     except yaml.YAMLError as error:
         raise SourceError(f"{path}:1: is not YAML ({' '.join(str(error).split())})") from None
     lines: dict[Where, int] = {}
@@ -65,13 +67,17 @@ def _check_events(text: str, path: Path) -> None:
     """Refuse aliases and deep nesting on the flat event stream, before anything recursive sees them."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise SourceError(f"{path}:{line}: got an anchor or alias {event.anchor!r}; allowed are plain values; write it out")
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if anchor := getattr(event, "anchor", None):
+            raise SourceError(
+                f"{path}:{line}: got an anchor or alias {anchor!r}; allowed are plain values; write it out"
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise SourceError(f"{path}:{line}: is nested more than {MAX_DEPTH} levels deep; a constitution needs six")
+                raise SourceError(
+                    f"{path}:{line}: is nested more than {MAX_DEPTH} levels deep; a constitution needs six"
+                )
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.DocumentStartEvent):
@@ -87,10 +93,12 @@ def _plain(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, where, lines, path)
     try:
-        value: object = yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+        value: object = yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         place = f"{path}:{node.start_mark.line + 1}"
-        raise SourceError(f"{place}: got {node.value!r}; allowed are plain strings, numbers and lists ({error})") from None
+        raise SourceError(
+            f"{place}: got {node.value!r}; allowed are plain strings, numbers and lists ({error})"
+        ) from None
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
         raise SourceError(f"{path}:{node.start_mark.line + 1}: has a NUL or a lone surrogate; remove it")
     return value if isinstance(value, str | int | float | bool | None) else str(node.value)
@@ -104,7 +112,9 @@ def _mapping(node: yaml.MappingNode, where: Where, lines: dict[Where, int], path
             raise SourceError(f"{path}:{line}: a key is a list or a mapping; allowed are words")
         key = str(key_node.value)
         if key in result:
-            raise SourceError(f"{path}:{line}: key {key!r} stands twice (first on line {lines[(*where, key)]}); keep one")
+            raise SourceError(
+                f"{path}:{line}: key {key!r} stands twice (first on line {lines[(*where, key)]}); keep one"
+            )
         lines[(*where, key)] = line
         result[key] = _plain(value_node, (*where, key), lines, path)
     return result

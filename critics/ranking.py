@@ -16,10 +16,7 @@ Pair = tuple[str, str]
 
 def schedule(candidates: Sequence[Response], strategy: Strategy) -> list[tuple[Response, Response]]:
     """The comparisons to make. Candidates with the same text are not compared: there is nothing to choose."""
-    if strategy == "revision_original":
-        pairs = _chains(candidates)
-    else:
-        pairs = list(combinations(candidates, 2))
+    pairs = _chains(candidates) if strategy == "revision_original" else combinations(candidates, 2)
     return [(a, b) for a, b in pairs if a.message != b.message]
 
 

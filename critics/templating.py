@@ -21,7 +21,7 @@ class RenderError(ValueError):
 _environment = ImmutableSandboxedEnvironment(
     loader=FileSystemLoader(FOLDER),
     undefined=StrictUndefined,
-    autoescape=False,  # noqa: S701 - prompts are plain text, not HTML
+    autoescape=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -20,7 +20,8 @@ def neutral(text: str) -> str:
 def said(message: Message) -> str:
     """What a message says: its text, then each tool call as one line of JSON."""
     calls = [
-        "Calls tool: " + json.dumps({"name": call.function.name, "arguments": call.function.arguments}, ensure_ascii=False)
+        "Calls tool: "
+        + json.dumps({"name": call.function.name, "arguments": call.function.arguments}, ensure_ascii=False)
         for call in message.tool_calls
     ]
     return neutral("\n".join([*([message.content] if message.content else []), *calls]))

@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diff = commands.add_parser("diff", help="pairs that flipped, appeared or went from RUN_A to RUN_B, by principle")
     diff.add_argument("run_a", type=Path, metavar="RUN_A")
     diff.add_argument("run_b", type=Path, metavar="RUN_B")
-    diff.add_argument("--show", type=int, default=10, metavar="N", help="list at most N pairs of each kind (default: 10)")
+    diff.add_argument(
+        "--show", type=int, default=10, metavar="N", help="list at most N pairs of each kind (default: 10)"
+    )
     options = parser.parse_args(arguments)
     try:
         result = compare_runs(read_pairs(options.run_a), read_pairs(options.run_b))

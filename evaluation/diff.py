@@ -70,8 +70,12 @@ class RunDiff:
 def read_pairs(run: Path) -> dict[PairKey, PairSide]:
     """All labelled pairs of a finished run. Raises RunError."""
     if not (run / "manifest.json").is_file():
-        raise RunError(f"{run}: is not a finished run (no manifest.json); run generate_feedback.py --out {run} to its end")
-    return {_key(row): _side(row) for split in SPLITS for row in _rows(run / "data" / "preferences" / f"{split}.parquet")}
+        raise RunError(
+            f"{run}: is not a finished run (no manifest.json); run generate_feedback.py --out {run} to its end"
+        )
+    return {
+        _key(row): _side(row) for split in SPLITS for row in _rows(run / "data" / "preferences" / f"{split}.parquet")
+    }
 
 
 def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -> RunDiff:

@@ -53,7 +53,12 @@ class Row(NamedTuple):
 
 def to_row(stage: str, model: str, completion: Completion, seconds: float) -> Row:
     """What is stored of a call."""
-    fields = {"text": completion.text, "finish": completion.finish, "logprobs": completion.logprobs, "error": completion.error}
+    fields = {
+        "text": completion.text,
+        "finish": completion.finish,
+        "logprobs": completion.logprobs,
+        "error": completion.error,
+    }
     record = _encode_json(fields).encode("utf-8", "surrogatepass")
     usage = completion.usage
     return Row(stage, model, seconds, usage.prompt, usage.cached, usage.completion, record)
@@ -101,7 +106,9 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             _check_ours(path, connection)
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
-                raise StoreError(f"{path}: its file system allows no write-ahead log (got {mode}); use a folder on a local disk")
+                raise StoreError(
+                    f"{path}: its file system allows no write-ahead log (got {mode}); use a folder on a local disk"
+                )
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN IMMEDIATE")
             if _is_empty(path, connection):
@@ -177,8 +184,12 @@ def _check_ours(path: Path, connection: sqlite3.Connection) -> None:
     if (own, version) == (APPLICATION_ID, VERSION) or ((own, version) == (0, 0) and _is_empty(path, connection)):
         return
     if own == APPLICATION_ID:
-        raise StoreError(f"{path}: has calls of format {version}; allowed is {VERSION}; choose another --out, without --reuse of this run")
-    raise StoreError(f"{path}: is another program's database (application id {own:#x}, allowed is {APPLICATION_ID:#x}); move it away")
+        raise StoreError(
+            f"{path}: has calls of format {version}; allowed is {VERSION}; choose another --out, without --reuse of this run"
+        )
+    raise StoreError(
+        f"{path}: is another program's database (application id {own:#x}, allowed is {APPLICATION_ID:#x}); move it away"
+    )
 
 
 def _is_empty(path: Path, connection: sqlite3.Connection) -> bool:

@@ -26,7 +26,9 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         }
         for name in ("preferences", "sft")
     ]
-    rows = {name: {s: rows_in(folder / "data" / name / f"{s}.parquet") for s in SPLITS} for name in ("preferences", "sft")}
+    rows = {
+        name: {s: rows_in(folder / "data" / name / f"{s}.parquet") for s in SPLITS} for name in ("preferences", "sft")
+    }
     front = {
         "license": config.licence,
         "pretty_name": f"Preferences by the constitution {constitution.name}",
@@ -54,4 +56,3 @@ def fenced(text: str) -> str:
     """Text in a code fence longer than any in it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
-

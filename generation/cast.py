@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from critics.compare import LABELS
@@ -32,7 +32,7 @@ class Part:
     files: ModelFiles | None
     """None where only a server, or nobody, has the weights and the tokenizer."""
     endpoints: tuple[EndpointSettings, ...] = ()
-    vllm: VLLMSettings = VLLMSettings()
+    vllm: VLLMSettings = field(default_factory=VLLMSettings)
 
 
 def parts(config: RunConfig) -> tuple[Part, Part]:

@@ -17,7 +17,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from jinja2 import TemplateError
@@ -54,14 +54,18 @@ class Encoder:
     def __init__(self, tokenizer: Any) -> None:
         """Raises ModelError for a tokenizer without tokenizer.json or without a chat template."""
         if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
-            raise ModelError(f"tokenizer {type(tokenizer).__name__}: is not a fast tokenizer; save the model with a tokenizer.json")
+            raise ModelError(
+                f"tokenizer {type(tokenizer).__name__}: is not a fast tokenizer; save the model with a tokenizer.json"
+            )
         if not tokenizer.chat_template:
             raise ModelError("the tokenizer has no chat template; set tokenizer.chat_template and save it")
         self._tokenizer = tokenizer
         self._marker = _secret()
         self._names = _control_names(tokenizer)
         self._clone = _clone(tokenizer, self._names)
-        self._control = re.compile("|".join(re.escape(text) for text in sorted(self._names, key=len, reverse=True)) or r"(?!)")
+        self._control = re.compile(
+            "|".join(re.escape(text) for text in sorted(self._names, key=len, reverse=True)) or r"(?!)"
+        )
         starts = "".join(sorted({text[0] for text in self._names}))
         self._start = re.compile(f"[{re.escape(starts)}]") if starts else re.compile(r"(?!)")
 
@@ -79,12 +83,15 @@ class Encoder:
         opening = self._render([Message(role="user", content="Which?")], None)
         before, after = self._ids(opening), self._ids(opening + label)
         if after[:-1] != before:
-            raise ModelError(f"label {label!r}: is {len(after) - len(before)} tokens at the start of a reply; verdicts need labels of one token each, so this tokenizer cannot judge")
+            raise ModelError(
+                f"label {label!r}: is {len(after) - len(before)} tokens at the start of a reply; verdicts need labels "
+                "of one token each, so a model with this tokenizer cannot judge"
+            )
         return after[-1]
 
     def _ids(self, rendered: str) -> list[int]:
         named = self._control.sub(lambda match: self._names[match.group()], rendered)
-        return cast("list[int]", self._clone.encode(named.replace(self._marker, ""), add_special_tokens=False).ids)
+        return self._clone.encode(named.replace(self._marker, ""), add_special_tokens=False).ids
 
     def _render(self, messages: Chat, tools: Tools | None) -> str:
         """The template's text with marked contents and the generation prompt."""
@@ -93,7 +100,9 @@ class Encoder:
             chat = [_without_calls(message) for message in chat]
         if tools and "tools" not in self._template:
             chat, tools = _with_tools_described(chat, tools), None
-        marked = [{key: value if key == "role" else self._mark(value) for key, value in message.items()} for message in chat]
+        marked = [
+            {key: value if key == "role" else self._mark(value) for key, value in message.items()} for message in chat
+        ]
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -150,7 +159,9 @@ def _clone(tokenizer: Any, names: Mapping[str, str]) -> Tokenizer:
     clone = Tokenizer.from_str(json.dumps(state))
     for text, name in names.items():
         if clone.token_to_id(name) != tokenizer.backend_tokenizer.token_to_id(text):
-            raise ModelError(f"tokenizer: control token {text!r} changes its id when renamed; its tokenizer.json is inconsistent, save it again")
+            raise ModelError(
+                f"tokenizer: control token {text!r} changes its id when renamed; its tokenizer.json is inconsistent, save it again"
+            )
     return clone
 
 

@@ -10,7 +10,11 @@ import pyarrow as pa
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Response, Vote
 
 _CALL = pa.struct(
-    [("id", pa.string()), ("type", pa.string()), ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))]
+    [
+        ("id", pa.string()),
+        ("type", pa.string()),
+        ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())])),
+    ]
 )
 _PLAIN = [("role", pa.string()), ("content", pa.string())]
 _VOTE = pa.struct([("principle", pa.string()), ("order_ab", pa.float64()), ("order_ba", pa.float64())])
@@ -76,7 +80,11 @@ def message_row(message: Message, tools: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"role": message.role, "content": message.content}
     if tools:
         calls = [
-            {"id": c.id, "type": c.type, "function": {"name": c.function.name, "arguments": json.dumps(c.function.arguments)}}
+            {
+                "id": c.id,
+                "type": c.type,
+                "function": {"name": c.function.name, "arguments": json.dumps(c.function.arguments)},
+            }
             for c in message.tool_calls
         ]
         row |= {"tool_calls": calls or None, "tool_call_id": message.tool_call_id, "name": message.name}

@@ -87,7 +87,9 @@ class RunConfig(Strict):
     @model_validator(mode="after")
     def _servers(self) -> RunConfig:
         if self.engine == "endpoint" and not self.endpoints:
-            raise ValueError("endpoints: got none, but engine is 'endpoint'; add `endpoints: [{url: http://host:8000}]`")
+            raise ValueError(
+                "endpoints: got none, but engine is 'endpoint'; add `endpoints: [{url: http://host:8000}]`"
+            )
         return self
 
     @property
@@ -126,13 +128,17 @@ def _read(path: Path) -> dict[str, object]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of settings") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of settings"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: got a {type(settings).__name__}; allowed is a mapping of settings, as in `plan: {{samples: 4}}`")
+        raise ConfigError(
+            f"{path}: got a {type(settings).__name__}; allowed is a mapping of settings, as in `plan: {{samples: 4}}`"
+        )
     return settings
 
 
@@ -151,7 +157,9 @@ def _explain(error: ValidationError, place: str) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             allowed = _siblings(problem["loc"])
-            lines.append(f"{place}: {key}: unknown key{suggest(str(problem['loc'][-1]), allowed)}; allowed: {', '.join(allowed)}")
+            lines.append(
+                f"{place}: {key}: unknown key{suggest(str(problem['loc'][-1]), allowed)}; allowed: {', '.join(allowed)}"
+            )
         else:
             got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r})"
             lines.append(f"{place}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}{got}")
@@ -162,5 +170,9 @@ def _siblings(location: Sequence[int | str]) -> list[str]:
     """Names that are allowed where an unknown key stands."""
     model: object = RunConfig()
     for part in location[:-1]:
-        model = model[part] if isinstance(part, int) and isinstance(model, tuple) and model else getattr(model, str(part), None)
+        model = (
+            model[part]
+            if isinstance(part, int) and isinstance(model, tuple) and model
+            else getattr(model, str(part), None)
+        )
     return sorted(type(model).model_fields) if isinstance(model, Strict) else []

@@ -52,7 +52,8 @@ class DatasetWriter:
         split = split_of(feedback.prompt, self._test_fraction)
         prompt = feedback.prompt.messages
         self._files[f"data/preferences/{split}.parquet"].add(
-            columns.pair_row(pair, prompt, self._tools, self._objectives, self._digest, self._judge) for pair in feedback.pairs
+            columns.pair_row(pair, prompt, self._tools, self._objectives, self._digest, self._judge)
+            for pair in feedback.pairs
         )
         if feedback.target:
             self._files[f"data/sft/{split}.parquet"].add(
@@ -70,7 +71,8 @@ class DatasetWriter:
         self._files["responses.parquet"].add(map(columns.response_row, feedback.candidates))
         self._files["critiques.parquet"].add(map(columns.critique_row, feedback.critiques))
         self._files["votes.parquet"].add(map(columns.vote_row, feedback.votes))
-        self._files["failures.parquet"].add(map(columns.failure_row, (*feedback.failures, *feedback.dropped)))
+        self._files["failures.parquet"].add(map(columns.failure_row, feedback.failures))
+        self._files["failures.parquet"].add(map(columns.failure_row, feedback.dropped))
 
     def close(self) -> dict[str, str]:
         """Move the finished files into place, durably; returns path -> sha256."""

@@ -77,7 +77,9 @@ class Endpoint:
         if settings.api_key_env:
             key = os.environ.get(settings.api_key_env, "")
             if not key:
-                raise ModelError(f"endpoint {settings.url}: environment variable {settings.api_key_env} is not set; export the key there")
+                raise ModelError(
+                    f"endpoint {settings.url}: environment variable {settings.api_key_env} is not set; export the key there"
+                )
             headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
             base_url=settings.url,
@@ -166,7 +168,13 @@ def _retry_after(header: str | None) -> float | None:
 
 def _decoding(request: Request) -> dict[str, Any]:
     s = request.sampling
-    named = {"max_tokens": s.max_tokens, "temperature": s.temperature, "top_p": s.top_p, "seed": s.seed, "stop": list(s.stop) or None}
+    named = {
+        "max_tokens": s.max_tokens,
+        "temperature": s.temperature,
+        "top_p": s.top_p,
+        "seed": s.seed,
+        "stop": list(s.stop) or None,
+    }
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -208,7 +216,9 @@ def _from_chat(answer: Mapping[str, Any], request: Request) -> Completion:
     if request.labels and choice.get("logprobs"):
         listed = {entry["token"]: float(entry["logprob"]) for entry in choice["logprobs"]["content"][0]["top_logprobs"]}
         logprobs = {label: listed[label] for label, _ in request.labels if label in listed}
-    return Completion("\n".join([message.get("content") or "", *calls]).strip(), _finish(choice), logprobs, _usage(answer))
+    return Completion(
+        "\n".join([message.get("content") or "", *calls]).strip(), _finish(choice), logprobs, _usage(answer)
+    )
 
 
 def _openai(message: Message) -> dict[str, Any]:

@@ -55,7 +55,18 @@ class Request:
         """16 bytes that name this call: blake2b over canonical JSON of all that decides its answer."""
         s = self.sampling
         prompt: object = self.tokens or [[m.model_dump(mode="json") for m in self.messages], self.tools]
-        parts = [SCHEMA, self.model, prompt, s.max_tokens, s.temperature, s.top_p, s.seed, s.stop, self.labels, self.index]
+        parts = [
+            SCHEMA,
+            self.model,
+            prompt,
+            s.max_tokens,
+            s.temperature,
+            s.top_p,
+            s.seed,
+            s.stop,
+            self.labels,
+            self.index,
+        ]
         return blake2b(json.dumps(parts, separators=(",", ":")).encode(), digest_size=16).digest()
 
 

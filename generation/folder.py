@@ -48,7 +48,9 @@ def locked(folder: Path, min_free: int = MIN_FREE_BYTES) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be written ({error.strerror}); choose another --out or change its permissions") from None
+        raise RunFolderError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --out or change its permissions"
+        ) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +59,9 @@ def locked(folder: Path, min_free: int = MIN_FREE_BYTES) -> Iterator[None]:
             raise RunFolderError(f"{folder}: is in use by {holder}; wait for it, or choose another --out") from None
         free = shutil.disk_usage(folder).free
         if free < min_free:
-            raise RunFolderError(f"{folder}: {free >> 20:,} MiB free; allowed are at least {min_free >> 20:,} MiB; free some space")
+            raise RunFolderError(
+                f"{folder}: {free >> 20:,} MiB free; allowed are at least {min_free >> 20:,} MiB; free some space"
+            )
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         os.truncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} since {started}".encode(), 0)
@@ -109,7 +113,13 @@ def _check_same(folder: Path, old: object, new: dict[str, object]) -> None:
     lines = [f"  {key}: was {before.get(key)!r}, now {after.get(key)!r}" for key in changed]
     what = "another constitution" if any(key.startswith("constitution") for key in changed) else "other settings"
     raise RunFolderError(
-        "\n".join([f"{folder}: belongs to {what}:", *lines, f"choose a new folder and keep what is paid for: --out {folder}-2 --reuse {folder}"])
+        "\n".join(
+            [
+                f"{folder}: belongs to {what}:",
+                *lines,
+                f"choose a new folder and keep what is paid for: --out {folder}-2 --reuse {folder}",
+            ]
+        )
     )
 
 

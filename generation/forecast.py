@@ -22,7 +22,7 @@ from generation.pipeline import Step, comparison_principles, given, improve, jud
 T = TypeVar("T")
 
 
-class NotStored(Exception):  # noqa: N818 - a state of knowledge, not an error
+class NotStored(Exception):
     """The answer to a call is not known yet."""
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -40,7 +40,7 @@ T = TypeVar("T")
 CALLS = "calls.sqlite"
 
 
-class BadInput(ValueError):  # noqa: N818 - it is the user's input that is wrong
+class BadInput(ValueError):
     """The run cannot start; the message lists every problem found, each with its place and its fix."""
 
 

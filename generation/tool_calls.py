@@ -22,5 +22,7 @@ def parse_tool_calls(text: str) -> Message:
             calls.append(ToolCall(function=Function(name=call["name"], arguments=call.get("arguments", {}))))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             shown = " ".join(body.split())[:120]
-            raise ValueError(f'{shown!r}: allowed is {{"name": ..., "arguments": {{...}}}} between <tool_call> tags') from None
+            raise ValueError(
+                f'{shown!r}: allowed is {{"name": ..., "arguments": {{...}}}} between <tool_call> tags'
+            ) from None
     return Message(role="assistant", content=_CALL.sub("", text).strip(), tool_calls=tuple(calls))

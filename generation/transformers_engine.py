@@ -53,7 +53,9 @@ class Transformers:
             )
             self._model: Any = model.to(device).eval()
         except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"model {files.path}: transformers cannot load it ({error}); check the folder, or set transformers.device") from error
+            raise ModelError(
+                f"model {files.path}: transformers cannot load it ({error}); check the folder, or set transformers.device"
+            ) from error
         self._waiting: list[_Waiting] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
         self._worker: asyncio.Task[None] | None = None
@@ -130,7 +132,10 @@ class Transformers:
                 logits_processor=LogitsProcessorList(processors),
                 **({"stop_strings": list(sampling.stop), "tokenizer": self._tokenizer} if sampling.stop else {}),
             )
-        return [self._completion(r, row, watch.logprobs[i]) for i, (r, row) in enumerate(zip(requests, out[:, longest:].tolist(), strict=True))]
+        return [
+            self._completion(r, row, watch.logprobs[i])
+            for i, (r, row) in enumerate(zip(requests, out[:, longest:].tolist(), strict=True))
+        ]
 
     def _completion(self, request: Request, generated: list[int], logprobs: list[float]) -> Completion:
         ends = self._model.generation_config.eos_token_id

@@ -65,7 +65,10 @@ class VLLM:
             raise ModelError(f"vLLM is not installed here ({error}); use --engine transformers") from error
         except (RuntimeError, ValueError, OSError) as error:
             reason = " ".join(str(error).split())[:500]
-            raise ModelError(f"model {files.path}: vLLM cannot load it ({reason}); lower vllm.max_model_len or memory, or use --engine transformers") from error
+            raise ModelError(
+                f"model {files.path}: vLLM cannot load it ({reason}); "
+                "lower vllm.max_model_len or memory, or use --engine transformers"
+            ) from error
 
     async def generate(self, request: Request) -> Completion:
         """Answer from token ids. Label log-probabilities may be missing or NaN; readers check them."""

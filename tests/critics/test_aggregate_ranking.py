@@ -78,7 +78,9 @@ def test_no_votes_are_no_score() -> None:
     assert score([], LAWS) is None
 
 
-@pytest.mark.parametrize(("a", "b", "expected"), [("x y", "x y z", 1), ("x y z", "x", -1), ("x", "y", 0), ("x y z", "a b c", 0)])
+@pytest.mark.parametrize(
+    ("a", "b", "expected"), [("x y", "x y z", 1), ("x y z", "x", -1), ("x", "y", 0), ("x y z", "a b c", 0)]
+)
 def test_a_rule_votes_without_a_model(a: str, b: str, expected: int) -> None:
     record = rule_vote(PROMPT, reply("a", a), reply("b", b), LAWS.by_id("brief"))
     assert record.value == expected * RULE_LOG_ODDS

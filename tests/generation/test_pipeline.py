@@ -46,12 +46,14 @@ def longer(request: Request) -> Completion:
 BASE: Answers = {
     "sample": lambda request: Completion(f"sample {request.index}" + " word" * request.index),
     "critique": lambda _: Completion("Too cold."),
-    "revise": lambda _: Completion("Better reply: a warm and much longer reply to you"),
+    "revise": lambda _: Completion("Better reply: a warmer and friendlier reply"),
     "compare": longer,
 }
 
 
-def run(answers: Answers | None = None, plan: Plan | None = None, prompt: Prompt = PROMPT) -> tuple[Feedback, list[Request]]:
+def run(
+    answers: Answers | None = None, plan: Plan | None = None, prompt: Prompt = PROMPT
+) -> tuple[Feedback, list[Request]]:
     """The outcome of one prompt and every request that was made."""
     script = {**BASE, **(answers or {})}
     requests: list[Request] = []
@@ -77,7 +79,7 @@ def test_everything_a_prompt_goes_through() -> None:
     assert result.comparisons == 5
     assert len(result.votes) == 5 * 3
     (pair,) = result.pairs
-    assert pair.chosen.text == "a warm and much longer reply to you"
+    assert pair.chosen.text == "a warmer and friendlier reply"
     assert pair.rejected.id == "p/s0"
     assert {vote.principle for vote in pair.votes} == {"kind", "true", "short"}
     assert all(vote.a == pair.chosen.id for vote in pair.votes)
@@ -106,7 +108,9 @@ def test_rounds_build_on_each_other() -> None:
     [
         pytest.param("sample", Completion("", "stop"), "empty", id="empty-sample"),
         pytest.param("sample", Completion("half a", "length"), "truncated", id="truncated-sample"),
-        pytest.param("sample", Completion("", "error", error="prompt_too_long: 9 > 8"), "prompt_too_long", id="too-long"),
+        pytest.param(
+            "sample", Completion("", "error", error="prompt_too_long: 9 > 8"), "prompt_too_long", id="too-long"
+        ),
         pytest.param("critique", Completion(""), "empty", id="empty-critique"),
         pytest.param("critique", Completion("It", "length"), "truncated", id="truncated-critique"),
         pytest.param("compare", Completion("A", logprobs={"A": math.nan, "B": -1}), "verdict_nan", id="nan"),
@@ -165,7 +169,9 @@ def test_tool_calls_are_read_and_malformed_ones_fail() -> None:
     prompt = PROMPT.model_copy(update={"tools": ({"type": "function", "function": {"name": "add"}},)})
     answers: Answers = {
         "sample": lambda r: Completion(
-            'Let me see. <tool_call>{"name": "add", "arguments": {"x": 1}}</tool_call>' if r.index else "<tool_call>add(1)"
+            'Let me see. <tool_call>{"name": "add", "arguments": {"x": 1}}</tool_call>'
+            if r.index
+            else "<tool_call>add(1)"
         )
     }
     result, _ = run(answers, Plan(rounds=0), prompt)
@@ -184,7 +190,13 @@ def test_a_single_stage_can_be_sampled_at_a_temperature() -> None:
 
 
 def test_seeds_depend_on_all_that_names_a_call() -> None:
-    names = [(0, "p", "sample", 0), (1, "p", "sample", 0), (0, "q", "sample", 0), (0, "p", "revise", 0), (0, "p", "sample", 1)]
+    names = [
+        (0, "p", "sample", 0),
+        (1, "p", "sample", 0),
+        (0, "q", "sample", 0),
+        (0, "p", "revise", 0),
+        (0, "p", "sample", 1),
+    ]
     seeds = {derive_seed(*name) for name in names}
     assert len(seeds) == len(names)
     assert all(0 <= seed < 2**31 for seed in seeds)
