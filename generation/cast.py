@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -60,6 +61,7 @@ def chat_models(config: RunConfig, policy: Part, judge: Part, wrap: Wrap) -> tup
 
 def _chat_model(config: RunConfig, part: Part, wrap: Wrap) -> ChatModel:
     async def open_engine() -> Engine:
+        print(f"opening {part.name} ({config.engine})", file=sys.stderr)
         return Limited(_engine(config, part), config.in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None

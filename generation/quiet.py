@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 
 _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -14,6 +15,7 @@ _SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
 }
 
 
@@ -21,5 +23,6 @@ def quiet() -> None:
     """Set what is not already set; must run before the libraries are imported."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("transformers", "vllm", "httpx", "huggingface_hub"):
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    for name in ("torch.utils", "transformers", "vllm", "httpx", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -60,7 +60,7 @@ class VLLM:
             on_cpu = current_platform.is_cpu()
             if on_cpu:
                 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(settings.kv_cache_gb))
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, self._context, on_cpu)))
+            self._llm: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, self._context, on_cpu)))
         except ImportError as error:
             raise ModelError(f"vLLM is not installed here ({error}); use --engine transformers") from error
         except (RuntimeError, ValueError, OSError) as error:
@@ -92,8 +92,15 @@ class VLLM:
         await self._llm.reset_prefix_cache()
 
     async def close(self) -> None:
-        """Stop the engine's process."""
-        await asyncio.to_thread(self._llm.shutdown)
+        """Stop the engine's process. The listener goes first, or it would report the stop as a crash."""
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        listener = getattr(llm, "output_handler", None)
+        if listener is not None:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+        llm.shutdown()
 
 
 def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: bool) -> dict[str, Any]:
@@ -107,6 +114,7 @@ def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: 
         "generation_config": "vllm",
         "trust_remote_code": False,
         "load_format": "safetensors",
+        "use_tqdm_on_load": False,
         "seed": settings.seed,
         "disable_log_stats": True,
         "enable_log_requests": False,
