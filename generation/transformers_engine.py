@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from constitution.records import Strict
-from generation.engine import Completion, ModelError, Request, Usage
+from generation.engine import Completion, ModelError, Request, TransientError, Usage
 from generation.models import ModelFiles, load_tokenizer
 from generation.quiet import quiet
 
@@ -41,7 +41,7 @@ class Transformers:
         """Load the model. Raises ModelError."""
         quiet()
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, GenerationConfig
 
         self._context = files.context
         self._batch_size = settings.batch_size
@@ -52,19 +52,32 @@ class Transformers:
                 files.path, dtype=settings.dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
             )
             self._model: Any = model.to(device).eval()
-        except (OSError, ValueError, RuntimeError) as error:
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:500]
             raise ModelError(
-                f"model {files.path}: transformers cannot load it ({error}); check the folder, or set transformers.device"
+                f"model {files.path}: transformers cannot load it ({reason}); check the folder, transformers.device "
+                "and transformers.dtype"
             ) from error
+        named = self._model.generation_config.eos_token_id
+        ends = {*(named if isinstance(named, list) else [named]), self._tokenizer.eos_token_id} - {None}
+        self._ends: frozenset[int] = frozenset(ends)
+        # In place of the model's own, which may sample or penalise in its own way. Rows that are done are filled with an
+        # end token, so that the first one ends a row whatever ended it.
+        self._model.generation_config = GenerationConfig(
+            eos_token_id=sorted(ends) or None, pad_token_id=min(ends, default=0)
+        )
+        self._vocabulary = int(self._model.get_input_embeddings().num_embeddings)
         self._waiting: list[_Waiting] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
         self._worker: asyncio.Task[None] | None = None
 
     async def generate(self, request: Request) -> Completion:
-        """Answer from token ids, whatever else is in the batch."""
+        """Answer from token ids, whatever else is in the batch. A cancelled request is left out of the next batch."""
         need = len(request.tokens) + request.sampling.max_tokens
         if need > self._context:
             return Completion("", "error", error=f"prompt_too_long: {need} tokens > context of {self._context}")
+        if not request.tokens or max(request.tokens) >= self._vocabulary:
+            return Completion("", "error", error=f"bad_request: token ids must be some, each below {self._vocabulary}")
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._worker is None or self._worker.done():
@@ -72,24 +85,26 @@ class Transformers:
         return await waiting.answer
 
     async def close(self) -> None:
-        """Stop the worker thread; requests still waiting are cancelled."""
+        """Stop the worker thread when its batch is done. Requests still waiting raise TransientError."""
         for item in self._waiting:
-            item.answer.cancel()
+            if not item.answer.done():
+                item.answer.set_exception(TransientError("the transformers engine is closed"))
         self._waiting.clear()
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _work(self) -> None:
         """Batches until nobody waits."""
+        loop = asyncio.get_running_loop()
         await asyncio.sleep(GATHER_SECONDS)
-        while self._waiting:
-            batch = self._next_batch()
+        while batch := self._next_batch():
             try:
-                loop = asyncio.get_running_loop()
                 completions = await loop.run_in_executor(self._thread, self._answer, [item.request for item in batch])
             except Exception as error:  # whoever waits must hear of it, whatever it is
                 for item in batch:
                     if not item.answer.done():
-                        item.answer.set_exception(error)
+                        item.answer.set_exception(
+                            TransientError(f"transformers failed on {len(batch)} requests ({error})")
+                        )
                 continue
             for item, completion in zip(batch, completions, strict=True):
                 if not item.answer.done():
@@ -97,6 +112,9 @@ class Transformers:
 
     def _next_batch(self) -> list[_Waiting]:
         """The longest-waiting request and those it can share a batch with, of similar length to save padding."""
+        self._waiting = [w for w in self._waiting if not w.answer.done()]  # done means cancelled
+        if not self._waiting:
+            return []
         first = self._waiting[0].request
         shape = replace(first.sampling, seed=None)
         alike = [w for w in self._waiting if replace(w.request.sampling, seed=None) == shape]
@@ -107,8 +125,9 @@ class Transformers:
         return batch
 
     def _answer(self, requests: Sequence[Request]) -> list[Completion]:
+        """One batch, in the worker thread. ids and mask: [requests, longest prompt], padded on the left."""
         import torch
-        from transformers import LogitsProcessorList
+        from transformers import LogitsProcessorList, StoppingCriteriaList
 
         sampling = requests[0].sampling
         longest = max(len(r.tokens) for r in requests)
@@ -119,37 +138,46 @@ class Transformers:
             mask[row, longest - len(r.tokens) :] = 1
         watch = _FirstLogprobs([[token for _, token in r.labels] for r in requests])
         processors = [watch, *([_SeededGumbel(requests)] if sampling.temperature else [])]
+        stops = [_Stop(self._tokenizer, sampling.stop, longest)] if sampling.stop else []
         device = self._model.device
         with torch.inference_mode():
             out = self._model.generate(
                 ids.to(device),
                 attention_mask=mask.to(device),
                 max_new_tokens=sampling.max_tokens,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 logits_processor=LogitsProcessorList(processors),
-                **({"stop_strings": list(sampling.stop), "tokenizer": self._tokenizer} if sampling.stop else {}),
+                stopping_criteria=StoppingCriteriaList(stops),
             )
-        return [
-            self._completion(r, row, watch.logprobs[i])
-            for i, (r, row) in enumerate(zip(requests, out[:, longest:].tolist(), strict=True))
-        ]
+        rows = out[:, longest:].tolist()
+        return [self._completion(*each) for each in zip(requests, rows, watch.logprobs, strict=True)]
 
     def _completion(self, request: Request, generated: list[int], logprobs: list[float]) -> Completion:
-        ends = self._model.generation_config.eos_token_id
-        stops = set(ends if isinstance(ends, list) else [ends])
-        count = next((i for i, token in enumerate(generated) if token in stops), None)
-        ended = count is not None
-        tokens = generated[:count] if count is not None else generated
+        end = next((i for i, token in enumerate(generated) if token in self._ends), None)
+        tokens = generated[:end]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        for stop in request.sampling.stop:
-            if stop in text:
-                text, ended = text[: text.index(stop)], True
+        cut = min((text.index(stop) for stop in request.sampling.stop if stop in text), default=None)
         labels = {label: value for (label, _), value in zip(request.labels, logprobs, strict=True)}
-        usage = Usage(len(request.tokens), 0, len(tokens) + (count is not None))
-        return Completion(text, "stop" if ended else "length", labels, usage)
+        ended = end is not None and cut is None  # after a stop string, end tokens are padding
+        usage = Usage(len(request.tokens), 0, len(tokens) + ended)
+        return Completion(text[:cut], "length" if end is None and cut is None else "stop", labels, usage)
+
+
+class _Stop:
+    """Ends a row when its text, prompt left out, holds a stop string."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str], prompt: int) -> None:
+        self._tokenizer = tokenizer
+        self._stops = stops
+        self._prompt = prompt
+        self._reach = max(len(stop.encode()) for stop in stops) + 4
+        """Last tokens that can hold a stop string: a token is a byte at least, and one character may straddle the edge."""
+
+    def __call__(self, ids: Any, _scores: Any) -> Any:
+        import torch
+
+        tails = ids[:, self._prompt :][:, -self._reach :].tolist()
+        texts = self._tokenizer.batch_decode(tails, skip_special_tokens=True)
+        return torch.tensor([any(stop in text for stop in self._stops) for text in texts], device=ids.device)
 
 
 class _FirstLogprobs:
@@ -178,7 +206,9 @@ class _SeededGumbel:
 
         self._temperature = requests[0].sampling.temperature
         self._top_p = requests[0].sampling.top_p
-        self._rows = [torch.Generator().manual_seed(r.sampling.seed or 0) for r in requests]
+        self._rows = [
+            torch.Generator().manual_seed(r.index if r.sampling.seed is None else r.sampling.seed) for r in requests
+        ]
 
     def __call__(self, _ids: Any, scores: Any) -> Any:
         import torch

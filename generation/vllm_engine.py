@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from pydantic import Field
 
 from constitution.records import Strict
+from generation.child_log import ChildLog
 from generation.engine import Completion, ModelError, Request, TransientError, Usage
 from generation.models import ModelFiles
 from generation.quiet import quiet
+
+FEW_CORES = 3
+"""Up to here every core computes. vLLM keeps one for its scheduler, which costs two cores 40% of their tokens per second."""
 
 
 class VLLMSettings(Strict):
@@ -21,70 +26,80 @@ class VLLMSettings(Strict):
     max_model_len: int | None = Field(default=None, gt=0)
     """Most tokens of prompt and completion together; the model's own limit where None."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of weights and activations; `auto` takes the checkpoint's."""
     enforce_eager: bool | None = None
-    """Skip compilation. None: yes on a CPU (saves a minute of start), no on a GPU."""
+    """Skip compilation. None: yes on a CPU (a job of minutes never earns back the start), no on a GPU."""
     tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs that share the model."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     """Share of the GPU's memory. Two models on one GPU must add up to less than 1."""
     kv_cache_gb: int = Field(default=4, ge=1)
-    """KV cache in GiB, on a CPU only."""
+    """KV cache in GiB, on a CPU only, for this model alone. The environment's VLLM_CPU_KVCACHE_SPACE goes before it."""
     max_num_seqs: int | None = Field(default=None, ge=1)
     """Most requests in one batch."""
-    block_size: int | None = None
+    block_size: int | None = Field(default=None, ge=1)
     """Tokens of one block of the KV cache. None: 32 on a CPU, where the default of 128 wastes the prefix cache."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+    """Seed of requests that have none of their own."""
 
 
 def unavailable() -> str | None:
-    """Why vLLM cannot be used on this machine; None when it can."""
+    """Why vLLM cannot be used on this machine; None when it can. Imports vLLM, which takes seconds."""
+    quiet()
     try:
-        quiet()
-        import vllm  # noqa: F401
-    except ImportError as error:
-        return str(error)
-    return None
+        from vllm.platforms import current_platform
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:  # not installed, or a library it links to is missing
+        return f"vLLM cannot be imported ({error})"
+    return "vLLM is built for a device that this machine lacks" if current_platform.is_unspecified() else None
 
 
 class VLLM:
-    """One model in vLLM. Continuous batching, prefix cache on, the model's own sampling defaults ignored."""
+    """One model in vLLM. Continuous batching, prefix cache on, the model's own sampling defaults ignored.
+
+    A program that opens one must guard its start with `if __name__ == "__main__":`, since vLLM spawns processes.
+    """
 
     def __init__(self, files: ModelFiles, settings: VLLMSettings) -> None:
-        """Load the model; takes half a minute or more. Raises ModelError. Must be called inside a running event loop."""
+        """Load the model; takes a quarter of a minute or more. Raises ModelError."""
         quiet()
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         self._context = min(files.context, settings.max_model_len or files.context)
+        self._log = ChildLog()
+        silent = os.environ["VLLM_LOGGING_LEVEL"] in ("ERROR", "CRITICAL")
         try:
-            from vllm.engine.arg_utils import AsyncEngineArgs
-            from vllm.platforms import current_platform
-            from vllm.v1.engine.async_llm import AsyncLLM
-
-            on_cpu = current_platform.is_cpu()
-            if on_cpu:
-                os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(settings.kv_cache_gb))
-            self._llm: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, self._context, on_cpu)))
+            with self._log.capture() if silent else nullcontext():
+                self._llm: Any = _load(files, settings, self._context)
         except ImportError as error:
             raise ModelError(f"vLLM is not installed here ({error}); use --engine transformers") from error
         except (RuntimeError, ValueError, OSError) as error:
-            reason = " ".join(str(error).split())[:500]
+            reason = " ".join((self._log.cause() or str(error)).split())[:500]
             raise ModelError(
-                f"model {files.path}: vLLM cannot load it ({reason}); "
-                "lower vllm.max_model_len or memory, or use --engine transformers"
+                f"model {files.path}: vLLM cannot load it ({reason}); lower vllm.max_model_len, vllm.kv_cache_gb or "
+                "vllm.gpu_memory_utilization, see more with VLLM_LOGGING_LEVEL=INFO, or use --engine transformers"
             ) from error
 
     async def generate(self, request: Request) -> Completion:
-        """Answer from token ids. Label log-probabilities may be missing or NaN; readers check them."""
-        from vllm.v1.engine.exceptions import EngineDeadError
+        """Answer from token ids. Label log-probabilities may be missing or NaN; readers check them.
+
+        Safe to cancel: the engine then drops the request.
+        """
+        from vllm.exceptions import VLLMClientError, VLLMServerError
 
         need = len(request.tokens) + request.sampling.max_tokens
         if need > self._context:
             return Completion("", "error", error=f"prompt_too_long: {need} tokens > context of {self._context}")
+        if self._llm is None:
+            raise TransientError("vLLM's engine is closed")
         final: Any = None
         try:
-            async for output in self._llm.generate(
-                {"prompt_token_ids": list(request.tokens)}, _sampling(request), uuid.uuid4().hex
-            ):
+            prompt = {"prompt_token_ids": list(request.tokens)}
+            async for output in self._llm.generate(prompt, _sampling(request), uuid.uuid4().hex):
                 final = output
-        except EngineDeadError as error:
-            raise TransientError(f"vLLM's engine died ({error}); see its log with VLLM_LOGGING_LEVEL=INFO") from error
+        except VLLMClientError as error:
+            return Completion("", "error", error=f"bad_request: {error}")
+        except VLLMServerError as error:
+            raise TransientError(f"vLLM's engine failed ({self._log.cause() or error})") from error
         return _completion(final, request)
 
     async def reset_prefix_cache(self) -> None:
@@ -92,15 +107,37 @@ class VLLM:
         await self._llm.reset_prefix_cache()
 
     async def close(self) -> None:
-        """Stop the engine's process. The listener goes first, or it would report the stop as a crash."""
+        """Stop the engine's processes. Requests under way raise TransientError."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         llm, self._llm = self._llm, None
         if llm is None:
             return
-        listener = getattr(llm, "output_handler", None)
-        if listener is not None:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
-        llm.shutdown()
+        if llm.output_handler is not None:  # first of all, or it would report the stop as a crash
+            llm.output_handler.cancel()
+            await asyncio.gather(llm.output_handler, return_exceptions=True)
+        llm.output_processor.propagate_error(EngineDeadError())
+        await asyncio.to_thread(llm.shutdown)
+
+
+def _load(files: ModelFiles, settings: VLLMSettings, context: int) -> Any:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    on_cpu = current_platform.is_cpu()
+    if on_cpu and settings.tensor_parallel_size == 1:
+        _use_every_core()
+    return AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, context, on_cpu)))
+
+
+def _use_every_core() -> None:
+    """Compute on all cores where there are few, one thread for each physical core."""
+    from vllm.utils.cpu_resource_utils import get_allowed_cpu_list
+
+    cores = {cpu.physical_core: cpu.id for cpu in get_allowed_cpu_list()}
+    if 1 < len(cores) <= FEW_CORES:
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(cores.values()))))
 
 
 def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: bool) -> dict[str, Any]:
@@ -122,6 +159,7 @@ def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: 
     if on_cpu:
         # A seeded request that is prefilled in pieces kills the CPU engine, so no prompt may be split.
         arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(context, 4096)}
+        arguments["kv_cache_memory_bytes"] = settings.kv_cache_gb << 30
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
     block_size = settings.block_size or (32 if on_cpu else None)
@@ -146,7 +184,10 @@ def _sampling(request: Request) -> Any:
 
 
 def _completion(output: Any, request: Request) -> Completion:
+    """Raises TransientError for an answer that the engine gave up on."""
     answer = output.outputs[0]
+    if answer.finish_reason in ("abort", "error"):
+        raise TransientError(f"vLLM gave up on a request ({answer.finish_reason})")
     first = answer.logprobs[0] if request.labels and answer.logprobs else {}
     logprobs = {label: float(first[token].logprob) for label, token in request.labels if token in first}
     usage = Usage(len(request.tokens), output.num_cached_tokens or 0, len(answer.token_ids))
