@@ -68,6 +68,9 @@ class Encoder:
         )
         starts = "".join(sorted({text[0] for text in self._names}))
         self._start = re.compile(f"[{re.escape(starts)}]") if starts else re.compile(r"(?!)")
+        self._ends = {text[k:] for text in self._names for k in range(1, len(text))}
+        self._lengths = sorted({len(end) for end in self._ends}) or [0]
+        self._inside = "\n".join(text[1:] for text in self._names)
 
     @cached_property
     def _template(self) -> str:
@@ -113,16 +116,36 @@ class Encoder:
             raise ValueError(f"the chat does not fit the model's template ({error})") from error
 
     def _mark(self, value: Any) -> Any:
-        """The value with markers in every string of it: before its first word, and after each possible start of a control text."""
+        """The value with markers in every string of it."""
         if isinstance(value, str):
-            text = _SURROGATE.sub("�", value).replace(self._marker, "")
-            text = self._start.sub(lambda match: match.group() + self._marker, text)
-            return _FIRST_WORD.sub(lambda match: self._marker + match.group(), text, count=1)
+            return self._mark_text(value)
         if isinstance(value, Mapping):
-            return {self._mark(key): self._mark(item) for key, item in value.items()}
+            return {self._break(str(key)): self._mark(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._mark(item) for item in value]
         return value
+
+    def _mark_text(self, text: str) -> str:
+        """Markers after each possible start of a control text, and before the first word where it could end one.
+
+        The second is for templates that write the start themselves. Other texts are left as they are, since templates
+        compare some of them.
+        """
+        text = self._break(text)
+        word = text.strip()
+        if not word or not self._ends_a_control(word):
+            return text
+        return _FIRST_WORD.sub(lambda match: self._marker + match.group(), text, count=1)
+
+    def _break(self, text: str) -> str:
+        text = _SURROGATE.sub("\ufffd", text).replace(self._marker, "")
+        return self._start.sub(lambda match: match.group() + self._marker, text)
+
+    def _ends_a_control(self, word: str) -> bool:
+        """True when the word begins with the end of a control text, or is a piece of its inside."""
+        return any(word[:n] in self._ends for n in self._lengths) or (
+            len(word) <= self._lengths[-1] and word in self._inside
+        )
 
 
 _encoders: WeakKeyDictionary[Any, Encoder] = WeakKeyDictionary()
