@@ -85,7 +85,7 @@ def _run(job: Job, repository: str | None, console: Console) -> int:
     if manifest is None:
         manifest = asyncio.run(produce(job))
     else:
-        console.print(f"{job.out} is finished: 0 calls made")
+        console.print(f"{job.out} is finished: 0 calls made", markup=False, soft_wrap=True)
     if manifest is None:
         print(
             f"{job.out}: incomplete, the model was unavailable for some prompts; the same command goes on",

@@ -63,7 +63,8 @@ def load_with_places(path: Path) -> Loaded:
     merged = _merged(path, ())
     problems = _duplicates(merged) + _template_syntax(merged)
     data = {key: value for key, value in merged.data.items() if key not in ("extends", "remove")}
-    data["principles"] = [item for item, _ in merged.principles]
+    if merged.principles or "principles" in data:
+        data["principles"] = [item for item, _ in merged.principles]
     constitution = None
     try:
         constitution = Constitution.model_validate(data)

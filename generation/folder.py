@@ -38,7 +38,7 @@ def claim(folder: Path, settings: Mapping[str, object], constitution_text: str) 
 
 
 @contextmanager
-def locked(folder: Path, min_free: int = MIN_FREE_BYTES) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Create the folder if need be and keep every other process out while inside. Raises RunFolderError.
 
     The lock is the kernel's and goes with the process, however it dies.
@@ -58,9 +58,9 @@ def locked(folder: Path, min_free: int = MIN_FREE_BYTES) -> Iterator[None]:
             holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
             raise RunFolderError(f"{folder}: is in use by {holder}; wait for it, or choose another --out") from None
         free = shutil.disk_usage(folder).free
-        if free < min_free:
+        if free < MIN_FREE_BYTES:
             raise RunFolderError(
-                f"{folder}: {free >> 20:,} MiB free; allowed are at least {min_free >> 20:,} MiB; free some space"
+                f"{folder}: {free >> 20:,} MiB free; allowed are at least {MIN_FREE_BYTES >> 20:,} MiB; free some space"
             )
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         os.truncate(handle, 0)

@@ -1,0 +1,187 @@
+"""`generate_feedback.py` as a user meets it: bad input, help, exit codes, rows that go wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import generate_feedback
+from generation import folder as run_folder
+from generation.manifest import read as read_manifest
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+name: laws
+version: 1
+objectives: {good: 1.0}
+principles:
+  - {id: kind, objective: good, text: Be kind.}
+"""
+
+
+def run(folder: Path, *more: str, constitution: str | bytes = GOOD, prompts: str = '{"prompt": "hi"}\n') -> int:
+    """The exit code of the command on these files."""
+    raw = constitution if isinstance(constitution, bytes) else constitution.encode()
+    (folder / "c.yaml").write_bytes(raw)
+    (folder / "p.jsonl").write_text(prompts)
+    files = [
+        "--constitution",
+        str(folder / "c.yaml"),
+        "--prompts",
+        str(folder / "p.jsonl"),
+        "--out",
+        str(folder / "run"),
+    ]
+    return generate_feedback.main([*files, "--engine", "replay", *more])
+
+
+@pytest.mark.parametrize(
+    ("constitution", "message"),
+    [
+        pytest.param("", "c.yaml:1: is no constitution: got nothing", id="empty"),
+        pytest.param("a: [", "c.yaml:1: is not YAML (expected the node content", id="not-yaml"),
+        pytest.param("a: &x [1]\nb: [*x, *x]", "c.yaml:1: got an anchor or alias 'x'", id="alias-bomb"),
+        pytest.param("name: a\nname: b", "c.yaml:2: key 'name' stands twice (first on line 1)", id="duplicate-key"),
+        pytest.param("a: " + "[" * 2000 + "]" * 2000, "is nested more than 20 levels deep", id="over-deep"),
+        pytest.param("# " + "x" * (1 << 20), "allowed are 1,048,576", id="over-long"),
+        pytest.param(b"name: \xff", "c.yaml:1: is not UTF-8", id="not-utf8"),
+        pytest.param(GOOD + "nmae: x\n", "c.yaml:7: nmae: unknown key (did you mean name?); allowed: name, version", id="unknown-key"),
+        pytest.param(GOOD.split("principles")[0], "principles: is missing; add it", id="no-principles"),
+        pytest.param(GOOD + "  - {id: kind, objective: good, text: Again.}\n", "c.yaml:7: id: 'kind' stands twice (first at", id="duplicate-id"),
+        pytest.param(GOOD.replace("text:", "weight: -1, text:"), "principle 'kind': weight: got -1", id="weight"),
+        pytest.param(GOOD.replace("Be kind.", '"Be {{ name }}."'), "text: unknown variable 'name'", id="template-variable"),
+    ],
+)  # fmt: skip
+def test_a_bad_constitution_is_exit_2_and_a_clear_message(
+    constitution: str | bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, constitution=constitution) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: critics", id="unknown-setting"),
+        pytest.param(["--set", "plan.samples=0"], "plan.samples: Input should be greater than or equal to 1 (got 0)", id="out-of-range"),
+        pytest.param(["--set", "samples"], "--set samples: allowed is key=value", id="no-value"),
+        pytest.param(["--set", "plan.samples.x=1"], "plan.samples: Input should be a valid integer (got {'x': 1})", id="a-value-is-no-number"),
+        pytest.param(["--set", "engine=vlm", "--engine", "replay"], "", id="a-flag-goes-before"),
+        pytest.param(["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)", id="no-config"),
+        pytest.param(["--limit", "0"], "--limit 0: allowed is 1 or more", id="limit"),
+        pytest.param(["--reuse", "nowhere"], "no such file; --reuse takes the folder of a run", id="reuse"),
+        pytest.param(["--engine", "endpoint"], "endpoints: got none, but engine is 'endpoint'", id="no-endpoints"),
+        pytest.param(["--engine", "transformers", "--policy", "./none"], "model './none': no such folder", id="no-model"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_exit_2_and_a_clear_message(
+    more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, *more) == (2 if message else 0)
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_engine_is_refused_with_the_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, "--engine", "vlm")
+    assert stopped.value.code == 2
+    assert "'vllm', 'transformers', 'endpoint', 'replay'" in capsys.readouterr().err
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--set", "rows=0", constitution="name: x", prompts='{"text": 1}\n') == 2
+    err = capsys.readouterr().err
+    assert all(part in err for part in ("c.yaml:1: version: is missing", "rows:", "allowed is `prompt`"))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        pytest.param([], "has no config.json", id="empty"),
+        pytest.param(
+            ["config.json", "pytorch_model.bin", "tokenizer.json"],
+            "pickled weights only, which can run code",
+            id="pickle",
+        ),
+        pytest.param(
+            ["config.json", "tokenizer.json", "model.safetensors"], "has no chat template", id="no-chat-template"
+        ),
+        pytest.param(["adapter_config.json"], "is a LoRA adapter; merge it", id="adapter"),
+    ],
+)
+def test_a_model_folder_that_cannot_be_used(
+    files: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in files:
+        (model / name).write_text("{}")
+    assert run(tmp_path, "--engine", "transformers", "--policy", str(model)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    assert run(tmp_path) == 2
+    assert "is not empty and no run of ours (no run.yaml); choose another --out" in capsys.readouterr().err
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "MIN_FREE_BYTES", 1 << 60)
+    assert run(tmp_path) == 2
+    assert "MiB free; allowed are at least" in capsys.readouterr().err
+
+
+def test_bad_rows_are_counted_and_the_run_goes_on(tmp_path: Path) -> None:
+    prompts = '{"prompt": "hi"}\n{"prompt": ""}\n{\n{"prompt": [{"role": "robot"}]}\n{"prompt": "a\\u0000"}\n{"prompt": "bye"}\n'
+    assert run(tmp_path, prompts=prompts) == 0
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest is not None
+    assert manifest.counts.prompts == 6
+    assert manifest.outcomes.failed == 4
+    assert {k: v for k, v in manifest.failed.items() if k.startswith("read")} == {
+        "read: bad_json": 1, "read: empty_prompt": 1, "read: nul_byte": 1, "read: wrong_roles": 1
+    }  # fmt: skip
+
+
+def test_a_finished_run_again_makes_no_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path) == 0
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    assert run(tmp_path) == 0
+    assert "is finished: 0 calls made" in capsys.readouterr().out
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+
+
+def test_plan_prints_a_table_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--plan") == 0
+    out = capsys.readouterr().out
+    assert "sample" in out
+    assert "at most" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_terminal_codes_in_replies_are_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"prompt": "\x1b[31mred [bold]x[/bold]", "responses": ["one \x1b]0;title\x07 [red]two[/red]", "three"]}
+    assert run(tmp_path, "--set", "plan.rounds=0", prompts=json.dumps(row) + "\n") == 0
+    out = capsys.readouterr().out
+    assert "\x1b]0" not in out
+    assert "[red]two[/red]" in out
+
+
+def test_help_shows_the_options_without_loading_a_library_of_models() -> None:
+    code = "import sys, generate_feedback as g\ntry: g.main(['--help'])\nexcept SystemExit: pass\nprint([m for m in ('torch', 'vllm', 'transformers', 'datasets') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert "--reuse RUN" in out
+    assert out.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_config_loads(path: Path) -> None:
+    from generation.config import load
+
+    assert load(path, [], {}).policy
