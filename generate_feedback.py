@@ -38,7 +38,11 @@ def parser() -> argparse.ArgumentParser:
         "--policy", metavar="MODEL", help="`embedded`, a local folder or a hub id (settings' default: embedded)"
     )
     p.add_argument("--judge", metavar="MODEL", help="likewise (settings' default: the policy itself)")
-    p.add_argument("--engine", choices=ENGINES, help="what runs the models (settings' default: vllm)")
+    p.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="(settings' default: vllm where installed, else transformers)",
+    )
     p.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in plan.samples=4")
     p.add_argument("--limit", type=int, metavar="N", help="read only the first N rows of the prompts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,11 @@ class Plan(Strict):
     """Seed of the run; every call's own seed is derived from it."""
 
 
+def default_engine() -> EngineName:
+    """vllm where it is installed, else transformers."""
+    return "vllm" if find_spec("vllm") else "transformers"
+
+
 class RunConfig(Strict):
     """Everything that can be set for a run."""
 
@@ -63,7 +69,8 @@ class RunConfig(Strict):
     """The model whose replies are improved: `embedded`, a local folder, or a hub id (a served name for endpoints)."""
     judge: str = ""
     """The model that critiques, revises and compares; the policy itself where empty."""
-    engine: EngineName = "vllm"
+    engine: EngineName = Field(default_factory=default_engine)
+    """What runs the models; vllm where it is installed, else transformers."""
     plan: Plan = Plan()
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts whose pairs go to the test split."""

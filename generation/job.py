@@ -103,6 +103,8 @@ def prepare(
     if not (constitution and settings and info and cast) or problems:
         raise BadInput("\n".join(problems))
     policy, judge = cast
+    if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
+        print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
     digests = Digests(
         constitution=constitution.digest,
         templates=templating.digest(),

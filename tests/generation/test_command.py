@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import generate_feedback
+from generation import config
 from generation import folder as run_folder
 from generation.manifest import read as read_manifest
 
@@ -182,6 +183,22 @@ def test_help_shows_the_options_without_loading_a_library_of_models() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_config_loads(path: Path) -> None:
-    from generation.config import load
+    assert config.load(path, [], {}).policy
 
-    assert load(path, [], {}).policy
+
+def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda _: None)
+    (tmp_path / "c.yaml").write_text(GOOD)
+    (tmp_path / "p.jsonl").write_text('{"prompt": "hi"}\n')
+    files = [
+        "--constitution",
+        str(tmp_path / "c.yaml"),
+        "--prompts",
+        str(tmp_path / "p.jsonl"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert generate_feedback.main([*files, "--plan"]) == 0
+    assert "the transformers engine is used" in capsys.readouterr().err
