@@ -14,6 +14,8 @@ import yaml
 
 SETTINGS = "run.yaml"
 CONSTITUTION = "constitution.yaml"
+MACHINE = "machine"
+"""Part of run.yaml that may change between restarts: engine, memory, concurrency."""
 LOCK = ".lock"
 MIN_FREE_BYTES = 200 << 20
 """A run is not started with less free disk than this."""
@@ -106,7 +108,9 @@ def sync_folder(folder: Path) -> None:
 def _check_same(folder: Path, old: object, new: dict[str, object]) -> None:
     if not isinstance(old, dict):
         raise RunFolderError(f"{folder / SETTINGS}: is damaged; choose another --out with --reuse {folder}")
-    before, after = _flat(old), _flat(new)
+    before, after = (
+        _flat({key: value for key, value in settings.items() if key != MACHINE}) for settings in (old, new)
+    )
     changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     if not changed:
         return

@@ -25,7 +25,7 @@ from generation.chat_model import ChatModel
 from generation.config import ConfigError, RunConfig
 from generation.dataset import DatasetWriter
 from generation.engine import Engine, ModelError
-from generation.folder import RunFolderError, check_ours, claim, locked
+from generation.folder import MACHINE, RunFolderError, check_ours, claim, locked
 from generation.forecast import Forecast, Ledger, forecast
 from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.pipeline import feedback
@@ -67,8 +67,10 @@ class Job:
         """`run.yaml`: what ran."""
         identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
         source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
-        models = {"models": {"policy": self.digests.policy, "judge": self.digests.judge}, "engine": self.config.engine}
-        return {**identity, **source, **models, **self.config.results()}
+        models = {"models": {"policy": self.digests.policy, "judge": self.digests.judge}}
+        results = self.config.results()
+        machine = self.config.model_dump(mode="json", exclude=set(results))
+        return {**identity, **source, **models, **results, MACHINE: machine}
 
 
 def prepare(
