@@ -38,12 +38,14 @@ class Part:
 
 def parts(config: RunConfig) -> tuple[Part, Part]:
     """Policy and judge; the same Part twice when they are the same model. Raises ModelError before any model loads."""
-    policy = _part(config, config.policy, config.endpoints, config.vllm)
-    same = config.judge_model == config.policy and not config.judge_endpoints
-    if same:
-        return policy, policy
-    servers = config.judge_endpoints or config.endpoints
-    return policy, _part(config, config.judge_model, servers, config.judge_vllm or config.vllm)
+    if config.judge_model == config.policy and not config.judge_endpoints:
+        both = _part(config, config.policy, config.endpoints, config.vllm)
+        return both, both
+    first, second = config.vllm, config.judge_vllm
+    if second is None:
+        first = second = first.model_copy(update={"gpu_memory_utilization": first.gpu_memory_utilization / 2})
+    policy = _part(config, config.policy, config.endpoints, first)
+    return policy, _part(config, config.judge_model, config.judge_endpoints or config.endpoints, second)
 
 
 def _part(config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings) -> Part:
@@ -55,17 +57,17 @@ def _part(config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], v
 
 def chat_models(config: RunConfig, policy: Part, judge: Part, wrap: Wrap) -> tuple[ChatModel, ChatModel]:
     """The two models, sharing one engine when they are one. Tokenizers load now, weights at the first call."""
-    first = _chat_model(config, policy, wrap)
-    return first, first if judge is policy else _chat_model(config, judge, wrap)
+    judging = _chat_model(config, judge, wrap, judges=True)
+    return judging if judge is policy else _chat_model(config, policy, wrap, judges=False), judging
 
 
-def _chat_model(config: RunConfig, part: Part, wrap: Wrap) -> ChatModel:
+def _chat_model(config: RunConfig, part: Part, wrap: Wrap, judges: bool) -> ChatModel:
     async def open_engine() -> Engine:
         print(f"opening {part.name} ({config.engine})", file=sys.stderr)
         return Limited(_engine(config, part), config.in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
-    labels = tuple(encoder.label_id(label) for label in LABELS) if encoder else ()
+    labels = tuple(encoder.label_id(label) for label in LABELS) if encoder and judges else ()
     return ChatModel(part.name, part.digest, wrap(open_engine), encoder, _context(config, part), labels)
 
 

@@ -82,7 +82,7 @@ class RunConfig(Strict):
     """Calls given to an engine at once."""
     vllm: VLLMSettings = VLLMSettings()
     judge_vllm: VLLMSettings | None = None
-    """Settings of a judge that is another model than the policy; `vllm` where absent. Memory must be split by hand."""
+    """Settings of a judge that is another model than the policy. Where absent, both have `vllm` with half its GPU memory."""
     transformers: TransformersSettings = TransformersSettings()
     endpoints: tuple[EndpointSettings, ...] = ()
     """Servers of the policy, for `--engine endpoint`; several are used as one pool."""

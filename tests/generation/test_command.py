@@ -10,6 +10,7 @@ import pytest
 import generate_feedback
 from generation import config
 from generation import folder as run_folder
+from generation.cast import parts
 from generation.manifest import read as read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -202,3 +203,12 @@ def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
     ]
     assert generate_feedback.main([*files, "--plan"]) == 0
     assert "the transformers engine is used" in capsys.readouterr().err
+
+
+def test_two_models_share_the_memory_of_one_gpu() -> None:
+    settings = config.RunConfig(judge="other", engine="replay")
+    policy, judge = parts(settings)
+    assert (policy.vllm.gpu_memory_utilization, judge.vllm.gpu_memory_utilization) == (0.45, 0.45)
+    one, same = parts(config.RunConfig(engine="replay"))
+    assert one is same
+    assert one.vllm.gpu_memory_utilization == 0.9
