@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from constitution.diff import diff
-from constitution.importing import ImportFailed, read, to_yaml
+from constitution.importing import ImportFailed, read
 from constitution.lint import warnings
-from constitution.loading import ConstitutionError, load, load_with_places
+from constitution.loading import ConstitutionError, load, load_with_places, to_yaml
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from constitution.principles import Constitution, Principle
 
 _LABEL = re.compile(r"\s*(?:CritiqueRequest|RevisionRequest|Critique|Revision|Options)\s*:\s*")
@@ -40,12 +38,6 @@ def read(path: Path, name: str, objective: str) -> Constitution:
     if not principles:
         raise ImportFailed(f"{path}: has no principles")
     return Constitution(name=name, version=1, objectives={objective: 1.0}, principles=tuple(principles))
-
-
-def to_yaml(constitution: Constitution) -> str:
-    """The constitution as a file that `load` reads back to the same."""
-    fields = constitution.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _request(name: str, value: object, objective: str, place: str) -> Principle:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from pydantic import ValidationError
 
 from constitution.principles import AppliesTo, Check, Constitution, Example, Principle, suggest
@@ -75,6 +76,12 @@ def load_with_places(path: Path) -> Loaded:
         raise ConstitutionError(sorted(set(problems), key=_order))
     places = {str(item["id"]): place(()) for item, place in ((i, p.place) for i, p in merged.principles)}
     return Loaded(constitution, places, merged.source.place(("objectives",)))
+
+
+def to_yaml(constitution: Constitution) -> str:
+    """The constitution as a file that `load` reads back to the same."""
+    fields = constitution.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _At(NamedTuple):

@@ -12,19 +12,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
-from constitution.loading import ConstitutionError, load
+from constitution.loading import ConstitutionError, load, to_yaml
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt
 from critics import templating
 from generation import config, manifest, prompts
 from generation.card import write_card
 from generation.cast import OpenEngine, Part, chat_models, parts
-from generation.chat_model import ChatModel
 from generation.config import ConfigError, RunConfig
 from generation.dataset import DatasetWriter
 from generation.engine import Engine, ModelError
+from generation.feedback import Feedback
 from generation.folder import MACHINE, RunFolderError, check_ours, claim, locked
 from generation.forecast import Forecast, Ledger, forecast
 from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
@@ -142,7 +140,8 @@ async def produce(job: Job) -> Manifest | None:
     """Make the run, or go on with it. None when a model stayed unavailable for some prompts. Raises BadInput."""
     try:
         with locked(job.out):
-            claim(job.out, job.settings(), _whole(job.constitution))
+            claim(job.out, job.settings(), to_yaml(job.constitution))
+            (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
             with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
                 return await _produce(job, store)
     except (RunFolderError, StoreError, ModelError) as error:
@@ -162,7 +161,10 @@ async def _produce(job: Job, store: CallStore) -> Manifest | None:
             return engines[-1]
 
         policy, judge = chat_models(job.config, job.policy, job.judge, wrap)
-        work = partial(_work, job, policy, judge)
+
+        async def work(prompt: Prompt) -> Feedback:
+            return await feedback(prompt, job.constitution, policy, judge, job.config.plan)
+
         try:
             async for outcome in run(job.rows(), work, job.config.rows):
                 tally.add(outcome)
@@ -175,10 +177,6 @@ async def _produce(job: Job, store: CallStore) -> Manifest | None:
         writer.abandon()
         return None
     return _finish(job, store, writer, tally, progress.seconds)
-
-
-async def _work(job: Job, policy: ChatModel, judge: ChatModel, prompt: Prompt):  # type: ignore[no-untyped-def]
-    return await feedback(prompt, job.constitution, policy, judge, job.config.plan)
 
 
 def _finish(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall: float) -> Manifest:
@@ -196,9 +194,3 @@ def _finish(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wal
     write_card(job.out, draft, job.constitution, job.config)
     draft.write(job.out)
     return draft
-
-
-def _whole(constitution: Constitution) -> str:
-    """The constitution as one YAML file, with everything it extends."""
-    fields = constitution.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
