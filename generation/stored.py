@@ -57,6 +57,7 @@ class Stored:
         if self._engine is None:
             self._engine = asyncio.ensure_future(self._open_engine())
         engine = await asyncio.shield(self._engine)
+        begin = time.monotonic()
         completion = await engine.generate(request)
-        self._store.put(key, request.stage, request.model, completion)
+        self._store.put(key, request.stage, request.model, completion, time.monotonic() - begin)
         return completion

@@ -1,0 +1,150 @@
+"""Reading constitutions: what is accepted, and one clear message for each thing that is not."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from constitution.loading import ConstitutionError, load
+
+ROOT = Path(__file__).parents[2]
+GOOD = """name: laws
+version: 1
+objectives: {good: 1.0, calm: 2.0}
+principles:
+  - id: kind
+    objective: good
+    text: Be kind.
+  - id: still
+    objective: calm
+    text: Be still.
+"""
+
+
+def problems(folder: Path, text: str | bytes) -> str:
+    """The message that loading this file gives."""
+    path = folder / "c.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConstitutionError) as caught:
+        load(path)
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param("text: Be kind.", "txt: Be kind.", "c.yaml:7: principle 'kind': txt: unknown key (did you mean text?); allowed: id,", id="unknown-key"),
+        pytest.param("text: Be kind.", "weight: 0", "c.yaml:7: principle 'kind': weight: got 0; input should be greater than 0", id="zero"),
+        pytest.param("text: Be kind.", "weight: .inf", "weight: got inf; input should be a finite number", id="infinite"),
+        pytest.param("text: Be kind.", "weight: true", "weight: got True; input should be a valid number", id="bool"),
+        pytest.param("text: Be kind.", 'weight: "2"', "weight: got '2'; input should be a valid number", id="text"),
+        pytest.param("    text: Be kind.\n", "", "principle 'kind': text: is missing; add it", id="missing"),
+        pytest.param("text: Be kind.", "text: ''", "text: got ''; string should have at least 1 character", id="empty-text"),
+        pytest.param("objective: good", "objective: godo", "c.yaml:6: objective: got 'godo' (did you mean good?); allowed: good, calm", id="objective"),
+        pytest.param("id: kind", "id: Kind!", "c.yaml:5: principle 'Kind!': id: got 'Kind!'; string should match pattern", id="id"),
+        pytest.param("id: kind", "id: still", "c.yaml:8: id: 'still' stands twice (first at c.yaml:5); rename or delete one", id="twice"),
+        pytest.param("text: Be kind.", "text: x\n    check: {}", "check: got {}; is empty; set at least one of max_words", id="empty-check"),
+        pytest.param("text: Be kind.", "text: x\n    check: {must_match: '('}", "is not a regular expression", id="regex"),
+        pytest.param("text: Be kind.", "text: x\n    check: {json_schema: {type: 7}}", "is not a JSON schema", id="schema"),
+        pytest.param("text: Be kind.", "text: x\n    check: {min_words: 9, max_words: 2}", "no reply can keep both", id="contradiction"),
+        pytest.param("text: Be kind.", "text: x\n    compare: 'Is {{ a }} kind?'", "compare: unknown variable 'a' in '{{ a }}'; allowed is plain text", id="template"),
+        pytest.param("principles:", "principles: 3\nx:", "c.yaml:4: principles: allowed is a list of mappings", id="principles-no-list"),
+        pytest.param("name: laws", "remove: [x]\nname: laws", "remove: takes principles out of the file that `extends` names", id="remove-alone"),
+        pytest.param("name: laws", "extends: none.yaml\nname: laws", "c.yaml:1: extends: none.yaml: no such file", id="extends-nothing"),
+        pytest.param("name: laws", "extends: c.yaml\nname: laws", "extends: c.yaml extends this file in turn; break the circle", id="circle"),
+        pytest.param("name: laws", "name: laws\n---\nname: two", "c.yaml:2: got a second YAML document", id="two-documents"),
+        pytest.param("Be kind.", '"a\\0b"', "has a NUL or a lone surrogate", id="nul"),
+        pytest.param("version: 1", "? [a, b]\n: 1", "a key is a list or a mapping", id="odd-key"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place_and_fix(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in GOOD
+    assert message in problems(tmp_path, GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "c.yaml:1: is no constitution: got nothing; allowed is a mapping with name", id="empty"),
+        pytest.param("- a", "is no constitution: got list", id="a-list"),
+        pytest.param("a: b: c", "c.yaml:1: is not YAML (mapping values are not allowed here)", id="not-yaml"),
+        pytest.param("a: &a [x]\nb: [*a, *a]", "c.yaml:1: got an anchor or alias 'a'", id="alias"),
+        pytest.param("a: 1\na: 2", "c.yaml:2: key 'a' stands twice (first on line 1); keep one", id="duplicate-key"),
+        pytest.param("a: " + "[" * 2000 + "]" * 2000, "nested more than 20 levels deep", id="deep"),
+        pytest.param("x: " + "y" * (1 << 20), "allowed are 1,048,576", id="long"),
+        pytest.param(b"a: \xff", "c.yaml:1: is not UTF-8; save it as UTF-8", id="bytes"),
+    ],
+)
+def test_what_is_no_constitution_is_said(text: str | bytes, message: str, tmp_path: Path) -> None:
+    assert message in problems(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConstitutionError, match=reason):
+            load(path)
+
+
+def test_every_problem_is_told_at_once_in_order(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("id: kind", "id: KIND")
+        .replace("version: 1", "version: x")
+        .replace("objective: calm", "objective: clam")
+    )
+    lines = problems(tmp_path, text).splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["c.yaml:2", "c.yaml:5", "c.yaml:9"]
+
+
+def test_extends_adds_overrides_removes_and_merges(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(GOOD + "  - {id: old, objective: good, text: Old.}\n")
+    child = tmp_path / "child.yaml"
+    child.write_text(
+        "extends: base.yaml\nname: child\nversion: 2\nremove: [old]\nobjectives: {calm: 5.0, new: 1.0}\n"
+        "principles:\n  - {id: kind, objective: good, text: Be kinder.}\n  - {id: fresh, objective: new, text: Be fresh.}\n"
+    )
+    made = load(child)
+    assert made.objectives == {"good": 1.0, "calm": 5.0, "new": 1.0}
+    assert [(p.id, p.text) for p in made.principles] == [
+        ("kind", "Be kinder."),
+        ("still", "Be still."),
+        ("fresh", "Be fresh."),
+    ]
+
+
+def test_removing_what_is_not_there_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(GOOD)
+    text = "extends: base.yaml\nname: c\nversion: 1\nremove: [kidn]\n"
+    assert "c.yaml:4: remove: 'kidn' is no principle of base.yaml (did you mean kind?)" in problems(tmp_path, text)
+
+
+def test_an_error_in_the_parent_names_the_parent(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(GOOD.replace("text: Be kind.", "txt: x"))
+    assert "base.yaml:7: principle 'kind': txt: unknown key" in problems(
+        tmp_path, "extends: base.yaml\nname: c\nversion: 1\n"
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"\n #,?%@", max_size=60))
+def test_any_text_loads_or_is_a_constitution_error(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("any") / "c.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ConstitutionError):
+        load(path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_shipped_file_with_a_piece_cut_out_loads_or_is_a_constitution_error(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = (ROOT / "principles" / "concise.yaml").read_text()
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 80)))
+    path = tmp_path_factory.mktemp("cut") / "c.yaml"
+    path.write_text(text[:start] + text[end:])
+    try:
+        load(path)
+    except ConstitutionError as error:
+        assert ":" in str(error)  # noqa: PT017 - loading may also succeed
