@@ -1,13 +1,20 @@
-"""What child processes say on stderr, kept for the error message instead of shown."""
+"""Processes that a library starts: what they say is kept for the error message, and they end when this one does."""
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children
+from threading import Event, Thread
+
+import psutil  # type: ignore[import-untyped]
+
+_LOOK_SECONDS = 0.2
 
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
 
@@ -36,3 +43,51 @@ class ChildLog:
         text = os.pread(self._file.fileno(), 1 << 24, 0).decode(errors="replace")
         found = _ERROR.search(text)
         return f"{found[1]}: {found[2].strip()}" if found else ""
+
+
+class Watchdog:
+    """Kills processes when this one is gone, however it went: a pipe's other end closes with it, even on SIGKILL."""
+
+    def __init__(self) -> None:
+        script = 'while read -r line; do pids="$line"; done; kill -9 $pids'
+        quiet = subprocess.DEVNULL
+        # A session of its own, so that Ctrl-C in the terminal does not end the watchdog first.
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
+        )
+
+    @contextmanager
+    def follow(self) -> Iterator[None]:
+        """Watch the processes that multiprocessing starts meanwhile, with the processes that those start."""
+        old = {process.pid for process in active_children()}
+        over = Event()
+
+        def look() -> None:
+            last = False
+            while not last:
+                last = over.wait(_LOOK_SECONDS)
+                self._watch({process.pid for process in active_children()} - old)
+
+        thread = Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _watch(self, pids: set[int | None]) -> None:
+        family = []
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                family += [process, *process.children(recursive=True)]
+        assert self._shell.stdin is not None
+        with suppress(BrokenPipeError):  # somebody killed the shell; nobody watches then
+            self._shell.stdin.write(b" ".join(b"%d" % process.pid for process in family) + b"\n")
+            self._shell.stdin.flush()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._shell.kill()
+        self._shell.communicate()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from constitution.records import Strict
-from generation.child_log import ChildLog
+from generation.children import ChildLog, Watchdog
 from generation.engine import Completion, ModelError, Request, TransientError, Usage
 from generation.models import ModelFiles
 from generation.quiet import quiet
@@ -66,9 +66,10 @@ class VLLM:
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         self._context = min(files.context, settings.max_model_len or files.context)
         self._log = ChildLog()
+        self._watchdog = Watchdog()
         silent = os.environ["VLLM_LOGGING_LEVEL"] in ("ERROR", "CRITICAL")
         try:
-            with self._log.capture() if silent else nullcontext():
+            with self._log.capture() if silent else nullcontext(), self._watchdog.follow():
                 self._llm: Any = _load(files, settings, self._context)
         except ImportError as error:
             raise ModelError(f"vLLM is not installed here ({error}); use --engine transformers") from error
@@ -118,6 +119,7 @@ class VLLM:
             await asyncio.gather(llm.output_handler, return_exceptions=True)
         llm.output_processor.propagate_error(EngineDeadError())
         await asyncio.to_thread(llm.shutdown)
+        self._watchdog.close()
 
 
 def _load(files: ModelFiles, settings: VLLMSettings, context: int) -> Any:
