@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,15 @@ def test_contributing_names_only_what_is_there() -> None:
     paths = set(re.findall(r"`((?:constitution|critics|generation|evaluation|principles|tests)/[\w./]+)`", text))
     assert len(paths) > 10
     assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+def test_the_demos_command_runs(tmp_path: Path) -> None:
+    """The command of `make demo`, on the replay engine and a few prompts."""
+    dry = subprocess.run(["make", "-n", "demo"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    line = next(line for line in dry.replace("\\\n", " ").splitlines() if "generate_feedback.py" in line)
+    arguments = line.split("generate_feedback.py", 1)[1].split()
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "demo")
+    command = [sys.executable, "generate_feedback.py", *arguments, "--engine", "replay", "--limit", "4"]
+    out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "What came out" in out
+    assert (tmp_path / "demo" / "manifest.json").is_file()

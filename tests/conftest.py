@@ -1,0 +1,44 @@
+"""What tests of several packages share: the embedded model, one real vLLM for the whole session, and the loop it lives on.
+
+An async call is `run(engine.generate(request))`: every call is made on the session's one loop, since an engine belongs to the
+loop that first used it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from generation.chat import Encoder
+from generation.models import ModelFiles, load_tokenizer, resolve
+from generation.vllm_engine import VLLM, VLLMSettings, unavailable
+
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Runs a coroutine on the session's loop and returns its result."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture(scope="session")
+def embedded() -> ModelFiles:
+    """The embedded model's checkpoint; made from its GGUF file at the first use on a machine."""
+    return resolve("embedded")
+
+
+@pytest.fixture(scope="session")
+def encoder(embedded: ModelFiles) -> Encoder:
+    """Chats -> token ids of the embedded model."""
+    return Encoder(load_tokenizer(embedded))
+
+
+@pytest.fixture(scope="session")
+def vllm_engine(embedded: ModelFiles, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[VLLM]:
+    """The embedded model in a real vLLM. Its prefix cache is shared: reset it where cached tokens are counted."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    engine = VLLM(embedded, VLLMSettings(max_model_len=1024, kv_cache_gb=1, gpu_memory_utilization=0.2))
+    yield engine
+    run(engine.close())
