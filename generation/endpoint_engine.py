@@ -181,7 +181,10 @@ def _decoding(request: Request) -> dict[str, Any]:
 def _token_body(request: Request, model: str) -> dict[str, Any]:
     sampling = _decoding(request)
     if request.labels:
-        sampling["logprob_token_ids"] = [token for _, token in request.labels]
+        ids = [token for _, token in request.labels]
+        # The server cuts its list to the number asked for after putting the sampled token first: one more makes room for it.
+        ids.append(ids[-1])
+        sampling |= {"logprob_token_ids": ids, "logprobs": len(ids)}
     mode = "tokens" if request.labels else "text"
     return {"model": model, "token_ids": list(request.tokens), "sampling_params": sampling, "output_mode": mode}
 

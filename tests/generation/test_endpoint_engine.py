@@ -180,7 +180,7 @@ def test_a_vllm_server_is_sent_token_ids(serve: Any) -> None:
     path, _, body = server.seen[0]
     assert path == "/inference/v1/generate"
     assert body["token_ids"] == [1, 2]
-    assert body["sampling_params"]["logprob_token_ids"] == [7, 9]
+    assert body["sampling_params"]["logprob_token_ids"] == [7, 9, 9]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log"
     arguments = [
-        str(Path(sys.executable).parent / "vllm"), "serve", str(resolve("embedded").path), "--served-model-name", "judge",
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(resolve("embedded").path), "--served-model-name", "judge",
         "--host", "127.0.0.1", "--port", str(port), "--enable-scale-out", "--enable-prompt-tokens-details", "--enforce-eager",
         "--max-model-len", str(CONTEXT), "--max-num-batched-tokens", "4096", "--no-enable-chunked-prefill", "--block-size", "32",
     ]  # fmt: skip
