@@ -115,7 +115,7 @@ class Progress:
         for name in ("stage", "made", "reused", "failed", "tokens/s", "prompt tokens cached"):
             table.add_column(name, justify="left" if name == "stage" else "right")
         for stage in STAGES:
-            c = self.stages[stage]
+            c = self.stages.get(stage, StageCount())
             rate = f"{c.completion / max(self.seconds, 1e-9):.0f}"
             cached = f"{c.cached / c.prompt:.0%}" if c.prompt else "-"
             table.add_row(stage, str(c.made), str(c.reused), str(c.failed), rate, cached)

@@ -41,6 +41,7 @@ class Transformers:
         """Load the model. Raises ModelError."""
         quiet()
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, GenerationConfig
 
         self._context = files.context
@@ -52,7 +53,7 @@ class Transformers:
                 files.path, dtype=settings.dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
             )
             self._model: Any = model.to(device).eval()
-        except (ImportError, OSError, ValueError, RuntimeError) as error:
+        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:500]
             raise ModelError(
                 f"model {files.path}: transformers cannot load it ({reason}); check the folder, transformers.device "

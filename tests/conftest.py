@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from generation.chat import Encoder
+from generation.engine import Completion, Request
 from generation.models import ModelFiles, load_tokenizer, resolve
 from generation.vllm_engine import VLLM, VLLMSettings, unavailable
 
@@ -35,10 +36,20 @@ def encoder(embedded: ModelFiles) -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def vllm_engine(embedded: ModelFiles, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[VLLM]:
-    """The embedded model in a real vLLM. Its prefix cache is shared: reset it where cached tokens are counted."""
+def vllm(embedded: ModelFiles, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[VLLM]:
+    """The embedded model in a real vLLM. Its prefix cache is shared by all tests."""
     if reason := unavailable():
         pytest.skip(reason)
     engine = VLLM(embedded, VLLMSettings(max_model_len=1024, kv_cache_gb=1, gpu_memory_utilization=0.2))
     yield engine
     run(engine.close())
+
+
+@pytest.fixture(scope="session")
+def ask(vllm: VLLM, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Callable[..., list[Completion]]:
+    """Sends requests to vLLM all at once; completions in their order."""
+
+    async def together(requests: tuple[Request, ...]) -> list[Completion]:
+        return await asyncio.gather(*(vllm.generate(request) for request in requests))
+
+    return lambda *requests: run(together(requests))
