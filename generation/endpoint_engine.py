@@ -1,8 +1,8 @@
 """Models behind HTTP: any OpenAI-compatible server, and pools of them.
 
 A vLLM server is sent token ids, so that our encoding is the one that counts and label log-probabilities are exact; start it
-with `vllm serve --enable-scale-out --enable-prompt-tokens-details`, which opens `/inference/v1/generate`. Any other server is
-sent messages (`/v1/chat/completions`) and renders its own template.
+with `--enable-scale-out --enable-prompt-tokens-details`, which opens `/inference/v1/generate`. Any other server is sent
+messages (`/v1/chat/completions`) and renders its own template.
 """
 
 from __future__ import annotations

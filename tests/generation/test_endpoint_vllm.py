@@ -1,4 +1,4 @@
-"""The endpoint engine against a real `vllm serve` on loopback."""
+"""The endpoint engine against a real vLLM server on loopback."""
 
 import asyncio
 import json
