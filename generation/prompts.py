@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -57,18 +59,17 @@ Raw = Mapping[str, Any] | _BadRow
 
 def read(spec: str, limit: int | None = None) -> Iterator[Prompt | Failure]:
     """Each row as a prompt or a failure, in the file's order, with bounded memory. Raises PromptsError."""
-    seen: dict[bytes, int] = {}
-    for place, raw in itertools.islice(_rows(spec), limit):
-        try:
-            if isinstance(raw, _BadRow):
-                raise raw
-            prompt = _prompt(raw)
-        except _BadRow as error:
-            yield Failure(
-                _unique(f"row-{place.rpartition(':')[2]}", seen), "read", error.reason, f"{place}: {error.detail}"
-            )
-        else:
-            yield prompt.model_copy(update={"id": _unique(prompt.id, seen)})
+    with closing(_Names()) as names:
+        for place, raw in itertools.islice(_rows(spec), limit):
+            try:
+                if isinstance(raw, _BadRow):
+                    raise raw
+                prompt = _prompt(raw)
+            except _BadRow as error:
+                name = names.unique(f"row-{place.rpartition(':')[2]}")
+                yield Failure(name, "read", error.reason, f"{place}: {error.detail}")
+            else:
+                yield prompt.model_copy(update={"id": names.unique(prompt.id)})
 
 
 def inspect(spec: str, limit: int | None = None) -> SourceInfo:
@@ -336,8 +337,20 @@ def _check_roles(messages: tuple[Message, ...]) -> None:
         called = called if message.role == "tool" else bool(message.tool_calls)
 
 
-def _unique(name: str, seen: dict[bytes, int]) -> str:
-    """The name, with -2, -3, ... when it comes again. Eight bytes a row are remembered."""
-    key = blake2b(name.encode(), digest_size=8).digest()
-    seen[key] = count = seen.get(key, 0) + 1
-    return name if count == 1 else _unique(f"{name}-{count}", seen)
+class _Names:
+    """Makes names unique. SQLite holds those that were given, in a temporary file once they are many."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("CREATE TABLE names (name TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID")
+        self._db.execute("BEGIN")
+
+    def unique(self, name: str) -> str:
+        """The name, with -2, -3, ... when it comes again."""
+        upsert = "INSERT INTO names VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times"
+        ((times,),) = self._db.execute(upsert, (name,)).fetchall()
+        return name if times == 1 else self.unique(f"{name}-{times}")
+
+    def close(self) -> None:
+        """Forget them; the temporary file goes."""
+        self._db.close()
