@@ -1,0 +1,140 @@
+"""Fitted weights: what each voter's vote is worth, learnt from a few labelled pairs, and when no more votes are needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from constitution.records import Strict
+
+
+class WeightsError(ValueError):
+    """A file of weights cannot be used; the message names it and says what to do."""
+
+
+class Origin(Strict):
+    """What weights were fitted on. They are refused for another judge or constitution."""
+
+    constitution: str
+    """Digest of the constitution; empty for votes that were recorded elsewhere."""
+    judges: dict[str, str]
+    """Judge's name -> digest of its weights, tokenizer and chat template."""
+    templates: str
+    """Digest of the prompts the judges were asked with."""
+    data: str
+    """Digest of the labelled file."""
+    pairs: int = Field(ge=1)
+
+
+class Estimate(Strict):
+    """A share with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Quality(Strict):
+    """How the weights did on pairs they were not fitted on (cross-validation)."""
+
+    accuracy: Estimate
+    ece: float
+    """Expected calibration error."""
+    nll: float
+    """Mean negative log-likelihood of the label, in nats."""
+
+
+class Stopping(Strict):
+    """When the votes still to come can be left out.
+
+    Votes are modelled as jointly Gaussian with mean 0 (a pair can be read either way round), so the full logit given the first
+    t votes is normal: its mean is linear in them and its spread is known beforehand.
+    """
+
+    order: tuple[str, ...]
+    """Voters in the order they are asked: each time the one that leaves the least doubt about the full logit."""
+    coefficients: tuple[tuple[float, ...], ...]
+    """Row t: weights of the first t + 1 votes in the expected full logit."""
+    spread: tuple[float, ...]
+    """Standard deviation of the full logit after t + 1 votes."""
+
+    @model_validator(mode="after")
+    def _shape(self) -> Stopping:
+        rows = [len(row) for row in self.coefficients]
+        if rows != list(range(1, len(self.order) + 1)) or len(self.spread) != len(self.order):
+            raise ValueError("stopping: needs one row of coefficients and one spread for each voter, row t with t + 1 numbers")
+        return self
+
+    def expected(self, votes: Sequence[float]) -> tuple[float, float]:
+        """Mean and standard deviation of the full logit after these first votes (a missing one is 0)."""
+        row = self.coefficients[len(votes) - 1]
+        return math.fsum(c * v for c, v in zip(row, votes, strict=True)), self.spread[len(votes) - 1]
+
+    def settled(self, votes: Sequence[float], error: float, margin: float = 0.0) -> bool:
+        """True when the rest would change the label with probability at most `error`.
+
+        The label is the sign of the full logit or, where its absolute value is under `margin`, that there is none.
+        """
+        if len(votes) >= len(self.order):
+            return True
+        if not votes:
+            return False
+        mean, spread = self.expected(votes)
+        wins, loses = _below((abs(mean) - margin) / spread), _below((-abs(mean) - margin) / spread)
+        return max(wins, 1 - wins - loses) >= 1 - error
+
+
+class Weights(Strict):
+    """The file that `python -m evaluation judge --fit` writes and `generate_feedback.py --weights` reads."""
+
+    version: Literal[1] = 1
+    fitted_on: Origin
+    voters: dict[str, float] = Field(min_length=1)
+    """Voter -> weight of its vote in log-odds. A negative weight is a voter that is reliably wrong."""
+    temperature: float = Field(gt=0)
+    """Divides the weighted sum."""
+    penalty: float = Field(gt=0)
+    """Strength of the L2 penalty that cross-validation chose (scikit-learn's 1 / C), on votes scaled to unit size."""
+    quality: Quality
+    stopping: Stopping | None = None
+
+    def logit(self, votes: Mapping[str, float]) -> float:
+        """Log-odds that the first reply is better. Voters that are missing, or unknown, say nothing."""
+        return math.fsum(self.share(voter, value) for voter, value in votes.items())
+
+    def share(self, voter: str, value: float) -> float:
+        """What one vote adds to the logit."""
+        return self.voters.get(voter, 0.0) * value / self.temperature
+
+
+def read_weights(path: Path) -> Weights:
+    """Raises WeightsError."""
+    try:
+        return Weights.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); fit one with `python -m evaluation judge --fit {path}`") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise WeightsError(f"{path}: {place}: {first['msg']}; fit it again with `python -m evaluation judge --fit {path}`") from None
+
+
+def refuse_other(weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str) -> None:
+    """Raises WeightsError when the weights were fitted on something else than this run uses."""
+    on = weights.fitted_on
+    names = {"constitution": (on.constitution, constitution), "prompt templates": (on.templates, templates)}
+    names |= {f"judge {name}": (on.judges.get(name, "none"), judges.get(name, "none")) for name in sorted({*on.judges, *judges})}
+    wrong = [f"{name} {had[:12]} (this run has {has[:12]})" for name, (had, has) in names.items() if had != has]
+    if wrong:
+        raise WeightsError(
+            f"{path}: fitted on another {', '.join(wrong)}; fit again for this run, or leave --weights out to use the YAML's"
+        )
+
+
+def _below(z: float) -> float:
+    """Standard normal distribution function."""
+    return 0.5 * math.erfc(-z / math.sqrt(2))

@@ -1,0 +1,86 @@
+"""Votes of several voters on labelled pairs, as arrays."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from constitution.records import Vote
+from evaluation.measures import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Ballots:
+    """What each voter said of each pair, with the better reply listed first and listed second.
+
+    Arrays are [pairs, voters] of log-odds of the first-listed reply; NaN where there is no vote. Recorded verdicts without a
+    probability stand as +1 and -1: a fit finds their scale.
+    """
+
+    pairs: tuple[str, ...]
+    voters: tuple[str, ...]
+    better_first: Floats
+    better_second: Floats
+    groups: tuple[str, ...]
+    """Pairs of one group (one prompt) are never on both sides of a cross-validation's cut."""
+    subsets: tuple[str, ...]
+    recorded_first: Floats
+    """[pairs] 1 where the better reply is the first of the file, 0 where it is the second, 0.5 where the file names no order."""
+    longer: Floats
+    """[pairs] 1 where the better reply is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
+
+    @property
+    def votes(self) -> Floats:
+        """[pairs, voters] log-odds for the better reply, free of position bias."""
+        votes: Floats = (self.better_first - self.better_second) / 2
+        return votes
+
+    @property
+    def biases(self) -> Floats:
+        """[pairs, voters] log-odds by which the first place is favoured."""
+        biases: Floats = (self.better_first + self.better_second) / 2
+        return biases
+
+    @property
+    def flips(self) -> Floats:
+        """[pairs, voters] 1 where the voter chose the same position twice, 0 where not, NaN where it did not vote."""
+        product = self.better_first * self.better_second
+        flips: Floats = np.where(np.isnan(product), np.nan, (product > 0).astype(float))
+        return flips
+
+    def only(self, keep: Sequence[bool]) -> Ballots:
+        """The same pairs with the voters that are kept."""
+        mask = np.asarray(keep, dtype=bool)
+        names = tuple(name for name, kept in zip(self.voters, keep, strict=True) if kept)
+        return replace(
+            self, voters=names, better_first=self.better_first[:, mask], better_second=self.better_second[:, mask]
+        )
+
+    def without(self, pattern: str) -> Ballots:
+        """The same without the voters whose name the regular expression finds."""
+        return self.only([not re.search(pattern, name) for name in self.voters])
+
+
+def from_votes(
+    votes: Sequence[Vote],
+    pairs: Sequence[str],
+    groups: Sequence[str],
+    subsets: Sequence[str],
+    longer: Sequence[float],
+) -> Ballots:
+    """Ballots from votes in which a is the better reply; each vote's prompt_id is the pair's name."""
+    place = {name: i for i, name in enumerate(pairs)}
+    columns: defaultdict[str, dict[int, Vote]] = defaultdict(dict)
+    for vote in votes:
+        columns[vote.voter][place[vote.prompt_id]] = vote
+    voters = tuple(sorted(columns))
+    first, second = (np.full((len(pairs), len(voters)), np.nan) for _ in range(2))
+    for k, voter in enumerate(voters):
+        for i, vote in columns[voter].items():
+            first[i, k], second[i, k] = vote.order_ab, vote.order_ba
+    unordered = np.full(len(pairs), 0.5)
+    return Ballots(tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, np.asarray(longer, dtype=float))

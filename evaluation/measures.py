@@ -1,0 +1,71 @@
+"""How right and how calibrated log-odds are, with intervals. Every logit here is for the reply that the label calls better."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from critics.weights import Estimate
+
+Floats = NDArray[np.float64]
+
+BINS = 10
+"""Bins of confidence for ECE: equal widths over [0, 1] (Guo et al. 2017, arXiv:1706.04599)."""
+
+
+def share(hits: float, n: int) -> Estimate:
+    """hits / n with Wilson's 95% interval; a tie counts as half a hit."""
+    if not n:
+        return Estimate(value=float("nan"), low=0.0, high=1.0)
+    z = stats.norm.ppf(0.975)
+    p = hits / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Estimate(value=p, low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
+
+
+def accuracy(logits: Floats) -> Estimate:
+    """Share of pairs in which the better reply has the higher odds; NaN (no vote) and 0 are ties."""
+    return share(float((logits > 0).sum() + 0.5 * (~(np.abs(logits) > 0)).sum()), len(logits))
+
+
+def reliability(logits: Floats) -> list[tuple[float, float, int]]:
+    """(mean confidence, accuracy, pairs) of each bin of confidence that holds any."""
+    confidence, right = _confidence(logits)
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        (float(confidence[place == b].mean()), float(right[place == b].mean()), int((place == b).sum()))
+        for b in range(BINS)
+        if (place == b).any()
+    ]
+
+
+def ece(logits: Floats) -> float:
+    """Expected calibration error: mean |confidence - accuracy| over the bins, by their pairs."""
+    return sum(abs(c - a) * n for c, a, n in reliability(logits)) / max(1, len(logits))
+
+
+def nll(logits: Floats) -> float:
+    """Mean negative log-likelihood of the label, in nats."""
+    return float(np.logaddexp(0, -np.nan_to_num(logits)).mean()) if len(logits) else float("nan")
+
+
+def coverage(logits: Floats, points: int = 20) -> list[tuple[float, float]]:
+    """(share of pairs kept, accuracy among them), keeping the most confident first."""
+    ordered = np.nan_to_num(logits)[np.argsort(-np.abs(np.nan_to_num(logits)), kind="stable")]
+    sizes = sorted({max(1, round(len(ordered) * k / points)) for k in range(1, points + 1)})
+    return [(n / len(ordered), accuracy(ordered[:n]).value) for n in sizes]
+
+
+def mcnemar(a: Floats, b: Floats) -> tuple[int, int, float]:
+    """(pairs only a has right, pairs only b has right, two-sided exact p): McNemar's test on the discordant pairs."""
+    only_a, only_b = int(((a > 0) & ~(b > 0)).sum()), int(((b > 0) & ~(a > 0)).sum())
+    n = only_a + only_b
+    return only_a, only_b, float(stats.binomtest(only_a, n).pvalue) if n else 1.0
+
+
+def _confidence(logits: Floats) -> tuple[Floats, Floats]:
+    clean = np.nan_to_num(logits)
+    right: Floats = np.where(clean > 0, 1.0, np.where(clean < 0, 0.0, 0.5))
+    return 1 / (1 + np.exp(-np.abs(clean))), right
