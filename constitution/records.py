@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_validator
@@ -16,6 +16,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_va
 Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["sampled", "revised", "given"]
 Stage = Literal["sample", "critique", "revise", "compare"]
+Way = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward", "rule"]
+"""How a vote was come by; `critics` has one module for each."""
+
+MAIN = "judge"
+"""Name, in votes, of the judge that also criticises and revises. Others of a panel have names of their own."""
 
 
 class Strict(BaseModel):
@@ -134,9 +139,10 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One principle's judgement of responses a and b, asked in both orders.
+    """One voter's judgement of responses a and b: one judge, asked in one way under one principle, in both orders.
 
-    z is the log-odds of the first-listed response's label, so a position-blind judge has order_ab == -order_ba.
+    z is the log-odds of the first-listed response's label, so a position-blind judge has order_ab == -order_ba. A way that
+    looks at one response at a time is position-blind by construction.
     """
 
     prompt_id: str
@@ -147,6 +153,14 @@ class Vote:
     """z with a listed first."""
     order_ba: float
     """z with b listed first."""
+    way: Way = "compare"
+    judge: str = MAIN
+    """Name of the judge within its panel; empty for a rule."""
+
+    @property
+    def voter(self) -> str:
+        """`judge/way/principle`: what a weight is fitted for."""
+        return voter_name(self.judge, self.way, self.principle)
 
     @property
     def value(self) -> float:
@@ -165,7 +179,12 @@ class Vote:
 
     def swapped(self) -> Vote:
         """The same vote with a and b exchanged: value changes sign, bias stays."""
-        return Vote(self.prompt_id, self.b, self.a, self.principle, self.order_ba, self.order_ab)
+        return replace(self, a=self.b, b=self.a, order_ab=self.order_ba, order_ba=self.order_ab)
+
+
+def voter_name(judge: str, way: str, principle: str) -> str:
+    """`judge/way/principle`, without the parts that are empty."""
+    return "/".join(part for part in (judge, way, principle) if part)
 
 
 @dataclass(frozen=True, slots=True)

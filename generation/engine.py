@@ -46,6 +46,8 @@ class Request:
     """Verdict labels and their token ids, whose log-probabilities are wanted at the first generated position."""
     index: int = 0
     """Which of several samples of the same prompt this is."""
+    scored: int = 0
+    """How many of the last prompt tokens the log-probabilities are wanted of; `contrast` asks for those of a whole reply."""
     messages: tuple[Message, ...] = ()
     """The same prompt as messages; part of the key only where tokens is empty."""
     tools: str = ""
@@ -66,6 +68,7 @@ class Request:
             s.stop,
             self.labels,
             self.index,
+            *([self.scored] if self.scored else []),
         ]
         return blake2b(json.dumps(parts, separators=(",", ":")).encode(), digest_size=16).digest()
 
@@ -89,6 +92,8 @@ class Completion:
     """`length` when max_tokens cut it; `error` when the call can never succeed, with the reason in `error`."""
     logprobs: dict[str, float] = field(default_factory=dict)
     """Label -> natural log-probability at the first generated position. May be missing or NaN: readers check."""
+    scores: tuple[float, ...] = ()
+    """Natural log-probabilities of the request's scored tokens, each given all before it."""
     usage: Usage = Usage()
     error: str = ""
     """A terminal error: `reason: detail`. Such completions are stored, once."""
