@@ -1,30 +1,51 @@
-"""Renders the pages of a run: the dataset card and the report."""
+"""Renders pages: HTML that runs nothing, fetches nothing and shows every text as text; and markdown."""
 
 from __future__ import annotations
 
+import base64
+from hashlib import sha256
 from pathlib import Path
 
+import regex
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent / "templates"
+_UNSEEN = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}--\n\t\u200c\u200d]", regex.VERSION1)
+"""What would not be seen, or would reorder what is: controls, formats (bidi, zero width), surrogates, unassigned. Joiners stay:
+Persian and emoji are written with them."""
 
 
-def render_html(name: str, **variables: object) -> str:
-    """A page in which every variable is text, never markup."""
-    return _environment(autoescape=True).get_template(name).render(**variables)
+def render_html(template: Path, **variables: object) -> str:
+    """A page from a template that extends `base.html.jinja`. Every variable is text, never markup.
+
+    The page's policy allows one style sheet, known by its hash, and images in `data:` addresses: no script, no request.
+    """
+    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    known = base64.b64encode(sha256(style.encode()).digest()).decode()
+    environment = _environment(FileSystemLoader([template.parent, _FOLDER]), html=True)
+    return environment.get_template(template.name).render(**variables, style=Markup(style), style_hash=known)
 
 
 def render_markdown(name: str, **variables: object) -> str:
     """A markdown file; the template fences whatever comes from models."""
-    return _environment(autoescape=False).get_template(name).render(**variables)
+    return _environment(FileSystemLoader(_FOLDER), html=False).get_template(name).render(**variables)
 
 
-def _environment(autoescape: bool) -> ImmutableSandboxedEnvironment:
+def visible(value: object) -> object:
+    """A text in which characters that cannot be seen are written as `[U+202E]`; anything else as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value)
+
+
+def _environment(loader: FileSystemLoader, html: bool) -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=loader,
         undefined=StrictUndefined,
-        autoescape=autoescape,
+        autoescape=html,
+        finalize=visible if html else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -41,7 +41,7 @@ def write_report(folder: Path, manifest: Manifest) -> None:
     bins, examples = _pairs(folder)
     critiques = _critiques(folder, {row["rejected_id"] for row in examples} | {row["chosen_id"] for row in examples})
     page = render_html(
-        "report.html.jinja",
+        Path(__file__).parent / "templates" / "report.html.jinja",
         manifest=manifest,
         bars=_bars(bins),
         principles=[summary.row(name) for name, summary in sorted(_principles(folder).items())],

@@ -1,0 +1,202 @@
+"""Plots as images that a page shows: SVG in a `data:` address, so that nothing in them can run or be fetched.
+
+Drawn without pyplot and without a date, so equal numbers give equal bytes. Colours: Okabe and Ito's, which people who are
+colour-blind can tell apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import islice
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
+MARKERS = "osD^vPX"
+WIDTH = 7.2
+"""Inches of every plot."""
+LONGEST = 44
+"""Characters of a name; a longer one loses its middle."""
+ANNOTATED = 16
+"""A heat map with at most so many columns has its numbers written into it."""
+SAID = 30
+"""Numbers that the text beside a plot repeats."""
+_FONT = "DejaVu Sans"
+_STYLE = {
+    "svg.hashsalt": "solon",
+    "font.family": _FONT,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "text.parse_math": False,
+}
+
+
+class Plot(NamedTuple):
+    """A picture and what it says to those who cannot see it. The title is the page's to show."""
+
+    title: str
+    uri: str
+    """`data:image/svg+xml;base64,...`, for the src of an <img>."""
+    alt: str
+
+
+def line(
+    title: str, series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str, diagonal: bool = False
+) -> Plot:
+    """One line of (x, y) points for each name; `diagonal` adds the line y = x, as for a reliability diagram."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _canvas(4.2, x, y)
+        axes.grid(True)
+        if diagonal:
+            axes.plot((0, 1), (0, 1), color="#999999", linestyle=":", linewidth=1, label="y = x")
+        for i, (name, points) in enumerate(series.items()):
+            places, values = zip(*points, strict=True) if points else ((), ())
+            dashes = ("-", "--", "-.")[i // len(COLOURS) % 3]
+            (drawn,) = axes.plot(places, values, dashes, label=label(name), markersize=4)
+            drawn.set(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)])
+        if series:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        else:
+            _empty(axes)
+        ends = (f"{name} from {_number(p[0][1])} to {_number(p[-1][1])}" for name, p in series.items() if p)
+        return _plot(figure, title, ends)
+
+
+def bars(
+    title: str,
+    values: Mapping[str, float],
+    x: str,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    reference: float | None = None,
+) -> Plot:
+    """A horizontal bar for each name, first on top; `intervals` are (low, high); `reference` is drawn as a line."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _canvas(1.1 + 0.27 * max(2, len(values)), x, "")
+        axes.grid(True, axis="x")
+        places = np.arange(len(values))
+        lengths = np.array([value if math.isfinite(value) else 0.0 for value in values.values()])
+        axes.barh(places, lengths, height=0.66, color=COLOURS[0])
+        for place, name in enumerate(values):
+            if intervals and name in intervals and all(map(math.isfinite, intervals[name])):
+                axes.plot(intervals[name], (place, place), color="#222222", linewidth=1.4, marker="|", markersize=6)
+        if reference is not None:
+            axes.axvline(reference, color=COLOURS[1], linestyle="--", linewidth=1.2)
+        axes.set_yticks(places, [label(name) for name in values])
+        axes.set_ylim(max(2, len(values)) - 0.4, -0.6)
+        if not values:
+            _empty(axes)
+        return _plot(figure, title, (f"{name} {_number(value)}" for name, value in values.items()))
+
+
+def heat(
+    title: str, rows: Sequence[str], columns: Sequence[str], values: ArrayLike, limits: tuple[float, float]
+) -> Plot:
+    """values [rows, columns] as colours between the limits, whose middle is white; NaN is grey."""
+    grid = np.asarray(values, dtype=float).reshape(len(rows), len(columns))
+    with matplotlib.rc_context(_STYLE):
+        names = max((len(label(name)) for name in columns), default=0)
+        figure, axes = _canvas(0.8 + 0.28 * max(2, len(rows)) + 0.06 * names, "", "")
+        if grid.size:
+            colours = matplotlib.colormaps["PuOr_r"].with_extremes(bad="#dddddd")
+            image = axes.imshow(grid, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
+            figure.colorbar(image, ax=axes, shrink=0.8)
+            axes.set_xticks(
+                range(len(columns)), [label(name) for name in columns], rotation=55, ha="right", rotation_mode="anchor"
+            )
+            axes.set_yticks(range(len(rows)), [label(name) for name in rows])
+            if len(columns) <= ANNOTATED:
+                _annotate(axes, grid, limits)
+        else:
+            _empty(axes)
+        cells = (
+            f"{row} and {column} {_number(grid[i, j])}"
+            for i, row in enumerate(rows)
+            for j, column in enumerate(columns)
+            if not math.isnan(grid[i, j])
+        )
+        return _plot(figure, title, cells)
+
+
+def histogram(title: str, values: ArrayLike, x: str, bins: int | Sequence[float]) -> Plot:
+    """How many values fall into each bin; a number of bins, or their edges. Values that are not finite are left out."""
+    kept = np.asarray(values, dtype=float).ravel()
+    counts, edges = np.histogram(kept[np.isfinite(kept)], bins=list(bins) if isinstance(bins, Sequence) else bins)
+    return counted(title, counts.tolist(), edges.tolist(), x)
+
+
+def counted(title: str, counts: Sequence[int], edges: Sequence[float], x: str) -> Plot:
+    """A histogram whose bins are counted already; one more edge than counts."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _canvas(3.0, x, "count")
+        axes.grid(True, axis="y")
+        if any(counts):
+            axes.stairs(counts, edges, fill=True, color=COLOURS[0])
+            axes.vlines(edges[1:-1], 0, np.minimum(counts[:-1], counts[1:]), color="white", linewidth=0.8)
+        else:
+            _empty(axes)
+        parts = (f"{_number(a)} to {_number(b)}: {n}" for n, a, b in zip(counts, edges, edges[1:], strict=False) if n)
+        return _plot(figure, title, parts)
+
+
+def label(text: str) -> str:
+    """A name on one line: what the font lacks, or what would be invisible, becomes `?`; a long name loses its middle."""
+    known = _glyphs()
+    clean = "".join(c if ord(c) in known and c.isprintable() else "?" for c in " ".join(text.split()))
+    half = LONGEST // 2
+    return clean if len(clean) <= LONGEST else f"{clean[: half - 1]}…{clean[-half:]}"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(_FONT)).get_charmap())
+
+
+def _canvas(height: float, x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def _annotate(axes: Axes, grid: NDArray[np.float64], limits: tuple[float, float]) -> None:
+    middle, half = sum(limits) / 2, (limits[1] - limits[0]) / 2
+    for (i, j), value in np.ndenumerate(grid):
+        if not math.isnan(value):
+            colour = "white" if abs(value - middle) > 0.65 * half else "black"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=7)
+
+
+def _empty(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes, color="#666666")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _plot(figure: Figure, title: str, parts: Iterable[str]) -> Plot:
+    buffer = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    said = [*islice(parts, SAID + 1)]
+    more = ", ..." if len(said) > SAID else ""
+    return Plot(title, uri, f"{title}: {', '.join(said[:SAID]) or 'no data'}{more}")
