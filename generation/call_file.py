@@ -48,17 +48,22 @@ class Row(NamedTuple):
     def completion(self) -> Completion:
         """The completion, equal to the one that was stored."""
         fields: dict[str, Any] = json.loads(self.record.decode("utf-8", "surrogatepass"))
-        return Completion(**fields, usage=Usage(self.prompt_tokens, self.cached_tokens, self.completion_tokens))
+        scores = tuple(fields.pop("scores", ()))
+        return Completion(
+            **fields, scores=scores, usage=Usage(self.prompt_tokens, self.cached_tokens, self.completion_tokens)
+        )
 
 
 def to_row(stage: str, model: str, completion: Completion, seconds: float) -> Row:
     """What is stored of a call."""
-    fields = {
+    fields: dict[str, Any] = {
         "text": completion.text,
         "finish": completion.finish,
         "logprobs": completion.logprobs,
         "error": completion.error,
     }
+    if completion.scores:
+        fields["scores"] = completion.scores
     record = _encode_json(fields).encode("utf-8", "surrogatepass")
     usage = completion.usage
     return Row(stage, model, seconds, usage.prompt, usage.cached, usage.completion, record)

@@ -81,6 +81,32 @@ class Encoder:
         """As the module's `encode`."""
         return self._ids(self._render(messages, tools))
 
+    def reply(self, messages: Chat, text: str, tools: Tools | None = None) -> tuple[list[int], list[int]]:
+        """Token ids of a chat with the generation prompt, and of the text as what the assistant then says.
+
+        The end of the turn is not among them. Where the last token before the text would merge with its first, the text
+        is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
+        """
+        opening, said = self._render(messages, tools), self._mark_text(text)
+        before, whole = self._ids(opening), self._ids(opening + said)
+        if whole[: len(before)] == before:
+            return before, whole[len(before) :]
+        return before, self._ids(said)
+
+    @cached_property
+    def end_of_turn(self) -> int:
+        """Id of the control token with which the template ends what the assistant says. Raises ModelError."""
+        said = _secret()
+        chat = [Message(role="user", content="Which?"), Message(role="assistant", content=said)]
+        rendered = self._render(chat, None, opening=False)
+        found = self._control.search(rendered, rendered.rindex(said) if said in rendered else len(rendered))
+        if not found:
+            raise ModelError(
+                "the chat template ends the assistant's turn with no control token; write one after the assistant's "
+                "content, such as {{ eos_token }}, and save the tokenizer"
+            )
+        return int(self._tokenizer.backend_tokenizer.token_to_id(found.group()))
+
     def label_id(self, label: str) -> int:
         """Id of the one token that a label is, when it is the first thing the assistant says. Raises ModelError."""
         opening = self._render([Message(role="user", content="Which?")], None)
@@ -96,8 +122,8 @@ class Encoder:
         named = self._control.sub(lambda match: self._names[match.group()], rendered)
         return self._clone.encode(named.replace(self._marker, ""), add_special_tokens=False).ids
 
-    def _render(self, messages: Chat, tools: Tools | None) -> str:
-        """The template's text with marked contents and the generation prompt."""
+    def _render(self, messages: Chat, tools: Tools | None, opening: bool = True) -> str:
+        """The template's text with marked contents and, as the opening of a reply, the generation prompt."""
         chat = [_fields(message) for message in messages]
         if "tool_calls" not in self._template:
             chat = [_without_calls(message) for message in chat]
@@ -109,7 +135,10 @@ class Encoder:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
-                    marked, tools=self._mark(list(tools)) if tools else None, tokenize=False, add_generation_prompt=True
+                    marked,
+                    tools=self._mark(list(tools)) if tools else None,
+                    tokenize=False,
+                    add_generation_prompt=opening,
                 )
             )
         except (TemplateError, TypeError, KeyError, IndexError) as error:

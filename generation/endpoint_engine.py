@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import Any
@@ -22,13 +22,18 @@ from pydantic import Field, field_validator
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from constitution.records import Message, Strict
-from generation.engine import Completion, Engine, ModelError, Request, TransientError, Usage
+from generation.engine import Completion, Engine, ModelError, Request, TransientError, Usage, scored_completion
 
 _RETRIED = frozenset({408, 409, 425, 429})
 """Retried beside every 5xx."""
 _MAX_BYTES = 32 << 20
 TOP_LOGPROBS = 20
 """Most alternatives that chat servers report; a label that is not among them is missing."""
+
+_NO_SCORES = (
+    "a server of messages gives no log-probabilities of a given reply; use a vLLM server with token_ids: true, "
+    "or leave contrast out of the ways"
+)
 
 
 class EndpointSettings(Strict):
@@ -96,6 +101,8 @@ class Endpoint:
     async def generate(self, request: Request) -> Completion:
         """The server's answer. Raises TransientError when it stays unavailable, ModelError when the key is refused."""
         s = self._settings
+        if request.scored and not s.token_ids:
+            return Completion("", "error", error=f"unsupported: endpoint {s.url}: {_NO_SCORES}")
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again), stop=stop_after_attempt(s.attempts), wait=self._wait, reraise=True
         )
@@ -180,16 +187,20 @@ def _decoding(request: Request) -> dict[str, Any]:
 
 def _token_body(request: Request, model: str) -> dict[str, Any]:
     sampling = _decoding(request)
+    if request.scored:
+        sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
     if request.labels:
         ids = [token for _, token in request.labels]
         # The server cuts its list to the number asked for after putting the sampled token first: one more makes room for it.
         ids.append(ids[-1])
         sampling |= {"logprob_token_ids": ids, "logprobs": len(ids)}
-    mode = "tokens" if request.labels else "text"
+    mode = "tokens" if request.labels or request.scored else "text"
     return {"model": model, "token_ids": list(request.tokens), "sampling_params": sampling, "output_mode": mode}
 
 
 def _from_tokens(answer: Mapping[str, Any], request: Request) -> Completion:
+    if request.scored:
+        return scored_completion(_prompt_logprobs(answer, request), replace(_usage(answer), completion=0))
     choice = answer["choices"][0]
     if not request.labels:
         return Completion(choice["text"], _finish(choice), usage=_usage(answer))
@@ -197,6 +208,13 @@ def _from_tokens(answer: Mapping[str, Any], request: Request) -> Completion:
     logprobs = {label: listed[token] for label, token in request.labels if token in listed}
     said = next((label for label, token in request.labels if [token] == choice["token_ids"]), "")
     return Completion(said, _finish(choice), logprobs, _usage(answer))
+
+
+def _prompt_logprobs(answer: Mapping[str, Any], request: Request) -> list[float | None]:
+    """Of the scored tokens, None where the server lists none. It lists the prompt's tokens in order, the first as null."""
+    listed = [None] * request.scored + (answer.get("prompt_logprobs") or [])
+    pairs = zip(request.tokens[-request.scored :], listed[-request.scored :], strict=True)
+    return [((entry or {}).get(str(token)) or {}).get("logprob") for token, entry in pairs]
 
 
 def _chat_body(request: Request, model: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ Wrappers have the same shape as engines and are stacked at the composition root:
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, Protocol
@@ -53,6 +55,11 @@ class Request:
     tools: str = ""
     """Tool descriptions as JSON, for servers that take messages."""
 
+    @property
+    def size(self) -> int:
+        """Tokens that the model's context must hold; scoring makes one that nobody reads."""
+        return len(self.tokens) + (1 if self.scored else self.sampling.max_tokens)
+
     def key(self) -> bytes:
         """16 bytes that name this call: blake2b over canonical JSON of all that decides its answer."""
         s = self.sampling
@@ -92,11 +99,26 @@ class Completion:
     """`length` when max_tokens cut it; `error` when the call can never succeed, with the reason in `error`."""
     logprobs: dict[str, float] = field(default_factory=dict)
     """Label -> natural log-probability at the first generated position. May be missing or NaN: readers check."""
-    scores: tuple[float, ...] = ()
-    """Natural log-probabilities of the request's scored tokens, each given all before it."""
     usage: Usage = Usage()
     error: str = ""
     """A terminal error: `reason: detail`. Such completions are stored, once."""
+    scores: tuple[float, ...] = ()
+    """Natural log-probabilities of the request's scored tokens, each given all before it; NaN where one is missing."""
+
+
+def unfit(request: Request, context: int) -> Completion | None:
+    """The terminal error of a request that a model with this context cannot answer; None for others."""
+    if request.size > context:
+        return Completion("", "error", error=f"prompt_too_long: {request.size} tokens > context of {context}")
+    if request.scored and not 0 < request.scored < len(request.tokens):
+        allowed = f"allowed are 1 to {len(request.tokens) - 1} of {len(request.tokens)} prompt tokens"
+        return Completion("", "error", error=f"bad_request: scored is {request.scored}; {allowed}")
+    return None
+
+
+def scored_completion(values: Iterable[float | None], usage: Usage) -> Completion:
+    """The answer to a request for scores, in 6 significant digits, which is beyond what any model's numbers are exact to."""
+    return Completion("", scores=tuple(math.nan if v is None else float(f"{v:.6g}") for v in values), usage=usage)
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from generation.call_file import StoredCalls
-from generation.engine import Completion, Request, Usage
+from generation.engine import Completion, Request, Usage, scored_completion
 
 _WORDS = [
     "a",
@@ -67,17 +67,29 @@ class Replay:
 
 
 def pseudo_completion(request: Request) -> Completion:
-    """Text of 3 to 30 words; a quarter of critiques find nothing; verdicts with a position bias of 0.5 log-odds."""
+    """Text of 3 to 30 words; a quarter of critiques find nothing; verdicts with a position bias of 0.5 log-odds.
+
+    Scores are near -2, rewards near 0.
+    """
     key = request.key()
     noise = random.Random(key)
     usage = Usage(len(request.tokens) or sum(len(m.content) for m in request.messages) // 4, 0, 1)
-    if request.stage == "compare":
-        first = 1 / (1 + math.exp(-(0.5 + noise.gauss(0, 1))))
+    if request.scored:
+        return scored_completion((-abs(noise.gauss(2, 0.5)) for _ in range(request.scored)), usage)
+    if request.labels:
         labels = [label for label, _ in request.labels]
-        return Completion(
-            labels[0], "stop", dict(zip(labels, (math.log(first), math.log1p(-first)), strict=True)), usage
-        )
+        return Completion(labels[0], "stop", dict(zip(labels, _label_logprobs(len(labels), noise), strict=True)), usage)
     if request.stage == "critique" and noise.random() < 0.25:
         return Completion("No issues.", usage=usage)
     words = noise.choices(_WORDS, k=noise.randint(3, 30))
     return Completion(" ".join(words).capitalize() + ".", usage=Usage(usage.prompt, 0, len(words)))
+
+
+def _label_logprobs(count: int, noise: random.Random) -> list[float]:
+    """Two labels: a verdict, the first preferred. More: log-probabilities of a distribution. One: a reward."""
+    if count == 2:
+        first = 1 / (1 + math.exp(-(0.5 + noise.gauss(0, 1))))
+        return [math.log(first), math.log1p(-first)]
+    logits = [noise.gauss(0, 1) for _ in range(count)]
+    total = math.log(sum(map(math.exp, logits))) if count > 1 else 0.0
+    return [logit - total for logit in logits]

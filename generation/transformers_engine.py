@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import inspect
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import Field
 
 from constitution.records import Strict
-from generation.engine import Completion, ModelError, Request, TransientError, Usage
+from generation.batching import Batcher, padded
+from generation.engine import Completion, ModelError, Request, Usage, scored_completion, unfit
 from generation.models import ModelFiles, load_tokenizer
 from generation.quiet import quiet
 
-GATHER_SECONDS = 0.01
-"""How long a batch waits for company."""
+LOGITS = 1 << 29
+"""Most logits that scoring makes at once: 1 GiB in bfloat16."""
 
 
 class TransformersSettings(Strict):
@@ -29,36 +29,17 @@ class TransformersSettings(Strict):
     """`auto` takes a GPU where there is one."""
 
 
-class _Waiting(NamedTuple):
-    request: Request
-    answer: asyncio.Future[Completion]
-
-
 class Transformers:
     """One model in transformers, in batches of requests with the same sampling."""
 
     def __init__(self, files: ModelFiles, settings: TransformersSettings) -> None:
         """Load the model. Raises ModelError."""
         quiet()
-        import torch
-        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, GenerationConfig
 
         self._context = files.context
-        self._batch_size = settings.batch_size
         self._tokenizer = load_tokenizer(files)
-        device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                files.path, dtype=settings.dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
-            )
-            self._model: Any = model.to(device).eval()
-        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:500]
-            raise ModelError(
-                f"model {files.path}: transformers cannot load it ({reason}); check the folder, transformers.device "
-                "and transformers.dtype"
-            ) from error
+        self._model = load_model(AutoModelForCausalLM, files, settings)
         named = self._model.generation_config.eos_token_id
         ends = {*(named if isinstance(named, list) else [named]), self._tokenizer.eos_token_id} - {None}
         self._ends: frozenset[int] = frozenset(ends)
@@ -67,76 +48,45 @@ class Transformers:
         self._model.generation_config = GenerationConfig(
             eos_token_id=sorted(ends) or None, pad_token_id=min(ends, default=0)
         )
-        self._vocabulary = int(self._model.get_input_embeddings().num_embeddings)
-        self._waiting: list[_Waiting] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
-        self._worker: asyncio.Task[None] | None = None
+        self._narrows = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        self._batcher = Batcher(self._answer, settings.batch_size, _shape)
 
     async def generate(self, request: Request) -> Completion:
         """Answer from token ids, whatever else is in the batch. A cancelled request is left out of the next batch."""
-        need = len(request.tokens) + request.sampling.max_tokens
-        if need > self._context:
-            return Completion("", "error", error=f"prompt_too_long: {need} tokens > context of {self._context}")
-        if not request.tokens or max(request.tokens) >= self._vocabulary:
-            return Completion("", "error", error=f"bad_request: token ids must be some, each below {self._vocabulary}")
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return await waiting.answer
+        return unfit(request, self._context) or unknown_tokens(request, self._model) or await self._batcher.ask(request)
 
     async def close(self) -> None:
         """Stop the worker thread when its batch is done. Requests still waiting raise TransientError."""
-        for item in self._waiting:
-            if not item.answer.done():
-                item.answer.set_exception(TransientError("the transformers engine is closed"))
-        self._waiting.clear()
-        await asyncio.to_thread(self._thread.shutdown)
-
-    async def _work(self) -> None:
-        """Batches until nobody waits."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(GATHER_SECONDS)
-        while batch := self._next_batch():
-            try:
-                completions = await loop.run_in_executor(self._thread, self._answer, [item.request for item in batch])
-            except Exception as error:  # whoever waits must hear of it, whatever it is
-                for item in batch:
-                    if not item.answer.done():
-                        item.answer.set_exception(
-                            TransientError(f"transformers failed on {len(batch)} requests ({error})")
-                        )
-                continue
-            for item, completion in zip(batch, completions, strict=True):
-                if not item.answer.done():
-                    item.answer.set_result(completion)
-
-    def _next_batch(self) -> list[_Waiting]:
-        """The longest-waiting request and those it can share a batch with, of similar length to save padding."""
-        self._waiting = [w for w in self._waiting if not w.answer.done()]  # done means cancelled
-        if not self._waiting:
-            return []
-        first = self._waiting[0].request
-        shape = replace(first.sampling, seed=None)
-        alike = [w for w in self._waiting if replace(w.request.sampling, seed=None) == shape]
-        alike.sort(key=lambda w: abs(len(w.request.tokens) - len(first.tokens)))
-        batch = alike[: self._batch_size]
-        chosen = set(map(id, batch))
-        self._waiting = [w for w in self._waiting if id(w) not in chosen]
-        return batch
+        await self._batcher.close()
 
     def _answer(self, requests: Sequence[Request]) -> list[Completion]:
-        """One batch, in the worker thread. ids and mask: [requests, longest prompt], padded on the left."""
+        """One batch, in the worker thread."""
+        return self._scores(requests) if requests[0].scored else self._texts(requests)
+
+    def _scores(self, requests: Sequence[Request]) -> list[Completion]:
+        """Logits of the last positions alone, in as many parts as memory asks for."""
+        import torch
+
+        ids, mask = padded(requests)  # on the right, where it touches no position before it
+        keep = ids.shape[1] - min(len(r.tokens) - r.scored for r in requests) + 1
+        half = len(requests) // 2
+        if half and len(requests) * keep * self._model.config.get_text_config().vocab_size > LOGITS:
+            return [*self._scores(requests[:half]), *self._scores(requests[half:])]
+        device = self._model.device
+        narrow = {"logits_to_keep": keep} if self._narrows else {}
+        with torch.inference_mode():
+            out = self._model(ids.to(device), attention_mask=mask.to(device), use_cache=False, **narrow)
+            logits = out.logits[:, -keep:]
+            rows = [_target_logprobs(logits[i], ids.shape[1] - keep, r) for i, r in enumerate(requests)]
+        return [scored_completion(row, Usage(len(r.tokens))) for r, row in zip(requests, rows, strict=True)]
+
+    def _texts(self, requests: Sequence[Request]) -> list[Completion]:
         import torch
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
         sampling = requests[0].sampling
-        longest = max(len(r.tokens) for r in requests)
-        ids = torch.zeros(len(requests), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)  # from lengths: in some models the padding token is a real one
-        for row, r in enumerate(requests):
-            ids[row, longest - len(r.tokens) :] = torch.tensor(r.tokens)
-            mask[row, longest - len(r.tokens) :] = 1
+        ids, mask = padded(requests, left=True)
+        longest = ids.shape[1]
         watch = _FirstLogprobs([[token for _, token in r.labels] for r in requests])
         processors = [watch, *([_SeededGumbel(requests)] if sampling.temperature else [])]
         stops = [_Stop(self._tokenizer, sampling.stop, longest)] if sampling.stop else []
@@ -161,6 +111,49 @@ class Transformers:
         ended = end is not None and cut is None  # after a stop string, end tokens are padding
         usage = Usage(len(request.tokens), 0, len(tokens) + ended)
         return Completion(text[:cut], "length" if end is None and cut is None else "stop", labels, usage)
+
+
+def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> Any:
+    """The checkpoint as `kind`, one of transformers' AutoModel classes. Raises ModelError."""
+    import torch
+    from safetensors import SafetensorError
+
+    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        model = kind.from_pretrained(
+            files.path, dtype=settings.dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
+        )
+        return model.to(device).eval()
+    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:500]
+        raise ModelError(
+            f"model {files.path}: transformers cannot load it ({reason}); check the folder, transformers.device "
+            "and transformers.dtype"
+        ) from error
+
+
+def unknown_tokens(request: Request, model: Any) -> Completion | None:
+    """The terminal error of a request with no tokens or with some that the model has not; None for others."""
+    vocabulary = int(model.get_input_embeddings().num_embeddings)
+    if request.tokens and max(request.tokens) < vocabulary:
+        return None
+    return Completion("", "error", error=f"bad_request: token ids must be some, each below {vocabulary}")
+
+
+def _shape(request: Request) -> Hashable:
+    """Equal for requests that can share a batch."""
+    return bool(request.scored), None if request.scored else replace(request.sampling, seed=None)
+
+
+def _target_logprobs(logits: Any, start: int, request: Request) -> list[float]:
+    """Log-probability of each scored token, at the position before it. logits: [positions, vocabulary], the first at `start`."""
+    import torch
+
+    first = len(request.tokens) - request.scored - 1 - start
+    table = logits[first : first + request.scored].float().log_softmax(-1)
+    targets = torch.tensor(request.tokens[-request.scored :], device=table.device)
+    scores: list[float] = table.gather(-1, targets[:, None]).squeeze(-1).tolist()
+    return scores
 
 
 class _Stop:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from constitution.records import Strict
 from generation.children import ChildLog, Watchdog
-from generation.engine import Completion, ModelError, Request, TransientError, Usage
+from generation.engine import Completion, ModelError, Request, TransientError, Usage, scored_completion, unfit
 from generation.models import ModelFiles
 from generation.quiet import quiet
 
@@ -81,15 +81,14 @@ class VLLM:
             ) from error
 
     async def generate(self, request: Request) -> Completion:
-        """Answer from token ids. Label log-probabilities may be missing or NaN; readers check them.
+        """Answer from token ids. Log-probabilities may be missing or NaN; readers check them.
 
         Safe to cancel: the engine then drops the request.
         """
         from vllm.exceptions import VLLMClientError, VLLMServerError
 
-        need = len(request.tokens) + request.sampling.max_tokens
-        if need > self._context:
-            return Completion("", "error", error=f"prompt_too_long: {need} tokens > context of {self._context}")
+        if refused := unfit(request, self._context):
+            return refused
         if self._llm is None:
             raise TransientError("vLLM's engine is closed")
         final: Any = None
@@ -173,6 +172,16 @@ def _sampling(request: Request) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
+    if request.scored:
+        # 0 asks for each prompt token alone. vLLM then reads nothing from its prefix cache, where there are no logits.
+        return SamplingParams(
+            max_tokens=1,
+            temperature=0.0,
+            prompt_logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
     s = request.sampling
     return SamplingParams(
         max_tokens=s.max_tokens,
@@ -190,6 +199,9 @@ def _completion(output: Any, request: Request) -> Completion:
     answer = output.outputs[0]
     if answer.finish_reason in ("abort", "error"):
         raise TransientError(f"vLLM gave up on a request ({answer.finish_reason})")
+    if request.scored:
+        usage = Usage(len(request.tokens), output.num_cached_tokens or 0, 0)
+        return scored_completion(output.prompt_logprobs.logprobs[-request.scored :], usage)
     first = answer.logprobs[0] if request.labels and answer.logprobs else {}
     logprobs = {label: float(first[token].logprob) for label, token in request.labels if token in first}
     usage = Usage(len(request.tokens), output.num_cached_tokens or 0, len(answer.token_ids))
