@@ -2,54 +2,98 @@
 
 A verdict is a whole statement ("Output (a) is better", "[[B]]", "The answer is: A", a line that is a label and nothing else), never
 a label in passing. The last statement wins, since judges think first and decide at the end. There is no verdict where nothing is
-stated, where the deciding sentence names both replies, and where the text opens with one verdict and closes with the other
+stated, where the deciding sentence names both replies or a tie, and where the text opens with one verdict and closes with another
 without saying that it thought again.
+
+The text is read in two steps: mentions of a reply, however written, become one character each; then statements are looked for
+around those characters. Every repetition in the patterns is bounded or possessive: a hostile text costs time linear in its length.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 Side = Literal["first", "second"]
+Outcome = frozenset[str]
+"""Of a sentence: empty where it decides nothing, one of first, second and tie, or both sides."""
 
-MAX_CHARACTERS = 200_000
+MAX_CHARACTERS = 100_000
 """Longer texts are read from their end: the verdict stands there."""
 
-_NOUN = r"(?:output|response|reply|answer|assistant|option|candidate|model|completion|summary|choice)"
-_LABEL = r"[\"'*_`(\[]{0,4}\b(?P<label>[ab12])\b[\"'*_`)\]]{0,4}"
-_NAMED = rf"(?:{_NOUN}\s+{_LABEL}|(?<![\w.])[(\[*\"'`]{{1,4}}(?P<alone>[ab])[)\]*\"'`]{{1,4}}|(?<![\w'’\"-])(?-i:(?P<bare>[AB]))(?![\w'’\"-]))"
-_ADVERB = r"(?:\s+(?:still|also|clearly|definitely|slightly|overall|much|significantly|generally|therefore|thus|ultimately|indeed|far|probably|marginally|somewhat|considerably|likely|arguably))*"
-_BETTER = rf"(?:the\s+|a\s+|our\s+|my\s+)?(?:one\s+that\s+is\s+)?{_ADVERB}\s*(?:better|best|superior|preferred|preferable|winner|stronger|correct\s+(?:choice|answer|one)|right\s+choice)\b"
+LOOK_BACK = 200
+"""Characters before a statement in which words that take it back are looked for."""
 
+_FIRST, _SECOND, _BOTH = "\ue000", "\ue001", "\ue002"
+_ANY = f"[{_FIRST}{_SECOND}]"
+_SIDES: dict[str, Side] = {_FIRST: "first", _SECOND: "second"}
+_STRIPPED = str.maketrans({**dict.fromkeys('*`"“”#' + _FIRST + _SECOND + _BOTH, ""), "_": " "})
+
+_NOUN = r"(?:output|response|reply|answer|assistant|option|candidate|model|completion|summary|choice|text|version)"
+_CALLED = (
+    r"(?:\b(?:verdict|decision|winner|choice|preference|judge?ment|conclusion|answer)"
+    rf"|\b(?:better|best|superior|preferred)(?:\s(?:one|{_NOUN}))?)(?:\s(?:for|to|in|of)\s[^.:\n]{{1,60}}?)?"
+)
+_ENDS = r"(?=\s?(?:$|[.,;:!?)\]}>\n]|(?:is|was|wins|would|should|over|and|or|nor|because|since|as)\b))"
+"""What may follow a label without brackets; before anything else "A" is an article."""
+
+_MENTIONS = [
+    re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    for pattern in (
+        r"\[\[\s?(?P<label>[ab12])\s?(?:>{1,2}\s?[ab]\s?)?\]\]|\\boxed\{(?:\\text\{)?\s?\(?(?P<boxed>[ab12])\)?\s?\}{1,2}",
+        rf"{_CALLED}\s?(?:\b(?:is|was)\s?)?[:=>]\s?(?:{_NOUN}\s)?[(\[]?(?P<label>[ab12])(?=[^\w\n]{{0,4}}(?:<|$))",
+        rf"\b{_NOUN}\s?[(\[{{<]\s?(?P<label>[ab12])\s?[)\]}}>]",
+        rf"\b{_NOUN}\s(?:number\s|#)?(?P<label>[12]|(?-i:[AB])|[ab]{_ENDS}|one|two)\b(?!['’][a-rt-z])",
+        rf"\b(?:the\s)?(?P<label>first|second)\s(?:{_NOUN}|one)\b",
+        rf"\bthe\s(?P<label>first|second){_ENDS}",
+        r"(?<![\w\])])[(\[{]\s?(?P<label>[ab])\s?[)\]}](?!\w)",
+        rf"(?<![\w'’.-])(?P<label>(?-i:[AB])){_ENDS}",
+    )
+]
+_MARKED, _CUED = _MENTIONS[:2]
+_OWNED = re.compile(rf"({_ANY})['’]s\s{_NOUN}\b", re.IGNORECASE)
+_PAIRED = re.compile(rf"{_ANY},?\s?(?:and|or|nor|/|vs\.?|versus)\s?(?:the\s)?{_ANY}", re.IGNORECASE)
+
+_ADVERB = r"the|a|an|my|our|one|that|much|far|by|overall|still|also|thus|just|even|indeed|in fact|\w{2,20}ly"
+_GAP = rf"(?:[\s,]{{1,2}}(?:{_ADVERB}))*+[\s,]{{1,2}}"
+_IS = r"(?:is|was|would be|should be|can be considered|to be|as|remains|seems|appears|stands out as)(?: to be)?"
+_BEST = r"(?:better|best|superior|prefer(?:red|able)|winner|stronger|(?:correct|right) (?:choice|answer|one))\b"
 _STATEMENTS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\[\[\s*(?P<label>[ab12])\s*\]\]",
-        rf"{_NAMED}[*_]{{0,2}}{_ADVERB}\s+(?:is|was|wins\s+as|would\s+be|can\s+be\s+considered|seems\s+to\s+be|seems|appears\s+to\s+be|should\s+be|to\s+be|as){_ADVERB}\s+{_BETTER}",
-        rf"{_NAMED}[*_]{{0,2}}{_ADVERB}\s+(?:wins\b|outperforms\b)",
-        rf"\b(?:answer|verdict|decision|winner|choice|preference|judge?ment|conclusion|(?:better|best|superior|preferred)(?:\s+(?:one|{_NOUN}))?)"
-        rf"(?:\s+(?:for|to|in|of)\s+[^.:\n]{{1,60}}?)?\s*(?:\s+(?:is|was|would\s+be|goes\s+to)\s*:?|:)\s*[*_]{{0,2}}(?:that\s+)?(?:{_NOUN}\s+)?{_LABEL}(?!\s*(?:or|and|/)\s)",
-        rf"\b(?:prefer|choose|chose|select|pick|favou?r|go\s+with|vote\s+for|opt\s+for)\s+{_NAMED}",
+        rf"(?P<reply>{_ANY}){_GAP}{_IS}{_GAP}{_BEST}",
+        rf"(?P<reply>{_ANY}){_GAP}(?:wins|beats|outperforms|(?:does|provides|gives|offers) (?:a|the) better)\b",
+        rf"(?P<reply>{_ANY})\s?>{{1,2}}\s?{_ANY}",
+        rf"{_CALLED}\s?(?:\b(?:is|was|would be|goes to)\b\s?:?|[:=>-])\s?(?:that |the )?(?P<reply>{_ANY})",
+        rf"\b(?:prefer|choose|chose|select|pick|favou?r|recommend|go with|vote for|opt for)\s(?:the\s)?(?P<reply>{_ANY})",
+        rf"^(?:so|therefore|thus|hence|overall|ultimately|finally|in conclusion)[,:]?\s(?P<reply>{_ANY})\W{{0,4}}$",
     )
 ]
-_WHOLE_LINE = re.compile(
-    rf"^\W{{0,4}}(?:therefore,?\s+|so,?\s+)?(?:{_NOUN}\s+)?{_LABEL}\W{{0,4}}(?:\([^()]*(?:\([^()]*\)[^()]*)*\)\W{{0,2}})?$", re.IGNORECASE | re.MULTILINE
+_LABEL_LINE = re.compile(
+    rf"[\W_]{{0,4}}?(?:\w+, ?)?(?P<reply>{_ANY})[^\w:]{{0,4}}(?:\([^()]{{0,300}}+\)\W{{0,2}})?", re.IGNORECASE
 )
-_NEGATED = re.compile(
-    r"\b(?:neither|nor|not|isn['’]t|wasn['’]t|cannot|can['’]t|don['’]t|doesn['’]t|whether|if|which|would\s+have\s+been|no)\b",
+_TIE = re.compile(
+    r"\[\[\s?(?:c|tie|a ?= ?b)\s?\]\]|\bneither\b[^.]{0,60}\bbetter\b|\ban? (?:exact )?tie\b|\bno clear winner\b"
+    r"|\bequally (?:good|bad|well|valid|correct|helpful)\b(?! (?:in|at|when|with|regarding)\b)",
     re.IGNORECASE,
 )
-_TIED = re.compile(
-    r"\[\[\s*(?:c|tie)\s*\]\]|\bneither\b[^.\n]{0,60}\bbetter\b|\bboth\b[^.,\n]{0,60}\b(?:are|is)\s+(?:equally|better)\b|\ba\s+tie\b",
+_TAKEN_BACK = re.compile(
+    rf"\b(?:neither|nor|not(?! only)|\w+n['’]t|cannot|whether|if|which (?:is|of|one|{_NOUN})|would have been|no(?! doubt)"
+    r"|while|although|though|argue[sd]|claim(?:s|ed)|believe[sd]|contend(?:s|ed)|assert(?:s|ed)|says|said|thinks|thought"
+    r"|finds|they find)\b",
     re.IGNORECASE,
 )
-_RECONSIDERED = re.compile(
-    r"\b(?:wait|on\s+reflection|on\s+second\s+thoughts?|correction|actually|changed?\s+my\s+mind)\b", re.IGNORECASE
+_AT_FIRST = re.compile(r"\b(?:at first|initially|at a glance)\b", re.IGNORECASE)
+_OVERALL = re.compile(
+    r"\b(?:overall|therefore|thus|hence|ultimately|on balance|all in all|in the end)\b", re.IGNORECASE
 )
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-_SIDES: dict[str, Side] = {"a": "first", "1": "first", "b": "second", "2": "second"}
-_BOTH: frozenset[Side] = frozenset(("first", "second"))
+_THOUGHT_AGAIN = re.compile(
+    r"\bwait ?[,.!:—-]|\b(?:on (?:reflection|second thoughts?)|correction|changed? my mind|i was wrong)\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[,;:—]|\b(?:and|but|so|therefore|thus|hence|because|since)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.!?])\s")
 
 
 def verdict(text: str) -> Side | None:
@@ -57,30 +101,59 @@ def verdict(text: str) -> Side | None:
 
     `first` is the one listed first to the judge: "A", "(a)" or "1"; `second` is "B", "(b)" or "2".
     """
-    sentences = [sentence for sentence in _SENTENCE.split(text[-MAX_CHARACTERS:].strip()) if sentence]
-    stated = [_stated(sentence) for sentence in sentences]
-    last = next((sides for sides in reversed(stated) if sides), None)
-    if last is None or len(last) > 1 or (stated[0] not in (frozenset(), last) and not _RECONSIDERED.search(text)):
+    if label := re.fullmatch(r"\W{0,4}([12ab])\W{0,4}", text[:10], re.IGNORECASE):
+        return "first" if label[1] in "1aA" else "second"
+    plain = _with_mentions(text[-MAX_CHARACTERS:])
+    stated = list(_outcomes([line for line in plain.splitlines() if line.strip()]))
+    last = next((outcome for outcome in reversed(stated) if outcome), frozenset())
+    changed = len(stated[0]) == 1 and stated[0] != last if stated else False
+    if len(last) != 1 or (changed and not _THOUGHT_AGAIN.search(plain)):
         return None
-    return next(iter(last))
+    return "first" if "first" in last else "second" if "second" in last else None
 
 
-def _stated(sentence: str) -> frozenset[Side]:
-    """Who a sentence declares better: nobody, one, or both (which is no verdict)."""
-    if _TIED.search(sentence):
-        return _BOTH
-    if whole := _WHOLE_LINE.match(sentence):
-        return frozenset((_SIDES[whole["label"].lower()],))
-    found = (match for pattern in _STATEMENTS for match in pattern.finditer(sentence))
-    return frozenset(_side(match) for match in found if not _denied(sentence, match))
+def _with_mentions(text: str) -> str:
+    """The text without emphasis, each mention of a reply one character; two joined by "and" or "or" are one that names neither."""
+    plain = re.sub(r"[^\S\n]+", " ", text.translate(_STRIPPED))
+    plain = re.sub(r"(?<!\w)['‘’]|['‘’](?!\w)", "", plain)
+    for pattern in _MENTIONS:
+        plain = pattern.sub(_character, plain)
+    return _PAIRED.sub(_BOTH, _OWNED.sub(r"\1", plain))
 
 
-def _denied(sentence: str, found: re.Match[str]) -> bool:
-    """True when the words before the statement, or inside it, take it back."""
-    clause = re.split(r"[,;:]", sentence[: found.start()])[-1]
-    return bool(_NEGATED.search(clause) or _NEGATED.search(found.group()))
-
-
-def _side(found: re.Match[str]) -> Side:
+def _character(found: re.Match[str]) -> str:
     groups = found.groupdict()
-    return _SIDES[next(groups[name] for name in ("label", "alone", "bare") if groups.get(name)).lower()]
+    label = (groups.get("label") or groups.get("boxed") or "").lower()
+    character = _FIRST if label in ("a", "1", "one", "first") else _SECOND
+    return f" verdict: {character} " if found.re in (_MARKED, _CUED) else character
+
+
+def _outcomes(lines: list[str]) -> Iterator[Outcome]:
+    """What each sentence decides. Labels alone on lines above the last are headings where both replies have one."""
+    labels = [_LABEL_LINE.fullmatch(line) for line in lines]
+    headings = len({label["reply"] for label in labels[:-1] if label}) > 1
+    for number, (line, label) in enumerate(zip(lines, labels, strict=True), 1):
+        if label:
+            yield frozenset() if headings and number < len(lines) else frozenset((_SIDES[label["reply"]],))
+        else:
+            yield from map(_outcome, _SENTENCE.split(line.strip()))
+
+
+def _outcome(sentence: str) -> Outcome:
+    found = [match for pattern in _STATEMENTS for match in pattern.finditer(sentence) if _stands(sentence, match)]
+    if len({match["reply"] for match in found}) > 1:
+        found = [match for match in found if _OVERALL.search(_before(sentence, match))] or found
+    if found:
+        return frozenset(_SIDES[match["reply"]] for match in found)
+    return frozenset(("tie",)) if _TIE.search(sentence) else frozenset()
+
+
+def _stands(sentence: str, statement: re.Match[str]) -> bool:
+    """False for a question, a first impression, what somebody else says, and where the clause takes the statement back."""
+    before = _before(sentence, statement)
+    clause = _CLAUSE.split(before)[-1] + statement.group()
+    return not (sentence.endswith("?") or _AT_FIRST.search(before) or _TAKEN_BACK.search(clause))
+
+
+def _before(sentence: str, statement: re.Match[str]) -> str:
+    return sentence[max(0, statement.start() - LOOK_BACK) : statement.start()]

@@ -1,0 +1,160 @@
+"""Free text -> verdict: the styles judges write in, what is no verdict, and hostile texts."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from critics.verdict import MAX_CHARACTERS, Side, verdict
+
+LABELS: dict[Side, dict[str, str]] = {
+    "first": {"a": "a", "A": "A", "n": "1", "nth": "first", "B": "B", "m": "2"},
+    "second": {"a": "b", "A": "B", "n": "2", "nth": "second", "B": "A", "m": "1"},
+}
+"""What stands in the styles below: the chosen label as letter, capital, digit and ordinal; the other as capital and digit."""
+
+STYLES = {
+    "LLMBar": "Output ({a}) is better.",
+    "LLMBar, label alone": "Output ({a})",
+    "capitals": "OUTPUT ({A}) IS BETTER",
+    "lower case": "output {a} is better",
+    "a letter": "{A}",
+    "a small letter": "{a}",
+    "a letter in brackets": "({a})",
+    "a letter in bold": "**{A}**",
+    "a digit": " {n}. ",
+    "MT-Bench": "Assistant A is concise.\n\n[[{A}]]",
+    "MT-Bench, digit": "[[{n}]]",
+    "Arena-Hard": "My final verdict is: [[{A}>>{B}]]",
+    "Arena-Hard, slightly": "[[{A}>{B}]]",
+    "an order": "{A} > {B}",
+    "the answer is": "The answer is: {A}",
+    "the answer, with its reason": "Answer: {A}) because it is right",
+    "the answer, then its reason": "Answer: {A}\n\nExplanation: the other fails.",
+    "correct answer": "The correct answer is ({a}).",
+    "a quoted answer": "Decision: '{A}'",
+    "verdict in bold": "**Verdict: {A}**",
+    "statement after a cue": "Verdict: **Response {A} is better**",
+    "dash": "Final answer - {A}",
+    "tag": "<answer>{A}</answer>",
+    "box": "So $\\boxed{{{A}}}$",
+    "box with text": "\\boxed{{\\text{{{A}}}}}",
+    "JSON": '{{"winner": "{A}"}}',
+    "JSON, digit": '{{"reason": "brief", "choice": {n}}}',
+    "numbered replies": "Response {n} is better than Response {m}.",
+    "ordinal": "The {nth} response is better.",
+    "ordinal alone": "So the better reply is the {nth}.",
+    "adverbs": "Output ({a}) seems to be slightly better",
+    "article": "Overall, I think {A} is the better response.",
+    "wins": "The winner is Response {A}!",
+    "does a better job": "Between the two, Assistant {A} does a better job.",
+    "a model's response": "Model {A}'s response is better.",
+    "prefer": "I prefer the {nth}.",
+    "choose over": "My choice is Response {A} over Response {B}",
+    "choose because": "I choose {A} because it is short",
+    "label with a remark": "Judgment: Output ({a}) (it follows the instruction)",
+    "conclusion in one word": "Both have faults. Therefore, {A}.",
+    "label on the last line": "The second reply is brief.\n\n{A}",
+    "underscore": "Output_{A} is better",
+}
+
+LAST: dict[str, tuple[str, Side]] = {
+    "thinks first": ("Output (a) is nice. It is better in tone. But Output (b) is right. So Output (b) is better.", "second"),
+    "says it twice": ("Output (a) is better. It is brief. Therefore, Output (a) is better.", "first"),
+    "changes in the middle": ("Let us see. Output (a) is better because it is short. Yet it lies. Output (b) is better.", "second"),
+    "changes its mind": ("Output (a) is better. Wait, it is wrong. Output (b) is better.", "second"),
+    "first impression": ("At first glance Output (a) is better. But it is wrong. Output (b) is better.", "second"),
+    "reports another": ("Assistant (a) argues that Output (a) is better. I disagree: Output (b) is better.", "second"),
+    "concedes": ("While Output (a) is better in tone, Output (b) is better.", "second"),
+    "overall in the same sentence": ("Output (a) is better in tone, but overall Output (b) is better.", "second"),
+    "tie in one respect": ("Both are equally good in terms of tone. Output (a) is short. Hence Output (a) is better.", "first"),
+    "negation elsewhere": ("Output (a) does not answer, so Output (b) is better.", "second"),
+    "no doubt": ("There is no doubt that Output (a) is better.", "first"),
+    "not only": ("Not only is it short: Output (a) is better.", "first"),
+}  # fmt: skip
+
+NONE = {
+    "empty": "",
+    "blank": " \n\n ",
+    "nothing stated": "Both replies try to help the user.",
+    "refusal": "I cannot choose either Output (a) or Output (b).",
+    "opening against closing": "Output (a) is better. It is short.\nTherefore, Output (b) is better.",
+    "opening against closing, marked": "[[A]]\nIt is short.\n[[B]]",
+    "both in one sentence": "Output (a) is better in tone, but Output (b) is better in accuracy.",
+    "instructions repeated": "Say [[A]] if assistant A is better, [[B]] if assistant B is better.",
+    "tie": "[[C]]",
+    "tie in words": "It is a tie.",
+    "tie, Arena-Hard": "[[A=B]]",
+    "equally good": "Both outputs are equally good.",
+    "tie, then a verdict out of nowhere": "Both Output (a) and Output (b) are equally good.\nTherefore, Output (a) is better.",
+    "neither": "Neither Output (a) nor Output (b) is better.",
+    "neither output": "Therefore, neither output is better for the instruction.",
+    "not better": "Output (b) is not better than Output (a).",
+    "isn't better": "Output (b) isn't better.",
+    "doubted": "I don't think that Output (a) is better.",
+    "cannot claim": "I cannot claim that either Output (a) or Output (b) is better, as both lie.",
+    "question": "Is Output (a) better? Which is better, Output (a) or Output (b)?",
+    "only reported": "Assistant (a) argues that Output (a) is better.",
+    "headings": "Output (a)\nshort\nOutput (b)\nlong",
+    "headings with colons": "# Output (a):\nHello\n# Output (b):\nBye",
+    "scores": "Response A: 7/10\nResponse B: 8/10",
+    "article": "A good response gives reasons.",
+    "list item": "A. Paris is the capital.",
+    "number of apples": "The answer is 2 apples, as both say.",
+    "cut off": "In contrast, Output (b) is",
+}
+
+
+@pytest.mark.parametrize("side", LABELS)
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+def test_every_style_is_read_for_either_reply(style: str, side: Side) -> None:
+    assert verdict(style.format_map(LABELS[side])) == side
+
+
+@pytest.mark.parametrize(("text", "side"), LAST.values(), ids=LAST)
+def test_the_last_verdict_wins(text: str, side: Side) -> None:
+    assert verdict(text) == side
+
+
+@pytest.mark.parametrize("text", NONE.values(), ids=NONE)
+def test_no_verdict_is_guessed(text: str) -> None:
+    assert verdict(text) is None
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read(text: str) -> None:
+    assert verdict(text) in ("first", "second", None)
+
+
+def test_our_own_characters_in_a_text_are_no_mention() -> None:
+    assert verdict("\ue000 is better") is None
+    assert verdict("The answer is: \ue001") is None
+
+
+HOSTILE = {
+    "letters": "a" * 10**6,
+    "spaces": "Output" + " " * 10**6 + "(a) is better",
+    "lines": "\n" * 10**6,
+    "brackets": "[" * 10**6,
+    "nested": "Output (a) " + "(" * 10**5,
+    "quotes": "'" * 10**6,
+    "mentions": "Output (a) " * 10**5,
+    "adverbs": "Output (a) " + "clearly " * 10**5,
+    "joined": "Output (a) and " * 10**5,
+    "cues": "the better answer for the answer in " * 10**4,
+    "statements": "Output (a) is better, " * 10**4,
+    "negations": "isn't not neither " * 10**4,
+    "labels": "Output (a)\n" * 10**5,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_text_is_read_in_time(text: str) -> None:
+    start = time.monotonic()
+    verdict(text)
+    assert time.monotonic() - start < 3
+
+
+def test_a_long_text_is_read_from_its_end() -> None:
+    assert verdict("Output (a) is better.\n" + "x " * MAX_CHARACTERS + "\nOutput (b) is better.") == "second"
