@@ -18,6 +18,7 @@ from rich.console import Console
 from generation.config import ENGINES
 from generation.job import BadInput, Job, already_done, plan_ahead, prepare, produce
 from generation.push import PushError, push
+from generation.report import write_report
 from generation.summary import show, show_forecast
 
 
@@ -45,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in plan.samples=4")
+    p.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="fitted weights of votes, from `python -m evaluation judge --fit FILE`",
+    )
     p.add_argument("--limit", type=int, metavar="N", help="read only the first N rows of the prompts")
     p.add_argument(
         "--reuse", type=Path, action="append", default=[], metavar="RUN", help="take calls that this run made"
@@ -71,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flags,
             options.limit,
             options.reuse,
+            options.weights,
         )
         if options.plan:
             show_forecast(asyncio.run(plan_ahead(job)), console)
@@ -87,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(job: Job, repository: str | None, console: Console) -> int:
     manifest = already_done(job)
     if manifest is None:
-        manifest = asyncio.run(produce(job))
+        manifest = asyncio.run(produce(job, write_report))
     else:
         console.print(f"{job.out} is finished: 0 calls made", markup=False, soft_wrap=True)
     if manifest is None:

@@ -22,7 +22,7 @@ from critics.compare import LABELS
 from generation.chat import Encoder
 from generation.engine import Request
 from generation.models import load_tokenizer, resolve
-from generation.pipeline import VERDICT
+from generation.chat_model import ONE_TOKEN
 from generation.vllm_engine import VLLM, VLLMSettings
 
 Pair = tuple[Prompt, Response, Response]
@@ -67,7 +67,7 @@ def requests(
                     )
                     text = f"{tail}\n\n{head}"
                 tokens = tuple(encoder.encode([Message(role="user", content=text)]))
-                made.append(Request("bench", "compare", tokens, VERDICT, tuple(zip(LABELS, labels, strict=True))))
+                made.append(Request("bench", "compare", tokens, ONE_TOKEN, tuple(zip(LABELS, labels, strict=True))))
     return made
 
 

@@ -27,6 +27,7 @@ from generation.dataset import DatasetWriter
 from generation.engine import Completion, Engine, Request
 from generation.feedback import Feedback
 from generation.models import ModelFiles, load_tokenizer, resolve
+from generation.panel import Judge, Panel
 from generation.pipeline import feedback
 from generation.prompts import read
 from generation.run import run
@@ -77,11 +78,12 @@ async def pipeline(folder: Path, files: ModelFiles, engine: VLLM, prompts: int) 
     store = CallStore(folder / "calls.sqlite")
     writer = DatasetWriter(folder, constitution, files.name, 0.1, tools=False)
     stored = Stored(store, opened, lambda *_: None)
-    labels = tuple(encoder.label_id(label) for label in LABELS)
+    labels = {label: encoder.label_id(label) for label in LABELS}
     model = ChatModel(files.name, files.digest, stored, encoder, 2048, labels)
+    panel = Panel((Judge(model),))
 
     async def work(prompt: Prompt) -> Feedback:
-        return await feedback(prompt, constitution, model, model, PLAN)
+        return await feedback(prompt, constitution, model, panel, PLAN)
 
     begin = time.perf_counter()
     async for outcome in run(read(str(source)), work, 256):

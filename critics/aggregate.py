@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from constitution.principles import Constitution, Principle
 from constitution.records import Prompt, Response, Vote
 from critics.rules import violates
+from critics.weights import Weights
 
 RULE_LOG_ODDS = math.log(0.95 / 0.05)
 """Vote of a rule that one reply keeps and the other breaks: a rule is sure, but a reward model must still be finite."""
 
 VETO_LOG_ODDS = math.log(0.9 / 0.1)
 """A judged principle with `veto: true` decides alone once its vote is at least this sure."""
+
+Flips = Literal["keep", "half", "drop"]
+"""What a vote counts whose judge chose the same position twice: what is left of it once the bias is out, half of that, nothing."""
+
+_COUNTS: Mapping[Flips, float] = {"keep": 1.0, "half": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +30,20 @@ class Score:
 
     logit: float
     objectives: dict[str, float]
-    """Weighted mean vote of each objective's principles."""
+    """Weighted mean vote of each objective's principles; with fitted weights, what its voters add to the logit."""
     votes: tuple[Vote, ...]
-    contested: bool = False
-    """True when vetoes point both ways; such a pair has no label."""
+    undecided: str = ""
+    """Why such a pair has no label whatever its logit: `contested` (vetoes point both ways), `abstained` (every voter chose a
+    position and flips are dropped), `flagged` (one reply tries to win by other means)."""
+
+    @property
+    def contested(self) -> bool:
+        return bool(self.undecided)
 
     def swapped(self) -> Score:
         """The same pair seen from b."""
         objectives = {name: -value for name, value in self.objectives.items()}
-        return Score(-self.logit, objectives, tuple(vote.swapped() for vote in self.votes), self.contested)
+        return Score(-self.logit, objectives, tuple(vote.swapped() for vote in self.votes), self.undecided)
 
 
 def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) -> Vote:
@@ -39,34 +51,75 @@ def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) ->
     assert principle.check is not None
     kept_a, kept_b = (violates(principle.check, response.message) is None for response in (a, b))
     z = RULE_LOG_ODDS * (kept_a - kept_b)
-    return Vote(prompt.id, a.id, b.id, principle.id, z, -z)
+    return Vote(prompt.id, a.id, b.id, principle.id, z, -z, "rule", "")
 
 
-def score(votes: Sequence[Vote], constitution: Constitution) -> Score | None:
+def heard(vote: Vote, flips: Flips) -> float | None:
+    """What a vote counts, in log-odds for a; None when it is not counted at all."""
+    if not vote.flipped:
+        return vote.value
+    return None if flips == "drop" else vote.value * _COUNTS[flips]
+
+
+def score(
+    votes: Sequence[Vote], constitution: Constitution, weights: Weights | None = None, flips: Flips = "keep"
+) -> Score | None:
     """Combine the votes on one pair; None when there is none.
 
-    Each objective's score is the mean of its principles' votes by their weights; the logit is the mean of the objectives'
-    scores by the weights of the mixture. Means, not sums: a drawn subset of principles gives logits on the same scale as
-    all of them. A clear violation of a veto principle (|vote| >= VETO_LOG_ODDS) decides whatever the rest say.
+    By the YAML's weights: the voters of one principle are averaged; each objective's score is the mean of its principles by
+    their weights; the logit is the mean of the objectives' scores by the weights of the mixture. Means, not sums: a drawn subset
+    of principles gives logits on the same scale as all of them. By fitted weights: the logit is what all voters add to it, and
+    an objective's score is the part of its voters. In both, a clear violation of a veto principle (|vote| >= VETO_LOG_ODDS)
+    decides whatever the rest say.
     """
     if not votes:
         return None
+    counted = [(vote, value) for vote in votes if (value := heard(vote, flips)) is not None]
+    if not counted:
+        return Score(0.0, {}, tuple(votes), "abstained")
+    principles = _by_principle(counted)
+    objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
+    if weights:
+        logit = math.fsum(objectives.values())
+    else:
+        logit = _mean([(constitution.objectives[name], value) for name, value in objectives.items()])
+    return _vetoed(Score(logit, objectives, tuple(votes)), principles, constitution)
+
+
+def _by_principle(counted: Sequence[tuple[Vote, float]]) -> dict[str, float]:
+    """Each principle's mean vote over its voters."""
+    values: dict[str, list[float]] = {}
+    for vote, value in counted:
+        values.setdefault(vote.principle, []).append(value)
+    return {name: math.fsum(found) / len(found) for name, found in values.items()}
+
+
+def _weighed(principles: Mapping[str, float], constitution: Constitution) -> dict[str, float]:
     by_objective: dict[str, list[tuple[float, float]]] = {}
-    vetoes: list[float] = []
-    for vote in votes:
-        principle = constitution.by_id(vote.principle)
-        by_objective.setdefault(principle.objective, []).append((principle.weight, vote.value))
-        if principle.veto and abs(vote.value) >= VETO_LOG_ODDS:
-            vetoes.append(vote.value)
-    objectives = {name: _mean(pairs) for name, pairs in sorted(by_objective.items())}
-    logit = _mean([(constitution.objectives[name], value) for name, value in objectives.items()])
-    result = Score(logit, objectives, tuple(votes))
+    for name, value in principles.items():
+        principle = constitution.by_id(name)
+        by_objective.setdefault(principle.objective, []).append((principle.weight, value))
+    return {name: _mean(pairs) for name, pairs in sorted(by_objective.items())}
+
+
+def _fitted(counted: Sequence[tuple[Vote, float]], constitution: Constitution, weights: Weights) -> dict[str, float]:
+    by_objective: dict[str, list[float]] = {}
+    for vote, value in counted:
+        objective = constitution.by_id(vote.principle).objective
+        by_objective.setdefault(objective, []).append(weights.share(vote.voter, value))
+    return {name: math.fsum(shares) for name, shares in sorted(by_objective.items())}
+
+
+def _vetoed(result: Score, principles: Mapping[str, float], constitution: Constitution) -> Score:
+    vetoes = [
+        value for name, value in principles.items() if constitution.by_id(name).veto and abs(value) >= VETO_LOG_ODDS
+    ]
     if not vetoes:
         return result
     if min(vetoes) < 0 < max(vetoes):
-        return replace(result, contested=True)
+        return replace(result, undecided="contested")
     strongest = max(vetoes, key=abs)
-    same_side = logit * strongest > 0 and abs(logit) >= VETO_LOG_ODDS
+    same_side = result.logit * strongest > 0 and abs(result.logit) >= VETO_LOG_ODDS
     return result if same_side else replace(result, logit=math.copysign(VETO_LOG_ODDS, strongest))
 
 

@@ -1,47 +1,55 @@
-"""Ask which of two replies follows a principle better, and read the verdict as log-odds."""
+"""Ask which of two replies follows a principle better, at once or after reasoning, and read the verdict as log-odds.
+
+Reasoning first is the chain-of-thought form of Constitutional AI (Bai et al. 2022, arXiv:2212.08073, section 4.1), whose
+probabilities come out near 0 or 1 and were therefore clamped to 40-60%.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
+from critics import labels
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, said
+from critics.transcript import ask, conversation, marks, said
 
 LABELS = ("A", "B")
 """Verdicts, for the reply listed first and the one listed second. Each must be a single token of the judge."""
 
-MIN_MASS = 1e-3
-"""Least probability the two labels must hold together; below it the judge answered something else."""
+_VERDICT = "Answer with one letter: A or B."
+_REASON = "Say step by step how well each reply follows it. Do not name the better one yet."
 
 
-def render(prompt: Prompt, first: Response, second: Response, principle: Principle) -> tuple[Message, ...]:
+def render(
+    prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
+) -> tuple[Message, ...]:
     """The judge's prompt. Both replies come before the principle, so all principles of a pair share one cached prefix."""
-    return ask(
-        render_template(
-            "compare.jinja",
-            conversation=conversation(prompt),
-            a=said(first.message),
-            b=said(second.message),
-            request=principle.compare_request,
-        )
-    )
+    return _render(prompt, first, second, principle.compare_request, _VERDICT, nonce)
+
+
+def render_reasoning(
+    prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
+) -> tuple[Message, ...]:
+    """The same question with the request to think about it first."""
+    return _render(prompt, first, second, principle.compare_request, _REASON, nonce)
+
+
+def render_conclusion(reasoning: tuple[Message, ...], thoughts: str) -> tuple[Message, ...]:
+    """What follows the judge's thoughts: the request for its verdict."""
+    return (*reasoning, Message(role="assistant", content=thoughts), Message(role="user", content=_VERDICT))
 
 
 def log_odds(logprobs: Mapping[str, float]) -> float | str:
-    """z = log p(A) - log p(B), the log-odds of the first-listed reply; or the reason why there is no verdict.
+    """z = log p(A) - log p(B), the log-odds of the first-listed reply; or the reason why there is no verdict."""
+    return labels.log_odds(logprobs, LABELS)
 
-    Reasons: `verdict_missing` (a label has no log-probability), `verdict_nan` (not finite), `verdict_off_menu`
-    (the labels together hold less than MIN_MASS).
-    """
-    try:
-        first, second = (logprobs[label] for label in LABELS)
-    except KeyError:
-        return "verdict_missing"
-    if not (math.isfinite(first) and math.isfinite(second)):
-        return "verdict_nan"
-    if math.exp(first) + math.exp(second) < MIN_MASS:
-        return "verdict_off_menu"
-    return first - second
+
+def _render(
+    prompt: Prompt, first: Response, second: Response, request: str, closing: str, nonce: bool
+) -> tuple[Message, ...]:
+    spoken, a, b = conversation(prompt), said(first.message), said(second.message)
+    mark = marks(nonce, spoken, a, b)
+    return ask(
+        render_template("compare.jinja", mark=mark, conversation=spoken, a=a, b=b, request=request, closing=closing)
+    )

@@ -7,7 +7,7 @@ import re
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, said
+from critics.transcript import ask, conversation, marks, said
 
 _NOTHING = re.compile(
     r"""^["'*\s]*(?:no\s+(?:issues?|problems?|changes?)(?:\s+(?:found|needed|at\s+all))?
@@ -16,13 +16,15 @@ _NOTHING = re.compile(
 )
 
 
-def render(prompt: Prompt, response: Response, principle: Principle) -> tuple[Message, ...]:
+def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
     """The critic's prompt. The reply comes before the principle, so principles share the cached prefix."""
+    spoken, reply = conversation(prompt), said(response.message)
     return ask(
         render_template(
             "critique.jinja",
-            conversation=conversation(prompt),
-            reply=said(response.message),
+            mark=marks(nonce, spoken, reply),
+            conversation=spoken,
+            reply=reply,
             request=principle.critique_request,
             examples=principle.examples,
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from constitution.principles import Principle
 from constitution.records import Critique, Message, Prompt, Response, Revision
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, neutral, said
+from critics.transcript import ask, conversation, marks, neutral, said
 
 _THING = r"(?:reply|response|answer|version|revision|rewrite|message|text)"
 _BETTER = r"(?:better|revised|improved|rewritten|updated|new|corrected|edited|final)"
@@ -33,15 +33,22 @@ _ABOUT_THE_TASK = re.compile(
 
 
 def render(
-    prompt: Prompt, response: Response, critiques: Sequence[Critique], principles: Sequence[Principle]
+    prompt: Prompt,
+    response: Response,
+    critiques: Sequence[Critique],
+    principles: Sequence[Principle],
+    nonce: bool = True,
 ) -> tuple[Message, ...]:
     """The reviser's prompt; `principles` are those the critiques were made under, in the same order."""
+    spoken, reply = conversation(prompt), said(response.message)
+    found = [neutral(critique.text) for critique in critiques]
     return ask(
         render_template(
             "revise.jinja",
-            conversation=conversation(prompt),
-            reply=said(response.message),
-            critiques=[neutral(critique.text) for critique in critiques],
+            mark=marks(nonce, spoken, reply, *found),
+            conversation=spoken,
+            reply=reply,
+            critiques=found,
             requests=[principle.revise_request for principle in principles],
             examples=[example for principle in principles for example in principle.examples],
         )

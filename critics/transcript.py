@@ -5,11 +5,42 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
 
 from constitution.records import Message, Prompt
 
 _SPEAKER = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool result"}
-_DELIMITER = re.compile(r"<(?=\s*/?\s*(?:conversation|reply|reply_a|reply_b|critique|example)\s*>)", re.IGNORECASE)
+_DELIMITER = re.compile(
+    r"<(?=\s*/?\s*(?:conversation|reply|reply_a|reply_b|critique|example)\b[^<>\n]{0,40}>)", re.IGNORECASE
+)
+
+
+class Mark(NamedTuple):
+    """What the delimiters of one prompt carry, so that no text can hold a delimiter of its own prompt."""
+
+    conversation: str = ""
+    replies: str = ""
+
+
+def marks(nonce: bool, spoken: str, *replies: str) -> Mark:
+    """A nonce for the conversation's delimiters and one for the replies', or none.
+
+    They are digests of the very texts they enclose, which makes calls repeatable, and no text can be written to hold its own
+    digest. The replies' does not depend on their order; the conversation's is the same for all prompts about it, which
+    therefore share a cached prefix.
+    """
+    if not nonce:
+        return Mark()
+    return Mark(f" {_digest(spoken)}", f" {_digest(spoken, *sorted(replies))}")
+
+
+def _digest(*texts: str) -> str:
+    h = blake2b(digest_size=4)
+    for text in texts:
+        part = text.encode("utf-8", "replace")
+        h.update(len(part).to_bytes(8, "big") + part)
+    return h.hexdigest()
 
 
 def neutral(text: str) -> str:
@@ -39,6 +70,11 @@ def conversation(prompt: Prompt) -> str:
 def ask(text: str) -> tuple[Message, ...]:
     """A prompt for a judge: one user turn, which every chat template knows."""
     return (Message(role="user", content=text),)
+
+
+def words(messages: Sequence[Message]) -> str:
+    """All that a conversation's messages say, without speakers."""
+    return "\n".join(message.content for message in messages)
 
 
 def first_words(messages: Sequence[Message], limit: int = 80) -> str:

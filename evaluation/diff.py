@@ -1,4 +1,4 @@
-"""Two runs side by side: which pairs flipped, appeared or went, and which principles' votes moved."""
+"""Two runs side by side: which pairs flipped, appeared or went, and which voters moved."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
+
+from constitution.records import voter_name
 
 SPLITS = ("train", "test")
 
@@ -32,12 +34,12 @@ class PairSide(NamedTuple):
     rejected_id: str
     p_chosen: float
     votes: Mapping[str, float]
-    """Principle -> log-odds for the chosen reply."""
+    """Voter -> log-odds for the chosen reply."""
 
 
 @dataclass(slots=True)
-class PrincipleShift:
-    """What became of one principle's votes on the pairs that both runs have."""
+class VoterShift:
+    """What became of one voter's votes on the pairs that both runs have."""
 
     both: int = 0
     """Votes cast in both runs."""
@@ -48,7 +50,7 @@ class PrincipleShift:
     only_a: int = 0
     only_b: int = 0
     flips: int = 0
-    """Flipped pairs in which this principle's vote changed sides or is asked in one run only."""
+    """Flipped pairs in which this vote changed sides or is asked in one run only."""
 
     @property
     def mean_move(self) -> float:
@@ -64,7 +66,7 @@ class RunDiff:
     flipped: list[tuple[PairSide, PairSide]] = field(default_factory=list)
     appeared: list[PairSide] = field(default_factory=list)
     went: list[PairSide] = field(default_factory=list)
-    principles: dict[str, PrincipleShift] = field(default_factory=dict)
+    voters: dict[str, VoterShift] = field(default_factory=dict)
 
 
 def read_pairs(run: Path) -> dict[PairKey, PairSide]:
@@ -79,7 +81,7 @@ def read_pairs(run: Path) -> dict[PairKey, PairSide]:
 
 
 def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -> RunDiff:
-    """Pairs by what became of them, and per principle how its votes moved on the pairs both runs have."""
+    """Pairs by what became of them, and per voter how its votes moved on the pairs both runs have."""
     diff = RunDiff(went=[a[key] for key in a if key not in b], appeared=[b[key] for key in b if key not in a])
     for key in a:
         if key not in b:
@@ -90,14 +92,14 @@ def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -
             diff.flipped.append((old, new))
         else:
             diff.kept += 1
-        _shift(diff.principles, old, new, flipped)
+        _shift(diff.voters, old, new, flipped)
     return diff
 
 
-def _shift(principles: dict[str, PrincipleShift], old: PairSide, new: PairSide, flipped: bool) -> None:
+def _shift(voters: dict[str, VoterShift], old: PairSide, new: PairSide, flipped: bool) -> None:
     sign = -1.0 if flipped else 1.0
     for name in sorted({*old.votes, *new.votes}):
-        shift = principles.setdefault(name, PrincipleShift())
+        shift = voters.setdefault(name, VoterShift())
         before, after = old.votes.get(name), new.votes.get(name)
         if before is None or after is None:
             shift.only_a += after is None
@@ -134,7 +136,10 @@ def _side(row: Mapping[str, object]) -> PairSide:
         str(row["chosen_id"]),
         str(row["rejected_id"]),
         float(str(row["p_chosen"])),
-        {vote["principle"]: (vote["order_ab"] - vote["order_ba"]) / 2 for vote in votes},
+        {
+            voter_name(vote["judge"], vote["way"], vote["principle"]): (vote["order_ab"] - vote["order_ba"]) / 2
+            for vote in votes
+        },
     )
 
 

@@ -1,13 +1,15 @@
-"""Settings -> the models that play policy and judge, each behind its stack of wrappers."""
+"""Settings -> the models that play policy and judges, each behind its stack of wrappers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
 
-from critics.compare import LABELS
+from constitution.records import MAIN, Way
+from critics import compare, score
 from generation.chat import Encoder
 from generation.chat_model import ChatModel
 from generation.config import RunConfig
@@ -15,6 +17,7 @@ from generation.endpoint_engine import Endpoint, EndpointSettings, Pool
 from generation.engine import Engine
 from generation.models import ModelFiles, load_tokenizer, resolve
 from generation.replay_engine import Replay
+from generation.reward_engine import Reward
 from generation.transformers_engine import Transformers
 from generation.vllm_engine import VLLM, VLLMSettings
 from generation.wrappers import Limited
@@ -22,6 +25,14 @@ from generation.wrappers import Limited
 OpenEngine = Callable[[], Awaitable[Engine]]
 Wrap = Callable[[OpenEngine], Engine]
 """Puts what all engines share (store, counters) in front of one that is opened at its first call."""
+
+LABELS: Mapping[Way, tuple[str, ...]] = {
+    "compare": compare.LABELS,
+    "reasoned": compare.LABELS,
+    "score": score.GRADES,
+    "yesno": score.YES_NO,
+}
+"""Words of one token each that a model must have to be asked in a way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +45,79 @@ class Part:
     """None where only a server, or nobody, has the weights and the tokenizer."""
     endpoints: tuple[EndpointSettings, ...] = ()
     vllm: VLLMSettings = field(default_factory=VLLMSettings)
+    rewards: bool = False
+    """It is a reward model: it grades and writes nothing."""
 
 
-def parts(config: RunConfig) -> tuple[Part, Part]:
-    """Policy and judge; the same Part twice when they are the same model. Raises ModelError before any model loads."""
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays what. Equal parts are one model."""
+
+    policy: Part
+    judges: Mapping[str, Part]
+    """Name within the panel -> model; the run's own judge first."""
+
+    def digests(self) -> dict[str, str]:
+        """Name within the panel -> digest of its model."""
+        return {name: part.digest for name, part in self.judges.items()}
+
+
+def parts(config: RunConfig) -> Cast:
+    """All models of a run. Raises ModelError before any model loads."""
     if config.judge_model == config.policy and not config.judge_endpoints:
-        both = _part(config, config.policy, config.endpoints, config.vllm)
-        return both, both
-    first, second = config.vllm, config.judge_vllm
-    if second is None:
-        first = second = first.model_copy(update={"gpu_memory_utilization": first.gpu_memory_utilization / 2})
-    policy = _part(config, config.policy, config.endpoints, first)
-    return policy, _part(config, config.judge_model, config.judge_endpoints or config.endpoints, second)
+        policy = judge = _part(config, config.policy, config.endpoints, config.vllm)
+    else:
+        first, second = config.vllm, config.judge_vllm
+        if second is None:
+            first = second = first.model_copy(update={"gpu_memory_utilization": first.gpu_memory_utilization / 2})
+        policy = _part(config, config.policy, config.endpoints, first)
+        judge = _part(config, config.judge_model, config.judge_endpoints or config.endpoints, second)
+    judges = {MAIN: judge}
+    for member in config.panel:
+        servers, rewards = member.endpoints or config.endpoints, member.ways == ("reward",)
+        part = _part(config, member.model, servers, member.vllm or config.vllm, rewards)
+        twin = next((p for p in (policy, *judges.values()) if _same(p, part)), None)
+        judges[member.name] = part if twin is None or member.vllm else twin
+    return Cast(policy, judges)
 
 
-def _part(config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings) -> Part:
+def _same(one: Part, other: Part) -> bool:
+    return (one.digest, one.endpoints, one.rewards) == (other.digest, other.endpoints, other.rewards)
+
+
+def _part(
+    config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
+) -> Part:
     if config.engine == "replay" or (config.engine == "endpoint" and not any(server.token_ids for server in servers)):
-        return Part(spec, blake2b(f"{config.engine}:{spec}".encode(), digest_size=16).hexdigest(), None, servers, vllm)
+        digest = blake2b(f"{config.engine}:{spec}".encode(), digest_size=16).hexdigest()
+        return Part(spec, digest, None, servers, vllm, rewards)
     files = resolve(spec)
-    return Part(files.name, files.digest, files, servers, vllm)
+    return Part(files.name, files.digest, files, servers, vllm, rewards)
 
 
-def chat_models(config: RunConfig, policy: Part, judge: Part, wrap: Wrap) -> tuple[ChatModel, ChatModel]:
-    """The two models, sharing one engine when they are one. Tokenizers load now, weights at the first call."""
-    judging = _chat_model(config, judge, wrap, judges=True)
-    return judging if judge is policy else _chat_model(config, policy, wrap, judges=False), judging
+def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
+    """The policy, and the judges by name; one ChatModel for each Part. Tokenizers load now, weights at the first call.
+
+    Raises ModelError when a judge lacks the words that its ways of judging read.
+    """
+    ways: dict[str, Iterable[Way]] = {MAIN: {*config.plan.ways, *chain(*config.plan.ways_of.values())}}
+    ways |= {member.name: member.ways for member in config.panel}
+    models: dict[int, ChatModel] = {}
+    for part in (cast.policy, *cast.judges.values()):
+        if id(part) not in models:
+            asked = {way for name, ways_of in ways.items() if cast.judges[name] is part for way in ways_of}
+            models[id(part)] = _chat_model(config, part, wrap, asked)
+    return models[id(cast.policy)], {name: models[id(part)] for name, part in cast.judges.items()}
 
 
-def _chat_model(config: RunConfig, part: Part, wrap: Wrap, judges: bool) -> ChatModel:
+def _chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way]) -> ChatModel:
     async def open_engine() -> Engine:
-        print(f"opening {part.name} ({config.engine})", file=sys.stderr)
+        print(f"opening {part.name} ({'reward model' if part.rewards else config.engine})", file=sys.stderr)
         return Limited(_engine(config, part), config.in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
-    labels = tuple(encoder.label_id(label) for label in LABELS) if encoder and judges else ()
+    words = sorted({word for way in ways for word in LABELS.get(way, ())})
+    labels = {word: encoder.label_id(word) for word in words} if encoder else {}
     return ChatModel(part.name, part.digest, wrap(open_engine), encoder, _context(config, part), labels)
 
 
@@ -86,6 +136,8 @@ def _engine(config: RunConfig, part: Part) -> Engine:
     if config.engine == "endpoint":
         return Pool([Endpoint(settings) for settings in part.endpoints])
     assert part.files is not None
+    if part.rewards:
+        return Reward(part.files, config.transformers)
     if config.engine == "transformers":
         return Transformers(part.files, config.transformers)
     return VLLM(part.files, part.vllm)

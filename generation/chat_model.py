@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from pydantic import JsonValue
 
 from constitution.records import Message, Stage
-from critics.compare import LABELS
 from generation.chat import Encoder
 from generation.engine import Completion, Engine, Request, Sampling
+
+ONE_TOKEN = Sampling(max_tokens=1)
+"""For calls of which only log-probabilities are read."""
+REWARD = "reward"
+"""Label under which a reward model answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class ChatModel:
     """None only for a server whose tokenizer is not known: it is sent messages, and its own template renders them."""
     context: int
     """Most tokens of prompt and completion together; 0 where only the server knows."""
-    label_ids: tuple[int, ...] = ()
-    """Token ids of the verdict labels, in the order of LABELS."""
+    label_ids: Mapping[str, int] = field(default_factory=dict)
+    """Verdict label -> token id, for the labels of the ways it is asked in."""
 
     async def ask(
         self,
@@ -38,21 +42,55 @@ class ChatModel:
         sampling: Sampling,
         index: int = 0,
         tools: Sequence[dict[str, JsonValue]] = (),
+        labels: Sequence[str] = (),
     ) -> Completion:
-        """One answer to a conversation. What can never be asked comes back as an error completion, unstored."""
+        """One answer to a conversation. What can never be asked comes back as an error completion, unstored.
+
+        labels: words of one token each, whose log-probabilities are wanted at the answer's first position.
+        """
         tokens: tuple[int, ...] = ()
         if self.encoder:
             try:
                 tokens = tuple(self.encoder.encode(messages, tools or None))
             except ValueError as error:
                 return Completion("", "error", error=f"bad_chat: {error}")
-            if self.context and len(tokens) + sampling.max_tokens > self.context:
-                need = f"{len(tokens)} prompt tokens + {sampling.max_tokens} to generate > context of {self.context}"
-                return Completion("", "error", error=f"prompt_too_long: {need}")
-        labels = tuple(zip(LABELS, self.label_ids or (-1,) * len(LABELS), strict=True)) if stage == "compare" else ()
+        wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
         plain = () if tokens else tuple(messages)
         described = json.dumps(list(tools)) if tools and not tokens else ""
-        request = Request(self.digest, stage, tokens, sampling, labels, index, plain, described)
+        return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, described))
+
+    async def likelihood(self, messages: Sequence[Message], reply: str) -> Completion:
+        """Completion.scores: the log-probability of each token of the reply after the conversation."""
+        if not self.encoder:
+            said = (*messages, Message(role="assistant", content=reply))
+            return await self._send(
+                Request(self.digest, "compare", (), ONE_TOKEN, scored=len(reply.split()), messages=said)
+            )
+        try:
+            prompt, tokens = self.encoder.reply(messages, reply)
+        except ValueError as error:
+            return Completion("", "error", error=f"bad_chat: {error}")
+        if not tokens:
+            return Completion("")
+        return await self._send(Request(self.digest, "compare", (*prompt, *tokens), ONE_TOKEN, scored=len(tokens)))
+
+    async def reward(self, messages: Sequence[Message], reply: str) -> Completion:
+        """Completion.logprobs[REWARD]: what a reward model gives for the reply."""
+        wanted = ((REWARD, -1),)
+        if not self.encoder:
+            said = (*messages, Message(role="assistant", content=reply))
+            return await self._send(Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=said))
+        try:
+            prompt, tokens = self.encoder.reply(messages, reply)
+        except ValueError as error:
+            return Completion("", "error", error=f"bad_chat: {error}")
+        whole = (*prompt, *tokens, self.encoder.end_of_turn)
+        return await self._send(Request(self.digest, "compare", whole, ONE_TOKEN, wanted))
+
+    async def _send(self, request: Request) -> Completion:
+        if self.context and len(request.tokens) + request.sampling.max_tokens > self.context:
+            need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
+            return Completion("", "error", error=f"prompt_too_long: {need} > context of {self.context}")
         return await self.engine.generate(request)
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Response, Vote
+from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
+from critics.flags import flags
+from critics.transcript import words
+from generation.canaries import CanaryOutcome
 
 _CALL = pa.struct(
     [
@@ -17,7 +20,12 @@ _CALL = pa.struct(
     ]
 )
 _PLAIN = [("role", pa.string()), ("content", pa.string())]
-_VOTE = pa.struct([("principle", pa.string()), ("order_ab", pa.float64()), ("order_ba", pa.float64())])
+_VOTE = pa.struct(
+    [
+        *((name, pa.string()) for name in ("principle", "way", "judge")),
+        *((name, pa.float64()) for name in ("order_ab", "order_ba")),
+    ]
+)
 
 
 def messages_type(tools: bool) -> pa.DataType:
@@ -59,7 +67,7 @@ def sft(tools: bool) -> pa.Schema:
 RESPONSES = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "origin", "parent", "text", "raw")),
-        ("principles", pa.list_(pa.string())),
+        *((name, pa.list_(pa.string())) for name in ("principles", "tags", "flags")),
     ]
 )
 CRITIQUES = pa.schema(
@@ -67,11 +75,12 @@ CRITIQUES = pa.schema(
 )
 VOTES = pa.schema(
     [
-        *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle")),
+        *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle", "way", "judge")),
         *((name, pa.float64()) for name in ("order_ab", "order_ba", "vote", "bias")),
         ("flip", pa.bool_()),
     ]
 )
+CANARIES = pa.schema([*VOTES, ("kind", pa.string()), ("right", pa.bool_())])
 FAILURES = pa.schema([(name, pa.string()) for name in ("kind", "prompt_id", "stage", "reason", "subject", "detail")])
 
 
@@ -107,13 +116,13 @@ def pair_row(
         "chosen_origin": pair.chosen.origin,
         "rejected_origin": pair.rejected.origin,
         "objectives": {name: pair.objectives.get(name) for name in objectives},
-        "votes": [{"principle": v.principle, "order_ab": v.order_ab, "order_ba": v.order_ba} for v in pair.votes],
+        "votes": [{name: getattr(vote, name) for name in _VOTE.names} for vote in pair.votes],
         "constitution_digest": constitution,
         "judge": judge,
     }
 
 
-def response_row(response: Response) -> dict[str, Any]:
+def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
     """A candidate as a row of RESPONSES."""
     return {
         "id": response.id,
@@ -123,6 +132,8 @@ def response_row(response: Response) -> dict[str, Any]:
         "text": response.text,
         "raw": response.raw,
         "principles": list(response.principles),
+        "tags": list(prompt.tags),
+        "flags": list(flags(response.text, words(prompt.messages))),
     }
 
 
@@ -133,8 +144,13 @@ def critique_row(critique: Critique) -> dict[str, Any]:
 
 def vote_row(vote: Vote) -> dict[str, Any]:
     """A vote as a row of VOTES."""
-    asked = {name: getattr(vote, name) for name in ("prompt_id", "a", "b", "principle", "order_ab", "order_ba")}
+    asked = {name: getattr(vote, name) for name in VOTES.names[:-3]}
     return {**asked, "vote": vote.value, "bias": vote.bias, "flip": vote.flipped}
+
+
+def canary_rows(outcome: CanaryOutcome) -> list[dict[str, Any]]:
+    """A canary as rows of CANARIES, one for each vote."""
+    return [{**vote_row(vote), "kind": outcome.kind, "right": outcome.right} for vote in outcome.votes]
 
 
 def failure_row(record: Failure | Dropped) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from constitution.principles import suggest
-from constitution.records import Strict
-from critics.ranking import Strategy
+from constitution.principles import Id, suggest
+from constitution.records import MAIN, Strict
+from critics.aggregate import Flips
+from critics.ranking import Schedule, Strategy
 from generation.endpoint_engine import EndpointSettings
 from generation.transformers_engine import TransformersSettings
 from generation.vllm_engine import VLLMSettings
@@ -33,6 +35,20 @@ class Decoding(Strict):
     top_p: float = Field(default=1.0, gt=0, le=1)
 
 
+AskedWay = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward"]
+"""Ways of judging that ask a model; the constitution's rules are judged without one."""
+Ways = Annotated[tuple[AskedWay, ...], Field(min_length=1)]
+
+
+class Defences(Strict):
+    """What is done against replies that try to win by other means than being good."""
+
+    nonce: bool = True
+    """The delimiters around conversations and replies carry a nonce that no text can foresee."""
+    flagged: Literal["keep", "drop"] = "keep"
+    """`drop`: a pair in which one reply alone is flagged (critics/flags.py) gets no label."""
+
+
 class Plan(Strict):
     """What is asked about each prompt. Calls grow with samples, rounds, principles and pairs; `--plan` counts them."""
 
@@ -44,8 +60,29 @@ class Plan(Strict):
     """Principles, drawn anew for each response and round, that a critique is asked under; a large number means all."""
     principles: int = Field(default=4, ge=1)
     """Judged principles, drawn for each prompt, that its comparisons are asked under; a large number means all."""
+    ways: Ways = ("compare",)
+    """How the judge is asked under each principle; every way is a voter of its own. compare: which of two, by the labels'
+    log-probabilities in both orders. reasoned: the same after thinking. contrast: likelihood of the reply under the principle
+    against under its antithesis. score: expected grade. yesno: log-odds of yes."""
+    ways_of: dict[str, Ways] = Field(default_factory=dict)
+    """Principle id -> its own ways, in place of `ways`."""
+    clamp: tuple[float, float] = (0.4, 0.6)
+    """Band that the probabilities of reasoned verdicts are kept in; (0.4, 0.6) is the Constitutional AI paper's."""
+    flips: Flips = "keep"
+    """What a vote counts whose judge chose the same position twice: keep, half, drop."""
+    stop_error: float = Field(default=0.0, ge=0, lt=0.5)
+    """Ask voters one after the other, the most telling first, until the rest would change the label with at most this probability.
+    0 asks all of them. Needs --weights."""
+    schedule: Schedule = "all"
+    """Which candidates are compared: all pairs, or rounds of swiss, knockout or adaptive by uncertainty."""
+    comparisons: int | None = Field(default=None, ge=1)
+    """Most comparisons of a swiss or adaptive schedule for one prompt."""
+    defences: Defences = Defences()
+    canaries: int = Field(default=8, ge=0)
+    """Pairs with a known answer that are judged along, to report the judge's health."""
     pairs: Strategy = "best_worst"
-    """Which pairs to train on: best against worst, each revision against its original, or all beyond the margin."""
+    """Which pairs to train on: best against worst, neighbours in the ranking, each revision against its original, or all beyond
+    the margin."""
     margin: float = Field(default=0.0, ge=0)
     """Pairs with a smaller log-odds are dropped and counted. Ties (0) always are."""
     keep_truncated: bool = False
@@ -53,13 +90,58 @@ class Plan(Strict):
     sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
     critique: Decoding = Decoding(max_tokens=256)
     revise: Decoding = Decoding(max_tokens=768)
+    reason: Decoding = Decoding(max_tokens=256)
+    """The judge's thoughts before a reasoned verdict; where max_tokens cuts them, the verdict follows all the same."""
     seed: int = Field(default=0, ge=0)
     """Seed of the run; every call's own seed is derived from it."""
+
+    @model_validator(mode="after")
+    def _judging(self) -> Plan:
+        low, high = self.clamp
+        if not 0 < low < 0.5 < high < 1:
+            raise ValueError(
+                f"clamp: got [{low}, {high}]; allowed is a band around 0.5 within (0, 1), as in [0.4, 0.6]"
+            )
+        for place, ways in {
+            "ways": self.ways,
+            **{f"ways_of.{name}": ways for name, ways in self.ways_of.items()},
+        }.items():
+            if "reward" in ways:
+                raise ValueError(
+                    f"{place}: got reward, which the judge cannot do; name a reward model in `panel:` with ways: [reward]"
+                )
+        return self
 
 
 def default_engine() -> EngineName:
     """vllm where it is installed, else transformers."""
     return "vllm" if find_spec("vllm") else "transformers"
+
+
+class Member(Strict):
+    """One more judge of a panel. The run's judge is its first member, by the name `judge`."""
+
+    name: Id
+    """Its name in votes and weights."""
+    model: str
+    """As `judge`; for ways: [reward] a sequence classifier with one label."""
+    ways: Ways = ("compare",)
+    principles: tuple[str, ...] = ()
+    """Ids of those it judges; all where empty."""
+    vllm: VLLMSettings | None = None
+    """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
+    endpoints: tuple[EndpointSettings, ...] = ()
+    """Its servers, for `--engine endpoint`; those of the policy where empty."""
+
+    @model_validator(mode="after")
+    def _reward(self) -> Member:
+        if "reward" in self.ways and self.ways != ("reward",):
+            raise ValueError(
+                f"ways: got {', '.join(self.ways)}; a reward model does nothing else: allowed is [reward] alone"
+            )
+        if self.name == MAIN:
+            raise ValueError(f"name: {MAIN!r} is the run's own judge; choose another name")
+        return self
 
 
 class RunConfig(Strict):
@@ -71,6 +153,8 @@ class RunConfig(Strict):
     """The model that critiques, revises and compares; the policy itself where empty."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the models; vllm where it is installed, else transformers."""
+    panel: tuple[Member, ...] = ()
+    """More judges, which vote beside the judge."""
     plan: Plan = Plan()
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts whose pairs go to the test split."""
@@ -99,6 +183,26 @@ class RunConfig(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _panel(self) -> RunConfig:
+        names = [member.name for member in self.panel]
+        if len(set(names)) < len(names):
+            raise ValueError(f"panel: got names {', '.join(names)}; allowed is each once")
+        if self.engine == "endpoint":
+            asked = [
+                (MAIN, self.judge_endpoints or self.endpoints, {*self.plan.ways, *chain(*self.plan.ways_of.values())})
+            ]
+            asked += [(m.name, m.endpoints or self.endpoints, set(m.ways)) for m in self.panel]
+            for name, servers, ways in asked:
+                if "reward" in ways:
+                    raise ValueError(f"panel: {name}: servers give no rewards; run it with engine transformers or vllm")
+                if "contrast" in ways and not all(server.token_ids for server in servers):
+                    raise ValueError(
+                        f"{name}: contrast needs the log-probabilities of given tokens, which chat servers do not tell; use a "
+                        "vLLM server with token_ids: true, or other ways"
+                    )
+        return self
+
     @property
     def judge_model(self) -> str:
         """The judge's model; the policy's where none is named."""
@@ -107,7 +211,8 @@ class RunConfig(Strict):
     def results(self) -> dict[str, object]:
         """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
         kept = self.model_dump(mode="json", include={"policy", "judge", "plan", "test_fraction", "licence"})
-        return {**kept, "judge": self.judge_model}
+        panel = [member.model_dump(mode="json", exclude={"vllm", "endpoints"}) for member in self.panel]
+        return {**kept, "judge": self.judge_model, **({"panel": panel} if panel else {})}
 
 
 def load(path: Path | None, overrides: Sequence[str], flags: Mapping[str, object]) -> RunConfig:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation import columns
+from generation.canaries import CanaryOutcome
 from generation.feedback import Feedback
 from generation.folder import sync_folder
 
@@ -43,6 +44,7 @@ class DatasetWriter:
             "responses.parquet": columns.RESPONSES,
             "critiques.parquet": columns.CRITIQUES,
             "votes.parquet": columns.VOTES,
+            "canaries.parquet": columns.CANARIES,
             "failures.parquet": columns.FAILURES,
         }
         self._files = {name: _File(self._scratch / name, schema) for name, schema in schemas.items()}
@@ -68,11 +70,17 @@ class DatasetWriter:
                     }
                 ]
             )
-        self._files["responses.parquet"].add(map(columns.response_row, feedback.candidates))
+        self._files["responses.parquet"].add(columns.response_row(c, feedback.prompt) for c in feedback.candidates)
         self._files["critiques.parquet"].add(map(columns.critique_row, feedback.critiques))
         self._files["votes.parquet"].add(map(columns.vote_row, feedback.votes))
         self._files["failures.parquet"].add(map(columns.failure_row, feedback.failures))
         self._files["failures.parquet"].add(map(columns.failure_row, feedback.dropped))
+
+    def write_canaries(self, outcomes: Iterable[CanaryOutcome]) -> None:
+        """Add what the panel said of the canaries."""
+        for outcome in outcomes:
+            self._files["canaries.parquet"].add(columns.canary_rows(outcome))
+            self._files["failures.parquet"].add(map(columns.failure_row, outcome.failures))
 
     def close(self) -> dict[str, str]:
         """Move the finished files into place, durably; returns path -> sha256."""

@@ -7,17 +7,20 @@ be made; what may follow from its answer is bounded by the rounds and comparison
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from constitution.principles import Constitution
-from constitution.records import Failure, Prompt, Response, Stage
+from constitution.records import Failure, Prompt, Response, Stage, Way
 from critics import ranking
+from generation.canaries import canaries
 from generation.chat_model import ChatModel
 from generation.config import Plan
 from generation.engine import Completion, Request
-from generation.pipeline import Step, comparison_principles, given, improve, judged_by_model, sample, vote
+from generation.panel import PAIR_CALLS, REPLY_CALLS, Panel, Voter
+from generation.pipeline import Comparisons, Step, comparison_principles, given, improve, judged_by_model, sample
+from generation.voting import cast_vote, votes_on
 
 T = TypeVar("T")
 
@@ -72,20 +75,23 @@ async def forecast(
     prompts: Iterable[Prompt | Failure],
     constitution: Constitution,
     policy: ChatModel,
-    judge: ChatModel,
+    panel: Panel,
     plan: Plan,
     ledger: Ledger,
     result: Forecast,
 ) -> Forecast:
-    """Fill `result` for all prompts. `policy` and `judge` must stand on `ledger`, which counts into `result`."""
+    """Fill `result` for all prompts. `policy` and `panel` must stand on `ledger`, which counts into `result`."""
+    for canary in canaries(plan):
+        voters = panel.voters(comparison_principles(canary.prompt, constitution, panel, plan))
+        result.following["compare"] += await _votes(canary.prompt, *canary.replies, voters, panel, plan, ledger)
     for prompt in prompts:
         if isinstance(prompt, Prompt):
-            result.following += await _following(prompt, constitution, policy, judge, plan, ledger)
+            result.following += await _following(prompt, constitution, policy, panel, plan, ledger)
     return result
 
 
 async def _following(
-    prompt: Prompt, constitution: Constitution, policy: ChatModel, judge: ChatModel, plan: Plan, ledger: Ledger
+    prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan, ledger: Ledger
 ) -> Counter[Stage]:
     """The most calls that can follow, for one prompt, from answers that are not stored."""
     critics = min(plan.critics, len(judged_by_model(prompt, constitution)))
@@ -98,7 +104,7 @@ async def _following(
     open_chains = unknown
     for draft in drafts:
         before = ledger.asked.copy()
-        steps, whole = await _until_unknown(improve(judge, prompt, draft, constitution, plan))
+        steps, whole = await _until_unknown(improve(panel.main, prompt, draft, constitution, plan))
         replies = [draft, *(step for step in steps if isinstance(step, Response))]
         known += replies
         most += len(replies)
@@ -110,16 +116,82 @@ async def _following(
             following["revise"] += rounds - asked["revise"]
             most += rounds - (len(replies) - 1)
             open_chains += 1
-    per_pair = 2 * len(comparison_principles(prompt, constitution, plan))
+    voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
     chains_only = plan.pairs == "revision_original"
-    for a, b in ranking.schedule(settled if chains_only else known, plan.pairs):
-        for principle in comparison_principles(prompt, constitution, plan):
-            await _attempt(vote(judge, prompt, a, b, principle))
-    if chains_only:
-        following["compare"] += per_pair * open_chains * bool(rounds)
+    fixed = chains_only or plan.schedule == "all"
+    # the rounds of other schedules depend on who takes part, so with a candidate unknown nothing of them is certain
+    candidates = settled if chains_only else known if fixed or not open_chains else []
+    met = await _comparisons(prompt, candidates, voters, constitution, panel, plan, ledger)
+    if open_chains == 0 and (fixed or met.whole):
+        new_pairs, new_replies = 0, 0
+    elif chains_only:
+        new_pairs, new_replies = open_chains * bool(rounds), 2 * open_chains
     else:
-        following["compare"] += per_pair * (_pairs(most) - _pairs(len(known)))
+        new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
+        new_replies = most - len(met.replies)
+    calls = new_pairs * _calls(voters, PAIR_CALLS) + new_replies * _calls(voters, REPLY_CALLS)
+    following["compare"] += met.more + calls
     return +following
+
+
+class _Met(NamedTuple):
+    """What is certain of the comparisons among the candidates that are known."""
+
+    pairs: int
+    """Pairs that will be judged."""
+    replies: set[str]
+    """Candidates in them."""
+    more: int
+    """Calls about these pairs that may follow from answers that are not stored."""
+    whole: bool
+    """Every answer is stored."""
+
+
+async def _comparisons(
+    prompt: Prompt,
+    candidates: list[Response],
+    voters: list[Voter],
+    constitution: Constitution,
+    panel: Panel,
+    plan: Plan,
+    ledger: Ledger,
+) -> _Met:
+    comparisons = Comparisons(prompt, candidates, constitution, panel, plan)
+    more, whole = 0, True
+    while whole and (pairs := comparisons.next_pairs()):
+        for a, b in pairs:
+            more += await _votes(prompt, a, b, voters, panel, plan, ledger)
+            records = await _attempt(votes_on(panel, voters, prompt, a, b, plan))
+            whole = whole and records is not None
+            comparisons.add(a, b, records or [])
+    met = comparisons.records
+    return _Met(len(met), {name for pair in met for name in pair}, more, whole)
+
+
+async def _votes(
+    prompt: Prompt, a: Response, b: Response, voters: list[Voter], panel: Panel, plan: Plan, ledger: Ledger
+) -> int:
+    """Ask all that is certain to be asked about a pair; returns the most calls that can follow.
+
+    In turn, only what the next voter is asked is certain.
+    """
+    if panel.weights and panel.weights.stopping and plan.stop_error:
+        before = ledger.asked["compare"]
+        if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
+            return 0
+        asked = ledger.asked["compare"] - before
+        return max(0, _calls(voters, PAIR_CALLS) + 2 * _calls(voters, REPLY_CALLS) - asked)
+    following = 0
+    for voter in voters:
+        before = ledger.asked["compare"]
+        if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
+            asked = ledger.asked["compare"] - before
+            following += PAIR_CALLS.get(voter.way, 2 * REPLY_CALLS.get(voter.way, 0)) - asked
+    return following
+
+
+def _calls(voters: list[Voter], each: Mapping[Way, int]) -> int:
+    return sum(each.get(voter.way, 0) for voter in voters)
 
 
 async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:
@@ -146,7 +218,3 @@ async def _until_unknown(steps: AsyncIterator[Step]) -> tuple[list[Step], bool]:
     except NotStored:
         return retraced, False
     return retraced, True
-
-
-def _pairs(n: int) -> int:
-    return n * (n - 1) // 2

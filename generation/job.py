@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +15,14 @@ from typing import TypeVar
 
 from constitution.loading import ConstitutionError, load, to_yaml
 from constitution.principles import Constitution
-from constitution.records import Failure, Prompt
+from constitution.records import MAIN, Failure, Prompt
 from critics import templating
+from critics.weights import Weights, WeightsError, read_weights, refuse_other
 from generation import config, manifest, prompts
+from generation.canaries import judge_canaries
 from generation.card import write_card
-from generation.cast import OpenEngine, Part, chat_models, parts
+from generation.cast import Cast, OpenEngine, Wrap, chat_models, parts
+from generation.chat_model import ChatModel
 from generation.config import ConfigError, RunConfig
 from generation.dataset import DatasetWriter
 from generation.engine import Engine, ModelError
@@ -26,16 +30,17 @@ from generation.feedback import Feedback
 from generation.folder import MACHINE, RunFolderError, check_ours, claim, locked
 from generation.forecast import Forecast, Ledger, forecast
 from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
+from generation.panel import Panel, check_voters, panel_of, unknown_principles
 from generation.pipeline import feedback
 from generation.progress import Progress
 from generation.prompts import PromptsError, SourceInfo
-from generation.report import write_report
 from generation.run import UNAVAILABLE, run
 from generation.store import CallStore, StoredCalls, StoreError
 from generation.stored import Stored
 
 T = TypeVar("T")
 CALLS = "calls.sqlite"
+Report = Callable[[Path, Manifest], None]
 
 
 class BadInput(ValueError):
@@ -52,8 +57,8 @@ class Job:
     source: str
     limit: int | None
     info: SourceInfo
-    policy: Part
-    judge: Part
+    cast: Cast
+    weights: Weights | None
     reuse: tuple[Path, ...]
     digests: Digests
 
@@ -65,9 +70,10 @@ class Job:
         """`run.yaml`: what ran."""
         identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
         source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
-        models = {"models": {"policy": self.digests.policy, "judge": self.digests.judge}}
-        results = self.config.results()
-        machine = self.config.model_dump(mode="json", exclude=set(results))
+        d = self.digests
+        models = {"models": {"policy": d.policy, "judge": d.judge, **d.panel}}
+        results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
+        machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
         return {**identity, **source, **models, **results, MACHINE: machine}
 
 
@@ -80,6 +86,7 @@ def prepare(
     flags: Mapping[str, object],
     limit: int | None,
     reuse: Sequence[Path],
+    weights_path: Path | None = None,
 ) -> Job:
     """Read and check everything. Raises BadInput with the problems of all files at once."""
     problems: list[str] = []
@@ -87,7 +94,15 @@ def prepare(
     def attempt(read: Callable[[], T]) -> T | None:
         try:
             return read()
-        except (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError) as error:
+        except (
+            ConstitutionError,
+            ConfigError,
+            PromptsError,
+            ModelError,
+            RunFolderError,
+            StoreError,
+            WeightsError,
+        ) as error:
             problems.append(str(error))
             return None
 
@@ -100,26 +115,45 @@ def prepare(
     calls = [path / CALLS for path in reuse]
     attempt(lambda: StoredCalls(calls).close())
     cast = attempt(partial(parts, settings)) if settings else None
+    weights = attempt(partial(read_weights, weights_path)) if weights_path else None
+    if constitution and settings:
+        problems += unknown_principles(settings, constitution)
+        if settings.plan.stop_error and weights_path is None:
+            problems.append(
+                f"plan.stop_error {settings.plan.stop_error}: needs fitted weights; add --weights FILE, or leave it 0"
+            )
+        if cast and weights and weights_path:
+            names = cast.digests()
+            attempt(partial(refuse_other, weights, weights_path, constitution.digest, names, templating.digest()))
     if not (constitution and settings and info and cast) or problems:
         raise BadInput("\n".join(problems))
-    policy, judge = cast
     if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
     digests = Digests(
         constitution=constitution.digest,
         templates=templating.digest(),
-        policy=policy.digest,
-        judge=judge.digest,
+        policy=cast.policy.digest,
+        judge=cast.judges[MAIN].digest,
+        panel={name: digest for name, digest in cast.digests().items() if name != MAIN},
+        weights=blake2b(weights.model_dump_json().encode(), digest_size=16).hexdigest() if weights else "",
         prompts=info.fingerprint,
         settings=blake2b(json.dumps(settings.results(), sort_keys=True).encode(), digest_size=16).hexdigest(),
     )
-    return Job(out, constitution, settings, source, limit, info, policy, judge, tuple(calls), digests)
+    return Job(out, constitution, settings, source, limit, info, cast, weights, tuple(calls), digests)
 
 
 def already_done(job: Job) -> Manifest | None:
     """The manifest, when the folder holds this very run, finished."""
     found = manifest.read(job.out)
     return found if found and found.digests == job.digests else None
+
+
+def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
+    """Policy and panel. Raises ModelError and WeightsError."""
+    policy, judges = chat_models(job.config, job.cast, wrap)
+    panel = panel_of(job.config, judges, job.weights)
+    check_voters(panel, job.constitution)
+    return policy, panel
 
 
 async def plan_ahead(job: Job) -> Forecast:
@@ -130,67 +164,78 @@ async def plan_ahead(job: Job) -> Forecast:
         with closing(calls):
             result = Forecast()
             ledger = Ledger(calls.get, result)
-            policy, judge = chat_models(job.config, job.policy, job.judge, lambda _: ledger)
-            return await forecast(job.rows(), job.constitution, policy, judge, job.config.plan, ledger, result)
-    except (StoreError, ModelError) as error:
+            policy, panel = _models(job, lambda _: ledger)
+            return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, ledger, result)
+    except (StoreError, ModelError, WeightsError) as error:
         raise BadInput(str(error)) from error
 
 
-async def produce(job: Job) -> Manifest | None:
-    """Make the run, or go on with it. None when a model stayed unavailable for some prompts. Raises BadInput."""
+async def produce(job: Job, report: Report | None = None) -> Manifest | None:
+    """Make the run, or go on with it. None when a model stayed unavailable for some prompts. Raises BadInput.
+
+    report: writes report.html, once every other file but the manifest is there.
+    """
     try:
         with locked(job.out):
             claim(job.out, job.settings(), to_yaml(job.constitution))
             (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
             with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
-                return await _produce(job, store)
-    except (RunFolderError, StoreError, ModelError) as error:
+                return await _produce(job, store, report)
+    except (RunFolderError, StoreError, ModelError, WeightsError) as error:
         raise BadInput(str(error)) from error
 
 
-async def _produce(job: Job, store: CallStore) -> Manifest | None:
+async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifest | None:
     if job.info.ignored:
         print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
     engines: list[Stored] = []
     tally = Tally()
-    writer = DatasetWriter(job.out, job.constitution, job.judge.name, job.config.test_fraction, job.info.has_tools)
+    writer = DatasetWriter(
+        job.out, job.constitution, job.cast.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
+    )
     with Progress(job.info.rows) as progress:
 
         def wrap(open_engine: OpenEngine) -> Engine:
             engines.append(Stored(store, open_engine, progress.call))
             return engines[-1]
 
-        policy, judge = chat_models(job.config, job.policy, job.judge, wrap)
+        policy, panel = _models(job, wrap)
 
         async def work(prompt: Prompt) -> Feedback:
-            return await feedback(prompt, job.constitution, policy, judge, job.config.plan)
+            return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
 
         try:
+            canaries = asyncio.create_task(judge_canaries(panel, job.constitution, job.config.plan))
             async for outcome in run(job.rows(), work, job.config.rows):
                 tally.add(outcome)
                 writer.write(outcome)
-                progress.row(outcome)
+                progress.row(failed=outcome.outcome == "failed")
+            known = await canaries
+            tally.add_canaries(known)
+            writer.write_canaries(known)
         finally:
+            canaries.cancel()
             for engine in engines:
                 await engine.close()
     if tally.failed[f"engine: {UNAVAILABLE}"]:
         writer.abandon()
         return None
-    return _finish(job, store, writer, tally, progress.seconds)
+    draft = _close(job, store, writer, tally, progress.seconds)
+    if report:
+        report(job.out, draft)
+    write_card(job.out, draft, job.constitution, job.config)
+    draft.write(job.out)
+    return draft
 
 
-def _finish(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall: float) -> Manifest:
-    """Everything to disk; the manifest last."""
+def _close(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall: float) -> Manifest:
+    """The data to disk, and what the manifest will say."""
     totals = store.totals()
     usage = totals.tokens
-    draft = tally.manifest(
+    return tally.manifest(
         Calls(made=totals.made, reused=totals.reused),
         Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion),
         Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
         writer.close(),
         job.digests,
     )
-    write_report(job.out, draft)
-    write_card(job.out, draft, job.constitution, job.config)
-    draft.write(job.out)
-    return draft

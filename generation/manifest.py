@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from constitution.records import Strict
+from generation.canaries import CanaryOutcome
 from generation.feedback import Feedback
 from generation.folder import write_atomically
 
@@ -35,6 +37,14 @@ class Outcomes(Strict):
     pairs: int
     dropped: int
     failed: int
+
+
+class Canaries(Strict):
+    """Pairs with a known answer that were judged along."""
+
+    asked: int
+    right: int
+    """Labelled, and rightly."""
 
 
 class Calls(Strict):
@@ -68,6 +78,10 @@ class Digests(Strict):
     templates: str
     policy: str
     judge: str
+    panel: dict[str, str] = Field(default_factory=dict)
+    """Further judges, by name."""
+    weights: str = ""
+    """Of the fitted weights; empty where the YAML's were used."""
     prompts: str
     settings: str
 
@@ -79,6 +93,7 @@ class Manifest(Strict):
     outcomes: Outcomes
     dropped: dict[str, int]
     failed: dict[str, int]
+    canaries: Canaries
     calls: Calls
     tokens: Tokens
     seconds: Seconds
@@ -108,6 +123,12 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     """`stage: reason` -> records."""
     failed: Counter[str] = field(default_factory=Counter)
+    canaries: Canaries = field(default_factory=lambda: Canaries(asked=0, right=0))
+
+    def add_canaries(self, outcomes: Sequence[CanaryOutcome]) -> None:
+        """Count the canaries; they are no prompts of the run."""
+        self.canaries = Canaries(asked=len(outcomes), right=sum(outcome.right for outcome in outcomes))
+        self.failed.update(f"{r.stage}: {r.reason}" for outcome in outcomes for r in outcome.failures)
 
     def add(self, feedback: Feedback) -> None:
         """Count one prompt's outcome."""
@@ -133,6 +154,7 @@ class Tally:
             outcomes=Outcomes(**{name: self.outcomes[name] for name in Outcomes.model_fields}),
             dropped=dict(sorted(self.dropped.items())),
             failed=dict(sorted(self.failed.items())),
+            canaries=self.canaries,
             calls=calls,
             tokens=tokens,
             seconds=seconds,

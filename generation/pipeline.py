@@ -7,34 +7,34 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from constitution.principles import Constitution, Principle, assign
 from constitution.records import Critique, Dropped, Failure, Message, Prompt, Response, Stage, Vote
-from critics import compare, critique, ranking, revise
-from critics.aggregate import Score, rule_vote, score
-from critics.rules import RuleError
+from critics import critique, ranking, revise
+from critics.aggregate import Score, score
+from critics.flags import flags
+from critics.transcript import words
 from generation.chat_model import ChatModel, derive_seed
 from generation.config import Decoding, Plan
 from generation.engine import Completion, Sampling
 from generation.feedback import Feedback
+from generation.panel import Panel
 from generation.tool_calls import parse_tool_calls
+from generation.voting import votes_on
 
 Step = Critique | Response | Failure | Dropped
-VERDICT = Sampling(max_tokens=1)
 
 
-async def feedback(
-    prompt: Prompt, constitution: Constitution, policy: ChatModel, judge: ChatModel, plan: Plan
-) -> Feedback:
+async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan) -> Feedback:
     """Sample, improve, compare, label: everything one prompt goes through."""
     drafts = await originals(policy, prompt, plan)
     responses = [draft for draft in drafts if isinstance(draft, Response)]
-    chains = await gather(*(collect(improve(judge, prompt, r, constitution, plan)) for r in responses))
+    chains = await gather(*(collect(improve(panel.main, prompt, r, constitution, plan)) for r in responses))
     steps: list[Step] = [*drafts, *chain.from_iterable(chains)]
     candidates = [step for step in steps if isinstance(step, Response)]
-    outcomes = await compare_all(judge, prompt, ranking.schedule(candidates, plan.pairs), constitution, plan)
-    return label(prompt, steps, outcomes, constitution, plan)
+    return label(prompt, steps, await compare_all(panel, prompt, candidates, constitution, plan), plan)
 
 
 async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Response | Failure]:
@@ -101,7 +101,9 @@ async def criticise(
 ) -> Critique | Failure:
     """One critique of one response under one principle."""
     sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
-    completion = await judge.ask(critique.render(prompt, response, principle), stage="critique", sampling=sampling)
+    completion = await judge.ask(
+        critique.render(prompt, response, principle, plan.defences.nonce), stage="critique", sampling=sampling
+    )
     if completion.finish == "error":
         return _failure(prompt, "critique", completion, response.id)
     return critique.parse(completion.text, completion.finish == "length", response, principle)
@@ -120,7 +122,7 @@ async def rewrite(
     name = f"{response.id}/r{turn}"
     principles = [constitution.by_id(record.principle) for record in found]
     sampling = _sampling(plan.revise, plan, prompt, "revise", name)
-    messages = revise.render(prompt, response, found, principles)
+    messages = revise.render(prompt, response, found, principles, plan.defences.nonce)
     completion = await judge.ask(messages, stage="revise", sampling=sampling)
     if completion.finish == "error":
         return _failure(prompt, "revise", completion, name)
@@ -133,67 +135,76 @@ async def rewrite(
 
 
 async def compare_all(
-    judge: ChatModel, prompt: Prompt, pairs: Sequence[tuple[Response, Response]], constitution: Constitution, plan: Plan
-) -> list[tuple[ranking.Pair, list[Vote | Failure]]]:
-    """Every pair under every principle drawn for the prompt, in both orders; rules vote without a model."""
-    drawn = comparison_principles(prompt, constitution, plan)
-    rules = [principle for principle in constitution.applicable(prompt.tags) if not principle.judged]
-    asked = await gather(*(gather(*(vote(judge, prompt, a, b, principle) for principle in drawn)) for a, b in pairs))
-    return [
-        ((a.id, b.id), [*votes, *(_rule(prompt, a, b, rule) for rule in rules)])
-        for (a, b), votes in zip(pairs, asked, strict=True)
-    ]
+    panel: Panel, prompt: Prompt, candidates: Sequence[Response], constitution: Constitution, plan: Plan
+) -> Comparisons:
+    """Round after round, the pairs that the schedule proposes; each asked of every voter."""
+    voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
+    done = Comparisons(prompt, candidates, constitution, panel, plan)
+    while pairs := done.next_pairs():
+        asked = await gather(*(votes_on(panel, voters, prompt, a, b, plan) for a, b in pairs))
+        for (a, b), records in zip(pairs, asked, strict=True):
+            done.add(a, b, records)
+    return done
 
 
-async def vote(judge: ChatModel, prompt: Prompt, a: Response, b: Response, principle: Principle) -> Vote | Failure:
-    """One principle's judgement of one pair, in both orders."""
-    orders = ((a, b), (b, a))
-    completions = await gather(
-        *(
-            judge.ask(compare.render(prompt, first, second, principle), stage="compare", sampling=VERDICT)
-            for first, second in orders
+class Comparisons:
+    """What is known of one prompt's candidates so far, and what to ask next."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        candidates: Sequence[Response],
+        constitution: Constitution,
+        panel: Panel,
+        plan: Plan,
+    ) -> None:
+        self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
+        self.scores: dict[ranking.Pair, Score] = {}
+        self._candidates = candidates
+        self._constitution = constitution
+        self._weights = panel.weights
+        self._plan = plan
+        self._seed = derive_seed(plan.seed, prompt.id, "schedule")
+        self._flagged = {
+            c.id for c in candidates if plan.defences.flagged == "drop" and flags(c.text, words(prompt.messages))
+        }
+
+    def next_pairs(self) -> list[tuple[Response, Response]]:
+        """The pairs to ask about now; none when the schedule is done."""
+        plan = self._plan
+        failed = self.records.keys() - self.scores.keys()
+        return ranking.propose(
+            self._candidates, self.scores, plan.pairs, plan.schedule, plan.comparisons, self._seed, failed
         )
-    )
-    subject = f"{a.id} vs {b.id} by {principle.id}"
-    odds: list[float] = []
-    for completion in completions:
-        if completion.finish == "error":
-            return _failure(prompt, "compare", completion, subject)
-        z = compare.log_odds(completion.logprobs)
-        if isinstance(z, str):
-            return Failure(prompt.id, "compare", z, repr(completion.logprobs), subject)
-        odds.append(z)
-    return Vote(prompt.id, a.id, b.id, principle.id, *odds)
+
+    def add(self, a: Response, b: Response, records: list[Vote | Failure]) -> None:
+        """Take in what the voters said of a pair."""
+        self.records[a.id, b.id] = records
+        votes = [record for record in records if isinstance(record, Vote)]
+        combined = score(votes, self._constitution, self._weights, self._plan.flips)
+        if combined and len({a.id, b.id} & self._flagged) == 1:
+            combined = replace(combined, undecided="flagged")
+        if combined:
+            self.scores[a.id, b.id] = combined
 
 
-def label(
-    prompt: Prompt,
-    steps: Sequence[Step],
-    outcomes: Sequence[tuple[ranking.Pair, list[Vote | Failure]]],
-    constitution: Constitution,
-    plan: Plan,
-) -> Feedback:
+def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) -> Feedback:
     """Votes -> pairs, and the tally of all that happened on the way."""
     candidates = tuple(step for step in steps if isinstance(step, Response))
-    failures = [step for step in steps if isinstance(step, Failure)]
+    records = [*chain.from_iterable(done.records.values())]
+    failures = [record for record in [*steps, *records] if isinstance(record, Failure)]
     dropped = [step for step in steps if isinstance(step, Dropped)]
-    scores: dict[ranking.Pair, Score] = {}
-    for pair, records in outcomes:
-        failures += [record for record in records if isinstance(record, Failure)]
-        combined = score([record for record in records if isinstance(record, Vote)], constitution)
-        if combined:
-            scores[pair] = combined
-    pairs, left_out = ranking.select(candidates, scores, plan.pairs, plan.margin)
+    pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.margin)
     if not pairs and not left_out and not failures:
         left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
-    strengths = ranking.strengths(candidates, scores)
+    strengths = ranking.strengths(candidates, done.scores)
     revisions = [candidate for candidate in candidates if candidate.origin == "revised"]
     return Feedback(
         prompt=prompt,
         candidates=candidates,
         critiques=tuple(step for step in steps if isinstance(step, Critique)),
-        comparisons=len(outcomes),
-        votes=tuple(record for _, records in outcomes for record in records if isinstance(record, Vote)),
+        comparisons=len(done.records),
+        votes=tuple(record for record in records if isinstance(record, Vote)),
         pairs=tuple(pairs),
         target=max(revisions, key=lambda r: strengths.get(r.id, 0.0), default=None),
         failures=tuple(failures),
@@ -206,21 +217,21 @@ def judged_by_model(prompt: Prompt, constitution: Constitution) -> list[Principl
     return [principle for principle in constitution.applicable(prompt.tags) if principle.judged]
 
 
-def comparison_principles(prompt: Prompt, constitution: Constitution, plan: Plan) -> tuple[Principle, ...]:
-    """The judged principles that every comparison of this prompt is asked under."""
-    return assign(judged_by_model(prompt, constitution), f"{plan.seed}/{prompt.id}/compare", plan.principles)
+def comparison_principles(
+    prompt: Prompt, constitution: Constitution, panel: Panel, plan: Plan
+) -> tuple[Principle, ...]:
+    """The principles that every comparison of this prompt is asked under: those drawn, and every rule.
+
+    With fitted weights none are drawn: the weights were fitted on all of them, and sequential judging saves what it can.
+    """
+    judged = judged_by_model(prompt, constitution)
+    drawn = judged if panel.weights else assign(judged, f"{plan.seed}/{prompt.id}/compare", plan.principles)
+    return (*drawn, *(principle for principle in constitution.applicable(prompt.tags) if not principle.judged))
 
 
 async def collect(steps: AsyncIterator[Step]) -> list[Step]:
     """All of them, in order."""
     return [step async for step in steps]
-
-
-def _rule(prompt: Prompt, a: Response, b: Response, rule: Principle) -> Vote | Failure:
-    try:
-        return rule_vote(prompt, a, b, rule)
-    except RuleError as error:
-        return Failure(prompt.id, "compare", "rule_error", str(error), f"{a.id} vs {b.id} by {rule.id}")
 
 
 def _sampling(decoding: Decoding, plan: Plan, prompt: Prompt, stage: Stage, index: object) -> Sampling:

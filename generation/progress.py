@@ -14,7 +14,6 @@ from rich.table import Table
 
 from constitution.records import Stage
 from generation.engine import Completion, Request, Usage
-from generation.feedback import Feedback
 
 STAGES: tuple[Stage, ...] = ("sample", "critique", "revise", "compare")
 PLAIN_EVERY = 10.0
@@ -73,10 +72,10 @@ class Progress:
         self.stages[request.stage].add(completion, reused)
         self._log()
 
-    def row(self, feedback: Feedback) -> None:
+    def row(self, failed: bool) -> None:
         """One prompt is finished."""
         self._done += 1
-        self._failed += feedback.outcome == "failed"
+        self._failed += failed
         self._log()
 
     @property

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Response, Revision
-from critics import compare, critique, revise
+from critics import compare, contrast, critique, revise, score
+from critics.labels import clamped
 from critics.templating import MAX_CHARACTERS, RenderError, render
+from critics.transcript import Mark
 
 SHORT = Principle(id="short", objective="conciseness", text="Be short.")
 REPLY = Response("p/s0", "p", Message(role="assistant", content="The sky is blue, as is known."), "sampled", "")
@@ -105,9 +107,35 @@ def test_no_verdict_is_a_reason_never_a_label(logprobs: dict[str, float], reason
     assert compare.log_odds(logprobs) == reason
 
 
+def test_a_grade_is_the_expected_one() -> None:
+    grades = dict.fromkeys(score.GRADES, math.log(0.02)) | {"0": math.log(0.32), "9": math.log(0.52)}
+    # 1 + (0 * 0.32 + 0.02 * (1 + ... + 8) + 9 * 0.52) = 1 + 0.72 + 4.68
+    assert score.grade(grades) == pytest.approx(6.4)
+    halved = {label: value - math.log(2) for label, value in grades.items()}
+    assert score.grade(halved) == pytest.approx(6.4)
+    assert score.grade({"9": -1.0}) == "verdict_missing"
+
+
+def test_yes_is_the_log_odds_over_no() -> None:
+    assert score.yes({"Yes": -1.0, "No": -3.0}) == pytest.approx(2.0)
+    assert score.yes({"Yes": -30.0, "No": -30.0}) == "verdict_off_menu"
+
+
+@pytest.mark.parametrize(("z", "kept"), [(5.0, 0.6), (-5.0, 0.4), (0.1, None)])
+def test_a_clamped_verdict_stays_in_its_band(z: float, kept: float | None) -> None:
+    p = 1 / (1 + math.exp(-clamped(z, 0.4, 0.6)))
+    assert p == pytest.approx(kept if kept is not None else 1 / (1 + math.exp(-z)))
+
+
+def test_a_likelihood_is_a_mean_over_tokens() -> None:
+    assert contrast.log_likelihood([-1.0, -2.0]) == -1.5
+    assert contrast.log_likelihood([]) == "nothing_scored"
+    assert contrast.log_likelihood([-1.0, math.nan]) == "score_nan"
+
+
 def test_a_prompt_over_the_cap_is_refused() -> None:
     with pytest.raises(RenderError, match="over 4,000,000 characters"):
-        render("compare.jinja", conversation="x" * MAX_CHARACTERS, a="", b="", request="")
+        render("compare.jinja", mark=Mark(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", closing="")
 
 
 @given(st.text())

@@ -27,7 +27,7 @@ def test_pairs_flip_appear_and_go() -> None:
     }
     diff = compare_runs(a, b)
     assert (diff.kept, len(diff.flipped), len(diff.appeared), len(diff.went)) == (1, 1, 1, 1)
-    kind, brief, new = (diff.principles[name] for name in ("kind", "brief", "new"))
+    kind, brief, new = (diff.voters[name] for name in ("kind", "brief", "new"))
     # kind: 1.0 for x became 1.5 for the other, so -1.5 for x; 0.2 became 0.3
     assert (kind.both, kind.turned, kind.flips) == (2, 1, 1)
     assert kind.mean_move == pytest.approx((2.5 + 0.1) / 2)

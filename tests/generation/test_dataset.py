@@ -96,7 +96,7 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
     assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
     assert row["objectives"] == {"good": 0.5, "calm": None}
-    assert row["votes"] == [{"principle": "kind", "order_ab": 0.6, "order_ba": -0.4}]
+    assert row["votes"] == [{"principle": "kind", "way": "compare", "judge": "judge", "order_ab": 0.6, "order_ba": -0.4}]
     assert row["p_chosen"] == pytest.approx(0.6224593)
     assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from generation.chat_model import ChatModel, derive_seed
 from generation.config import Decoding, Plan
 from generation.engine import Completion, Request
 from generation.feedback import Feedback
+from generation.panel import Judge, Panel
 from generation.pipeline import feedback
 from generation.replay_engine import Replay
 
@@ -38,8 +40,7 @@ def verdict(first: float) -> Completion:
 def longer(request: Request) -> Completion:
     """A judge that prefers the longer reply."""
     text = request.messages[0].content
-    a = text[text.index("<reply_a>") : text.index("</reply_a>")]
-    b = text[text.index("<reply_b>") : text.index("</reply_b>")]
+    a, b = (re.split(rf"</?reply_{name}[^>]*>", text)[1] for name in "ab")
     return verdict(0.8 if len(a) > len(b) else 0.2)
 
 
@@ -63,7 +64,7 @@ def run(
         return script[request.stage](request)
 
     model = ChatModel("scripted", "digest", Replay(answer), None, 0)
-    return asyncio.run(feedback(prompt, LAWS, model, model, plan or Plan())), requests
+    return asyncio.run(feedback(prompt, LAWS, model, Panel((Judge(model),)), plan or Plan())), requests
 
 
 def stages(requests: list[Request]) -> dict[str, int]:

@@ -2,9 +2,8 @@
 
 import io
 
-from constitution.records import Failure, Message, Prompt
+from constitution.records import Message, Prompt
 from generation.engine import Completion, Request, Sampling, Usage
-from generation.feedback import Feedback
 from generation.progress import Progress
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="hi"),))
@@ -16,8 +15,8 @@ def test_plain_lines_tell_stages_failures_rates_and_time_left() -> None:
         progress.call(Request("m", "sample", (1,), Sampling(1)), Completion("x", usage=Usage(100, 75, 10)), False, 0.1)
         progress.call(Request("m", "sample", (1,), Sampling(1)), Completion("x", usage=Usage(100, 75, 10)), True, 0.0)
         progress.call(Request("m", "compare", (1,), Sampling(1)), Completion("", "error", error="x: y"), False, 0.1)
-        progress.row(Feedback(PROMPT))
-        progress.row(Feedback(PROMPT, failures=(Failure("p", "sample", "empty"),)))
+        progress.row(failed=False)
+        progress.row(failed=True)
     line = stream.getvalue()
     assert "2/4 prompts (1 failed) | sample 2, compare 1 |" in line
     assert "75% of prompt tokens cached" in line

@@ -1,0 +1,212 @@
+"""Ask a panel about labelled pairs: the same ways, prompts and calls as a run's, with the better reply known."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from constitution.loading import ConstitutionError, load
+from constitution.principles import Constitution
+from constitution.records import Failure, Vote
+from critics import templating
+from critics.rules import word_count
+from critics.weights import Origin
+from evaluation.ballots import Ballots, from_votes
+from evaluation.inputs import InputError
+from evaluation.labelled import LabelledPair, file_digest, read_labelled
+from generation import config
+from generation.cast import OpenEngine, chat_models, parts
+from generation.config import ENGINES, ConfigError, RunConfig
+from generation.engine import Engine, ModelError, TransientError
+from generation.folder import SETTINGS
+from generation.job import CALLS
+from generation.panel import Panel, panel_of, unknown_principles
+from generation.progress import Progress
+from generation.run import UNAVAILABLE
+from generation.store import CallStore, StoreError
+from generation.stored import Stored
+from generation.voting import votes_on
+
+
+class Asked(NamedTuple):
+    """What a panel said of labelled pairs."""
+
+    ballots: Ballots
+    origin: Origin
+    yaml_weights: dict[str, float]
+    """Voter -> what its vote counts by the constitution's own weights."""
+    failures: dict[str, int]
+    """Reason -> votes, or rows of the file, that are missing for it."""
+    calls_made: int
+    calls_reused: int
+
+
+class Answers(NamedTuple):
+    """All records on the pairs, and what they cost."""
+
+    panel: Panel
+    records: list[Vote | Failure]
+    """Votes have a = better, b = worse, prompt_id = the pair's id."""
+    calls_made: int
+    calls_reused: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of everything that asks a live panel."""
+    add = parser.add_argument
+    add("--constitution", type=Path, metavar="FILE", help="principles, as YAML")
+    add("--judge", metavar="MODEL", help="`embedded`, a local folder or a hub id (settings' default: embedded)")
+    add("--engine", choices=ENGINES, help="(settings' default: vllm where installed, else transformers)")
+    add("--config", type=Path, metavar="FILE", help="settings, as YAML; those of a run")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, as in plan.ways=[compare,contrast]",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/judge"),
+        metavar="FOLDER",
+        help="where calls are kept (default: runs/judge)",
+    )
+    add("--reuse", type=Path, action="append", default=[], metavar="RUN", help="take calls that this run made")
+    add("--limit", type=int, metavar="N", help="read only the first N pairs")
+
+
+def ask(options: argparse.Namespace) -> Asked:
+    """Ask the panel that the options name about the pairs of `--data`. Raises InputError."""
+    constitution, run = read_settings(options)
+    pairs, unread = read_labelled(options.data, options.limit)
+    answers = asyncio.run(judge_pairs(pairs, constitution, run, options.out, options.reuse))
+    votes = [record for record in answers.records if isinstance(record, Vote)]
+    failures = Counter(f"{r.stage}: {r.reason}" for r in answers.records if isinstance(r, Failure))
+    if unread:
+        failures["read: bad_row"] = len(unread)
+    origin = Origin(
+        constitution=constitution.digest,
+        judges={judge.name: judge.model.digest for judge in answers.panel.judges},
+        templates=templating.digest(),
+        data=file_digest(options.data),
+        pairs=len(pairs),
+    )
+    return Asked(
+        _ballots(pairs, votes),
+        origin,
+        yaml_weights(answers.panel, constitution),
+        dict(sorted(failures.items())),
+        answers.calls_made,
+        answers.calls_reused,
+    )
+
+
+def read_settings(options: argparse.Namespace) -> tuple[Constitution, RunConfig]:
+    """The constitution and the settings, checked together. Raises InputError with the problems of both."""
+    problems: list[str] = []
+    constitution = run = None
+    if options.constitution is None:
+        problems.append("--constitution: is missing; name a YAML file of principles, as in principles/hhh.yaml")
+    else:
+        try:
+            constitution = load(options.constitution)
+        except ConstitutionError as error:
+            problems.append(str(error))
+    try:
+        run = config.load(options.config, options.set, {"judge": options.judge, "engine": options.engine})
+    except ConfigError as error:
+        problems.append(str(error))
+    if constitution and run:
+        problems += unknown_principles(run, constitution)
+    if constitution is None or run is None or problems:
+        raise InputError("\n".join(problems))
+    # nothing is sampled: the judge has the machine to itself
+    return constitution, run.model_copy(update={"policy": run.judge_model, "judge": ""})
+
+
+async def judge_pairs(
+    pairs: Sequence[LabelledPair],
+    constitution: Constitution,
+    run: RunConfig,
+    out: Path,
+    reuse: Sequence[Path] = (),
+) -> Answers:
+    """Ask every voter about every pair, under all principles that apply. Raises InputError.
+
+    out: folder of the calls; what is there is not asked again. A pair whose judge stays unavailable becomes Failures.
+    """
+    if (out / SETTINGS).exists():
+        raise InputError(f"{out}: is the folder of a run; choose another --out, with --reuse {out} to take its calls")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with closing(CallStore(out / CALLS, reuse=[path / CALLS for path in reuse])) as store:
+            return await _judge_pairs(pairs, constitution, run, store)
+    except (StoreError, ModelError) as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+async def _judge_pairs(
+    pairs: Sequence[LabelledPair], constitution: Constitution, run: RunConfig, store: CallStore
+) -> Answers:
+    engines: list[Stored] = []
+    rows = asyncio.Semaphore(run.rows)
+    with Progress(len(pairs)) as progress:
+
+        def wrap(open_engine: OpenEngine) -> Engine:
+            engines.append(Stored(store, open_engine, progress.call))
+            return engines[-1]
+
+        async def one(pair: LabelledPair) -> list[Vote | Failure]:
+            voters = panel.voters(constitution.applicable(pair.prompt.tags))
+            async with rows:
+                try:
+                    records = await votes_on(panel, voters, pair.prompt, pair.better, pair.worse, run.plan)
+                except TransientError as error:
+                    records = [Failure(pair.id, "engine", UNAVAILABLE, str(error))]
+            progress.row(failed=any(isinstance(record, Failure) for record in records))
+            return records
+
+        try:
+            _, judges = chat_models(run, parts(run), wrap)
+            panel = panel_of(run, judges, None)
+            found = await asyncio.gather(*(one(pair) for pair in pairs))
+        finally:
+            for engine in engines:
+                await engine.close()
+        made, reused = (sum(getattr(s, name) for s in progress.stages.values()) for name in ("made", "reused"))
+    return Answers(panel, [record for records in found for record in records], made, reused)
+
+
+def yaml_weights(panel: Panel, constitution: Constitution) -> dict[str, float]:
+    """Voter -> what its vote counts in a pair's logit when all vote: a mean of means (critics.aggregate.score)."""
+    voters = panel.voters(constitution.principles)
+    of_principle = Counter(voter.principle.id for voter in voters)
+    asked = [principle for principle in constitution.principles if of_principle[principle.id]]
+    of_objective = {name: sum(p.weight for p in asked if p.objective == name) for name in {p.objective for p in asked}}
+    mixture = sum(constitution.objectives[name] for name in of_objective)
+    return {
+        v.name: constitution.objectives[v.principle.objective]
+        / mixture
+        * (v.principle.weight / of_objective[v.principle.objective])
+        / of_principle[v.principle.id]
+        for v in voters
+    }
+
+
+def _ballots(pairs: Sequence[LabelledPair], votes: Sequence[Vote]) -> Ballots:
+    lengths = [(word_count(pair.better.text), word_count(pair.worse.text)) for pair in pairs]
+    return from_votes(
+        votes,
+        [pair.id for pair in pairs],
+        [pair.group for pair in pairs],
+        [pair.subset for pair in pairs],
+        [float((better > worse) - (better < worse)) for better, worse in lengths],
+    )

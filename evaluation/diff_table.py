@@ -1,0 +1,59 @@
+"""`python -m evaluation diff RUN_A RUN_B`: what an edit did to the labels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.diff import PairSide, RunDiff, RunError, compare_runs, read_pairs
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("run_a", type=Path, metavar="RUN_A")
+    parser.add_argument("run_b", type=Path, metavar="RUN_B")
+    parser.add_argument(
+        "--show", type=int, default=10, metavar="N", help="list at most N pairs of each kind (default: 10)"
+    )
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Compare and print. Exit code 0 done, 2 bad folders."""
+    try:
+        result = compare_runs(read_pairs(options.run_a), read_pairs(options.run_b))
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 2
+    show(result, options.show, console)
+    return 0
+
+
+def show(diff: RunDiff, most: int, console: Console) -> None:
+    """Print the difference: totals, pairs of each kind, then the voters that moved."""
+    console.print(
+        f"{diff.kept} pairs kept, {len(diff.flipped)} flipped, {len(diff.appeared)} appeared, {len(diff.went)} went",
+        markup=False,
+    )
+    for old, new in diff.flipped[:most]:
+        change = f"p {old.p_chosen:.3f} -> {1 - new.p_chosen:.3f}"
+        console.print(f"  flipped   {old.chosen_id} > {old.rejected_id}   {change}", markup=False)
+    for name, sides in (("appeared", diff.appeared), ("went", diff.went)):
+        for side in sides[:most]:
+            console.print(f"  {name:9} {_pair(side)}", markup=False)
+    if not diff.voters:
+        return
+    table = Table(title="votes on the pairs both runs have")
+    for column in ("voter", "in both", "changed sides", "mean |change|", "only in A", "only in B", "flipped pairs"):
+        table.add_column(column, justify="left" if column == "voter" else "right")
+    for name, s in sorted(diff.voters.items(), key=lambda item: (-item[1].flips, -item[1].mean_move, item[0])):
+        counts = (str(s.both), str(s.turned), f"{s.mean_move:.3f}", str(s.only_a), str(s.only_b), str(s.flips))
+        table.add_row(name, *counts)
+    console.print(table)
+
+
+def _pair(side: PairSide) -> str:
+    return f"{side.chosen_id} > {side.rejected_id}   p {side.p_chosen:.3f}"

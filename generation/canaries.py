@@ -1,0 +1,62 @@
+"""Canaries: pairs with a known answer, judged along with a run to tell how well its judges do."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from critics.canaries import load
+
+from constitution.principles import Constitution
+from constitution.records import Failure, Prompt, Response, Vote
+from critics.aggregate import score
+from generation.config import Plan
+from generation.panel import Panel
+from generation.pipeline import comparison_principles, given
+from generation.voting import votes_on
+
+
+class CanaryPair(NamedTuple):
+    """A prompt and two replies, the better one first."""
+
+    kind: str
+    prompt: Prompt
+    replies: tuple[Response, Response]
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryOutcome:
+    """What the panel said of a canary."""
+
+    kind: str
+    votes: tuple[Vote, ...]
+    """a is the better reply."""
+    failures: tuple[Failure, ...]
+    right: bool
+    """It got a label, and the right one."""
+
+
+def canaries(plan: Plan) -> list[CanaryPair]:
+    """The first `plan.canaries` of those that are shipped."""
+    pairs = []
+    for number, canary in enumerate(load()[: plan.canaries]):
+        prompt = Prompt(id=f"canary-{number}", messages=canary.prompt, responses=(*canary.chosen, *canary.rejected))
+        better, worse = given(prompt)
+        pairs.append(CanaryPair(canary.kind, prompt, (better, worse)))
+    return pairs
+
+
+async def judge_canaries(panel: Panel, constitution: Constitution, plan: Plan) -> list[CanaryOutcome]:
+    """Ask the panel about every canary, as about any pair."""
+    return list(await gather(*(_judge(pair, panel, constitution, plan) for pair in canaries(plan))))
+
+
+async def _judge(pair: CanaryPair, panel: Panel, constitution: Constitution, plan: Plan) -> CanaryOutcome:
+    voters = panel.voters(comparison_principles(pair.prompt, constitution, panel, plan))
+    records = await votes_on(panel, voters, pair.prompt, *pair.replies, plan)
+    votes = tuple(record for record in records if isinstance(record, Vote))
+    failures = tuple(replace(record, stage="canary") for record in records if isinstance(record, Failure))
+    combined = score(votes, constitution, panel.weights, plan.flips)
+    right = combined is not None and not combined.undecided and combined.logit > 0
+    return CanaryOutcome(pair.kind, votes, failures, right)
