@@ -1,0 +1,66 @@
+"""What a judge may be lured by in a reply, whatever it says: length, confidence, agreement, refusal. Signs, in English only.
+
+Hedges and boosters after Hyland (2005), "Metadiscourse"; they tell which of two replies sounds surer, not which is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+from critics.rules import is_refusal
+
+READ = 20_000
+"""Characters of a reply that are looked at."""
+_OPENING = 120
+"""Characters in which a reply agrees or flatters, if it does."""
+
+_TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_HEDGE = """
+    might may maybe perhaps possibly probably apparently arguably seems seem appears appear suggests suggest could
+    likely unlikely roughly approximately somewhat generally usually often sometimes typically presumably unsure uncertain depends
+"""
+_BOOST = """
+    definitely certainly clearly obviously undoubtedly absolutely always never surely completely totally truly indeed proven
+    guaranteed undeniably unquestionably must exactly precisely evidently conclusively
+"""
+_HEDGES, _BOOSTERS = frozenset(_HEDGE.split()), frozenset(_BOOST.split())
+_HEDGING = frozenset(
+    ("i think", "i believe", "i guess", "i suppose", "not sure", "not certain", "my opinion", "don't know", "hard to")
+)
+_BOOSTING = frozenset(
+    ("of course", "no doubt", "without doubt", "in fact", "for sure", "no question", "the truth", "everyone knows")
+)
+_AGREEMENT = re.compile(
+    r"""\A\W*(?:(?:yes|yeah|sure|absolutely|exactly|certainly|definitely|indeed|of\s+course|totally)\b
+    |you(?:['’]re|\s+are)\s+(?:so\s+|absolutely\s+|completely\s+|totally\s+|quite\s+)?(?:right|correct)
+    |(?:i\s+)?(?:completely\s+|totally\s+|fully\s+)?agree\b
+    |(?:that(?:['’]s|\s+is)\s+|what\s+)?an?\s+(?:really\s+|very\s+)?(?:great|good|excellent|wonderful|fantastic|brilliant|lovely|fascinating)
+    |(?:great|good|excellent|wonderful|fantastic|brilliant|amazing|awesome|perfect)\b
+    |i\s+love\b|i(?:['’]m|\s+am)\s+(?:so\s+)?(?:glad|happy|impressed)\b|happy\s+to\b)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def confidence(text: str) -> float:
+    """Boosters minus hedges, for each word of the text."""
+    words = _TOKEN.findall(text[:READ].lower().replace("’", "'"))
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
+    boosted = sum(word in _BOOSTERS for word in words) + sum(pair in _BOOSTING for pair in pairs)
+    hedged = sum(word in _HEDGES for word in words) + sum(pair in _HEDGING for pair in pairs)
+    return (boosted - hedged) / max(1, len(words))
+
+
+def agrees(text: str) -> bool:
+    """True when a reply opens with agreement or praise."""
+    return bool(_AGREEMENT.match(text[:_OPENING]))
+
+
+LURES: Mapping[str, Callable[[str], float]] = {
+    "longer": len,
+    "confident": confidence,
+    "agreeable": agrees,
+    "refusing": is_refusal,
+}
+"""Name -> how much of it a reply has. Of two replies only the order counts."""

@@ -1,0 +1,55 @@
+"""The files of a finished run, read in pieces: memory does not grow with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaluation.diff import SPLITS, RunError
+
+ROWS = 1000
+"""Rows of one piece that holds texts."""
+
+
+def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
+    """(split, file) of `preferences` or `sft`."""
+    return [(split, run / "data" / name / f"{split}.parquet") for split in SPLITS]
+
+
+def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a parquet file. Raises RunError."""
+    for table in tables(path, columns, ROWS):
+        yield from table.to_pylist()
+
+
+def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16) -> Iterator[pa.Table]:
+    """A parquet file in tables of `size` rows. Raises RunError, also where a column is missing."""
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+            if missing:
+                raise RunError(
+                    f"{path}: has no column {', '.join(missing)}; run generate_feedback.py again to write it"
+                )
+            for batch in file.iter_batches(batch_size=size, columns=columns):
+                yield pa.Table.from_batches([batch])
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """A parquet file's columns. Raises RunError."""
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> RunError:
+    """Why a file of a run cannot be read."""
+    reason = " ".join(str(error).split())[:200]
+    return RunError(f"{path}: cannot be read ({reason}); run generate_feedback.py again to write it")
