@@ -35,6 +35,8 @@ def _table(manifest: Manifest) -> Table:
     table.add_column(justify="right")
     for name, count in manifest.counts.model_dump().items():
         table.add_row(name, f"{count:,}")
+    if manifest.canaries.asked:
+        table.add_row("canaries right", f"{manifest.canaries.right} of {manifest.canaries.asked}")
     table.add_row("calls made / reused", f"{manifest.calls.made:,} / {manifest.calls.reused:,}")
     tokens = manifest.tokens
     table.add_row(

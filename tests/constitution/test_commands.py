@@ -86,12 +86,16 @@ def laws(**fields: object) -> Constitution:
 @pytest.mark.parametrize(
     ("fields", "again"),
     [
-        pytest.param({"text": "Be kinder."}, ("critique", "revise", "compare"), id="text-with-defaults"),
+        pytest.param(
+            {"text": "Be kinder."},
+            ("critique", "revise", "compare", "contrast", "score", "yesno"),
+            id="text-with-defaults",
+        ),
         pytest.param({"compare": "Which is kinder?"}, ("compare",), id="compare"),
         pytest.param({"critique": "Is it kind?"}, ("critique",), id="critique"),
         pytest.param({"weight": 2.0}, ("labels",), id="weight"),
         pytest.param({"objective": "calm"}, ("labels",), id="objective"),
-        pytest.param({"antithesis": "Be cruel."}, (), id="antithesis"),
+        pytest.param({"antithesis": "Be cruel."}, ("contrast",), id="antithesis"),
         pytest.param({"check": {"max_words": 3}}, ("labels",), id="now-a-rule"),
         pytest.param({"applies_to": {"tags": ["a"]}}, ("critique", "revise", "compare"), id="tags"),
     ],
@@ -113,7 +117,7 @@ def test_the_diff_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["diff", old, new]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "objective good: weight 1 -> 2 (labels only, no calls)",
-        "principle kind: changed: text; made again: critique, revise, compare",
+        "principle kind: changed: text; made again: critique, revise, compare, contrast, score, yesno",
         "principle new: added; made again: critique, revise, compare",
         "principle gone: removed; made again: labels",
     ]

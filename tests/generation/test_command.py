@@ -207,8 +207,9 @@ def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
 
 def test_two_models_share_the_memory_of_one_gpu() -> None:
     settings = config.RunConfig(judge="other", engine="replay")
-    policy, judge = parts(settings)
-    assert (policy.vllm.gpu_memory_utilization, judge.vllm.gpu_memory_utilization) == (0.45, 0.45)
-    one, same = parts(config.RunConfig(engine="replay"))
-    assert one is same
-    assert one.vllm.gpu_memory_utilization == 0.9
+    cast = parts(settings)
+    memory = [part.vllm.gpu_memory_utilization for part in (cast.policy, cast.judges["judge"])]
+    assert memory == [0.45, 0.45]
+    alone = parts(config.RunConfig(engine="replay"))
+    assert alone.judges["judge"] is alone.policy
+    assert alone.policy.vllm.gpu_memory_utilization == 0.9
