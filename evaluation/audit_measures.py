@@ -7,7 +7,6 @@ import numpy as np
 from critics.weights import Estimate
 from evaluation.audit_data import Audit
 from evaluation.audit_pairs import Tally
-from evaluation.measures import share
 from evaluation.thresholds import Measure, Verdict, judged
 
 DECIDED = 0.55
@@ -76,6 +75,6 @@ def measures(audit: Audit) -> list[Measure]:
         "duplicates": Tally(len(audit.near), audit.prompts),
         "overlap": Tally(len(audit.found), audit.prompts if audit.against else 0),
     }
-    found = {name: (share(tally.hits, tally.n), tally.n) for name, tally in tallies.items()}
+    found = {name: (tally.share, tally.n) for name, tally in tallies.items()}
     found["bias"] = (Estimate(value=bias, low=bias, high=bias), asked)
     return [Measure(name, what, *found[name], advice) for name, (what, advice) in WORDS.items()]

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from critics.rules import repetition
+from critics.weights import Estimate
 from evaluation.audit_votes import ORDERED, Voter
 from evaluation.lures import LURES, READ
+from evaluation.measures import share
 from evaluation.run_files import rows, split_files
 
 LOOPS = 0.5
@@ -39,6 +41,11 @@ class Tally:
         """Count one chance of it."""
         self.hits += hit
         self.n += 1
+
+    @property
+    def share(self) -> Estimate:
+        """hits / n, with its 95% interval."""
+        return share(self.hits, self.n)
 
 
 class VoteLine(NamedTuple):
