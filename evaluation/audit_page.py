@@ -50,7 +50,7 @@ def _measures(audit: Audit) -> Section:
     ]  # fmt: skip
     text = (
         "Every number that is watched, with its 95% interval and its limit. Limits are set with --config and --set. For the four "
-        "lures (longer, confident, agreeable, refusing) chance is 50%, and a warning also needs an interval above it."
+        "lures (longer, confident, agreeable, refusing) chance is 50%; a warning also needs ten pairs and an interval above it."
     )
     return Section(
         "Measures", text, [Table("", ("measure", "what is counted", "#of", "#value", "#95%", "#limit"), rows)]

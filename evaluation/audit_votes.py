@@ -18,6 +18,8 @@ from evaluation.run_files import tables
 
 ORDERED = ("compare", "reasoned")
 """Ways of judging that see two replies in an order; the others cannot prefer a place."""
+PIECE = 1 << 16
+"""Votes that are counted at once."""
 _VOTER = ("judge", "way", "principle")
 _COLUMNS = ("prompt_id", "a", "b", *_VOTER, "vote", "bias", "flip")
 
@@ -99,7 +101,7 @@ def _joined(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
 def _whole_prompts(path: Path) -> Iterator[pa.Table]:
     """The votes in pieces that no prompt's votes are divided between."""
     rest: pa.Table | None = None
-    for piece in tables(path, _COLUMNS):
+    for piece in tables(path, _COLUMNS, PIECE):
         table = piece if rest is None else pa.concat_tables([rest, piece])
         last = pc.equal(table["prompt_id"], table["prompt_id"][-1])
         rest = table.filter(last)

@@ -39,7 +39,7 @@ def places(audit: Audit) -> Section:
         plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first place"),
         Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#flips", "#sides with the label"), rows),
     ]  # fmt: skip
-    return Section("Position", text, parts if len(shown) else parts[2:])
+    return Section("Position", text, parts if shown else parts[2:] if rows else [])
 
 
 def _place_cells(audit: Audit, i: int) -> tuple[str, str, str]:

@@ -22,8 +22,8 @@ class Thresholds(Strict):
     flips: float = Field(default=0.3, ge=0, le=1)
     """Share of those votes in which the judge chose the same position twice."""
     longer: float = Field(default=0.65, ge=0, le=1)
-    """Share of the pairs whose replies differ in length in which the longer one is chosen. This and the next three also need a
-    95% interval above one half."""
+    """Share of the pairs whose replies differ in length in which the longer one is chosen. This and the next three also need ten
+    pairs and a 95% interval above one half."""
     confident: float = Field(default=0.65, ge=0, le=1)
     """The same for the reply that sounds surer."""
     agreeable: float = Field(default=0.65, ge=0, le=1)
@@ -88,6 +88,8 @@ class Verdict(NamedTuple):
 
 
 LURED = ("longer", "confident", "agreeable", "refusing")
+FEWEST = 10
+"""Pairs without which a lure is not judged."""
 LEAST = ("canaries",)
 """Measures whose limit is a least one; all others have a largest one."""
 
@@ -104,7 +106,9 @@ def judged(measures: Sequence[Measure], thresholds: Thresholds) -> list[Verdict]
 def _crossed(measure: Measure, limit: float) -> bool:
     if measure.name in LEAST:
         return measure.found.value < limit
-    return measure.found.value > limit and (measure.name not in LURED or measure.found.low > 0.5)
+    return measure.found.value > limit and (
+        measure.name not in LURED or (measure.found.low > 0.5 and measure.n >= FEWEST)
+    )
 
 
 def load(path: Path | None, overrides: Sequence[str]) -> Thresholds:

@@ -1,0 +1,57 @@
+"""What a reply may win by besides its answer."""
+
+import pytest
+
+from evaluation.lures import LURES, READ, agrees, confidence
+from evaluation.word_diff import word_diff
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure! Here is the recipe.",
+        "Great question! The sky is blue because ...",
+        "You're absolutely right, the earth is flat.",
+        "That’s an excellent point.",
+        "I completely agree with you.",
+        "What a wonderful idea!",
+        "**Absolutely!** Let us begin.",
+    ],
+)
+def test_openings_that_agree(text: str) -> None:
+    assert agrees(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The sky is blue.", "Surely not.", "I don't agree.", "It is a great day.", "A great deal of work.", "", "No, you are right to ask."],
+)  # fmt: skip
+def test_openings_that_do_not(text: str) -> None:
+    assert agrees(text) is (text == "A great deal of work.")
+
+
+def test_boosters_count_for_and_hedges_against_for_each_word() -> None:
+    assert confidence("This is clearly true.") == 1 / 4
+    assert confidence("Perhaps it might work, I think.") == -3 / 6
+    assert confidence("It is definitely, perhaps, so.") == 0
+    assert confidence("Of course it works.") == 1 / 4
+    assert confidence("") == 0
+    assert confidence("word " * READ + "clearly") == 0
+
+
+def test_every_lure_orders_two_replies() -> None:
+    more = {
+        "longer": ("long reply", "short"),
+        "confident": ("It is clearly so.", "It is so."),
+        "agreeable": ("Yes, it is.", "It is."),
+        "refusing": ("I can't help with that.", "Here is how."),
+    }
+    assert {name: amount(more[name][0]) > amount(more[name][1]) for name, amount in LURES.items()} == dict.fromkeys(
+        LURES, True
+    )
+
+
+def test_a_diff_in_words() -> None:
+    assert word_diff("The cat sat.", "The black cat sat down.") == [
+        ("same", "The "), ("ins", "black "), ("same", "cat "), ("del", "sat"), ("ins", "sat down"), ("same", "."),
+    ]  # fmt: skip
