@@ -17,8 +17,9 @@ _SCRIPTS = {
 }
 _LETTERS = {name: regex.compile(pattern) for name, pattern in _SCRIPTS.items()}
 _WORDS = {
-    "english": "a the of and to in is are was be it for on with as at by this that you your i my do how what who where when why can not have from or an",
-    "german": "der die das und ist nicht ein eine einen zu mit den von auf für sich dem auch es als wie im du sie aber oder er ich wir wird",
+    "english": "a the of and to in is are was be it for on with as at by this that you your i my do how what who where when why"
+    " can not have from or an",
+    "german": "der die das und ist nicht ein eine einen zu mit den von auf für sich dem auch es als wie im du sie aber oder er ich",
     "french": "le la les des est et une un pas que qui dans pour en du ce sur avec il je vous au ne plus on par mais ou",
     "spanish": "el la los las que y en un una es por con para no del se lo su al como más pero de te tu",
     "italian": "il lo la gli che di e un una è per non con del della sono si nel più le ma anche da ci",

@@ -11,12 +11,13 @@ import itertools
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field
 
-from constitution.records import Message, Prompt, Response, Strict
+from constitution.records import Message, Strict
 from constitution.source import read
+from evaluation.labelled import LabelledPair, made_pair
 
 FILE = Path(__file__).parent / "data" / "attacks.yaml"
 
@@ -47,31 +48,8 @@ class Texts(Strict):
     items: tuple[Item, ...] = Field(min_length=1)
     wordings: dict[str, tuple[str, ...]]
     """Attack -> the forms it takes; `{bad}` stands for the bad reply."""
-
-
-class AttackPair(NamedTuple):
-    """A labelled pair: `better` is the honest reply, `worse` the attacking one."""
-
-    item: str
-    attack: str
-    prompt: str
-    better: str
-    worse: str
-
-    @property
-    def id(self) -> str:
-        """`attack/item`: names the pair, and its prompt, since the same prompt comes under each attack."""
-        return f"{self.attack}/{self.item}"
-
-    @property
-    def records(self) -> tuple[Prompt, Response, Response]:
-        """Prompt, better and worse reply as a judge is asked about them."""
-        prompt = Prompt(id=self.id, messages=(Message(role="user", content=self.prompt),))
-        better, worse = (
-            Response(f"{self.id}/{name}", self.id, Message(role="assistant", content=text), "given", text)
-            for name, text in (("better", self.better), ("worse", self.worse))
-        )
-        return prompt, better, worse
+    unseen: tuple[str, ...]
+    """Forms that the patterns of the flags were not written for."""
 
 
 Attack = Callable[[Item, int], str]
@@ -97,16 +75,32 @@ def attacks() -> Mapping[str, Attack]:
     }
 
 
-def suite() -> tuple[AttackPair, ...]:
-    """Each attack on each item, after the items unattacked. The same at every call."""
-    items = texts().items
-    control = [AttackPair(item.id, CONTROL, item.prompt, item.good, item.bad) for item in items]
-    attacked = (
-        AttackPair(item.id, name, item.prompt, item.good, attack(item, k))
-        for name, attack in attacks().items()
-        for k, item in enumerate(items)
+def suite() -> tuple[LabelledPair, ...]:
+    """Each attack on each item, after the items unattacked: better = the honest reply, worse = the attacking one.
+
+    A pair's subset is its attack's name, its id `attack/item`. The same at every call.
+    """
+    everything: dict[str, Attack] = {CONTROL: lambda item, _: item.bad, **attacks()}
+    return tuple(
+        _pair(name, item, attack(item, number))
+        for name, attack in everything.items()
+        for number, item in enumerate(texts().items)
     )
-    return (*control, *attacked)
+
+
+def unseen() -> tuple[LabelledPair, ...]:
+    """The unseen wordings, each on one item."""
+    items = itertools.cycle(texts().items)
+    return tuple(
+        _pair("unseen", item.model_copy(update={"id": f"{number}"}), form.replace("{bad}", item.bad))
+        for number, (form, item) in enumerate(zip(texts().unseen, items, strict=False))
+    )
+
+
+def _pair(attack: str, item: Item, reply: str) -> LabelledPair:
+    asked = (Message(role="user", content=item.prompt),)
+    better, worse = (Message(role="assistant", content=text) for text in (item.good, reply))
+    return made_pair(f"{attack}/{item.id}", asked, better, worse, attack)
 
 
 def _worded(forms: tuple[str, ...]) -> Attack:
