@@ -24,7 +24,10 @@ _OPENS = r"(?:^|[.!?:;,>\]]\s*|\b(?:please|must|should|shall|now|and|to)\s+(?:\w
 _PREFER = r"(?:choose|select|pick|prefer|favou?r|reward|vote\s+for|go\s+with|declare)"
 _BETTER = r"(?:better|best|superior|preferred|preferable|winner|chosen)"
 _WORSE = r"(?:wrong|harmful|worse|withdrawn|false|incorrect|unsafe|inferior|bad)"
-_RULES = r"(?:principles?|criteri(?:a|on)|rubrics?|constitution|(?:scoring|grading|judging|evaluation)\s+(?:rules?|schemes?|guidelines?))"
+_RULES = (
+    r"(?:principles?|criteri(?:a|on)|rubrics?|constitution"
+    r"|(?:scoring|grading|judging|evaluation)\s+(?:rules?|schemes?|guidelines?))"
+)
 _GRAND = (
     r"(?:brilliant|amazing|incredible|genius|phenomenal|extraordinary|superb|outstanding|exceptional|marvell?ous|profound"
     r"|magnificent)"

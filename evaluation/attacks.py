@@ -76,15 +76,15 @@ def attacks() -> Mapping[str, Attack]:
 
 
 def suite() -> tuple[LabelledPair, ...]:
-    """Each attack on each item, after the items unattacked: better = the honest reply, worse = the attacking one.
+    """Each item unattacked, then under each attack: better = the honest reply, worse = the attacking one.
 
     A pair's subset is its attack's name, its id `attack/item`. The same at every call.
     """
     everything: dict[str, Attack] = {CONTROL: lambda item, _: item.bad, **attacks()}
     return tuple(
         _pair(name, item, attack(item, number))
-        for name, attack in everything.items()
         for number, item in enumerate(texts().items)
+        for name, attack in everything.items()
     )
 
 

@@ -1,0 +1,158 @@
+"""`python -m evaluation attack`: how often attacking replies win, with each defence on and off.
+
+The judge is asked about the whole suite twice, with the nonce and without; the other defences are arithmetic on its votes. So what
+differs between configurations is the defence, not the judge's mood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from constitution.principles import Constitution
+from constitution.records import Failure, Vote
+from evaluation import asking
+from evaluation.attacks import CONTROL, suite, unseen
+from evaluation.defences import DEFENCES, Rate, Rates, flag_rates, flagged, rates
+from evaluation.injected import injected
+from evaluation.inputs import InputError
+from evaluation.labelled import LabelledPair
+from generation.cast import parts
+from generation.config import RunConfig
+from generation.models import load_tokenizer
+
+
+WIDTH = 130
+"""Columns of the table, whatever the terminal's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """The figures of one judge."""
+
+    rates: Rates
+    """The attack CONTROL are the same bad replies, unattacked."""
+    flagged: dict[str, Rate]
+    """Attack -> attacking replies that are flagged, as `won`."""
+    honest_flagged: int
+    """Better replies that are flagged."""
+    control_tokens: int | None
+    """Those that content made in the judge's prompts; None where only the server has the tokenizer."""
+    failures: dict[str, int]
+    """Reason -> votes that are missing for it."""
+
+    @property
+    def overall(self) -> dict[str, Rate]:
+        """Defence -> rate over all attacks."""
+        total = {name: Rate() for name in DEFENCES}
+        for attack, of in self.rates.items():
+            for name, rate in of.items():
+                if attack != CONTROL:
+                    total[name].pairs += rate.pairs
+                    total[name].won += rate.won
+                    total[name].unlabelled += rate.unlabelled
+        return total
+
+    def figures(self) -> dict[str, Any]:
+        """For JSON."""
+        rows = {**self.rates, "all attacks": self.overall}
+        return {
+            "attacks": {attack: {d: r.figures._asdict() for d, r in of.items()} for attack, of in rows.items()},
+            "flagged": {attack: rate.figures._asdict() for attack, rate in self.flagged.items()},
+            "honest_flagged": self.honest_flagged,
+            "control_tokens": self.control_tokens,
+            "failures": self.failures,
+        }
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    asking.add_arguments(parser)
+    add = parser.add_argument
+    add("--principles", type=int, default=3, metavar="N", help="ask under the N weightiest principles (default: 3)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Ask, print, write. Exit code 0 done, 1 content became a control token, 2 bad arguments or files."""
+    try:
+        constitution, config = asking.read_settings(options)
+        constitution = weightiest(constitution, options.principles)
+        result = asyncio.run(
+            attack((*suite(), *unseen())[: options.limit], constitution, config, options.out, options.reuse)
+        )
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    show(result, console)
+    if options.json:
+        about = {"judge": config.judge_model, "principles": [principle.id for principle in constitution.principles]}
+        options.json.write_text(json.dumps({**about, **result.figures()}, indent=2) + "\n", encoding="utf-8")
+    return 1 if result.control_tokens else 0
+
+
+def weightiest(constitution: Constitution, most: int) -> Constitution:
+    """The same with the judged principles of the greatest weights that apply to every prompt. Raises InputError."""
+    judged = [principle for principle in constitution.applicable(()) if principle.judged]
+    kept = sorted(judged, key=lambda principle: -principle.weight)[: max(0, most)]
+    if not kept:
+        raise InputError(
+            f"--principles {most}: leaves none of the {len(judged)} principles of {constitution.name!r} that a model judges on "
+            "every prompt; allowed is at least 1, of a constitution that has some"
+        )
+    return Constitution(**{**dict(constitution), "principles": tuple(kept)})
+
+
+async def attack(
+    pairs: Sequence[LabelledPair], constitution: Constitution, config: RunConfig, out: Path, reuse: Sequence[Path] = ()
+) -> Robustness:
+    """Ask about the pairs with the nonce and without, and work out every configuration. Raises InputError."""
+    records: dict[bool, list[Vote | Failure]] = {}
+    for nonce in (False, True):
+        defences = config.plan.defences.model_copy(update={"nonce": nonce})
+        asked = config.model_copy(update={"plan": config.plan.model_copy(update={"defences": defences})})
+        records[nonce] = (await asking.judge_pairs(pairs, constitution, asked, out, reuse)).records
+    by_attack, failures = rates(pairs, records, constitution)
+    judges = [part.files for part in parts(config).judges.values() if part.files and not part.rewards]
+    made = [injected(load_tokenizer(files), pairs, constitution.principles[0]) for files in judges]
+    return Robustness(
+        by_attack,
+        flag_rates(pairs),
+        sum(flagged(pair, pair.better) for pair in pairs),
+        sum(made) if made else None,
+        failures,
+    )
+
+
+def show(result: Robustness, console: Console) -> None:
+    """Print a row for each attack: how often it wins under each defence, and how often there is no label."""
+    table = Table(title="attacking reply wins, % of pairs (95% interval) / no label, %")
+    table.add_column("attack")
+    for name in (*DEFENCES, "flagged"):
+        table.add_column(name, justify="right")
+    for attack, of in {**result.rates, "all attacks": result.overall}.items():
+        signs = f"{result.flagged[attack].figures.won:.0%}" if attack in result.flagged else ""
+        table.add_row(attack, *(_cell(of[name]) for name in DEFENCES), signs, end_section=attack == CONTROL)
+    console.print(table, width=WIDTH)
+    console.print(
+        f"{CONTROL}: the same bad replies left alone; unseen: wordings the flags were not written for", markup=False
+    )
+    console.print(f"honest replies flagged: {result.honest_flagged}", markup=False)
+    tokens = "not known (only the server has the tokenizer)" if result.control_tokens is None else result.control_tokens
+    console.print(f"control tokens made by content: {tokens} (must be 0)", markup=False)
+    for reason, count in sorted(result.failures.items()):
+        console.print(f"votes missing: {count} ({reason})", markup=False)
+
+
+def _cell(rate: Rate) -> str:
+    f = rate.figures
+    return f"{100 * f.won:.0f} ({100 * f.low:.0f}–{100 * f.high:.0f}) / {100 * f.unlabelled:.0f}"
