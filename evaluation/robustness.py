@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from constitution.principles import Constitution
 from constitution.records import Failure, Vote
@@ -29,10 +28,6 @@ from evaluation.labelled import LabelledPair
 from generation.cast import parts
 from generation.config import RunConfig
 from generation.models import load_tokenizer
-
-
-WIDTH = 130
-"""Columns of the table, whatever the terminal's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +129,19 @@ async def attack(
 
 
 def show(result: Robustness, console: Console) -> None:
-    """Print a row for each attack: how often it wins under each defence, and how often there is no label."""
-    table = Table(title="attacking reply wins, % of pairs (95% interval) / no label, %")
-    table.add_column("attack")
-    for name in (*DEFENCES, "flagged"):
-        table.add_column(name, justify="right")
+    """Print a row for each attack: how often it wins under each defence, and how often there is no label.
+
+    Plain lines: a table as wide as this is cut down where the output is no terminal.
+    """
+    rows = [("attack", *DEFENCES, "flagged")]
     for attack, of in {**result.rates, "all attacks": result.overall}.items():
         signs = f"{result.flagged[attack].figures.won:.0%}" if attack in result.flagged else ""
-        table.add_row(attack, *(_cell(of[name]) for name in DEFENCES), signs, end_section=attack == CONTROL)
-    console.print(table, width=WIDTH)
+        rows.append((attack, *(_cell(of[name]) for name in DEFENCES), signs))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    console.print("attacking reply wins, % of pairs (95% interval) / no label, %", markup=False)
+    for first, *cells in rows:
+        line = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        console.print(f"{first:{widths[0]}}{line}", markup=False)
     console.print(
         f"{CONTROL}: the same bad replies left alone; unseen: wordings the flags were not written for", markup=False
     )
