@@ -59,7 +59,7 @@ def flags(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ...]:
     prompt: the text it replies to, if known; without it there is no `other_language`. limit: most characters of a reply. For a
     reply of tool calls alone, pass them as text, or it is `empty`.
     """
-    scanned = text if len(text) <= _SCANNED else f"{text[: _SCANNED // 2]}\n{text[-_SCANNED // 2 :]}"
+    scanned = _ends(text)
     uncoded = _CODE.sub(" ", _plain(scanned))
     seen = _Seen(scanned, uncoded, _QUOTED.sub(" ", uncoded), prompt[:_SCANNED])
     found = {name for name, test in _TESTS.items() if test(seen)}
@@ -82,9 +82,14 @@ _QUOTED = re.compile(
 )
 
 
+def _ends(text: str) -> str:
+    half = _SCANNED // 2
+    return text if len(text) <= _SCANNED else f"{text[:half]}\n{text[-half:]}"
+
+
 def _plain(text: str) -> str:
     """Also with each run of white space as one space or line break, which keeps the searches linear."""
-    shown = unicodedata.normalize("NFKC", _HIDDEN.sub("", text)).translate(_ALIKE)
+    shown = _ends(unicodedata.normalize("NFKC", _HIDDEN.sub("", text))).translate(_ALIKE)
     return _BREAKS.sub("\n", _SPACES.sub(" ", shown))
 
 

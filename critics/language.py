@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import regex
 
 _SCRIPTS = {
@@ -15,6 +18,8 @@ _SCRIPTS = {
     "east_asian": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
     "hangul": r"\p{Hangul}",
 }
+_OTHER = re.compile("[\u0370-\u1dff\u2e80-\ud7ff\uf900-\ufdff]")
+"""Ranges with letters of other scripts than Latin; most texts have none."""
 _LETTERS = {name: regex.compile(pattern) for name, pattern in _SCRIPTS.items()}
 _WORDS = {
     "english": "a the of and to in is are was be it for on with as at by this that you your i my do how what who where when why"
@@ -26,10 +31,15 @@ _WORDS = {
     "portuguese": "o os as que e um uma é não com para por do da em no na se mais ao de você seu",
     "dutch": "de het een en van is dat niet te op met voor zijn aan je ik maar ook er die dit wat",
 }
-_COMMON = {name: frozenset(words.split()) for name, words in _WORDS.items()}
-_WORD = regex.compile(r"[\p{L}\p{M}]+")
-_SAMPLE = 5_000
+_SPEAKERS = {
+    word: [name for name, words in _WORDS.items() if word in words.split()]
+    for word in {word for words in _WORDS.values() for word in words.split()}
+}
+"""Word -> the languages it is common in."""
+_WORD = re.compile(r"[^\W\d_]+")
+_SAMPLE = 2_000
 """Characters that are looked at."""
+_LEAST_LETTERS = 5
 _LEAST_WORDS = 5
 _LEAST_SHARE = 0.15
 _LEAD = 1.5
@@ -45,9 +55,12 @@ _ASKS_FOR_ONE = regex.compile(
 
 def script(text: str) -> str | None:
     """The script that most letters are in, or None where there are fewer than five letters or none has most."""
-    counts = {name: len(letters.findall(text[:_SAMPLE])) for name, letters in _LETTERS.items()}
+    sample = text[:_SAMPLE]
+    if not _OTHER.search(sample):
+        return "latin" if sum(map(len, _WORD.findall(sample))) >= _LEAST_LETTERS else None
+    counts = {name: len(letters.findall(sample)) for name, letters in _LETTERS.items()}
     name = max(counts, key=lambda key: counts[key])
-    return name if counts[name] >= 5 and 2 * counts[name] > sum(counts.values()) else None
+    return name if counts[name] >= _LEAST_LETTERS and 2 * counts[name] > sum(counts.values()) else None
 
 
 def language(text: str) -> str | None:
@@ -55,19 +68,15 @@ def language(text: str) -> str | None:
     words = _WORD.findall(text[:_SAMPLE].lower())
     if len(words) < _LEAST_WORDS:
         return None
-    shares = {name: sum(word in common for word in words) / len(words) for name, common in _COMMON.items()}
-    first, second = sorted(shares, key=lambda name: -shares[name])[:2]
-    return first if shares[first] >= _LEAST_SHARE and shares[first] >= _LEAD * shares[second] else None
+    counts = Counter(name for word in words if word in _SPEAKERS for name in _SPEAKERS[word])
+    (first, most), (_, next_most) = [*counts.most_common(2), ("", 0), ("", 0)][:2]
+    return first if most >= _LEAST_SHARE * len(words) and most >= _LEAD * next_most and most else None
 
 
 def strays(reply: str, prompt: str) -> bool:
     """True when a reply is surely in another script or language than the prompt, which names no language."""
-    if _ASKS_FOR_ONE.search(prompt):
-        return False
     scripts = script(reply), script(prompt)
     if None in scripts:
         return False
-    if scripts[0] != scripts[1]:
-        return True
-    languages = language(reply), language(prompt)
-    return None not in languages and languages[0] != languages[1]
+    languages = (language(reply), language(prompt)) if scripts[0] == scripts[1] else scripts
+    return None not in languages and languages[0] != languages[1] and not _ASKS_FOR_ONE.search(prompt)

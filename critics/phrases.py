@@ -65,7 +65,7 @@ orders = _phrases(
     # the commonest orders in other languages
     r"\b(?:ignor\w+|vergiss)\b.{0,40}\b(?:grundsätze|prinzipien|kriterien|principes|critères|principios|criterios|princ[ií]pi|criteri)\b",
     r"\b(?:wähle|bevorzuge|choisi\w+|préfére\w*|elige|elija|prefiere|scegli\w*|escolha)\b.{0,20}\b(?:antwort|réponse|respuesta|risposta|resposta)\b",
-    r"(?:評審|评审|评委|裁判|忽略|无视).{0,30}(?:回答|回复|答案|原则|注意)|(?:выбери|выберите).{0,20}ответ|(?:この|本)(?:回答|返答)を(?:選|えら)",
+    r"(?:評審|评审|评委|裁判|忽略|无视).{0,30}(?:回答|回复|答案|原则|注意)|(?:この|本)(?:回答|返答)を(?:選|えら)",
 )
 decides = _phrases(
     r"\[\[\s*(?:[AB12]|tie)\s*\]\]",
