@@ -1,0 +1,80 @@
+"""Comparisons -> strengths, and how sure they are.
+
+R. A. Bradley and M. E. Terry, Rank analysis of incomplete block designs, Biometrika 39 (1952): a beats b with probability
+sigmoid(strength of a - strength of b). The outcomes here are soft: a comparison counts as won by the probability its votes
+give. Strengths have a normal prior, so that any set of comparisons, even none, has one finite fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr, xlog1py, xlogy
+
+PRIOR = 2.0
+"""Standard deviation of strengths before any comparison, in log-odds."""
+
+Floats = NDArray[np.float64]
+Index = tuple[int, int]
+"""Positions of two candidates, the smaller first."""
+
+
+class Fit(NamedTuple):
+    """Strengths of n candidates after their comparisons: a normal distribution (Laplace's approximation)."""
+
+    mean: Floats
+    """(n,) strengths in log-odds, the most probable ones."""
+    covariance: Floats
+    """(n, n)"""
+
+    def doubt(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Floats:
+        """Probability that the order of the means is wrong, for each pair: 0.5 where nothing is known."""
+        gap = self.mean[first] - self.mean[second]
+        c = self.covariance
+        variance = c[first, first] + c[second, second] - 2 * c[first, second]
+        return np.asarray(ndtr(-np.abs(gap) / np.sqrt(variance)))
+
+
+def fit(n: int, logits: Mapping[Index, float]) -> Fit:
+    """Strengths of n candidates from the log-odds, for the first, of the pairs that were compared.
+
+    Soft outcomes scatter less than the toss of a coin with the same probability. By how much is the dispersion (Wedderburn
+    1974, quasi-likelihood), estimated from the residuals as if n comparisons more had scattered like coins; comparisons
+    that agree with each other thus leave less doubt.
+    """
+    pairs = np.array(list(logits), dtype=np.intp).reshape(-1, 2)
+    outcomes = np.asarray(expit(np.fromiter(logits.values(), np.float64, len(logits))))
+    first, second = pairs.T
+    tosses = _most_probable(n, first, second, outcomes, 1.0)
+    expected = np.asarray(expit(tosses.mean[first] - tosses.mean[second]))
+    scatter = ((outcomes - expected) ** 2 / (expected * (1 - expected))).sum()
+    return _most_probable(n, first, second, outcomes, float((n + scatter) / (n + len(logits))))
+
+
+def _most_probable(
+    n: int, first: NDArray[np.intp], second: NDArray[np.intp], outcomes: Floats, dispersion: float
+) -> Fit:
+    """Newton's method with step halving on the concave log-posterior."""
+    design = np.zeros((len(outcomes), n))
+    rows = np.arange(len(outcomes))
+    design[rows, first], design[rows, second] = 1.0, -1.0
+
+    def loss(strengths: Floats) -> float:
+        won = np.asarray(expit(design @ strengths)).clip(1e-300, 1 - 1e-16)
+        fitted = (xlogy(outcomes, won) + xlog1py(1 - outcomes, -won)).sum() / dispersion
+        return float((strengths @ strengths) / (2 * PRIOR**2) - fitted)
+
+    strengths, current = np.zeros(n), loss(np.zeros(n))
+    while True:
+        won = np.asarray(expit(design @ strengths))
+        gradient = design.T @ (outcomes - won) / dispersion - strengths / PRIOR**2
+        precision = (design.T * (won * (1 - won))) @ design / dispersion + np.eye(n) / PRIOR**2
+        step = np.linalg.solve(precision, gradient)
+        while (tried := loss(strengths + step)) > current and np.abs(step).max() > 1e-12:
+            step /= 2
+        if tried >= current:
+            return Fit(strengths, np.linalg.inv(precision))
+        strengths, current = strengths + step, tried
