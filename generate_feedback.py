@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from evaluation.audit import write_report
 from generation.config import ENGINES
 from generation.job import BadInput, Job, already_done, plan_ahead, prepare, produce
 from generation.push import PushError, push
-from generation.report import write_report
 from generation.summary import show, show_forecast
 
 

@@ -1,4 +1,4 @@
-"""What a run writes: columns, splits, counts, card, report."""
+"""What a run writes: columns, splits, counts, card."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,6 @@ from generation.dataset import DatasetWriter, split_of
 from generation.feedback import Feedback
 from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
 from generation.push import PushError, files_to_push, push
-from generation.report import write_report
 
 LAWS = Constitution(
     name="laws",
@@ -71,7 +70,6 @@ def write(folder: Path, outcomes: list[Feedback], tools: bool = False) -> Manife
         tally.add(item)
     spent = Calls(made=1, reused=0), Tokens(prompt=1, cached=0, completion=1), Seconds(wall=1, engine=1)
     manifest = tally.manifest(*spent, writer.close(), DIGESTS)
-    write_report(folder, manifest)
     write_card(folder, manifest, LAWS, RunConfig(licence="apache-2.0"))
     manifest.write(folder)
     return manifest
@@ -96,7 +94,9 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
     assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
     assert row["objectives"] == {"good": 0.5, "calm": None}
-    assert row["votes"] == [{"principle": "kind", "way": "compare", "judge": "judge", "order_ab": 0.6, "order_ba": -0.4}]
+    assert row["votes"] == [
+        {"principle": "kind", "way": "compare", "judge": "judge", "order_ab": 0.6, "order_ba": -0.4}
+    ]
     assert row["p_chosen"] == pytest.approx(0.6224593)
     assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
 
@@ -182,16 +182,6 @@ def test_a_fence_is_longer_than_any_in_the_text(text: str) -> None:
     fence = fenced(text).split("text\n", 1)[0]
     assert set(fence) == {"`"}
     assert fence not in text
-
-
-def test_the_report_shows_model_text_as_text_only(tmp_path: Path) -> None:
-    write(tmp_path, [outcome(i) for i in range(20)])
-    page = (tmp_path / "report.html").read_text()
-    assert "<script" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
-    assert "http" not in page.replace("http-equiv", "")
-    assert "<td>kind</td>" in page
 
 
 def test_calls_are_never_uploaded(tmp_path: Path) -> None:
