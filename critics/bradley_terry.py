@@ -17,6 +17,12 @@ from scipy.special import expit, ndtr, xlog1py, xlogy
 PRIOR = 2.0
 """Standard deviation of strengths before any comparison, in log-odds."""
 
+COINS = 8
+"""Comparisons that the dispersion takes as seen, with a coin's scatter."""
+
+TINY = 1e-10
+"""A change of strengths, in log-odds, that is none."""
+
 Floats = NDArray[np.float64]
 Index = tuple[int, int]
 """Positions of two candidates, the smaller first."""
@@ -42,8 +48,8 @@ def fit(n: int, logits: Mapping[Index, float]) -> Fit:
     """Strengths of n candidates from the log-odds, for the first, of the pairs that were compared.
 
     Soft outcomes scatter less than the toss of a coin with the same probability. By how much is the dispersion (Wedderburn
-    1974, quasi-likelihood), estimated from the residuals as if n comparisons more had scattered like coins; comparisons
-    that agree with each other thus leave less doubt.
+    1974, quasi-likelihood), estimated from the residuals and COINS comparisons more that scattered like coins;
+    comparisons that agree with each other thus leave less doubt.
     """
     pairs = np.array(list(logits), dtype=np.intp).reshape(-1, 2)
     outcomes = np.asarray(expit(np.fromiter(logits.values(), np.float64, len(logits))))
@@ -51,7 +57,7 @@ def fit(n: int, logits: Mapping[Index, float]) -> Fit:
     tosses = _most_probable(n, first, second, outcomes, 1.0)
     expected = np.asarray(expit(tosses.mean[first] - tosses.mean[second]))
     scatter = ((outcomes - expected) ** 2 / (expected * (1 - expected))).sum()
-    return _most_probable(n, first, second, outcomes, float((n + scatter) / (n + len(logits))))
+    return _most_probable(n, first, second, outcomes, float((COINS + scatter) / (COINS + len(logits))))
 
 
 def _most_probable(
@@ -67,14 +73,14 @@ def _most_probable(
         fitted = (xlogy(outcomes, won) + xlog1py(1 - outcomes, -won)).sum() / dispersion
         return float((strengths @ strengths) / (2 * PRIOR**2) - fitted)
 
-    strengths, current = np.zeros(n), loss(np.zeros(n))
+    strengths = np.zeros(n)
     while True:
         won = np.asarray(expit(design @ strengths))
         gradient = design.T @ (outcomes - won) / dispersion - strengths / PRIOR**2
         precision = (design.T * (won * (1 - won))) @ design / dispersion + np.eye(n) / PRIOR**2
         step = np.linalg.solve(precision, gradient)
-        while (tried := loss(strengths + step)) > current and np.abs(step).max() > 1e-12:
+        while np.abs(step).max(initial=0.0) > TINY and loss(strengths + step) > loss(strengths):
             step /= 2
-        if tried >= current:
+        if np.abs(step).max(initial=0.0) <= TINY:
             return Fit(strengths, np.linalg.inv(precision))
-        strengths, current = strengths + step, tried
+        strengths = strengths + step

@@ -6,6 +6,7 @@ seed give the same comparisons. A batch names each candidate at most once, and n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -32,11 +33,16 @@ class Table(NamedTuple):
 
 
 def swiss(table: Table, fit: Fit, seed: int) -> list[Index]:
-    """A round: everyone meets the nearest in strength whom they have not met. The first round is drawn by lot."""
-    rank = np.empty(table.n, np.intp)
+    """A round: everyone meets the nearest in strength whom they have not met. The first round is drawn by lot.
+
+    Of an odd number one sits out, one of those who had the most comparisons.
+    """
     lots = np.random.default_rng(seed).permutation(table.n)
+    rank = np.empty(table.n, np.intp)
     rank[lots[np.argsort(-fit.mean[lots].round(9), kind="stable")]] = np.arange(table.n)
-    return _apart(sorted(table.open, key=lambda pair: (min(rank[[*pair]]), max(rank[[*pair]]))))
+    games = Counter(candidate for pair in table.asked for candidate in pair)
+    idle = max((int(i) for i in lots), key=games.__getitem__) if table.n % 2 else None
+    return _apart(sorted(table.open, key=lambda pair: (idle in pair, *sorted(rank[[*pair]]))))
 
 
 def adaptive(table: Table, fit: Fit, extremes: bool, seed: int) -> list[Index]:
