@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from generation.batching import Batcher, padded
+from generation.chat_model import REWARD
 from generation.engine import Completion, ModelError, Request, Usage, unfit
 from generation.models import ModelFiles
 from generation.quiet import quiet
 from generation.transformers_engine import TransformersSettings, load_model, unknown_tokens
-
-LABEL = "reward"
-"""Where a completion's logprobs hold the reward, which is a plain number and no log-probability."""
 
 
 class Reward:
@@ -32,7 +30,7 @@ class Reward:
         self._batcher = Batcher(self._answer, settings.batch_size, lambda _: None)
 
     async def generate(self, request: Request) -> Completion:
-        """No text, and the reward in `logprobs["reward"]`."""
+        """No text; the reward, a plain number, is in `logprobs[REWARD]`."""
         return unfit(request, self._context) or unknown_tokens(request, self._model) or await self._batcher.ask(request)
 
     async def close(self) -> None:
@@ -56,7 +54,7 @@ class Reward:
             ).last_hidden_state
             rewards = self._model.score(hidden[torch.arange(len(requests), device=device), last])[:, 0].tolist()
         return [
-            Completion("", logprobs={LABEL: reward}, usage=Usage(len(r.tokens)))
+            Completion("", logprobs={REWARD: reward}, usage=Usage(len(r.tokens)))
             for r, reward in zip(requests, rewards, strict=True)
         ]
 

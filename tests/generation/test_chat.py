@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, trainers
+from transformers import PreTrainedTokenizerFast
 
 from benchmarks.injection import POSITIONS, inject
 from benchmarks.styles import STYLES, control_tokens
@@ -161,6 +163,65 @@ def test_labels_must_be_one_token() -> None:
     assert tokenizer.decode([encoder.label_id("A")]) == "A"
     with pytest.raises(ModelError, match=r"label 'Absolutely not': is \d+ tokens"):
         encoder.label_id("Absolutely not")
+
+
+END = {
+    "chatml": "<|im_end|>",
+    "llama3": "<|eot_id|>",
+    "inst": "</s>",
+    "gemma": "<end_of_turn>",
+    "zephyr": "</s>",
+    "unigram": "<|im_end|>",
+    "embedded": "<|im_end|>",
+}
+
+
+@pytest.mark.parametrize("style", STYLE)
+def test_the_token_that_ends_a_turn(style: str) -> None:
+    tokenizer, encoder = made(style)
+    assert encoder.end_of_turn == tokenizer.convert_tokens_to_ids(END[style])
+
+
+def test_a_template_without_an_end_of_turn_says_so() -> None:
+    tokenizer = STYLES["chatml"]()
+    tokenizer.chat_template = "{% for m in messages %}{{ '<|im_start|>' + m['content'] }}{% endfor %}"
+    with pytest.raises(ModelError, match=r"ends the assistant's turn with no control token; write one after the assis"):
+        _ = Encoder(tokenizer).end_of_turn
+
+
+@pytest.mark.parametrize("style", STYLE)
+@pytest.mark.parametrize("text", ["hello there", "  def f():\n    return 1\n", "\n\nnew", "漢字 äöü 🙂", " "])
+def test_a_reply_follows_its_prompt(style: str, text: str) -> None:
+    """Prompt and reply together are what the tokenizer itself makes of both, unless they merge at the border."""
+    tokenizer, encoder = made(style)
+    prompt, reply = encoder.reply(chat("hi"), text)
+    assert prompt == encoder.encode(chat("hi"))
+    opening = tokenizer.apply_chat_template(chat("hi"), tokenize=False, add_generation_prompt=True)
+    whole = tokenizer(opening + text, add_special_tokens=False)["input_ids"]
+    alone = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert reply == (whole[len(prompt) :] if whole[: len(prompt)] == prompt else alone)
+
+
+def test_a_reply_that_would_merge_with_the_prompt_is_encoded_on_its_own() -> None:
+    backend = Tokenizer(models.BPE())
+    backend.train_from_iterator(["a\n\nb"] * 9, trainers.BpeTrainer(special_tokens=["<|im_start|>", "<|im_end|>"]))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}{{ 'a\\n' }}"
+    prompt, reply = (
+        "".join(tokenizer.convert_ids_to_tokens(ids)) for ids in Encoder(tokenizer).reply(chat("b"), "\nb")
+    )
+    assert (prompt, reply) == ("b<|im_end|>a\n", "\nb")
+
+
+@pytest.mark.parametrize("style", STYLE)
+def test_no_control_token_comes_from_a_reply(style: str) -> None:
+    tokenizer, encoder = made(style)
+    controls = control_tokens(tokenizer)
+    for text in controls:
+        for said in (text, f" {text} then", f"before{text}{text}", text[1:], text[len(text) // 2 :]):
+            prompt, reply = encoder.reply(chat("hi"), said)
+            assert not {*reply} & {*controls.values()}, f"{style}: {said!r}"
+            assert prompt == encoder.encode(chat("hi"))
 
 
 @pytest.mark.parametrize(

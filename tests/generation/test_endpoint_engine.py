@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -181,6 +182,46 @@ def test_a_vllm_server_is_sent_token_ids(serve: Any) -> None:
     assert path == "/inference/v1/generate"
     assert body["token_ids"] == [1, 2]
     assert body["sampling_params"]["logprob_token_ids"] == [7, 9, 9]
+
+
+SCORE = Request("d", "compare", (1, 2, 3, 4), Sampling(9, 0.5, seed=3), scored=2)
+
+
+@pytest.mark.parametrize(
+    ("listed", "scores"),
+    [
+        pytest.param([None, {"2": {"logprob": -9}}, {"3": {"logprob": -0.1234567}}, {"4": {"logprob": -2}}], (-0.123457, -2.0), id="all"),
+        pytest.param([None, {"2": {"logprob": -9}}, {"8": {"logprob": -1}}, {"4": {"logprob": None}}], (math.nan, math.nan), id="another-token-and-none"),
+        pytest.param([None, {"4": {"logprob": -2}}], (math.nan, -2.0), id="too-few"),
+        pytest.param(None, (math.nan, math.nan), id="none"),
+    ],
+)  # fmt: skip
+def test_a_vllm_server_gives_the_prompts_own_log_probabilities(
+    serve: Any, listed: list[object] | None, scores: tuple[float, ...]
+) -> None:
+    answer = {"choices": [{"token_ids": [7], "finish_reason": "length"}], "prompt_logprobs": listed}
+    server = serve({"json": answer | {"usage": {"prompt_tokens": 4, "completion_tokens": 1}}})
+    (completion,) = ask(settings(server, token_ids=True), SCORE)
+    assert isinstance(completion, Completion)
+    assert completion.scores == pytest.approx(scores, nan_ok=True)
+    assert (completion.text, completion.usage) == ("", Usage(4, 0, 0))
+    path, _, body = server.seen[0]
+    assert path == "/inference/v1/generate"
+    assert body == {
+        "model": "m", "token_ids": [1, 2, 3, 4], "output_mode": "tokens",
+        "sampling_params": {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False},
+    }  # fmt: skip
+
+
+def test_a_server_of_messages_cannot_score(serve: Any) -> None:
+    server = serve({"json": CHAT})
+    chosen = settings(server)
+    (completion,) = ask(chosen, SCORE)
+    assert completion == Completion(
+        "", "error", error=f"unsupported: endpoint {chosen.url}: a server of messages gives no log-probabilities of a given "
+        "reply; use a vLLM server with token_ids: true, or leave contrast out of the ways"
+    )  # fmt: skip
+    assert server.seen == []
 
 
 @pytest.mark.parametrize(

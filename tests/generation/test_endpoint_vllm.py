@@ -104,6 +104,16 @@ def test_label_log_probabilities_are_exact(url: str, encoder: Encoder) -> None:
     assert 0 < sum(map(math.exp, answer.logprobs.values())) <= 1 + 1e-6
 
 
+def test_a_score_is_the_log_probability_of_the_token_as_a_label(url: str, encoder: Encoder) -> None:
+    labels = tuple((label, encoder.label_id(label)) for label in LABELS)
+    tokens = prompt(encoder, "Which is a vowel? A: a. B: z. Answer with one letter: A or B.")
+    scored = [Request("m", "compare", (*tokens, token), Sampling(1), scored=2) for _, token in labels]
+    verdict, *scores = ask(url, Request("m", "compare", tokens, Sampling(1), labels), *scored)
+    assert [s.scores[1] for s in scores] == pytest.approx([*verdict.logprobs.values()], abs=0.1)
+    assert scores[0].scores[0] == pytest.approx(scores[1].scores[0], abs=0.1)
+    assert [(s.text, s.usage.completion) for s in scores] == [("", 0)] * 2
+
+
 def test_a_repeated_prefix_is_counted_as_cached(url: str, encoder: Encoder) -> None:
     tokens = prompt(encoder, "Count the words of this sentence. " * 30)
     first, second = ask(url, *(Request("m", "sample", tokens, Sampling(1, 1.0, 1.0, seed)) for seed in (1, 2)))

@@ -8,13 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generation.call_file import StoredCalls
+from generation.call_file import StoredCalls, to_row
 from generation.engine import Completion, Engine, ModelError, Request, Sampling, TransientError, Usage
 from generation.replay_engine import Replay
 from generation.store import CallStore, StoreError
@@ -37,6 +38,7 @@ completions = st.builds(
     logprobs=st.dictionaries(st.sampled_from(["A", "B"]), numbers),
     usage=st.builds(Usage, *[st.integers(0, 1 << 40)] * 3),
     error=st.text(st.characters()),
+    scores=st.lists(numbers, max_size=5).map(tuple),
 )
 
 
@@ -55,12 +57,21 @@ def test_any_completion_survives(completion: Completion, tmp_path_factory: pytes
 
 def test_nan_survives_for_readers_to_reject(tmp_path: Path) -> None:
     store = CallStore(tmp_path / "c.sqlite")
-    store.put(KEY, "compare", "model", Completion("", logprobs={"A": math.nan}))
+    store.put(KEY, "compare", "model", Completion("", logprobs={"A": math.nan}, scores=(-1.0, math.nan)))
     store.flush()
     found = store.get(KEY)
     assert found is not None
     assert math.isnan(found.logprobs["A"])
+    assert math.isnan(found.scores[1])
     store.close()
+
+
+def test_a_record_names_scores_only_where_there_are_some() -> None:
+    record = b'{"text":"text","finish":"stop","logprobs":{"A":-0.5},"error":""}'
+    assert to_row("sample", "model", ANSWER, 1.0).record == record
+    assert to_row("sample", "model", Completion("", scores=(-2.5, -0.125)), 1.0).record.endswith(
+        b',"scores":[-2.5,-0.125]}'
+    )
 
 
 def test_the_first_record_of_a_key_stays(tmp_path: Path) -> None:
@@ -240,6 +251,8 @@ def test_a_key_names_all_that_decides_the_answer() -> None:
         Request("model", "sample", (1, 2, 3), Sampling(8, 1.0, 1.0, 7, ("x",))),
         Request("model", "sample", (1, 2, 3), Sampling(8, 1.0, 1.0, 7), (("A", 1),)),
         request(1),
+        replace(base, scored=1),
+        replace(base, scored=2),
     ]  # fmt: skip
     assert len({r.key() for r in (base, *others)}) == 1 + len(others)
     assert (

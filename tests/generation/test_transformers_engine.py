@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,14 @@ def test_labels_usage_and_finish(engine: Transformers, encoder: Encoder) -> None
     assert text.logprobs == {}
     assert 0 < text.usage.completion < 40
     assert "<|im_end|>" not in text.text
+
+
+def test_a_score_is_the_log_probability_of_the_token_as_a_label(engine: Transformers, encoder: Encoder) -> None:
+    labels = tuple((label, encoder.label_id(label)) for label in LABELS)
+    asked = request(encoder, "Answer with one letter: A or B.", Sampling(1), labels)
+    scores = [replace(asked, tokens=(*asked.tokens, token), labels=(), scored=1) for _, token in labels]
+    verdict, *scored = ask(engine, asked, *scores)
+    assert [c.scores[0] for c in scored] == pytest.approx([*verdict.logprobs.values()], abs=1e-3)
 
 
 def test_a_prompt_that_is_too_long_is_a_terminal_error(engine: Transformers) -> None:

@@ -18,6 +18,7 @@ from generation.chat_model import ChatModel
 from generation.config import Decoding, Plan
 from generation.engine import Completion, Request, Sampling
 from generation.models import ModelFiles
+from generation.panel import Judge, Panel
 from generation.pipeline import feedback
 from generation.transformers_engine import Transformers, TransformersSettings
 from generation.vllm_engine import VLLM
@@ -86,6 +87,51 @@ def test_label_log_probabilities_agree_with_transformers(
         assert z == pytest.approx(other, abs=0.25)  # bfloat16 against float32
 
 
+REPLIES = (
+    "Warm air rises over the sea.",
+    "Bananas seventeen because.",
+    "I do not know, sorry. Could you ask someone else?",
+)
+
+
+def scoring(encoder: Encoder) -> list[Request]:
+    texts = [("Why is it windy?", reply) for reply in REPLIES] + [("Tell me everything about wind. " * 20, REPLIES[0])]
+    pairs = [encoder.reply([{"role": "user", "content": text}], reply) for text, reply in texts]
+    return [Request("m", "compare", (*a, *b), Sampling(1), scored=len(b)) for a, b in pairs]
+
+
+def test_scores_agree_with_transformers_and_do_not_change_with_what_is_cached(
+    ask: Ask, run: Run, encoder: Encoder, embedded: ModelFiles
+) -> None:
+    requests = scoring(encoder)
+    first, again = ask(*requests), ask(*requests)
+    alone = [ask(request)[0] for request in requests]
+
+    async def others() -> list[Completion]:
+        engine = Transformers(embedded, TransformersSettings(dtype="float32"))
+        try:
+            return list(await asyncio.gather(*(engine.generate(r) for r in requests)))
+        finally:
+            await engine.close()
+
+    for request, *ours, theirs in zip(requests, first, again, alone, run(others()), strict=True):
+        assert len(theirs.scores) == request.scored
+        for mine in ours:
+            assert mine.scores == pytest.approx(theirs.scores, abs=0.3, rel=0.03)  # bfloat16 against float32
+            assert math.fsum(mine.scores) == pytest.approx(math.fsum(theirs.scores), rel=0.02)
+            assert (mine.text, mine.usage.cached, mine.usage.completion) == ("", 0, 0)
+    sense, nonsense = (math.fsum(completion.scores) / len(completion.scores) for completion in first[:2])
+    assert sense > nonsense + 1
+
+
+def test_a_score_is_the_log_probability_of_the_token_as_a_label(
+    ask: Ask, encoder: Encoder, labels: tuple[tuple[str, int], ...]
+) -> None:
+    asked = request(encoder, "Answer with one letter: A or B.", Sampling(1), labels)
+    verdict, *scores = ask(asked, *(replace(asked, tokens=(*asked.tokens, i), labels=(), scored=1) for _, i in labels))
+    assert [c.scores[0] for c in scores] == pytest.approx([*verdict.logprobs.values()], abs=0.1)
+
+
 def test_a_shared_prefix_is_read_from_the_cache(ask: Ask, encoder: Encoder) -> None:
     base = "Remember these words. " * 40
     (first,) = ask(request(encoder, base + "One?", Sampling(1)))
@@ -112,18 +158,17 @@ def test_a_prompt_from_top_to_bottom(
     vllm: VLLM, run: Run, encoder: Encoder, labels: tuple[tuple[str, int], ...]
 ) -> None:
     constitution = load(ROOT / "principles" / "concise.yaml")
-    ids = tuple(token for _, token in labels)
-    model = ChatModel("embedded", "digest", vllm, encoder, CONTEXT, ids)
+    model = ChatModel("embedded", "digest", vllm, encoder, CONTEXT, dict(labels))
     plan = Plan(samples=2, principles=2, keep_truncated=True, sample=Decoding(max_tokens=24, temperature=0.8),
                 critique=Decoding(max_tokens=48), revise=Decoding(max_tokens=48))  # fmt: skip
     prompt = Prompt(id="p", messages=(Message(role="user", content="Why do cats purr?"),))
-    result = run(feedback(prompt, constitution, model, model, plan))
+    result = run(feedback(prompt, constitution, model, Panel((Judge(model),)), plan))
     assert len(result.candidates) >= 2
     judged = [vote for vote in result.votes if constitution.by_id(vote.principle).judged]
     assert len(judged) == 2 * result.comparisons
     assert all(math.isfinite(vote.value) for vote in judged)
     assert result.outcome in ("pairs", "dropped")
-    again = run(feedback(prompt, constitution, replace(model, context=8), model, plan))
+    again = run(feedback(prompt, constitution, replace(model, context=8), Panel((Judge(model),)), plan))
     assert {failure.reason for failure in again.failures} == {"prompt_too_long"}
 
 
