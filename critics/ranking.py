@@ -79,7 +79,7 @@ def most_comparisons(n: int, strategy: Strategy, schedule: Schedule, budget: int
         return every
     eliminations = max(n - 1, 0) + max(n // 2 - 1, 0)
     scheduled = eliminations if schedule == "knockout" else default_budget(n) if budget is None else budget
-    last_round = {"best_worst": 1, "adjacent": n - 1, "all_pairs": 0}[strategy]
+    last_round = {"best_worst": 1, "adjacent": max(n - 1, 0), "all_pairs": 0}[strategy]
     return min(every, scheduled + last_round)
 
 

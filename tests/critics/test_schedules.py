@@ -100,14 +100,13 @@ def test_swiss_neighbours_meet_and_never_twice() -> None:
     assert strong == [(4, 5), (2, 3), (0, 1)]
 
 
-def test_nobody_sits_out_twice_before_all_did() -> None:
-    logits: dict[Index, float] = {}
-    idle: list[int] = []
-    for _ in range(5):
-        batch = swiss(table(9, logits), bradley_terry.fit(9, logits), 1)
-        idle += {*range(9)} - {candidate for pair in batch for candidate in pair}
-        logits |= dict.fromkeys(batch, 0.0)
-    assert len(idle) == len(set(idle)) == 5
+@pytest.mark.parametrize("seed", range(5))
+def test_who_sat_out_plays_next(seed: int) -> None:
+    first = swiss(table(9, {}), bradley_terry.fit(9, {}), seed)
+    logits = dict.fromkeys(first, 0.0)
+    second = swiss(table(9, logits), bradley_terry.fit(9, logits), seed)
+    assert len(first) == 4
+    assert {candidate for pair in (*first, *second) for candidate in pair} == {*range(9)}
 
 
 def test_the_first_swiss_round_is_drawn_by_lot() -> None:
