@@ -50,7 +50,8 @@ def job(
 ) -> Job:
     prompts = write_prompts(folder / "prompts.jsonl", rows)
     runs = [folder / name for name in reuse]
-    return prepare(constitution, str(prompts), folder / out, None, overrides, {"engine": "replay"}, None, runs)
+    settings = ["plan.canaries=0", *overrides]
+    return prepare(constitution, str(prompts), folder / out, None, settings, {"engine": "replay"}, None, runs)
 
 
 def made(manifest: Manifest | None) -> Manifest:
@@ -68,7 +69,12 @@ plans = st.fixed_dictionaries(
         "rounds": st.integers(0, 3),
         "critics": st.integers(1, 3),
         "principles": st.integers(1, 5),
-        "pairs": st.sampled_from(["best_worst", "revision_original", "all_pairs"]),
+        "pairs": st.sampled_from(["best_worst", "adjacent", "revision_original", "all_pairs"]),
+        "schedule": st.sampled_from(["all", "swiss", "knockout", "adaptive"]),
+        "ways": st.lists(
+            st.sampled_from(["compare", "reasoned", "contrast", "score", "yesno"]), min_size=1, max_size=3, unique=True
+        ),
+        "canaries": st.integers(0, 2),
     }
 )
 
@@ -81,7 +87,9 @@ def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: 
     fresh = asyncio.run(plan_ahead(first))
     # equal prompts have their own ids and seeds, so every sample of a fresh run is certain and nothing else is known
     assert fresh.reused.total() == 0
-    assert fresh.certain == {"sample": 5 * int(str(plan["samples"]))}
+    assert fresh.certain["sample"] == 5 * int(str(plan["samples"]))
+    assert fresh.certain.keys() <= {"sample", "compare"}
+    assert (fresh.certain["compare"] > 0) == (plan["canaries"] != 0)
     manifest = made(asyncio.run(produce(first)))
     assert manifest.calls.made <= fresh.most()
 
