@@ -11,7 +11,7 @@ from typing import Any
 from evaluation.audit_pairs import Pairs, Tally, read_pairs
 from evaluation.audit_replies import Replies, read_replies
 from evaluation.audit_votes import Voter, Voters, read_voters
-from evaluation.overlap import Found, Near, near_duplicates, overlaps, prompts_of
+from evaluation.overlap import Found, Near, count_prompts, near_duplicates, overlaps, prompts_of
 from evaluation.run_files import rows
 from evaluation.thresholds import Thresholds
 from generation.manifest import Manifest
@@ -62,12 +62,11 @@ def read_audit(run: Path, manifest: Manifest, thresholds: Thresholds, against: S
     for row in rows(run / "critiques.parquet"):
         if row["prompt_id"] in wanted:
             critiques[row["response_id"]].append(row)
-    prompts = list(prompts_of(run))
-    near = near_duplicates(prompts, thresholds.near)
+    near = near_duplicates(prompts_of(run), thresholds.near)
     canaries = _canaries(run / "canaries.parquet")
     voters = read_voters(run)
     return Audit(
-        manifest, thresholds, voters, pairs, replies, critiques, canaries, len(prompts), near, found, len(against)
+        manifest, thresholds, voters, pairs, replies, critiques, canaries, count_prompts(run), near, found, len(against)
     )
 
 

@@ -46,9 +46,9 @@ _AGREEMENT = re.compile(
 def confidence(text: str) -> float:
     """Boosters minus hedges, for each word of the text."""
     words = _TOKEN.findall(text[:READ].lower().replace("’", "'"))
-    pairs = [f"{a} {b}" for a, b in pairwise(words)]
-    boosted = sum(word in _BOOSTERS for word in words) + sum(pair in _BOOSTING for pair in pairs)
-    hedged = sum(word in _HEDGES for word in words) + sum(pair in _HEDGING for pair in pairs)
+    pairs = [*map(" ".join, pairwise(words))]
+    boosted = sum(map(_BOOSTERS.__contains__, words)) + sum(map(_BOOSTING.__contains__, pairs))
+    hedged = sum(map(_HEDGES.__contains__, words)) + sum(map(_HEDGING.__contains__, pairs))
     return (boosted - hedged) / max(1, len(words))
 
 

@@ -58,6 +58,12 @@ def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
                     yield row["prompt_id"], spoken(row["prompt"])
 
 
+def count_prompts(run: Path) -> int:
+    """Distinct prompts in a run's data. Raises RunError."""
+    paths = [path for name in ("preferences", "sft") for _, path in split_files(run, name)]
+    return len({row["prompt_id"] for path in paths for row in rows(path, ("prompt_id",))})
+
+
 def spoken(messages: str | Sequence[Mapping[str, Any]]) -> str:
     """What everybody says in a prompt, without the system message: the same one often stands before every prompt."""
     if isinstance(messages, str):

@@ -1,6 +1,8 @@
 """What a reply may win by besides its answer."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluation.lures import LURES, READ, agrees, confidence
 from evaluation.word_diff import word_diff
@@ -55,3 +57,11 @@ def test_a_diff_in_words() -> None:
     assert word_diff("The cat sat.", "The black cat sat down.") == [
         ("same", "The "), ("ins", "black "), ("same", "cat "), ("del", "sat"), ("ins", "sat down"), ("same", "."),
     ]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab ,.\n<é中", max_size=40), st.text(alphabet="ab ,.\n<é中", max_size=40))
+def test_a_diff_holds_both_texts(before: str, after: str) -> None:
+    changes = word_diff(before, after)
+    assert "".join(text for kind, text in changes if kind != "ins") == before
+    assert "".join(text for kind, text in changes if kind != "del") == after
