@@ -48,7 +48,7 @@ def show(diff: RunDiff, most: int, console: Console) -> None:
         return
     table = Table(title="votes on the pairs both runs have")
     for column in ("voter", "in both", "changed sides", "mean |change|", "only in A", "only in B", "flipped pairs"):
-        table.add_column(column, justify="left" if column == "voter" else "right")
+        table.add_column(column, justify="left" if column == "voter" else "right", no_wrap=column == "voter")
     for name, s in sorted(diff.voters.items(), key=lambda item: (-item[1].flips, -item[1].mean_move, item[0])):
         counts = (str(s.both), str(s.turned), f"{s.mean_move:.3f}", str(s.only_a), str(s.only_b), str(s.flips))
         table.add_row(name, *counts)

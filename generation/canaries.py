@@ -6,15 +6,19 @@ from asyncio import gather
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from critics.canaries import load
-
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from critics.aggregate import score
+from critics.canaries import load
 from generation.config import Plan
+from generation.engine import TransientError
 from generation.panel import Panel
 from generation.pipeline import comparison_principles, given
+from generation.run import UNAVAILABLE
 from generation.voting import votes_on
+
+STAGE = "canary"
+"""Stage of the failures of canaries, which are no prompts of the run."""
 
 
 class CanaryPair(NamedTuple):
@@ -54,9 +58,12 @@ async def judge_canaries(panel: Panel, constitution: Constitution, plan: Plan) -
 
 async def _judge(pair: CanaryPair, panel: Panel, constitution: Constitution, plan: Plan) -> CanaryOutcome:
     voters = panel.voters(comparison_principles(pair.prompt, constitution, panel, plan))
-    records = await votes_on(panel, voters, pair.prompt, *pair.replies, plan)
+    try:
+        records = await votes_on(panel, voters, pair.prompt, *pair.replies, plan)
+    except TransientError as error:
+        records = [Failure(pair.prompt.id, "engine", UNAVAILABLE, str(error))]
     votes = tuple(record for record in records if isinstance(record, Vote))
-    failures = tuple(replace(record, stage="canary") for record in records if isinstance(record, Failure))
+    failures = tuple(replace(record, stage=STAGE) for record in records if isinstance(record, Failure))
     combined = score(votes, constitution, panel.weights, plan.flips)
     right = combined is not None and not combined.undecided and combined.logit > 0
     return CanaryOutcome(pair.kind, votes, failures, right)

@@ -18,8 +18,7 @@ from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
 from critics.weights import Weights, WeightsError, read_weights, refuse_other
-from generation import config, manifest, prompts
-from generation.canaries import judge_canaries
+from generation import canaries, config, manifest, prompts
 from generation.card import write_card
 from generation.cast import Cast, OpenEngine, Wrap, chat_models, parts
 from generation.chat_model import ChatModel
@@ -205,19 +204,19 @@ async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifes
             return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
 
         try:
-            canaries = asyncio.create_task(judge_canaries(panel, job.constitution, job.config.plan))
+            judged = asyncio.create_task(canaries.judge_canaries(panel, job.constitution, job.config.plan))
             async for outcome in run(job.rows(), work, job.config.rows):
                 tally.add(outcome)
                 writer.write(outcome)
                 progress.row(failed=outcome.outcome == "failed")
-            known = await canaries
+            known = await judged
             tally.add_canaries(known)
             writer.write_canaries(known)
         finally:
-            canaries.cancel()
+            judged.cancel()
             for engine in engines:
                 await engine.close()
-    if tally.failed[f"engine: {UNAVAILABLE}"]:
+    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", canaries.STAGE)):
         writer.abandon()
         return None
     draft = _close(job, store, writer, tally, progress.seconds)

@@ -67,7 +67,7 @@ def test_a_bad_constitution_is_exit_2_and_a_clear_message(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: critics", id="unknown-setting"),
+        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: canaries, clamp", id="unknown-setting"),
         pytest.param(["--set", "plan.samples=0"], "plan.samples: Input should be greater than or equal to 1 (got 0)", id="out-of-range"),
         pytest.param(["--set", "samples"], "--set samples: allowed is key=value", id="no-value"),
         pytest.param(["--set", "plan.samples.x=1"], "plan.samples: Input should be a valid integer (got {'x': 1})", id="a-value-is-no-number"),

@@ -177,10 +177,10 @@ def weights(order: tuple[str, ...], value: float = 1.0) -> Weights:
     left = tuple(math.sqrt(len(order) - t - 1) or 1e-6 for t in range(len(order)))
     return Weights.model_validate(
         {
+            "method": "temperature",
             "fitted_on": ORIGIN,
             "voters": dict.fromkeys(order, value),
             "temperature": 1.0,
-            "penalty": 1.0,
             "quality": QUALITY,
             "stopping": Stopping(order=order, coefficients=rows, spread=left),
         }
