@@ -36,10 +36,6 @@ class Score:
     """Why such a pair has no label whatever its logit: `contested` (vetoes point both ways), `abstained` (every voter chose a
     position and flips are dropped), `flagged` (one reply tries to win by other means)."""
 
-    @property
-    def contested(self) -> bool:
-        return bool(self.undecided)
-
     def swapped(self) -> Score:
         """The same pair seen from b."""
         objectives = {name: -value for name, value in self.objectives.items()}

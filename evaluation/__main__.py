@@ -5,12 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Protocol
 
 from rich.console import Console
 
-from evaluation import diff_table
+from evaluation import audit, diff_table, robustness
 
-COMMANDS = {
+
+class Command(Protocol):
+    """A module that is a subcommand."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add its options."""
+
+    def run(self, options: argparse.Namespace, console: Console) -> int:
+        """Do it; returns the exit code."""
+
+
+COMMANDS: dict[str, tuple[Command, str]] = {
+    "audit": (audit, "what a run's labels can be trusted for: its report.html, warnings, a gate"),
+    "attack": (robustness, "how often replies that try to win by other means do, with each defence on and off"),
     "diff": (diff_table, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),
 }
 

@@ -1,12 +1,15 @@
 """Votes -> labels."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from constitution.principles import Check, Constitution, Principle
 from constitution.records import Message, Origin, Prompt, Response, Vote
-from critics.aggregate import RULE_LOG_ODDS, VETO_LOG_ODDS, rule_vote, score
+from critics.aggregate import RULE_LOG_ODDS, VETO_LOG_ODDS, Flips, rule_vote, score
+from critics.weights import Weights
 
 LAWS = Constitution(
     name="laws",
@@ -59,17 +62,67 @@ def test_a_veto_decides(never: float, rest: float, logit: float | None) -> None:
     result = score([vote("never", never), vote("safe", rest)], LAWS)
     assert result is not None
     assert result.logit == pytest.approx((never + rest) / 2 if logit is None else logit)
-    assert not result.contested
+    assert not result.undecided
 
 
 def test_vetoes_on_both_sides_are_no_label() -> None:
     result = score([vote("never", 5.0), vote("always", -5.0)], LAWS)
     assert result is not None
-    assert result.contested
+    assert result.undecided == "contested"
 
 
 def test_no_votes_are_no_score() -> None:
     assert score([], LAWS) is None
+
+
+def test_the_voters_of_one_principle_are_averaged() -> None:
+    other = replace(vote("clear", 4.0), judge="other")
+    result = score([vote("clear", 2.0), other, vote("safe", 1.0)], LAWS)
+    assert result is not None
+    assert result.objectives == {"helpfulness": 3.0, "harmlessness": 1.0}
+    assert len(result.votes) == 3
+
+
+@pytest.mark.parametrize(("flips", "logit"), [("keep", 0.5), ("half", 0.25), ("drop", None)])
+def test_flips_are_kept_halved_or_dropped(flips: Flips, logit: float | None) -> None:
+    flipped = vote("clear", 2.0, 1.0)
+    alone = score([flipped], LAWS, flips=flips)
+    assert alone is not None
+    assert (alone.logit, alone.undecided) == ((logit, "") if logit else (0.0, "abstained"))
+    beside = score([flipped, vote("safe", 1.0)], LAWS, flips=flips)
+    assert beside is not None
+    # (1 * helpfulness + 3 * harmlessness) / 4, or harmlessness alone where the flip is dropped
+    assert beside.logit == pytest.approx((logit + 3) / 4 if logit else 1.0)
+    assert len(beside.votes) == 2, "every vote is kept in the record"
+
+
+def fitted(**voters: float) -> Weights:
+    """Weights of the judge's comparisons, divided by a temperature of 2."""
+    quality = {"accuracy": {"value": 0.9, "low": 0.8, "high": 0.95}, "ece": 0.0, "nll": 0.3}
+    origin = {"constitution": "c", "judges": {}, "templates": "t", "data": "d", "pairs": 9}
+    names = {f"judge/compare/{name}": value for name, value in voters.items()}
+    content = {"method": "logistic", "fitted_on": origin, "voters": names, "temperature": 2.0, "quality": quality}
+    return Weights.model_validate(content)
+
+
+def test_fitted_weights_add_up_and_may_be_negative() -> None:
+    result = score(
+        [vote("clear", 2.0), vote("useful", 1.0), vote("safe", 3.0)], LAWS, fitted(clear=1.0, useful=-4.0, safe=2.0)
+    )
+    assert result is not None
+    # (1 * 2 - 4 * 1) / 2 and 2 * 3 / 2; the logit is their sum
+    assert result.objectives == {"helpfulness": -1.0, "harmlessness": 3.0}
+    assert result.logit == pytest.approx(2.0)
+
+
+def test_a_missing_vote_says_nothing_and_a_veto_overrules_weights() -> None:
+    weights = fitted(clear=1.0, never=0.1)
+    missing = score([vote("clear", 2.0)], LAWS, weights)
+    assert missing is not None
+    assert missing.logit == pytest.approx(1.0)
+    vetoed = score([vote("clear", 2.0), vote("never", -VETO_LOG_ODDS - 1)], LAWS, weights)
+    assert vetoed is not None
+    assert vetoed.logit == -VETO_LOG_ODDS
 
 
 @pytest.mark.parametrize(
@@ -85,12 +138,14 @@ odds = st.floats(-20, 20, allow_nan=False)
 votes = st.lists(st.tuples(st.sampled_from([p.id for p in LAWS.principles]), odds, odds), min_size=1, max_size=8)
 
 
-@given(votes)
-def test_exchanging_the_replies_changes_the_sign_of_everything(drawn: list[tuple[str, float, float]]) -> None:
-    forward = score([vote(*v) for v in drawn], LAWS)
-    backward = score([vote(*v).swapped() for v in drawn], LAWS)
+@given(votes, st.sampled_from(["keep", "half", "drop"]))
+def test_exchanging_the_replies_changes_the_sign_of_everything(
+    drawn: list[tuple[str, float, float]], flips: Flips
+) -> None:
+    forward = score([vote(*v) for v in drawn], LAWS, flips=flips)
+    backward = score([vote(*v).swapped() for v in drawn], LAWS, flips=flips)
     assert forward is not None
     assert backward is not None
     assert backward.logit == pytest.approx(-forward.logit)
-    assert backward.contested == forward.contested
+    assert backward.undecided == forward.undecided
     assert backward.objectives == pytest.approx({name: -value for name, value in forward.objectives.items()})
