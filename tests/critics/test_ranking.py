@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,6 +198,16 @@ def test_a_budget_is_spent_and_one_last_round_follows(schedule: Schedule) -> Non
     assert len(before) == 10
     assert set(rounds[-1]) == neighbours - set(before)
     assert len(scores) == 10 + len(rounds[-1])
+
+
+@pytest.mark.parametrize("strategy", ["best_worst", "adjacent"])
+@pytest.mark.parametrize("schedule", ["swiss", "adaptive"])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_upset_in_the_last_round_starts_no_other(seed: int, schedule: Schedule, strategy: Strategy) -> None:
+    rng = np.random.default_rng(seed)
+    rounds, _ = play(replies(8), strategy, schedule, 9, lambda a, b: Score(rng.normal(), {}, ()), seed)
+    ends = list(accumulate(map(len, rounds)))
+    assert sum(end > 9 for end in ends) <= 1
 
 
 @pytest.mark.parametrize("schedule", ["swiss", "knockout", "adaptive"])
