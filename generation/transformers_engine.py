@@ -141,8 +141,8 @@ def unknown_tokens(request: Request, model: Any) -> Completion | None:
 
 
 def _shape(request: Request) -> Hashable:
-    """Equal for requests that can share a batch."""
-    return bool(request.scored), None if request.scored else replace(request.sampling, seed=None)
+    """Equal for requests that can share a batch: all those for scores, and texts sampled alike."""
+    return None if request.scored else replace(request.sampling, seed=None)
 
 
 def _target_logprobs(logits: Any, start: int, request: Request) -> list[float]:
