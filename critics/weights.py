@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from constitution.records import Strict
+
+Method = Literal["logistic", "temperature", "agreement"]
+"""How weights were come by; `evaluation.fitting` has a function for each."""
 
 
 class WeightsError(ValueError):
@@ -57,16 +60,16 @@ class Stopping(Strict):
 
     order: tuple[str, ...]
     """Voters in the order they are asked: each time the one that leaves the least doubt about the full logit."""
-    coefficients: tuple[tuple[float, ...], ...]
+    coefficients: tuple[tuple[FiniteFloat, ...], ...]
     """Row t: weights of the first t + 1 votes in the expected full logit."""
-    spread: tuple[float, ...]
+    spread: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
     """Standard deviation of the full logit after t + 1 votes."""
 
     @model_validator(mode="after")
     def _shape(self) -> Stopping:
         rows = [len(row) for row in self.coefficients]
         if rows != list(range(1, len(self.order) + 1)) or len(self.spread) != len(self.order):
-            raise ValueError("stopping: needs one row of coefficients and one spread for each voter, row t with t + 1 numbers")
+            raise ValueError("needs one row of coefficients and one spread for each voter, row t with t + 1 numbers")
         return self
 
     def expected(self, votes: Sequence[float]) -> tuple[float, float]:
@@ -92,13 +95,14 @@ class Weights(Strict):
     """The file that `python -m evaluation judge --fit` writes and `generate_feedback.py --weights` reads."""
 
     version: Literal[1] = 1
+    method: Method
     fitted_on: Origin
-    voters: dict[str, float] = Field(min_length=1)
+    voters: dict[str, FiniteFloat] = Field(min_length=1)
     """Voter -> weight of its vote in log-odds. A negative weight is a voter that is reliably wrong."""
     temperature: float = Field(gt=0)
     """Divides the weighted sum."""
-    penalty: float = Field(gt=0)
-    """Strength of the L2 penalty that cross-validation chose (scikit-learn's 1 / C), on votes scaled to unit size."""
+    penalty: float | None = Field(default=None, gt=0)
+    """L2 penalty that cross-validation chose (scikit-learn's 1 / C), for votes scaled to unit size; `logistic` only."""
     quality: Quality
     stopping: Stopping | None = None
 
@@ -113,25 +117,31 @@ class Weights(Strict):
 
 def read_weights(path: Path) -> Weights:
     """Raises WeightsError."""
+    fix = f"`python -m evaluation judge --fit {path}` writes one"
     try:
         return Weights.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); fit one with `python -m evaluation judge --fit {path}`") from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); {fix}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise WeightsError(f"{path}: {place}: {first['msg']}; fit it again with `python -m evaluation judge --fit {path}`") from None
+        problems = [(".".join(map(str, e["loc"])) or "the file", e["msg"]) for e in error.errors(include_url=False)]
+        raise WeightsError("\n".join(f"{path}: {place}: {text}; {fix}" for place, text in problems)) from None
 
 
 def refuse_other(weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str) -> None:
     """Raises WeightsError when the weights were fitted on something else than this run uses."""
     on = weights.fitted_on
-    names = {"constitution": (on.constitution, constitution), "prompt templates": (on.templates, templates)}
-    names |= {f"judge {name}": (on.judges.get(name, "none"), judges.get(name, "none")) for name in sorted({*on.judges, *judges})}
-    wrong = [f"{name} {had[:12]} (this run has {has[:12]})" for name, (had, has) in names.items() if had != has]
+    compared = {"constitution": (on.constitution, constitution), "prompt templates": (on.templates, templates)}
+    for name in sorted({*on.judges, *judges}):
+        compared[f"judge {name!r}"] = (on.judges.get(name, ""), judges.get(name, ""))
+    wrong = [
+        f"{name} {had[:12] or 'none'} (this run has {has[:12] or 'none'})"
+        for name, (had, has) in compared.items()
+        if had != has
+    ]
     if wrong:
         raise WeightsError(
-            f"{path}: fitted on another {', '.join(wrong)}; fit again for this run, or leave --weights out to use the YAML's"
+            f"{path}: fitted on another {', another '.join(wrong)}; fit again for this run with "
+            f"`python -m evaluation judge --fit {path}`, or leave --weights out to use the YAML's"
         )
 
 
