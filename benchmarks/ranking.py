@@ -11,9 +11,11 @@ They differ in where their mistakes come from:
 
 - `half taste`, the headline: half of the variance of the error belongs to the replies (the judge likes one of them more than
   it deserves, whomever it meets, as models like long replies), half to the comparison. A model's log-probabilities do
-  not change when it is asked again, so its mistakes are in good part traits of what it reads, not fresh noise.
+  not change when it is asked again, so its mistakes are in good part traits of what it reads, not fresh noise. No number of
+  comparisons mends taste, so even a random half of them comes close to all: the table shows that beside the schedules.
 - `no taste`: every comparison errs on its own. Then n comparisons of one candidate leave the variance 2/n whichever they
-  are: halving their number doubles it, and a schedule can win back only what it saves on pairs that are certain.
+  are: halving their number doubles it, and a schedule can win back only what it saves on pairs that are certain. No
+  schedule here reaches the goals for such a judge, nor for the next.
 - `constant`: right in 75% of comparisons, however far apart the candidates are; its log-odds are log 3 and noise.
 
 `all` is the full round robin, its comparisons taken in random order. The same votes are given to every schedule, so
