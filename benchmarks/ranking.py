@@ -15,7 +15,7 @@ They differ in where their mistakes come from:
   comparisons mends taste, so even a random half of them comes close to all: the table shows that beside the schedules.
 - `no taste`: every comparison errs on its own. Then n comparisons of one candidate leave the variance 2/n whichever they
   are: halving their number doubles it, and a schedule can win back only what it saves on pairs that are certain. No
-  schedule here reaches the goals for such a judge, nor for the next.
+  schedule here reaches 0.95 with half for such a judge, nor for the next.
 - `constant`: right in 75% of comparisons, however far apart the candidates are; its log-odds are log 3 and noise.
 
 `all` is the full round robin, its comparisons taken in random order. The same votes are given to every schedule, so
