@@ -34,7 +34,7 @@ class Score:
     votes: tuple[Vote, ...]
     undecided: str = ""
     """Why such a pair has no label whatever its logit: `contested` (vetoes point both ways), `abstained` (every voter chose a
-    position and flips are dropped), `flagged` (one reply tries to win by other means)."""
+    position and flips are dropped)."""
 
     def swapped(self) -> Score:
         """The same pair seen from b."""

@@ -46,7 +46,7 @@ class Defences(Strict):
     nonce: bool = True
     """The delimiters around conversations and replies carry a nonce that no text can foresee."""
     flagged: Literal["keep", "drop"] = "keep"
-    """`drop`: a pair in which one reply alone is flagged (critics/flags.py) gets no label."""
+    """`drop`: a reply with a sign of trying (critics/flags.py) is compared with nothing, and so gets no label."""
 
 
 class Plan(Strict):

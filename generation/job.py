@@ -39,6 +39,7 @@ from generation.stored import Stored
 
 T = TypeVar("T")
 CALLS = "calls.sqlite"
+WRONG_INPUT = (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError, WeightsError)
 Report = Callable[[Path, Manifest], None]
 
 
@@ -93,15 +94,7 @@ def prepare(
     def attempt(read: Callable[[], T]) -> T | None:
         try:
             return read()
-        except (
-            ConstitutionError,
-            ConfigError,
-            PromptsError,
-            ModelError,
-            RunFolderError,
-            StoreError,
-            WeightsError,
-        ) as error:
+        except WRONG_INPUT as error:
             problems.append(str(error))
             return None
 
@@ -114,31 +107,47 @@ def prepare(
     calls = [path / CALLS for path in reuse]
     attempt(lambda: StoredCalls(calls).close())
     cast = attempt(partial(parts, settings)) if settings else None
-    weights = attempt(partial(read_weights, weights_path)) if weights_path else None
-    if constitution and settings:
-        problems += unknown_principles(settings, constitution)
-        if settings.plan.stop_error and weights_path is None:
-            problems.append(
-                f"plan.stop_error {settings.plan.stop_error}: needs fitted weights; add --weights FILE, or leave it 0"
-            )
-        if cast and weights and weights_path:
-            names = cast.digests()
-            attempt(partial(refuse_other, weights, weights_path, constitution.digest, names, templating.digest()))
+    problems += unknown_principles(settings, constitution) if constitution and settings else []
+    weights = attempt(partial(_weights, weights_path, constitution, settings, cast))
     if not (constitution and settings and info and cast) or problems:
         raise BadInput("\n".join(problems))
     if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
+    judges = cast.digests()
     digests = Digests(
         constitution=constitution.digest,
         templates=templating.digest(),
         policy=cast.policy.digest,
-        judge=cast.judges[MAIN].digest,
-        panel={name: digest for name, digest in cast.digests().items() if name != MAIN},
-        weights=blake2b(weights.model_dump_json().encode(), digest_size=16).hexdigest() if weights else "",
+        judge=judges.pop(MAIN),
+        panel=judges,
+        weights=_digest(weights.model_dump_json()) if weights else "",
         prompts=info.fingerprint,
-        settings=blake2b(json.dumps(settings.results(), sort_keys=True).encode(), digest_size=16).hexdigest(),
+        settings=_digest(json.dumps(settings.results(), sort_keys=True)),
     )
     return Job(out, constitution, settings, source, limit, info, cast, weights, tuple(calls), digests)
+
+
+def _weights(
+    path: Path | None, constitution: Constitution | None, settings: RunConfig | None, cast: Cast | None
+) -> Weights | None:
+    """The fitted weights, checked against whatever else could be read. Raises WeightsError."""
+    error = settings.plan.stop_error if settings else 0
+    if path is None:
+        if error:
+            raise WeightsError(f"plan.stop_error {error}: needs fitted weights; add --weights FILE, or leave it 0")
+        return None
+    weights = read_weights(path)
+    if error and weights.stopping is None:
+        raise WeightsError(
+            f"plan.stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
+        )
+    if constitution and cast:
+        refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest())
+    return weights
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def already_done(job: Job) -> Manifest | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from constitution.principles import Constitution, Principle, assign
@@ -160,14 +159,14 @@ class Comparisons:
     ) -> None:
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
-        self._candidates = candidates
+        self.flagged = [
+            c for c in candidates if plan.defences.flagged == "drop" and flags(c.text, words(prompt.messages))
+        ]
+        self._candidates = [candidate for candidate in candidates if candidate not in self.flagged]
         self._constitution = constitution
         self._weights = panel.weights
         self._plan = plan
         self._seed = derive_seed(plan.seed, prompt.id, "schedule")
-        self._flagged = {
-            c.id for c in candidates if plan.defences.flagged == "drop" and flags(c.text, words(prompt.messages))
-        }
 
     def next_pairs(self) -> list[tuple[Response, Response]]:
         """The pairs to ask about now; none when the schedule is done."""
@@ -182,8 +181,6 @@ class Comparisons:
         self.records[a.id, b.id] = records
         votes = [record for record in records if isinstance(record, Vote)]
         combined = score(votes, self._constitution, self._weights, self._plan.flips)
-        if combined and len({a.id, b.id} & self._flagged) == 1:
-            combined = replace(combined, undecided="flagged")
         if combined:
             self.scores[a.id, b.id] = combined
 
@@ -194,11 +191,12 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) 
     records = [*chain.from_iterable(done.records.values())]
     failures = [record for record in [*steps, *records] if isinstance(record, Failure)]
     dropped = [step for step in steps if isinstance(step, Dropped)]
+    dropped += [Dropped(prompt.id, "compare", "flagged", subject=candidate.id) for candidate in done.flagged]
     pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.margin)
     if not pairs and not left_out and not failures:
         left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
     strengths = ranking.strengths(candidates, done.scores)
-    revisions = [candidate for candidate in candidates if candidate.origin == "revised"]
+    revisions = [c for c in candidates if c.origin == "revised" and c not in done.flagged]
     return Feedback(
         prompt=prompt,
         candidates=candidates,
