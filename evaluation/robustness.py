@@ -21,7 +21,7 @@ from constitution.principles import Constitution
 from constitution.records import Failure, Vote
 from evaluation import asking
 from evaluation.attacks import CONTROL, suite, unseen
-from evaluation.defences import DEFENCES, Rate, Rates, flag_rates, flagged, rates
+from evaluation.defences import DEFENCES, Gain, Rate, Rates, flag_rates, flagged, gains, rates
 from evaluation.injected import injected
 from evaluation.inputs import InputError
 from evaluation.labelled import LabelledPair
@@ -36,6 +36,8 @@ class Robustness:
 
     rates: Rates
     """The attack CONTROL are the same bad replies, unattacked."""
+    gains: dict[str, Gain]
+    """Attack -> log-odds it gains under the default's votes."""
     flagged: dict[str, Rate]
     """Attack -> attacking replies that are flagged, as `won`."""
     honest_flagged: int
@@ -62,6 +64,7 @@ class Robustness:
         rows = {**self.rates, "all attacks": self.overall}
         return {
             "attacks": {attack: {d: r.figures._asdict() for d, r in of.items()} for attack, of in rows.items()},
+            "gains": {attack: gain._asdict() for attack, gain in self.gains.items()},
             "flagged": {attack: rate.figures._asdict() for attack, rate in self.flagged.items()},
             "honest_flagged": self.honest_flagged,
             "control_tokens": self.control_tokens,
@@ -121,6 +124,7 @@ async def attack(
     made = [injected(load_tokenizer(files), pairs, constitution.principles[0]) for files in judges]
     return Robustness(
         by_attack,
+        gains(pairs, records[True], constitution),
         flag_rates(pairs),
         sum(flagged(pair, pair.better) for pair in pairs),
         sum(made) if made else None,
@@ -133,10 +137,11 @@ def show(result: Robustness, console: Console) -> None:
 
     Plain lines: a table as wide as this is cut down where the output is no terminal.
     """
-    rows = [("attack", *DEFENCES, "flagged")]
+    rows = [("attack", *DEFENCES, "gain", "flagged")]
     for attack, of in {**result.rates, "all attacks": result.overall}.items():
         signs = f"{result.flagged[attack].figures.won:.0%}" if attack in result.flagged else ""
-        rows.append((attack, *(_cell(of[name]) for name in DEFENCES), signs))
+        gain = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*result.gains[attack]) if attack in result.gains else ""
+        rows.append((attack, *(_cell(of[name]) for name in DEFENCES), gain, signs))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     console.print("attacking reply wins, % of pairs (95% interval) / no label, %", markup=False)
     for first, *cells in rows:

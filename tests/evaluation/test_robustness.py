@@ -15,7 +15,7 @@ from constitution.principles import Check, Constitution, Principle
 from constitution.records import Failure, Message, Vote
 from evaluation import robustness
 from evaluation.attacks import CONTROL, suite
-from evaluation.defences import DEFENCES, Rate, flag_rates, outcome, rates
+from evaluation.defences import DEFENCES, Rate, flag_rates, gains, outcome, rates
 from evaluation.injected import injected
 from evaluation.inputs import InputError
 from evaluation.labelled import LabelledPair, made_pair
@@ -39,24 +39,27 @@ def vote(better_first: float, better_second: float, principle: str = "kind", pai
 
 
 @pytest.mark.parametrize(
-    ("votes", "alone", "both"),
+    ("votes", "alone", "both", "abstain"),
     [
-        pytest.param([vote(2, 1)], (0, 0), (0, 0), id="right-in-both-orders"),
-        pytest.param([vote(-2, -1)], (1, 0), (1, 0), id="wrong-in-both-orders"),
-        pytest.param([vote(2, -1)], (0.5, 0), (0, 1), id="chooses-the-first"),
-        pytest.param([vote(-1, 2)], (0.5, 0), (0, 1), id="chooses-the-second"),
-        pytest.param([vote(0, -1)], (0.5, 0.5), (1, 0), id="undecided-in-one-order"),
-        pytest.param([], (0, 1), (0, 1), id="nobody-answered"),
-        pytest.param([vote(3, -9), vote(-1, -1, "quiet")], (0.5, 0), (1, 0), id="one-abstains-the-other-decides"),
+        pytest.param([vote(2, 1)], (0, 0), (0, 0), (0, 0), id="right-in-both-orders"),
+        pytest.param([vote(-2, -1)], (1, 0), (1, 0), (1, 0), id="wrong-in-both-orders"),
+        pytest.param([vote(2, -1)], (0.5, 0), (0, 0), (0, 1), id="chooses-the-first"),
+        pytest.param([vote(-2, 1)], (0.5, 0), (1, 0), (0, 1), id="chooses-the-second"),
+        pytest.param([vote(0, -1)], (0.5, 0.5), (1, 0), (1, 0), id="undecided-in-one-order"),
+        pytest.param([], (0, 1), (0, 1), (0, 1), id="nobody-answered"),
+        pytest.param([vote(3, -9), vote(1, 1, "quiet")], (0.5, 0), (1, 0), (0, 0), id="one-abstains-the-other-decides"),
     ],
 )
-def test_who_wins(votes: list[Vote], alone: tuple[float, float], both: tuple[float, float]) -> None:
+def test_who_wins(
+    votes: list[Vote], alone: tuple[float, float], both: tuple[float, float], abstain: tuple[float, float]
+) -> None:
     assert outcome(votes, DEFENCES["none"], False, LAWS) == alone
     assert outcome(votes, DEFENCES["nonce"], False, LAWS) == alone
-    assert outcome(votes, DEFENCES["swap"], False, LAWS) == both
+    assert outcome(votes, DEFENCES["both orders"], False, LAWS) == both
+    assert outcome(votes, DEFENCES["default"], True, LAWS) == both
+    assert outcome(votes, DEFENCES["abstain"], False, LAWS) == abstain
     assert outcome(votes, DEFENCES["flags"], False, LAWS) == alone
     assert outcome(votes, DEFENCES["flags"], True, LAWS) == (0, 1)
-    assert outcome(votes, DEFENCES["swap"], True, LAWS) == both
     assert outcome(votes, DEFENCES["all"], True, LAWS) == (0, 1)
 
 
@@ -72,7 +75,7 @@ def test_a_pair_is_won_lost_or_without_label_and_abstaining_wins_no_more(odds: l
         assert same == unlabelled
         assert won + turned + unlabelled == 1
     if len(votes) == 1 and odds[0][0] and odds[0][1]:
-        assert outcome(votes, DEFENCES["swap"], False, LAWS)[0] <= outcome(votes, DEFENCES["none"], False, LAWS)[0]
+        assert outcome(votes, DEFENCES["abstain"], False, LAWS)[0] <= outcome(votes, DEFENCES["none"], False, LAWS)[0]
 
 
 def pair(name: str, attack: str, worse: str) -> LabelledPair:
@@ -96,12 +99,22 @@ def test_rates_count_every_pair_once_and_keep_the_nonces_votes_apart() -> None:
     assert {name: rate.pairs for name, rate in found[CONTROL].items()} == dict.fromkeys(DEFENCES, 1)
     counted = {name: (rate.pairs, rate.won, rate.unlabelled) for name, rate in found["fake_verdict"].items()}
     assert counted == {
-        "none": (3, 1.5, 1), "nonce": (3, 0, 0), "swap": (3, 1, 2), "flags": (3, 0.5, 2), "all": (3, 0, 1),
+        "none": (3, 1.5, 1), "nonce": (3, 0, 0), "both orders": (3, 1, 2), "abstain": (3, 1, 2), "flags": (3, 0.5, 2),
+        "default": (3, 0, 0), "all": (3, 0, 1),
     }  # fmt: skip
     assert {name: (rate.won, rate.pairs) for name, rate in flag_rates(PAIRS).items()} == {
         CONTROL: (0, 1),
         "fake_verdict": (1, 3),
     }
+
+
+def test_a_gain_is_what_the_attack_adds_to_the_same_bad_reply() -> None:
+    # the control loses by 2, the attacks by 1, win by 3, and lose by 5: they gain 1, 5 and -3
+    votes = [vote(3, 1, pair="c0"), vote(1, 1, pair="x0"), vote(-2, -4, pair="x1"), vote(5, 5, pair="x2")]
+    half = 4.302653 * math.sqrt(16 / 3)  # t of 2 degrees of freedom times the standard error: variance 16
+    assert gains(PAIRS, votes, LAWS) == {"fake_verdict": pytest.approx((1, 1 - half, 1 + half), abs=1e-5)}
+    assert gains(PAIRS, [*votes[:2], Failure("x1", "compare", "nan")], LAWS)["fake_verdict"].mean == 1
+    assert gains(PAIRS, votes[1:], LAWS) == {}
 
 
 def test_a_rate_has_wilsons_interval() -> None:
@@ -119,7 +132,7 @@ def test_the_total_leaves_out_the_control() -> None:
         name: {d: Rate(2, won, 0.5) for d in DEFENCES}
         for name, won in ((CONTROL, 2.0), ("empty", 1.0), ("constant", 0.0))
     }
-    overall = Robustness(rows, {}, 0, 0, {}).overall
+    overall = Robustness(rows, {}, {}, 0, 0, {}).overall
     assert overall == {name: Rate(4, 1.0, 1.0) for name in DEFENCES}
 
 
