@@ -83,4 +83,6 @@ def from_votes(
         for i, vote in columns[voter].items():
             first[i, k], second[i, k] = vote.order_ab, vote.order_ba
     unordered = np.full(len(pairs), 0.5)
-    return Ballots(tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, np.asarray(longer, dtype=float))
+    return Ballots(
+        tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, np.asarray(longer, dtype=float)
+    )

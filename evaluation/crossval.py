@@ -27,26 +27,33 @@ class Crossed(NamedTuple):
 
     logits: Floats
     """[pairs] for the better reply."""
-    turns: Turns
+    rules: tuple[tuple[list[int], Stopping], ...]
+    """(places, how their voters are asked in turn) of each fold, learnt on the other folds too."""
+
+    def turns(self, ballots: Ballots, error: float, margin: float) -> Turns:
+        """The same pairs with the voters asked in turn."""
+        asked, logits = np.zeros(len(self.logits)), np.zeros(len(self.logits))
+        for places, rule in self.rules:
+            asked[places], logits[places] = in_turn(ballots.votes[places], ballots.voters, rule, error, margin)
+        return Turns(asked, logits)
 
 
-def cross_validated(ballots: Ballots, fitted: Fitter, count: int, seed: int, error: float, margin: float) -> Crossed:
-    """Weights, order and stopping are all learnt on the other folds."""
-    votes = ballots.votes
-    logits, asked, expected = (np.zeros(len(votes)) for _ in range(3))
+def cross_validated(ballots: Ballots, fitted: Fitter, count: int, seed: int) -> Crossed:
+    """Weights, order and stopping of each fold are learnt on the others."""
+    votes, logits = ballots.votes, np.zeros(len(ballots.pairs))
+    rules = []
     for train, test in folds(ballots.groups, count, seed):
         found = fitted(votes[train], [ballots.groups[i] for i in train])
-        rule = stopping(votes[train], found, ballots.voters)
         logits[test] = found.logits(votes[test])
-        turns = in_turn(votes[test], ballots.voters, rule, error, margin)
-        asked[test], expected[test] = turns
-    return Crossed(logits, Turns(asked, expected))
+        rules.append((test, stopping(votes[train], found, ballots.voters)))
+    return Crossed(logits, tuple(rules))
 
 
 def in_turn(votes: Floats, voters: Sequence[str], rule: Stopping, error: float, margin: float) -> Turns:
-    """Ask each pair's voters in the rule's order; a missing vote is 0, as in a run."""
-    place = {name: k for k, name in enumerate(voters)}
-    ordered = np.nan_to_num(votes[:, [place[name] for name in rule.order]])
+    """Ask each pair's voters in the rule's order. A vote that is missing, of a voter or of a pair, is 0, as in a run."""
+    place = {name: votes[:, k] for k, name in enumerate(voters)}
+    nobody = np.zeros(len(votes))
+    ordered = np.nan_to_num(np.stack([place.get(name, nobody) for name in rule.order], axis=1))
     asked, logits = np.zeros(len(votes)), np.zeros(len(votes))
     for i, row in enumerate(ordered.tolist()):
         stop = next(t for t in range(1, len(row) + 1) if rule.settled(row[:t], error, margin))

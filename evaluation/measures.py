@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from critics.weights import Estimate
+from critics.weights import Estimate, Quality
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +49,11 @@ def ece(logits: Floats) -> float:
 def nll(logits: Floats) -> float:
     """Mean negative log-likelihood of the label, in nats."""
     return float(np.logaddexp(0, -np.nan_to_num(logits)).mean()) if len(logits) else float("nan")
+
+
+def quality(logits: Floats) -> Quality:
+    """The three figures that a file of weights carries."""
+    return Quality(accuracy=accuracy(logits), ece=ece(logits), nll=nll(logits))
 
 
 def coverage(logits: Floats, points: int = 20) -> list[tuple[float, float]]:

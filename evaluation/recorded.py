@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +14,16 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from constitution.records import Strict
+from critics.rules import word_count
 from critics.verdict import verdict
 from evaluation.ballots import Ballots
 from evaluation.inputs import InputError, explain
+from evaluation.labelled import LabelledPair
 
 CERTAIN = 1e-6
 """Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
+MOST_PROBLEMS = 20
+"""Lines with a problem that are named before reading ends."""
 
 
 class RecordedVote(Strict):
@@ -51,6 +55,11 @@ class RecordedVote(Strict):
             raise ValueError("needs one of text and p")
         return self
 
+    @property
+    def voter(self) -> str:
+        """`judge/method`."""
+        return f"{self.judge}/{self.method}" if self.method else self.judge
+
     def log_odds(self) -> float | None:
         """Of the first-listed reply: from p, or +1 and -1 for a verdict in words; None for no verdict."""
         if self.p is not None:
@@ -58,6 +67,17 @@ class RecordedVote(Strict):
             return math.log(p / (1 - p))
         found = verdict(self.text or "")
         return None if found is None else 1.0 if found == "first" else -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A text that we read otherwise than the file's own parser did."""
+
+    line: int
+    ours: str
+    """1, 2 or none, in the file's order."""
+    recorded: str
+    text: str
 
 
 @dataclass(slots=True)
@@ -70,8 +90,17 @@ class Parsing:
     recorded: int = 0
     """Texts for which the file names a winner."""
     agreed: int = 0
-    differing: list[tuple[int, str, str, str]] = field(default_factory=list)
-    """(line, our winner or "none", recorded winner, the text)."""
+    differing: list[Difference] = field(default_factory=list)
+
+    def add(self, line: int, row: RecordedVote, z: float | None) -> None:
+        """Count one text, read as these log-odds."""
+        ours = "none" if z is None else "1" if (z > 0) != row.swapped else "2"
+        self.texts += 1
+        self.unread += z is None
+        self.recorded += row.winner is not None
+        self.agreed += ours == row.winner
+        if row.winner not in (None, ours):
+            self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
 
 
 def read_recorded(path: Path) -> tuple[Ballots, Parsing]:
@@ -82,21 +111,41 @@ def read_recorded(path: Path) -> tuple[Ballots, Parsing]:
     parsing = Parsing()
     for number, row in _rows(path):
         pair = str(row.pair)
-        if labels.setdefault(pair, row.label) != row.label:
-            raise InputError(f"{path}:{number}: label: got {row.label} for pair {pair}, which was {labels[pair]} before; allowed is one label a pair")
-        subsets.setdefault(pair, row.subset)
+        labels[pair] = row.label
+        subsets[pair] = subsets.get(pair) or row.subset
         z = row.log_odds()
         if row.text is not None:
-            _compare(parsing, number, row, z)
-        voter = f"{row.judge}/{row.method}" if row.method else row.judge
-        better_listed_first = (row.label == "1") != row.swapped
-        cell = cells[pair, voter, better_listed_first]
+            parsing.add(number, row, z)
+        # the cell is there even without a verdict: so is the voter
+        cell = cells[pair, row.voter, (row.label == "1") != row.swapped]
         if z is not None:
             cell.append(z)
     return _ballots(cells, labels, subsets), parsing
 
 
-def _ballots(cells: dict[tuple[str, str, bool], list[float]], labels: dict[str, str], subsets: dict[str, str]) -> Ballots:
+def described(ballots: Ballots, labelled: Sequence[LabelledPair]) -> Ballots:
+    """The same ballots with what the pairs' own file knows of them: subset, prompt, which reply is longer. Raises InputError."""
+    known = {pair.id: pair for pair in labelled}
+    found = [known.get(name) for name in ballots.pairs]
+    if not any(found):
+        raise InputError(
+            f"--subsets: names none of the votes' pairs (as {ballots.pairs[0]!r}); its `id` is their `pair`"
+        )
+    return replace(
+        ballots,
+        groups=tuple(pair.group if pair else name for name, pair in zip(ballots.pairs, found, strict=True)),
+        subsets=tuple(pair.subset if pair else old for old, pair in zip(ballots.subsets, found, strict=True)),
+        longer=np.array([_longer(pair) if pair else np.nan for pair in found]),
+    )
+
+
+def _longer(pair: LabelledPair) -> float:
+    return float(np.sign(word_count(pair.better.text) - word_count(pair.worse.text)))
+
+
+def _ballots(
+    cells: Mapping[tuple[str, str, bool], Sequence[float]], labels: Mapping[str, str], subsets: Mapping[str, str]
+) -> Ballots:
     pairs, voters = tuple(labels), tuple(sorted({voter for _, voter, _ in cells}))
     row, column = ({name: i for i, name in enumerate(names)} for names in (pairs, voters))
     first, second = (np.full((len(pairs), len(voters)), np.nan) for _ in range(2))
@@ -115,39 +164,32 @@ def _ballots(cells: dict[tuple[str, str, bool], list[float]], labels: dict[str, 
     )
 
 
-def _compare(parsing: Parsing, number: int, row: RecordedVote, z: float | None) -> None:
-    ours = "none" if z is None else "1" if (z > 0) != row.swapped else "2"
-    parsing.texts += 1
-    parsing.unread += z is None
-    if row.winner is None:
-        return
-    parsing.recorded += 1
-    if ours == row.winner:
-        parsing.agreed += 1
-    else:
-        parsing.differing.append((number, ours, row.winner, row.text or ""))
-
-
-def _rows(path: Path) -> Iterator[tuple[int, RecordedVote]]:
+def _rows(path: Path) -> list[tuple[int, RecordedVote]]:
+    """(line, row) of the whole file. Raises InputError with its problems, at most MOST_PROBLEMS."""
     problems: list[str] = []
-    read = 0
+    rows: list[tuple[int, RecordedVote]] = []
+    labels: dict[str, str] = {}
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                if not line.strip():
+                if not line.strip() or len(problems) >= MOST_PROBLEMS:
                     continue
                 try:
                     row = RecordedVote.model_validate_json(line)
                 except ValidationError as error:
                     problems.append(explain(error, f"{path}:{number}", RecordedVote))
-                    if len(problems) == 20:
-                        break
                     continue
-                read += 1
-                yield number, row
+                rows.append((number, row))
+                label = labels.setdefault(str(row.pair), row.label)
+                if label != row.label:
+                    problems.append(
+                        f"{path}:{number}: label: got {row.label} for pair {row.pair}, which was {label} above; "
+                        "allowed is one label a pair"
+                    )
     except (OSError, UnicodeDecodeError, EOFError) as error:
         raise InputError(f"{path}: cannot be read ({error}); --votes takes JSONL, plain or .gz") from None
+    if not rows and not problems:
+        problems = [f"{path}: holds no votes; each line needs pair, judge, swapped, label and one of text and p"]
     if problems:
         raise InputError("\n".join(problems))
-    if not read:
-        raise InputError(f"{path}: holds no votes; allowed is one JSON object a line with pair, judge, swapped, label and text or p")
+    return rows

@@ -1,0 +1,69 @@
+"""A panel of recorded judges: how their texts are read, what fitting their votes is worth, and what asking in turn saves.
+
+Needs LLMBar's recorded votes (`--votes`); their columns are those of `python -m evaluation judge --votes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import ROOT, show
+from evaluation.assessment import baselines, unfitted
+from evaluation.ballots import Ballots
+from evaluation.crossval import cross_validated, same_labels
+from evaluation.fitting import fitter
+from evaluation.measures import accuracy, ece
+from evaluation.recorded import read_recorded
+
+VOTES = ROOT.parent / "shared" / "data" / "llmbar_votes.jsonl.gz"
+ERRORS = (0.02, 0.01, 0.005, 0.002)
+"""Probabilities of another label at which asking in turn stops."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print every figure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.panel", description=__doc__)
+    parser.add_argument("--votes", type=Path, default=VOTES, help="recorded votes (default: %(default)s)")
+    parser.add_argument("--cuts", type=int, default=5, help="cuts into ten folds (default: %(default)s)")
+    parser.add_argument("--weaker", default="GPT-4", help="also without these voters (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    ballots, parsing = read_recorded(options.votes)
+    show("texts read as recorded", 100 * parsing.agreed / max(1, parsing.recorded), "%", ">= 99.3")
+    show("texts read otherwise (evaluation judge lists them)", len(parsing.differing), "texts", "listed")
+    show("texts without a verdict", parsing.unread, "texts", "-")
+    for name, votes in baselines(ballots).items():
+        show(name.replace("_", " "), 100 * accuracy(votes).value, "%", "-")
+    equal = np.full(len(ballots.voters), 1 / len(ballots.voters))
+    show("unfitted mean", 100 * accuracy(unfitted(ballots, equal)).value, "%", "-")
+    panel("fitted", ballots, options.cuts, ">= 90")
+    panel(f"fitted without {options.weaker}", ballots.without(options.weaker), options.cuts, ">= 80")
+
+
+def panel(name: str, ballots: Ballots, cuts: int, target: str) -> None:
+    """Ten-fold cross-validation: the first cut, which is the command's default, then the spread over all cuts."""
+    crossed = [cross_validated(ballots, fitter("logistic", np.array([]), seed), 10, seed) for seed in range(cuts)]
+    right = [100 * accuracy(found.logits).value for found in crossed]
+    errors = [ece(found.logits) for found in crossed]
+    show(f"{name}: accuracy", right[0], "%", target)
+    show(f"{name}: mean of {cuts} cuts", float(np.mean(right)), f"{min(right):.1f} to {max(right):.1f}", target)
+    show(f"{name}: expected calibration error", errors[0], "", "<= 0.05")
+    show(f"{name}: mean of {cuts} cuts", float(np.mean(errors)), f"{min(errors):.3f} to {max(errors):.3f}", "<= 0.05")
+    for error in ERRORS:
+        turns = [found.turns(ballots, error, 0.0) for found in crossed]
+        counts = [same_labels(c.logits, t.logits, 0.0) for c, t in zip(crossed, turns, strict=True)]
+        same = 100 * sum(same for _, same in counts) / sum(pairs for pairs, _ in counts)
+        show(
+            f"{name}: in turn, error {error}: calls",
+            100 * float(np.mean([t.asked.mean() for t in turns])),
+            "%",
+            "<= 40",
+        )
+        show(f"{name}: in turn, error {error}: same label", same, "%", ">= 99")
+
+
+if __name__ == "__main__":
+    main()
