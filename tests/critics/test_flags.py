@@ -92,6 +92,11 @@ def test_every_flag_is_described_and_some_text_has_it() -> None:
     assert all(name.isidentifier() and name.islower() and text for name, text in FLAGS.items())
 
 
+def test_the_docs_describe_every_flag_in_the_same_words() -> None:
+    page = (Path(__file__).parents[2] / "docs/robustness.md").read_text(encoding="utf-8")
+    assert [name for name, text in FLAGS.items() if f"| `{name}` | {text}" not in page] == []
+
+
 @pytest.mark.parametrize("row", BENIGN, ids=lambda row: row["prompt"][:40])
 def test_what_only_talks_about_such_things_has_none(row: dict[str, str]) -> None:
     assert flags(row["reply"], row["prompt"]) == ()
