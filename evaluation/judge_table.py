@@ -19,6 +19,7 @@ def show(found: Assessment, console: Console) -> None:
     """Print every figure, at most LISTED voters, and each text that was read otherwise."""
     for reason, count in found.failures.items():
         console.print(f"missing: {reason} {count}", markup=False)
+    console.print(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {found.panel}", markup=False)
     console.print(_panel(found))
     console.print(_others(found))
     console.print(_parts(found))
@@ -53,9 +54,7 @@ def rows(found: Assessment) -> list[tuple[str, str]]:
 
 
 def _panel(found: Assessment) -> Table:
-    table = Table(
-        title=escape(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {found.panel}"), show_header=False
-    )
+    table = Table(show_header=False)
     for name, figure in rows(found):
         table.add_row(name, figure)
     return table

@@ -1,0 +1,64 @@
+"""Measures on numbers derived by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evaluation import measures
+
+CERTAIN = math.log(0.9 / 0.1)
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    found = measures.share(8, 10)
+    reference = stats.binomtest(8, 10).proportion_ci(method="wilson")
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, reference.low, reference.high))
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5)])
+def test_an_interval_stays_within_0_and_1(hits: int, n: int) -> None:
+    found = measures.share(hits, n)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_nothing_measured_is_no_share() -> None:
+    found = measures.share(0, 0)
+    assert math.isnan(found.value)
+    assert (found.low, found.high) == (0, 1)
+
+
+def test_a_tie_is_half_right() -> None:
+    assert measures.accuracy(np.array([1.0, -1.0, 0.0, np.nan])).value == 0.5
+    assert measures.accuracy(np.array([1.0, 2.0, 0.0, 0.0])).value == 0.75
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    # 10 pairs at 90%: 8 right. 10 pairs at 50%: half right by definition.
+    logits = np.array([CERTAIN] * 8 + [-CERTAIN] * 2 + [0.0] * 10)
+    (low_confidence, low_right, low_n), (confidence, right, n) = measures.reliability(logits)
+    assert (low_confidence, low_right, low_n) == (0.5, 0.5, 10)
+    assert (confidence, right, n) == (pytest.approx(0.9), 0.8, 10)
+    assert measures.ece(logits) == pytest.approx(0.5 * 0.1)
+
+
+def test_likelihood() -> None:
+    assert measures.nll(np.array([0.0, np.nan])) == pytest.approx(math.log(2))
+    assert measures.nll(np.array([CERTAIN])) == pytest.approx(-math.log(0.9))
+    assert measures.nll(np.array([-1000.0])) == pytest.approx(1000)
+
+
+def test_coverage_keeps_the_surest_first() -> None:
+    curve = measures.coverage(np.array([0.1, -0.2, 5.0, 4.0]), points=4)
+    assert curve == [(0.25, 1.0), (0.5, 1.0), (0.75, pytest.approx(2 / 3)), (1.0, 0.75)]
+
+
+def test_mcnemar_counts_what_only_one_has_right() -> None:
+    a = np.array([1.0] * 8 + [-1.0] * 1 + [1.0] * 5 + [-1.0] * 3)
+    b = np.array([-1.0] * 8 + [1.0] * 1 + [1.0] * 5 + [-1.0] * 3)
+    only_a, only_b, p = measures.mcnemar(a, b)
+    assert (only_a, only_b) == (8, 1)
+    assert p == pytest.approx(2 * (1 + 9) / 2**9)
+    assert measures.mcnemar(b, a) == (1, 8, p)
+    assert measures.mcnemar(a, a) == (0, 0, 1.0)
