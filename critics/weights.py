@@ -110,6 +110,21 @@ class Weights(Strict):
         """Log-odds that the first reply is better. Voters that are missing, or unknown, say nothing."""
         return math.fsum(self.share(voter, value) for voter, value in votes.items())
 
+    def logit_in_turn(self, votes: Mapping[str, float], error: float, margin: float = 0.0) -> float:
+        """Log-odds of a pair whose voters were asked in turn until the label was settled: the full logit to be expected.
+
+        The sum of the votes asked is not it. Weights are fitted for all voters together, and one that is subtracted from others
+        may not have been asked. Votes cast after the label was settled, as those of a veto are, do not count.
+        """
+        if self.stopping is None:
+            return self.logit(votes)
+        values: list[float] = []
+        for voter in self.stopping.order:
+            values.append(votes.get(voter, 0.0))
+            if self.stopping.settled(values, error, margin):
+                break
+        return self.stopping.expected(values)[0]
+
     def share(self, voter: str, value: float) -> float:
         """What one vote adds to the logit."""
         return self.voters.get(voter, 0.0) * value / self.temperature

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
-from critics.weights import Method, Origin, WeightsError, read_weights, refuse_other
+from critics.weights import Method, Origin, Weights, WeightsError, read_weights, refuse_other
 from evaluation import asking
 from evaluation.assessment import Assessment, assess, compared
 from evaluation.ballots import Ballots
@@ -77,8 +77,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Evaluate, print, write. Exit code 0 done, 2 bad arguments or files."""
     try:
         check(options)
+        # before anything is paid for
+        given = read_weights(options.weights) if options.weights else None
+        other = read_other(options.versus) if options.versus else None
         evidence = read(options)
-        found = judged(evidence, panel_of(evidence, options), options)
+        found = judged(evidence, panel_of(evidence, given, options), other, options)
         show(found, console)
         if options.json:
             write(options.json, found.model_dump_json(indent=1) + "\n")
@@ -142,13 +145,13 @@ def read_other(path: Path) -> dict[str, float]:
         ) from None
 
 
-def panel_of(evidence: Evidence, options: argparse.Namespace) -> Panel:
+def panel_of(evidence: Evidence, given: Weights | None, options: argparse.Namespace) -> Panel:
     """The panel that is evaluated; --fit is written here. Raises InputError and WeightsError."""
-    if options.weights:
-        weights, origin = read_weights(options.weights), evidence.origin
+    if given:
+        origin = evidence.origin
         if not options.votes:
-            refuse_other(weights, options.weights, origin.constitution, origin.judges, origin.templates)
-        return given_panel(evidence.ballots, weights, options.weights, origin.data, options.error, options.margin)
+            refuse_other(given, options.weights, origin.constitution, origin.judges, origin.templates)
+        return given_panel(evidence.ballots, given, options.weights, origin.data, options.error, options.margin)
     panel, fitted = fitted_panel(evidence.ballots, evidence.plain, options)
     if options.fit:
         weights = weights_file(evidence.ballots, fitted, panel, options.method, evidence.origin)
@@ -156,16 +159,16 @@ def panel_of(evidence: Evidence, options: argparse.Namespace) -> Panel:
     return panel
 
 
-def judged(evidence: Evidence, panel: Panel, options: argparse.Namespace) -> Assessment:
+def judged(evidence: Evidence, panel: Panel, other: dict[str, float] | None, options: argparse.Namespace) -> Assessment:
     """Every figure."""
     figures = assess(evidence.ballots, panel, evidence.plain, options.error, options.margin)
     found = Assessment.model_validate(
         figures
         | {"source": str(options.votes or options.data), "parsing": evidence.parsing, "failures": evidence.failures}
     )
-    if not options.versus:
+    if other is None:
         return found
-    test = compared(found.pairs, read_other(options.versus))
+    test = compared(found.pairs, other)
     if not test.pairs:
         raise InputError(
             f"{options.versus}: shares no decided pair with {found.source}; name an evaluation of the same pairs"
