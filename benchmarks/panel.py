@@ -1,6 +1,8 @@
 """A panel of recorded judges: how their texts are read, what fitting their votes is worth, and what asking in turn saves.
 
-Needs LLMBar's recorded votes (`--votes`); their columns are those of `python -m evaluation judge --votes`.
+    python -m benchmarks.panel --votes FILE
+
+The columns are those of `python -m evaluation judge --votes`; the targets are for LLMBar's recorded votes.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import ROOT, show
+from benchmarks.common import show
 from evaluation.assessment import baselines, unfitted
 from evaluation.ballots import Ballots
 from evaluation.crossval import cross_validated, same_labels
@@ -19,7 +21,6 @@ from evaluation.fitting import fitter
 from evaluation.measures import accuracy, ece
 from evaluation.recorded import read_recorded
 
-VOTES = ROOT.parent / "shared" / "data" / "llmbar_votes.jsonl.gz"
 ERRORS = (0.02, 0.01, 0.005, 0.002)
 """Probabilities of another label at which asking in turn stops."""
 
@@ -27,7 +28,7 @@ ERRORS = (0.02, 0.01, 0.005, 0.002)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print every figure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.panel", description=__doc__)
-    parser.add_argument("--votes", type=Path, default=VOTES, help="recorded votes (default: %(default)s)")
+    parser.add_argument("--votes", type=Path, required=True, help="recorded votes, as JSONL, plain or .gz")
     parser.add_argument("--cuts", type=int, default=5, help="cuts into ten folds (default: %(default)s)")
     parser.add_argument("--weaker", default="GPT-4", help="also without these voters (default: %(default)s)")
     options = parser.parse_args(arguments)

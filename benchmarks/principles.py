@@ -20,9 +20,9 @@ from constitution.records import Message, Prompt, Response
 from critics import compare
 from critics.compare import LABELS
 from generation.chat import Encoder
+from generation.chat_model import ONE_TOKEN
 from generation.engine import Request
 from generation.models import load_tokenizer, resolve
-from generation.chat_model import ONE_TOKEN
 from generation.vllm_engine import VLLM, VLLMSettings
 
 Pair = tuple[Prompt, Response, Response]

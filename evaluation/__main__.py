@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from evaluation import audit, diff_table, robustness
+from evaluation import audit, diff_table, judge, robustness
 
 
 class Command(Protocol):
@@ -23,6 +23,7 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, tuple[Command, str]] = {
+    "judge": (judge, "how right and how calibrated a panel is on labelled pairs; fits weights for its votes"),
     "audit": (audit, "what a run's labels can be trusted for: its report.html, warnings, a gate"),
     "attack": (robustness, "how often replies that try to win by other means do, with each defence on and off"),
     "diff": (diff_table, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),

@@ -117,7 +117,7 @@ def test_scores_agree_with_transformers_and_do_not_change_with_what_is_cached(
     for request, *ours, theirs in zip(requests, first, again, alone, run(others()), strict=True):
         assert len(theirs.scores) == request.scored
         for mine in ours:
-            assert mine.scores == pytest.approx(theirs.scores, abs=0.3, rel=0.03)  # bfloat16 against float32
+            assert mine.scores == pytest.approx(theirs.scores, abs=0.6, rel=0.03)  # bfloat16 against float32
             assert math.fsum(mine.scores) == pytest.approx(math.fsum(theirs.scores), rel=0.02)
             assert (mine.text, mine.usage.cached, mine.usage.completion) == ("", 0, 0)
     sense, nonsense = (math.fsum(completion.scores) / len(completion.scores) for completion in first[:2])

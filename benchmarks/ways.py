@@ -1,0 +1,80 @@
+"""Each way of judging alone, all together by the YAML's weights, and all together by fitted weights, on labelled pairs.
+
+    python -m benchmarks.ways --data LABELLED.jsonl --constitution FILE --config configs/judge.yaml
+
+By the YAML's weights a way is the mean over its principles; the temperature that calibrates it is found on the other folds.
+Fitted weights, their order and their stopping are learnt on the other folds too. Calls are kept in --out, as those of
+`python -m evaluation judge`, which shows the same panel voter by voter.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import show
+from evaluation import asking
+from evaluation.assessment import baselines
+from evaluation.ballots import Ballots
+from evaluation.crossval import cross_validated, same_labels
+from evaluation.fitting import Fitter, fitter
+from evaluation.measures import Floats, accuracy, ece
+
+FOLDS = 10
+ERRORS = (0.05, 0.02, 0.01, 0.005)
+"""Probabilities of another label at which asking in turn stops."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ask, or take what is kept, and print every figure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ways", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="labelled pairs")
+    parser.add_argument("--accuracy", default="-", help="what all together, fitted, should reach")
+    asking.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    asked = asking.ask(options)
+    ballots = asked.ballots
+    show("pairs", len(ballots.pairs), f"{len(ballots.voters)} voters", "-")
+    show("calls made", asked.calls_made, f"{asked.calls_reused} kept", "-")
+    for reason, count in asked.failures.items():
+        show(f"missing: {reason}", count, "votes", "0")
+    for name, votes in baselines(ballots).items():
+        line(name.replace("_", " "), votes, "-", calibrated=False)
+    ways = {voter.split("/")[-2] for voter in ballots.voters}
+    parts = {way: ballots.only([voter.split("/")[-2] == way for voter in ballots.voters]) for way in sorted(ways)}
+    for way, part in {**parts, "all": ballots}.items():
+        plain = np.array([asked.yaml_weights[voter] for voter in part.voters])
+        line(f"{way}, {len(part.voters)} voters, YAML", crossed(part, fitter("temperature", plain)), "-")
+        target = options.accuracy if way == "all" else "-"
+        line(f"{way}, {len(part.voters)} voters, fitted", crossed(part, fitter("logistic", plain)), target)
+    in_turn(ballots)
+
+
+def crossed(ballots: Ballots, fit: Fitter) -> Floats:
+    """[pairs] logits from the other folds' fit."""
+    return cross_validated(ballots, fit, FOLDS, 0).logits
+
+
+def line(name: str, logits: Floats, target: str, calibrated: bool = True) -> None:
+    """One panel's accuracy, its interval and its calibration error."""
+    found = accuracy(logits)
+    show(name, 100 * found.value, f"% [{100 * found.low:.1f}, {100 * found.high:.1f}]", target)
+    if calibrated:
+        show("  expected calibration error", ece(logits), "", "<= 0.05")
+
+
+def in_turn(ballots: Ballots) -> None:
+    """What sequential judging saves of the fitted panel's calls, and what it changes."""
+    found = cross_validated(ballots, fitter("logistic", np.array([])), FOLDS, 0)
+    for error in ERRORS:
+        turns = found.turns(ballots, error, 0.0)
+        pairs, same = same_labels(found.logits, turns.logits, 0.0)
+        show(f"in turn, error {error}: voters asked", 100 * float(turns.asked.mean()), "%", "-")
+        show(f"in turn, error {error}: same label", 100 * same / max(1, pairs), "%", "-")
+
+
+if __name__ == "__main__":
+    main()
