@@ -58,15 +58,20 @@ def heard(vote: Vote, flips: Flips) -> float | None:
 
 
 def score(
-    votes: Sequence[Vote], constitution: Constitution, weights: Weights | None = None, flips: Flips = "keep"
+    votes: Sequence[Vote],
+    constitution: Constitution,
+    weights: Weights | None = None,
+    flips: Flips = "keep",
+    stop_error: float = 0.0,
+    margin: float = 0.0,
 ) -> Score | None:
     """Combine the votes on one pair; None when there is none.
 
     By the YAML's weights: the voters of one principle are averaged; each objective's score is the mean of its principles by
     their weights; the logit is the mean of the objectives' scores by the weights of the mixture. Means, not sums: a drawn subset
     of principles gives logits on the same scale as all of them. By fitted weights: the logit is what all voters add to it, and
-    an objective's score is the part of its voters. In both, a clear violation of a veto principle (|vote| >= VETO_LOG_ODDS)
-    decides whatever the rest say.
+    an objective's score is the part of its voters; where they were asked in turn (`stop_error`), the logit is the one to be
+    expected of all. In both, a clear violation of a veto principle (|vote| >= VETO_LOG_ODDS) decides whatever the rest say.
     """
     if not votes:
         return None
@@ -75,7 +80,9 @@ def score(
         return Score(0.0, {}, tuple(votes), "abstained")
     principles = _by_principle(counted)
     objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
-    if weights:
+    if weights and stop_error:
+        logit = weights.logit_in_turn({vote.voter: value for vote, value in counted}, stop_error, margin)
+    elif weights:
         logit = math.fsum(objectives.values())
     else:
         logit = _mean([(constitution.objectives[name], value) for name, value in objectives.items()])

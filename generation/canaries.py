@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
-from critics.aggregate import score
 from critics.canaries import load
 from generation.config import Plan
 from generation.engine import TransientError
@@ -64,6 +63,6 @@ async def _judge(pair: CanaryPair, panel: Panel, constitution: Constitution, pla
         records = [Failure(pair.prompt.id, "engine", UNAVAILABLE, str(error))]
     votes = tuple(record for record in records if isinstance(record, Vote))
     failures = tuple(replace(record, stage=STAGE) for record in records if isinstance(record, Failure))
-    combined = score(votes, constitution, panel.weights, plan.flips)
+    combined = panel.score(votes, constitution, plan)
     right = combined is not None and not combined.undecided and combined.logit > 0
     return CanaryOutcome(pair.kind, votes, failures, right)

@@ -64,17 +64,19 @@ class Cast:
 
 def parts(config: RunConfig) -> Cast:
     """All models of a run. Raises ModelError before any model loads."""
-    if config.judge_model == config.policy and not config.judge_endpoints:
-        policy = judge = _part(config, config.policy, config.endpoints, config.vllm)
+    remote = config.engine == "endpoint"
+    shared = config.endpoints if remote else ()
+    if config.judge_model == config.policy and not (remote and config.judge_endpoints):
+        policy = judge = _part(config, config.policy, shared, config.vllm)
     else:
         first, second = config.vllm, config.judge_vllm
         if second is None:
             first = second = first.model_copy(update={"gpu_memory_utilization": first.gpu_memory_utilization / 2})
-        policy = _part(config, config.policy, config.endpoints, first)
-        judge = _part(config, config.judge_model, config.judge_endpoints or config.endpoints, second)
+        policy = _part(config, config.policy, shared, first)
+        judge = _part(config, config.judge_model, (remote and config.judge_endpoints) or shared, second)
     judges = {MAIN: judge}
     for member in config.panel:
-        servers, rewards = member.endpoints or config.endpoints, member.ways == ("reward",)
+        servers, rewards = member.endpoints or shared, member.ways == ("reward",)
         part = _part(config, member.model, servers, member.vllm or config.vllm, rewards)
         twin = next((p for p in (policy, *judges.values()) if _same(p, part)), None)
         judges[member.name] = part if twin is None or member.vllm else twin
@@ -88,8 +90,9 @@ def _same(one: Part, other: Part) -> bool:
 def _part(
     config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
 ) -> Part:
-    if config.engine == "replay" or (config.engine == "endpoint" and not any(server.token_ids for server in servers)):
-        digest = blake2b(f"{config.engine}:{spec}".encode(), digest_size=16).hexdigest()
+    if config.engine == "replay" or (servers and not any(server.token_ids for server in servers)):
+        kind = config.engine if config.engine == "replay" else "endpoint"
+        digest = blake2b(f"{kind}:{spec}".encode(), digest_size=16).hexdigest()
         return Part(spec, digest, None, servers, vllm, rewards)
     files = resolve(spec)
     return Part(files.name, files.digest, files, servers, vllm, rewards)
@@ -112,7 +115,8 @@ def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, d
 
 def _chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way]) -> ChatModel:
     async def open_engine() -> Engine:
-        print(f"opening {part.name} ({'reward model' if part.rewards else config.engine})", file=sys.stderr)
+        kind = "endpoint" if part.endpoints else "reward model" if part.rewards else config.engine
+        print(f"opening {part.name} ({kind})", file=sys.stderr)
         return Limited(_engine(config, part), config.in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
@@ -133,7 +137,7 @@ def _context(config: RunConfig, part: Part) -> int:
 def _engine(config: RunConfig, part: Part) -> Engine:
     if config.engine == "replay":
         return Replay.pseudo(config.replay_latency)
-    if config.engine == "endpoint":
+    if part.endpoints:
         return Pool([Endpoint(settings) for settings in part.endpoints])
     assert part.files is not None
     if part.rewards:

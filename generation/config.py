@@ -131,7 +131,7 @@ class Member(Strict):
     vllm: VLLMSettings | None = None
     """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
     endpoints: tuple[EndpointSettings, ...] = ()
-    """Its servers, for `--engine endpoint`; those of the policy where empty."""
+    """Its servers, whatever runs the other models. With `--engine endpoint`, those of the policy where empty."""
 
     @model_validator(mode="after")
     def _reward(self) -> Member:
@@ -188,19 +188,21 @@ class RunConfig(Strict):
         names = [member.name for member in self.panel]
         if len(set(names)) < len(names):
             raise ValueError(f"panel: got names {', '.join(names)}; allowed is each once")
-        if self.engine == "endpoint":
-            asked = [
-                (MAIN, self.judge_endpoints or self.endpoints, {*self.plan.ways, *chain(*self.plan.ways_of.values())})
-            ]
-            asked += [(m.name, m.endpoints or self.endpoints, set(m.ways)) for m in self.panel]
-            for name, servers, ways in asked:
-                if "reward" in ways:
-                    raise ValueError(f"panel: {name}: servers give no rewards; run it with engine transformers or vllm")
-                if "contrast" in ways and not all(server.token_ids for server in servers):
-                    raise ValueError(
-                        f"{name}: contrast needs the log-probabilities of given tokens, which chat servers do not tell; use a "
-                        "vLLM server with token_ids: true, or other ways"
-                    )
+        remote = self.engine == "endpoint"
+        asked = [(m.name, m.endpoints or (self.endpoints if remote else ()), set(m.ways)) for m in self.panel]
+        if remote:
+            ways = {*self.plan.ways, *chain(*self.plan.ways_of.values())}
+            asked.append((MAIN, self.judge_endpoints or self.endpoints, ways))
+        for name, servers, ways in asked:
+            if servers and "reward" in ways:
+                raise ValueError(
+                    f"panel: {name}: servers give no rewards; leave its endpoints out, and use another engine"
+                )
+            if "contrast" in ways and not all(server.token_ids for server in servers):
+                raise ValueError(
+                    f"{name}: contrast needs the log-probabilities of given tokens, which chat servers do not tell; use a "
+                    "vLLM server with token_ids: true, or other ways"
+                )
         return self
 
     @property

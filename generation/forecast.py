@@ -121,7 +121,9 @@ async def _following(
     fixed = chains_only or plan.schedule == "all"
     # the rounds of other schedules depend on who takes part, so with a candidate unknown nothing of them is certain
     candidates = settled if chains_only else known if fixed or not open_chains else []
-    candidates.sort(key=lambda candidate: candidate.parent is not None)  # as the run has them: a schedule goes by places
+    candidates.sort(
+        key=lambda candidate: candidate.parent is not None
+    )  # as the run has them: a schedule goes by places
     met = await _comparisons(prompt, candidates, voters, constitution, panel, plan, ledger)
     if open_chains == 0 and (fixed or met.whole):
         new_pairs, new_replies = 0, 0

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from constitution.principles import Constitution, Principle
-from constitution.records import MAIN, Way, voter_name
+from constitution.records import MAIN, Vote, Way, voter_name
+from critics.aggregate import Score, score
 from critics.weights import Weights, WeightsError
 from generation.chat_model import ChatModel
-from generation.config import AskedWay, RunConfig
+from generation.config import AskedWay, Plan, RunConfig
 
 PAIR_CALLS: Mapping[Way, int] = {"compare": 2, "reasoned": 4}
 """Calls of one voter on one pair, at most."""
@@ -57,6 +58,10 @@ class Panel:
     judges: tuple[Judge, ...]
     weights: Weights | None = None
     """Fitted weights; the YAML's where None."""
+
+    def score(self, votes: Sequence[Vote], constitution: Constitution, plan: Plan) -> Score | None:
+        """What the votes on a pair come to."""
+        return score(votes, constitution, self.weights, plan.flips, plan.stop_error, plan.margin)
 
     @property
     def main(self) -> ChatModel:

@@ -12,7 +12,7 @@ from itertools import chain
 from constitution.principles import Constitution, Principle, assign
 from constitution.records import Critique, Dropped, Failure, Message, Prompt, Response, Stage, Vote
 from critics import critique, ranking, revise
-from critics.aggregate import Score, score
+from critics.aggregate import Score
 from critics.flags import flags
 from critics.transcript import words
 from generation.chat_model import ChatModel, derive_seed
@@ -164,7 +164,7 @@ class Comparisons:
         ]
         self._candidates = [candidate for candidate in candidates if candidate not in self.flagged]
         self._constitution = constitution
-        self._weights = panel.weights
+        self._panel = panel
         self._plan = plan
         self._seed = derive_seed(plan.seed, prompt.id, "schedule")
 
@@ -180,7 +180,7 @@ class Comparisons:
         """Take in what the voters said of a pair."""
         self.records[a.id, b.id] = records
         votes = [record for record in records if isinstance(record, Vote)]
-        combined = score(votes, self._constitution, self._weights, self._plan.flips)
+        combined = self._panel.score(votes, self._constitution, self._plan)
         if combined:
             self.scores[a.id, b.id] = combined
 

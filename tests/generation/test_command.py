@@ -10,8 +10,10 @@ import pytest
 import generate_feedback
 from generation import config
 from generation import folder as run_folder
-from generation.cast import parts
+from generation.cast import chat_models, parts
+from generation.endpoint_engine import EndpointSettings
 from generation.manifest import read as read_manifest
+from generation.replay_engine import Replay
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -203,6 +205,64 @@ def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
     ]
     assert generate_feedback.main([*files, "--plan"]) == 0
     assert "the transformers engine is used" in capsys.readouterr().err
+
+
+SERVER = {"url": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"plan": {"ways": ["reward"]}},
+            "ways: got reward, which the judge cannot do; name a reward model in `panel:`",
+        ),
+        ({"plan": {"ways_of": {"kind": ["reward"]}}}, "ways_of.kind: got reward, which the judge cannot do"),
+        ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed is a band around 0.5 within (0, 1)"),
+        ({"panel": [{"name": "judge", "model": "m"}]}, "name: 'judge' is the run's own judge; choose another name"),
+        ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed is each once"),
+        (
+            {"panel": [{"name": "x", "model": "m", "ways": ["reward", "compare"]}]},
+            "ways: got reward, compare; a reward model does nothing else: allowed is [reward] alone",
+        ),
+        (
+            {"panel": [{"name": "x", "model": "m", "ways": ["reward"], "endpoints": [SERVER]}]},
+            "panel: x: servers give no rewards; leave its endpoints out",
+        ),
+        (
+            {"panel": [{"name": "x", "model": "m", "ways": ["contrast"], "endpoints": [SERVER]}]},
+            "x: contrast needs the log-probabilities of given tokens, which chat servers do not tell",
+        ),
+        (
+            {"engine": "endpoint", "endpoints": [SERVER], "plan": {"ways": ["contrast"]}},
+            "judge: contrast needs the log-probabilities of given tokens",
+        ),
+    ],
+)
+def test_a_panel_that_cannot_judge_is_refused(settings: dict[str, object], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(config.ConfigError) as error:
+        config.load(path, [], {})
+    assert message in str(error.value)
+
+
+def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
+    members = [
+        config.Member(name="same", model="m", ways=("yesno",)),
+        config.Member(name="far", model="m", endpoints=(EndpointSettings(url="http://127.0.0.1:9"),)),
+        config.Member(name="scorer", model="m", ways=("reward",)),
+    ]
+    cast = parts(config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)))
+    assert list(cast.judges) == ["judge", "same", "far", "scorer"]
+    assert cast.judges["same"] is cast.judges["judge"]
+    assert cast.judges["scorer"].rewards
+    assert [part.endpoints != () for part in cast.judges.values()] == [False, False, True, False]
+    policy, models = chat_models(
+        config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)), cast, lambda o: Replay.pseudo()
+    )
+    assert models["same"] is models["judge"] is not models["scorer"]
+    assert policy is not models["judge"]
 
 
 def test_two_models_share_the_memory_of_one_gpu() -> None:
