@@ -82,11 +82,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         other = read_other(options.versus) if options.versus else None
         evidence = read(options)
         found = judged(evidence, panel_of(evidence, given, options), other, options)
-        show(found, console)
         if options.json:
             write(options.json, found.model_dump_json(indent=1) + "\n")
         if options.page:
             write(options.page, page(found))
+        show(found, console)
     except (InputError, WeightsError) as error:
         print(error, file=sys.stderr)
         return 2
