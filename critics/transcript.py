@@ -49,13 +49,18 @@ def neutral(text: str) -> str:
 
 
 def said(message: Message) -> str:
+    """What a message says, as a judge reads it: with our delimiters broken."""
+    return neutral(spoken(message))
+
+
+def spoken(message: Message) -> str:
     """What a message says: its text, then each tool call as one line of JSON."""
     calls = [
         "Calls tool: "
         + json.dumps({"name": call.function.name, "arguments": call.function.arguments}, ensure_ascii=False)
         for call in message.tool_calls
     ]
-    return neutral("\n".join([*([message.content] if message.content else []), *calls]))
+    return "\n".join([*([message.content] if message.content else []), *calls])
 
 
 def conversation(prompt: Prompt) -> str:

@@ -14,7 +14,7 @@ from constitution.records import Critique, Dropped, Failure, Message, Prompt, Re
 from critics import critique, ranking, revise
 from critics.aggregate import Score
 from critics.flags import flags
-from critics.transcript import words
+from critics.transcript import spoken, words
 from generation.chat_model import ChatModel, derive_seed
 from generation.config import Decoding, Plan
 from generation.engine import Completion, Sampling
@@ -160,7 +160,9 @@ class Comparisons:
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
         self.flagged = [
-            c for c in candidates if plan.defences.flagged == "drop" and flags(c.text, words(prompt.messages))
+            c
+            for c in candidates
+            if plan.defences.flagged == "drop" and flags(spoken(c.message), words(prompt.messages))
         ]
         self._candidates = [candidate for candidate in candidates if candidate not in self.flagged]
         self._constitution = constitution

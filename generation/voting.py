@@ -11,7 +11,7 @@ from critics import compare, contrast, score
 from critics.aggregate import heard, rule_vote
 from critics.labels import clamped
 from critics.rules import RuleError
-from critics.transcript import said
+from critics.transcript import spoken
 from critics.weights import Stopping
 from generation.chat_model import ONE_TOKEN, REWARD, ChatModel
 from generation.config import Plan
@@ -100,7 +100,7 @@ async def _reasoned(
 
 async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, _: Plan) -> Odds:
     completions = await gather(
-        *(model.likelihood(messages, said(reply.message)) for messages in contrast.conditions(prompt, principle))
+        *(model.likelihood(messages, spoken(reply.message)) for messages in contrast.conditions(prompt, principle))
     )
     values: list[float] = []
     for completion in completions:
@@ -122,7 +122,7 @@ async def _yesno(model: ChatModel, prompt: Prompt, reply: Response, principle: P
 
 
 async def _reward(model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan) -> Odds:
-    completion = await model.reward(prompt.messages, said(reply.message))
+    completion = await model.reward(prompt.messages, spoken(reply.message))
     if completion.finish == "error":
         return completion.error
     value = completion.logprobs.get(REWARD, float("nan"))
