@@ -145,7 +145,7 @@ def test_a_whole_run_over_the_server(url: str, tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "run"),
     ]
-    overrides = [f"endpoints={server}", "plan.rounds=0"]
+    overrides = [f"endpoints={server}", "plan.rounds=0", "plan.canaries=0"]
     assert (
         generate_feedback.main([*files, "--engine", "endpoint", *(part for o in overrides for part in ("--set", o))])
         == 0
