@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.lures import LURES, READ, agrees, confidence
-from evaluation.word_diff import word_diff
+from evaluation.word_diff import MOST_MATCHES, word_diff
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,12 @@ def test_a_diff_holds_both_texts(before: str, after: str) -> None:
     changes = word_diff(before, after)
     assert "".join(text for kind, text in changes if kind != "ins") == before
     assert "".join(text for kind, text in changes if kind != "del") == after
+
+
+def test_texts_made_to_be_slow_to_compare_are_not_compared() -> None:
+    before, after = "!" * 2500, "!?" * 1250
+    assert 2500 * 1250 > MOST_MATCHES
+    assert word_diff(before, after) == [("del", before), ("ins", after)]
+    assert word_diff(before, before) == [("same", before)]
+    prose = " ".join(f"The {i}th word, and the one after it." for i in range(60))
+    assert len(word_diff(prose, prose.replace("30th", "best"))) > 2, "a usual text is compared"
