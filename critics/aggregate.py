@@ -78,7 +78,7 @@ def score(
     counted = [(vote, value) for vote in votes if (value := heard(vote, flips)) is not None]
     if not counted:
         return Score(0.0, {}, tuple(votes), "abstained")
-    principles = _by_principle(counted)
+    principles = _shares(counted, weights) if weights else _by_principle(counted)
     objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
     if weights and stop_error:
         logit = weights.logit_in_turn({vote.voter: value for vote, value in counted}, stop_error, margin)
@@ -87,6 +87,15 @@ def score(
     else:
         logit = _mean([(constitution.objectives[name], value) for name, value in objectives.items()])
     return _vetoed(Score(logit, objectives, tuple(votes)), principles, constitution)
+
+
+def _shares(counted: Sequence[tuple[Vote, float]], weights: Weights) -> dict[str, float]:
+    """What each principle's voters add to the logit: a fit may know that they are wrong. Unfitted voters count as they are."""
+    values: dict[str, list[float]] = {}
+    for vote, value in counted:
+        known = vote.voter in weights.voters
+        values.setdefault(vote.principle, []).append(weights.share(vote.voter, value) if known else value)
+    return {name: math.fsum(found) for name, found in values.items()}
 
 
 def _by_principle(counted: Sequence[tuple[Vote, float]]) -> dict[str, float]:

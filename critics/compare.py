@@ -17,27 +17,24 @@ from critics.transcript import ask, conversation, marks, said
 LABELS = ("A", "B")
 """Verdicts, for the reply listed first and the one listed second. Each must be a single token of the judge."""
 
-_VERDICT = "Answer with one letter: A or B."
-_REASON = "Say step by step how well each reply follows it. Do not name the better one yet."
-
 
 def render(
     prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
 ) -> tuple[Message, ...]:
     """The judge's prompt. Both replies come before the principle, so all principles of a pair share one cached prefix."""
-    return _render(prompt, first, second, principle.compare_request, _VERDICT, nonce)
+    return _render(prompt, first, second, principle.compare_request, False, nonce)
 
 
 def render_reasoning(
     prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
 ) -> tuple[Message, ...]:
     """The same question with the request to think about it first."""
-    return _render(prompt, first, second, principle.compare_request, _REASON, nonce)
+    return _render(prompt, first, second, principle.compare_request, True, nonce)
 
 
 def render_conclusion(reasoning: tuple[Message, ...], thoughts: str) -> tuple[Message, ...]:
     """What follows the judge's thoughts: the request for its verdict."""
-    return (*reasoning, Message(role="assistant", content=thoughts), Message(role="user", content=_VERDICT))
+    return (*reasoning, Message(role="assistant", content=thoughts), *ask(render_template("verdict.jinja")))
 
 
 def log_odds(logprobs: Mapping[str, float]) -> float | str:
@@ -46,10 +43,10 @@ def log_odds(logprobs: Mapping[str, float]) -> float | str:
 
 
 def _render(
-    prompt: Prompt, first: Response, second: Response, request: str, closing: str, nonce: bool
+    prompt: Prompt, first: Response, second: Response, request: str, reason: bool, nonce: bool
 ) -> tuple[Message, ...]:
     spoken, a, b = conversation(prompt), said(first.message), said(second.message)
     mark = marks(nonce, spoken, a, b)
     return ask(
-        render_template("compare.jinja", mark=mark, conversation=spoken, a=a, b=b, request=request, closing=closing)
+        render_template("compare.jinja", mark=mark, conversation=spoken, a=a, b=b, request=request, reason=reason)
     )

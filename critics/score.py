@@ -22,24 +22,12 @@ YES_NO = ("Yes", "No")
 
 def render_grade(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
     """Ask for a grade of one reply."""
-    return _render(
-        prompt,
-        response,
-        f"How well does the reply follow this principle? {principle.text}",
-        "Answer with one digit from 0 (not at all) to 9 (fully).",
-        nonce,
-    )
+    return _render(prompt, response, principle, True, nonce)
 
 
 def render_yes_no(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
     """Ask whether one reply follows the principle."""
-    return _render(
-        prompt,
-        response,
-        f"Does the reply follow this principle? {principle.text}",
-        "Answer with one word: Yes or No.",
-        nonce,
-    )
+    return _render(prompt, response, principle, False, nonce)
 
 
 def grade(logprobs: Mapping[str, float]) -> float | str:
@@ -48,14 +36,19 @@ def grade(logprobs: Mapping[str, float]) -> float | str:
     return found if isinstance(found, str) else 1 + math.fsum(value * share for value, share in enumerate(found))
 
 
+def grade_log_odds(logprobs: Mapping[str, float]) -> float | str:
+    """The expected grade in log-odds, as the other ways vote: of its place between half a grade under 1 and half over 10."""
+    found = grade(logprobs)
+    return found if isinstance(found, str) else math.log((found - 0.5) / (10.5 - found))
+
+
 def yes(logprobs: Mapping[str, float]) -> float | str:
     """Log-odds of yes, or the reason why there is no answer."""
     return labels.log_odds(logprobs, YES_NO)
 
 
-def _render(prompt: Prompt, response: Response, request: str, closing: str, nonce: bool) -> tuple[Message, ...]:
+def _render(prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool) -> tuple[Message, ...]:
     spoken, reply = conversation(prompt), said(response.message)
     mark = marks(nonce, spoken, reply)
-    return ask(
-        render_template("score.jinja", mark=mark, conversation=spoken, reply=reply, request=request, closing=closing)
-    )
+    variables = {"conversation": spoken, "reply": reply, "principle": principle.text, "grade": grade}
+    return ask(render_template("score.jinja", mark=mark, **variables))

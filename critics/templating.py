@@ -9,6 +9,8 @@ from pathlib import Path
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from constitution.principles import Principle
+
 FOLDER = Path(__file__).parent / "templates"
 MAX_CHARACTERS = 4_000_000
 """Cap on one rendered prompt: four times the largest cell that is read."""
@@ -45,8 +47,11 @@ def render(name: str, **variables: object) -> str:
 
 
 def digest() -> str:
-    """Hex digest over every template file: part of a run's provenance."""
-    h = blake2b(digest_size=16)
+    """Hex digest over every template file, and the requests that are built for principles: part of a run's provenance."""
+    probe = Principle(id="probe", objective="probe", text="probe")
+    h = blake2b(
+        "\0".join((probe.critique_request, probe.revise_request, probe.compare_request)).encode(), digest_size=16
+    )
     for path in sorted(FOLDER.glob("*.jinja")):
         h.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return h.hexdigest()

@@ -12,7 +12,7 @@ from constitution.records import Message, Prompt
 
 _SPEAKER = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool result"}
 _DELIMITER = re.compile(
-    r"<(?=\s*/?\s*(?:conversation|reply|reply_a|reply_b|critique|example)\b[^<>\n]{0,40}>)", re.IGNORECASE
+    r"<(?=\s*/?\s*(?:conversation|reply|reply_a|reply_b|critique|example)\b[^<>]{0,200}>)", re.IGNORECASE
 )
 
 
@@ -26,9 +26,10 @@ class Mark(NamedTuple):
 def marks(nonce: bool, spoken: str, *replies: str) -> Mark:
     """A nonce for the conversation's delimiters and one for the replies', or none.
 
-    They are digests of the very texts they enclose, which makes calls repeatable, and no text can be written to hold its own
-    digest. The replies' does not depend on their order; the conversation's is the same for all prompts about it, which
-    therefore share a cached prefix.
+    They are digests (32 bits) of the very texts they enclose, which makes calls repeatable; a text can hold its own only where
+    its writer knows all the others and searches. They are a second lock: `neutral` breaks delimiters whatever they carry.
+    The replies' does not depend on their order; the conversation's is the same for all prompts about it, which therefore
+    share a cached prefix.
     """
     if not nonce:
         return Mark()

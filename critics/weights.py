@@ -28,6 +28,8 @@ class Origin(Strict):
     """Judge's name -> digest of its weights, tokenizer and chat template."""
     templates: str
     """Digest of the prompts the judges were asked with."""
+    judging: str = ""
+    """Digest of the settings that change votes: flips, clamp, reasoning, nonce."""
     data: str
     """Digest of the labelled file."""
     pairs: int = Field(ge=1)
@@ -103,7 +105,8 @@ class Weights(Strict):
     """Divides the weighted sum."""
     penalty: float | None = Field(default=None, gt=0)
     """L2 penalty that cross-validation chose (scikit-learn's 1 / C), for votes scaled to unit size; `logistic` only."""
-    quality: Quality
+    quality: Quality | None = None
+    """None where nobody said which reply is better: `agreement` needs no labels."""
     stopping: Stopping | None = None
 
     def logit(self, votes: Mapping[str, float]) -> float:
@@ -142,10 +145,16 @@ def read_weights(path: Path) -> Weights:
         raise WeightsError("\n".join(f"{path}: {place}: {text}; {fix}" for place, text in problems)) from None
 
 
-def refuse_other(weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str) -> None:
+def refuse_other(
+    weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str, judging: str
+) -> None:
     """Raises WeightsError when the weights were fitted on something else than this run uses."""
     on = weights.fitted_on
-    compared = {"constitution": (on.constitution, constitution), "prompt templates": (on.templates, templates)}
+    compared = {
+        "constitution": (on.constitution, constitution),
+        "prompt templates": (on.templates, templates),
+        "way of counting votes (plan.flips, clamp, reason, defences.nonce)": (on.judging, judging),
+    }
     for name in sorted({*on.judges, *judges}):
         compared[f"judge {name!r}"] = (on.judges.get(name, ""), judges.get(name, ""))
     wrong = [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from constitution.loading import ConstitutionError, load
 from constitution.principles import Constitution
 from constitution.records import Failure, Vote
 from critics import templating
+from critics.aggregate import heard
 from critics.rules import word_count
 from critics.weights import Origin
 from evaluation.ballots import Ballots, from_votes
@@ -94,13 +96,16 @@ def ask(options: argparse.Namespace) -> Asked:
         constitution=constitution.digest,
         judges={judge.name: judge.model.digest for judge in answers.panel.judges},
         templates=templating.digest(),
+        judging=run.plan.judging(),
         data=file_digest(options.data),
         pairs=len(pairs),
     )
+    ballots = _ballots(pairs, [vote for vote in votes if heard(vote, run.plan.flips) is not None])
+    halved = run.plan.flips == "half"
     return Asked(
-        _ballots(pairs, votes),
+        replace(ballots, flipped_counts=0.5) if halved else ballots,
         origin,
-        yaml_weights(answers.panel, constitution),
+        yaml_weights(answers.panel, constitution, set(ballots.voters)),
         dict(sorted(failures.items())),
         answers.calls_made,
         answers.calls_reused,
@@ -185,9 +190,9 @@ async def _judge_pairs(
     return Answers(panel, [record for records in found for record in records], made, reused)
 
 
-def yaml_weights(panel: Panel, constitution: Constitution) -> dict[str, float]:
-    """Voter -> what its vote counts in a pair's logit when all vote: a mean of means (critics.aggregate.score)."""
-    voters = panel.voters(constitution.principles)
+def yaml_weights(panel: Panel, constitution: Constitution, present: Collection[str]) -> dict[str, float]:
+    """Voter -> what its vote counts in a pair's logit when all that are present vote: a mean of means, as in a run."""
+    voters = [voter for voter in panel.voters(constitution.principles) if voter.name in present]
     of_principle = Counter(voter.principle.id for voter in voters)
     asked = [principle for principle in constitution.principles if of_principle[principle.id]]
     of_objective = {name: sum(p.weight for p in asked if p.objective == name) for name in {p.objective for p in asked}}

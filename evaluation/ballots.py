@@ -32,12 +32,15 @@ class Ballots:
     """[pairs] 1 where the better reply is the first of the file, 0 where it is the second, 0.5 where the file names no order."""
     longer: Floats
     """[pairs] 1 where the better reply is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
+    flipped_counts: float = 1.0
+    """What a vote counts whose voter chose the same position twice (plan.flips)."""
 
     @property
     def votes(self) -> Floats:
-        """[pairs, voters] log-odds for the better reply, free of position bias."""
+        """[pairs, voters] what each vote counts: log-odds for the better reply, free of position bias."""
         votes: Floats = (self.better_first - self.better_second) / 2
-        return votes
+        flipped = np.nan_to_num(self.flips) > 0
+        return np.where(flipped, votes * self.flipped_counts, votes)
 
     @property
     def biases(self) -> Floats:

@@ -11,7 +11,7 @@ from constitution.records import Failure, Prompt, Response, Vote
 from critics.canaries import load
 from generation.config import Plan
 from generation.engine import TransientError
-from generation.panel import Panel
+from generation.panel import Panel, Voter
 from generation.pipeline import comparison_principles, given
 from generation.run import UNAVAILABLE
 from generation.voting import votes_on
@@ -51,12 +51,20 @@ def canaries(plan: Plan) -> list[CanaryPair]:
 
 
 async def judge_canaries(panel: Panel, constitution: Constitution, plan: Plan) -> list[CanaryOutcome]:
-    """Ask the panel about every canary, as about any pair."""
-    return list(await gather(*(_judge(pair, panel, constitution, plan) for pair in canaries(plan))))
+    """Ask the panel's models about every canary, as about any pair. Rules need no test."""
+    asked = [(pair, voters) for pair in canaries(plan) if (voters := canary_voters(pair, panel, constitution, plan))]
+    return list(await gather(*(_judge(pair, voters, panel, constitution, plan) for pair, voters in asked)))
 
 
-async def _judge(pair: CanaryPair, panel: Panel, constitution: Constitution, plan: Plan) -> CanaryOutcome:
+def canary_voters(pair: CanaryPair, panel: Panel, constitution: Constitution, plan: Plan) -> list[Voter]:
+    """Who is asked about a canary."""
     voters = panel.voters(comparison_principles(pair.prompt, constitution, panel, plan))
+    return [voter for voter in voters if voter.judge]
+
+
+async def _judge(
+    pair: CanaryPair, voters: list[Voter], panel: Panel, constitution: Constitution, plan: Plan
+) -> CanaryOutcome:
     try:
         records = await votes_on(panel, voters, pair.prompt, *pair.replies, plan)
     except TransientError as error:

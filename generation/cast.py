@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import chain
 
 from constitution.records import MAIN, Way
 from critics import compare, score
@@ -40,6 +39,8 @@ class Part:
     """One model as the settings name it, before anything is loaded."""
 
     name: str
+    spec: str
+    """As the settings name it; what a server is asked for that serves it under no other name."""
     digest: str
     files: ModelFiles | None
     """None where only a server, or nobody, has the weights and the tokenizer."""
@@ -76,8 +77,7 @@ def parts(config: RunConfig) -> Cast:
         judge = _part(config, config.judge_model, (remote and config.judge_endpoints) or shared, second)
     judges = {MAIN: judge}
     for member in config.panel:
-        servers, rewards = member.endpoints or shared, member.ways == ("reward",)
-        part = _part(config, member.model, servers, member.vllm or config.vllm, rewards)
+        part = _part(config, member.model, member.endpoints, member.vllm or config.vllm, member.rewards)
         twin = next((p for p in (policy, *judges.values()) if _same(p, part)), None)
         judges[member.name] = part if twin is None or member.vllm else twin
     return Cast(policy, judges)
@@ -92,10 +92,12 @@ def _part(
 ) -> Part:
     if config.engine == "replay" or (servers and not any(server.token_ids for server in servers)):
         kind = config.engine if config.engine == "replay" else "endpoint"
-        digest = blake2b(f"{kind}:{spec}".encode(), digest_size=16).hexdigest()
-        return Part(spec, digest, None, servers, vllm, rewards)
+        # nobody but the server knows what it serves: its name for it is all that can tell two models apart
+        served = sorted({server.model or spec for server in servers})
+        digest = blake2b(":".join([kind, spec, *served]).encode(), digest_size=16).hexdigest()
+        return Part(spec, spec, digest, None, servers, vllm, rewards)
     files = resolve(spec)
-    return Part(files.name, files.digest, files, servers, vllm, rewards)
+    return Part(files.name, spec, files.digest, files, servers, vllm, rewards)
 
 
 def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
@@ -103,8 +105,7 @@ def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, d
 
     Raises ModelError when a judge lacks the words that its ways of judging read.
     """
-    ways: dict[str, Iterable[Way]] = {MAIN: {*config.plan.ways, *chain(*config.plan.ways_of.values())}}
-    ways |= {member.name: member.ways for member in config.panel}
+    ways: dict[str, Iterable[Way]] = {MAIN: config.plan.all_ways, **{m.name: m.all_ways for m in config.panel}}
     models: dict[int, ChatModel] = {}
     for part in (cast.policy, *cast.judges.values()):
         if id(part) not in models:
@@ -120,6 +121,8 @@ def _chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way]) 
         return Limited(_engine(config, part), config.in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
+    if encoder and part.rewards:
+        _ = encoder.end_of_turn  # a template without one is told now, not in the middle of a run
     words = sorted({word for way in ways for word in LABELS.get(way, ())})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
     return ChatModel(part.name, part.digest, wrap(open_engine), encoder, _context(config, part), labels)
@@ -138,7 +141,7 @@ def _engine(config: RunConfig, part: Part) -> Engine:
     if config.engine == "replay":
         return Replay.pseudo(config.replay_latency)
     if part.endpoints:
-        return Pool([Endpoint(settings) for settings in part.endpoints])
+        return Pool([Endpoint(settings, part.spec) for settings in part.endpoints])
     assert part.files is not None
     if part.rewards:
         return Reward(part.files, config.transformers)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from constitution.principles import Id, suggest
 from constitution.records import MAIN, Strict
@@ -37,7 +39,15 @@ class Decoding(Strict):
 
 AskedWay = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward"]
 """Ways of judging that ask a model; the constitution's rules are judged without one."""
-Ways = Annotated[tuple[AskedWay, ...], Field(min_length=1)]
+
+
+def _once(ways: tuple[AskedWay, ...]) -> tuple[AskedWay, ...]:
+    if len(set(ways)) < len(ways):
+        raise ValueError(f"allowed is each way once, got {', '.join(ways)}")
+    return ways
+
+
+Ways = Annotated[tuple[AskedWay, ...], Field(min_length=1), AfterValidator(_once)]
 
 
 class Defences(Strict):
@@ -95,6 +105,16 @@ class Plan(Strict):
     seed: int = Field(default=0, ge=0)
     """Seed of the run; every call's own seed is derived from it."""
 
+    @property
+    def all_ways(self) -> set[AskedWay]:
+        """Every way the judge is asked in under some principle."""
+        return {*self.ways, *chain(*self.ways_of.values())}
+
+    def judging(self) -> str:
+        """Digest of the settings that change what a vote says or counts, beside the ways that are in its voter's name."""
+        kept = [self.flips, self.clamp, self.reason.model_dump(), self.defences.nonce]
+        return blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
+
     @model_validator(mode="after")
     def _judging(self) -> Plan:
         low, high = self.clamp
@@ -126,21 +146,34 @@ class Member(Strict):
     model: str
     """As `judge`; for ways: [reward] a sequence classifier with one label."""
     ways: Ways = ("compare",)
+    ways_of: dict[str, Ways] = Field(default_factory=dict)
+    """Principle id -> its own ways, in place of `ways`."""
     principles: tuple[str, ...] = ()
     """Ids of those it judges; all where empty."""
     vllm: VLLMSettings | None = None
     """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
     endpoints: tuple[EndpointSettings, ...] = ()
-    """Its servers, whatever runs the other models. With `--engine endpoint`, those of the policy where empty."""
+    """Its servers, whatever runs the other models."""
+
+    @property
+    def all_ways(self) -> set[AskedWay]:
+        """Every way it is asked in under some principle."""
+        return {*self.ways, *chain(*self.ways_of.values())}
+
+    @property
+    def rewards(self) -> bool:
+        """True for a reward model: it grades, and writes nothing."""
+        return "reward" in self.all_ways
 
     @model_validator(mode="after")
-    def _reward(self) -> Member:
-        if "reward" in self.ways and self.ways != ("reward",):
-            raise ValueError(
-                f"ways: got {', '.join(self.ways)}; a reward model does nothing else: allowed is [reward] alone"
-            )
+    def _possible(self) -> Member:
         if self.name == MAIN:
             raise ValueError(f"name: {MAIN!r} is the run's own judge; choose another name")
+        if self.rewards and self.all_ways != {"reward"}:
+            got = ", ".join([*self.ways, *chain(*self.ways_of.values())])
+            raise ValueError(f"ways: got {got}; a reward model does nothing else: allowed is [reward] alone")
+        if self.rewards and self.endpoints:
+            raise ValueError("endpoints: servers give no rewards; leave them out, a reward model runs in this process")
         return self
 
 
@@ -188,16 +221,15 @@ class RunConfig(Strict):
         names = [member.name for member in self.panel]
         if len(set(names)) < len(names):
             raise ValueError(f"panel: got names {', '.join(names)}; allowed is each once")
-        remote = self.engine == "endpoint"
-        asked = [(m.name, m.endpoints or (self.endpoints if remote else ()), set(m.ways)) for m in self.panel]
-        if remote:
-            ways = {*self.plan.ways, *chain(*self.plan.ways_of.values())}
-            asked.append((MAIN, self.judge_endpoints or self.endpoints, ways))
-        for name, servers, ways in asked:
-            if servers and "reward" in ways:
+        asked = [(member.name, member.endpoints, member.all_ways) for member in self.panel]
+        if self.engine == "endpoint":
+            asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_ways))
+            away = [m for m in self.panel if not (m.endpoints or m.rewards)]
+            if away:
                 raise ValueError(
-                    f"panel: {name}: servers give no rewards; leave its endpoints out, and use another engine"
+                    f"panel: {away[0].name}: endpoints: got none, but engine is 'endpoint'; name its servers"
                 )
+        for name, servers, ways in asked:
             if "contrast" in ways and not all(server.token_ids for server in servers):
                 raise ValueError(
                     f"{name}: contrast needs the log-probabilities of given tokens, which chat servers do not tell; use a "

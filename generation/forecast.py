@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Stage, Way
 from critics import ranking
-from generation.canaries import canaries
+from generation.canaries import canaries, canary_voters
 from generation.chat_model import ChatModel
 from generation.config import Plan
 from generation.engine import Completion, Request
@@ -82,7 +82,7 @@ async def forecast(
 ) -> Forecast:
     """Fill `result` for all prompts. `policy` and `panel` must stand on `ledger`, which counts into `result`."""
     for canary in canaries(plan):
-        voters = panel.voters(comparison_principles(canary.prompt, constitution, panel, plan))
+        voters = canary_voters(canary, panel, constitution, plan)
         result.following["compare"] += await _votes(canary.prompt, *canary.replies, voters, panel, plan, ledger)
     for prompt in prompts:
         if isinstance(prompt, Prompt):

@@ -26,19 +26,22 @@ from generation.config import ConfigError, RunConfig
 from generation.dataset import DatasetWriter
 from generation.engine import Engine, ModelError
 from generation.feedback import Feedback
-from generation.folder import MACHINE, RunFolderError, check_ours, claim, locked
+from generation.folder import MACHINE, RunFolderError, check_ours, claim, locked, write_atomically
 from generation.forecast import Forecast, Ledger, forecast
 from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.panel import Panel, check_voters, panel_of, unknown_principles
 from generation.pipeline import feedback
 from generation.progress import Progress
 from generation.prompts import PromptsError, SourceInfo
+from generation.replay_engine import Replay
 from generation.run import UNAVAILABLE, run
 from generation.store import CallStore, StoredCalls, StoreError
 from generation.stored import Stored
 
 T = TypeVar("T")
 CALLS = "calls.sqlite"
+WEIGHTS = "weights.json"
+"""A run's own copy of the fitted weights it was given."""
 WRONG_INPUT = (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError, WeightsError)
 Report = Callable[[Path, Manifest], None]
 
@@ -71,7 +74,7 @@ class Job:
         identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
         source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
         d = self.digests
-        models = {"models": {"policy": d.policy, "judge": d.judge, **d.panel}}
+        models = {"models": {"policy": d.policy, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
         results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
         machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
         return {**identity, **source, **models, **results, MACHINE: machine}
@@ -109,17 +112,21 @@ def prepare(
     cast = attempt(partial(parts, settings)) if settings else None
     problems += unknown_principles(settings, constitution) if constitution and settings else []
     weights = attempt(partial(_weights, weights_path, constitution, settings, cast))
+    if constitution and settings and cast and weights and not problems:
+        judges = attempt(partial(chat_models, settings, cast, lambda _: Replay.pseudo()))
+        if judges:
+            attempt(partial(check_voters, panel_of(settings, judges[1], weights), constitution))
     if not (constitution and settings and info and cast) or problems:
         raise BadInput("\n".join(problems))
     if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
-    judges = cast.digests()
+    names = cast.digests()
     digests = Digests(
         constitution=constitution.digest,
         templates=templating.digest(),
         policy=cast.policy.digest,
-        judge=judges.pop(MAIN),
-        panel=judges,
+        judge=names.pop(MAIN),
+        panel=names,
         weights=_digest(weights.model_dump_json()) if weights else "",
         prompts=info.fingerprint,
         settings=_digest(json.dumps(settings.results(), sort_keys=True)),
@@ -142,7 +149,8 @@ def _weights(
             f"plan.stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
         )
     if constitution and cast:
-        refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest())
+        judging = settings.plan.judging() if settings else weights.fitted_on.judging
+        refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), judging)
     return weights
 
 
@@ -157,11 +165,9 @@ def already_done(job: Job) -> Manifest | None:
 
 
 def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
-    """Policy and panel. Raises ModelError and WeightsError."""
+    """Policy and panel. Raises ModelError."""
     policy, judges = chat_models(job.config, job.cast, wrap)
-    panel = panel_of(job.config, judges, job.weights)
-    check_voters(panel, job.constitution)
-    return policy, panel
+    return policy, panel_of(job.config, judges, job.weights)
 
 
 async def plan_ahead(job: Job) -> Forecast:
@@ -174,7 +180,7 @@ async def plan_ahead(job: Job) -> Forecast:
             ledger = Ledger(calls.get, result)
             policy, panel = _models(job, lambda _: ledger)
             return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, ledger, result)
-    except (StoreError, ModelError, WeightsError) as error:
+    except (StoreError, ModelError) as error:
         raise BadInput(str(error)) from error
 
 
@@ -186,10 +192,12 @@ async def produce(job: Job, report: Report | None = None) -> Manifest | None:
     try:
         with locked(job.out):
             claim(job.out, job.settings(), to_yaml(job.constitution))
+            if job.weights:
+                write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
             (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
             with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
                 return await _produce(job, store, report)
-    except (RunFolderError, StoreError, ModelError, WeightsError) as error:
+    except (RunFolderError, StoreError, ModelError) as error:
         raise BadInput(str(error)) from error
 
 
@@ -230,7 +238,12 @@ async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifes
         return None
     draft = _close(job, store, writer, tally, progress.seconds)
     if report:
-        report(job.out, draft)
+        try:
+            report(job.out, draft)
+        except (
+            Exception
+        ) as error:  # whatever is wrong with a page, it must not stand between paid calls and their manifest
+            print(f"{job.out}: no report ({error}); python -m evaluation audit {job.out} makes one", file=sys.stderr)
     write_card(job.out, draft, job.constitution, job.config)
     draft.write(job.out)
     return draft

@@ -69,34 +69,37 @@ class Panel:
         return self.judges[0].model
 
     def voters(self, principles: Sequence[Principle]) -> list[Voter]:
-        """Everyone who votes on a pair under these principles, judges before rules."""
+        """Everyone who votes on a pair under these principles, judges before rules.
+
+        With fitted weights, those that have one, and the principles with a veto: the labelled pairs say nothing of others.
+        """
         asked = [
             Voter(judge, way, principle)
             for principle in principles
             for judge in self.judges
             for way in judge.ways_under(principle)
         ]
-        return asked + [Voter(None, "rule", principle) for principle in principles if not principle.judged]
+        asked += [Voter(None, "rule", principle) for principle in principles if not principle.judged]
+        if self.weights is None:
+            return asked
+        return [voter for voter in asked if voter.name in self.weights.voters or voter.principle.veto]
 
 
 def panel_of(config: RunConfig, models: Mapping[str, ChatModel], weights: Weights | None) -> Panel:
     """The panel that the settings name. models: name of a judge -> its model."""
     main = Judge(models[MAIN], MAIN, config.plan.ways, config.plan.ways_of)
-    others = (Judge(models[m.name], m.name, m.ways, principles=m.principles) for m in config.panel)
+    others = (Judge(models[m.name], m.name, m.ways, m.ways_of, m.principles) for m in config.panel)
     return Panel((main, *others), weights)
 
 
 def check_voters(panel: Panel, constitution: Constitution) -> None:
-    """Raises WeightsError when the weights were fitted on other voters than will be asked."""
-    if panel.weights is None:
-        return
+    """Raises WeightsError when some voters that have a weight will not be asked."""
     asked = {voter.name for voter in panel.voters(constitution.principles)}
-    fitted = set(panel.weights.voters)
-    if asked != fitted:
-        more, less = (", ".join(sorted(names)[:5]) or "none" for names in (asked - fitted, fitted - asked))
+    missing = sorted(set(panel.weights.voters if panel.weights else ()) - asked)
+    if missing:
         raise WeightsError(
-            f"--weights: fitted on other voters than this run asks; asked without a weight: {more}; weighed but not asked: "
-            f"{less}; set plan.ways, plan.ways_of and panel as they were for the fit, or fit again"
+            f"--weights: {len(missing)} voters have a weight but are not asked ({', '.join(missing[:5])}); set plan.ways, "
+            "plan.ways_of and panel as they were for the fit, or fit again"
         )
 
 
@@ -104,7 +107,9 @@ def unknown_principles(config: RunConfig, constitution: Constitution) -> list[st
     """What is wrong where the settings name principles."""
     judged = {principle.id for principle in constitution.principles if principle.judged}
     named = [(f"plan.ways_of.{name}", name) for name in config.plan.ways_of]
-    named += [(f"panel.{member.name}.principles", name) for member in config.panel for name in member.principles]
+    for member in config.panel:
+        named += [(f"panel.{member.name}.principles", name) for name in member.principles]
+        named += [(f"panel.{member.name}.ways_of.{name}", name) for name in member.ways_of]
     allowed = ", ".join(sorted(judged))
     return [
         f"{place}: {name!r} is no principle of {constitution.name} that a model judges; allowed: {allowed}"

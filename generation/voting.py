@@ -113,7 +113,7 @@ async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle
 
 async def _score(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, plan: Plan) -> Odds:
     messages = score.render_grade(prompt, reply, principle, plan.defences.nonce)
-    return await _labelled(model, messages, score.GRADES, score.grade)
+    return await _labelled(model, messages, score.GRADES, score.grade_log_odds)
 
 
 async def _yesno(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, plan: Plan) -> Odds:

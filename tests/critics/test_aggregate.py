@@ -115,14 +115,26 @@ def test_fitted_weights_add_up_and_may_be_negative() -> None:
     assert result.logit == pytest.approx(2.0)
 
 
-def test_a_missing_vote_says_nothing_and_a_veto_overrules_weights() -> None:
-    weights = fitted(clear=1.0, never=0.1)
-    missing = score([vote("clear", 2.0)], LAWS, weights)
+def test_a_missing_vote_says_nothing() -> None:
+    missing = score([vote("clear", 2.0)], LAWS, fitted(clear=1.0, never=0.1))
     assert missing is not None
     assert missing.logit == pytest.approx(1.0)
-    vetoed = score([vote("clear", 2.0), vote("never", -VETO_LOG_ODDS - 1)], LAWS, weights)
-    assert vetoed is not None
-    assert vetoed.logit == -VETO_LOG_ODDS
+
+
+@pytest.mark.parametrize(
+    ("weight", "logit"),
+    [
+        pytest.param(2.0, -VETO_LOG_ODDS, id="a-veto-that-the-fit-trusts-decides"),
+        pytest.param(0.1, 5 - 0.15, id="one-that-it-finds-worth-little-does-not"),
+        pytest.param(-1.0, 5 + 1.5, id="nor-one-that-is-reliably-wrong"),
+        pytest.param(None, -VETO_LOG_ODDS, id="one-without-labels-counts-as-it-is"),
+    ],
+)
+def test_a_veto_is_worth_what_the_fit_says(weight: float | None, logit: float) -> None:
+    weights = fitted(clear=2.0, **({} if weight is None else {"never": weight}))
+    result = score([vote("clear", 5.0), vote("never", -3.0)], LAWS, weights)
+    assert result is not None
+    assert result.logit == pytest.approx(logit)
 
 
 @pytest.mark.parametrize(

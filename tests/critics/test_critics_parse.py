@@ -135,7 +135,7 @@ def test_a_likelihood_is_a_mean_over_tokens() -> None:
 
 def test_a_prompt_over_the_cap_is_refused() -> None:
     with pytest.raises(RenderError, match="over 4,000,000 characters"):
-        render("compare.jinja", mark=Mark(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", closing="")
+        render("compare.jinja", mark=Mark(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", reason=False)
 
 
 @given(st.text())

@@ -157,4 +157,9 @@ def test_votes_name_the_pair(tmp_path: Path) -> None:
     answers = asyncio.run(judge_pairs(read_labelled(path)[0], constitution, run, tmp_path / "calls"))
     votes = [record for record in answers.records if isinstance(record, Vote)]
     assert {(v.prompt_id, v.a, v.b) for v in votes} == {(n, f"{n}/better", f"{n}/worse") for n in ("r0", "r2")}
-    assert yaml_weights(answers.panel, load(tmp_path / "laws.yaml")).keys() == {vote.voter for vote in votes}
+    voters = {vote.voter for vote in votes}
+    assert yaml_weights(answers.panel, load(tmp_path / "laws.yaml"), voters).keys() == voters
+    # without a vote of the rule, the other objective is the whole mixture: kind has 3 of 4 of it
+    assert yaml_weights(answers.panel, load(tmp_path / "laws.yaml"), voters - {"rule/brief"}) == pytest.approx(
+        {"judge/compare/kind": 3 / 4, "judge/compare/true": 1 / 4}
+    )

@@ -54,6 +54,7 @@ def named(row: dict[str, Any]) -> dict[str, float]:
 def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
     manifest = asyncio.run(produce(job(folder, "all")))
     assert manifest is not None
+    assert (folder / "all" / "weights.json").is_file(), "the folder holds what ran, whole"
     weights = Weights.model_validate_json((folder / "weights.json").read_bytes())
     rows = preferences(folder / "all")
     assert rows
@@ -100,12 +101,12 @@ def test_weights_of_something_else_are_refused(folder: Path, change: dict[str, o
         job(folder, "refused", *overrides, **change)  # type: ignore[arg-type]
 
 
-def test_weights_of_other_voters_are_refused(folder: Path) -> None:
-    other = job(folder, "refused", "plan.ways=[compare,score]")
-    with pytest.raises(
-        BadInput, match=r"asked without a weight: judge/score/p0, .*weighed but not asked: judge/yesno/p0"
-    ):
-        asyncio.run(plan_ahead(other))
+def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
+        job(folder, "refused", "plan.ways=[compare,score]")
+    with pytest.raises(BadInput, match=r"fitted on another way of counting votes \(plan.flips, clamp, reason"):
+        job(folder, "refused", "plan.flips=drop")
+    assert not (folder / "refused").exists()
 
 
 def test_asking_in_turn_needs_weights(folder: Path) -> None:

@@ -227,11 +227,16 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ),
         (
             {"panel": [{"name": "x", "model": "m", "ways": ["reward"], "endpoints": [SERVER]}]},
-            "panel: x: servers give no rewards; leave its endpoints out",
+            "endpoints: servers give no rewards; leave them out, a reward model runs in this process",
         ),
         (
             {"panel": [{"name": "x", "model": "m", "ways": ["contrast"], "endpoints": [SERVER]}]},
             "x: contrast needs the log-probabilities of given tokens, which chat servers do not tell",
+        ),
+        ({"plan": {"ways": ["score", "score"]}}, "plan.ways: allowed is each way once, got score, score"),
+        (
+            {"engine": "endpoint", "endpoints": [SERVER], "panel": [{"name": "x", "model": "m"}]},
+            "panel: x: endpoints: got none, but engine is 'endpoint'; name its servers",
         ),
         (
             {"engine": "endpoint", "endpoints": [SERVER], "plan": {"ways": ["contrast"]}},

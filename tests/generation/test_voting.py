@@ -102,15 +102,15 @@ def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() 
     assert len(requests) == 4
 
 
-def test_score_is_the_difference_of_expected_grades() -> None:
+def test_score_is_the_difference_of_expected_grades_in_log_odds() -> None:
     def script(request: Request) -> Completion:
         digit = "8" if about(request) == "good" else "3"
         return Completion(digit, logprobs={g: math.log(0.91 if g == digit else 0.01) for g in GRADES})
 
     vote, requests = ask("score", script)
     assert isinstance(vote, Vote)
-    # each grade's distance from the mean of the menu counts 0.9: 0.9 * (8 - 3)
-    assert vote.value == pytest.approx(4.5)
+    # expected grades: 1 + 0.91 * 8 + 0.01 * 37 = 8.65 and 1 + 0.91 * 3 + 0.01 * 42 = 4.15; in log-odds of their place in 0.5 to 10.5
+    assert vote.value == pytest.approx(math.log(8.15 / 1.85) - math.log(3.65 / 6.35))
     assert len(requests) == 2
 
 
@@ -209,10 +209,15 @@ def test_asking_stops_once_the_rest_cannot_change_the_label() -> None:
 
 def test_weights_of_other_voters_are_refused() -> None:
     asked, _ = judge(verdict)
-    with pytest.raises(
-        ValueError, match="asked without a weight: judge/compare/never; weighed but not asked: judge/score/kind;"
-    ) as error:
+    with pytest.raises(ValueError, match=r"1 voters have a weight but are not asked \(judge/score/kind\);") as error:
         check_voters(Panel((asked,), weights((*ORDER[:3], "judge/score/kind"))), LAWS)
     assert "set plan.ways, plan.ways_of and panel as they were for the fit, or fit again" in str(error.value)
     check_voters(Panel((asked,), weights(ORDER)), LAWS)
+    check_voters(Panel((asked,), weights(ORDER[:2])), LAWS)
     check_voters(Panel((asked,)), LAWS)
+
+
+def test_with_weights_only_who_has_one_is_asked_and_who_may_veto() -> None:
+    asked, _ = judge(verdict)
+    names = [voter.name for voter in Panel((asked,), weights(ORDER[:2])).voters(LAWS.principles)]
+    assert names == ["judge/compare/true", "judge/compare/never", "rule/brief"]
