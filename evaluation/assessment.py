@@ -44,8 +44,8 @@ class Sequential(Strict):
 
     error: float
     margin: float
-    calls_share: float
-    """Of the calls that asking every voter takes."""
+    asked_share: float
+    """Of the voters, on average."""
     pairs: int
     """Those whose full logit is beyond the margin."""
     same_label: Estimate
@@ -56,6 +56,8 @@ class Assessment(Strict):
     kept, accuracy among them), the surest first."""
 
     source: str
+    data: tuple[str, ...]
+    """Digests of the files that the pairs are from."""
     panel: str
     """Whose figures these are."""
     accuracy: Estimate
@@ -80,7 +82,7 @@ class Assessment(Strict):
     sequential: Sequential | None
     parsing: Parsing | None
     failures: dict[str, int]
-    """Reason -> votes, or rows of the file, that are missing for it."""
+    """Reason -> votes, rows of the file, or voters that are missing for it."""
     pairs: dict[str, float]
 
 
@@ -115,8 +117,8 @@ def compared(panel: Mapping[str, float], other: Mapping[str, float]) -> Comparis
 def sequential(logits: Floats, turns: Turns, error: float, margin: float) -> Sequential:
     """logits: [pairs] when every voter is asked."""
     pairs, same = same_labels(logits, turns.logits, margin)
-    calls = float(turns.asked.mean())
-    return Sequential(error=error, margin=margin, calls_share=calls, pairs=pairs, same_label=share(same, pairs))
+    asked = float(turns.asked.mean())
+    return Sequential(error=error, margin=margin, asked_share=asked, pairs=pairs, same_label=share(same, pairs))
 
 
 def voter_figures(ballots: Ballots, weights: Floats) -> tuple[VoterFigures, ...]:
@@ -127,8 +129,8 @@ def voter_figures(ballots: Ballots, weights: Floats) -> tuple[VoterFigures, ...]
             name=ballots.voters[k],
             accuracy=accuracy(ballots.votes[:, k]),
             weight=float(weights[k]),
-            flip_rate=_mean(ballots.flips[:, k]),
-            bias=_mean(ballots.biases[:, k]),
+            flip_rate=mean_of(ballots.flips[:, k]),
+            bias=mean_of(ballots.biases[:, k]),
             votes=int((~np.isnan(ballots.votes[:, k])).sum()),
         )
         for k in np.argsort(-moved, kind="stable").tolist()
@@ -163,8 +165,8 @@ def assess(ballots: Ballots, panel: Panel, plain: Floats, error: float, margin: 
         **dict(quality(logits)),
         "panel": panel.title,
         "unfitted": quality(unfitted(ballots, plain)),
-        "flip_rate": _mean(ballots.flips),
-        "mean_bias": _mean(ballots.biases),
+        "flip_rate": mean_of(ballots.flips),
+        "mean_bias": mean_of(ballots.biases),
         "by_subset": by_subset(ballots, logits),
         "by_order": by_order(ballots),
         "coverage": coverage(logits),
@@ -182,6 +184,6 @@ def named(pairs: Sequence[str], logits: Floats) -> dict[str, float]:
     return dict(zip(pairs, np.nan_to_num(logits).tolist(), strict=True))
 
 
-def _mean(values: Floats) -> float | None:
+def mean_of(values: Floats) -> float | None:
     """Of what is there."""
     return None if np.isnan(values).all() else float(np.nanmean(values))

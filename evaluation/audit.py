@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +12,10 @@ from evaluation.audit_measures import verdicts
 from evaluation.audit_page import limit, measured, render
 from evaluation.clean import write_clean
 from evaluation.diff import RunError
+from evaluation.files import write, write_json
 from evaluation.inputs import InputError
+from evaluation.overlap import MOST_GRAMS
+from evaluation.printable import complain, printable
 from evaluation.thresholds import Thresholds, load
 from generation.folder import write_atomically
 from generation.manifest import NAME, Manifest, read
@@ -56,27 +57,30 @@ def run(options: argparse.Namespace, console: Console) -> int:
         thresholds = load(options.config, options.set)
         audit = read_audit(options.run, _manifest(options.run), thresholds, options.against)
         page = options.out or options.run / PAGE
-        _write(page, render(audit))
+        write(page, render(audit))
         if options.json:
-            _write(options.json, json.dumps(numbers(audit), indent=2, allow_nan=False) + "\n")
+            write_json(options.json, numbers(audit))
         left_out = write_clean(options.run, options.clean, why_left_out(audit)) if options.clean else {}
     except (InputError, RunError) as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     found = verdicts(audit)
     crossed = [verdict for verdict in found if verdict.crossed]
     for (name, what, estimate, n, advice), top, _ in crossed:
         value = f"{measured(name, estimate.value)}, {limit(name, top)} wanted"
         console.print(f"{name}: {value} ({what}, of {n}). {advice}", markup=False)
-    console.print(f"{len(found)} measures, {len(crossed)} over their limits. {page}", markup=False)
+    console.print(f"{len(found)} measures, {len(crossed)} over their limits. {printable(str(page))}", markup=False)
     for path, rows in left_out.items():
         console.print(f"{options.clean / path}: {rows} rows left out", markup=False)
     return 1 if options.gate and crossed else 0
 
 
 def write_report(folder: Path, manifest: Manifest) -> None:
-    """Write report.html from the finished files of a run, with the thresholds' defaults. Raises RunError."""
-    write_atomically(folder / PAGE, render(read_audit(folder, manifest, Thresholds(), ())))
+    """Write report.html from the finished files of a run, with the thresholds' defaults. Raises RunError.
+
+    Memory is bounded: near-duplicates among more than MOST_GRAMS 3-grams are left to the command.
+    """
+    write_atomically(folder / PAGE, render(read_audit(folder, manifest, Thresholds(), (), MOST_GRAMS)))
 
 
 def numbers(audit: Audit) -> dict[str, object]:
@@ -108,14 +112,14 @@ def numbers(audit: Audit) -> dict[str, object]:
             {"objectives": pair, "of": tally.n, "one_wins_one_loses": tally.hits}
             for pair, tally in sorted(audit.pairs.trades.items())
         ],
-        "near_duplicates": [near._asdict() for near in audit.near],
+        "near_duplicates": None if audit.near is None else [near._asdict() for near in audit.near],
         "overlaps": [found._asdict() for found in audit.found],
     }
 
 
 def why_left_out(audit: Audit) -> dict[str, str]:
     """Prompt id -> why its rows are left out of a clean copy."""
-    near = {near.prompt_id: f"nearly repeats {near.earlier} ({near.jaccard:.2f})" for near in audit.near}
+    near = {near.prompt_id: f"nearly repeats {near.earlier} ({near.jaccard:.2f})" for near in audit.near or ()}
     return near | {found.prompt_id: f"is in {found.place} ({found.containment:.2f})" for found in audit.found}
 
 
@@ -125,11 +129,3 @@ def _manifest(folder: Path) -> Manifest:
         state = "was written by another version" if (folder / NAME).is_file() else f"is not a finished run (no {NAME})"
         raise RunError(f"{folder}: {state}; run generate_feedback.py --out {folder} to its end")
     return manifest
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another file") from None

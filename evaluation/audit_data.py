@@ -41,7 +41,8 @@ class Audit:
     canaries: Canaries
     prompts: int
     """Distinct prompts in the data."""
-    near: list[Near]
+    near: list[Near] | None
+    """None where the prompts are too many to count."""
     found: list[Found]
     """Overlaps with evaluation sets."""
     against: int
@@ -52,8 +53,13 @@ class Audit:
         return self.voters.names[self.voters.keys.index(voter)]
 
 
-def read_audit(run: Path, manifest: Manifest, thresholds: Thresholds, against: Sequence[Path]) -> Audit:
-    """Read a run whose files are written; the manifest need not be. Raises RunError and InputError."""
+def read_audit(
+    run: Path, manifest: Manifest, thresholds: Thresholds, against: Sequence[Path], most: int | None = None
+) -> Audit:
+    """Read a run whose files are written; the manifest need not be. Raises RunError and InputError.
+
+    most: near-duplicates are not looked for where the prompts have more 3-grams.
+    """
     found = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment) if against else []
     pairs = read_pairs(run, thresholds.examples, thresholds.seed)
     wanted = {row["prompt_id"] for read in pairs.read.values() for row in read}
@@ -62,7 +68,7 @@ def read_audit(run: Path, manifest: Manifest, thresholds: Thresholds, against: S
     for row in rows(run / "critiques.parquet"):
         if row["prompt_id"] in wanted:
             critiques[row["response_id"]].append(row)
-    near = near_duplicates(prompts_of(run), thresholds.near)
+    near = near_duplicates(prompts_of(run), thresholds.near, most)
     canaries = _canaries(run / "canaries.parquet")
     voters = read_voters(run)
     return Audit(

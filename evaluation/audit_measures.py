@@ -72,7 +72,7 @@ def measures(audit: Audit) -> list[Measure]:
         "canaries": Tally(manifest.canaries.right, manifest.canaries.asked),
         "failed": Tally(manifest.outcomes.failed, manifest.counts.prompts),
         "dropped": Tally(manifest.outcomes.dropped, manifest.counts.prompts),
-        "duplicates": Tally(len(audit.near), audit.prompts),
+        "duplicates": Tally() if audit.near is None else Tally(len(audit.near), audit.prompts),
         "overlap": Tally(len(audit.found), audit.prompts if audit.against else 0),
     }
     found = {name: (tally.share, tally.n) for name, tally in tallies.items()}

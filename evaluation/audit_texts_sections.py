@@ -9,8 +9,14 @@ from evaluation import plots
 from evaluation.audit_data import Audit
 from evaluation.audit_replies import ASKED, ROLES
 from evaluation.audit_votes_sections import FEW, most
+from evaluation.overlap import MOST_GRAMS
 from evaluation.plots import Plot
 from evaluation.section import LISTED, Section, Table, bar_values, percent
+
+UNCOUNTED = (
+    f"Near-duplicates are not counted by a run itself where its prompts have more than {MOST_GRAMS:,} word 3-grams: "
+    "`python -m evaluation audit RUN` counts them. "
+)
 
 
 def lures(audit: Audit) -> Section:
@@ -89,11 +95,12 @@ def signs(audit: Audit) -> Section:
 
 def prompts(audit: Audit) -> Section:
     """Prompts that repeat others, or that are in an evaluation set."""
-    near = sorted(audit.near, key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
+    near = sorted(audit.near or (), key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
     found = sorted(audit.found, key=lambda f: (-f.containment, f.prompt_id))[:LISTED]
     text = (
-        f"Of {audit.prompts} prompts in the data, {len(audit.near)} nearly repeat an earlier one"
+        f"Of {audit.prompts} prompts in the data, {'?' if audit.near is None else len(audit.near)} nearly repeat an earlier one"
         + (f", and {len(audit.found)} overlap with the evaluation sets given. " if audit.against else ". ")
+        + (UNCOUNTED if audit.near is None else "")
         + f"At most {LISTED} are listed; --json has all, and --clean copies the data without them."
     )
     parts: list[Plot | Table] = [

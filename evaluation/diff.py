@@ -11,8 +11,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from constitution.records import voter_name
-
-SPLITS = ("train", "test")
+from generation.dataset import SPLITS
 
 
 class RunError(ValueError):

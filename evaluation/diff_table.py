@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from evaluation.diff import PairSide, RunDiff, RunError, compare_runs, read_pairs
+from evaluation.printable import complain, printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     try:
         result = compare_runs(read_pairs(options.run_a), read_pairs(options.run_b))
     except RunError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     show(result, options.show, console)
     return 0
@@ -40,7 +41,7 @@ def show(diff: RunDiff, most: int, console: Console) -> None:
     )
     for old, new in diff.flipped[:most]:
         change = f"p {old.p_chosen:.3f} -> {1 - new.p_chosen:.3f}"
-        console.print(f"  flipped   {old.chosen_id} > {old.rejected_id}   {change}", markup=False)
+        console.print(f"  flipped   {_names(old)}   {change}", markup=False)
     for name, sides in (("appeared", diff.appeared), ("went", diff.went)):
         for side in sides[:most]:
             console.print(f"  {name:9} {_pair(side)}", markup=False)
@@ -51,9 +52,13 @@ def show(diff: RunDiff, most: int, console: Console) -> None:
         table.add_column(column, justify="left" if column == "voter" else "right", no_wrap=column == "voter")
     for name, s in sorted(diff.voters.items(), key=lambda item: (-item[1].flips, -item[1].mean_move, item[0])):
         counts = (str(s.both), str(s.turned), f"{s.mean_move:.3f}", str(s.only_a), str(s.only_b), str(s.flips))
-        table.add_row(name, *counts)
+        table.add_row(escape(printable(name)), *counts)
     console.print(table)
 
 
 def _pair(side: PairSide) -> str:
-    return f"{side.chosen_id} > {side.rejected_id}   p {side.p_chosen:.3f}"
+    return f"{_names(side)}   p {side.p_chosen:.3f}"
+
+
+def _names(side: PairSide) -> str:
+    return printable(f"{side.chosen_id} > {side.rejected_id}")

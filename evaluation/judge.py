@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -14,17 +13,21 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from critics.weights import Method, Origin, Weights, WeightsError, read_weights, refuse_other
-from evaluation import asking
+from evaluation import asking, unlabelled
 from evaluation.assessment import Assessment, assess, compared
 from evaluation.ballots import Ballots
+from evaluation.files import check_writable, write
+from evaluation.fitting import fit_agreement
 from evaluation.inputs import InputError
 from evaluation.judge_page import page
 from evaluation.judge_table import show
 from evaluation.labelled import file_digest, read_labelled
 from evaluation.measures import Floats
-from evaluation.panels import Panel, fitted_panel, given_panel, weights_file
-from evaluation.recorded import Parsing, described, read_recorded
-from generation.folder import write_atomically
+from evaluation.panels import Panel, enough, fitted_panel, given_panel, weights_file
+from evaluation.printable import complain
+from evaluation.recorded import Parsing, described, read_recorded, two_orders
+from evaluation.unlabelled import Unlabelled, weighed
+from generation.run import UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,21 @@ class Evidence:
     parsing: Parsing | None
     failures: dict[str, int]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the better replies are known."""
+        return self.parsing is None or self.parsing.labelled
+
+    @property
+    def lost(self) -> int:
+        """Pairs whose judge stayed unavailable."""
+        return sum(count for reason, count in self.failures.items() if reason.endswith(f": {UNAVAILABLE}"))
+
 
 class Other(BaseModel):
     """What --versus reads of another evaluation's --json."""
 
+    data: tuple[str, ...]
     pairs: dict[str, float]
 
 
@@ -74,23 +88,47 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Evaluate, print, write. Exit code 0 done, 2 bad arguments or files."""
+    """Evaluate, write, print. Exit code 0 done, 1 a judge stayed unavailable, 2 bad arguments or files."""
     try:
         check(options)
         # before anything is paid for
+        check_writable(options.fit, options.json, options.page)
         given = read_weights(options.weights) if options.weights else None
         other = read_other(options.versus) if options.versus else None
         evidence = read(options)
-        found = judged(evidence, panel_of(evidence, given, options), other, options)
-        if options.json:
-            write(options.json, found.model_dump_json(indent=1) + "\n")
-        if options.page:
-            write(options.page, page(found))
-        show(found, console)
+        if evidence.lost:
+            unfitted = f"; {options.fit} is not written" if options.fit else ""
+            complain(
+                f"incomplete: the judge was unavailable for {evidence.lost} pairs{unfitted}; the same command asks them again"
+            )
+        if evidence.ballots.voters:
+            _evaluate(evidence, given, other, options, console)
     except (InputError, WeightsError) as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
-    return 0
+    return 1 if evidence.lost else 0
+
+
+def _evaluate(
+    evidence: Evidence,
+    given: Weights | None,
+    other: Other | None,
+    options: argparse.Namespace,
+    console: Console,
+) -> None:
+    found: Assessment | Unlabelled
+    if evidence.labelled:
+        found = judged(evidence, panel_of(evidence, given, options), other, options)
+    else:
+        found = agreeing(evidence, options)
+    if options.json:
+        write(options.json, found.model_dump_json(indent=1) + "\n")
+    if isinstance(found, Unlabelled):
+        unlabelled.show(found, console)
+        return
+    if options.page:
+        write(options.page, page(found))
+    show(found, console)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -104,6 +142,16 @@ def check(options: argparse.Namespace) -> None:
         problems.append(f"--margin: got {options.margin}; allowed is 0 or more")
     if options.weights and options.fit:
         problems.append("--fit: writes new weights, --weights judges by given ones; give one of the two")
+    if options.votes:
+        live = ("constitution", "judge", "engine", "config", "set", "reuse")
+        given = [f"--{name}" for name in live if getattr(options, name)]
+        given += ["--limit"] if options.limit is not None else []
+        if given:
+            problems.append(
+                f"{', '.join(given)}: for a panel that is asked about --data; recorded --votes are read as they are"
+            )
+    elif options.limit is not None and options.limit < 1:
+        problems.append(f"--limit: got {options.limit}; allowed is 1 or more")
     if options.subsets and not options.votes:
         problems.append("--subsets: describes the pairs of --votes; --data has its own subsets")
     try:
@@ -119,7 +167,10 @@ def read(options: argparse.Namespace) -> Evidence:
     parsing, failures = None, dict[str, int]()
     if options.votes:
         labelled = read_labelled(options.subsets)[0] if options.subsets else []
-        ballots, parsing = read_recorded(options.votes)
+        free = options.method == "agreement" and not (options.weights or options.page or options.versus)
+        ballots, parsing = read_recorded(options.votes, labels=not free)
+        ballots, others = two_orders(ballots, options.votes)
+        failures = {"voters asked in one order only": others} if others else {}
         ballots = described(ballots, labelled) if labelled else ballots
         data = file_digest(options.votes)
         origin = Origin(constitution="", judges={}, templates="", data=data, pairs=len(ballots.pairs))
@@ -127,7 +178,7 @@ def read(options: argparse.Namespace) -> Evidence:
     else:
         ballots, origin, known, failures, *_ = asking.ask(options)
     kept = ballots.without(options.without) if options.without else ballots
-    if not kept.voters:
+    if ballots.voters and not kept.voters:
         raise InputError(
             f"no voter is left to evaluate (--without {options.without!r}); voters: {', '.join(ballots.voters)}"
         )
@@ -135,13 +186,14 @@ def read(options: argparse.Namespace) -> Evidence:
     return Evidence(kept, origin, plain, parsing, failures)
 
 
-def read_other(path: Path) -> dict[str, float]:
-    """Pair's name -> logit of another evaluation. Raises InputError."""
+def read_other(path: Path) -> Other:
+    """Another evaluation. Raises InputError."""
     try:
-        return Other.model_validate_json(path.read_bytes()).pairs
+        return Other.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: is not an evaluation ({error}); `python -m evaluation judge --json {path}` writes one"
+            f"{path}: is not an evaluation ({reason}); `python -m evaluation judge --json {path}` writes one"
         ) from None
 
 
@@ -150,36 +202,53 @@ def panel_of(evidence: Evidence, given: Weights | None, options: argparse.Namesp
     if given:
         origin = evidence.origin
         if not options.votes:
-            refuse_other(given, options.weights, origin.constitution, origin.judges, origin.templates)
+            refuse_other(given, options.weights, origin.constitution, origin.judges, origin.templates, origin.judging)
         return given_panel(evidence.ballots, given, options.weights, origin.data, options.error, options.margin)
     panel, fitted = fitted_panel(evidence.ballots, evidence.plain, options)
-    if options.fit:
-        weights = weights_file(evidence.ballots, fitted, panel, options.method, evidence.origin)
-        write(options.fit, weights.model_dump_json(indent=1) + "\n")
+    if options.fit and not evidence.lost:
+        _write_weights(
+            weights_file(evidence.ballots, fitted, panel.logits, options.method, evidence.origin), options.fit
+        )
     return panel
 
 
-def judged(evidence: Evidence, panel: Panel, other: dict[str, float] | None, options: argparse.Namespace) -> Assessment:
+def agreeing(evidence: Evidence, options: argparse.Namespace) -> Unlabelled:
+    """What voters without labels say of each other; --fit is written here. Raises InputError."""
+    enough(evidence.ballots)
+    fitted = fit_agreement(evidence.ballots.votes)
+    if options.fit:
+        _write_weights(weights_file(evidence.ballots, fitted, None, "agreement", evidence.origin), options.fit)
+    return weighed(evidence.ballots, fitted, str(options.votes), evidence.failures)
+
+
+def _write_weights(weights: Weights, path: Path) -> None:
+    """Without the figures that nobody could work out."""
+    write(path, weights.model_dump_json(indent=1, exclude=None if weights.quality else {"quality"}) + "\n")
+
+
+def judged(evidence: Evidence, panel: Panel, other: Other | None, options: argparse.Namespace) -> Assessment:
     """Every figure."""
+    data = tuple(file_digest(path) for path in (options.data, options.votes, options.subsets) if path)
     figures = assess(evidence.ballots, panel, evidence.plain, options.error, options.margin)
     found = Assessment.model_validate(
         figures
-        | {"source": str(options.votes or options.data), "parsing": evidence.parsing, "failures": evidence.failures}
+        | {
+            "source": str(options.votes or options.data),
+            "data": data,
+            "parsing": evidence.parsing,
+            "failures": evidence.failures,
+        }
     )
     if other is None:
         return found
-    test = compared(found.pairs, other)
+    if not set(data) & set(other.data):
+        raise InputError(
+            f"{options.versus}: data: is of other files ({', '.join(d[:12] for d in other.data) or 'none'}) than this evaluation "
+            f"({', '.join(d[:12] for d in data)}); allowed is one of the same --data, --votes or --subsets: evaluate one file twice"
+        )
+    test = compared(found.pairs, other.pairs)
     if not test.pairs:
         raise InputError(
             f"{options.versus}: shares no decided pair with {found.source}; name an evaluation of the same pairs"
         )
     return found.model_copy(update={"comparisons": found.comparisons | {f"versus {options.versus.name}": test}})
-
-
-def write(path: Path, text: str) -> None:
-    """Raises InputError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another file") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evaluation import plots
 from evaluation.assessment import Assessment
-from evaluation.judge_table import interval, rows
+from evaluation.judge_table import bias, flips, interval, rows
 from evaluation.plots import Plot
 from evaluation.section import Section, Table, bar_values
 from generation.pages import render_html
@@ -66,7 +66,7 @@ def _voters(found: Assessment) -> Section:
     )
     shown = found.voters[:MOST]
     cells = [
-        (v.name, interval(v.accuracy), f"{v.weight:+.3f}", _percent(v.flip_rate), _number(v.bias), v.votes)
+        (v.name, interval(v.accuracy), f"{v.weight:+.3f}", flips(v.flip_rate), bias(v.bias), v.votes)
         for v in found.voters
     ]
     parts: list[Plot | Table] = [
@@ -87,11 +87,3 @@ def _readings(found: Assessment) -> Sequence[Section]:
     )
     cells = [(d.line, d.ours, d.recorded, d.text) for d in parsing.differing]
     return [Section("Verdicts", text, [Table("", ("#line", "#read", "#recorded", "text"), cells)])]
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from critics.weights import Estimate
-from evaluation.assessment import Assessment
+from evaluation.assessment import Assessment, VoterFigures
+from evaluation.printable import printable
 from evaluation.recorded import Parsing
 from evaluation.section import LISTED
 
 START, END = 45, 70
 """Characters of a text that are printed."""
+WIDTHS = (24, 10, 8, 8, 8)
+"""Of a voter's figures."""
 
 
 def show(found: Assessment, console: Console) -> None:
     """Print every figure, at most LISTED voters, and each text that was read otherwise."""
     for reason, count in found.failures.items():
-        console.print(f"missing: {reason} {count}", markup=False)
-    console.print(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {found.panel}", markup=False)
+        console.print(f"missing: {printable(reason)} {count}", markup=False)
+    console.print(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {printable(found.panel)}", markup=False)
     console.print(_panel(found))
     console.print(_others(found))
     console.print(_parts(found))
-    console.print(_voters(found))
+    _voters(found.voters, console)
     if found.parsing and found.parsing.texts:
         _parsing(found.parsing, console)
 
@@ -35,19 +40,19 @@ def interval(estimate: Estimate) -> str:
 
 def rows(found: Assessment) -> list[tuple[str, str]]:
     """The panel's figures by name."""
-    share, bias, turns = found.flip_rate, found.mean_bias, found.sequential
+    share, mean, turns = found.flip_rate, found.mean_bias, found.sequential
     figures = [
         ("accuracy", interval(found.accuracy)),
         ("expected calibration error", f"{found.ece:.3f}"),
         ("negative log-likelihood", f"{found.nll:.3f}"),
         ("unfitted mean: accuracy", interval(found.unfitted.accuracy)),
         ("unfitted mean: calibration error", f"{found.unfitted.ece:.3f}"),
-        ("votes that flip with the order", "" if share is None else f"{share:.1%}"),
-        ("mean position bias, log-odds", "" if bias is None else f"{bias:+.3f}"),
+        ("votes that flip with the order", flips(share)),
+        ("mean position bias, log-odds", "" if mean is None else f"{mean:+.3f}"),
     ]
     if turns:
         figures += [
-            ("asked in turn: calls", f"{turns.calls_share:.1%}"),
+            ("asked in turn: share of voters asked", f"{turns.asked_share:.1%}"),
             (f"asked in turn: same label, {turns.pairs} pairs", interval(turns.same_label)),
         ]
     return figures
@@ -68,7 +73,9 @@ def _others(found: Assessment) -> Table:
         test = found.comparisons.get(name)
         cells = (str(test.only_panel), str(test.only_other), f"{test.p:.2g}") if test else ("", "", "")
         table.add_row(
-            escape(name.replace("_", " ")), interval(found.baselines[name]) if name in found.baselines else "", *cells
+            escape(printable(name.replace("_", " "))),
+            interval(found.baselines[name]) if name in found.baselines else "",
+            *cells,
         )
     return table
 
@@ -78,24 +85,37 @@ def _parts(found: Assessment) -> Table:
     table.add_column("")
     table.add_column("accuracy", justify="right")
     for name, estimate in found.by_subset.items():
-        table.add_row(escape(f"subset {name}"), interval(estimate))
+        table.add_row(escape(printable(f"subset {name}")), interval(estimate))
     for name, estimate in found.by_order.items():
         table.add_row(f"single answers, {name.replace('_', ' listed ')}", interval(estimate))
     return table
 
 
-def _voters(found: Assessment) -> Table:
-    left = len(found.voters) - LISTED
-    table = Table(title="voters that move the panel most" + (f" ({left} more in --json)" if left > 0 else ""))
-    for column in ("voter", "accuracy", "weight", "flips", "bias", "votes"):
-        table.add_column(column, justify="left" if column == "voter" else "right")
-    for voter in found.voters[:LISTED]:
-        flips = "" if voter.flip_rate is None else f"{voter.flip_rate:.1%}"
-        bias = "" if voter.bias is None else f"{voter.bias:+.2f}"
-        table.add_row(
-            escape(voter.name), interval(voter.accuracy), f"{voter.weight:+.3f}", flips, bias, str(voter.votes)
+def _voters(voters: Sequence[VoterFigures], console: Console) -> None:
+    """Plain lines: names are long, and a table would break them."""
+    left = len(voters) - LISTED
+    more = f" ({left} more in --json)" if left > 0 else ""
+    console.print(f"voters that move the panel most{more}: accuracy, weight, flips, bias, votes", markup=False)
+    for voter in voters[:LISTED]:
+        console.print(f"  {printable(voter.name)}", markup=False)
+        cells = (
+            interval(voter.accuracy),
+            f"{voter.weight:+.3f}",
+            flips(voter.flip_rate),
+            bias(voter.bias),
+            str(voter.votes),
         )
-    return table
+        console.print("".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)), markup=False)
+
+
+def flips(share: float | None) -> str:
+    """A share of votes that chose a position."""
+    return "" if share is None else f"{share:.1%}"
+
+
+def bias(value: float | None) -> str:
+    """A position bias in log-odds."""
+    return "" if value is None else f"{value:+.2f}"
 
 
 def _parsing(parsing: Parsing, console: Console) -> None:
@@ -106,6 +126,6 @@ def _parsing(parsing: Parsing, console: Console) -> None:
         markup=False,
     )
     for found in parsing.differing:
-        text = " ".join(found.text.split())
+        text = printable(" ".join(found.text.split()))
         said = text if len(text) <= START + END else f"{text[:START]} ... {text[-END:]}"
         console.print(f"  line {found.line}: {found.ours}, recorded {found.recorded}: {said}", markup=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +9,11 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from constitution.records import Message, Prompt, Response
+from evaluation.files import json_lines
 from evaluation.inputs import InputError, explain
+
+MOST_CHARACTERS = 1 << 20
+"""Of a row."""
 
 
 class LabelledRow(BaseModel):
@@ -47,14 +49,23 @@ def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPa
     """(pairs, what is wrong with the rows that are none). Raises InputError when there is no pair at all."""
     pairs: dict[str, LabelledPair] = {}
     problems: list[str] = []
-    for number, line in _lines(path):
+    for number, line in json_lines(path):
         if limit is not None and len(pairs) == limit:
             break
         place = f"{path}:{number}"
+        if len(line) > MOST_CHARACTERS:
+            problems.append(
+                f"{place}: has {len(line):,} characters; allowed are {MOST_CHARACTERS:,} a row: shorten its texts or leave it out"
+            )
+            continue
         try:
             row = LabelledRow.model_validate_json(line)
         except ValidationError as error:
             problems.append(explain(error, place, LabelledRow))
+            continue
+        if not row.prompt:
+            got = "no text" if row.prompt == "" else "no messages"
+            problems.append(f"{place}: prompt: got {got}; allowed is text, or one message or more: say what was asked")
             continue
         better, worse = (_message(reply) for reply in (row.chosen, row.rejected))
         if better == worse:
@@ -100,13 +111,3 @@ def _conversation(prompt: str | tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _message(reply: str | tuple[Message]) -> Message:
     return Message(role="assistant", content=reply) if isinstance(reply, str) else reply[0]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); allowed is JSONL, plain or .gz") from None

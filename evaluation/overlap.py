@@ -7,7 +7,6 @@ A prompt overlaps with an evaluation item when the shorter of them has at least 
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from array import array
@@ -19,11 +18,14 @@ from typing import Any, NamedTuple
 
 import regex
 
+from evaluation.files import json_lines
 from evaluation.inputs import InputError
 from evaluation.run_files import rows, split_files
 
 SHINGLE = 3
 """Words of the n-grams by which prompts are near-duplicates."""
+MOST_GRAMS = 2_000_000
+"""Of all prompts together, in the report that a run writes itself, which must not need much memory: 50,000 prompts of 40 words."""
 WORDS = 5000
 """Words of a text that are looked at."""
 
@@ -79,13 +81,20 @@ def grams(text: str, n: int) -> array[int]:
     return array("Q", sorted(int.from_bytes(digest, "big") for digest in digests))
 
 
-def near_duplicates(prompts: Iterable[tuple[str, str]], near: float) -> list[Near]:
-    """Each prompt that nearly repeats an earlier one which itself repeats none, with the most similar such one."""
+def near_duplicates(prompts: Iterable[tuple[str, str]], near: float, most: int | None = None) -> list[Near] | None:
+    """Each prompt that nearly repeats an earlier one which itself repeats none, with the most similar such one.
+
+    Memory grows with the prompts' 3-grams, about 150 bytes each; None when there are more than `most`.
+    """
     names: list[str] = []
     texts: list[array[int]] = []
+    total = 0
     for name, words in prompts:
         names.append(name)
         texts.append(grams(words, SHINGLE))
+        total += len(texts[-1])
+        if most is not None and total > most:
+            return None
     often = Counter(gram for text in texts for gram in text)
     kept: defaultdict[int, list[int]] = defaultdict(list)
     found = []
@@ -132,15 +141,11 @@ def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int
 
 def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
     """(`file:line`, text) of each row's `prompt` (text or messages) or `messages`. JSONL, plain or .gz. Raises InputError."""
-    number = 0
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield f"{path}:{number}", spoken(_said(path, number, line))
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); --against takes JSONL, plain or .gz") from None
-    if not number:
+    empty = True
+    for number, line in json_lines(path):
+        empty = False
+        yield f"{path}:{number}", spoken(_said(path, number, line))
+    if empty:
         raise InputError(f"{path}: is empty; allowed is one JSON object a line, with `prompt` (text or messages)")
 
 

@@ -48,12 +48,7 @@ def given_panel(ballots: Ballots, weights: Weights, path: Path, data: str, error
 
 def fitted_panel(ballots: Ballots, plain: Floats, options: argparse.Namespace) -> tuple[Panel, Fit]:
     """Every pair as weights say that were fitted without its prompt; and weights fitted on all. Raises InputError."""
-    groups = len(set(ballots.groups))
-    if groups < LEAST_GROUPS:
-        raise InputError(
-            f"{groups} different prompts are too few to fit weights on; allowed are {LEAST_GROUPS} or more: add labelled pairs, "
-            "or give weights with --weights"
-        )
+    groups = enough(ballots)
     fit = fitter(options.method, plain, options.seed)
     crossed = cross_validated(ballots, fit, options.folds, options.seed)
     whole = fit(ballots.votes, ballots.groups)
@@ -62,14 +57,25 @@ def fitted_panel(ballots: Ballots, plain: Floats, options: argparse.Namespace) -
     return Panel(title, crossed.logits, whole.weights / whole.temperature, turns), whole
 
 
-def weights_file(ballots: Ballots, fitted: Fit, panel: Panel, method: Method, origin: Origin) -> Weights:
-    """Weights fitted on all pairs, with what cross-validation says of them."""
+def enough(ballots: Ballots) -> int:
+    """How many prompts there are. Raises InputError when they are too few to fit weights on."""
+    groups = len(set(ballots.groups))
+    if groups < LEAST_GROUPS:
+        raise InputError(
+            f"{groups} different prompts are too few to fit weights on; allowed are {LEAST_GROUPS} or more: add labelled pairs, "
+            "or give weights with --weights"
+        )
+    return groups
+
+
+def weights_file(ballots: Ballots, fitted: Fit, held_out: Floats | None, method: Method, origin: Origin) -> Weights:
+    """Weights fitted on all pairs. held_out: [pairs] what cross-validation says of them; None without labels."""
     return Weights(
         method=method,
         fitted_on=origin,
         voters=dict(zip(ballots.voters, fitted.weights.tolist(), strict=True)),
         temperature=fitted.temperature,
         penalty=fitted.penalty,
-        quality=quality(panel.logits),
+        quality=None if held_out is None else quality(held_out),
         stopping=stopping(ballots.votes, fitted, ballots.voters),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from constitution.records import Strict
 from critics.rules import word_count
 from critics.verdict import verdict
 from evaluation.ballots import Ballots
+from evaluation.files import json_lines
 from evaluation.inputs import InputError, explain
 from evaluation.labelled import LabelledPair
 
@@ -38,8 +38,8 @@ class RecordedVote(Strict):
     """What the judge wrote, or `p`."""
     p: float | None = Field(default=None, ge=0, le=1)
     """Probability the judge gave the first-listed reply."""
-    label: Literal["1", "2"]
-    """Which of the file's replies is better."""
+    label: Literal["1", "2"] | None = None
+    """Which of the file's replies is better; in all lines, or in none where voters are weighed by how they agree."""
     winner: Literal["1", "2"] | None = None
     """What another parser read in the text, in the file's order; only compared with."""
     subset: str = ""
@@ -82,8 +82,10 @@ class Difference:
 
 @dataclass(slots=True)
 class Parsing:
-    """How our reading of the texts compares with the recorded one."""
+    """How a file was read, and how that compares with the recorded reading of its texts."""
 
+    labelled: bool = True
+    """Whether it says which replies are better."""
     texts: int = 0
     unread: int = 0
     """Texts without a verdict."""
@@ -103,24 +105,30 @@ class Parsing:
             self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
 
 
-def read_recorded(path: Path) -> tuple[Ballots, Parsing]:
-    """Ballots of the voters `judge/method`. Several answers of one voter in one order are averaged. Raises InputError."""
+def read_recorded(path: Path, labels: bool = True) -> tuple[Ballots, Parsing]:
+    """(ballots of the voters `judge/method`, how the file was read). Raises InputError.
+
+    Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first reply of each
+    pair stands for the better one.
+    """
     cells: defaultdict[tuple[str, str, bool], list[float]] = defaultdict(list)
-    labels: dict[str, str] = {}
+    better: dict[str, str] = {}
     subsets: dict[str, str] = {}
     parsing = Parsing()
-    for number, row in _rows(path):
+    found = _rows(path, labels)
+    parsing.labelled = found[0][1].label is not None
+    for number, row in found:
         pair = str(row.pair)
-        labels[pair] = row.label
+        better[pair] = row.label or "1"
         subsets[pair] = subsets.get(pair) or row.subset
         z = row.log_odds()
         if row.text is not None:
             parsing.add(number, row, z)
         # the cell is there even without a verdict: so is the voter
-        cell = cells[pair, row.voter, (row.label == "1") != row.swapped]
+        cell = cells[pair, row.voter, (better[pair] == "1") != row.swapped]
         if z is not None:
             cell.append(z)
-    return _ballots(cells, labels, subsets), parsing
+    return _ballots(cells, better, subsets), parsing
 
 
 def described(ballots: Ballots, labelled: Sequence[LabelledPair]) -> Ballots:
@@ -164,30 +172,48 @@ def _ballots(
     )
 
 
-def _rows(path: Path) -> list[tuple[int, RecordedVote]]:
+def two_orders(ballots: Ballots, path: Path) -> tuple[Ballots, int]:
+    """(the voters that were asked about some pair in both orders, how many others there are). Raises InputError for none.
+
+    A voter that saw each pair in one order only has no vote that is free of position bias.
+    """
+    kept = ~np.isnan(ballots.votes).all(0) | (np.isnan(ballots.better_first) & np.isnan(ballots.better_second)).all(0)
+    if np.isnan(ballots.votes).all():
+        raise InputError(
+            f"{path}: swapped: no voter has a verdict on a pair in both orders; allowed is true and false for each pair and voter: "
+            "record what was said with the replies swapped too"
+        )
+    return ballots.only(kept.tolist()), int((~kept).sum())
+
+
+def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
     """(line, row) of the whole file. Raises InputError with its problems, at most MOST_PROBLEMS."""
     problems: list[str] = []
     rows: list[tuple[int, RecordedVote]] = []
-    labels: dict[str, str] = {}
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip() or len(problems) >= MOST_PROBLEMS:
-                    continue
-                try:
-                    row = RecordedVote.model_validate_json(line)
-                except ValidationError as error:
-                    problems.append(explain(error, f"{path}:{number}", RecordedVote))
-                    continue
-                rows.append((number, row))
-                label = labels.setdefault(str(row.pair), row.label)
-                if label != row.label:
-                    problems.append(
-                        f"{path}:{number}: label: got {row.label} for pair {row.pair}, which was {label} above; "
-                        "allowed is one label a pair"
-                    )
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); --votes takes JSONL, plain or .gz") from None
+    known: dict[str, str | None] = {}
+    for number, line in json_lines(path):
+        if len(problems) >= MOST_PROBLEMS:
+            break
+        try:
+            row = RecordedVote.model_validate_json(line)
+        except ValidationError as error:
+            problems.append(explain(error, f"{path}:{number}", RecordedVote))
+            continue
+        rows.append((number, row))
+        label, first = known.setdefault(str(row.pair), row.label), rows[0][1].label
+        if row.label is None and (labels or first is not None):
+            problems.append(
+                f"{path}:{number}: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement"
+            )
+        elif first is None and row.label is not None and not labels:
+            problems.append(
+                f"{path}:{number}: label: got {row.label}, and line {rows[0][0]} has none; give all or none"
+            )
+        elif label != row.label:
+            problems.append(
+                f"{path}:{number}: label: got {row.label} for pair {row.pair}, which was {label} above; "
+                "allowed is one label a pair"
+            )
     if not rows and not problems:
         problems = [f"{path}: holds no votes; each line needs pair, judge, swapped, label and one of text and p"]
     if problems:

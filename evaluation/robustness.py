@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,15 @@ from constitution.records import Failure, Vote
 from evaluation import asking
 from evaluation.attacks import CONTROL, suite, unseen
 from evaluation.defences import DEFENCES, Gain, Rate, Rates, flag_rates, flagged, gains, rates
+from evaluation.files import check_writable, write_json
 from evaluation.injected import injected
 from evaluation.inputs import InputError
 from evaluation.labelled import LabelledPair
+from evaluation.printable import complain, printable
 from generation.cast import parts
 from generation.config import RunConfig
 from generation.models import load_tokenizer
+from generation.run import UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +82,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Ask, print, write. Exit code 0 done, 1 content became a control token, 2 bad arguments or files."""
+    """Ask, write, print. Exit code 0 done, 1 content became a control token or a judge stayed unavailable, 2 bad input."""
     try:
+        if options.limit is not None and options.limit < 1:
+            raise InputError(f"--limit: got {options.limit}; allowed is 1 or more")
+        check_writable(options.json)
         constitution, config = asking.read_settings(options)
         constitution = weightiest(constitution, options.principles)
         result = asyncio.run(
             attack((*suite(), *unseen())[: options.limit], constitution, config, options.out, options.reuse)
         )
+        if options.json:
+            about = {"judge": config.judge_model, "principles": [principle.id for principle in constitution.principles]}
+            write_json(options.json, about | result.figures())
     except InputError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     show(result, console)
-    if options.json:
-        about = {"judge": config.judge_model, "principles": [principle.id for principle in constitution.principles]}
-        options.json.write_text(json.dumps({**about, **result.figures()}, indent=2) + "\n", encoding="utf-8")
-    return 1 if result.control_tokens else 0
+    lost = result.failures.get(UNAVAILABLE, 0)
+    if lost:
+        complain(
+            f"incomplete: the judge was unavailable for {lost} questions about pairs; the same command asks them again"
+        )
+    return 1 if result.control_tokens or lost else 0
 
 
 def weightiest(constitution: Constitution, most: int) -> Constitution:
@@ -154,7 +163,7 @@ def show(result: Robustness, console: Console) -> None:
     tokens = "not known (only the server has the tokenizer)" if result.control_tokens is None else result.control_tokens
     console.print(f"control tokens made by content: {tokens} (must be 0)", markup=False)
     for reason, count in sorted(result.failures.items()):
-        console.print(f"votes missing: {count} ({reason})", markup=False)
+        console.print(f"votes missing: {count} ({printable(reason)})", markup=False)
 
 
 def _cell(rate: Rate) -> str:

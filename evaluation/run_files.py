@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.diff import SPLITS, RunError
+from evaluation.diff import RunError
+from generation.dataset import SPLITS
 
 ROWS = 1000
 """Rows of one piece that holds texts."""

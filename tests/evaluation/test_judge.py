@@ -12,6 +12,7 @@ from rich.console import Console
 
 from critics.weights import read_weights
 from evaluation import judge
+from evaluation.labelled import file_digest
 
 PAIRS = 40
 SKILL = {"good/plain": 0.9, "good/cot": 0.85, "wrong/plain": 0.15, "noise/plain": 0.5}
@@ -76,7 +77,7 @@ def test_the_json_has_every_figure(written: tuple[dict[str, Any], str, str]) -> 
     assert {voter["name"] for voter in found["voters"]} == SKILL.keys()
     assert found["flip_rate"] == 0.0
     assert found["mean_bias"] == 0.0
-    assert 0 < found["sequential"]["calls_share"] <= 1
+    assert 0 < found["sequential"]["asked_share"] <= 1
     assert found["coverage"][-1] == [1.0, found["accuracy"]["value"]]
     assert sum(n for _, _, n in found["reliability"]) == PAIRS
 
@@ -228,7 +229,7 @@ def test_other_refusals(votes: Path, capsys: pytest.CaptureFixture[str]) -> None
     said = refused(capsys, "--votes", votes, "--weights", others)
     assert "others.json: weighs none of the voters that voted; it weighs nobody, ..., and there are good/cot, " in said
     empty = votes.parent / "empty.json"
-    empty.write_text('{"pairs": {"another pair": 1.0}}')
+    empty.write_text(json.dumps({"data": [file_digest(votes)], "pairs": {"another pair": 1.0}}))
     assert "shares no decided pair with" in refused(
         capsys, "--votes", votes, "--method", "temperature", "--versus", empty
     )

@@ -113,7 +113,7 @@ def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> N
     with pytest.raises(InputError) as error:
         list(evaluation_items(path))
     assert f"{path}{message}" in str(error.value)
-    with pytest.raises(InputError, match=r"none: cannot be read .* --against takes JSONL, plain or .gz"):
+    with pytest.raises(InputError, match=r"none: cannot be read .* allowed is JSONL, plain or .gz"):
         list(evaluation_items(tmp_path / "none"))
 
 

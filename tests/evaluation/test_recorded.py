@@ -128,7 +128,7 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
 def test_a_file_without_votes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"v.jsonl: holds no votes; each line needs pair, judge, swapped, label and"):
         read_recorded(write(tmp_path / "v.jsonl"))
-    with pytest.raises(InputError, match=r"none.jsonl: cannot be read \(.*\); --votes takes JSONL, plain or .gz"):
+    with pytest.raises(InputError, match=r"none.jsonl: cannot be read \(.*\); allowed is JSONL, plain or .gz"):
         read_recorded(tmp_path / "none.jsonl")
 
 

@@ -1,0 +1,66 @@
+"""Files that evaluations read line by line, and files that they write."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from evaluation.inputs import InputError
+from generation.folder import write_atomically
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line that is not blank. JSONL, plain or .gz. Raises InputError."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); allowed is JSONL, plain or .gz") from None
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Make the folders of files that are to be written. Raises InputError where one cannot be."""
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error.strerror) from None
+        if path.is_dir():
+            raise _unwritable(path, "is a folder")
+        if not os.access(path.parent, os.W_OK):
+            raise _unwritable(path, "Permission denied")
+
+
+def write(path: Path, text: str) -> None:
+    """Raises InputError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from None
+
+
+def write_json(path: Path, value: object) -> None:
+    """Numbers that JSON has not (infinity, NaN) are written as null. Raises InputError where it cannot be written."""
+    write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unwritable(path: Path, reason: str | None) -> InputError:
+    return InputError(f"{path}: cannot be written ({reason}); choose another file")
