@@ -23,7 +23,7 @@ class AgreeingVoter(Strict):
     weight: float
     """What its vote is multiplied by in the panel's logit."""
     agreement: Estimate
-    """Share of the pairs in which it sides with most of the others; where it or they take no side, half."""
+    """Share of the pairs in which it sides with the panel of the others, by their weights; where it or they take no side, half."""
     flip_rate: float | None
     bias: float | None
 
@@ -46,11 +46,11 @@ class Unlabelled(Strict):
 
 def weighed(ballots: Ballots, fitted: Fit, source: str, failures: dict[str, int]) -> Unlabelled:
     """The figures of voters under these weights."""
-    sides = np.sign(np.nan_to_num(ballots.votes))
+    votes, logits = np.nan_to_num(ballots.votes), fitted.logits(ballots.votes)
     weights = fitted.weights / fitted.temperature
     voters = []
     for k in np.argsort(-np.abs(weights), kind="stable").tolist():
-        both = sides[:, k] * np.sign(sides.sum(1) - sides[:, k])
+        both = votes[:, k] * (logits - votes[:, k] * weights[k])
         voters.append(
             AgreeingVoter(
                 name=ballots.voters[k],
@@ -66,7 +66,7 @@ def weighed(ballots: Ballots, fitted: Fit, source: str, failures: dict[str, int]
         flip_rate=mean_of(ballots.flips),
         mean_bias=mean_of(ballots.biases),
         voters=tuple(voters),
-        pairs=named(ballots.pairs, fitted.logits(ballots.votes)),
+        pairs=named(ballots.pairs, logits),
     )
 
 
@@ -79,7 +79,7 @@ def show(found: Unlabelled, console: Console) -> None:
     )
     console.print(f"votes that flip with the order: {flips(found.flip_rate)}", markup=False)
     console.print(f"mean position bias, log-odds: {bias(found.mean_bias)}", markup=False)
-    console.print("the heaviest voters: agreement with most of the others, weight, flips, bias", markup=False)
+    console.print("the heaviest voters: agreement with the others, weight, flips, bias", markup=False)
     for voter in found.voters[:LISTED]:
         console.print(f"  {printable(voter.name)}", markup=False)
         cells = (interval(voter.agreement), f"{voter.weight:+.3f}", flips(voter.flip_rate), bias(voter.bias))

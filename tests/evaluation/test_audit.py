@@ -164,3 +164,13 @@ def test_a_damaged_run_is_said(busy: Path, capsys: pytest.CaptureFixture[str]) -
     (busy / "manifest.json").write_text("{}")
     assert audit(busy) == 2
     assert "was written by another version; run generate_feedback.py" in capsys.readouterr().err
+
+
+def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.audit.MOST_GRAMS", 20)
+    write_report(busy, Manifest.model_validate_json((busy / "manifest.json").read_text()))
+    page = " ".join((busy / "report.html").read_text().split())
+    assert "Of 24 prompts in the data, ? nearly repeat an earlier one. Near-duplicates are not counted by a run" in page
+    assert audit(busy) == 0
+    page = " ".join((busy / "report.html").read_text().split())
+    assert re.search(r"Of 24 prompts in the data, \d+ nearly repeat an earlier one. At most", page)

@@ -233,3 +233,115 @@ def test_other_refusals(votes: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "shares no decided pair with" in refused(
         capsys, "--votes", votes, "--method", "temperature", "--versus", empty
     )
+
+
+def rows_of(path: Path, count: int = 10_000, **changes: object) -> list[dict[str, Any]]:
+    """The first lines of a file of votes, changed."""
+    return [json.loads(line) | changes for line in path.read_text().splitlines()[:count]]
+
+
+def save(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_agreement_needs_no_labels(votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = save(tmp_path / "bare.jsonl", [{k: v for k, v in row.items() if k != "label"} for row in rows_of(votes)])
+    fit, figures = tmp_path / "w.json", tmp_path / "f.json"
+    code, printed = run("--votes", bare, "--method", "agreement", "--fit", fit, "--json", figures)
+    assert code == 0
+    assert "40 pairs without labels, 4 voters: fitted (agreement)" in printed
+    assert "accuracy" not in printed
+    found = json.loads(figures.read_text())
+    assert found["failures"] == {}
+    assert "accuracy" not in found
+    voters = {voter["name"]: voter for voter in found["voters"]}
+    assert voters["wrong/plain"]["weight"] < 0 < voters["good/plain"]["weight"]
+    assert voters["wrong/plain"]["agreement"]["value"] < 0.5 < voters["good/plain"]["agreement"]["value"]
+    assert "quality" not in json.loads(fit.read_text())
+    with_labels = tmp_path / "labelled.json"
+    assert run("--votes", votes, "--method", "agreement", "--fit", with_labels)[0] == 0
+    assert read_weights(fit).voters == pytest.approx(read_weights(with_labels).voters), "labels change nothing in it"
+    assert "bare.jsonl:1: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement" in (
+        refused(capsys, "--votes", bare)
+    )
+    mixed = save(tmp_path / "mixed.jsonl", rows_of(votes, 80) + rows_of(bare)[80:])
+    assert "mixed.jsonl:81: label: is missing" in refused(capsys, "--votes", mixed, "--method", "agreement")
+
+
+def test_voters_with_one_order_are_left_out_and_counted(
+    votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = [row for row in rows_of(votes) if row["judge"] != "good" or not row["swapped"]]
+    figures = tmp_path / "f.json"
+    code, printed = run("--votes", save(tmp_path / "one.jsonl", one), "--method", "temperature", "--json", figures)
+    assert code == 0
+    assert "missing: voters asked in one order only 2" in printed
+    assert {voter["name"] for voter in json.loads(figures.read_text())["voters"]} == {"wrong/plain", "noise/plain"}
+    all_one = save(tmp_path / "all.jsonl", [row for row in rows_of(votes) if not row["swapped"]])
+    assert "all.jsonl: swapped: no voter has a verdict on a pair in both orders; allowed is true and false" in refused(
+        capsys, "--votes", all_one
+    )
+
+
+@pytest.mark.usefixtures("written")
+def test_another_evaluation_is_of_the_same_data(
+    votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save(tmp_path / "other.jsonl", rows_of(votes, subset="same names, other pairs"))
+    said = refused(
+        capsys, "--votes", other, "--method", "temperature", "--versus", votes.parent / "out.json"
+    )  # fmt: skip
+    assert f"out.json: data: is of other files ({file_digest(votes)[:12]}) than this evaluation" in said
+    assert "allowed is one of the same --data, --votes or --subsets: evaluate one file twice" in said
+
+
+def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "--votes", votes, "--judge", "x", "--set", "rows=1", "--reuse", "run", "--limit", 0)
+    assert "--judge, --set, --reuse, --limit: for a panel that is asked about --data; recorded --votes are read" in said
+    assert "--limit: got 0; allowed is 1 or more" in refused(capsys, "--data", votes, "--limit", 0)
+
+
+def labelled_pairs(path: Path) -> Path:
+    rows = [{"prompt": f"Q{i}?", "chosen": f"yes {i}", "rejected": f"no {i}"} for i in range(12)]
+    return save(path, rows)
+
+
+def test_a_judge_that_stays_unavailable_gives_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
+    code, _ = run(
+        "--data", labelled_pairs(tmp_path / "l.jsonl"), "--constitution", "principles/hhh.yaml", "--engine", "endpoint",
+        "--set", server, "--fit", tmp_path / "w.json", "--out", tmp_path / "calls",
+    )  # fmt: skip
+    assert code == 1
+    said = capsys.readouterr().err
+    assert f"incomplete: the judge was unavailable for 12 pairs; {tmp_path / 'w.json'} is not written; the same" in said
+    assert not (tmp_path / "w.json").exists()
+
+
+def test_names_and_texts_move_no_cursor(votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = rows_of(votes)
+    evil = "\x1b[2J\u202egood\n\x9b"
+    for row in rows:
+        row["judge"] = evil if row["judge"] == "good" else row["judge"]
+        row["subset"] = evil + row["subset"]
+    rows[0]["text"] = evil
+    _, printed = run("--votes", save(tmp_path / "v.jsonl", rows), "--method", "temperature")
+    assert "�[2J�good �/plain" in printed
+    assert "subset �[2J�good �easy" in printed
+    assert not {"\x1b", "\u202e", "\x9b"} & set(printed)
+    said = refused(capsys, "--votes", save(tmp_path / "v.jsonl", [rows[1] | {"\x1b[2Jkey": 1}]))
+    assert "v.jsonl:1: �[2Jkey: unknown key" in said
+
+
+def test_voters_are_read_at_eighty_columns(votes: Path) -> None:
+    parser = argparse.ArgumentParser()
+    judge.configure(parser)
+    console = Console(width=80, file=io.StringIO(), soft_wrap=True)
+    assert judge.run(parser.parse_args(["--votes", str(votes), "--method", "temperature"]), console) == 0
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    place = lines.index("  good/plain")
+    assert len(lines[place + 1].split()) == 7
+    assert max(map(len, lines[place : place + 2])) <= 80
+    assert any("asked in turn: share of voters asked" in line for line in lines)

@@ -151,3 +151,18 @@ def test_a_clean_copy_needs_a_new_folder(
     ):
         with pytest.raises(InputError, match=f"--clean {folder}: {message}"):
             write_clean(run, folder, {})
+
+
+def test_prompts_that_are_too_many_are_not_compared() -> None:
+    prompts = [("a", QUESTION), ("b", QUESTION)]  # twelve 3-grams each
+    assert near_duplicates(prompts, 0.8, most=24) == [Near("b", "a", 1.0)]
+    assert near_duplicates(prompts, 0.8, most=23) is None
+
+
+def test_a_broken_archive_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl.gz"
+    packed = bytearray(gzip.compress(json.dumps({"prompt": QUESTION}).encode()))
+    packed[12] ^= 0xFF
+    path.write_bytes(packed)
+    with pytest.raises(InputError, match=r"test.jsonl.gz: cannot be read"):
+        list(evaluation_items(path))

@@ -190,3 +190,28 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert code == 2
     assert "--principles 0: leaves none of the" in capsys.readouterr().err
+
+
+OPTIONS = ("--constitution", "principles/hhh.yaml", "--engine", "replay", "--limit", "2")
+
+
+def test_where_the_figures_go_is_seen_to_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "calls")
+    assert command(*OPTIONS, "--out", out, "--json", str(tmp_path / "file" / "a.json"))[0] == 2
+    assert "a.json: cannot be written (File exists); choose another file" in capsys.readouterr().err
+    assert not (tmp_path / "calls").exists()
+    assert command(*OPTIONS, "--out", out, "--json", str(tmp_path / "new" / "a.json"))[0] == 0
+    written = json.loads((tmp_path / "new" / "a.json").read_text(), parse_constant=pytest.fail)
+    assert written["gains"]["judge_instruction"]["low"] is None, "one pair has no interval"
+    assert command(*OPTIONS[:4], "--limit", "0")[0] == 2
+    assert "--limit: got 0; allowed is 1 or more" in capsys.readouterr().err
+
+
+def test_a_judge_that_stays_unavailable_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
+    options = ("--constitution", "principles/hhh.yaml", "--engine", "endpoint", "--limit", "2", "--set", server)
+    assert command(*options, "--out", str(tmp_path))[0] == 1
+    assert "incomplete: the judge was unavailable for 4 questions about pairs" in capsys.readouterr().err

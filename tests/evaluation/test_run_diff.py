@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from evaluation.__main__ import main
 from evaluation.diff import PairKey, PairSide, RunError, compare_runs, read_pairs
+from evaluation.diff_table import show
 from generation.job import prepare, produce
 
 
@@ -79,3 +81,12 @@ def test_the_same_run_has_no_difference(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["diff", str(a), str(a)]) == 0
     assert "30 pairs kept, 0 flipped" in capsys.readouterr().out
     assert main(["diff", str(a), str(tmp_path / "none")]) == 2
+
+
+def test_names_of_a_run_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = side("x\x1b[2J", 0.7, **{"k\x1b[2J[bold]": 1.0}), side("y", 0.7, **{"k\x1b[2J[bold]": -1.0})
+    show(compare_runs({KEYS[0]: old, KEYS[1]: old}, {KEYS[0]: new}), 9, Console(width=160))
+    said = capsys.readouterr().out
+    assert "x�[2J-id > other-id" in said
+    assert "k�[2J[bold]" in said
+    assert "\x1b" not in said
