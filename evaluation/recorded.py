@@ -203,7 +203,8 @@ def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
         label, first = known.setdefault(str(row.pair), row.label), rows[0][1].label
         if row.label is None and (labels or first is not None):
             problems.append(
-                f"{path}:{number}: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement"
+                f"{path}:{number}: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement "
+                "and without --weights, --page and --versus"
             )
         elif first is None and row.label is not None and not labels:
             problems.append(

@@ -129,6 +129,7 @@ def test_fitted_weights_are_written_and_used(written: tuple[dict[str, Any], str,
     weights = read_weights(path)
     assert weights.method == "logistic"
     assert weights.fitted_on.pairs == PAIRS
+    assert weights.quality is not None
     assert weights.quality.accuracy.value == written[0]["accuracy"]["value"]
     assert weights.stopping is not None
     assert set(weights.stopping.order) == weights.voters.keys() == SKILL.keys()
