@@ -77,6 +77,7 @@ class Job:
         models = {"models": {"policy": d.policy, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
         results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
         machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
+        machine["panel"] = [m.model_dump(mode="json", include={"name", "vllm", "endpoints"}) for m in self.config.panel]
         return {**identity, **source, **models, **results, MACHINE: machine}
 
 
