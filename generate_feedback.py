@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from constitution.printable import complain
 from evaluation.audit import write_report
 from generation.config import ENGINES
 from generation.job import BadInput, Job, already_done, plan_ahead, prepare, produce
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return _run(job, options.push, console)
     except (BadInput, PushError) as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on where {options.out} stopped", file=sys.stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from constitution.printable import complain, printable
 from evaluation.audit_data import Audit, read_audit
 from evaluation.audit_measures import verdicts
 from evaluation.audit_page import limit, measured, render
@@ -15,7 +16,6 @@ from evaluation.diff import RunError
 from evaluation.files import write, write_json
 from evaluation.inputs import InputError
 from evaluation.overlap import MOST_GRAMS
-from evaluation.printable import complain, printable
 from evaluation.thresholds import Thresholds, load
 from generation.folder import write_atomically
 from generation.manifest import NAME, Manifest, read

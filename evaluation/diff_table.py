@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from constitution.printable import complain, printable
 from evaluation.diff import PairSide, RunDiff, RunError, compare_runs, read_pairs
-from evaluation.printable import complain, printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

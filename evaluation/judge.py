@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
+from constitution.printable import complain
 from critics.weights import Method, Origin, Weights, WeightsError, read_weights, refuse_other
 from evaluation import asking, unlabelled
 from evaluation.assessment import Assessment, assess, compared
@@ -24,7 +25,6 @@ from evaluation.judge_table import show
 from evaluation.labelled import file_digest, read_labelled
 from evaluation.measures import Floats
 from evaluation.panels import Panel, enough, fitted_panel, given_panel, weights_file
-from evaluation.printable import complain
 from evaluation.recorded import Parsing, described, read_recorded, two_orders
 from evaluation.unlabelled import Unlabelled, weighed
 from generation.run import UNAVAILABLE

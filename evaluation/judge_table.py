@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from constitution.printable import printable
 from critics.weights import Estimate
 from evaluation.assessment import Assessment, VoterFigures
-from evaluation.printable import printable
 from evaluation.recorded import Parsing
 from evaluation.section import LISTED
 

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from constitution.principles import Constitution
+from constitution.printable import complain, printable
 from constitution.records import Failure, Vote
 from evaluation import asking
 from evaluation.attacks import CONTROL, suite, unseen
@@ -24,7 +25,6 @@ from evaluation.files import check_writable, write_json
 from evaluation.injected import injected
 from evaluation.inputs import InputError
 from evaluation.labelled import LabelledPair
-from evaluation.printable import complain, printable
 from generation.cast import parts
 from generation.config import RunConfig
 from generation.models import load_tokenizer

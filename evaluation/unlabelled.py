@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Console
 
+from constitution.printable import printable
 from constitution.records import Strict
 from critics.weights import Estimate
 from evaluation.assessment import mean_of, named
@@ -12,7 +13,6 @@ from evaluation.ballots import Ballots
 from evaluation.fitting import Fit
 from evaluation.judge_table import bias, flips, interval
 from evaluation.measures import share
-from evaluation.printable import printable
 from evaluation.section import LISTED
 
 

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from constitution.printable import printable
 from generation.forecast import Forecast
 from generation.manifest import Manifest
 from generation.progress import STAGES
@@ -66,18 +67,14 @@ def _pair(index: int, row: Mapping[str, object]) -> Panel:
         assert isinstance(messages, list)
         said = messages[-1]["content"]
         clipped = said if len(said) <= CLIP else said[:CLIP] + " …"
-        lines.append(Text.assemble((f"{name:9}", f"bold {style}"), _printable(clipped)))
+        seen = "\n".join(map(printable, clipped.split("\n")))
+        lines.append(Text.assemble((f"{name:9}", f"bold {style}"), seen))
     votes = row["votes"]
     assert isinstance(votes, list)
-    asked = ", ".join(vote["principle"] for vote in votes)
+    asked = ", ".join(dict.fromkeys(vote["principle"] for vote in votes))
     origins = f"{row['chosen_origin']} over {row['rejected_origin']}"
     title = Text(f"example {index + 1}: p_chosen {row['p_chosen']:.3f}, {origins}")
     return Panel(Group(*lines, Text(f"votes    {asked}", style="dim")), title=title, title_align="left")
-
-
-def _printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 
 def show_forecast(result: Forecast, console: Console) -> None:
