@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from constitution.principles import Constitution, Principle
 
 STAGES = ("critique", "revise", "compare")
-_LABELS = ("objective", "weight", "veto", "check")
+_LABELS = ("objective", "weight", "veto", "check", "good_answer")
 """Fields that change labels without a call."""
-_WAYS = {"contrast": {"text", "antithesis"}, "score": {"text"}, "yesno": {"text"}}
+_WAYS = {"contrast": {"text", "antithesis"}, "score": {"text"}, "yesno": {"text", "ask"}}
 """Ways of judging, in runs that use them, and the fields their prompts are made of."""
 
 

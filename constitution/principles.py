@@ -114,6 +114,10 @@ class Principle(Strict):
     revise: Text | None = None
     compare: Text | None = None
     """How to ask for a critique, a revision, a comparison; defaults are built from `text`."""
+    ask: Text | None = None
+    """How to ask yes or no about one reply; a default is built from `text`."""
+    good_answer: Literal["yes", "no"] = "yes"
+    """What is said of a good reply when `ask` is asked of it."""
     examples: tuple[Example, ...] = ()
     applies_to: AppliesTo | None = None
     """Which prompts it applies to; all of them where absent."""
@@ -141,6 +145,19 @@ class Principle(Strict):
     def compare_request(self) -> str:
         """The author's words, or a default built from `text`."""
         return self.compare or f"Which reply follows this principle better? {self.text}"
+
+    @property
+    def ask_request(self) -> str:
+        """The author's words, or a default built from `text`."""
+        return self.ask or f"Does the reply follow this principle? {self.text}"
+
+    @model_validator(mode="after")
+    def _answer_to_a_question(self) -> Principle:
+        if self.ask is None and self.good_answer == "no":
+            raise ValueError(
+                "good_answer is 'no', but there is no `ask`; write the question that a good reply gets a no to"
+            )
+        return self
 
     @cached_property
     def digest(self) -> str:

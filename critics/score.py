@@ -42,13 +42,20 @@ def grade_log_odds(logprobs: Mapping[str, float]) -> float | str:
     return found if isinstance(found, str) else math.log((found - 0.5) / (10.5 - found))
 
 
-def yes(logprobs: Mapping[str, float]) -> float | str:
-    """Log-odds of yes, or the reason why there is no answer."""
-    return labels.log_odds(logprobs, YES_NO)
+def good(logprobs: Mapping[str, float], principle: Principle) -> float | str:
+    """Log-odds of the answer that a good reply gets, or the reason why there is none."""
+    found = labels.log_odds(logprobs, YES_NO)
+    return found if isinstance(found, str) or principle.good_answer == "yes" else -found
 
 
 def _render(prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool) -> tuple[Message, ...]:
     spoken, reply = conversation(prompt), said(response.message)
     mark = marks(nonce, spoken, reply)
-    variables = {"conversation": spoken, "reply": reply, "principle": principle.text, "grade": grade}
+    variables = {
+        "conversation": spoken,
+        "reply": reply,
+        "grade": grade,
+        "principle": principle.text,
+        "question": principle.ask_request,
+    }
     return ask(render_template("score.jinja", mark=mark, **variables))

@@ -50,7 +50,8 @@ def digest() -> str:
     """Hex digest over every template file, and the requests that are built for principles: part of a run's provenance."""
     probe = Principle(id="probe", objective="probe", text="probe")
     h = blake2b(
-        "\0".join((probe.critique_request, probe.revise_request, probe.compare_request)).encode(), digest_size=16
+        "\0".join((probe.critique_request, probe.revise_request, probe.compare_request, probe.ask_request)).encode(),
+        digest_size=16,
     )
     for path in sorted(FOLDER.glob("*.jinja")):
         h.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -118,7 +118,7 @@ async def _score(model: ChatModel, prompt: Prompt, reply: Response, principle: P
 
 async def _yesno(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, plan: Plan) -> Odds:
     messages = score.render_yes_no(prompt, reply, principle, plan.defences.nonce)
-    return await _labelled(model, messages, score.YES_NO, score.yes)
+    return await _labelled(model, messages, score.YES_NO, lambda logprobs: score.good(logprobs, principle))
 
 
 async def _reward(model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan) -> Odds:

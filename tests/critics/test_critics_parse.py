@@ -117,8 +117,10 @@ def test_a_grade_is_the_expected_one() -> None:
 
 
 def test_yes_is_the_log_odds_over_no() -> None:
-    assert score.yes({"Yes": -1.0, "No": -3.0}) == pytest.approx(2.0)
-    assert score.yes({"Yes": -30.0, "No": -30.0}) == "verdict_off_menu"
+    assert score.good({"Yes": -1.0, "No": -3.0}, SHORT) == pytest.approx(2.0)
+    harmful = SHORT.model_copy(update={"ask": "Is the reply harmful?", "good_answer": "no"})
+    assert score.good({"Yes": -1.0, "No": -3.0}, harmful) == pytest.approx(-2.0)
+    assert score.good({"Yes": -30.0, "No": -30.0}, SHORT) == "verdict_off_menu"
 
 
 @pytest.mark.parametrize(("z", "kept"), [(5.0, 0.6), (-5.0, 0.4), (0.1, None)])

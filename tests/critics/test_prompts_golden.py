@@ -38,6 +38,7 @@ KIND = Principle(
     examples=(Example(prompt="It rains.", response="Indeed.", critique="No next step.", revision="Take an umbrella."),),
 )
 PLAIN = Principle(id="plain", objective="helpfulness", text="Use plain words.")
+ASKED = PLAIN.model_copy(update={"ask": "Is the reply hard to read?", "good_answer": "no"})
 FOUND = Critique("p", "p/s1", "kind", "It never says what to do.", True)
 
 
@@ -53,6 +54,7 @@ FOUND = Critique("p", "p/s1", "kind", "It never says what to do.", True)
         pytest.param("reason", compare.render_reasoning(PROMPT, DRY, WORDY, KIND), id="reason"),
         pytest.param("grade", score.render_grade(PROMPT, WORDY, KIND), id="grade"),
         pytest.param("yes_no", score.render_yes_no(PROMPT, WORDY, KIND), id="yes-or-no"),
+        pytest.param("yes_no_asked", score.render_yes_no(PROMPT, WORDY, ASKED), id="yes-or-no-in-the-authors-words"),
     ],
 )
 def test_a_prompt_is_what_the_golden_file_says(name: str, messages: tuple[Message, ...], update_golden: bool) -> None:
