@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from critics.weights import Estimate, Origin, Quality, Stopping, Weights, WeightsError, read_weights, refuse_other
 
-ORIGIN = Origin(constitution="law", judges={"judge": "abc"}, templates="words", data="file", pairs=50)
+ORIGIN = Origin(constitution="law", judges={"judge": "abc"}, templates="words", judging="soft", data="file", pairs=50)
 QUALITY = Quality(accuracy=Estimate(value=0.9, low=0.8, high=0.95), ece=0.02, nll=0.3)
 # two independent voters of variance 1, with weights 2 and 1: after the first vote v the full logit is 2 v, give or take 1
 TWO = Stopping(order=("strong", "weak"), coefficients=((2.0,), (2.0, 1.0)), spread=(1.0, 1e-6))
@@ -122,21 +122,22 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_weights_of_this_run_are_taken() -> None:
-    refuse_other(weights(x=1.0), Path("w.json"), "law", {"judge": "abc"}, "words")
+    refuse_other(weights(x=1.0), Path("w.json"), "law", {"judge": "abc"}, "words", "soft")
 
 
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (("new law", {"judge": "abc"}, "words"), r"fitted on another constitution law \(this run has new law\); fit again"),
-        (("law", {"judge": "xyz"}, "words"), r"fitted on another judge 'judge' abc \(this run has xyz\)"),
-        (("law", {"other": "abc"}, "words"), r"judge 'judge' abc \(this run has none\), another judge 'other' none"),
-        (("law", {"judge": "abc"}, "new"), r"fitted on another prompt templates words \(this run has new\)"),
-        (("new", {"judge": "x"}, "y"), r"another constitution .*, another prompt templates .*, another judge 'judge'"),
+        (("new law", {"judge": "abc"}, "words", "soft"), r"fitted on another constitution law \(this run has new law\); fit again"),
+        (("law", {"judge": "xyz"}, "words", "soft"), r"fitted on another judge 'judge' abc \(this run has xyz\)"),
+        (("law", {"other": "abc"}, "words", "soft"), r"judge 'judge' abc \(this run has none\), another judge 'other' none"),
+        (("law", {"judge": "abc"}, "new", "soft"), r"fitted on another prompt templates words \(this run has new\)"),
+        (("law", {"judge": "abc"}, "words", "hard"), r"fitted on another way of counting votes \(plan.flips, .*\) soft"),
+        (("new", {"judge": "x"}, "y", "soft"), r"another constitution .*, another prompt templates .*, another judge 'judge'"),
     ],
-    ids=["constitution", "judge", "panel", "templates", "all"],
+    ids=["constitution", "judge", "panel", "templates", "judging", "all"],
 )  # fmt: skip
-def test_weights_of_another_run_are_refused(run: tuple[str, dict[str, str], str], message: str) -> None:
+def test_weights_of_another_run_are_refused(run: tuple[str, dict[str, str], str, str], message: str) -> None:
     with pytest.raises(WeightsError, match=message) as caught:
         refuse_other(weights(x=1.0), Path("w.json"), *run)
     assert "or leave --weights out to use the YAML's" in str(caught.value)
