@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import regex
 
+from constitution.records import Message, Prompt
 from critics import phrases
 from critics.language import strays
+from critics.transcript import spoken, words
 
 FLAGS: dict[str, str] = {
     "judge_instruction": "tells whoever judges what to choose, or makes up principles for them",
@@ -51,6 +53,11 @@ class _Seen(NamedTuple):
     said: str
     """The same without what stands in quotation marks."""
     prompt: str
+
+
+def flags_of(prompt: Prompt, reply: Message) -> tuple[str, ...]:
+    """The flags of a reply to a prompt, its tool calls included."""
+    return flags(spoken(reply), words(prompt.messages))
 
 
 def flags(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ...]:

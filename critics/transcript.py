@@ -81,9 +81,3 @@ def ask(text: str) -> tuple[Message, ...]:
 def words(messages: Sequence[Message]) -> str:
     """All that a conversation's messages say, without speakers."""
     return "\n".join(message.content for message in messages)
-
-
-def first_words(messages: Sequence[Message], limit: int = 80) -> str:
-    """The start of the last message, for one line of a table."""
-    text = " ".join(messages[-1].content.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -8,8 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
-from critics.flags import flags
-from critics.transcript import spoken, words
+from critics.flags import flags_of
 from generation.canaries import CanaryOutcome
 
 _CALL = pa.struct(
@@ -133,7 +132,7 @@ def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
         "raw": response.raw,
         "principles": list(response.principles),
         "tags": list(prompt.tags),
-        "flags": list(flags(spoken(response.message), words(prompt.messages))),
+        "flags": list(flags_of(prompt, response.message)),
     }
 
 

@@ -13,8 +13,7 @@ from constitution.principles import Constitution, Principle, assign
 from constitution.records import Critique, Dropped, Failure, Message, Prompt, Response, Stage, Vote
 from critics import critique, ranking, revise
 from critics.aggregate import Score
-from critics.flags import flags
-from critics.transcript import spoken, words
+from critics.flags import flags_of
 from generation.chat_model import ChatModel, derive_seed
 from generation.config import Decoding, Plan
 from generation.engine import Completion, Sampling
@@ -159,11 +158,7 @@ class Comparisons:
     ) -> None:
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
-        self.flagged = [
-            c
-            for c in candidates
-            if plan.defences.flagged == "drop" and flags(spoken(c.message), words(prompt.messages))
-        ]
+        self.flagged = [c for c in candidates if plan.defences.flagged == "drop" and flags_of(prompt, c.message)]
         self._candidates = [candidate for candidate in candidates if candidate not in self.flagged]
         self._constitution = constitution
         self._panel = panel

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from critics.flags import FLAGS, LIMIT, flags
+from constitution.records import Function, Message, Prompt, ToolCall
+from critics.flags import FLAGS, LIMIT, flags, flags_of
 from critics.language import language, script, strays
 
 BENIGN = [json.loads(line) for line in (Path(__file__).parent / "data/benign_replies.jsonl").open(encoding="utf-8")]
@@ -212,3 +213,10 @@ def test_a_reply_strays_only_where_both_languages_are_known_and_none_was_asked_f
     assert not strays(german, "Cat?")
     assert not strays(german, "How do you say in German what the cat did on the mat?")
     assert not strays("Ottawa", "What is the capital of Canada?")
+
+
+def test_a_reply_of_tool_calls_alone_says_something() -> None:
+    prompt = Prompt(id="p", messages=(Message(role="user", content="How warm is it?"),))
+    call = ToolCall(function=Function(name="weather", arguments={"place": "here"}))
+    assert flags_of(prompt, Message(role="assistant", tool_calls=(call,))) == ()
+    assert flags_of(prompt, Message(role="assistant")) == ("empty",)
