@@ -21,9 +21,9 @@ from critics.weights import Origin
 from evaluation.ballots import Ballots, from_votes
 from evaluation.inputs import InputError
 from evaluation.labelled import LabelledPair, file_digest, read_labelled
-from generation import config
+from generation import settings
 from generation.cast import OpenEngine, chat_models, parts
-from generation.config import ENGINES, ConfigError, RunConfig
+from generation.config import ENGINES, EXAMPLE, RunConfig
 from generation.engine import Engine, ModelError, TransientError
 from generation.folder import SETTINGS
 from generation.job import CALLS
@@ -124,8 +124,9 @@ def read_settings(options: argparse.Namespace) -> tuple[Constitution, RunConfig]
         except ConstitutionError as error:
             problems.append(str(error))
     try:
-        run = config.load(options.config, options.set, {"judge": options.judge, "engine": options.engine})
-    except ConfigError as error:
+        flags = {"judge": options.judge, "engine": options.engine}
+        run = settings.load(RunConfig, options.config, options.set, flags, example=EXAMPLE)
+    except settings.ConfigError as error:
         problems.append(str(error))
     if constitution and run:
         problems += unknown_principles(run, constitution)

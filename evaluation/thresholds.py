@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from constitution.records import Strict
 from critics.weights import Estimate
 from evaluation.inputs import InputError, explain
+from generation import settings
 
 
 class Thresholds(Strict):
@@ -113,26 +113,7 @@ def _crossed(measure: Measure, limit: float) -> bool:
 
 def load(path: Path | None, overrides: Sequence[str]) -> Thresholds:
     """From a YAML file, then `key=value` overrides. Raises InputError with every problem at once."""
-    values: dict[str, object] = {}
     try:
-        if path:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-            if not isinstance(read, dict | None):
-                raise InputError(f"{path}: got a {type(read).__name__}; allowed is a mapping, as in `flips: 0.2`")
-            values |= read or {}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); --config takes a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {override}: the value is not YAML") from None
-        if not equals:
-            raise InputError(f"--set {override}: allowed is key=value, as in --set flips=0.2")
-    try:
-        return Thresholds.model_validate(values)
-    except ValidationError as error:
-        raise InputError(explain(error, str(path or "--set"), Thresholds)) from None
+        return settings.load(Thresholds, path, overrides, example="flips=0.2", explain=explain)
+    except settings.ConfigError as error:
+        raise InputError(str(error)) from None

@@ -1,19 +1,16 @@
-"""The settings of a run: `--config run.yaml` and `--set key=value`, checked before any model loads."""
+"""The settings of a run; `generation/settings.py` reads them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from importlib.util import find_spec
 from itertools import chain
-from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from constitution.principles import Id, suggest
+from constitution.principles import Id
 from constitution.records import MAIN, Strict
 from critics.aggregate import Flips
 from critics.ranking import Schedule, Strategy
@@ -23,10 +20,8 @@ from generation.vllm_engine import VLLMSettings
 
 EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")
-
-
-class ConfigError(ValueError):
-    """The settings are wrong; the message lists every problem with its key, its value and what is allowed."""
+EXAMPLE = "plan.samples=4"
+"""A setting, as messages and help show it."""
 
 
 class Decoding(Strict):
@@ -247,78 +242,3 @@ class RunConfig(Strict):
         kept = self.model_dump(mode="json", include={"policy", "judge", "plan", "test_fraction", "licence"})
         panel = [member.model_dump(mode="json", exclude={"vllm", "endpoints"}) for member in self.panel]
         return {**kept, "judge": self.judge_model, **({"panel": panel} if panel else {})}
-
-
-def load(path: Path | None, overrides: Sequence[str], flags: Mapping[str, object]) -> RunConfig:
-    """The settings from a YAML file, then `key=value` overrides (dotted keys, YAML values), then flags that were given.
-
-    Raises ConfigError with every problem at once.
-    """
-    settings = _read(path) if path else {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {override}: allowed is key=value, as in --set plan.samples=4")
-        try:
-            _put(settings, key.strip().split("."), yaml.safe_load(value), override)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {override}: the value is not YAML") from None
-    settings.update({name: value for name, value in flags.items() if value is not None})
-    try:
-        return RunConfig.model_validate(settings)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, str(path) if path else "settings")) from None
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of settings"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-    if settings is None:
-        return {}
-    if not isinstance(settings, dict):
-        raise ConfigError(
-            f"{path}: got a {type(settings).__name__}; allowed is a mapping of settings, as in `plan: {{samples: 4}}`"
-        )
-    return settings
-
-
-def _put(settings: dict[str, object], keys: Sequence[str], value: object, override: str) -> None:
-    for key in keys[:-1]:
-        inner = settings.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {override}: {key} is a value, not a group of settings")
-        settings = inner
-    settings[keys[-1]] = value
-
-
-def _explain(error: ValidationError, place: str) -> str:
-    lines = []
-    for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            allowed = _siblings(problem["loc"])
-            lines.append(
-                f"{place}: {key}: unknown key{suggest(str(problem['loc'][-1]), allowed)}; allowed: {', '.join(allowed)}"
-            )
-        else:
-            got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r})"
-            lines.append(f"{place}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}{got}")
-    return "\n".join(lines)
-
-
-def _siblings(location: Sequence[int | str]) -> list[str]:
-    """Names that are allowed where an unknown key stands."""
-    model: object = RunConfig()
-    for part in location[:-1]:
-        model = (
-            model[part]
-            if isinstance(part, int) and isinstance(model, tuple) and model
-            else getattr(model, str(part), None)
-        )
-    return sorted(type(model).model_fields) if isinstance(model, Strict) else []

@@ -18,11 +18,11 @@ from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
 from critics.weights import Weights, WeightsError, read_weights, refuse_other
-from generation import canaries, config, manifest, prompts
+from generation import canaries, manifest, prompts
 from generation.card import write_card
 from generation.cast import Cast, OpenEngine, Wrap, chat_models, parts
 from generation.chat_model import ChatModel
-from generation.config import ConfigError, RunConfig
+from generation.config import EXAMPLE, RunConfig
 from generation.dataset import DatasetWriter
 from generation.engine import Engine, ModelError
 from generation.feedback import Feedback
@@ -35,6 +35,8 @@ from generation.progress import Progress
 from generation.prompts import PromptsError, SourceInfo
 from generation.replay_engine import Replay
 from generation.run import UNAVAILABLE, run
+from generation.settings import ConfigError
+from generation.settings import load as load_settings
 from generation.store import CallStore, StoredCalls, StoreError
 from generation.stored import Stored
 
@@ -105,7 +107,7 @@ def prepare(
     if limit is not None and limit < 1:
         problems.append(f"--limit {limit}: allowed is 1 or more")
     constitution = attempt(partial(load, constitution_path))
-    settings = attempt(partial(config.load, config_path, overrides, flags))
+    settings = attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
     info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))
     attempt(partial(check_ours, out))
     calls = [path / CALLS for path in reuse]

@@ -14,6 +14,7 @@ from generation.cast import chat_models, parts
 from generation.endpoint_engine import EndpointSettings
 from generation.manifest import read as read_manifest
 from generation.replay_engine import Replay
+from generation.settings import ConfigError, load
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -186,7 +187,7 @@ def test_help_shows_the_options_without_loading_a_library_of_models() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_config_loads(path: Path) -> None:
-    assert config.load(path, [], {}).policy
+    assert load(config.RunConfig, path, []).policy
 
 
 def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
@@ -247,8 +248,8 @@ SERVER = {"url": "http://127.0.0.1:9"}
 def test_a_panel_that_cannot_judge_is_refused(settings: dict[str, object], message: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(json.dumps(settings))
-    with pytest.raises(config.ConfigError) as error:
-        config.load(path, [], {})
+    with pytest.raises(ConfigError) as error:
+        load(config.RunConfig, path, [])
     assert message in str(error.value)
 
 
