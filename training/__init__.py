@@ -1,0 +1,1 @@
+"""Models trained on the pairs: supervised, reward, DPO and PPO."""

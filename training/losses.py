@@ -1,0 +1,126 @@
+"""Losses on pairs of replies that carry the judge's probability p that `chosen` is the better one.
+
+Tensors are float32 or wider: a difference of log-probabilities of whole replies has no digits left in half precision. A loss is
+one value per pair; weighting and averaging are the caller's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+DPOKind = Literal["soft", "hard", "ipo", "conservative", "robust", "gdpo"]
+"""How `dpo` uses a label; see there."""
+
+
+def pair_loss(margin: Tensor, p: Tensor | float) -> Tensor:
+    """Cross-entropy of a label p with the model's sigmoid(margin): -p log σ(m) - (1-p) log σ(-m).
+
+    Shapes: margin any, p the same or broadcast to it; the result has margin's. Its slope is σ(m) - p, so it is least at logit(p),
+    where the model is exactly as sure as the label; a label of 1 has no such place and pulls for ever. Finite for every finite
+    margin. With p = 1 this is the pairwise loss of Bradley and Terry (1952).
+    """
+    return -p * functional.logsigmoid(margin) - (1 - p) * functional.logsigmoid(-margin)
+
+
+def optimal_margin(p: Tensor) -> Tensor:
+    """The margin at which `pair_loss` is least: logit(p), so infinite for a label of 0 or 1. Shape of p."""
+    return torch.logit(p)
+
+
+def bradley_terry(
+    chosen: Tensor, rejected: Tensor, p: Tensor | float, margin: Tensor | None = None, centre: float = 0.0
+) -> Tensor:
+    """Loss of a reward model on the rewards of both replies, [n], or [n, heads] for an ensemble; the result has that shape.
+
+    With p = 1, no margin and no centring: -log σ(r_w - r_l). `p` and `margin` are [n] (p may be one number).
+    `margin` is taken off the difference before the label is applied, as in Llama 2 (2307.09288, equation 2). A soft label already
+    says how far apart the two are: with both, the best difference is logit(p) + margin.
+    `centre` weighs (r_w + r_l)^2, which holds the rewards, that pairs alone determine only up to a constant, near zero
+    (Eisenstein et al. 2023, 2312.09244).
+    """
+    difference = chosen - rejected
+    if margin is not None:
+        difference = difference - _beside(margin, difference)
+    loss = pair_loss(difference, _beside(p, difference))
+    return loss + centre * (chosen + rejected).square() if centre else loss
+
+
+def dpo(
+    chosen: Tensor,
+    rejected: Tensor,
+    p: Tensor | float,
+    beta: float,
+    kind: DPOKind = "soft",
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Direct preference optimisation (Rafailov et al. 2023, 2305.18290) on log-ratios log π/π_ref of whole replies, [n]; gives [n].
+
+    With h = chosen - rejected and m = beta * h, the label p enters so:
+    - soft: `pair_loss(m, p)`. With p = 1 this is the paper's loss.
+    - hard: p is rounded to 1 (from 0.5 on) or 0, then as soft.
+    - ipo: (h - (2p - 1) / (2 beta))^2. With p = 1 equation 17 of Azar et al. 2023 (2310.12036); else the mean of that over labels
+      drawn with probability p, less a term without h. The target does not grow with length: give log-ratios per token
+      (`length_normalised`).
+    - conservative: labels are flipped with probability `smoothing` (cDPO, Mitchell 2023): as soft, p moved to s + (1 - 2s) p.
+    - robust: takes such flips to be in the labels and undoes them (Chowdhury et al. 2024, 2403.00409): as soft, p moved to
+      (p - s) / (1 - 2s). For labels surer than 1 - s that is over 1, and the loss has no lower bound.
+    - gdpo: -log σ((2p - 1) m), geometric averaging of the two replies (Furuta et al. 2024, 2409.06691). The pull fades as p nears
+      0.5, and never stops at a margin.
+
+    `smoothing` is read by conservative and robust only. Raises ValueError where it is not from 0 to below 0.5.
+    """
+    if not 0 <= smoothing < 0.5:
+        raise ValueError(f"smoothing is {smoothing}; it is a share of flipped labels, from 0 to below 0.5")
+    difference = chosen - rejected
+    match kind:
+        case "soft":
+            return pair_loss(beta * difference, p)
+        case "hard":
+            return pair_loss(beta * difference, (p >= 0.5) * 1.0)
+        case "ipo":
+            return (difference - (2 * p - 1) / (2 * beta)).square()
+        case "conservative":
+            return pair_loss(beta * difference, smoothing + (1 - 2 * smoothing) * p)
+        case "robust":
+            return pair_loss(beta * difference, (p - smoothing) / (1 - 2 * smoothing))
+        case "gdpo":
+            return -functional.logsigmoid(beta * (2 * p - 1) * difference)
+        case _:
+            assert_never(kind)
+
+
+def plain(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """-log σ(beta (log π(chosen) - log π(rejected))): no reference, no soft label. Log-probabilities of replies, [n]; gives [n].
+
+    What keeps the policy near its start is missing. SimPO (2405.14734) is this on log-probabilities per token.
+    """
+    return -functional.logsigmoid(beta * (chosen - rejected))
+
+
+def length_normalised(logprob: Tensor, length: Tensor) -> Tensor:
+    """Nats per token: log-probabilities or log-ratios of whole replies over their tokens, both [n]. An empty reply keeps its 0."""
+    return logprob / length.clamp(min=1)
+
+
+def right(margin: Tensor, p: Tensor) -> Tensor:
+    """1 where margin and label prefer the same reply, 0 where not, 1/2 where one of them prefers neither. Shape of margin.
+
+    margin [n] or [n, heads], p [n]. Exchanging the replies of a pair, (-m, 1-p), changes nothing.
+    """
+    return 0.5 + 0.5 * margin.sign() * _beside((p - 0.5).sign(), margin)
+
+
+def accuracy(margin: Tensor, p: Tensor) -> Tensor:
+    """The share of `right` pairs, one number from 0 to 1."""
+    return right(margin, p).mean()
+
+
+def _beside(per_pair: Tensor | float, rewards: Tensor) -> Tensor | float:
+    """A value per pair [n] in a shape that meets rewards [n] or [n, heads] pair by pair."""
+    if isinstance(per_pair, Tensor) and per_pair.dim() == 1:
+        return per_pair.reshape(-1, *[1] * (rewards.dim() - 1))
+    return per_pair
