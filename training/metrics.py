@@ -1,0 +1,179 @@
+"""What a training run logs: `metrics.jsonl`, one JSON line for each logged step, and what the names in it mean."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from generation.folder import write_atomically
+
+FILE = "metrics.jsonl"
+WARNING = "warning"
+"""Split of the rows that hold a text, not numbers."""
+DATA = "data"
+"""Split of the rows that count what was read: pairs kept, dropped by reason, cut."""
+_RESERVED = frozenset({"step", "split", "text"})
+
+
+class MetricsError(ValueError):
+    """The file of metrics is damaged; the message names the line."""
+
+
+class Metric(NamedTuple):
+    """What a logged number is."""
+
+    group: str
+    """Section of the page; a key of GROUPS."""
+    unit: str
+    meaning: str
+    better: Literal["high", "low", ""] = ""
+    chart: str = ""
+    """Title of the plot that it shares with others; a plot of its own where empty."""
+
+
+class Row(NamedTuple):
+    """One line of the file."""
+
+    step: int
+    """Optimizer steps taken."""
+    split: str
+    """`train`, `eval`, `data` or `warning`."""
+    values: dict[str, float]
+    text: str = ""
+    """Of a warning."""
+
+
+GROUPS: Mapping[str, tuple[str, str]] = {
+    "loss": ("Loss", "What is minimised, and how large the steps are."),
+    "preference": (
+        "Preference",
+        "How surely chosen replies are told from rejected ones. When the log-probability of the chosen falls too, the model "
+        "forgets both.",
+    ),
+    "policy": (
+        "Policy",
+        "How far the policy is from its reference and how much it moves at each step. Score that rises with a KL that runs away is "
+        "a reward that is gamed.",
+    ),
+    "critic": ("Critic", "Whether the critic foresees the return. Under zero it does worse than a constant."),
+    "replies": ("Replies", "What the policy writes."),
+    "speed": ("Speed", "Throughput and memory."),
+    "other": ("Other", "Numbers without an entry in the vocabulary."),
+}
+"""Group -> title and text of its section, in the page's order."""
+
+_LOGP, _REWARD = "Log-probability of chosen and rejected", "Reward of chosen and rejected"
+_CLIP, _END, _MISMATCH = "Share of clipped tokens", "Replies that do not end", "Sampler against trainer"
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("loss", "", "The loss that is minimised, mean over the batch.", "low"),
+    "lr": Metric("loss", "", "Learning rate."),
+    "grad_norm": Metric("loss", "", "Norm of the gradient before it is clipped."),
+    "epoch": Metric("loss", "epochs", "Passes over the data so far."),
+    "accuracy": Metric("preference", "share", "Pairs in which the chosen reply has the higher reward.", "high"),
+    "reward_margin": Metric("preference", "log-odds", "Reward of the chosen minus that of the rejected reply.", "high"),
+    "logp_chosen": Metric("preference", "nats", "Log-probability of the chosen reply.", "high", _LOGP),
+    "logp_rejected": Metric("preference", "nats", "Log-probability of the rejected reply.", "", _LOGP),
+    "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen reply; DPO's is implied.", "", _REWARD),
+    "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected reply; DPO's is implied.", "", _REWARD),
+    "pairs": Metric("preference", "pairs", "Pairs trained on since the start."),
+    "disagreement": Metric("preference", "log-odds", "Standard deviation of the reward between the heads of an ensemble.", "low"),
+    "score": Metric("policy", "", "Reward of a reply before the KL is taken off.", "high"),
+    "kl": Metric("policy", "nats per reply", "KL of the policy from its reference, summed over a reply's tokens."),
+    "kl_coefficient": Metric("policy", "", "What one nat of KL costs in reward."),
+    "entropy": Metric("policy", "nats per token", "Entropy of the policy's next token."),
+    "policy_loss": Metric("policy", "", "Clipped surrogate loss of the policy."),
+    "clip_fraction": Metric("policy", "share", "Tokens whose probability ratio the clipping held back.", "", _CLIP),
+    "mismatch": Metric("policy", "nats per token", "Mean distance of the sampler's log-probabilities from ours.", "low", _MISMATCH),
+    "mismatch_kl": Metric("policy", "nats per token", "KL of the sampler's distribution from ours.", "low", _MISMATCH),
+    "value_loss": Metric("critic", "", "Squared error of the critic.", "low"),
+    "explained_variance": Metric("critic", "share", "Part of the returns' variance that the critic explains; 1 is all.", "high"),
+    "value_clip_fraction": Metric("critic", "share", "Tokens whose value the clipping held back."),
+    "success": Metric("replies", "share", "Replies that do what is asked, where a rule can tell.", "high"),
+    "length": Metric("replies", "tokens", "Mean length of a reply."),
+    "distinct": Metric("replies", "share", "Different replies among all of a batch.", "high"),
+    "truncated": Metric("replies", "share", "Replies cut at the length limit.", "low", _END),
+    "no_end": Metric("replies", "share", "Replies without an end of turn.", "low", _END),
+    "tokens_per_second": Metric("speed", "tokens/s", "Tokens trained on in a second, padding not counted.", "high"),
+    "pairs_per_second": Metric("speed", "pairs/s", "Pairs trained on in a second.", "high"),
+    "peak_memory_gb": Metric("speed", "GB", "Most memory in use so far.", "low"),
+}  # fmt: skip
+"""The vocabulary. Other names may be logged; they are shown under `other`."""
+
+
+def describe(name: str) -> Metric:
+    """What a name means; names that share what stands before their first `.` or `/` share a plot."""
+    if name in METRICS:
+        return METRICS[name]
+    head, dot, _ = name.replace("/", ".").partition(".")
+    return Metric("other", "", "", chart=head if dot else "")
+
+
+class Metrics:
+    """Appends to `metrics.jsonl` in a folder that exists. Each line is with the system once written, so a killed run keeps it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        _mend(self.path)
+        self._file = self.path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, step: int, values: Mapping[str, float], split: str = "train") -> None:
+        """Log numbers; what float() takes will do. Raises ValueError for a name that the line itself needs."""
+        if taken := sorted(_RESERVED & values.keys()):
+            raise ValueError(f"metric {taken[0]!r}: allowed is any name but {', '.join(sorted(_RESERVED))}")
+        numbers = {name: float(value) for name, value in values.items()}
+        written = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
+        self._line({"step": step, "split": split, **written})
+
+    def warn(self, step: int, text: str) -> None:
+        """Log a bad sign, which the page shows on top."""
+        self._line({"step": step, "split": WARNING, "text": text})
+
+    def resume(self, step: int) -> None:
+        """Forget what was logged after a step, so that a run that goes on from there repeats no line."""
+        self._file.close()
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for number, line in enumerate(lines, 1) if _row(line, self.path, number).step <= step]
+        write_atomically(self.path, "".join(kept))
+        self._file = self.path.open("a", encoding="utf-8", buffering=1)
+
+    def close(self) -> None:
+        """No more lines."""
+        self._file.close()
+
+    def _line(self, row: Mapping[str, object]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
+        self._file.flush()
+
+
+def read(path: Path) -> list[Row]:
+    """All lines of a file in their order; none where there is no file. A last line that is still being written is left out.
+
+    Raises MetricsError for any other line that is none of ours.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [_row(line.decode("utf-8", "replace"), path, number) for number, line in enumerate(lines, 1)]
+
+
+def _row(line: str, path: Path, number: int) -> Row:
+    try:
+        values = json.loads(line)
+        step, split, text = int(values.pop("step")), str(values.pop("split")), str(values.pop("text", ""))
+        return Row(step, split, {name: float(value) for name, value in values.items()}, text)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise MetricsError(
+            f"{path}:{number}: got {line.strip()!r:.80}; allowed is a JSON object with `step`, `split` and numbers; "
+            "delete the line"
+        ) from None
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a killed process left unfinished."""
+    if path.exists() and not (text := path.read_bytes()).endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(text.rfind(b"\n") + 1)
