@@ -24,7 +24,7 @@ class PolicyLoss(NamedTuple):
     clip_fraction: Tensor
     """Share of tokens whose gradient the clip removed."""
     approx_kl: Tensor
-    """Nats per token from the policy that sampled to the present one (k3 of `kl_estimates`)."""
+    """KL(sampling policy || present policy) in nats per token, by k3 as in `kl_estimates`."""
     ratio_mean: Tensor
     """Mean of π/π_old; 1 at the first step."""
 
@@ -38,7 +38,7 @@ class ValueLoss(NamedTuple):
 
 
 class KL(NamedTuple):
-    """Estimates of the KL divergence from the reference to the policy, [rows], in nats per reply."""
+    """Estimates of KL(policy || reference), [rows], in nats per reply."""
 
     k1: Tensor
     """Sum of log π/π_ref: unbiased, may be negative."""
@@ -77,8 +77,8 @@ def last_token(mask: Tensor) -> Tensor:
 def token_rewards(scores: Tensor, logp: Tensor, ref_logp: Tensor, mask: Tensor, kl_coefficient: float) -> Tensor:
     """Reward of each token, [rows, tokens]: -kl_coefficient * log π/π_ref (k1), and at the last token also the reply's score.
 
-    scores [rows]; logp and ref_logp are log-probabilities of the tokens sampled (Ziegler et al. 2019, 1909.08593). A row's sum is its
-    score less kl_coefficient times its KL.
+    scores [rows]; logp and ref_logp are log-probabilities of the tokens sampled (Ziegler et al. 2019, 1909.08593). A row's sum is
+    its score less kl_coefficient times its KL.
     """
     penalty = _kept(-kl_coefficient * (logp - ref_logp), mask)
     return penalty + torch.where(last_token(mask), scores[:, None], 0)
@@ -92,7 +92,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     """
     kept = mask.bool()
     advantages = torch.zeros_like(values)
-    running = next_value = torch.zeros_like(values[:, 0])
+    running = next_value = values.new_zeros(len(values))
     for t in reversed(range(values.shape[1])):
         delta = rewards[:, t] + gamma * next_value - values[:, t]
         running = torch.where(kept[:, t], delta + gamma * lam * running, running)
@@ -112,24 +112,17 @@ def policy_loss(
 ) -> PolicyLoss:
     """PPO's clipped objective (Schulman et al. 2017, 1707.06347), negated, as a mean over tokens.
 
-    Per token -min(ρ A, clip(ρ, 1 - clip, 1 + clip_high) A) with ρ = π/π_old; clip_high is clip unless given (DAPO, 2503.14476). Every
-    token of the batch counts the same, whichever reply it is in. advantages [rows, tokens], or [rows, 1] for one per reply.
-    `total`: tokens of the whole batch, where this is a part of it.
+    Per token -min(ρ A, clip(ρ, 1 - clip, 1 + clip_high) A) with ρ = π/π_old; clip_high is clip unless given (DAPO, 2503.14476).
+    Every token of the batch counts the same, whichever reply it is in. advantages [rows, tokens], or [rows, 1] for one per reply.
+    `total`: tokens of the whole batch, where this is a part of it. A ratio beyond e^±20 is held there and has no gradient.
     """
     log_ratio = _kept(logp - old_logp, mask).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP)
     ratio = log_ratio.exp()
     free = ratio * advantages
     clipped = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high)) * advantages
-    means = (
-        masked_mean(x, mask, total)
-        for x in (
-            -torch.minimum(free, clipped),
-            (clipped < free).to(ratio),
-            (ratio - 1 - log_ratio).detach(),
-            ratio.detach(),
-        )
-    )
-    return PolicyLoss(*means)
+    loss = -torch.minimum(free, clipped)
+    per_token = loss, (clipped < free).to(ratio), (ratio - 1 - log_ratio).detach(), ratio.detach()
+    return PolicyLoss(*(masked_mean(x, mask, total) for x in per_token))
 
 
 def value_loss(
@@ -137,11 +130,11 @@ def value_loss(
 ) -> ValueLoss:
     """Half the squared error of the critic, as a mean over tokens, clipped as in the PPO2 code of OpenAI's baselines.
 
-    Per token 0.5 max((V - R)^2, (V' - R)^2), V' being V held within `clip` of old_values: a value that has moved further towards the
-    return gets no gradient. `math.inf` turns that off. `total` as in `policy_loss`.
+    Per token 0.5 max((V - R)^2, (V' - R)^2), V' being V held within `clip` of old_values: a value that has moved further towards
+    the return gets no gradient. A `clip` of `math.inf` turns that off. `total` as in `policy_loss`.
     """
-    free = (values - returns).square()
-    held = (torch.maximum(torch.minimum(values, old_values + clip), old_values - clip) - returns).square()
+    near = torch.maximum(torch.minimum(values, old_values + clip), old_values - clip)
+    free, held = (_kept(x - returns, mask).square() for x in (values, near))
     return ValueLoss(
         0.5 * masked_mean(torch.maximum(free, held), mask, total), masked_mean((held > free).to(values), mask, total)
     )
@@ -194,12 +187,12 @@ class AdaptiveKL(FixedKL):
 
 
 def group_advantages(
-    scores: Tensor, baseline: Literal["mean", "leave_one_out"] = "mean", scale: bool = False
+    scores: Tensor, *, baseline: Literal["mean", "leave_one_out"] = "mean", scale: bool = False
 ) -> Tensor:
     """Advantages of replies to the same prompt without a critic; scores and result are [prompts, group].
 
-    baseline `mean`: score less the group's mean, as in GRPO (2402.03300). `leave_one_out`: less the mean of the others (RLOO, 2402.14740),
-    which keeps the gradient unbiased and is the former times group / (group - 1).
+    baseline `mean`: score less the group's mean, as in GRPO (2402.03300). `leave_one_out`: less the mean of the others (RLOO,
+    2402.14740), which keeps the gradient unbiased and is the former times group / (group - 1).
     `scale` divides by the group's standard deviation (the sample's, plus 1e-4), as GRPO does; Dr. GRPO (2503.20783) leaves it out,
     since it weighs prompts whose replies hardly differ as much as any other. A group of one has advantage 0.
     """
