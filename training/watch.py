@@ -1,0 +1,210 @@
+"""Bad signs in what a training run logs: some end the run, some are only told."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from constitution.records import Strict
+
+_FINITE = ("loss", "grad_norm", "kl")
+_RECENT = 10
+"""Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
+
+
+class WatchSettings(Strict):
+    """Limits. None switches one off. A row is one logged step of training."""
+
+    patience: int = Field(default=3, ge=1, le=_RECENT)
+    """Rows, one after the other, that must cross `logp_drop` or a limit of collapse."""
+    leak_rows: int | None = Field(default=5, ge=2)
+    """Stop when the accuracy is 1 from the second row on, for at least so many, and the margin grows: the label leaks. DPO's first
+    margin is 0, so the first row tells nothing."""
+    leak_pairs: int = Field(default=32, ge=1)
+    """Pairs (`pairs`) that these rows must have seen."""
+    max_kl: float | None = Field(default=100.0, gt=0)
+    """Stop above this KL from the reference, in nats per reply."""
+    min_entropy: float | None = Field(default=0.05, ge=0)
+    """Stop under this entropy, in nats per token."""
+    min_distinct: float | None = Field(default=0.1, ge=0, le=1)
+    """Stop under this share of different replies."""
+    min_length: float | None = Field(default=2.0, ge=0)
+    """Stop under this mean length of replies, in tokens."""
+    endless: bool = True
+    """Stop when no reply ends any more, where some did at first."""
+    logp_drop: float | None = Field(default=0.2, gt=0)
+    """Warn when the log-probability of chosen replies is below its first values by more than this share of them."""
+    max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
+    """Warn above this share of clipped tokens."""
+    min_explained_variance: float | None = Field(default=-0.5, lt=1)
+    """Warn under this, after ten rows."""
+    min_accuracy: float | None = Field(default=0.45, ge=0, le=1)
+    """Warn when the mean accuracy of the last ten rows is under this, after twenty rows."""
+    max_mismatch_kl: float | None = Field(default=0.1, ge=0)
+    """Warn above this KL of the sampler from the trainer, in nats per token."""
+    max_truncated: float | None = Field(default=0.5, ge=0, le=1)
+    """Warn above this share of cut replies."""
+
+
+class Sign(NamedTuple):
+    """Something that is wrong with a run."""
+
+    kind: Literal["warn", "stop"]
+    name: str
+    text: str
+    """What was seen, with its numbers, and what to try."""
+
+
+class _Trace:
+    """One metric so far; memory does not grow with the run."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.first: list[float] = []
+        """The first `patience` values."""
+        self.last: deque[float] = deque(maxlen=_RECENT)
+        self.perfect = True
+        """None but the first value was under 1."""
+
+    def add(self, value: float, patience: int) -> None:
+        self.n += 1
+        if self.n <= patience:
+            self.first.append(value)
+        self.last.append(value)
+        self.perfect = self.n == 1 or (self.perfect and value >= 1)
+
+    def stays(self, crossed: Callable[[float], bool], rows: int) -> bool:
+        """True when each of the last rows has crossed."""
+        return self.n >= rows and all(crossed(value) for value in list(self.last)[-rows:])
+
+
+class Watch:
+    """Looks at each logged row of training (not of `eval`) once, in order. Fed with the old rows, a resumed run is where it was."""
+
+    def __init__(self, settings: WatchSettings | None = None) -> None:
+        self._settings = settings or WatchSettings()
+        self._traces: dict[str, _Trace] = defaultdict(_Trace)
+        self._told: set[str] = set()
+
+    def see(self, step: int, values: Mapping[str, float]) -> list[Sign]:
+        """The signs that this row brings, each told once in a run; names are those of `training.metrics.METRICS`."""
+        for name, value in values.items():
+            self._traces[name].add(float(value), self._settings.patience)
+        found = [
+            Sign(sign.kind, sign.name, f"step {step}: {sign.text}")
+            for look in (_not_finite, _leak, _collapse, _crossed, _drift)
+            for sign in look(values, self._traces, self._settings)
+            if sign.name not in self._told
+        ]
+        self._told |= {sign.name for sign in found}
+        return found
+
+
+_Traces = Mapping[str, _Trace]
+
+
+def _not_finite(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+    for name in _FINITE:
+        if name in values and not math.isfinite(values[name]):
+            yield Sign(
+                "stop",
+                f"{name} not finite",
+                f"{name} is {values[name]}. Go on from the last checkpoint with a lower lr, a lower gradient clip, or in float32.",
+            )
+
+
+def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+    if limits.leak_rows is None or not {"accuracy", "reward_margin", "pairs"} <= values.keys():
+        return
+    accuracy, margin = traces["accuracy"], traces["reward_margin"]
+    rows, pairs = accuracy.n - 1, values["pairs"] - traces["pairs"].first[0]
+    grows = margin.last[-1] > margin.first[0]
+    if accuracy.perfect and rows >= limits.leak_rows and pairs >= limits.leak_pairs and grows:
+        yield Sign(
+            "stop",
+            "accuracy of 1",
+            f"accuracy was 1.0 in all of the {rows} rows after the first ({pairs:,.0f} pairs) and the margin grew from "
+            f"{margin.first[0]:.3g} to {margin.last[-1]:.3g}: something trivial tells chosen from rejected. Look for a mark, a "
+            "cut or an empty reply on one side only, or a model that was trained on these pairs. If they are that easy, set "
+            "leak_rows to null.",
+        )
+
+
+def _collapse(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+    more_kl = "Raise the KL coefficient, lower lr, and go back to an earlier checkpoint."
+    lows = (
+        ("entropy", limits.min_entropy, "nats per token: the policy has settled on one way to write.", more_kl),
+        ("distinct", limits.min_distinct, "of the replies differ: the policy says the same to everything.", more_kl),
+        ("length", limits.min_length, "tokens a reply: the policy falls silent.", f"See if short replies are rewarded. {more_kl}"),
+    )  # fmt: skip
+    rows = limits.patience
+    for name, limit, what, advice in lows:
+        if name in values and limit is not None and traces[name].stays(lambda value, top=limit: value < top, rows):  # type: ignore[misc]
+            yield Sign(
+                "stop",
+                f"{name} collapsed",
+                f"{name} is {values[name]:.3g} {what} Under {limit:g} for {rows} rows. {advice}",
+            )
+    ends = traces["no_end"] if "no_end" in values else None
+    if limits.endless and ends and ends.first[0] < 1 and ends.stays(lambda value: value >= 1, rows):
+        yield Sign(
+            "stop",
+            "no reply ends",
+            f"no reply ended for {rows} rows; at first {1 - ends.first[0]:.0%} did. Set a penalty for a missing end, allow longer "
+            "replies, or raise the KL coefficient.",
+        )
+
+
+def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+    """Highest values that one row may have."""
+    highs: tuple[tuple[Literal["warn", "stop"], str, float | None, str, str], ...] = (
+        ("stop", "kl", limits.max_kl, "nats per reply: the policy runs away from its reference",
+         "Raise the KL coefficient, lower lr or the epochs on each batch, and read some replies: the reward may be gamed."),
+        ("warn", "clip_fraction", limits.max_clip_fraction, "of the tokens are clipped: steps are too large",
+         "Lower lr, or the epochs on each batch."),
+        ("warn", "mismatch_kl", limits.max_mismatch_kl, "nats per token between sampler and trainer: replies are off-policy",
+         "See that the sampler has the newest weights, and use the same precision and temperature in both."),
+        ("warn", "truncated", limits.max_truncated, "of the replies are cut at the length limit",
+         "Allow longer replies, or reward shorter ones."),
+    )  # fmt: skip
+    for kind, name, limit, what, advice in highs:
+        if limit is not None and values.get(name, -math.inf) > limit:
+            yield Sign(kind, f"{name} too high", f"{name} is {values[name]:.3g} {what}; allowed is {limit:g}. {advice}")
+
+
+def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+    rows = limits.patience
+    chosen = traces["logp_chosen"] if "logp_chosen" in values else None
+    if chosen and limits.logp_drop is not None and chosen.n > rows:
+        start = sum(chosen.first) / len(chosen.first)
+        floor = start - limits.logp_drop * abs(start)
+        if chosen.stays(lambda value: value < floor, rows):
+            yield Sign(
+                "warn",
+                "logp_chosen falls",
+                f"the log-probability of chosen replies fell from {start:.4g} to {values['logp_chosen']:.4g}: the model unlearns "
+                "what it should prefer. Lower lr, raise beta, or add the SFT term.",
+            )
+    critic = traces["explained_variance"] if "explained_variance" in values else None
+    lowest = limits.min_explained_variance
+    if critic and lowest is not None and critic.n > 10 and critic.last[-1] < lowest:
+        yield Sign(
+            "warn",
+            "explained_variance too low",
+            f"explained_variance is {critic.last[-1]:.3g}; allowed is {lowest:g}: the critic is worse than a "
+            "constant. Raise the critic's lr, train it alone for some steps first, or use the group baseline.",
+        )
+    right = traces["accuracy"] if "accuracy" in values else None
+    if right and limits.min_accuracy is not None and right.n > 20:
+        mean = sum(right.last) / len(right.last)
+        if mean < limits.min_accuracy:
+            yield Sign(
+                "warn",
+                "accuracy too low",
+                f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed is {limits.min_accuracy:g}: worse than "
+                "a guess. See that chosen and rejected are not swapped, lower lr, or drop pairs whose label is unsure.",
+            )
