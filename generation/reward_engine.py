@@ -1,8 +1,8 @@
-"""A reward model in transformers: a whole conversation in, one number out."""
+"""A reward model in transformers: a whole conversation in, one number out for each of its heads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from generation.batching import Batcher, padded
@@ -12,9 +12,12 @@ from generation.models import ModelFiles
 from generation.quiet import quiet
 from generation.transformers_engine import TransformersSettings, load_model, unknown_tokens
 
+HEADS = "reward_heads"
+"""Where a model's configuration says that its labels are so many heads of one ensemble, each a reward of its own."""
+
 
 class Reward:
-    """A sequence classifier of one label, in batches.
+    """A sequence classifier of one label, or of several that its configuration says are heads of an ensemble, in batches.
 
     Requests hold the ids of a conversation with the reply and the token that ends it; nothing is generated.
     """
@@ -30,7 +33,7 @@ class Reward:
         self._batcher = Batcher(self._answer, settings.batch_size, lambda _: None)
 
     async def generate(self, request: Request) -> Completion:
-        """No text; the reward, a plain number, is in `logprobs[REWARD]`."""
+        """No text; the reward, the mean of the heads, is in `logprobs[REWARD]`, and each head's beside it (`head_rewards`)."""
         return unfit(request, self._context) or unknown_tokens(request, self._model) or await self._batcher.ask(request)
 
     async def close(self) -> None:
@@ -52,18 +55,36 @@ class Reward:
             hidden = self._model.base_model(
                 ids.to(device), attention_mask=mask.to(device), use_cache=False
             ).last_hidden_state
-            rewards = self._model.score(hidden[torch.arange(len(requests), device=device), last])[:, 0].tolist()
+            rewards = self._model.score(hidden[torch.arange(len(requests), device=device), last]).tolist()
         return [
-            Completion("", logprobs={REWARD: reward}, usage=Usage(len(r.tokens)))
-            for r, reward in zip(requests, rewards, strict=True)
+            Completion("", logprobs=_named(heads), usage=Usage(len(r.tokens)))
+            for r, heads in zip(requests, rewards, strict=True)
         ]
+
+
+def head_rewards(logprobs: Mapping[str, float]) -> list[float]:
+    """The reward by each head, in order, from what a reward model answered; one number where it has one head."""
+    heads = [logprobs[name] for name in (f"{REWARD}/{i}" for i in range(len(logprobs))) if name in logprobs]
+    return heads or [logprobs[REWARD]]
+
+
+def _named(heads: Sequence[float]) -> dict[str, float]:
+    if len(heads) == 1:
+        return {REWARD: heads[0]}
+    return {REWARD: sum(heads) / len(heads), **{f"{REWARD}/{i}": value for i, value in enumerate(heads)}}
 
 
 def _check(model: Any, files: ModelFiles) -> None:
     """Refuse checkpoints of other kinds, for which transformers has invented a head. Raises ModelError."""
     kind = ", ".join(model.config.architectures or ["unknown"])
-    if not kind.endswith("ForSequenceClassification") or model.config.num_labels != 1 or not hasattr(model, "score"):
+    heads = getattr(model.config, HEADS, 1)
+    if (
+        not kind.endswith("ForSequenceClassification")
+        or model.config.num_labels != heads
+        or not hasattr(model, "score")
+    ):
         raise ModelError(
             f"model {files.path}: is no reward model (got {kind} with {model.config.num_labels} labels); allowed is a causal "
-            "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1"
+            "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
+            f"(or as many as {HEADS} says, for an ensemble)"
         )

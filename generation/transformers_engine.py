@@ -12,6 +12,7 @@ from pydantic import Field
 from constitution.records import Strict
 from generation.batching import Batcher, padded
 from generation.engine import Completion, ModelError, Request, Usage, scored_completion, unfit
+from generation.gumbel import SeededGumbel
 from generation.models import ModelFiles, load_tokenizer
 from generation.quiet import quiet
 
@@ -88,7 +89,7 @@ class Transformers:
         ids, mask = padded(requests, left=True)
         longest = ids.shape[1]
         watch = _FirstLogprobs([[token for _, token in r.labels] for r in requests])
-        processors = [watch, *([_SeededGumbel(requests)] if sampling.temperature else [])]
+        processors = [watch, *([_gumbel(requests)] if sampling.temperature else [])]
         stops = [_Stop(self._tokenizer, sampling.stop, longest)] if sampling.stop else []
         device = self._model.device
         with torch.inference_mode():
@@ -145,6 +146,11 @@ def _shape(request: Request) -> Hashable:
     return None if request.scored else replace(request.sampling, seed=None)
 
 
+def _gumbel(requests: Sequence[Request]) -> SeededGumbel:
+    seeds = [r.index if r.sampling.seed is None else r.sampling.seed for r in requests]
+    return SeededGumbel(seeds, requests[0].sampling.temperature, requests[0].sampling.top_p)
+
+
 def _target_logprobs(logits: Any, start: int, request: Request) -> list[float]:
     """Log-probability of each scored token, at the position before it. logits: [positions, vocabulary], the first at `start`."""
     import torch
@@ -186,33 +192,3 @@ class _FirstLogprobs:
             table = scores.float().log_softmax(-1)
             self.logprobs = [table[row, tokens].tolist() if tokens else [] for row, tokens in enumerate(self._labels)]
         return scores
-
-
-class _SeededGumbel:
-    """Turns greedy choice into sampling with each row's own seed: argmax of log-probabilities plus Gumbel noise.
-
-    The Gumbel-max trick (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030). A row's noise is its own generator's, so its
-    text does not depend on what else is in the batch.
-    """
-
-    def __init__(self, requests: Sequence[Request]) -> None:
-        import torch
-
-        self._temperature = requests[0].sampling.temperature
-        self._top_p = requests[0].sampling.top_p
-        self._rows = [
-            torch.Generator().manual_seed(r.index if r.sampling.seed is None else r.sampling.seed) for r in requests
-        ]
-
-    def __call__(self, _ids: Any, scores: Any) -> Any:
-        import torch
-
-        logits = (scores.float() / self._temperature).log_softmax(-1)
-        if self._top_p < 1:
-            ordered, places = logits.sort(descending=True)
-            before = ordered.exp().cumsum(-1) - ordered.exp()
-            cut = torch.zeros_like(before, dtype=torch.bool).scatter(-1, places, before >= self._top_p)
-            logits = logits.masked_fill(cut, -torch.inf)
-        width = logits.shape[-1]
-        noise = torch.stack([torch.empty(width).exponential_(generator=row) for row in self._rows])
-        return logits - noise.to(logits.device).log()

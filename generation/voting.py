@@ -75,6 +75,16 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.way, voter.judge.name)
 
 
+async def graded(voter: Voter, prompt: Prompt, reply: Response, plan: Plan) -> float | Failure:
+    """One voter's log-odds that a reply by itself is good: a model's, asked in a way that looks at one reply."""
+    assert voter.judge is not None
+    answer = await _OF_REPLIES[voter.way](voter.judge.model, prompt, reply, voter.principle, plan)
+    if isinstance(answer, str):
+        reason, _, detail = answer.partition(": ")
+        return Failure(prompt.id, "compare", reason, detail, f"{reply.id} by {voter.name}")
+    return answer
+
+
 async def _compare(
     model: ChatModel, prompt: Prompt, first: Response, second: Response, principle: Principle, plan: Plan
 ) -> Odds:

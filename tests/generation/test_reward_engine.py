@@ -11,7 +11,7 @@ import pytest
 from benchmarks.styles import STYLES
 from generation.engine import Completion, ModelError, Request, Sampling, Usage
 from generation.models import ModelFiles, resolve
-from generation.reward_engine import Reward
+from generation.reward_engine import Reward, head_rewards
 from generation.transformers_engine import TransformersSettings
 
 END = 1
@@ -83,6 +83,20 @@ def test_rewards_do_not_depend_on_the_order_or_size_of_batches(tiny: tuple[Model
     )
 
 
+def test_an_ensemble_tells_each_head_and_their_mean(tmp_path: Path) -> None:
+    import torch
+
+    model = save(tmp_path, "LlamaForSequenceClassification", num_labels=3, reward_heads=3)
+    request = conversations()[0]
+    model.config.pad_token_id = None
+    with torch.inference_mode():
+        expected = model(torch.tensor([request.tokens])).logits[0].tolist()
+    (completion,) = ask(resolve(str(tmp_path)), request)
+    assert head_rewards(completion.logprobs) == pytest.approx(expected, abs=1e-5)
+    assert completion.logprobs["reward"] == pytest.approx(sum(expected) / 3, abs=1e-5)
+    assert len({round(value, 4) for value in expected}) == 3
+
+
 @pytest.mark.parametrize(
     ("tokens", "error"),
     [
@@ -115,5 +129,6 @@ def test_a_checkpoint_of_another_kind_is_refused(make: Callable[[Path], object],
         Reward(resolve(str(tmp_path)), TransformersSettings())
     assert str(error.value) == (
         f"model {tmp_path}: is no reward model ({got}); allowed is a causal "
-        "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1"
+        "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
+        "(or as many as reward_heads says, for an ensemble)"
     )
