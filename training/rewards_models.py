@@ -1,0 +1,133 @@
+"""Rewards that models give: an ensemble of reward models, and a judge under a constitution."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from asyncio import gather
+
+from constitution.principles import Constitution, assign
+from constitution.records import Failure, Prompt, Response
+from generation.cast import OpenEngine, chat_models, parts
+from generation.chat import Encoder
+from generation.chat_model import ChatModel
+from generation.engine import Completion, Engine, Request, TransientError
+from generation.models import ModelFiles, load_tokenizer, resolve
+from generation.panel import Panel, panel_of, unknown_principles
+from generation.reward_engine import Reward, head_rewards
+from generation.run import UNAVAILABLE
+from generation.transformers_engine import TransformersSettings
+from generation.voting import graded
+from training.ppo_config import JudgeReward, ModelsReward
+from training.rewards_rules import STAGE, Part, RewardError, applicable, merit, no_principle
+
+
+class Lazy:
+    """An engine that is opened at its first call."""
+
+    def __init__(self, open_engine: OpenEngine) -> None:
+        self._open = open_engine
+        self._engine: Engine | None = None
+
+    async def generate(self, request: Request) -> Completion:
+        """The engine's answer. Raises ModelError when it cannot be opened."""
+        if self._engine is None:
+            self._engine = await self._open()  # opening an engine awaits nothing, so no second call comes between
+        return await self._engine.generate(request)
+
+    async def close(self) -> None:
+        """Close the engine where it was opened."""
+        engine, self._engine = self._engine, None
+        if engine:
+            await engine.close()
+
+
+class Ensemble:
+    """Reward models: the mean of all their heads less `pessimism` times their standard deviation, which is `disagreement`.
+
+    The standard deviation is the population's. A lower bound of the reward is harder to game than its mean (Coste et al. 2023,
+    arXiv:2310.02743).
+    """
+
+    def __init__(self, settings: ModelsReward) -> None:
+        """Raises ModelError for a model that is none; weights load at the first call."""
+        self._pessimism = settings.pessimism
+        self._models = [_reward_model(resolve(path), settings.transformers) for path in settings.paths]
+
+    async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
+        """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
+        answers = await gather(*(model.reward(prompt.messages, reply.text) for model in self._models))
+        values: list[float] = []
+        for model, answer in zip(self._models, answers, strict=True):
+            if answer.finish == "error":
+                reason, _, detail = answer.error.partition(": ")
+                return Failure(prompt.id, STAGE, reason, detail, f"{reply.id} by {model.name}")
+            values += head_rewards(answer.logprobs)
+        if not all(map(math.isfinite, values)):
+            return Failure(prompt.id, STAGE, "reward_nan", str(values), reply.id)
+        spread = statistics.pstdev(values)
+        details = {"disagreement": spread} if len(values) > 1 else {}
+        return Part(statistics.fmean(values) - self._pessimism * spread, details)
+
+    async def close(self) -> None:
+        """Close all models."""
+        for model in self._models:
+            await model.engine.close()
+
+
+class LiveJudge:
+    """A panel that looks at each reply by itself under the judged principles of a constitution: log-odds that it is good.
+
+    The answers under one principle are averaged, principles and objectives weighed as in the constitution.
+    """
+
+    def __init__(self, settings: JudgeReward, constitution: Constitution, seed: int) -> None:
+        """Raises RewardError, or ModelError for a model that cannot judge so; weights load at the first call."""
+        if not any(principle.judged for principle in constitution.principles):
+            raise RewardError(
+                f"reward.judge.constitution: {constitution.name} has no principle that a model judges; use reward.rules"
+            )
+        config = settings.run()
+        if unknown := unknown_principles(config, constitution):
+            raise RewardError("\n".join(f"reward.judge.{line}" for line in unknown))
+        self._plan = config.plan
+        self._constitution = constitution
+        self._seed = seed
+        self._engines: list[Lazy] = []
+        self._panel: Panel = panel_of(config, chat_models(config, parts(config), self._wrap)[1], None)
+
+    async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
+        """A Failure where any voter has no answer: the mean over fewer voters would be another reward."""
+        judged = applicable(self._constitution, prompt, judged=True)
+        drawn = assign(judged, f"{self._seed} {prompt.id}", self._plan.principles)
+        voters = self._panel.voters(drawn)
+        if not voters:
+            return no_principle(prompt, reply, self._constitution)
+        try:
+            answers = await gather(*(graded(voter, prompt, reply, self._plan) for voter in voters))
+        except TransientError as error:
+            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
+        heard: dict[str, list[float]] = {}
+        for voter, answer in zip(voters, answers, strict=True):
+            if isinstance(answer, Failure):
+                return answer
+            heard.setdefault(voter.principle.id, []).append(answer)
+        return Part(merit({name: statistics.fmean(values) for name, values in heard.items()}, self._constitution))
+
+    async def close(self) -> None:
+        """Close all engines."""
+        for engine in self._engines:
+            await engine.close()
+
+    def _wrap(self, open_engine: OpenEngine) -> Engine:
+        self._engines.append(Lazy(open_engine))
+        return self._engines[-1]
+
+
+def _reward_model(files: ModelFiles, settings: TransformersSettings) -> ChatModel:
+    async def open_engine() -> Engine:
+        return Reward(files, settings)
+
+    encoder = Encoder(load_tokenizer(files))
+    _ = encoder.end_of_turn  # a template without one is told now
+    return ChatModel(files.name, files.digest, Lazy(open_engine), encoder, files.context)
