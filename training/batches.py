@@ -1,0 +1,141 @@
+"""Token ids -> the tensors of one micro-batch, and the order in which rows are seen.
+
+A batch is a mapping of tensors, so that every library can move and split it. Replies are numbered in order over the examples.
+
+    tokens, positions  [1, T] packed, each prompt once and its replies after it; [R, L] padded, the prompt before each reply
+    where              [N] place, in the flattened tokens, of the hidden state that predicts each reply token
+    targets            [N] those tokens
+    row                [N] the reply that each belongs to
+    last               [R] place of each reply's last token
+    lengths            [R] tokens of each reply
+    prompts, replies   [P] tokens of each prompt, and how many replies it has; packed only
+    mask               [R, L] which tokens are real; padded only
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Layout = Literal["packed", "padded"]
+Batch = dict[str, Any]
+
+MEGABATCH = 50
+"""Batches among which rows are sorted by length; more would make the order of lengths too regular."""
+
+
+class Example(NamedTuple):
+    """One prompt and the replies to it, as token ids."""
+
+    prompt: Sequence[int]
+    replies: Sequence[Sequence[int]]
+    """None is empty: a reply ends with the token that ends a turn."""
+
+    @property
+    def size(self) -> int:
+        """Tokens, the prompt counted once."""
+        return len(self.prompt) + sum(map(len, self.replies))
+
+
+def collate(examples: Sequence[Example], layout: Layout) -> Batch:
+    """The batch of some examples; see the module."""
+    return _packed(examples) if layout == "packed" else _padded(examples)
+
+
+def _packed(examples: Sequence[Example]) -> Batch:
+    tokens: list[int] = []
+    positions: list[int] = []
+    where: list[NDArray[np.int64]] = []
+    last: list[int] = []
+    for prompt, replies in examples:
+        start, n = len(tokens), len(prompt)
+        tokens += prompt
+        positions += range(n)
+        for reply in replies:
+            first = len(tokens)
+            tokens += reply
+            positions += range(n, n + len(reply))
+            where.append(np.arange(first - 1, first - 1 + len(reply)))
+            where[-1][0] = start + n - 1  # the prompt's last token, which may lie before another reply
+            last.append(len(tokens) - 1)
+    return {
+        "tokens": torch.tensor([tokens]),
+        "positions": torch.tensor([positions]),
+        **_replies(examples, where, last),
+        "prompts": torch.tensor([len(e.prompt) for e in examples]),
+        "replies": torch.tensor([len(e.replies) for e in examples]),
+    }
+
+
+def _padded(examples: Sequence[Example]) -> Batch:
+    rows = [(len(e.prompt), [*e.prompt, *reply]) for e in examples for reply in e.replies]
+    longest = max(len(ids) for _, ids in rows)
+    tokens = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask = torch.zeros_like(tokens)
+    where, last = [], []
+    for i, (n, ids) in enumerate(rows):
+        tokens[i, : len(ids)] = torch.tensor(ids)
+        mask[i, : len(ids)] = 1
+        where.append(np.arange(i * longest + n - 1, i * longest + len(ids) - 1))
+        last.append(i * longest + len(ids) - 1)
+    positions = torch.arange(longest).expand(len(rows), -1)
+    return {"tokens": tokens, "positions": positions, "mask": mask, **_replies(examples, where, last)}
+
+
+def _replies(examples: Sequence[Example], where: Sequence[NDArray[np.int64]], last: Sequence[int]) -> Batch:
+    lengths = torch.tensor([len(reply) for e in examples for reply in e.replies])
+    return {
+        "where": torch.from_numpy(np.concatenate(where)),
+        "targets": torch.tensor([token for e in examples for reply in e.replies for token in reply]),
+        "row": torch.repeat_interleave(torch.arange(len(lengths)), lengths),
+        "last": torch.tensor(last),
+        "lengths": lengths,
+    }
+
+
+def by_reply(values: Any, batch: Batch) -> Any:
+    """values [N] summed over each reply: [R]."""
+    return torch.zeros(len(batch["lengths"]), dtype=values.dtype, device=values.device).index_add(
+        0, batch["row"], values
+    )
+
+
+def unflatten(values: Any, lengths: Any) -> tuple[Any, Any]:
+    """values [N], reply after reply -> ([R, longest] filled up with 0, mask of what is real)."""
+    mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+    table = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)
+    return table.masked_scatter(mask, values), mask
+
+
+def order(lengths: Sequence[int], turns: int, batch: int, bucket: bool, seed: int) -> list[int]:
+    """Whose turn it is, `turns` times: a pure function of its arguments, so a resumed run sees what it would have seen.
+
+    Every row has had n turns before one has n + 1. With `bucket`, rows of similar length are neighbours: an epoch's shuffled
+    rows are sorted by length within stretches of MEGABATCH batches, and the batches are shuffled again.
+    """
+    found: list[int] = []
+    epoch = 0
+    while len(found) < turns:
+        random = np.random.default_rng([seed, epoch])
+        permuted = random.permutation(len(lengths))
+        found += _bucketed(permuted, np.asarray(lengths), batch, random) if bucket else permuted.tolist()
+        epoch += 1
+    return found[:turns]
+
+
+def _bucketed(
+    permuted: NDArray[np.int64], lengths: NDArray[np.int64], batch: int, random: np.random.Generator
+) -> list[int]:
+    stretch = batch * MEGABATCH
+    batches = []
+    for start in range(0, len(permuted), stretch):
+        part = permuted[start : start + stretch]
+        part = part[np.argsort(-lengths[part], kind="stable")]
+        batches += [part[i : i + batch] for i in range(0, len(part), batch)]
+    whole, rest = [b for b in batches if len(b) == batch], [b for b in batches if len(b) < batch]
+    shuffled = [whole[i] for i in random.permutation(len(whole))]
+    return [int(row) for part in (*shuffled, *rest) for row in part]

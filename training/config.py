@@ -1,0 +1,152 @@
+"""The settings of a recipe: `--config FILE` and `--set key=value`, checked before any model loads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from constitution.records import Strict
+from training.watch import WatchSettings
+
+Schedule = Literal["linear", "cosine", "constant"]
+
+
+class Lora(Strict):
+    """Train low-rank updates in place of all weights (Hu et al. 2021, arXiv:2106.09685)."""
+
+    r: int = Field(default=16, ge=1)
+    """Rank of the updates."""
+    alpha: float = Field(default=32, gt=0)
+    """The updates are scaled by alpha / r."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the layers that are updated; `all-linear` takes every linear layer but the head."""
+    merge: bool = True
+    """Save the base with the updates merged into it: an ordinary checkpoint. False saves the adapter alone."""
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"allowed is each once, got {', '.join(names)}")
+    return names
+
+
+class Training(Strict):
+    """What all recipes share."""
+
+    model: str = "embedded"
+    """The model that is trained: `embedded`, a local folder, or a hub id."""
+    data: dict[str, float] = Field(default_factory=dict)
+    """Run folder, dataset folder, JSONL or parquet file, or hub id -> weight of its rows in the loss."""
+    test_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of prompts held out of data that has no test split, by a hash of the prompt."""
+    limit: int | None = Field(default=None, ge=1)
+    """Read at most so many rows of each split of each source."""
+    seed: int = Field(default=0, ge=0)
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the rows."""
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps in place of `epochs`."""
+    batch: int = Field(default=32, ge=1)
+    """Rows of one optimizer step, over all processes."""
+    micro_batch: int = Field(default=4, ge=1)
+    """Rows that one process works on at once. It changes memory and speed, never the result."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    schedule: Schedule = "linear"
+    """How the learning rate goes down after its warm-up."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from 0."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Longer gradients are scaled down to this norm."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Of activations; weights and optimizer are float32 in either case."""
+    max_length: int = Field(default=1024, ge=8)
+    """Most tokens of a prompt with a reply. A prompt that leaves no room is dropped, a longer reply cut; both are counted."""
+    cut: Literal["keep", "drop"] = "keep"
+    """What happens to a row whose reply had to be cut."""
+    bucket: bool = True
+    """Rows of similar length share a micro-batch."""
+    layout: Literal["auto", "packed", "padded"] = "auto"
+    """packed: no padding, and replies of one prompt share it. padded: for models whose attention cannot be replaced.
+    auto takes packed where it works."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice to keep fewer of them."""
+    lora: Lora | None = None
+    log_every: int = Field(default=1, ge=1)
+    """Steps between two rows of metrics."""
+    eval_every: int | None = Field(default=None, ge=1)
+    """Steps between two looks at the test split; at the end alone where None."""
+    save_every: int | None = Field(default=None, ge=1)
+    """Steps between two checkpoints that a killed run goes on from; none where None."""
+    keep_checkpoints: int = Field(default=1, ge=1)
+    """How many of them stay."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many evaluations without a better loss. Needs eval_every."""
+    best: bool = False
+    """Save the model of the best evaluation, not the last one. Needs eval_every, and save_every a multiple of it."""
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_unique)] = ("tensorboard",)
+    """Where live metrics go beside metrics.jsonl."""
+    licence: str = "unknown"
+    """Licence field of the model card: yours to fill in; it depends on model and data."""
+    watch: WatchSettings = WatchSettings()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Training:
+        for name, weight in self.data.items():
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
+        if (self.patience or self.best) and not self.eval_every:
+            raise ValueError("patience and best need eval_every: set how many steps lie between two evaluations")
+        if self.best and (not self.save_every or not self.eval_every or self.save_every % self.eval_every):
+            raise ValueError(
+                f"best needs save_every as a multiple of eval_every (got {self.save_every} and {self.eval_every})"
+            )
+        return self
+
+
+class Labels(Strict):
+    """How the judge's probability is read."""
+
+    floor: float = Field(default=0.0, ge=0, lt=0.5)
+    """Probabilities are kept within [floor, 1 - floor]."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Their log-odds are divided by it: above 1 trusts the judge less."""
+    least: float = Field(default=0.5, ge=0.5, le=1)
+    """Pairs with a smaller p_chosen are dropped and counted."""
+
+
+class SFT(Training):
+    """Supervised fine-tuning on the accepted revisions: the first phase of Constitutional AI (arXiv:2212.08073)."""
+
+    learning_rate: float = Field(default=2e-5, gt=0)
+
+
+class Reward(Training):
+    """A reward model: a scalar head on the last token of a reply, trained on pairs."""
+
+    labels: Labels = Labels()
+    heads: int = Field(default=1, ge=1, le=64)
+    """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their spread is the uncertainty."""
+    centre: float = Field(default=0.0, ge=0)
+    """Weight of the squared sum of both rewards, which keeps rewards around 0 (arXiv:2312.09244)."""
+    margins: bool = False
+    """Subtract the column `margin` from the difference of rewards, for data whose margin is no label of its own."""
+
+
+class DPO(Training):
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290) on soft labels."""
+
+    labels: Labels = Labels()
+    learning_rate: float = Field(default=5e-6, gt=0)
+    beta: float = Field(default=0.1, gt=0)
+    """Strength of the pull towards the reference."""
+    loss: Literal["soft", "hard", "ipo", "conservative", "robust", "gdpo", "plain"] = "soft"
+    """plain is the textbook's form without a reference."""
+    smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Assumed share of wrong labels, for conservative and robust."""
+    normalise: bool = False
+    """Divide log-probabilities by the length of the reply."""
+    sft: float = Field(default=0.0, ge=0)
+    """Weight of the chosen reply's mean negative log-likelihood beside the loss."""

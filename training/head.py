@@ -1,0 +1,89 @@
+"""Log-probabilities of given tokens from hidden states, without ever keeping the logits of more than a few positions.
+
+The head of a small model is its largest layer: 1,000 tokens times a vocabulary of 50,000 are 200 MB in float32, and automatic
+differentiation keeps several such tables. Here a chunk's logits are made, used and forgotten, and made again in the backward
+pass, as fused cross-entropy kernels do it (Hsu et al. 2024, arXiv:2410.10989).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+CHUNK = 1 << 23
+"""Most logits that exist at once: 32 MiB in float32."""
+
+
+def token_scores(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0, bias: Any = None) -> tuple[Any, Any]:
+    """(log-probability of each target [N], entropy in nats at its position [N]), both float32.
+
+    hidden: [N, width], weight: [vocabulary, width], targets: [N]. The logits are divided by the temperature. Differentiable in
+    hidden, weight and bias, by the log-probabilities and by the entropies. Under autocast, products are made in its type.
+    """
+    scores: tuple[Any, Any] = _TokenScores.apply(hidden, weight, targets, temperature, bias)
+    return scores
+
+
+class _TokenScores(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Any, weight: Any, targets: Any, temperature: float, bias: Any) -> tuple[Any, Any]:
+        kind = hidden.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        h, w = hidden.to(dtype), weight.to(dtype)
+        rows = max(1, CHUNK // len(weight))
+        logprobs, entropies, totals = [], [], []
+        for part, wanted in zip(h.split(rows), targets.split(rows), strict=True):
+            logits = _logits(part, w, bias, temperature)
+            total = logits.logsumexp(-1)
+            logprobs.append(logits.gather(-1, wanted[:, None]).squeeze(-1) - total)
+            logits -= total[:, None]
+            entropies.append(-(logits.exp().mul_(logits)).sum(-1))
+            totals.append(total)
+        logprob, entropy, total = torch.cat(logprobs), torch.cat(entropies), torch.cat(totals)
+        ctx.save_for_backward(hidden, weight, targets, total, entropy, bias)
+        ctx.temperature, ctx.dtype, ctx.rows = temperature, dtype, rows
+        return logprob, entropy
+
+    @staticmethod
+    def backward(ctx: Any, by_logprob: Any, by_entropy: Any) -> tuple[Any, ...]:
+        """d logprob / d logit = [target] - p, and d entropy / d logit = -p (log p + entropy)."""
+        hidden, weight, targets, totals, entropies, bias = ctx.saved_tensors
+        h, w = hidden.to(ctx.dtype), weight.to(ctx.dtype)
+        grad_hidden = torch.empty_like(h) if ctx.needs_input_grad[0] else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[4] else None
+        steered = bool(by_entropy.any())
+        for start in range(0, len(h), ctx.rows):
+            part = slice(start, start + ctx.rows)
+            logp = _logits(h[part], w, bias, ctx.temperature).sub_(totals[part, None])
+            by_p = by_logprob[part, None] + (by_entropy[part] * entropies[part])[:, None]
+            if steered:
+                p = logp.exp()
+                grad = logp.mul_(-by_entropy[part, None]).sub_(by_p).mul_(p)
+            else:
+                grad = logp.exp_().mul_(-by_p)
+            grad.scatter_add_(-1, targets[part, None], by_logprob[part, None])
+            grad = grad.div_(ctx.temperature)
+            if grad_bias is not None:
+                grad_bias += grad.sum(0)
+            grad = grad.to(ctx.dtype)
+            if grad_hidden is not None:
+                torch.mm(grad, w, out=grad_hidden[part])
+            if grad_weight is not None:
+                grad_weight += grad.t() @ h[part]
+        return (
+            None if grad_hidden is None else grad_hidden.to(hidden.dtype),
+            None if grad_weight is None else grad_weight.to(weight.dtype),
+            None,
+            None,
+            grad_bias,
+        )
+
+
+def _logits(hidden: Any, weight: Any, bias: Any, temperature: float) -> Any:
+    """A table of its own in float32, which may be overwritten."""
+    logits = (hidden @ weight.t()).float()
+    if bias is not None:
+        logits += bias.float()
+    return logits.div_(temperature) if temperature != 1.0 else logits

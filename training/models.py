@@ -1,0 +1,251 @@
+"""The models that are trained: transformers' own, inside modules whose forward gives what the losses need.
+
+Log-probabilities and rewards are computed inside `forward`, so that wrappers which gather weights for a forward pass (FSDP) and
+those which watch its outputs (DDP) see all there is. Weights are float32 while they are trained; what is saved has the type of
+the checkpoint they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from generation.engine import ModelError
+from generation.models import ModelFiles
+from training import attention
+from training.batches import Batch, Layout
+from training.config import Lora, Training
+from training.head import token_scores
+
+T = TypeVar("T", bound="Trained")
+
+
+class TokenScores(NamedTuple):
+    """Of each reply token of a batch."""
+
+    logprobs: Any
+    """[N] float32, in nats, given all tokens before it."""
+    entropy: Any
+    """[N] float32, in nats, of the distribution it was drawn from."""
+
+
+class Trained(nn.Module):
+    """A transformers model, or its PeftModel, as `model`."""
+
+    accepts_loss_kwargs = False
+    """Asked by transformers' Trainer; the losses are ours."""
+
+    def __init__(self, model: Any, layout: Layout) -> None:
+        super().__init__()
+        self.model = model
+        self.layout: Layout = layout
+        self.saved_dtype: Any = torch.float32
+        """Of the checkpoint it came from."""
+
+    @property
+    def inner(self) -> Any:
+        """The transformers model, adapters included."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def config(self) -> Any:
+        """The transformers configuration."""
+        return self.inner.config
+
+    @property
+    def _no_split_modules(self) -> Any:
+        """Asked by accelerate: the layers that FSDP shards one by one."""
+        return self.inner._no_split_modules
+
+    @property
+    def adapted(self) -> bool:
+        """True when low-rank updates are trained and not the weights."""
+        return isinstance(self.model, PeftModel)
+
+    @property
+    def trainable(self) -> int:
+        """Numbers that training changes."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def _hidden(self, batch: Batch) -> Any:
+        """Last hidden states of all tokens, flat: [tokens, width]."""
+        packed = "prompts" in batch
+        more = {"segments": attention.segments(batch)} if packed else {"attention_mask": batch["mask"]}
+        out = self.inner.base_model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
+        return out.last_hidden_state.flatten(0, 1)
+
+
+class Policy(Trained):
+    """A causal language model that says how likely given replies are."""
+
+    def __init__(self, model: Any, layout: Layout) -> None:
+        """Raises ModelError for a model whose logits are squashed after the head."""
+        super().__init__(model, layout)
+        config = self.inner.config.get_text_config()
+        if getattr(config, "final_logit_softcapping", None):
+            raise ModelError(f"model {config.model_type}: its logits have a soft cap, which training does not know")
+        self._scale = float(getattr(config, "logits_scaling", 1.0) or 1.0) / float(
+            getattr(config, "logit_scale", 1.0) or 1.0
+        )
+
+    def forward(self, batch: Batch, temperature: float = 1.0, reference: bool = False) -> TokenScores:
+        """Scores of each reply token. reference: with the adapter off; raises ValueError where there is none."""
+        if reference and not self.adapted:
+            raise ValueError("only a model with an adapter is its own reference")
+        with self.model.disable_adapter() if reference else nullcontext():
+            hidden = self._hidden(batch).index_select(0, batch["where"])
+        head = self.inner.get_output_embeddings()
+        bias = getattr(head, "bias", None)
+        return TokenScores(*token_scores(hidden, head.weight, batch["targets"], temperature * self._scale, bias))
+
+    @contextmanager
+    def generating(self) -> Iterator[Any]:
+        """The transformers model in a state to `generate`: evaluation mode, ordinary attention."""
+        model, training = self.inner, self.training
+        before = model.config._attn_implementation
+        model.set_attn_implementation("sdpa")
+        self.eval()
+        try:
+            yield model
+        finally:
+            self.train(training)
+            model.set_attn_implementation(before)
+
+
+class RewardModel(Trained):
+    """A decoder with one or more scalar heads."""
+
+    def forward(self, batch: Batch, tokens: bool = False) -> Any:
+        """Rewards [R, heads] at each reply's last token, float32; with `tokens` the values [N, heads] before each reply token."""
+        places = batch["where"] if tokens else batch["last"]
+        hidden = self._hidden(batch).index_select(0, places)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.inner.score(hidden.float())
+
+
+def load_policy(files: ModelFiles, settings: Training) -> Policy:
+    """The checkpoint as a policy, with an adapter where the settings ask for one. Raises ModelError."""
+    layout = choose_layout(files, settings)
+    model = _load(AutoModelForCausalLM, files, layout)[0]
+    policy = Policy(_adapted(model, settings.lora, TaskType.CAUSAL_LM), layout)
+    return _prepared(policy, files, settings)
+
+
+def load_reward(files: ModelFiles, heads: int, settings: Training) -> RewardModel:
+    """The checkpoint with scalar heads: its own where it has as many, otherwise new ones of zeros. Raises ModelError."""
+    layout = choose_layout(files, settings)
+    model, new = _load(AutoModelForSequenceClassification, files, layout, num_labels=heads)
+    if not isinstance(getattr(model, "score", None), nn.Linear):
+        raise ModelError(f"model {files.path}: {type(model).__name__} has no linear head named score")
+    if any(key.startswith("score") for key in new):
+        nn.init.zeros_(model.score.weight)
+    model.config.reward_heads = heads
+    reward = RewardModel(_adapted(model, settings.lora, TaskType.SEQ_CLS), layout)
+    return _prepared(reward, files, settings)
+
+
+def choose_layout(files: ModelFiles, settings: Training) -> Layout:
+    """How batches are laid out. Raises ModelError where `packed` was asked for and is impossible."""
+    if settings.layout == "padded":
+        return "padded"
+    reason = attention.packs(AutoConfig.from_pretrained(files.path).get_text_config(), settings.max_length)
+    if reason and settings.layout == "packed":
+        raise ModelError(f"layout: got packed, but model {files.name} cannot be packed: {reason}; set layout: auto")
+    return "padded" if reason else "packed"
+
+
+def save(module: Trained, tokenizer: Any, folder: Path, merge: bool, state: Mapping[str, Any] | None = None) -> None:
+    """Write an ordinary checkpoint: weights, configuration and tokenizer; or an adapter that is not to be merged.
+
+    state: the module's state where it is gathered from several processes; its own where None. A merged module is an ordinary
+    one afterwards.
+    """
+    if state is not None:
+        module.load_state_dict(state)
+    if module.adapted and merge:
+        module.model = module.model.merge_and_unload()
+    weights = {name: _cast(value, module.saved_dtype) for name, value in module.model.state_dict().items()}
+    module.inner.config.dtype = module.saved_dtype
+    if module.adapted:
+        module.model.save_pretrained(folder)
+    else:
+        module.model.save_pretrained(folder, state_dict=weights)
+    tokenizer.save_pretrained(folder)
+
+
+def choose_padding(tokenizer: Any, config: Any, end_of_turn: int) -> None:
+    """Name a padding token that no conversation holds, for classifiers that find a row's end by it.
+
+    transformers' sequence classifiers read the last token that is not padding. Where padding equals the token that ends a
+    turn they would read the one before it.
+    """
+    kept = config.pad_token_id
+    if kept is None or kept == end_of_turn:
+        added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+        template = str(tokenizer.chat_template)
+        free = [i for i, token in sorted(added.items()) if token.special and token.content not in template]
+        free = [i for i in free if i not in (end_of_turn, tokenizer.bos_token_id)] or [
+            i for i in sorted(added) if i != end_of_turn
+        ]
+        if free:
+            kept = free[0]
+    config.pad_token_id = kept
+    if kept is not None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(kept)
+
+
+def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[Any, set[str]]:
+    """(the model in float32, names of weights that the checkpoint lacks)."""
+    attention.register()
+    try:
+        model, info = kind.from_pretrained(
+            files.path,
+            dtype=torch.float32,
+            attn_implementation=attention.NAME if layout == "packed" else "sdpa",
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **more,
+        )
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:500]
+        raise ModelError(f"model {files.path}: transformers cannot load it ({reason}); check the folder") from error
+    return model, set(info["missing_keys"])
+
+
+def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:
+    """The model with low-rank updates. Raises ModelError for targets that it has not."""
+    if lora is None:
+        return model
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    settings = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type=task
+    )
+    if task == TaskType.SEQ_CLS:
+        settings.modules_to_save = ["score"]
+    try:
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise ModelError(f"lora.targets: got {lora.targets}; {' '.join(str(error).split())[:300]}") from None
+
+
+def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
+    saved = AutoConfig.from_pretrained(files.path).dtype
+    module.saved_dtype = saved if isinstance(saved, torch.dtype) else torch.float32
+    if settings.gradient_checkpointing:
+        module.inner.gradient_checkpointing_enable({"use_reentrant": False})
+        if module.adapted:
+            module.inner.enable_input_require_grads()
+    return module
+
+
+def _cast(value: Any, dtype: Any) -> Any:
+    return value.to(dtype) if value.is_floating_point() else value
