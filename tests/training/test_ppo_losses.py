@@ -29,6 +29,7 @@ MASK = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]])
 """Three replies: of three tokens, of one, and an empty one."""
 
 patient = settings(deadline=None)
+Batch = tuple[Tensor, Callable[[float], Tensor]]
 
 
 def t(*values: object) -> Tensor:
@@ -42,7 +43,7 @@ def close(found: Tensor, *expected: object, atol: float = 1e-12) -> None:
 
 
 @st.composite
-def batches(draw: st.DrawFn) -> tuple[Tensor, Callable[[float], Tensor]]:
+def batches(draw: st.DrawFn) -> Batch:
     """A mask of replies that start at the first place, and a source of random tensors with NaN at the other places."""
     tokens = draw(st.integers(1, 6))
     lengths = torch.tensor(draw(st.lists(st.integers(0, tokens), min_size=1, max_size=5)))
@@ -81,7 +82,7 @@ def test_whiten_by_hand() -> None:
 
 @patient
 @given(batches())
-def test_whitened_values_have_mean_0_and_variance_1(batch: tuple[Tensor, Callable[[float], Tensor]]) -> None:
+def test_whitened_values_have_mean_0_and_variance_1(batch: Batch) -> None:
     mask, random = batch
     kept = whiten(random(3) + 7, mask)[mask]
     if len(kept) > 1:
@@ -132,9 +133,7 @@ def test_gae_steps_over_places_between_tokens() -> None:
 
 @patient
 @given(batches(), st.floats(0, 1), st.floats(0, 1))
-def test_gae_is_the_weighted_sum_of_later_surprises(
-    batch: tuple[Tensor, Callable[[float], Tensor]], gamma: float, lam: float
-) -> None:
+def test_gae_is_the_weighted_sum_of_later_surprises(batch: Batch, gamma: float, lam: float) -> None:
     """A_t = Σ (γλ)^l δ_{t+l}, equation 16 of the paper, summed out; λ = 1 and λ = 0 are in it."""
     mask, random = batch
     rewards, values = random(1), random(1)
@@ -153,7 +152,7 @@ def test_gae_is_the_weighted_sum_of_later_surprises(
 @patient
 @given(batches())
 def test_gae_without_discount_is_the_reward_to_go_less_the_value(
-    batch: tuple[Tensor, Callable[[float], Tensor]],
+    batch: Batch,
 ) -> None:
     mask, random = batch
     rewards, values = random(1), random(1)
@@ -233,7 +232,7 @@ def test_one_advantage_per_reply_serves_all_its_tokens() -> None:
 
 @patient
 @given(batches(), st.integers(1, 4))
-def test_micro_batches_add_up_to_the_whole_batch(batch: tuple[Tensor, Callable[[float], Tensor]], size: int) -> None:
+def test_micro_batches_add_up_to_the_whole_batch(batch: Batch, size: int) -> None:
     mask, random = batch
     a, b, c, total = random(1), random(1), random(1), int(mask.sum())
     policy = [
@@ -246,16 +245,13 @@ def test_micro_batches_add_up_to_the_whole_batch(batch: tuple[Tensor, Callable[[
 
 
 @patient
-@given(batches())
-def test_what_stands_outside_the_mask_reaches_neither_loss_nor_gradient(
-    batch: tuple[Tensor, Callable[[float], Tensor]],
-) -> None:
+@given(batches(), st.booleans())
+def test_what_stands_outside_the_mask_reaches_neither_loss_nor_gradient(batch: Batch, finite: bool) -> None:
+    """Whether the policy has numbers there, as it has after a padded token, or none."""
     mask, random = batch
-    logp, values = random(1).requires_grad_(), random(1).requires_grad_()
-    (
-        policy_loss(logp, random(1), random(1), mask, 0.2).loss
-        + value_loss(values, random(1), random(1), mask, 0.2).loss
-    ).backward()
+    logp, values = ((x.nan_to_num() if finite else x).requires_grad_() for x in (random(1), random(1)))
+    policy = policy_loss(logp, random(1).nan_to_num(), random(1), mask, 0.2).loss
+    (policy + value_loss(values, random(1), random(1), mask, 0.2).loss).backward()
     for x in (logp, values):
         assert x.grad is not None
         assert x.grad.isfinite().all()
