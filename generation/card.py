@@ -15,6 +15,8 @@ from generation.folder import write_atomically
 from generation.manifest import Manifest
 from generation.pages import render_markdown
 
+TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
+
 
 def write_card(folder: Path, manifest: Manifest, constitution: Constitution, config: RunConfig) -> None:
     """Write README.md, which also tells `datasets.load_dataset` where the two datasets are."""
@@ -36,7 +38,7 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         "configs": configs,
     }
     page = render_markdown(
-        "card.md.jinja",
+        TEMPLATE,
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         constitution=constitution,
         config=config,

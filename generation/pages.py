@@ -28,9 +28,10 @@ def render_html(template: Path, **variables: object) -> str:
     return environment.get_template(template.name).render(**variables, style=Markup(style), style_hash=known)
 
 
-def render_markdown(name: str, **variables: object) -> str:
+def render_markdown(template: Path, **variables: object) -> str:
     """A markdown file; the template fences whatever comes from models."""
-    return _environment(FileSystemLoader(_FOLDER), html=False).get_template(name).render(**variables)
+    environment = _environment(FileSystemLoader([template.parent, _FOLDER]), html=False)
+    return environment.get_template(template.name).render(**variables)
 
 
 def visible(value: object) -> object:
