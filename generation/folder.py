@@ -40,12 +40,14 @@ def claim(folder: Path, settings: Mapping[str, object], constitution_text: str) 
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, marker: str = SETTINGS) -> Iterator[None]:
     """Create the folder if need be and keep every other process out while inside. Raises RunFolderError.
+
+    marker: the file by which a folder is known as one of ours.
 
     The lock is the kernel's and goes with the process, however it dies.
     """
-    check_ours(folder)
+    check_ours(folder, marker)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -72,15 +74,15 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def check_ours(folder: Path) -> None:
-    """Refuse a file, and a folder with something in it that no run of ours began. Changes nothing."""
+def check_ours(folder: Path, marker: str = SETTINGS) -> None:
+    """Refuse a file, and a folder with something in it that nothing of ours began. Changes nothing."""
     if folder.is_dir():
         try:
             entries = {entry.name for entry in folder.iterdir()}
         except OSError as error:
             raise RunFolderError(f"{folder}: cannot be read ({error.strerror}); choose another --out") from None
-        if SETTINGS not in entries and entries - {LOCK, CONSTITUTION, f"{CONSTITUTION}.tmp", f"{SETTINGS}.tmp"}:
-            raise RunFolderError(f"{folder}: is not empty and no run of ours (no {SETTINGS}); choose another --out")
+        if marker not in entries and entries - {LOCK, CONSTITUTION, f"{CONSTITUTION}.tmp", f"{marker}.tmp"}:
+            raise RunFolderError(f"{folder}: is not empty and no run of ours (no {marker}); choose another --out")
     elif folder.exists():
         raise RunFolderError(f"{folder}: is a file; --out takes a folder")
 
@@ -108,13 +110,10 @@ def sync_folder(folder: Path) -> None:
 def _check_same(folder: Path, old: object, new: dict[str, object]) -> None:
     if not isinstance(old, dict):
         raise RunFolderError(f"{folder / SETTINGS}: is damaged; choose another --out with --reuse {folder}")
-    before, after = (
-        _flat({key: value for key, value in settings.items() if key != MACHINE}) for settings in (old, new)
-    )
-    changed = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    changed = changes(old, new)
     if not changed:
         return
-    lines = [f"  {key}: was {before.get(key)!r}, now {after.get(key)!r}" for key in changed]
+    lines = [f"  {line}" for line in changed.values()]
     what = "another constitution" if any(key.startswith("constitution") for key in changed) else "other settings"
     raise RunFolderError(
         "\n".join(
@@ -125,6 +124,15 @@ def _check_same(folder: Path, old: object, new: dict[str, object]) -> None:
             ]
         )
     )
+
+
+def changes(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, str]:
+    """Key -> what changed, in words, for settings that decide the result: all but those under `machine`."""
+    before, after = (
+        _flat({key: value for key, value in settings.items() if key != MACHINE}) for settings in (old, new)
+    )
+    keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    return {key: f"{key}: was {before.get(key)!r}, now {after.get(key)!r}" for key in keys}
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -1,1 +1,5 @@
-"""Models trained on the pairs: supervised, reward, DPO and PPO."""
+"""Preference data in, reward models and policies out."""
+
+from generation.quiet import quiet
+
+quiet()  # before the libraries below are imported: they read these settings as they load

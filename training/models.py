@@ -7,7 +7,7 @@ the checkpoint they came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -161,22 +161,16 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     return "padded" if reason else "packed"
 
 
-def save(module: Trained, tokenizer: Any, folder: Path, merge: bool, state: Mapping[str, Any] | None = None) -> None:
-    """Write an ordinary checkpoint: weights, configuration and tokenizer; or an adapter that is not to be merged.
+def save(module: Trained, tokenizer: Any, folder: Path, merge: bool) -> None:
+    """Write an ordinary checkpoint: weights, configuration and tokenizer; or the adapter alone, where it is not merged.
 
-    state: the module's state where it is gathered from several processes; its own where None. A merged module is an ordinary
-    one afterwards.
+    The module is done with afterwards: its weights have the checkpoint's type, and a merged one has no adapter any more.
     """
-    if state is not None:
-        module.load_state_dict(state)
     if module.adapted and merge:
         module.model = module.model.merge_and_unload()
-    weights = {name: _cast(value, module.saved_dtype) for name, value in module.model.state_dict().items()}
+    module.model.to(module.saved_dtype)
     module.inner.config.dtype = module.saved_dtype
-    if module.adapted:
-        module.model.save_pretrained(folder)
-    else:
-        module.model.save_pretrained(folder, state_dict=weights)
+    module.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -245,7 +239,3 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
         if module.adapted:
             module.inner.enable_input_require_grads()
     return module
-
-
-def _cast(value: Any, dtype: Any) -> Any:
-    return value.to(dtype) if value.is_floating_point() else value

@@ -1,0 +1,186 @@
+"""A checked job -> a trained model in its folder."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+from transformers import EarlyStoppingCallback, TrainerCallback
+
+from evaluation.inputs import InputError
+from generation.folder import RunFolderError, locked
+from training import output, reference
+from training.card import Base, Data, write_card
+from training.config import DPO, Reward
+from training.dpo import Preferring
+from training.job import Job
+from training.metrics import DATA, Metrics
+from training.models import Trained, choose_padding, load_policy, load_reward, save
+from training.recorder import Recorder
+from training.report import SETTINGS, write_page
+from training.trainer import RowTrainer, Turns, arguments
+from training.watch import Watch
+
+
+class Stopped(Exception):
+    """A bad sign ended the run; the message says which and what to try."""
+
+
+def run(job: Job, console: Console) -> dict[str, Any]:
+    """Train, or go on training, and write the checkpoint; returns what training.json says.
+
+    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
+    """
+    main = PartialState().is_main_process
+    try:
+        with locked(job.out, SETTINGS) if main else nullcontext():
+            if main:
+                output.claim(job.out, job.said)
+            PartialState().wait_for_everyone()
+            return output.finished(job.out) or _train(job, console, main)
+    except RunFolderError as error:
+        raise InputError(str(error)) from None
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"memory: the GPU is full ({' '.join(str(error).split())[:200]}); lower micro_batch (now {job.settings.micro_batch}), "
+            "max_length, or set gradient_checkpointing: true"
+        ) from error
+
+
+def _load(job: Job) -> Trained:
+    if isinstance(job.settings, Reward):
+        module: Trained = load_reward(job.files, job.settings.heads, job.settings)
+        choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
+        return module
+    return load_policy(job.files, job.settings)
+
+
+def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
+    began = time.monotonic()
+    settings = job.settings
+    metrics = Metrics(job.out) if main else None
+    found: tuple[Path, int] | None = broadcast_object_list([output.last_checkpoint(job.out) if main else None])[0]
+    if metrics:
+        metrics.resume(found[1] if found else 0)
+        for name, encoded in (("train", job.train), ("test", job.test)):
+            metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    module = _load(job)
+    recorder = Recorder(metrics, Watch(settings.watch), console, job.steps)
+    try:
+        trainer = _trainer(job, module, recorder)
+        trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+        if recorder.stopped:
+            raise Stopped(recorder.stopped.text)
+        results = trainer.evaluate() if job.test.rows else {}
+        whole = _whole(job, trainer, module)
+        if main:
+            _write(job, whole, results)
+    finally:
+        if metrics:
+            metrics.close()
+            write_page(job.out)
+    said = {
+        "recipe": job.recipe.name,
+        "steps": job.steps,
+        "seconds": round(time.monotonic() - began, 1),
+        "rows": {"train": dict(job.train.counts), "test": dict(job.test.counts)},
+        "results": {name: round(value, 6) for name, value in results.items()},
+        "digests": job.said["digests"],
+    }
+    if main:
+        output.finish(job.out, said)
+    return said
+
+
+def _trainer(job: Job, module: Trained, recorder: Recorder) -> RowTrainer:
+    settings = job.settings
+    callbacks: list[Any] = [recorder]
+    if settings.patience:
+        callbacks.append(EarlyStoppingCallback(settings.patience))
+    world = PartialState().num_processes
+    test = Turns(job.test.rows, range(len(job.test.rows))) if job.test.rows else None
+    trainer = RowTrainer(
+        job.recipe,
+        module,
+        arguments(settings, job.out, job.steps, world, test is not None),
+        Turns(job.train.rows, job.order),
+        test,
+        *callbacks,
+    )
+    if isinstance(job.recipe, Preferring) and isinstance(settings, DPO) and settings.loss != "plain":
+        _refer(job, job.recipe, trainer, module)
+    return trainer
+
+
+def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> None:
+    """Give the recipe the reference's log-probabilities: those on disk, or new ones.
+
+    Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
+    """
+    rows = [*job.train.rows, *job.test.rows]
+    name = reference.digest(job.files.digest, rows, job.settings.precision)
+    known = broadcast_object_list([reference.cached(name, rows) if trainer.accelerator.is_main_process else None])[0]
+    if known is not None:
+        recipe.references = known
+        return
+
+    def compute(model: Any) -> None:
+        bf16 = job.settings.precision == "bf16"
+        recipe.references = reference.compute(model, module, rows, job.settings.micro_batch, trainer.accelerator, bf16)
+        if trainer.accelerator.is_main_process:
+            reference.keep(name, rows, recipe.references)
+
+    if trainer.is_fsdp_enabled:
+        trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped)))
+    else:
+        compute(module)
+
+
+class _AtBegin(TrainerCallback):  # type: ignore[misc]
+    """Does something once the model is wrapped and before the first step."""
+
+    def __init__(self, do: Any) -> None:
+        self._do = do
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Raises InputError where a resumed run's model is no longer the reference."""
+        if state.global_step:
+            raise InputError(
+                "the reference's log-probabilities are gone from the cache; train again into another --out"
+            )
+        self._do()
+
+
+def _whole(job: Job, trainer: RowTrainer, module: Trained) -> Trained:
+    """The trained module with all its weights in this process, gathered where they are spread over several."""
+    if not trainer.is_fsdp_enabled:
+        return module
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.accelerator.is_main_process:
+        return module
+    whole = _load(job)
+    whole.load_state_dict(state)
+    return whole
+
+
+def _write(job: Job, module: Trained, results: dict[str, float]) -> None:
+    """The checkpoint and its card."""
+    merge = job.settings.lora is not None and job.settings.lora.merge
+    save(module, job.tokenizer, job.out, merge)
+    sources = [Data(name, "", 0, weight) for name, weight in job.settings.data.items()]
+    write_card(
+        job.out,
+        recipe=job.recipe.name,
+        base=Base(job.files.name, job.files.digest),
+        data=sources,
+        constitutions=[],
+        settings=job.said,
+        results=results,
+        licence=job.settings.licence,
+    )

@@ -1,0 +1,92 @@
+"""Arguments -> a job that is checked through before any model loads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from evaluation.inputs import InputError
+from generation.chat import Encoder
+from generation.models import ModelFiles, load_tokenizer, resolve
+from training import data, memory, output, rows
+from training.batches import Layout, order
+from training.config import DPO, SFT, Reward, Training
+from training.dpo import Preferring
+from training.models import choose_layout
+from training.recipe import Recipe
+from training.reward import Rewarding
+from training.sft import Supervised
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that is known before a model loads."""
+
+    settings: Training
+    out: Path
+    files: ModelFiles
+    tokenizer: Any
+    encoder: Encoder
+    recipe: Recipe
+    layout: Layout
+    train: data.Encoded
+    test: data.Encoded
+    order: list[int]
+    said: dict[str, Any]
+    """training.yaml."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return len(self.order) // self.settings.batch
+
+
+def prepare(settings: Training, out: Path) -> Job:
+    """Read, render and check everything. Raises InputError and ModelError before any model loads."""
+    files = resolve(settings.model)
+    tokenizer = load_tokenizer(files)
+    encoder = Encoder(tokenizer)
+    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+    recipe, train, test = _read(settings, encoder)
+    data.check_some(train, settings)
+    world = PartialState().num_processes
+    turns = _turns(settings, len(train.rows), world)
+    lengths = [row.example.size for row in train.rows]
+    turn = order(lengths, turns, settings.batch, settings.bucket, settings.seed)
+    layout = choose_layout(files, settings)
+    examples = [row.example for row in train.rows]
+    memory.check(files, settings, examples, turn, layout, memory.available())
+    digests = {"model": files.digest, "train": train.digest, "test": test.digest}
+    said = output.described(recipe.name, settings, digests)
+    return Job(settings, out, files, tokenizer, encoder, recipe, layout, train, test, turn, said)
+
+
+def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded]:
+    """The recipe that the settings are of, and its rows."""
+    if isinstance(settings, SFT):
+        split = rows.targets(settings)
+        return Supervised(), *(data.encode_targets(part, encoder, settings) for part in split)
+    assert isinstance(settings, Reward | DPO)
+    recipe: Recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
+    split = rows.pairs(settings)
+    return recipe, *(data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+
+
+def _turns(settings: Training, count: int, world: int) -> int:
+    """Rows that are seen in all, a multiple of the batch. Raises InputError for a batch that cannot be cut up."""
+    share = settings.micro_batch * world
+    if settings.batch % share:
+        fit = share * max(1, round(settings.batch / share))
+        raise InputError(
+            f"batch: got {settings.batch}; allowed are multiples of micro_batch ({settings.micro_batch}) times processes "
+            f"({world}), such as {fit}"
+        )
+    if settings.batch > count:
+        raise InputError(
+            f"batch: got {settings.batch}, and there are {count} rows to train on; lower batch, or add data"
+        )
+    steps = settings.steps or max(1, round(count * settings.epochs / settings.batch))
+    return steps * settings.batch

@@ -1,0 +1,128 @@
+"""How much memory training will take, said before it starts: estimated from the model's shape and the largest micro-batch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import torch
+from safetensors import safe_open
+from transformers import AutoConfig
+
+from evaluation.inputs import InputError
+from generation.models import ModelFiles
+from training.batches import Example, Layout
+from training.config import Training
+from training.head import CHUNK
+
+_BASE = 800 << 20
+"""Python, torch and transformers themselves."""
+
+
+class Need(NamedTuple):
+    """Bytes."""
+
+    weights: int
+    """Weights, gradients, optimizer, copies in lower precision."""
+    activations: int
+    """Of the largest micro-batch."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.activations + _BASE
+
+
+def parameters(files: ModelFiles) -> int:
+    """Numbers in a checkpoint, from its files' headers."""
+    total = 0
+    for shard in sorted(Path(files.path).glob("*.safetensors")):
+        with safe_open(shard, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118
+                size = 1
+                for side in file.get_slice(name).get_shape():
+                    size *= side
+                total += size
+    return total
+
+
+def largest(examples: Sequence[Example], order: Sequence[int], micro_batch: int, layout: Layout) -> int:
+    """Most tokens of a micro-batch, padding included."""
+    most = 0
+    for start in range(0, len(order), micro_batch):
+        part = [examples[turn] for turn in order[start : start + micro_batch]]
+        if layout == "packed":
+            tokens = sum(example.size for example in part)
+        else:
+            rows = [len(e.prompt) + len(reply) for e in part for reply in e.replies]
+            tokens = max(rows) * len(rows)
+        most = max(most, tokens)
+    return most
+
+
+def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
+    """What training holds at its peak. The factors were fitted to measured peaks of Llama-shaped models."""
+    config = AutoConfig.from_pretrained(files.path).get_text_config()
+    layers, width = config.num_hidden_layers, config.hidden_size
+    inner = int(getattr(config, "intermediate_size", None) or 4 * width)
+    count = parameters(files)
+    half = settings.precision == "bf16"
+    trained = count if settings.lora is None else 2 * settings.lora.r * layers * (8 * width + 3 * inner)
+    weights = 4 * count + 12 * trained + (2 * count if half else 0)
+    size = 2 if half else 4
+    layer = 12 * width * size + 16 * width + 6 * inner * size
+    kept = 4 * width * layers + layer if settings.gradient_checkpointing else layer * layers
+    return Need(weights, tokens * kept + 3 * 4 * CHUNK)
+
+
+def available() -> int:
+    """Bytes that are free: of the GPU where there is one, else of the machine or its container, shared by its processes."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    free = psutil.virtual_memory().available
+    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    if limit is not None and used is not None:
+        free = min(free, limit - used)
+    return int(free) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def check(
+    files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
+) -> None:
+    """Raises InputError, with the settings to lower, where the largest micro-batch will not fit."""
+    tokens = largest(examples, order, settings.micro_batch, layout)
+    need = estimate(files, settings, tokens)
+    if need.total <= free:
+        return
+    ways = []
+    for rows in range(settings.micro_batch - 1, 0, -1):
+        if settings.batch % rows == 0:
+            fewer = largest(examples, order, rows, layout)
+            if estimate(files, settings, fewer).total <= free:
+                ways.append(f"micro_batch: {rows} (now {settings.micro_batch}; the result stays the same)")
+                break
+    if not settings.gradient_checkpointing:
+        other = settings.model_copy(update={"gradient_checkpointing": True})
+        if estimate(files, other, tokens).total <= free:
+            ways.append("gradient_checkpointing: true")
+    ways += [
+        f"max_length (now {settings.max_length})",
+        *([] if settings.lora else ["lora: {r: 16}"]),
+        "a smaller model",
+    ]
+    raise InputError(
+        f"memory: a micro-batch has up to {tokens:,} tokens, for which training takes about {need.total / 2**30:.1f} GiB "
+        f"({need.weights / 2**30:.1f} of them for weights and optimizer), and {free / 2**30:.1f} GiB are free; set "
+        + ", or ".join(ways)
+    )
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,88 @@
+"""The folder a recipe writes: whose it is, what it goes on from, when it is done.
+
+training.yaml      what was asked for, whole; the folder is known by it
+metrics.jsonl      a line for each logged step
+checkpoints/       what a killed run goes on from; gone once it is done
+training.html      curves
+README.md          model card; with weights, configuration and tokenizer beside it, the folder is an ordinary checkpoint
+training.json      counts and results, written last: its presence means that the run is done
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evaluation.inputs import InputError
+from generation.folder import MACHINE, changes, write_atomically
+from training.config import Training
+from training.report import SETTINGS
+
+DONE = "training.json"
+CHECKPOINTS = "checkpoints"
+STATE = "trainer_state.json"
+"""Last file of a checkpoint: one without it, or with half of it, was cut short."""
+MACHINE_SETTINGS = (
+    "micro_batch",
+    "layout",
+    "gradient_checkpointing",
+    "log_every",
+    "save_every",
+    "keep_checkpoints",
+    "report_to",
+)
+"""Settings that may change between restarts: they decide speed, memory and what is written, not what is learnt."""
+
+
+def described(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:
+    """What training.yaml says."""
+    dumped = settings.model_dump(mode="json")
+    machine = {name: dumped.pop(name) for name in MACHINE_SETTINGS}
+    return {"recipe": recipe, **dumped, "digests": dict(digests), MACHINE: machine}
+
+
+def claim(folder: Path, said: Mapping[str, Any]) -> None:
+    """Make the folder this run's own, or check that it already is. Raises InputError where it is another's."""
+    path = folder / SETTINGS
+    if path.is_file():
+        old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = changes(old, said) if isinstance(old, dict) else {"": "the file is damaged"}
+        if changed:
+            lines = "\n".join(f"  {line}" for line in changed.values())
+            raise InputError(
+                f"{folder}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder"
+            )
+    write_atomically(path, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """What training.json says; None where the run is not done."""
+    try:
+        found = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
+    """The newest whole checkpoint and its step. Those that were cut short are deleted."""
+    whole: dict[int, Path] = {}
+    for path in (folder / CHECKPOINTS).glob("checkpoint-*"):
+        try:
+            step = int(json.loads((path / STATE).read_text(encoding="utf-8"))["global_step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        whole[step] = path
+    return (whole[max(whole)], max(whole)) if whole else None
+
+
+def finish(folder: Path, said: Mapping[str, Any]) -> None:
+    """Write training.json and drop the checkpoints."""
+    write_atomically(folder / DONE, json.dumps(said, indent=2) + "\n")
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""Live metrics of transformers' Trainer: to the terminal, to metrics.jsonl, and to the watch that may end the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from transformers import TrainerCallback
+
+from training.metrics import Metrics, read
+from training.trainer import EVAL
+from training.watch import Sign, Watch
+
+SHOWN = ("loss", "accuracy", "reward_margin", "logp_chosen", "grad_norm", "pairs_per_second")
+"""What a line on the terminal says."""
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]
+    """Every process watches the same numbers, so that all end together; the main one writes them."""
+
+    def __init__(self, metrics: Metrics | None, watch: Watch, console: Console, steps: int) -> None:
+        """metrics: None in processes that write nothing."""
+        self._metrics = metrics
+        self._watch = watch
+        self._console = console
+        self._steps = steps
+        self.stopped: Sign | None = None
+        """The sign that ended the run."""
+        if metrics:
+            for row in read(metrics.path):
+                if row.split == "train":
+                    watch.see(row.step, row.values)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """A row of training, or of held-out rows."""
+        values = {name: float(v) for name, v in (logs or {}).items() if isinstance(v, int | float) and name != "epoch"}
+        if "loss" in values:
+            self._train(state.global_step, values, control)
+        elif f"{EVAL}_loss" in values:
+            self._write(state.global_step, {name.removeprefix(f"{EVAL}_"): v for name, v in values.items()}, EVAL)
+
+    def _train(self, step: int, values: dict[str, float], control: Any) -> None:
+        self._write(step, values, "train")
+        for sign in self._watch.see(step, values):
+            if self._metrics:
+                self._metrics.warn(step, sign.text)
+                self._console.print(f"{'stopped' if sign.kind == 'stop' else 'warning'}: {sign.text}", markup=False)
+            if sign.kind == "stop":
+                self.stopped = self.stopped or sign
+                control.should_training_stop = True
+                control.should_save = False
+
+    def _write(self, step: int, values: dict[str, float], split: str) -> None:
+        if not self._metrics:
+            return
+        self._metrics.write(step, values, split)
+        said = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
+        self._console.print(f"{split:5} {step:>6}/{self._steps}  {said}", markup=False)
