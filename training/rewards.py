@@ -31,6 +31,11 @@ class Mixture:
     def __init__(self, sources: Mapping[str, tuple[float, Source]]) -> None:
         self._sources = dict(sources)
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """`reward/...` -> digest of each constitution and model that the reward comes from."""
+        return {f"reward/{name}": digest for _, s in self._sources.values() for name, digest in s.digests.items()}
+
     async def grade(self, prompt: Prompt, reply: Response) -> Graded | Failure:
         """The sum, or the first failure of a source."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from asyncio import gather
+from collections.abc import Mapping
 
 from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
@@ -53,6 +54,7 @@ class Ensemble:
         """Raises ModelError for a model that is none; weights load at the first call."""
         self._pessimism = settings.pessimism
         self._models = [_reward_model(resolve(path), settings.transformers) for path in settings.paths]
+        self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
 
     async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
@@ -94,7 +96,12 @@ class LiveJudge:
         self._constitution = constitution
         self._seed = seed
         self._engines: list[Lazy] = []
-        self._panel: Panel = panel_of(config, chat_models(config, parts(config), self._wrap)[1], None)
+        cast = parts(config)
+        self._panel: Panel = panel_of(config, chat_models(config, cast, self._wrap)[1], None)
+        self.digests: Mapping[str, str] = {
+            "judge": constitution.digest,
+            **{f"judge.{name}": d for name, d in cast.digests().items()},
+        }
 
     async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
         """A Failure where any voter has no answer: the mean over fewer voters would be another reward."""

@@ -31,6 +31,9 @@ class Part(NamedTuple):
 class Source(Protocol):
     """Something that rewards replies."""
 
+    digests: Mapping[str, str]
+    """Name -> digest of what it judges by."""
+
     async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
         """The reward, or why there is none. Never a guess."""
         ...
@@ -46,6 +49,7 @@ class Rules:
     def __init__(self, constitution: Constitution) -> None:
         """Raises RewardError for a constitution without rules."""
         self._constitution = constitution
+        self.digests: Mapping[str, str] = {"rules": constitution.digest}
         if all(principle.judged for principle in constitution.principles):
             raise RewardError(
                 f"reward.rules.constitution: {constitution.name} has no principle with a `check`; add one, or use reward.judge"

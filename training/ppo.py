@@ -1,0 +1,323 @@
+"""PPO: write replies, reward them, learn from them, again.
+
+One iteration, top to bottom, is `Loop._iteration`. Old log-probabilities come from the forward pass that trains, not from the
+sampler, so the ratio starts at 1; what the sampler's differ by is logged as `mismatch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from rich.console import Console
+from torch import nn
+
+from constitution.records import Failure, Response
+from evaluation.inputs import InputError
+from generation.folder import RunFolderError, locked, write_atomically
+from training import output
+from training.batches import Batch, Example
+from training.card import Base, Data, write_card
+from training.data import PromptRow
+from training.fit import Stopped
+from training.metrics import DATA, Metrics, read
+from training.models import Policy, RewardModel, load_policy, load_reward, save
+from training.ppo_experience import Replies, figures, learnt_from, measured
+from training.ppo_job import PPOJob
+from training.ppo_losses import AdaptiveKL, FixedKL, kl_estimates
+from training.ppo_record import Record, averages
+from training.ppo_state import load_state, restore, save_state, weights
+from training.ppo_update import Update
+from training.report import SETTINGS, write_page
+from training.rewards import Graded
+from training.rollouts import Written, as_prompt, as_response, ends_of, halve, seeds_of
+from training.trainer import peak_memory
+from training.vllm_rollouts import open_writer
+
+REPLIES = "replies.jsonl"
+"""Replies of the last evaluation, with their rewards: what the numbers are of."""
+
+
+def run(job: PPOJob, console: Console) -> dict[str, Any]:
+    """Train, or go on training, and write the checkpoint; returns what training.json says.
+
+    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
+    """
+    accelerator = Accelerator(
+        mixed_precision="bf16" if job.settings.precision == "bf16" else "no", cpu=not torch.cuda.is_available()
+    )
+    main = accelerator.is_main_process
+    try:
+        with locked(job.out, SETTINGS) if main else nullcontext():
+            if main:
+                output.claim(job.out, job.said)
+            accelerator.wait_for_everyone()
+            return output.finished(job.out) or _train(job, console, accelerator)
+    except RunFolderError as error:
+        raise InputError(str(error)) from None
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"memory: the GPU is full ({' '.join(str(error).split())[:200]}); lower micro_batch (now {job.settings.micro_batch}), "
+            "sampler.rows, sampler.max_tokens, or set gradient_checkpointing: true"
+        ) from error
+
+
+def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
+    began = time.monotonic()
+    main = accelerator.is_main_process
+    found: tuple[Path, int] | None = broadcast_object_list([output.last_checkpoint(job.out) if main else None])[0]
+    metrics = Metrics(job.out) if main else None
+    if metrics:
+        metrics.resume(found[1] if found else -1)
+        if not found:
+            for name, encoded in (("train", job.train), ("test", job.test)):
+                metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    past = broadcast_object_list([read(metrics.path) if metrics else None])[0]
+    record = Record(metrics, past, job.settings, console, job.steps)
+    with asyncio.Runner() as runner:
+        loop = Loop(job, accelerator, runner, record)
+        try:
+            results = loop.run(found)
+            if main:
+                _write(job, loop.policy, results)
+        finally:
+            loop.close()
+            if metrics:
+                metrics.close()
+                write_page(job.out)
+    said = {
+        "recipe": "ppo",
+        "steps": job.steps,
+        "seconds": round(time.monotonic() - began, 1),
+        "rows": {"train": dict(job.train.counts), "test": dict(job.test.counts)},
+        "results": {name: round(value, 6) for name, value in results.items()},
+        "digests": job.said["digests"],
+    }
+    if main:
+        output.finish(job.out, said)
+    return said
+
+
+def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
+    """The checkpoint and its card."""
+    policy.inner.tie_weights()
+    save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge)
+    write_card(
+        job.out,
+        recipe="ppo",
+        base=Base(job.files.name, job.files.digest),
+        data=[Data(name, "", 0, weight) for name, weight in job.settings.data.items()],
+        constitutions=[d for name, d in job.rewards.digests.items() if name in ("reward/rules", "reward/judge")],
+        settings=job.said,
+        results=results,
+        licence=job.settings.licence,
+    )
+
+
+class Loop:
+    """The models of a run and what is done with them."""
+
+    def __init__(self, job: PPOJob, accelerator: Accelerator, runner: asyncio.Runner, record: Record) -> None:
+        """Load everything. Raises ModelError."""
+        s = job.settings
+        self._job, self._settings, self._accelerator, self._runner, self._record = job, s, accelerator, runner, record
+        self.policy: Policy = load_policy(job.files, s)
+        mixed = s.precision == "bf16"
+        if self.policy.adapted and mixed and self.policy.saved_dtype == torch.bfloat16:
+            halve(self.policy.inner, frozen=True)
+        self._reference: Policy | None = None
+        if not self.policy.adapted:
+            self._reference = load_policy(job.files, s).requires_grad_(False)
+            if mixed:
+                halve(self._reference.inner)
+        self.critic: RewardModel | None = load_reward(job.critic, 1, s) if job.critic else None
+        for module in (self.policy, self._reference, self.critic):
+            if module is not None:
+                _still(module).to(accelerator.device).train(s.gradient_checkpointing)
+        self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
+        self._writer = open_writer(job, self._ends, mixed, runner)
+        self._update = Update(self.policy, self.critic, s, accelerator, job.steps)
+        k = s.kl
+        self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)
+
+    def run(self, found: tuple[Path, int] | None) -> dict[str, float]:
+        """All iterations from the state on that was found; the last evaluation's results, with `eval_` before their names.
+
+        Raises Stopped.
+        """
+        s, done, results = self._settings, 0, dict[str, float]()
+        if found:
+            self._restore(found[0])
+            done = found[1]
+        elif s.eval_every:
+            self._evaluate(0)
+        for iteration in range(done, self._job.steps):
+            values = self._iteration(iteration)
+            self._record.train(iteration + 1, values)
+            last = iteration + 1 == self._job.steps
+            if last or (s.eval_every and (iteration + 1) % s.eval_every == 0):
+                results = self._evaluate(iteration + 1)
+            if s.save_every and (iteration + 1) % s.save_every == 0 and not last:
+                self._save(iteration + 1)
+        return {f"eval_{name}": value for name, value in results.items()}
+
+    def close(self) -> None:
+        """Release samplers and rewards."""
+        self._writer.close()
+        self._runner.run(self._job.rewards.close())
+
+    def _iteration(self, iteration: int) -> dict[str, float]:
+        s, began = self._settings, time.monotonic()
+        prompts = self._job.prompts(iteration)
+        places = range(self._accelerator.process_index, len(prompts), self._accelerator.num_processes)
+        mine = [prompts[place] for place in places]
+        self._writer.refresh(self.policy, iteration)
+        written = self._writer.write(mine, seeds_of(s.seed, iteration, mine, s.samples))
+        wrote = time.monotonic()
+        replies, told = self._rewarded(mine, list(places), written, iteration)
+        logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
+        critic = self.critic
+        values = (
+            None
+            if critic is None
+            else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], replies, critic.layout)
+        )
+        experience = learnt_from(replies, logp, ref_logp, values, self._kl.value, s, self._accelerator)
+        found = {**told, **figures(experience, replies.table(replies.sampled), self._accelerator)}
+        found["kl_coefficient"] = self._kl.value
+        found |= self._update.learn(experience, iteration)
+        self._kl.update(found["kl"], round(told["rewarded"]))
+        seconds = time.monotonic() - began
+        return found | {
+            "tokens_per_second": found["length"] * told["rewarded"] / seconds,
+            "seconds": seconds,
+            "seconds_writing": wrote - began,
+            "peak_memory_gb": peak_memory() / 1e9,
+        }
+
+    def _rewarded(
+        self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
+    ) -> tuple[Replies, dict[str, float]]:
+        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one."""
+        graded = self._graded(prompts, written)
+        replies = Replies([], [], [], [])
+        rows: list[dict[str, float]] = []
+        failures: list[str] = []
+        for prompt, place, answers, grades in zip(prompts, places, written, graded, strict=True):
+            kept: list[Sequence[int]] = []
+            for answer, (_, grade) in zip(answers, grades, strict=True):
+                rows.append({"truncated": float(not answer.ended), "no_end": float(not answer.ended)})
+                if isinstance(grade, Failure):
+                    failures.append(f"{grade.reason}: {grade.detail}")
+                    continue
+                rows[-1] |= {"score": grade.score, **grade.parts}
+                kept.append(answer.tokens)
+                replies.scores.append(grade.score - self._settings.missing_end_penalty * (not answer.ended))
+                replies.sampled.append(answer.logprobs)
+            if kept:
+                replies.examples.append(Example(prompt.tokens, kept))
+                replies.places.append(place)
+        texts = [response.text for grades in graded for response, _ in grades]
+        rows, failures, texts = (gather_object(part) for part in (rows, failures, texts))
+        if len(failures) == len(rows):
+            raise Stopped(
+                f"step {iteration + 1}: none of {len(rows)} replies has a reward; the first says: {failures[0]}"
+            )
+        if failures:
+            self._record.failures(iteration + 1, Counter(failures))
+        told = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}
+        return replies, told | {"distinct": len(set(texts)) / len(texts)}
+
+    def _graded(
+        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Written]]
+    ) -> list[list[tuple[Response, Graded | Failure]]]:
+        """Each reply as text with its reward."""
+        said = [
+            [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
+            for prompt, answers in zip(prompts, written, strict=True)
+        ]
+        asked = [(as_prompt(p), response) for p, responses in zip(prompts, said, strict=True) for response in responses]
+        grades = iter(self._runner.run(self._job.rewards.grade_all(asked)))
+        return [[(response, next(grades)) for response in responses] for responses in said]
+
+    def _scored(self, replies: Replies, reference: bool) -> Any:
+        """Log-probabilities [rows, longest] by the policy, or by the reference."""
+        policy = self._reference if reference and self._reference is not None else self.policy
+        off = reference and self._reference is None
+        temperature = self._settings.sampler.temperature
+        return self._measured(lambda batch: policy(batch, temperature, reference=off).logprobs, replies, policy.layout)
+
+    def _measured(self, run: Any, replies: Replies, layout: Any) -> Any:
+        def mixed(batch: Batch) -> Any:
+            with self._accelerator.autocast():
+                return run(batch)
+
+        return measured(mixed, replies, self._settings.micro_batch, layout, self._accelerator.device)
+
+    def _evaluate(self, iteration: int) -> dict[str, float]:
+        """One reply to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
+        rows = self._job.held_out()
+        if not rows:
+            return {}
+        mine = rows[self._accelerator.process_index :: self._accelerator.num_processes]
+        self._writer.refresh(self.policy, iteration)
+        written = self._writer.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
+        graded = [grades[0] for grades in self._graded(mine, written)]
+        examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
+        replies = Replies(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
+        logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
+        kl = kl_estimates(logp, ref_logp, replies.mask()).k1.tolist() if mine else []
+        told: list[dict[str, float]] = []
+        said: list[dict[str, Any]] = []
+        for prompt, (response, grade), answers, nats in zip(mine, graded, written, kl, strict=True):
+            row = {"kl": nats, "length": float(len(answers[0].tokens)), "truncated": float(not answers[0].ended)}
+            row |= (
+                {"failed": 1.0} if isinstance(grade, Failure) else {"failed": 0.0, "score": grade.score, **grade.parts}
+            )
+            told.append(row)
+            said.append({"prompt": prompt.prompt.messages[-1].content, "reply": response.text, **row})
+        told, said = gather_object(told), gather_object(said)
+        results = averages(told)
+        self._record.evaluation(iteration, results)
+        if self._accelerator.is_main_process:
+            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in said)
+            write_atomically(self._job.out / REPLIES, "".join(lines))
+        return results
+
+    def _save(self, iteration: int) -> None:
+        if self._accelerator.is_main_process:
+            parts = {
+                "policy": weights(self.policy),
+                "critic": weights(self.critic) if self.critic else {},
+                "optimizer": self._update.optimizer.state_dict(),
+                "kl": self._kl.state(),
+            }
+            save_state(self._job.out, iteration, parts, self._settings.keep_checkpoints)
+        self._accelerator.wait_for_everyone()
+
+    def _restore(self, folder: Path) -> None:
+        found = load_state(folder, self._accelerator.device)
+        restore(self.policy, found["policy"])
+        if self.critic:
+            restore(self.critic, found["critic"])
+        self._update.optimizer.load_state_dict(found["optimizer"])
+        self._kl.load(found["kl"])
+
+
+def _still(module: Any) -> Any:
+    """The module without dropout, which would make the ratio of the first step another than 1."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        if isinstance(getattr(part, "attention_dropout", None), float):
+            part.attention_dropout = 0.0
+    return module

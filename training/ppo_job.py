@@ -1,0 +1,120 @@
+"""Settings of PPO -> a job that is checked through before any weights load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+
+from constitution.loading import ConstitutionError
+from evaluation.inputs import InputError
+from generation.chat import Encoder
+from generation.models import ModelFiles, load_tokenizer, resolve
+from training import data, memory, output, rows
+from training.batches import Example
+from training.models import choose_layout
+from training.ppo_config import PPO
+from training.rewards import Mixture, open_rewards
+from training.rewards_rules import RewardError
+
+
+@dataclass(frozen=True, slots=True)
+class PPOJob:
+    """Everything that is known before weights load."""
+
+    settings: PPO
+    out: Path
+    files: ModelFiles
+    critic: ModelFiles | None
+    """What the critic starts from; None without a critic."""
+    tokenizer: Any
+    encoder: Encoder
+    rewards: Mixture
+    train: data.Encoded
+    test: data.Encoded
+    steps: int
+    """Iterations."""
+    said: dict[str, Any]
+    """training.yaml."""
+
+    def prompts(self, iteration: int) -> list[data.PromptRow]:
+        """Those of one iteration: a function of seed and iteration alone. In a pass over the prompts none comes twice."""
+        s, count = self.settings, len(self.train.rows)
+        epoch, turn = divmod(iteration, count // s.prompts)
+        order = np.random.default_rng([s.seed, epoch]).permutation(count)
+        return [self.train.rows[i] for i in order[turn * s.prompts : (turn + 1) * s.prompts]]
+
+    def held_out(self) -> list[data.PromptRow]:
+        """Prompts of an evaluation."""
+        return self.test.rows[: self.settings.evaluated]  # type: ignore[return-value]
+
+
+def prepare(settings: PPO, out: Path) -> PPOJob:
+    """Read, render and check everything. Raises InputError and ModelError before any weights load."""
+    files = resolve(settings.model)
+    tokenizer = load_tokenizer(files)
+    encoder = Encoder(tokenizer)
+    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+    room = settings.max_length - settings.sampler.max_tokens
+    if room < 1:
+        raise InputError(
+            f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
+            f"({settings.max_length}); lower it, or raise max_length"
+        )
+    try:
+        rewards = open_rewards(settings.reward, settings.seed)
+    except (RewardError, ConstitutionError) as error:
+        raise InputError(str(error)) from None
+    train, test = (data.encode_prompts(part, encoder, room) for part in rows.prompts(settings))
+    data.check_some(train, settings)
+    count = len(train.rows)
+    if settings.prompts > count:
+        raise InputError(
+            f"prompts: got {settings.prompts}, and there are {count} to train on; lower prompts, or add data"
+        )
+    critic = _critic(settings, files, tokenizer)
+    _check_memory(settings, files, critic, train)
+    steps = settings.steps or max(1, round(settings.epochs * (count // settings.prompts)))
+    digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
+    said = output.described("ppo", settings, digests)
+    return PPOJob(settings, out, files, critic, tokenizer, encoder, rewards, train, test, steps, said)
+
+
+def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:
+    """The model that the critic starts from. Raises InputError for one with other tokens than the policy's."""
+    if settings.baseline == "group":
+        return None
+    models = settings.reward.models
+    spec = settings.critic or (models.paths[0] if models else None)
+    if spec is None:
+        return files
+    found = resolve(spec)
+    if load_tokenizer(found).get_vocab() == tokenizer.get_vocab():
+        return found
+    if settings.critic:
+        raise InputError(
+            f"critic: {spec} has other tokens than the policy {files.name}, whose replies it must read token by token; name a "
+            "model of the same family, or leave critic out"
+        )
+    return files
+
+
+def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.Encoded) -> None:
+    """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
+    prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)  # type: ignore[union-attr]
+    reply = range(settings.sampler.max_tokens)
+    examples = [Example(tokens, (reply,)) for tokens in prompts[: settings.micro_batch]]
+    order = [i % len(examples) for i in range(settings.micro_batch)]
+    held = memory.estimate(critic, settings, 0).weights if critic else 0
+    if settings.lora is None:
+        held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16
+    free = memory.available() - held
+    memory.check(files, settings, examples, order, choose_layout(files, settings), free)
+    world = PartialState().num_processes
+    if world > 1 and settings.sampler.engine == "vllm":
+        raise InputError(
+            f"sampler.engine: got vllm with {world} processes, which would each open one on the same device; set generate"
+        )

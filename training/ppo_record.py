@@ -1,0 +1,72 @@
+"""What PPO logs: to the terminal, to metrics.jsonl, and to the watch that may end the run."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from training.fit import Stopped
+from training.metrics import Metrics, Row
+from training.ppo_config import PPO
+from training.watch import Watch
+
+SHOWN = ("score", "success", "kl", "length", "entropy", "clip_fraction", "mismatch", "failed", "seconds")
+"""What a line on the terminal says."""
+
+
+class Record:
+    """Every process watches the same numbers, so that all end together; the main one writes them."""
+
+    def __init__(
+        self, metrics: Metrics | None, past: Sequence[Row], settings: PPO, console: Console, steps: int
+    ) -> None:
+        """metrics: None in processes that write nothing. past: rows that were logged before a restart."""
+        self._metrics = metrics
+        self._watch = Watch(settings.watch)
+        self._every = settings.log_every
+        self._console = console
+        self._steps = steps
+        for row in past:
+            if row.split == "train":
+                self._watch.see(row.step, row.values)
+
+    def train(self, step: int, values: Mapping[str, float]) -> None:
+        """One iteration. Raises Stopped for a bad sign that ends the run."""
+        if step % self._every == 0 or step == self._steps:
+            self._write(step, values, "train")
+        for sign in self._watch.see(step, values):
+            self._warn(step, f"{'stopped' if sign.kind == 'stop' else 'warning'}: {sign.text}", sign.text)
+            if sign.kind == "stop":
+                raise Stopped(sign.text)
+
+    def evaluation(self, step: int, values: Mapping[str, float]) -> None:
+        """Held-out prompts."""
+        self._write(step, values, "eval")
+
+    def failures(self, step: int, counts: Counter[str]) -> None:
+        """Replies without a reward; they are left out of the update."""
+        text = f"{counts.total()} replies have no reward: {counts.most_common(1)[0][0][:200]}"
+        self._console.print(f"step {step}: {text}", markup=False) if self._metrics else None
+
+    def _warn(self, step: int, shown: str, text: str) -> None:
+        if self._metrics:
+            self._metrics.warn(step, text)
+            self._console.print(shown, markup=False)
+
+    def _write(self, step: int, values: Mapping[str, float], split: str) -> None:
+        if self._metrics:
+            self._metrics.write(step, values, split)
+            said = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
+            self._console.print(f"{split:5} {step:>6}/{self._steps}  {said}", markup=False)
+
+
+def averages(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Each number's mean over the rows that have it."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        for name, value in row.items():
+            found[name].append(value)
+    return {name: math.fsum(values) / len(values) for name, values in sorted(found.items())}
