@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import active_children
 from threading import Event, Thread
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 _LOOK_SECONDS = 0.2
 

@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = parser().parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         flags = {"model": options.model, "data": _sources(options.data) or None}
         settings = reading.load(RECIPES[options.recipe][0], options.config, options.set, flags, example="lora.r=8")

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evaluation.inputs import InputError
 from generation.chat import Encoder
@@ -43,7 +43,7 @@ class PromptRow(NamedTuple):
 class Encoded(NamedTuple):
     """One split's rows that fit."""
 
-    rows: list[PairRow] | list[TargetRow] | list[PromptRow]
+    rows: list[Any]
     counts: Counter[str]
     """`rows`, then what happened to those that did not fit: `prompt_too_long`, `cut`, `cut_dropped`, `no_reply`, ..."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,7 +20,7 @@ REFERENCE = "reference"
 class Preferring:
     """Learns to make the better reply likelier than the reference does, by as much as the judge is sure of it."""
 
-    name = "dpo"
+    name: Literal["dpo"] = "dpo"
 
     def __init__(self, settings: DPO) -> None:
         self._settings = settings

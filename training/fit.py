@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -70,6 +71,7 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
         metrics.resume(found[1] if found else 0)
         for name, encoded in (("train", job.train), ("test", job.test)):
             metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))
     module = _load(job)
     recorder = Recorder(metrics, Watch(settings.watch), console, job.steps)
     try:

@@ -25,7 +25,7 @@ def token_scores(hidden: Any, weight: Any, targets: Any, temperature: float = 1.
     return scores
 
 
-class _TokenScores(torch.autograd.Function):
+class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, hidden: Any, weight: Any, targets: Any, temperature: float, bias: Any) -> tuple[Any, Any]:
         kind = hidden.device.type

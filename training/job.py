@@ -67,12 +67,12 @@ def prepare(settings: Training, out: Path) -> Job:
 def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded]:
     """The recipe that the settings are of, and its rows."""
     if isinstance(settings, SFT):
-        split = rows.targets(settings)
-        return Supervised(), *(data.encode_targets(part, encoder, settings) for part in split)
+        train, test = (data.encode_targets(part, encoder, settings) for part in rows.targets(settings))
+        return Supervised(), train, test
     assert isinstance(settings, Reward | DPO)
     recipe: Recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
-    split = rows.pairs(settings)
-    return recipe, *(data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+    train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in rows.pairs(settings))
+    return recipe, train, test
 
 
 def _turns(settings: Training, count: int, world: int) -> int:

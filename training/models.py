@@ -36,7 +36,7 @@ class TokenScores(NamedTuple):
     """[N] float32, in nats, of the distribution it was drawn from."""
 
 
-class Trained(nn.Module):
+class Trained(nn.Module):  # type: ignore[misc]
     """A transformers model, or its PeftModel, as `model`."""
 
     accepts_loss_kwargs = False

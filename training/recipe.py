@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 
@@ -26,7 +26,9 @@ class Outcome(NamedTuple):
 class Recipe(Protocol):
     """One way to train on rows."""
 
-    name: str
+    @property
+    def name(self) -> Literal["sft", "reward", "dpo"]:
+        """What it is called on the command line."""
 
     def collate(self, rows: Sequence[Any], layout: Layout) -> Batch:
         """A batch with the key `weight`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ BOOTSTRAP = "bootstrap"
 class Rewarding:
     """Learns to give the better reply the higher reward, by as much as the judge is sure of it."""
 
-    name = "reward"
+    name: Literal["reward"] = "reward"
 
     def __init__(self, settings: Reward) -> None:
         self._settings = settings

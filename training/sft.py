@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from training.batches import Batch, Layout, by_reply
 from training.data import TargetRow
@@ -13,7 +13,7 @@ from training.recipe import Outcome, target_batch
 class Supervised:
     """Learns to say the replies of the data: the supervised phase of Constitutional AI when they are revisions."""
 
-    name = "sft"
+    name: Literal["sft"] = "sft"
 
     def collate(self, rows: Sequence[TargetRow], layout: Layout) -> Batch:
         """See recipe.target_batch."""

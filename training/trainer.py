@@ -121,7 +121,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         loss = sums.pop("loss") / max(weight, 1e-9)
         metrics = {f"{EVAL}_loss": loss, **{f"{EVAL}_{name}": value / rows for name, value in sums.items()}}
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         module.train()
         return metrics
 
