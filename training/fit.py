@@ -54,7 +54,8 @@ def run(job: Job, console: Console) -> dict[str, Any]:
         ) from error
 
 
-def _load(job: Job) -> Trained:
+def load(job: Job) -> Trained:
+    """The model that the job trains. Raises ModelError."""
     if isinstance(job.settings, Reward):
         module: Trained = load_reward(job.files, job.settings.heads, job.settings)
         choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
@@ -72,10 +73,10 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
         for name, encoded in (("train", job.train), ("test", job.test)):
             metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))
-    module = _load(job)
+    module = load(job)
     recorder = Recorder(metrics, Watch(settings.watch), console, job.steps)
     try:
-        trainer = _trainer(job, module, recorder)
+        trainer = build(job, module, recorder)
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
         if recorder.stopped:
             raise Stopped(recorder.stopped.text)
@@ -100,7 +101,8 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
     return said
 
 
-def _trainer(job: Job, module: Trained, recorder: Recorder) -> RowTrainer:
+def build(job: Job, module: Trained, recorder: Recorder) -> RowTrainer:
+    """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
     settings = job.settings
     callbacks: list[Any] = [recorder]
     if settings.patience:
@@ -166,7 +168,7 @@ def _whole(job: Job, trainer: RowTrainer, module: Trained) -> Trained:
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.accelerator.is_main_process:
         return module
-    whole = _load(job)
+    whole = load(job)
     whole.load_state_dict(state)
     return whole
 
