@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import TrainerCallback, set_seed
 
 from evaluation.inputs import InputError
 from generation.folder import RunFolderError, locked
@@ -21,9 +21,9 @@ from training.card import Base, Data, write_card
 from training.config import DPO, Reward
 from training.dpo import Preferring
 from training.job import Job
-from training.metrics import DATA, Metrics
+from training.metrics import DATA, Metrics, Row, read
 from training.models import Trained, choose_padding, load_policy, load_reward, save
-from training.recorder import Recorder
+from training.recorder import Progress, Recorder
 from training.report import SETTINGS, write_page
 from training.trainer import RowTrainer, Turns, arguments
 from training.watch import Watch
@@ -55,7 +55,8 @@ def run(job: Job, console: Console) -> dict[str, Any]:
 
 
 def load(job: Job) -> Trained:
-    """The model that the job trains. Raises ModelError."""
+    """The model that the job trains; what is random in it, as an adapter's first weights, is the seed's. Raises ModelError."""
+    set_seed(job.settings.seed)
     if isinstance(job.settings, Reward):
         module: Trained = load_reward(job.files, job.settings.heads, job.settings)
         choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
@@ -67,16 +68,12 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
     began = time.monotonic()
     settings = job.settings
     metrics = Metrics(job.out) if main else None
-    found: tuple[Path, int] | None = broadcast_object_list([output.last_checkpoint(job.out) if main else None])[0]
-    if metrics:
-        metrics.resume(found[1] if found else 0)
-        for name, encoded in (("train", job.train), ("test", job.test)):
-            metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    found, earlier = broadcast_object_list([_past(job, metrics) if metrics else None])[0]
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))
     module = load(job)
-    recorder = Recorder(metrics, Watch(settings.watch), console, job.steps)
+    recorder = Recorder(metrics, Watch(settings.watch), console, job.steps, earlier)
     try:
-        trainer = build(job, module, recorder)
+        trainer = build(job, module, recorder, Progress(settings.patience, settings.best, earlier))
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
         if recorder.stopped:
             raise Stopped(recorder.stopped.text)
@@ -101,12 +98,19 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
     return said
 
 
-def build(job: Job, module: Trained, recorder: Recorder) -> RowTrainer:
+def _past(job: Job, metrics: Metrics) -> tuple[tuple[Path, int] | None, list[Row]]:
+    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew."""
+    found = output.last_checkpoint(job.out)
+    metrics.resume(found[1] if found else -1)
+    if not found:
+        for name, encoded in (("train", job.train), ("test", job.test)):
+            metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    return found, read(metrics.path)
+
+
+def build(job: Job, module: Trained, *callbacks: Any) -> RowTrainer:
     """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
     settings = job.settings
-    callbacks: list[Any] = [recorder]
-    if settings.patience:
-        callbacks.append(EarlyStoppingCallback(settings.patience))
     world = PartialState().num_processes
     test = Turns(job.test.rows, range(len(job.test.rows))) if job.test.rows else None
     trainer = RowTrainer(

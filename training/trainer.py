@@ -161,6 +161,13 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         folder.mkdir(parents=True, exist_ok=True)
         save_file(changed(self.accelerator.unwrap_model(self.model), state_dict), folder / "model.safetensors")
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Refuse a checkpoint without all trained weights; the others, and second names of tied ones, it never has."""
+        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        wrong = sorted(trained & set(load_result.missing_keys)) + sorted(load_result.unexpected_keys)
+        if wrong:
+            raise RuntimeError(f"the checkpoint does not hold the weights that are trained ({', '.join(wrong[:3])})")
+
 
 def changed(module: Any, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The module's trained weights by name, each once: of weights that share memory, one."""
