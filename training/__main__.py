@@ -12,12 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from constitution.printable import complain
 from evaluation.inputs import InputError
 from generation import settings as reading
 from generation.engine import ModelError
 from generation.settings import ConfigError
-from training import fit, job
+from training import fit, job, launch
 from training.config import DPO, SFT, Reward, Training
 from training.summary import show
 
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = reading.load(RECIPES[options.recipe][0], options.config, options.set, flags, example="lora.r=8")
         return _train(settings, options.out, console)
     except (ConfigError, InputError, ModelError) as error:
-        complain(error)
+        launch.tell(error)
         return 2
 
 
@@ -82,9 +81,10 @@ def _train(settings: Training, out: Path, console: Console) -> int:
     try:
         said = fit.run(job.prepare(settings, out), console)
     except fit.Stopped as stopped:
-        complain(stopped)
+        launch.tell(stopped)
         return 1
-    show(said, out, console)
+    if launch.state().is_main_process:
+        show(said, out, console)
     return 0
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
 from evaluation.inputs import InputError
 from generation.folder import RunFolderError, locked
-from training import output, reference
+from training import launch, output, reference
 from training.card import Base, Data, write_card
 from training.config import DPO, Reward
 from training.dpo import Preferring
@@ -38,13 +37,13 @@ def run(job: Job, console: Console) -> dict[str, Any]:
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
-    main = PartialState().is_main_process
+    main = launch.state().is_main_process
     try:
         with locked(job.out, SETTINGS) if main else nullcontext():
             if main:
                 output.claim(job.out, job.said)
-            PartialState().wait_for_everyone()
-            return output.finished(job.out) or _train(job, console, main)
+            said: dict[str, Any] | None = broadcast_object_list([output.finished(job.out) if main else None])[0]
+            return said or _train(job, console, main)
     except RunFolderError as error:
         raise InputError(str(error)) from None
     except torch.OutOfMemoryError as error:
@@ -111,7 +110,7 @@ def _past(job: Job, metrics: Metrics) -> tuple[tuple[Path, int] | None, list[Row
 def build(job: Job, module: Trained, *callbacks: Any) -> RowTrainer:
     """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
     settings = job.settings
-    world = PartialState().num_processes
+    world = launch.state().num_processes
     test = Turns(job.test.rows, range(len(job.test.rows))) if job.test.rows else None
     trainer = RowTrainer(
         job.recipe,
@@ -132,20 +131,23 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
     """
     rows = [*job.train.rows, *job.test.rows]
-    name = reference.digest(job.files.digest, rows, job.settings.precision)
-    known = broadcast_object_list([reference.cached(name, rows) if trainer.accelerator.is_main_process else None])[0]
-    if known is not None:
-        recipe.references = known
+    main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
+    bf16 = job.settings.precision == "bf16"
+    name = reference.digest(job.files.digest, rows, job.settings.precision + "-sharded" * (sharded and bf16))
+    known = reference.cached(name, rows) if main else None
+    table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]
+    if table is not None:
+        recipe.references = dict(zip(rows, table, strict=True))
         return
 
     def compute(model: Any) -> None:
-        bf16 = job.settings.precision == "bf16"
-        recipe.references = reference.compute(model, module, rows, job.settings.micro_batch, trainer.accelerator, bf16)
-        if trainer.accelerator.is_main_process:
+        cast = bf16 and not sharded  # a sharded model casts by itself
+        recipe.references = reference.compute(model, module, rows, job.settings.micro_batch, trainer.accelerator, cast)
+        if main:
             reference.keep(name, rows, recipe.references)
 
-    if trainer.is_fsdp_enabled:
-        trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped)))
+    if sharded:
+        trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped), module.adapted))
     else:
         compute(module)
 
@@ -153,12 +155,14 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
 class _AtBegin(TrainerCallback):  # type: ignore[misc]
     """Does something once the model is wrapped and before the first step."""
 
-    def __init__(self, do: Any) -> None:
+    def __init__(self, do: Any, always: bool) -> None:
+        """always: also where a run goes on, as a model does whose reference is still in it."""
         self._do = do
+        self._always = always
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Raises InputError where a resumed run's model is no longer the reference."""
-        if state.global_step:
+        if state.global_step and not self._always:
             raise InputError(
                 "the reference's log-probabilities are gone from the cache; train again into another --out"
             )

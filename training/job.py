@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from evaluation.inputs import InputError
 from generation.chat import Encoder
 from generation.models import ModelFiles, load_tokenizer, resolve
-from training import data, memory, output, rows
+from training import data, launch, memory, output, rows
 from training.batches import Layout, order
 from training.config import DPO, SFT, Reward, Training
 from training.dpo import Preferring
@@ -46,13 +44,14 @@ class Job:
 
 def prepare(settings: Training, out: Path) -> Job:
     """Read, render and check everything. Raises InputError and ModelError before any model loads."""
+    launch.sharded()
     files = resolve(settings.model)
     tokenizer = load_tokenizer(files)
     encoder = Encoder(tokenizer)
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
     recipe, train, test = _read(settings, encoder)
     data.check_some(train, settings)
-    world = PartialState().num_processes
+    world = launch.state().num_processes
     turns = _turns(settings, len(train.rows), world)
     lengths = [row.example.size for row in train.rows]
     turn = order(lengths, turns, settings.batch, settings.bucket, settings.seed)

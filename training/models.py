@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
+from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from generation.engine import ModelError
@@ -61,8 +62,13 @@ class Trained(nn.Module):  # type: ignore[misc]
 
     @property
     def _no_split_modules(self) -> Any:
-        """Asked by accelerate: the layers that FSDP shards one by one."""
-        return self.inner._no_split_modules
+        """Asked by accelerate: the layers that FSDP shards one by one, those that this model has."""
+        present = {type(module).__name__ for module in self.modules()}
+        return [name for name in self.inner._no_split_modules or () if name in present]
+
+    def tie_weights(self) -> None:
+        """Asked by accelerate, which takes weights apart that are one when it shards them."""
+        self.inner.tie_weights()
 
     @property
     def adapted(self) -> bool:
@@ -110,7 +116,8 @@ class Policy(Trained):
         """The transformers model in a state to `generate`: evaluation mode, ordinary attention."""
         model, training = self.inner, self.training
         before = model.config._attn_implementation
-        model.set_attn_implementation("sdpa")
+        if before == attention.NAME:
+            model.set_attn_implementation("sdpa")
         self.eval()
         try:
             yield model
@@ -127,7 +134,7 @@ class RewardModel(Trained):
         places = batch["where"] if tokens else batch["last"]
         hidden = self._hidden(batch).index_select(0, places)
         with torch.autocast(hidden.device.type, enabled=False):
-            return self.inner.score(hidden.float())
+            return functional.linear(hidden.float(), self.inner.score.weight.float())
 
 
 def load_policy(files: ModelFiles, settings: Training) -> Policy:
@@ -202,7 +209,7 @@ def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[An
         model, info = kind.from_pretrained(
             files.path,
             dtype=torch.float32,
-            attn_implementation=attention.NAME if layout == "packed" else "sdpa",
+            attn_implementation=attention.NAME if layout == "packed" else None,
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,

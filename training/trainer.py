@@ -21,6 +21,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from training import launch
 from training.batches import Batch
 from training.config import Training
 from training.models import Trained
@@ -73,6 +74,13 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         )
         self.remove_callback(PrinterCallback)
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """Called by Trainer; weights are sharded where the launcher says so."""
+        super().create_accelerator_and_postprocess()
+        if launch.sharded():
+            launch.shard(self.accelerator)
+            self.is_fsdp_enabled = True
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(train_dataset or self.train_dataset)
 
@@ -104,9 +112,8 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = EVAL
     ) -> dict[str, float]:
         """Loss and metrics of the held-out rows, each counted once."""
-        module = (
-            self.model_wrapped if self.is_in_train else self.accelerator.prepare_model(self.model, evaluation_mode=True)
-        )
+        ready = self.is_in_train or self.is_fsdp_enabled
+        module = self.model_wrapped if ready else self.accelerator.prepare_model(self.model, evaluation_mode=True)
         module.eval()
         sums: dict[str, float] = defaultdict(float)
         with torch.no_grad():
@@ -199,7 +206,7 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=launch.on_cpu(),
         logging_steps=settings.log_every,
         logging_first_step=True,
         logging_nan_inf_filter=False,

@@ -1,0 +1,64 @@
+"""The processes that train together under `accelerate launch`: who this one is, and how it shards and speaks."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, parse_flag_from_env
+from torch.distributed.fsdp import MixedPrecisionPolicy
+
+from constitution.printable import complain
+from evaluation.inputs import InputError
+
+_PATIENCE = 30.0
+"""Seconds in which the launcher has surely ended the other processes of one that failed."""
+
+
+def on_cpu() -> bool:
+    """True where training runs on CPUs: there is no GPU, or the launcher was told not to use it."""
+    return not torch.cuda.is_available() or bool(parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+def state() -> Any:
+    """accelerate's view of this process. The first call joins the others, over gloo on CPUs."""
+    return PartialState(cpu=on_cpu())
+
+
+def sharded() -> bool:
+    """True where the launcher asks for weights that are spread over processes. Raises InputError for FSDP's first version."""
+    if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        return False
+    version = os.environ.get("FSDP_VERSION", "1")
+    if version != "2":
+        raise InputError(
+            f"fsdp_version: got {version}; allowed is 2; set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
+        )
+    return True
+
+
+def shard(accelerator: Accelerator) -> None:
+    """Ready a new accelerator to shard a model.
+
+    accelerate shards on accelerators alone, PyTorch on CPUs as well. And accelerate would add gradients up in bfloat16 and
+    round what the model returns to it, log-probabilities of hundreds of nats among that; here both stay float32.
+    """
+    accelerator.state.distributed_type = DistributedType.FSDP
+    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+    plugin = getattr(accelerator.state, "fsdp_plugin", None) or FullyShardedDataParallelPlugin()
+    accelerator.state.fsdp_plugin = plugin
+    if accelerator.mixed_precision == "bf16":
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+
+
+def tell(error: object) -> None:
+    """Print what is wrong, once: the main process does, and the launcher then ends the others.
+
+    An error of another process alone is told by that one, after a time in which the main one had its chance.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(_PATIENCE)
+    complain(error)
