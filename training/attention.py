@@ -14,13 +14,18 @@ from torch.nn import functional
 from torch.nn.attention import varlen
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from generation.engine import ModelError
 from training.batches import Batch
 
 NAME = "solon_packed"
 """What a model's attn_implementation is called that uses it."""
 WINDOWS = ("sliding_attention", "chunked_attention")
 """Layer types that see a part of the context only."""
+
+MORE = ("s_aux", "softcap", "position_bias")
+"""Arguments by which a model asks its attention for more than products and a softmax."""
 
 
 class Piece(NamedTuple):
@@ -79,17 +84,20 @@ def attend(
     query: Any,
     key: Any,
     value: Any,
-    _mask: Any,
+    attention_mask: Any = None,
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
-    segments: Segments,
-    **_: Any,
+    segments: Segments | None = None,
+    **more: Any,
 ) -> tuple[Any, None]:
     """query [1, heads, T, size], key and value [1, fewer heads, T, size] -> ([1, T, heads, size], None).
 
     On a GPU one variable-length kernel does all pieces; elsewhere each piece is a call of its own, which wastes nothing either.
+    Raises ModelError for a model that does more in its attention than is done here, or does not hand the segments on.
     """
+    if segments is None or attention_mask is not None or any(more.get(name) is not None for name in MORE):
+        raise ModelError(f"{type(module).__name__} attends in a way of its own; set layout: padded")
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query, key, value, scaling, segments), None
     queries, keys, values = (x.split(segments.sizes, dim=2) for x in (query, key, value))
@@ -101,8 +109,8 @@ def attend(
         out = functional.scaled_dot_product_attention(
             queries[i], k, v, piece.mask, dropout, is_causal=piece.mask is None, scale=scaling, enable_gqa=True
         )
-        parts.append(out)
-    return torch.cat(parts, 2).transpose(1, 2), None
+        parts.append(out.transpose(1, 2))
+    return torch.cat(parts, 1), None
 
 
 def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: Segments) -> Any:
@@ -121,6 +129,12 @@ def packs(config: Any, length: int) -> str | None:
 
     length: most tokens of a prompt with a reply. A window as long as that hides nothing.
     """
+    model = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    model = model[0] if isinstance(model, tuple) else model
+    if model is not None and model._is_stateful:
+        return "it carries a state from token to token"
+    if model is not None and not (model._supports_attention_backend and model._supports_sdpa):
+        return "its attention cannot be exchanged"
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if odd := kinds - {"full_attention", *WINDOWS}:
         return f"it has layers of {', '.join(sorted(odd))}"

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -21,7 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from generation.engine import ModelError
 from generation.models import ModelFiles
 from training import attention
-from training.batches import Batch, Layout
+from training.batches import Batch, Example, Layout, collate
 from training.config import Lora, Training
 from training.head import token_scores
 
@@ -82,10 +84,13 @@ class Trained(nn.Module):  # type: ignore[misc]
 
     def _hidden(self, batch: Batch) -> Any:
         """Last hidden states of all tokens, flat: [tokens, width]."""
+        return self._run(self.inner.base_model, batch).last_hidden_state.flatten(0, 1)
+
+    @staticmethod
+    def _run(model: Any, batch: Batch) -> Any:
         packed = "prompts" in batch
         more = {"segments": attention.segments(batch)} if packed else {"attention_mask": batch["mask"]}
-        out = self.inner.base_model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
-        return out.last_hidden_state.flatten(0, 1)
+        return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
 
 
 class Policy(Trained):
@@ -110,6 +115,16 @@ class Policy(Trained):
         head = self.inner.get_output_embeddings()
         bias = getattr(head, "bias", None)
         return TokenScores(*token_scores(hidden, head.weight, batch["targets"], temperature * self._scale, bias))
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def check_head(self) -> None:
+        """Raises ModelError where the model's own logits are not what one linear layer makes of its hidden states."""
+        batch = collate([Example([0, 1], [[2, 1]])], self.layout)
+        logits = self._run(self.inner, batch).logits.flatten(0, 1)[batch["where"]].float()
+        own = logits.log_softmax(-1).gather(-1, batch["targets"][:, None]).squeeze(-1)
+        if not torch.allclose(self(batch).logprobs, own, rtol=1e-3, atol=1e-3, equal_nan=True):
+            name = self.config.model_type
+            raise ModelError(f"model {name}: its head is more than one linear layer, which training does not know")
 
     @contextmanager
     def generating(self) -> Iterator[Any]:
@@ -140,8 +155,10 @@ class RewardModel(Trained):
 def load_policy(files: ModelFiles, settings: Training) -> Policy:
     """The checkpoint as a policy, with an adapter where the settings ask for one. Raises ModelError."""
     layout = choose_layout(files, settings)
-    model = _load(AutoModelForCausalLM, files, layout)[0]
-    policy = Policy(_adapted(model, settings.lora, TaskType.CAUSAL_LM), layout)
+    policy = Policy(_load(AutoModelForCausalLM, files, layout)[0], layout)
+    if PartialState().is_main_process:  # others may not have the weights yet
+        policy.check_head()
+    policy.model = _adapted(policy.model, settings.lora, TaskType.CAUSAL_LM)
     return _prepared(policy, files, settings)
 
 
@@ -233,9 +250,15 @@ def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:
     if task == TaskType.SEQ_CLS:
         settings.modules_to_save = ["score"]
     try:
-        return get_peft_model(model, settings)
+        adapted = get_peft_model(model, settings)
     except ValueError as error:
         raise ModelError(f"lora.targets: got {lora.targets}; {' '.join(str(error).split())[:300]}") from None
+    ends = (model.get_input_embeddings(), model.get_output_embeddings(), getattr(model, "score", None))
+    if any(isinstance(layer, BaseTunerLayer) for layer in ends):
+        raise ModelError(
+            f"lora.targets: got {lora.targets}; allowed are layers between the embedding and the head, such as all-linear"
+        )
+    return adapted
 
 
 def _prepared(module: T, files: ModelFiles, settings: Training) -> T:

@@ -37,12 +37,13 @@ class Rewarding:
         return batch
 
     def outcome(self, model: Any, batch: Batch) -> Outcome:
-        """Bradley and Terry's loss with soft labels, the mean over heads: [rows]."""
+        """Bradley and Terry's loss with soft labels, the mean over heads: [rows]. Held-out rows count once for each head."""
         rewards = model(batch)
         chosen, rejected = rewards[0::2], rewards[1::2]
         margin = batch["margin"] if self._settings.margins else None
         by_head = bradley_terry(chosen, rejected, batch["p"], margin, self._settings.centre)
-        loss = (by_head * batch[BOOTSTRAP] if BOOTSTRAP in batch else by_head).mean(-1)
+        sampled = model.training and BOOTSTRAP in batch
+        loss = (by_head * batch[BOOTSTRAP] if sampled else by_head).mean(-1)
         a, b = chosen.detach().mean(-1), rejected.detach().mean(-1)
         values = {
             "accuracy": right(a - b, batch["p"]),
