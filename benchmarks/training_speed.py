@@ -1,0 +1,172 @@
+"""Pairs a second and peak memory of TRL's trainers and ours: the same pairs, order, model, batch, precision, in one process.
+
+    python -m benchmarks.training_speed --data PAIRS [--model embedded] [--steps 50] [--batch 4] [--set precision=bf16]
+
+Ours includes the pass that computes the reference's log-probabilities, with nothing in the cache. Every step's loss is compared:
+both see the same rows in the same order, at the same learning rate. Peak memory is the process's resident set (the GPU's
+allocated memory where there is one), reset between the two; TRL runs first, so what it leaves behind counts against us.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from ctypes import CDLL
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset
+from rich.console import Console
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+
+from benchmarks.common import show
+from generation import settings as reading
+from generation.models import load_tokenizer
+from training import fit, job, rows
+from training.config import DPO, Reward, Training
+from training.recorder import Recorder
+from training.watch import Watch, WatchSettings
+
+
+class Measured(NamedTuple):
+    """One trainer's run."""
+
+    pairs_per_second: float
+    peak: float
+    """GB."""
+    losses: list[float]
+
+
+def main() -> None:
+    """Run both recipes in both libraries, or the one that is named."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--data", required=True, help="pairs: a run folder, JSONL, ...")
+    p.add_argument("--model", default="embedded")
+    p.add_argument("--steps", type=int, default=50)
+    p.add_argument("--batch", type=int, default=4, help="pairs of a step")
+    p.add_argument("--recipe", choices=("dpo", "reward"), action="append")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    options = p.parse_args()
+    for recipe in options.recipe or ("dpo", "reward"):
+        with tempfile.TemporaryDirectory() as folder:
+            compare(recipe, options, Path(folder))
+
+
+def compare(recipe: str, options: argparse.Namespace, folder: Path) -> None:
+    """Both libraries on one recipe; prints the figures."""
+    kind: type[Training] = DPO if recipe == "dpo" else Reward
+    given = {
+        "model": options.model, "data": {options.data: 1.0}, "steps": options.steps, "batch": options.batch,
+        "micro_batch": options.batch, "bucket": False, "test_fraction": 0.0, "report_to": [],
+        "watch": WatchSettings(leak_rows=None).model_dump(),
+    }  # fmt: skip
+    settings = reading.load(kind, None, options.set, given)
+    plan = job.prepare(settings, folder / "ours")
+    os.environ["SOLON_CACHE"] = str(folder)  # where no reference is known
+    theirs = measured(lambda: _trl(recipe, plan, folder), plan)
+    ours = measured(lambda: _ours(plan), plan)
+    best, most = ("2.5", "0.5") if recipe == "dpo" else ("1.5", "report")
+    show(f"{recipe}: TRL", theirs.pairs_per_second, "pairs/s", "baseline")
+    show(f"{recipe}: ours", ours.pairs_per_second, "pairs/s", "baseline")
+    show(f"{recipe}: ours over TRL", ours.pairs_per_second / theirs.pairs_per_second, "times", f">= {best}")
+    show(f"{recipe}: TRL's peak memory", theirs.peak, "GB", "baseline")
+    show(f"{recipe}: ours", ours.peak, "GB", "baseline")
+    show(f"{recipe}: ours over TRL", ours.peak / theirs.peak, "times", f"<= {most}")
+    apart = [abs(a - b) / b for a, b in zip(ours.losses, theirs.losses, strict=True)]
+    show(f"{recipe}: losses apart, mean of {len(apart)} steps", 100 * sum(apart) / len(apart), "%", "<= 2")
+    show(f"{recipe}: losses apart, the most", 100 * max(apart), "%", "<= 2")
+
+
+def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> Measured:
+    """One run from clean memory. train: returns its seconds and losses."""
+    gc.collect()
+    CDLL("libc.so.6").malloc_trim(0)
+    _reset_peak()
+    seconds, losses = train()
+    return Measured(len(plan.order) / seconds, _peak() / 1e9, losses)
+
+
+def _ours(plan: job.Job) -> tuple[float, list[float]]:
+    module = fit.load(plan)
+    recorder = Recorder(None, Watch(plan.settings.watch), Console(quiet=True), plan.steps)
+    began = time.monotonic()
+    trainer = fit.build(plan, module, recorder)
+    trainer.train()
+    seconds = time.monotonic() - began
+    return seconds, _losses(trainer)
+
+
+def _trl(recipe: str, plan: job.Job, folder: Path) -> tuple[float, list[float]]:
+    settings = plan.settings
+    pairs = rows.pairs(settings).train
+    texts = [
+        {
+            "prompt": [m.model_dump(exclude_defaults=True) | {"content": m.content} for m in pair.prompt.messages],
+            "chosen": [{"role": "assistant", "content": pair.chosen}],
+            "rejected": [{"role": "assistant", "content": pair.rejected}],
+        }
+        for pair in pairs
+    ]
+    data = Dataset.from_list([texts[turn] for turn in plan.order])
+    common: dict[str, Any] = {
+        "output_dir": str(folder / "trl"), "per_device_train_batch_size": settings.batch, "num_train_epochs": 1,
+        "learning_rate": settings.learning_rate, "lr_scheduler_type": settings.schedule,
+        "warmup_steps": round(plan.steps * settings.warmup), "bf16": settings.precision == "bf16",
+        "use_cpu": not torch.cuda.is_available(), "gradient_checkpointing": settings.gradient_checkpointing,
+        "max_length": settings.max_length, "train_sampling_strategy": "sequential", "report_to": "none",
+        "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1, "seed": settings.seed,
+    }  # fmt: skip
+    tokenizer = _ended_by_turn(plan)
+    if isinstance(settings, DPO):
+        model = AutoModelForCausalLM.from_pretrained(plan.files.path, dtype=torch.float32)
+        trainer: Any = DPOTrainer(
+            model, args=DPOConfig(beta=settings.beta, **common), train_dataset=data, processing_class=tokenizer
+        )
+    else:
+        model = AutoModelForSequenceClassification.from_pretrained(plan.files.path, dtype=torch.float32, num_labels=1)
+        torch.nn.init.zeros_(model.score.weight)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        trainer = RewardTrainer(model, args=RewardConfig(**common), train_dataset=data, processing_class=tokenizer)
+    began = time.monotonic()
+    trainer.train()
+    return time.monotonic() - began, _losses(trainer)
+
+
+def _ended_by_turn(plan: job.Job) -> Any:
+    """The tokenizer with a template that ends with the end of the last turn, as our rows do, and padding that is no text."""
+    tokenizer = load_tokenizer(plan.files)
+    end = tokenizer.convert_ids_to_tokens(plan.encoder.end_of_turn)
+    turn = f"'{end}' + '\n'"
+    ended = f"'{end}' + ('' if loop.last and message['role'] == 'assistant' else '\n')"
+    tokenizer.chat_template = ended.join(str(tokenizer.chat_template).rsplit(turn, 1))
+    free = [i for i, t in sorted(tokenizer.added_tokens_decoder.items()) if t.special and i != plan.encoder.end_of_turn]
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(free[0])
+    return tokenizer
+
+
+def _losses(trainer: Any) -> list[float]:
+    return [float(row["loss"]) for row in trainer.state.log_history if "loss" in row]
+
+
+def _reset_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
+if __name__ == "__main__":
+    main()
