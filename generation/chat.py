@@ -87,11 +87,27 @@ class Encoder:
         The end of the turn is not among them. Where the last token before the text would merge with its first, the text
         is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
         """
-        opening, said = self._render(messages, tools), self._mark_text(text)
-        before, whole = self._ids(opening), self._ids(opening + said)
-        if whole[: len(before)] == before:
-            return before, whole[len(before) :]
-        return before, self._ids(said)
+        before, (said,) = self.replies(messages, (text,), tools)
+        return before, said
+
+    def replies(
+        self, messages: Chat, texts: Sequence[str], tools: Tools | None = None
+    ) -> tuple[list[int], list[list[int]]]:
+        """As `reply`, of several texts after one chat, which is rendered and encoded once.
+
+        No token reaches over a control token, so what comes before the last one is not encoded again with each text.
+        """
+        opening = self._render(messages, tools)
+        before = self._ids(opening)
+        border = opening[max((match.start() for match in self._control.finditer(opening)), default=0) :]
+        known = self._ids(border)
+        if before[len(before) - len(known) :] != known:  # a tokenizer whose tokens do reach over
+            border, known = opening, before
+        return before, [self._after(border, known, self._mark_text(text)) for text in texts]
+
+    def _after(self, border: str, known: list[int], said: str) -> list[int]:
+        whole = self._ids(border + said)
+        return whole[len(known) :] if whole[: len(known)] == known else self._ids(said)
 
     @cached_property
     def end_of_turn(self) -> int:

@@ -93,7 +93,7 @@ def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Enc
     kept: list[PromptRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        tokens = tuple(_render(row, "", encoder)[0])
+        tokens = tuple(_render(row, (), encoder)[0])
         if len(tokens) > room:
             counts["prompt_too_long"] += 1
         else:
@@ -119,13 +119,15 @@ def _example(
     prompt: Prompted, replies: Sequence[str], encoder: Encoder, settings: Training, counts: Counter[str]
 ) -> Example | None:
     """The prompt and its replies as ids; None, and a count, where they do not fit."""
-    rendered = [_render(prompt, reply, encoder) for reply in replies]
-    before = rendered[0][0]
+    if not all(reply.strip() for reply in replies):
+        counts["empty_reply"] += 1
+        return None
+    before, rendered = _render(prompt, replies, encoder)
     room = settings.max_length - len(before)
     if room < 2:
         counts["prompt_too_long"] += 1
         return None
-    ended = [(*reply, encoder.end_of_turn) for _, reply in rendered]
+    ended = [(*reply, encoder.end_of_turn) for reply in rendered]
     if any(len(reply) > room for reply in ended):
         counts["cut"] += 1
         if settings.cut == "drop":
@@ -134,9 +136,9 @@ def _example(
     return Example(tuple(before), tuple(tuple(reply[:room]) for reply in ended))
 
 
-def _render(prompt: Prompted, reply: str, encoder: Encoder) -> tuple[list[int], list[int]]:
+def _render(prompt: Prompted, replies: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
     try:
-        return encoder.reply(prompt.messages, reply, prompt.tools or None)
+        return encoder.replies(prompt.messages, replies, prompt.tools or None)
     except ValueError as error:
         raise InputError(
             f"prompt {prompt.id}: {error}; leave it out, or train a model whose template takes it"
