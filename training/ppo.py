@@ -31,7 +31,7 @@ from training.data import PromptRow
 from training.fit import Stopped
 from training.metrics import DATA, Metrics, read
 from training.models import Policy, RewardModel, load_policy, load_reward, save
-from training.ppo_experience import Replies, figures, learnt_from, measured
+from training.ppo_experience import Replies, figures, in_precision, learnt_from, measured
 from training.ppo_job import PPOJob
 from training.ppo_losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo_record import Record, averages
@@ -52,9 +52,7 @@ def run(job: PPOJob, console: Console) -> dict[str, Any]:
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
-    accelerator = Accelerator(
-        mixed_precision="bf16" if job.settings.precision == "bf16" else "no", cpu=not torch.cuda.is_available()
-    )
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     main = accelerator.is_main_process
     try:
         with locked(job.out, SETTINGS) if main else nullcontext():
@@ -258,7 +256,7 @@ class Loop:
 
     def _measured(self, run: Any, replies: Replies, layout: Any) -> Any:
         def mixed(batch: Batch) -> Any:
-            with self._accelerator.autocast():
+            with in_precision(self._settings, self._accelerator.device):
                 return run(batch)
 
         return measured(mixed, replies, self._settings.micro_batch, layout, self._accelerator.device)

@@ -91,6 +91,11 @@ def on_device(batch: Batch, device: Any) -> Batch:
     return {name: value.to(device) for name, value in batch.items()}
 
 
+def in_precision(settings: PPO, device: Any) -> Any:
+    """The context of every forward pass: automatic mixed precision, or none."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
 def measured(run: Callable[[Batch], Any], replies: Replies, rows: int, layout: Layout, device: Any) -> Any:
     """What `run` says of each reply token, [replies, longest], without gradient. run: batch -> [N]."""
     tables = []

@@ -49,7 +49,7 @@ class PPOJob:
 
     def held_out(self) -> list[data.PromptRow]:
         """Prompts of an evaluation."""
-        return self.test.rows[: self.settings.evaluated]  # type: ignore[return-value]
+        return self.test.rows[: self.settings.evaluated]
 
 
 def prepare(settings: PPO, out: Path) -> PPOJob:
@@ -104,7 +104,7 @@ def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | No
 
 def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.Encoded) -> None:
     """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
-    prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)  # type: ignore[union-attr]
+    prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
     reply = range(settings.sampler.max_tokens)
     examples = [Example(tokens, (reply,)) for tokens in prompts[: settings.micro_batch]]
     order = [i % len(examples) for i in range(settings.micro_batch)]

@@ -13,7 +13,7 @@ import torch
 from training.batches import collate
 from training.models import Policy, RewardModel
 from training.ppo_config import PPO
-from training.ppo_experience import Experience, chunks, on_device, tabled
+from training.ppo_experience import Experience, chunks, in_precision, on_device, tabled
 from training.ppo_losses import masked_mean, policy_loss, value_loss
 
 POLICY_FIGURES = ("loss", "policy_loss", "clip_fraction", "approx_kl", "ratio", "entropy")
@@ -110,7 +110,7 @@ class Update:
         mask, old, advantages = (table[rows].to(device) for table in (e.mask, e.logp, e.advantages))
         width = mask.shape[1]
         with torch.set_grad_enabled(not alone):
-            with self._accelerator.autocast():
+            with in_precision(s, device):
                 scores = self._policy(batch, s.sampler.temperature)
             logp, entropy = (tabled(values, batch, width) for values in scores)
             surrogate = policy_loss(logp, old, advantages, mask, s.clip, s.clip_high, total)
@@ -122,7 +122,7 @@ class Update:
         if self._critic is not None:
             layout = self._critic.layout
             batch = batch if layout == self._policy.layout else on_device(collate(examples, layout), device)
-            with self._accelerator.autocast():
+            with in_precision(s, device):
                 values = self._critic(batch, tokens=True)[:, 0]
             error = value_loss(
                 tabled(values, batch, width),
