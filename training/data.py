@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from evaluation.inputs import InputError
 from generation.chat import Encoder
 from training.batches import Example
+from training.columns import Pair, Prompted, Target
 from training.config import Labels, Training
-from training.rows import Pair, Prompted, Target
 
 
 class PairRow(NamedTuple):
@@ -45,7 +45,8 @@ class Encoded(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`rows`, then what happened to those that did not fit: `prompt_too_long`, `cut`, `cut_dropped`, `no_reply`, ..."""
+    """`read` = `kept` + all `dropped_*`: long_prompt, cut, empty (a reply), equal (once cut), unsure. Of those kept, `kept_cut`
+    have a reply that lost its end."""
 
     @property
     def digest(self) -> str:
@@ -61,19 +62,17 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        p = _trusted(row.p, labels)
         if row.p < labels.least:
-            counts["p_chosen_too_small"] += 1
+            counts["dropped_unsure"] += 1
             continue
         example = _example(row.prompt, (row.chosen, row.rejected), encoder, settings, counts)
         if example is None:
             continue
-        if list(example.replies[0]) == list(example.replies[1]):
-            counts["equal_once_cut"] += 1
+        if example.replies[0] == example.replies[1]:
+            counts["dropped_equal"] += 1
             continue
-        kept.append(PairRow(row.prompt.id, example, p, row.margin, row.weight))
-    counts["kept"] = len(kept)
-    return Encoded(kept, counts)
+        kept.append(PairRow(row.prompt.id, example, _trusted(row.p, labels), row.margin, row.weight))
+    return _encoded(kept, counts, encoder)
 
 
 def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> Encoded:
@@ -84,8 +83,7 @@ def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training)
         example = _example(row.prompt, (row.reply,), encoder, settings, counts)
         if example is not None:
             kept.append(TargetRow(row.prompt.id, example, row.weight))
-    counts["kept"] = len(kept)
-    return Encoded(kept, counts)
+    return _encoded(kept, counts, encoder)
 
 
 def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Encoded:
@@ -95,7 +93,7 @@ def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Enc
     for row in rows:
         tokens = tuple(_render(row, (), encoder)[0])
         if len(tokens) > room:
-            counts["prompt_too_long"] += 1
+            counts["dropped_long_prompt"] += 1
         else:
             kept.append(PromptRow(row, tokens))
     counts["kept"] = len(kept)
@@ -106,13 +104,27 @@ def check_some(encoded: Encoded, settings: Training) -> None:
     """Raises InputError when nothing is left to train on."""
     if encoded.rows:
         return
-    reasons = ", ".join(
-        f"{name} {n}" for name, n in sorted(encoded.counts.items()) if n and name not in ("read", "kept")
-    )
+    fixes = {
+        "dropped_long_prompt": f"raise max_length (now {settings.max_length})",
+        "dropped_cut": f"raise max_length (now {settings.max_length}) or set cut: keep",
+        "dropped_equal": f"raise max_length (now {settings.max_length})",
+        "dropped_empty": "give replies with some text",
+        "dropped_unsure": "lower labels.least",
+    }
+    met = {name: n for name, n in encoded.counts.most_common() if n and name in fixes}
+    reasons = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in met.items())
+    todo = ", or ".join(dict.fromkeys(fixes[name] for name in met))
     raise InputError(
-        f"--data {', '.join(settings.data)}: no row is left of {encoded.counts['read']} ({reasons or 'none was read'}); raise "
-        f"max_length (now {settings.max_length}), set cut: keep, or lower labels.least"
+        f"--data {', '.join(settings.data)}: no row is left of {encoded.counts['read']} ({reasons}); {todo}"
     )
+
+
+def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> Encoded:
+    end = encoder.end_of_turn
+    counts["kept"] = len(kept)
+    if cut := sum(any(reply[-1] != end for reply in row.example.replies) for row in kept):
+        counts["kept_cut"] = cut
+    return Encoded(kept, counts)
 
 
 def _example(
@@ -120,20 +132,18 @@ def _example(
 ) -> Example | None:
     """The prompt and its replies as ids; None, and a count, where they do not fit."""
     if not all(reply.strip() for reply in replies):
-        counts["empty_reply"] += 1
+        counts["dropped_empty"] += 1
         return None
     before, rendered = _render(prompt, replies, encoder)
     room = settings.max_length - len(before)
     if room < 2:
-        counts["prompt_too_long"] += 1
+        counts["dropped_long_prompt"] += 1
         return None
     ended = [(*reply, encoder.end_of_turn) for reply in rendered]
-    if any(len(reply) > room for reply in ended):
-        counts["cut"] += 1
-        if settings.cut == "drop":
-            counts["cut_dropped"] += 1
-            return None
-    return Example(tuple(before), tuple(tuple(reply[:room]) for reply in ended))
+    if settings.cut == "drop" and any(len(reply) > room for reply in ended):
+        counts["dropped_cut"] += 1
+        return None
+    return Example(tuple(before), tuple(reply[:room] for reply in ended))
 
 
 def _render(prompt: Prompted, replies: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:

@@ -33,27 +33,23 @@ class Raw(NamedTuple):
 
 def read(spec: str, kind: Kind, limit: int | None = None) -> Iterator[Raw]:
     """All rows, `limit` at most of each split. Raises InputError where there is nothing to read."""
-    seen: dict[str, int] = {}
     try:
-        for raw in _rows(spec, kind):
-            seen[raw.split] = seen.get(raw.split, 0) + 1
-            if limit is None or seen[raw.split] <= limit:
-                yield raw
-            elif not raw.split:
-                return
+        for rows in _parts(spec, kind):
+            yield from itertools.islice(rows, limit)
     except RunError as error:
         raise InputError(str(error)) from None
 
 
-def _rows(spec: str, kind: Kind) -> Iterator[Raw]:
+def _parts(spec: str, kind: Kind) -> list[Iterator[Raw]]:
+    """The rows of each split."""
     path = Path(spec).expanduser()
     name = path.name.lower()
     if path.is_dir():
         return _run(path, kind) if (path / SETTINGS).exists() or (path / manifest.NAME).exists() else _folder(path)
     if path.is_file() and name.endswith(JSONL):
-        return _jsonl(path)
+        return [_jsonl(path)]
     if path.is_file() and name.endswith(".parquet"):
-        return (Raw(f"{path}:{i}", "", row) for i, row in enumerate(run_files.rows(path), 1))
+        return [_parquet(path, "")]
     allowed = (
         "allowed is a run folder, a datasets folder, .jsonl (plain or .gz), .parquet, or a hub id such as owner/name"
     )
@@ -64,13 +60,16 @@ def _rows(spec: str, kind: Kind) -> Iterator[Raw]:
     return _hub(spec)
 
 
-def _run(path: Path, kind: Kind) -> Iterator[Raw]:
+def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
     if manifest.read(path) is None:
         raise InputError(
             f"--data {path}: the run is not whole (no {manifest.NAME} that can be read); repeat its generate_feedback.py command"
         )
-    for split, file in run_files.split_files(path, kind):
-        yield from (Raw(f"{file}:{i}", split, row) for i, row in enumerate(run_files.rows(file), 1))
+    return [_parquet(file, split) for split, file in run_files.split_files(path, kind)]
+
+
+def _parquet(file: Path, split: str) -> Iterator[Raw]:
+    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(run_files.rows(file), 1))
 
 
 def _jsonl(path: Path) -> Iterator[Raw]:
@@ -84,12 +83,12 @@ def _jsonl(path: Path) -> Iterator[Raw]:
         yield Raw(f"{path}:{number}", "", row)
 
 
-def _folder(path: Path) -> Iterator[Raw]:
+def _folder(path: Path) -> list[Iterator[Raw]]:
     """A dataset saved with save_to_disk, or a folder of files that `datasets` can load."""
     from datasets import Dataset, load_dataset, load_from_disk
 
     try:
-        saved = next(path.rglob("dataset_info.json"), None) or (path / "dataset_dict.json").exists()
+        saved = (path / "state.json").exists() or (path / "dataset_dict.json").exists()
         loaded = load_from_disk(str(path)) if saved else load_dataset(str(path))
     except Exception as error:  # its builders raise many kinds, all of which mean the same to the user
         raise InputError(
@@ -99,7 +98,7 @@ def _folder(path: Path) -> Iterator[Raw]:
     return _splits(str(path), {"": loaded} if isinstance(loaded, Dataset) else dict(loaded))
 
 
-def _hub(spec: str) -> Iterator[Raw]:
+def _hub(spec: str) -> list[Iterator[Raw]]:
     from datasets import load_dataset
 
     try:
@@ -111,15 +110,16 @@ def _hub(spec: str) -> Iterator[Raw]:
     return _splits(spec, dict(loaded))
 
 
-def _splits(name: str, splits: Mapping[str, Any]) -> Iterator[Raw]:
-    """Rows of `train` and `test`; of all splits, as one, where there is no `train`."""
+def _splits(name: str, splits: Mapping[str, Any]) -> list[Iterator[Raw]]:
+    """`train` and `test` where there are both; else what there is of them, or all splits, as one to be split here."""
     known = {split: data for split, data in splits.items() if split in SPLITS}
-    if "train" in known and "test" in known:
-        wanted: Mapping[str, Any] = known
-    else:
-        wanted = {"": itertools.chain(*(known or splits).values())}
-    for split, data in wanted.items():
-        yield from (Raw(f"{name}/{split or 'rows'}:{i}", split, row) for i, row in enumerate(data, 1))
+    if len(known) == len(SPLITS):
+        return [_numbered(f"{name}/{split}", split, data) for split, data in known.items()]
+    return [_numbered(f"{name}/{split or 'rows'}", "", data) for split, data in (known or splits).items()]
+
+
+def _numbered(name: str, split: str, data: Any) -> Iterator[Raw]:
+    return (Raw(f"{name}:{i}", split, row) for i, row in enumerate(data, 1))
 
 
 def _short(error: Exception) -> str:

@@ -1,0 +1,211 @@
+"""The columns of one row -> a pair, a target or a prompt, or what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import regex
+from pydantic import ValidationError
+
+from constitution.records import Message
+from critics.transcript import spoken
+
+RENDERED = regex.compile(
+    r"<\|im_(?:start|end)\|>|<\|start_header_id\|>|<\|eot_id\|>|<\|end(?:_?of_?text)?\|>|<(?:start|end)_of_turn>|\[/?INST\]"
+    r"|<\|(?:user|assistant|system)\|>|<\|turn>|<｜(?:User|Assistant)｜>|</s>\s*$"
+)
+"""Signs that a text went through some model's chat template already."""
+_BOTH = ("chosen", "rejected")
+_RUN_UP = 16
+"""Characters from which a reply that begins with its prompt's text is taken to hold it."""
+
+
+class Prompted(NamedTuple):
+    """What comes before a reply."""
+
+    id: str
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Pair(NamedTuple):
+    """Two replies to one prompt, and how sure it is that the first is better."""
+
+    prompt: Prompted
+    chosen: str
+    rejected: str
+    p: float
+    """Probability that chosen is better, 0.5 to 1; 1 where the data knows none."""
+    margin: float
+    """Column `margin`; 0 where there is none."""
+    weight: float
+
+
+class Target(NamedTuple):
+    """A prompt and the reply to learn."""
+
+    prompt: Prompted
+    reply: str
+    weight: float
+
+
+class BadRow(ValueError):
+    """Why a row cannot be trained on."""
+
+
+def pair(row: Mapping[str, Any]) -> Pair:
+    """Columns prompt, chosen and rejected, as text or messages. Raises BadRow."""
+    row = _explicit(row)
+    missing = [name for name in ("prompt", *_BOTH) if row.get(name) is None]
+    if missing:
+        raise BadRow(f"has columns {', '.join(row) or 'none'}; missing {', '.join(missing)}")
+    prompt = prompted(row)
+    replies = {name: _reply(name, row[name], prompt) for name in _BOTH}
+    chosen, rejected = replies.values()
+    if all(isinstance(row[name], str) and _repeats(text, prompt) for name, text in replies.items()):
+        raise BadRow(
+            "chosen and rejected: begin with the prompt, which would be trained on twice; keep the replies alone"
+        )
+    if chosen == rejected:
+        raise BadRow("chosen and rejected are equal; allowed are two different replies: leave the row out")
+    p = _number(row, "p_chosen", 1.0)
+    if not 0.5 <= p <= 1:
+        raise BadRow(f"p_chosen: got {p}; allowed is 0.5 to 1: where rejected is better, swap the two")
+    return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row))
+
+
+def _explicit(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A pair's row with its prompt in a column: of two conversations that differ in their last message alone, the rest."""
+    if row.get("prompt") is not None or any(row.get(name) is None for name in _BOTH):
+        return row
+    chosen, rejected = (row[name] for name in _BOTH)
+    apart = "are texts"
+    if isinstance(chosen, list) and isinstance(rejected, list):
+        if len(chosen) > 1 and chosen[:-1] == rejected[:-1]:
+            return {**row, "prompt": chosen[:-1], "chosen": chosen[-1:], "rejected": rejected[-1:]}
+        apart = "differ before their last message"
+    raise BadRow(
+        f"has columns {', '.join(row)}, no prompt, and chosen and rejected {apart}; add a column prompt with what comes before "
+        "the replies, and keep the replies alone in chosen and rejected"
+    )
+
+
+def target(row: Mapping[str, Any]) -> Target:
+    """Columns prompt and completion, or messages that end with the assistant's. Raises BadRow."""
+    if row.get("completion") is None and isinstance(row.get("messages"), list) and row["messages"]:
+        *before, last = row["messages"]
+        row = {**row, "prompt": before, "completion": [last]}
+    if row.get("prompt") is None or row.get("completion") is None:
+        raise BadRow(f"has columns {', '.join(row) or 'none'}; add prompt and completion, or messages")
+    prompt = prompted(row)
+    text = _reply("completion", row["completion"], prompt)
+    if isinstance(row["completion"], str) and _repeats(text, prompt):
+        raise BadRow(
+            "completion: begins with the prompt, which would be trained on twice; keep the reply alone, or give it as a message "
+            "where it does repeat the prompt"
+        )
+    return Target(prompt, text, _weight(row))
+
+
+def _repeats(text: str, prompt: Prompted) -> bool:
+    asked = prompt.messages[-1].content.strip()
+    return len(asked) >= _RUN_UP and text.lstrip().startswith(asked)
+
+
+def _weight(row: Mapping[str, Any]) -> float:
+    weight = _number(row, "weight", 1.0)
+    if weight < 0:
+        raise BadRow(f"weight: got {weight}; allowed is 0 or more")
+    return weight
+
+
+def prompted(row: Mapping[str, Any]) -> Prompted:
+    """What comes before the reply: column prompt, or messages without the assistant's last ones. Raises BadRow."""
+    row = _explicit(row)
+    said = row["prompt"] if row.get("prompt") is not None else row.get("messages")
+    if said is None:
+        raise BadRow(f"has columns {', '.join(row) or 'none'}; add prompt, as text or messages")
+    messages = _messages("prompt", [{"role": "user", "content": said}] if isinstance(said, str) else said)
+    if isinstance(said, str):
+        _plain("prompt", said)
+    while row.get("prompt") is None and messages and messages[-1].role == "assistant":
+        messages = messages[:-1]
+    if not messages or messages[-1].role in ("assistant", "system"):
+        got = messages[-1].role if messages else "nobody"
+        raise BadRow(f"prompt: the last to speak is {got}; allowed is the user or a tool, whom the reply answers")
+    tools = _tools(row.get("tools"))
+    name = str(row.get("prompt_id") or row.get("id") or "") or _name(messages)
+    tags = row.get("tags") or ()
+    return Prompted(name, messages, tools, tuple(map(str, tags)) if isinstance(tags, list | tuple) else ())
+
+
+def _name(messages: Sequence[Message]) -> str:
+    text = json.dumps([message.model_dump(mode="json") for message in messages])
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _tools(value: object) -> tuple[Mapping[str, Any], ...]:
+    """Descriptions of tools: objects, or the JSON of a list of them."""
+    found = value
+    if isinstance(value, str):
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            found = value
+    found = found or []
+    if not isinstance(found, list | tuple) or not all(isinstance(tool, Mapping) for tool in found):
+        raise BadRow(f"tools: got {value!r:.80}; allowed is a list of objects that describe tools, or its JSON")
+    return tuple(found)
+
+
+def _reply(name: str, value: object, prompt: Prompted) -> str:
+    if isinstance(value, str):
+        _plain(name, value)
+        return value
+    messages = _messages(name, value)
+    if len(messages) > len(prompt.messages) and messages[: len(prompt.messages)] == prompt.messages:
+        raise BadRow(
+            f"{name}: holds the prompt's messages, which would be trained on twice; keep the reply alone, or leave the column "
+            "prompt out"
+        )
+    if [m.role for m in messages] != ["assistant"]:
+        roles = ", ".join(m.role for m in messages) or "none"
+        raise BadRow(f"{name}: got messages of {roles}; allowed is one message of the assistant, or text")
+    return spoken(messages[0])
+
+
+def _messages(name: str, value: object) -> tuple[Message, ...]:
+    if not isinstance(value, list | tuple):
+        raise BadRow(f"{name}: got a {type(value).__name__}; allowed is text or a list of messages")
+    try:
+        return tuple(
+            Message.model_validate({k: v for k, v in turn.items() if v is not None} if isinstance(turn, dict) else turn)
+            for turn in value
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        why = f"{name}: {place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
+        raise BadRow(f"{why} (got {first['input']!r:.80}); a message has role and content") from None
+
+
+def _plain(name: str, text: str) -> None:
+    if found := RENDERED.search(text):
+        raise BadRow(
+            f"{name}: holds {found.group()!r}, so it went through a chat template already, which may be another than the "
+            "model's; give messages, or text without the template's marks"
+        )
+
+
+def _number(row: Mapping[str, Any], name: str, default: float) -> float:
+    if name not in row:
+        return default
+    value = row[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadRow(f"{name}: got {value!r}; allowed is a finite number, or no column {name}")
+    return float(value)
