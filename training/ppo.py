@@ -24,7 +24,7 @@ from torch import nn
 from constitution.records import Failure, Response
 from evaluation.inputs import InputError
 from generation.folder import RunFolderError, locked, write_atomically
-from training import output
+from training import launch, output
 from training.batches import Batch, Example
 from training.card import Base, Data, write_card
 from training.data import PromptRow
@@ -52,7 +52,7 @@ def run(job: PPOJob, console: Console) -> dict[str, Any]:
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(cpu=launch.on_cpu())
     main = accelerator.is_main_process
     try:
         with locked(job.out, SETTINGS) if main else nullcontext():

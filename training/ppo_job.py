@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 
 from constitution.loading import ConstitutionError
 from evaluation.inputs import InputError
 from generation.chat import Encoder
 from generation.models import ModelFiles, load_tokenizer, resolve
-from training import data, memory, output, rows
+from training import data, launch, memory, output, rows
 from training.batches import Example
 from training.models import choose_layout
 from training.ppo_config import PPO
@@ -54,6 +53,11 @@ class PPOJob:
 
 def prepare(settings: PPO, out: Path) -> PPOJob:
     """Read, render and check everything. Raises InputError and ModelError before any weights load."""
+    if launch.sharded():
+        raise InputError(
+            "fsdp: PPO writes replies with whole weights in each process; launch it with configs/accelerate/ddp.yaml, and set "
+            "lora: {r: 16} where memory is short"
+        )
     files = resolve(settings.model)
     tokenizer = load_tokenizer(files)
     encoder = Encoder(tokenizer)
@@ -113,7 +117,7 @@ def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, t
         held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16
     free = memory.available() - held
     memory.check(files, settings, examples, order, choose_layout(files, settings), free)
-    world = PartialState().num_processes
+    world = launch.state().num_processes
     if world > 1 and settings.sampler.engine == "vllm":
         raise InputError(
             f"sampler.engine: got vllm with {world} processes, which would each open one on the same device; set generate"
