@@ -1,0 +1,167 @@
+"""The modules that are trained: what they read, what they refuse, and what an adapter leaves alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    RobertaConfig,
+    RobertaForCausalLM,
+)
+
+from generation.engine import ModelError
+from generation.models import ModelFiles, load_tokenizer
+from training.attention import segments
+from training.batches import Example, collate
+from training.config import DPO, SFT, Lora, Reward
+from training.models import RewardModel, choose_padding, load_policy, load_reward
+
+END = 2
+"""Ends a turn in the tiny model, and is its padding as well."""
+ROWS = [Example([1, 8, 9, 10], [[11, 12, 13, END], [14, END]]), Example([1, 9], [[15, 16, END]])]
+
+
+def woken(files: ModelFiles, heads: int = 1, **settings: Any) -> RewardModel:
+    """A reward model whose head is not zero."""
+    module = load_reward(files, heads, Reward(**settings)).eval()
+    g = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        module.inner.score.weight.copy_(torch.randn(heads, 32, generator=g))
+    return module
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_temperature_divides_the_logits(tiny_files: ModelFiles, layout: Any) -> None:
+    module = load_policy(tiny_files, SFT(layout=layout)).eval()
+    logits = module.model(torch.tensor([[1, 8, 9, 10, 11, 12, 13, END]]), **plain(module)).logits[0, 3:-1] / 0.5
+    scores = module(collate(ROWS[:1], layout), temperature=0.5)
+    wanted = logits.log_softmax(-1)
+    torch.testing.assert_close(scores.logprobs[:4], wanted[range(4), ROWS[0].replies[0]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(scores.entropy[:4], -(wanted.exp() * wanted).sum(-1), rtol=0, atol=1e-5)
+
+
+def plain(module: Any) -> dict[str, Any]:
+    """What a packed model must be told to look at one whole sequence."""
+    return {"segments": segments(collate([Example([0] * 4, [[0] * 4])], "packed"))} if module.layout == "packed" else {}
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_the_reward_is_read_at_the_last_kept_token_and_transformers_reads_another(
+    tiny_files: ModelFiles, layout: Any
+) -> None:
+    module = woken(tiny_files, layout=layout)
+    rewards = module(collate(ROWS, layout))[:, 0]
+    alone = [[*row.prompt, *reply] for row in ROWS for reply in row.replies]
+    hidden = [load_plain(tiny_files).model(torch.tensor([ids])).last_hidden_state[0] for ids in alone]
+    head = module.inner.score.weight[0]
+    torch.testing.assert_close(rewards, torch.stack([h[-1] @ head for h in hidden]), rtol=0, atol=1e-5)
+    # transformers takes the last token that is not padding: with padding that ends turns, the one before
+    theirs = load_plain(tiny_files)
+    theirs.score.weight.data.copy_(module.inner.score.weight)
+    theirs.config.pad_token_id = END
+    pooled = torch.cat([theirs(torch.tensor([ids])).logits[0] for ids in alone])
+    torch.testing.assert_close(pooled, torch.stack([h[-2] @ head for h in hidden]), rtol=0, atol=1e-5)
+    assert (pooled - rewards).abs().min() > 1e-3
+
+
+def load_plain(files: ModelFiles) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(files.path, num_labels=1).eval()
+
+
+def test_values_are_read_before_each_token(tiny_files: ModelFiles) -> None:
+    module = woken(tiny_files, heads=2)
+    values = module(collate(ROWS, "packed"), tokens=True)
+    hidden = load_plain(tiny_files).model(torch.tensor([[1, 8, 9, 10, 11, 12, 13, END]])).last_hidden_state[0]
+    assert values.shape == (9, 2)
+    torch.testing.assert_close(values[:4], hidden[3:-1] @ module.inner.score.weight.T, rtol=0, atol=1e-5)
+
+
+def test_new_heads_are_zero_and_a_reward_models_own_are_kept(tiny_files: ModelFiles, tmp_path: Path) -> None:
+    module = load_reward(tiny_files, 3, Reward(heads=3))
+    assert module(collate(ROWS, "packed")).tolist() == [[0.0] * 3] * 3
+    trained = woken(tiny_files)
+    trained.inner.save_pretrained(tmp_path)
+    again = load_reward(ModelFiles("again", tmp_path, "0" * 32, 128), 1, Reward())
+    assert again.inner.score.weight.tolist() == trained.inner.score.weight.tolist()
+
+
+def test_padding_is_a_token_that_no_conversation_holds(tiny_files: ModelFiles) -> None:
+    tokenizer, config = load_tokenizer(tiny_files), load_plain(tiny_files).config
+    assert (tokenizer.pad_token_id, config.pad_token_id) == (END, END)
+    choose_padding(tokenizer, config, END)
+    assert (tokenizer.pad_token_id, config.pad_token_id) == (0, 0)  # <|endoftext|>, which the template never writes
+
+
+def test_padding_that_is_fine_stays(tiny_files: ModelFiles) -> None:
+    tokenizer, config = load_tokenizer(tiny_files), load_plain(tiny_files).config
+    config.pad_token_id = 3
+    choose_padding(tokenizer, config, END)
+    assert (tokenizer.pad_token, config.pad_token_id) == ("<unk>", 3)
+
+
+def test_an_adapter_changes_nothing_at_first_and_is_off_for_the_reference(tiny_files: ModelFiles) -> None:
+    batch = collate(ROWS, "packed")
+    base = load_policy(tiny_files, DPO()).eval()(batch).logprobs
+    module = load_policy(tiny_files, DPO(lora=Lora(r=4))).eval()
+    torch.testing.assert_close(module(batch).logprobs, base, rtol=0, atol=1e-6)
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.05)
+    assert (module(batch).logprobs - base).abs().max() > 1e-3
+    torch.testing.assert_close(module(batch, reference=True).logprobs, base, rtol=0, atol=1e-6)
+    assert module.trainable < 0.5 * sum(p.numel() for p in module.parameters())
+
+
+def test_a_whole_model_has_no_adapter_to_turn_off(tiny_files: ModelFiles) -> None:
+    with pytest.raises(ValueError, match="only a model with an adapter is its own reference"):
+        load_policy(tiny_files, DPO())(collate(ROWS, "packed"), reference=True)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+@pytest.mark.parametrize(
+    ("targets", "text"),
+    [
+        (("q_prog",), "lora.targets: got ('q_prog',); Target modules {'q_prog'} not found in the base model"),
+        (("q_proj", "lm_head"), "allowed are layers between the embedding and the head, such as all-linear"),
+        (("embed_tokens",), "allowed are layers between the embedding and the head, such as all-linear"),
+    ],
+)
+def test_targets_that_cannot_be_adapted_are_refused(
+    tiny_files: ModelFiles, targets: tuple[str, ...], text: str
+) -> None:
+    with pytest.raises(ModelError) as error:
+        load_policy(tiny_files, SFT(lora=Lora(targets=targets)))
+    assert text in str(error.value)
+
+
+def test_heads_that_are_more_than_a_linear_layer_are_refused(tmp_path: Path) -> None:
+    small = {
+        "vocab_size": 24,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
+    for name, kind, config, text in (
+        ("capped", Gemma2ForCausalLM, Gemma2Config(**small, head_dim=8), "its logits have a soft cap"),
+        (
+            "dense",
+            RobertaForCausalLM,
+            RobertaConfig(**small, is_decoder=True),
+            "its head is more than one linear layer",
+        ),
+    ):
+        kind(config).save_pretrained(tmp_path / name)
+        with pytest.raises(ModelError, match=text):
+            load_policy(ModelFiles(name, tmp_path / name, "0" * 32, 128), SFT())
+
+
+def test_a_damaged_folder_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "vocab_size": 24}')
+    with pytest.raises(ModelError, match="transformers cannot load it"):
+        load_policy(ModelFiles("x", tmp_path, "0" * 32, 128), SFT())
