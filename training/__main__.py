@@ -67,14 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sources(given: Sequence[str]) -> dict[str, float]:
-    sources = {}
+    """Name -> weight. Raises InputError for a name that is given twice."""
+    sources: dict[str, float] = {}
     for text in given:
-        name, equals, weight = text.rpartition("=")
-        try:
-            sources[name if equals else text] = float(weight) if equals else 1.0
-        except ValueError:
-            sources[text] = 1.0
+        name, weight = _source(text)
+        if name in sources:
+            raise InputError(f"--data {name}: is given twice; give it once, with the sum of the weights")
+        sources[name] = weight
     return sources
+
+
+def _source(text: str) -> tuple[str, float]:
+    name, _, weight = text.rpartition("=")
+    if not name or Path(text).exists():
+        return text, 1.0
+    try:
+        return name, float(weight)
+    except ValueError:
+        return text, 1.0
 
 
 def _train(settings: Training, out: Path, console: Console) -> int:

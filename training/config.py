@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -26,9 +27,13 @@ class Lora(Strict):
     """Save the base with the updates merged into it: an ordinary checkpoint. False saves the adapter alone."""
 
 
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+def _reporters(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"allowed is each once, got {', '.join(names)}")
+    for name in names:
+        package = find_spec(name)
+        if package is None or package.origin is None:  # a folder of that name is no package
+            raise ValueError(f"got {name}, which is not installed; pip install {name}, or leave it out")
     return names
 
 
@@ -86,7 +91,7 @@ class Training(Strict):
     """Stop after so many evaluations without a better loss. Needs eval_every."""
     best: bool = False
     """Save the model of the best evaluation, not the last one. Needs eval_every, and save_every a multiple of it."""
-    report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_unique)] = ("tensorboard",)
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
     """Where live metrics go beside metrics.jsonl."""
     licence: str = "unknown"
     """Licence field of the model card: yours to fill in; it depends on model and data."""

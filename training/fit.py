@@ -185,13 +185,12 @@ def _write(job: Job, module: Trained, results: dict[str, float]) -> None:
     """The checkpoint and its card."""
     merge = job.settings.lora is not None and job.settings.lora.merge
     save(module, job.tokenizer, job.out, merge)
-    sources = [Data(name, "", 0, weight) for name, weight in job.settings.data.items()]
     write_card(
         job.out,
         recipe=job.recipe.name,
         base=Base(job.files.name, job.files.digest),
-        data=sources,
-        constitutions=[],
+        data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
+        constitutions=sorted({digest for source in job.sources for digest in source.constitutions}),
         settings=job.said,
         results=results,
         licence=job.settings.licence,

@@ -35,6 +35,7 @@ class Job:
     order: list[int]
     said: dict[str, Any]
     """training.yaml."""
+    sources: tuple[rows.Source, ...]
 
     @property
     def steps(self) -> int:
@@ -45,11 +46,12 @@ class Job:
 def prepare(settings: Training, out: Path) -> Job:
     """Read, render and check everything. Raises InputError and ModelError before any model loads."""
     launch.sharded()
+    output.check(out)
     files = resolve(settings.model)
     tokenizer = load_tokenizer(files)
     encoder = Encoder(tokenizer)
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    recipe, train, test = _read(settings, encoder)
+    recipe, train, test, sources = _read(settings, encoder)
     data.check_some(train, settings)
     world = launch.state().num_processes
     turns = _turns(settings, len(train.rows), world)
@@ -60,18 +62,20 @@ def prepare(settings: Training, out: Path) -> Job:
     memory.check(files, settings, examples, turn, layout, memory.available())
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     said = output.described(recipe.name, settings, digests)
-    return Job(settings, out, files, tokenizer, encoder, recipe, layout, train, test, turn, said)
+    return Job(settings, out, files, tokenizer, encoder, recipe, layout, train, test, turn, said, sources)
 
 
-def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded]:
-    """The recipe that the settings are of, and its rows."""
+def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded, tuple[rows.Source, ...]]:
+    """The recipe that the settings are of, its rows, and where they are from."""
     if isinstance(settings, SFT):
-        train, test = (data.encode_targets(part, encoder, settings) for part in rows.targets(settings))
-        return Supervised(), train, test
+        split = rows.targets(settings)
+        train, test = (data.encode_targets(part, encoder, settings) for part in split)
+        return Supervised(), train, test, split.sources
     assert isinstance(settings, Reward | DPO)
     recipe: Recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
-    train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in rows.pairs(settings))
-    return recipe, train, test
+    split = rows.pairs(settings)
+    train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+    return recipe, train, test, split.sources
 
 
 def _turns(settings: Training, count: int, world: int) -> int:
@@ -84,8 +88,9 @@ def _turns(settings: Training, count: int, world: int) -> int:
             f"({world}), such as {fit}"
         )
     if settings.batch > count:
+        smaller = f"batch: {count // share * share}" if count >= share else f"micro_batch: 1 and batch: {world}"
         raise InputError(
-            f"batch: got {settings.batch}, and there are {count} rows to train on; lower batch, or add data"
+            f"batch: got {settings.batch}, and there are {count} rows to train on; set {smaller}, or add data"
         )
     steps = settings.steps or max(1, round(count * settings.epochs / settings.batch))
     return steps * settings.batch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 import torch
@@ -16,9 +16,12 @@ from transformers import AutoConfig
 from evaluation.inputs import InputError
 from generation.models import ModelFiles
 from training.batches import Example, Layout
-from training.config import Training
+from training.config import Lora, Training
 from training.head import CHUNK
 
+_CGROUP = Path("/sys/fs/cgroup")
+_SHORT = 64
+"""A shorter max_length is no advice."""
 _BASE = 800 << 20
 """Python, torch and transformers themselves."""
 
@@ -84,41 +87,77 @@ def available() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
     free = psutil.virtual_memory().available
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     if limit is not None and used is not None:
-        free = min(free, limit - used)
+        free = min(free, limit - used + _pages())
     return int(free) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def check(
     files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
 ) -> None:
-    """Raises InputError, with the settings to lower, where the largest micro-batch will not fit."""
+    """Raises InputError, with settings that would fit, where the largest micro-batch will not."""
     tokens = largest(examples, order, settings.micro_batch, layout)
     need = estimate(files, settings, tokens)
     if need.total <= free:
         return
-    ways = []
-    for rows in range(settings.micro_batch - 1, 0, -1):
-        if settings.batch % rows == 0:
-            fewer = largest(examples, order, rows, layout)
-            if estimate(files, settings, fewer).total <= free:
-                ways.append(f"micro_batch: {rows} (now {settings.micro_batch}; the result stays the same)")
-                break
-    if not settings.gradient_checkpointing:
-        other = settings.model_copy(update={"gradient_checkpointing": True})
-        if estimate(files, other, tokens).total <= free:
-            ways.append("gradient_checkpointing: true")
-    ways += [
-        f"max_length (now {settings.max_length})",
-        *([] if settings.lora else ["lora: {r: 16}"]),
-        "a smaller model",
-    ]
+    thrifty = settings.model_copy(update={"gradient_checkpointing": True, "lora": settings.lora or Lora()})
+    ways = [*_ways(files, settings, examples, order, layout, free)]
+    if not ways and estimate(files, thrifty, largest(examples, order, 1, layout)).total <= free:
+        ways = ["micro_batch: 1, gradient_checkpointing: true and lora: {r: 16}, all three"]
+    if not ways:
+        least = estimate(files, thrifty, 0).total
+        ways = [f"another model: this one takes {_gib(least)} GiB with lora and the shortest of rows"]
     raise InputError(
-        f"memory: a micro-batch has up to {tokens:,} tokens, for which training takes about {need.total / 2**30:.1f} GiB "
-        f"({need.weights / 2**30:.1f} of them for weights and optimizer), and {free / 2**30:.1f} GiB are free; set "
+        f"memory: a micro-batch has up to {tokens:,} tokens, for which training takes about {_gib(need.total)} GiB "
+        f"({_gib(need.weights)} of them for weights and optimizer), and {_gib(free)} GiB are free; set "
         + ", or ".join(ways)
     )
+
+
+def _ways(
+    files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
+) -> Iterator[str]:
+    """Single settings that would make it fit, the cheapest first."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    tokens = largest(examples, order, settings.micro_batch, layout)
+    for rows in range(settings.micro_batch - 1, 0, -1):
+        if settings.batch % (rows * processes):
+            continue
+        if estimate(files, settings, largest(examples, order, rows, layout)).total <= free:
+            yield f"micro_batch: {rows} (now {settings.micro_batch}; the result stays the same)"
+            break
+    others: list[tuple[str, dict[str, Any]]] = [("gradient_checkpointing: true", {"gradient_checkpointing": True})]
+    if settings.lora is None:
+        others.append(("lora: {r: 16}", {"lora": Lora()}))
+    for text, change in others:
+        if estimate(files, settings.model_copy(update=change), tokens).total <= free:
+            yield text
+    length = 1 << (settings.max_length - 1).bit_length() - 1
+    while length >= _SHORT:
+        cut = [_clipped(example, length) for example in examples]
+        if estimate(files, settings, largest(cut, order, settings.micro_batch, layout)).total <= free:
+            yield f"max_length: {length} (now {settings.max_length}; longer rows are cut or dropped)"
+            return
+        length //= 2
+
+
+def _clipped(example: Example, length: int) -> Example:
+    prompt = example.prompt[:length]
+    return Example(prompt, [reply[: length - len(prompt)] for reply in example.replies])
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
+
+
+def _pages() -> int:
+    """Bytes of files that the container holds in memory and gives back when asked."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def _number(path: Path) -> int | None:

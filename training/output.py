@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from evaluation.inputs import InputError
-from generation.folder import MACHINE, changes, write_atomically
+from generation.folder import MACHINE, RunFolderError, changes, check_ours, write_atomically
 from training.config import Training
 from training.report import SETTINGS
 
@@ -46,12 +46,23 @@ def described(recipe: str, settings: Training, digests: Mapping[str, str]) -> di
     return {"recipe": recipe, **dumped, "digests": dict(digests), MACHINE: machine}
 
 
+def check(folder: Path) -> None:
+    """Raises InputError for a file, and for a folder with something in it that no training run began. Changes nothing."""
+    try:
+        check_ours(folder, SETTINGS)
+    except RunFolderError as error:
+        raise InputError(str(error)) from None
+
+
 def claim(folder: Path, said: Mapping[str, Any]) -> None:
     """Make the folder this run's own, or check that it already is. Raises InputError where it is another's."""
     path = folder / SETTINGS
     if path.is_file():
-        old = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changed = changes(old, said) if isinstance(old, dict) else {"": "the file is damaged"}
+        try:
+            old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError):
+            old = None
+        changed = changes(old, said) if isinstance(old, dict) else {"": f"{SETTINGS} is damaged"}
         if changed:
             lines = "\n".join(f"  {line}" for line in changed.values())
             raise InputError(
