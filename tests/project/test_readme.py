@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from training import __main__ as training_main
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("constitution", "critics", "generation", "evaluation", "training", "benchmarks", "scripts")
 FILES = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*.py")) if path.name != "__init__.py"]
@@ -37,9 +39,19 @@ def test_the_readmes_make_targets_exist() -> None:
 
 def test_contributing_names_only_what_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = set(re.findall(r"`((?:constitution|critics|generation|evaluation|principles|tests)/[\w./]+)`", text))
+    paths = set(re.findall(r"`((?:constitution|critics|generation|evaluation|training|principles|tests)/[\w./]+)`", text))
     assert len(paths) > 10
     assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+def test_the_readmes_training_commands_are_understood() -> None:
+    """Each line that trains parses, and its settings are allowed."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\.venv/bin/python -m training (.+?)(?:\s+#.*)?$", text, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == {"sft", "reward", "dpo", "ppo"}
+    for line in lines:
+        options = training_main.parser().parse_args(line.split())
+        assert training_main.settings_of(options).data == {"runs/mine": 1.0}
 
 
 def test_the_demos_command_runs(tmp_path: Path) -> None:
