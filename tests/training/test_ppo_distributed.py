@@ -60,7 +60,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
             for row, other in zip(got, expected, strict=True):
                 assert row == pytest.approx(other, rel=1e-3, abs=1e-4)
         torch.testing.assert_close(
-            load_file(together / "model.safetensors"), load_file(alone / "model.safetensors"), rtol=1e-3, atol=1e-5
+            load_file(together / "model.safetensors"), load_file(alone / "model.safetensors"), rtol=1e-3, atol=1e-4
         )
 
 
