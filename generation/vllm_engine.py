@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from constitution.records import Strict
 from generation.children import ChildLog, Watchdog
-from generation.engine import Completion, ModelError, Request, TransientError, Usage, scored_completion, unfit
+from generation.engine import (
+    Completion,
+    ModelError,
+    Request,
+    Sampling,
+    TransientError,
+    Usage,
+    scored_completion,
+    unfit,
+)
 from generation.models import ModelFiles
 from generation.quiet import quiet
 
@@ -54,14 +67,30 @@ def unavailable() -> str | None:
     return "vLLM is built for a device that this machine lacks" if current_platform.is_unspecified() else None
 
 
+class Drawn(NamedTuple):
+    """A sampled reply, as tokens."""
+
+    tokens: tuple[int, ...]
+    """With the token that ended it, where one did."""
+    logprobs: tuple[float, ...]
+    """Of each token, in nats, as vLLM saw it; NaN where it saw none."""
+    ended: bool
+    """False where it was cut at the limit."""
+
+
 class VLLM:
     """One model in vLLM. Continuous batching, prefix cache on, the model's own sampling defaults ignored.
 
     A program that opens one must guard its start with `if __name__ == "__main__":`, since vLLM spawns processes.
     """
 
-    def __init__(self, files: ModelFiles, settings: VLLMSettings) -> None:
-        """Load the model; takes a quarter of a minute or more. Raises ModelError."""
+    def __init__(
+        self, files: ModelFiles, settings: VLLMSettings, more: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Load the model; takes a quarter of a minute or more. Raises ModelError.
+
+        more: further arguments of vLLM's engine, by its own names.
+        """
         quiet()
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         self._context = min(files.context, settings.max_model_len or files.context)
@@ -70,7 +99,7 @@ class VLLM:
         silent = os.environ["VLLM_LOGGING_LEVEL"] in ("ERROR", "CRITICAL")
         try:
             with self._log.capture() if silent else nullcontext(), self._watchdog.follow():
-                self._llm: Any = _load(files, settings, self._context)
+                self._llm: Any = _load(files, settings, self._context, more)
         except ImportError as error:
             raise ModelError(f"vLLM is not installed here ({error}); use --engine transformers") from error
         except (RuntimeError, ValueError, OSError) as error:
@@ -102,6 +131,44 @@ class VLLM:
             raise TransientError(f"vLLM's engine failed ({self._log.cause() or error})") from error
         return _completion(final, request)
 
+    async def draw(self, prompt: Sequence[int], sampling: Sampling, ends: Iterable[int], adapter: Any = None) -> Drawn:
+        """Sample tokens until one of `ends`. adapter: a LoRARequest, for an engine that was opened with enable_lora.
+
+        Raises TransientError as `generate` does.
+        """
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMServerError
+        from vllm.sampling_params import RequestOutputKind
+
+        parameters = SamplingParams(
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            stop_token_ids=sorted(ends),
+            logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        final: Any = None
+        try:
+            tokens = {"prompt_token_ids": list(prompt)}
+            async for output in self._llm.generate(tokens, parameters, uuid.uuid4().hex, lora_request=adapter):
+                final = output
+        except VLLMServerError as error:
+            raise TransientError(f"vLLM's engine failed ({self._log.cause() or error})") from error
+        answer = final.outputs[0]
+        if answer.finish_reason not in ("stop", "length"):
+            raise TransientError(f"vLLM gave up on a request ({answer.finish_reason})")
+        logprobs = tuple(math.nan if value is None else float(value) for value in answer.logprobs.logprobs)
+        return Drawn(tuple(answer.token_ids), logprobs, answer.finish_reason == "stop")
+
+    async def reload(self, folder: Path) -> None:
+        """Take other weights of the same shape from a folder of safetensors. No request may be under way."""
+        await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        await self._llm.reset_prefix_cache()
+
     async def reset_prefix_cache(self) -> None:
         """Forget cached prefixes, so that two measurements start alike."""
         await self._llm.reset_prefix_cache()
@@ -121,7 +188,7 @@ class VLLM:
         self._watchdog.close()
 
 
-def _load(files: ModelFiles, settings: VLLMSettings, context: int) -> Any:
+def _load(files: ModelFiles, settings: VLLMSettings, context: int, more: Mapping[str, Any]) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -129,7 +196,7 @@ def _load(files: ModelFiles, settings: VLLMSettings, context: int) -> Any:
     on_cpu = current_platform.is_cpu()
     if on_cpu and settings.tensor_parallel_size == 1:
         _use_every_core()
-    return AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, context, on_cpu)))
+    return AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(files, settings, context, on_cpu), **more))
 
 
 def _use_every_core() -> None:

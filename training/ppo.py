@@ -46,13 +46,18 @@ from training.vllm_rollouts import open_writer
 REPLIES = "replies.jsonl"
 """Replies of the last evaluation, with their rewards: what the numbers are of."""
 
+LIVE = "tensorboard"
+"""Where TensorBoard finds the numbers while they come."""
+
 
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
-    accelerator = Accelerator(cpu=launch.on_cpu())
+    accelerator = Accelerator(
+        cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
+    )
     main = accelerator.is_main_process
     try:
         with locked(job.out, SETTINGS) if main else nullcontext():
@@ -79,8 +84,10 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
         if not found:
             for name, encoded in (("train", job.train), ("test", job.test)):
                 metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    if job.settings.report_to:
+        accelerator.init_trackers("ppo")
     past = broadcast_object_list([read(metrics.path) if metrics else None])[0]
-    record = Record(metrics, past, job.settings, console, job.steps)
+    record = Record(metrics, past, job.settings, console, job.steps, accelerator.log)
     with asyncio.Runner() as runner:
         loop = Loop(job, accelerator, runner, record)
         try:
@@ -89,6 +96,7 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
                 _write(job, loop.policy, results)
         finally:
             loop.close()
+            accelerator.end_training()
             if metrics:
                 metrics.close()
                 write_page(job.out)

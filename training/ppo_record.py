@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 
@@ -16,22 +16,33 @@ from training.watch import Watch
 SHOWN = ("score", "success", "kl", "length", "entropy", "clip_fraction", "mismatch", "failed", "seconds")
 """What a line on the terminal says."""
 
+Live = Callable[[Mapping[str, float], int], None]
+
 
 class Record:
     """Every process watches the same numbers, so that all end together; the main one writes them."""
 
     def __init__(
-        self, metrics: Metrics | None, past: Sequence[Row], settings: PPO, console: Console, steps: int
+        self, metrics: Metrics | None, past: Sequence[Row], settings: PPO, console: Console, steps: int, live: Live
     ) -> None:
-        """metrics: None in processes that write nothing. past: rows that were logged before a restart."""
+        """metrics: None in processes that write nothing. past: rows that were logged before a restart. live: takes numbers by name
+        and their step, for whoever else shows them.
+        """
         self._metrics = metrics
         self._watch = Watch(settings.watch)
         self._every = settings.log_every
         self._console = console
         self._steps = steps
+        self._live = live
         for row in past:
             if row.split == "train":
                 self._watch.see(row.step, row.values)
+        if settings.sampler.top_p < 1 and not any(row.split == "train" for row in past):
+            text = (
+                f"sampler.top_p is {settings.sampler.top_p}: replies come from another distribution than the one that is trained; "
+                "mismatch shows how far it is"
+            )
+            self._warn(0, f"warning: {text}", text)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """One iteration. Raises Stopped for a bad sign that ends the run."""
@@ -59,6 +70,7 @@ class Record:
     def _write(self, step: int, values: Mapping[str, float], split: str) -> None:
         if self._metrics:
             self._metrics.write(step, values, split)
+            self._live({f"{split}/{name}": value for name, value in values.items()}, step)
             said = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
             self._console.print(f"{split:5} {step:>6}/{self._steps}  {said}", markup=False)
 

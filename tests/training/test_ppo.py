@@ -184,6 +184,31 @@ def test_reward_models_reward_and_the_critic_starts_from_the_first(inputs: dict[
     assert prepare(ready, tmp_path / "other").critic is None
 
 
+def test_every_kind_of_reward_at_once(tmp_path: Path) -> None:
+    inputs = small_inputs(tmp_path, SHORT, LETTER, {"id": "kind", "objective": "form", "text": "Be kind."})
+    model = small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=3, reward_heads=3)
+    rules = inputs["reward"]["rules"]
+    judge = {**rules, "model": inputs["model"], "ways": ["contrast"], "engine": "transformers", "weight": 0.5}
+    sources = {"rules": rules, "models": {"paths": [str(model)], "weight": 2.0}, "judge": judge}
+    rows = numbers(run_small(tmp_path / "run", inputs, reward=sources, baseline="group"))
+    for row in rows:
+        expected = row["reward/rules"] + 2 * row["reward/models"] + 0.5 * row["reward/judge"]
+        assert row["score"] == pytest.approx(expected, abs=1e-6)
+        assert row["disagreement"] > 0
+    assert {"reward/rules", "reward/judge", "reward/models.0"} <= set(
+        json.loads((tmp_path / "run" / "training.json").read_text())["digests"]
+    )
+
+
+def test_narrowed_sampling_is_warned_of_and_measured(inputs: dict[str, Any], tmp_path: Path) -> None:
+    sampler = {**inputs["sampler"], "top_p": 0.5}
+    rows = run_small(tmp_path / "run", inputs, sampler=sampler, baseline="group")
+    warned = [row.text for row in rows if row.split == "warning"]
+    assert warned[0].startswith("sampler.top_p is 0.5: replies come from another distribution")
+    assert numbers(rows)[0]["mismatch"] == pytest.approx(0.69, abs=0.05)
+    assert numbers(rows)[0]["clip_fraction"] == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

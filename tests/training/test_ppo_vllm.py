@@ -24,7 +24,7 @@ def test_vllm_samples_from_the_newest_weights(lora: dict[str, Any] | None, tmp_p
     rows = numbers(run_small(tmp_path / "run", inputs, baseline="group", learning_rate=3e-2, lora=lora, passes=3))
     assert [row["mismatch"] < 1e-3 for row in rows] == [True, True, True]
     assert [row["mismatch_kl"] < 1e-4 for row in rows] == [True, True, True]
-    assert rows[1]["kl"] > 0.5 or rows[2]["kl"] > 0.5
+    assert rows[1]["kl"] > 0.2
 
 
 @pytest.mark.model
