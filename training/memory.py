@@ -22,8 +22,8 @@ from training.head import CHUNK
 _CGROUP = Path("/sys/fs/cgroup")
 _SHORT = 64
 """A shorter max_length is no advice."""
-_BASE = 800 << 20
-"""Python, torch and transformers themselves."""
+_BASE = 1 << 30
+"""Python, torch and transformers themselves, and what the allocator holds back."""
 
 
 class Need(NamedTuple):
@@ -77,8 +77,8 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     trained = count if settings.lora is None else 2 * settings.lora.r * layers * (8 * width + 3 * inner)
     weights = 4 * count + 12 * trained + (2 * count if half else 0)
     size = 2 if half else 4
-    layer = 12 * width * size + 16 * width + 6 * inner * size
-    kept = 4 * width * layers + layer if settings.gradient_checkpointing else layer * layers
+    layer = (4 * width + 3 * inner) * size + 16 * width + 12 * inner  # some of it is float32 in any precision
+    kept = 8 * width * layers + 2 * layer if settings.gradient_checkpointing else layer * layers
     return Need(weights, tokens * kept + 3 * 4 * CHUNK)
 
 
