@@ -19,6 +19,7 @@ from generation.engine import ModelError
 from generation.settings import ConfigError
 from training import fit, job, launch, ppo, ppo_job
 from training.config import DPO, SFT, Reward, Training
+from training.metrics import MetricsError
 from training.ppo_config import PPO
 from training.summary import show
 
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except fit.Stopped as stopped:
         launch.tell(stopped)
         return 1
-    except (ConfigError, InputError, ModelError) as error:
+    except (ConfigError, InputError, ModelError, MetricsError) as error:
         launch.tell(error)
         return 2
     if launch.state().is_main_process:

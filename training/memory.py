@@ -78,7 +78,7 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     weights = 4 * count + 12 * trained + (2 * count if half else 0)
     size = 2 if half else 4
     layer = (4 * width + 3 * inner) * size + 16 * width + 12 * inner  # some of it is float32 in any precision
-    kept = 8 * width * layers + 2 * layer if settings.gradient_checkpointing else layer * layers
+    kept = 12 * width * layers + layer if settings.gradient_checkpointing else layer * layers
     return Need(weights, tokens * kept + 3 * 4 * CHUNK)
 
 

@@ -242,9 +242,15 @@ def test_a_folder_of_other_settings(refused: Say, pairs: Path, tmp_path: Path) -
     assert "training.yaml is damaged" in refused("--data", pairs, *SMALL)
 
 
+def test_metrics_that_are_damaged(refused: Say, pairs: Path, tmp_path: Path) -> None:
+    refused("--data", pairs, *SMALL)
+    (tmp_path / "out" / "metrics.jsonl").write_text("{bad}\n{}\n")
+    said = refused("--data", pairs, *SMALL)
+    assert said.startswith(f"{tmp_path / 'out' / 'metrics.jsonl'}:1: got '{{bad}}'; allowed is a JSON object")
+
+
 def test_sources_and_their_weights(refused: Say, pairs: Path, tmp_path: Path) -> None:
-    other = tmp_path / "lr=0.1.jsonl"
-    shutil.copy(pairs, other)
+    other = write_run(tmp_path / "lr=0.1")
     refused("--data", f"{pairs}=0.5", "--data", other, *SMALL)
     kept = yaml.safe_load((tmp_path / "out" / SETTINGS).read_text())
     assert kept["data"] == {str(pairs): 0.5, str(other): 1.0}
