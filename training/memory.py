@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from evaluation.inputs import InputError
 from generation.models import ModelFiles
+from training import launch
 from training.batches import Example, Layout
 from training.config import Lora, Training
 from training.head import CHUNK
@@ -76,6 +77,8 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     half = settings.precision == "bf16"
     trained = count if settings.lora is None else 2 * settings.lora.r * layers * (8 * width + 3 * inner)
     weights = 4 * count + 12 * trained + (2 * count if half else 0)
+    if launch.sharded():  # each process has its part, and for a while the gathered embedding, head and largest layer
+        weights = weights // int(os.environ.get("WORLD_SIZE", "1")) + 2 * 4 * config.vocab_size * width
     size = 2 if half else 4
     layer = (4 * width + 3 * inner) * size + 16 * width + 12 * inner  # some of it is float32 in any precision
     kept = 12 * width * layers + layer if settings.gradient_checkpointing else layer * layers

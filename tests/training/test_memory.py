@@ -146,3 +146,13 @@ def test_a_containers_limit_counts_and_its_cached_files_do_not(tmp_path: Path, m
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
     cgroup(tmp_path, monkeypatch, max="max\n")  # no limit: the machine's
     assert available() > 100_000_000
+
+
+def test_spread_weights_are_counted_by_their_share(tiny_files: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = memory.estimate(tiny_files, DPO(), 100)
+    for name, value in {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    part = memory.estimate(tiny_files, DPO(), 100)
+    gathered = 2 * 4 * 24 * 32  # embedding and head: 24 tokens of width 32
+    assert part.weights == whole.weights // 4 + gathered
+    assert part.activations == whole.activations
