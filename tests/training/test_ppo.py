@@ -213,7 +213,7 @@ def test_narrowed_sampling_is_warned_of_and_measured(inputs: dict[str, Any], tmp
     ("changes", "message"),
     [
         pytest.param(
-            {"prompts": 40}, "prompts: got 40, and there are 17 to train on; lower prompts, or add data", id="prompts"
+            {"prompts": 40}, "prompts: got 40, and there are 19 to train on; lower prompts, or add data", id="prompts"
         ),
         pytest.param(
             {"sampler": {"max_tokens": 256}},
