@@ -100,7 +100,6 @@ RECIPES: dict[str, tuple[type[Training], dict[str, Any]]] = {
     "reward ensemble": (Reward, {"heads": 3}),
     "dpo": (DPO, {"schedule": "cosine"}),
     "dpo with an adapter": (DPO, {"lora": Lora(r=4, dropout=0.2)}),
-    "reward with an adapter": (Reward, {"lora": Lora(r=4)}),
 }
 
 
