@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
 from evaluation.inputs import InputError
-from generation.folder import RunFolderError, locked
 from training import launch, output, reference
 from training.card import Base, Data, write_card
 from training.config import DPO, Reward
@@ -23,7 +20,7 @@ from training.job import Job
 from training.metrics import DATA, Metrics, Row, read
 from training.models import Trained, choose_padding, load_policy, load_reward, save
 from training.recorder import Progress, Recorder
-from training.report import SETTINGS, write_page
+from training.report import write_page
 from training.trainer import RowTrainer, Turns, arguments
 from training.watch import Watch
 
@@ -37,20 +34,9 @@ def run(job: Job, console: Console) -> dict[str, Any]:
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
+    lower = f"micro_batch (now {job.settings.micro_batch}), max_length, or set gradient_checkpointing: true"
     main = launch.state().is_main_process
-    try:
-        with locked(job.out, SETTINGS) if main else nullcontext():
-            if main:
-                output.claim(job.out, job.said)
-            said: dict[str, Any] | None = broadcast_object_list([output.finished(job.out) if main else None])[0]
-            return said or _train(job, console, main)
-    except RunFolderError as error:
-        raise InputError(str(error)) from None
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"memory: the GPU is full ({' '.join(str(error).split())[:200]}); lower micro_batch (now {job.settings.micro_batch}), "
-            "max_length, or set gradient_checkpointing: true"
-        ) from error
+    return output.owning(job.out, job.said, lower, lambda: _train(job, console, main))
 
 
 def load(job: Job) -> Trained:

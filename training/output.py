@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from accelerate.utils import broadcast_object_list
 
 from evaluation.inputs import InputError
-from generation.folder import MACHINE, RunFolderError, changes, check_ours, write_atomically
+from generation.folder import MACHINE, RunFolderError, changes, check_ours, locked, write_atomically
+from training import launch
 from training.config import Training
 from training.report import SETTINGS
 
@@ -69,6 +73,25 @@ def claim(folder: Path, said: Mapping[str, Any]) -> None:
                 f"{folder}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder"
             )
     write_atomically(path, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
+
+
+def owning(folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What training.json says: of a run that is done, or of `train`, while the main process keeps others out of the folder.
+
+    said: training.yaml. lower: settings that save memory. Raises InputError for an unusable folder or a full GPU.
+    """
+    main = launch.state().is_main_process
+    try:
+        with locked(folder, SETTINGS) if main else nullcontext():
+            if main:
+                claim(folder, said)
+            done: dict[str, Any] | None = broadcast_object_list([finished(folder) if main else None])[0]
+            return done or train()
+    except RunFolderError as error:
+        raise InputError(str(error)) from None
+    except torch.OutOfMemoryError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"memory: the GPU is full ({reason}); lower {lower}") from error
 
 
 def finished(folder: Path) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from rich.console import Console
 from torch import nn
 
 from constitution.records import Failure, Response
-from evaluation.inputs import InputError
-from generation.folder import RunFolderError, locked, write_atomically
+from generation.folder import write_atomically
 from training import launch, output
 from training.batches import Batch, Example
 from training.card import Base, Data, write_card
@@ -37,7 +35,7 @@ from training.ppo_losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo_record import Record, averages
 from training.ppo_state import load_state, restore, save_state, weights
 from training.ppo_update import Update
-from training.report import SETTINGS, write_page
+from training.report import write_page
 from training.rewards import Graded
 from training.rollouts import Written, as_prompt, as_response, ends_of, halve, seeds_of
 from training.trainer import peak_memory
@@ -58,20 +56,8 @@ def run(job: PPOJob, console: Console) -> dict[str, Any]:
     accelerator = Accelerator(
         cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
     )
-    main = accelerator.is_main_process
-    try:
-        with locked(job.out, SETTINGS) if main else nullcontext():
-            if main:
-                output.claim(job.out, job.said)
-            accelerator.wait_for_everyone()
-            return output.finished(job.out) or _train(job, console, accelerator)
-    except RunFolderError as error:
-        raise InputError(str(error)) from None
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"memory: the GPU is full ({' '.join(str(error).split())[:200]}); lower micro_batch (now {job.settings.micro_batch}), "
-            "sampler.rows, sampler.max_tokens, or set gradient_checkpointing: true"
-        ) from error
+    lower = f"micro_batch (now {job.settings.micro_batch}), sampler.rows, sampler.max_tokens, or set gradient_checkpointing: true"
+    return output.owning(job.out, job.said, lower, lambda: _train(job, console, accelerator))
 
 
 def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
