@@ -1,7 +1,7 @@
 """PPO on a reward that rules give: at most 40 words, and a question at the end. Prints what it costs and what it comes to.
 
-python benchmarks/ppo_rules.py                  # critic and group baseline, each from the embedded model
-python benchmarks/ppo_rules.py --kl 0           # the same without a pull to the reference: how far it drifts
+python -m benchmarks.ppo_rules                  # critic and group baseline, each from the embedded model
+python -m benchmarks.ppo_rules --kl 0           # the same without a pull to the reference: how far it drifts
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
-from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
@@ -30,8 +29,6 @@ from generation import settings as reading
 from generation.models import load_tokenizer
 from training import fit, job, rows
 from training.config import DPO, Reward, Training
-from training.recorder import Recorder
-from training.watch import Watch, WatchSettings
 
 
 class Measured(NamedTuple):
@@ -64,7 +61,6 @@ def compare(recipe: str, options: argparse.Namespace, folder: Path) -> None:
     given = {
         "model": options.model, "data": {options.data: 1.0}, "steps": options.steps, "batch": options.batch,
         "micro_batch": options.batch, "bucket": False, "test_fraction": 0.0, "report_to": [],
-        "watch": WatchSettings(leak_rows=None).model_dump(),
     }  # fmt: skip
     settings = reading.load(kind, None, options.set, given)
     plan = job.prepare(settings, folder / "ours")
@@ -94,9 +90,8 @@ def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> M
 
 def _ours(plan: job.Job) -> tuple[float, list[float]]:
     module = fit.load(plan)
-    recorder = Recorder(None, Watch(plan.settings.watch), Console(quiet=True), plan.steps)
     began = time.monotonic()
-    trainer = fit.build(plan, module, recorder)
+    trainer = fit.build(plan, module)
     trainer.train()
     seconds = time.monotonic() - began
     return seconds, _losses(trainer)

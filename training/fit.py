@@ -54,7 +54,7 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
     settings = job.settings
     metrics = Metrics(job.out) if main else None
     found, earlier = broadcast_object_list([_past(job, metrics) if metrics else None])[0]
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")  # asked by its callback as training begins
     module = load(job)
     recorder = Recorder(metrics, Watch(settings.watch), console, job.steps, earlier)
     try:
