@@ -39,8 +39,10 @@ MACHINE_SETTINGS = (
     "save_every",
     "keep_checkpoints",
     "report_to",
+    "licence",
+    "watch",
 )
-"""Settings that may change between restarts: they decide speed, memory and what is written, not what is learnt."""
+"""Settings that may change between restarts: they decide speed, memory, what is written and what ends a run, not what is learnt."""
 
 
 def described(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:

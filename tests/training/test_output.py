@@ -33,7 +33,7 @@ def test_a_folder_is_claimed_once_and_known_again(tmp_path: Path) -> None:
     assert (kept["recipe"], kept["beta"], kept["digests"]) == ("dpo", 0.1, {"train": "d1"})
     assert set(kept["machine"]) == set(MACHINE_SETTINGS)
     claim(tmp_path, said())
-    claim(tmp_path, said(micro_batch=1, log_every=7, report_to=[]))
+    claim(tmp_path, said(micro_batch=1, log_every=7, report_to=[], licence="mit", watch={"leak_rows": None}))
     assert yaml.safe_load((tmp_path / SETTINGS).read_text())["machine"]["micro_batch"] == 1
 
 
