@@ -84,13 +84,13 @@ class Training(Strict):
     eval_every: int | None = Field(default=None, ge=1)
     """Steps between two looks at the test split; at the end alone where None."""
     save_every: int | None = Field(default=None, ge=1)
-    """Steps between two checkpoints that a killed run goes on from; none where None."""
+    """Steps between two checkpoints that a killed run goes on from; about a tenth of all steps where None."""
     keep_checkpoints: int = Field(default=1, ge=1)
     """How many of them stay."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better loss. Needs eval_every."""
     best: bool = False
-    """Save the model of the best evaluation, not the last one. Needs eval_every, and save_every a multiple of it."""
+    """Save the model of the best evaluation, not the last one. Needs eval_every; save_every, where set, is a multiple of it."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
     """Where live metrics go beside metrics.jsonl."""
     licence: str = "unknown"
@@ -104,7 +104,7 @@ class Training(Strict):
                 raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
         if (self.patience or self.best) and not self.eval_every:
             raise ValueError("patience and best need eval_every: set how many steps lie between two evaluations")
-        if self.best and (not self.save_every or not self.eval_every or self.save_every % self.eval_every):
+        if self.best and self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(
                 f"best needs save_every as a multiple of eval_every (got {self.save_every} and {self.eval_every})"
             )

@@ -212,8 +212,8 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
         logging_nan_inf_filter=False,
         eval_strategy=evaluates,
         eval_steps=settings.eval_every,
-        save_strategy="steps" if settings.save_every else "no",
-        save_steps=settings.save_every or 500,
+        save_strategy="steps",
+        save_steps=settings.save_every or _tenth(steps, settings.eval_every if settings.best else None),
         save_total_limit=settings.keep_checkpoints,
         load_best_model_at_end=settings.best,
         metric_for_best_model="loss",
@@ -226,3 +226,9 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
         dataloader_pin_memory=torch.cuda.is_available(),
         label_names=[],
     )
+
+
+def _tenth(steps: int, unit: int | None) -> int:
+    """About a tenth of the steps, at least 1: the next multiple of `unit`, where there is one."""
+    unit = unit or 1
+    return -(-max(1, round(steps / 10)) // unit) * unit

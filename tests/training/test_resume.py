@@ -23,6 +23,7 @@ from training.config import DPO, SFT, Lora, Reward, Training
 from training.metrics import read
 from training.models import load_policy
 from training.output import STATE, last_checkpoint
+from training.trainer import arguments
 
 SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}
 
@@ -162,6 +163,30 @@ def test_a_checkpoint_that_was_cut_short_is_left_out(
     assert not state.parent.exists()
     shutil.rmtree(out / "checkpoints")
     assert last_checkpoint(out) is None
+
+
+def test_a_killed_run_is_not_lost_without_a_word_about_checkpoints(
+    settings: Callable[..., Training], tmp_path: Path
+) -> None:
+    chosen, out = settings(SFT, save_every=None, eval_every=None, steps=20), tmp_path / "out"
+    with pytest.raises(Killed):
+        train(chosen, out, Dying(7))
+    assert last_checkpoint(out) == (out / "checkpoints" / "checkpoint-6", 6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "every"),
+    [
+        pytest.param(200, {}, 20, id="a tenth"),
+        pytest.param(3, {}, 1, id="at least one"),
+        pytest.param(200, {"save_every": 50}, 50, id="as asked for"),
+        pytest.param(200, {"eval_every": 7, "best": True}, 21, id="where the best may be"),
+        pytest.param(20, {"eval_every": 7, "best": True}, 7, id="no rarer than it must be"),
+    ],
+)
+def test_checkpoints_come_every(steps: int, more: dict[str, Any], every: int, tmp_path: Path) -> None:
+    found = arguments(SFT(report_to=(), precision="fp32", **more), tmp_path, steps, 1, True)
+    assert (found.save_strategy, found.save_steps) == ("steps", every)
 
 
 def test_a_finished_run_is_not_trained_again(settings: Callable[..., Training], tmp_path: Path) -> None:
