@@ -165,14 +165,22 @@ def load_policy(files: ModelFiles, settings: Training) -> Policy:
 def load_reward(files: ModelFiles, heads: int, settings: Training) -> RewardModel:
     """The checkpoint with scalar heads: its own where it has as many, otherwise new ones of zeros. Raises ModelError."""
     layout = choose_layout(files, settings)
-    model, new = _load(AutoModelForSequenceClassification, files, layout, num_labels=heads)
-    if not isinstance(getattr(model, "score", None), nn.Linear):
-        raise ModelError(f"model {files.path}: {type(model).__name__} has no linear head named score")
-    if any(key.startswith("score") for key in new):
-        nn.init.zeros_(model.score.weight)
+    model = _classifier(files, layout, num_labels=heads)
     model.config.reward_heads = heads
     reward = RewardModel(_adapted(model, settings.lora, TaskType.SEQ_CLS), layout)
     return _prepared(reward, files, settings)
+
+
+def load_critic(files: ModelFiles, settings: Training) -> RewardModel:
+    """The checkpoint with one scalar head: the mean of those it has, otherwise zeros. Raises ModelError."""
+    layout = choose_layout(files, settings)
+    model = _classifier(files, layout)
+    mean = model.score.weight.detach().mean(0, keepdim=True)
+    model.score = nn.Linear(mean.shape[1], 1, bias=False)
+    model.score.weight = nn.Parameter(mean)
+    model.num_labels = model.config.num_labels = model.config.reward_heads = 1
+    critic = RewardModel(_adapted(model, settings.lora, TaskType.SEQ_CLS), layout)
+    return _prepared(critic, files, settings)
 
 
 def choose_layout(files: ModelFiles, settings: Training) -> Layout:
@@ -219,11 +227,11 @@ def choose_padding(tokenizer: Any, config: Any, end_of_turn: int) -> None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(kept)
 
 
-def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[Any, set[str]]:
-    """(the model in float32, names of weights that the checkpoint lacks)."""
+def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[Any, dict[str, Any]]:
+    """(the model in float32, what transformers says of the weights it found)."""
     attention.register()
     try:
-        model, info = kind.from_pretrained(
+        loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
             files.path,
             dtype=torch.float32,
             attn_implementation=attention.NAME if layout == "packed" else None,
@@ -236,7 +244,22 @@ def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[An
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:500]
         raise ModelError(f"model {files.path}: transformers cannot load it ({reason}); check the folder") from error
-    return model, set(info["missing_keys"])
+    return loaded
+
+
+def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> Any:
+    """The checkpoint with a linear layer of scalar heads, of zeros where it has none of that size. Raises ModelError."""
+    model, info = _load(AutoModelForSequenceClassification, files, layout, ignore_mismatched_sizes=True, **more)
+    if not isinstance(getattr(model, "score", None), nn.Linear):
+        raise ModelError(f"model {files.path}: {type(model).__name__} has no linear head named score")
+    sizes = {name for name, *_ in info["mismatched_keys"]}
+    if wrong := sorted(name for name in sizes if not name.startswith("score")):
+        raise ModelError(
+            f"model {files.path}: {wrong[0]} has another size than its configuration says; check the folder"
+        )
+    if any(name.startswith("score") for name in sizes | set(info["missing_keys"])):
+        nn.init.zeros_(model.score.weight)
+    return model
 
 
 def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:

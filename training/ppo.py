@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from rich.console import Console
 from torch import nn
+from transformers import set_seed
 
 from constitution.records import Failure, Response
 from generation.folder import write_atomically
@@ -28,13 +29,13 @@ from training.card import Base, Data, write_card
 from training.data import PromptRow
 from training.fit import Stopped
 from training.metrics import DATA, Metrics, read
-from training.models import Policy, RewardModel, load_policy, load_reward, save
+from training.models import Policy, RewardModel, load_critic, load_policy, save
 from training.ppo_experience import Replies, figures, in_precision, learnt_from, measured
 from training.ppo_job import PPOJob
 from training.ppo_losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo_record import Record, averages
 from training.ppo_state import load_state, restore, save_state, weights
-from training.ppo_update import Update
+from training.ppo_update import Update, trained
 from training.report import write_page
 from training.rewards import Graded
 from training.rollouts import Written, as_prompt, as_response, ends_of, halve, seeds_of
@@ -122,6 +123,7 @@ class Loop:
         """Load everything. Raises ModelError."""
         s = job.settings
         self._job, self._settings, self._accelerator, self._runner, self._record = job, s, accelerator, runner, record
+        set_seed(s.seed)  # an adapter's first weights are drawn
         self.policy: Policy = load_policy(job.files, s)
         mixed = s.precision == "bf16"
         if self.policy.adapted and mixed and self.policy.saved_dtype == torch.bfloat16:
@@ -131,10 +133,11 @@ class Loop:
             self._reference = load_policy(job.files, s).requires_grad_(False)
             if mixed:
                 halve(self._reference.inner)
-        self.critic: RewardModel | None = load_reward(job.critic, 1, s) if job.critic else None
+        self.critic: RewardModel | None = load_critic(job.critic, s) if job.critic else None
         for module in (self.policy, self._reference, self.critic):
             if module is not None:
                 _still(module).to(accelerator.device).train(s.gradient_checkpointing)
+        _same_everywhere([*trained(self.policy), *trained(self.critic)], accelerator)
         self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
         self._writer = open_writer(job, self._ends, mixed, runner)
         self._update = Update(self.policy, self.critic, s, accelerator, job.steps)
@@ -303,6 +306,14 @@ class Loop:
             restore(self.critic, found["critic"])
         self._update.optimizer.load_state_dict(found["optimizer"])
         self._kl.load(found["kl"])
+
+
+def _same_everywhere(parameters: Sequence[Any], accelerator: Accelerator) -> None:
+    """Give all processes the main one's weights: their gradients are added up, so they must begin alike."""
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for p in parameters:
+                p.copy_(broadcast(p.detach().clone()))
 
 
 def _still(module: Any) -> Any:

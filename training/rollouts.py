@@ -188,8 +188,6 @@ def _load_copy(files: ModelFiles) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         files.path, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False, local_files_only=True
     )
-    head = model.get_output_embeddings()
-    head.weight = torch.nn.Parameter(head.weight.detach().clone())
     halve(model)
     return model.requires_grad_(False).eval()
 
@@ -197,8 +195,12 @@ def _load_copy(files: ModelFiles) -> Any:
 def halve(model: Any, frozen: bool = False) -> None:
     """Keep the weights of linear layers in bfloat16; with `frozen`, only of those that are not trained.
 
-    Automatic mixed precision casts them before each product anyway, so no number that it computes changes.
+    Automatic mixed precision casts them before each product anyway, so no number that it computes changes. A head that shares
+    its weights with the embedding, which nothing casts, gets its own; `tie_weights` joins them again.
     """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is not None and head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=head.weight.requires_grad)
     for module in model.modules():
         if isinstance(module, torch.nn.Linear) and not (frozen and module.weight.requires_grad):
             module.weight.data = module.weight.data.to(torch.bfloat16)

@@ -10,12 +10,14 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from evaluation.inputs import InputError
+from generation.models import resolve
 from generation.settings import load
 from tests.training.ppo_small import LETTER, SHORT, numbers, run_small, small_inputs, small_model
 from training import ppo
-from training.batches import Example
+from training.batches import Example, collate
 from training.fit import Stopped
 from training.metrics import read
+from training.models import load_critic, load_reward
 from training.ppo_config import PPO
 from training.ppo_experience import Replies, by_group, chunks
 from training.ppo_job import prepare
@@ -42,6 +44,39 @@ def test_the_first_step_starts_at_the_reference_with_a_ratio_of_one(
     assert first["mismatch"] < (1e-4 if inputs["precision"] == more.get("precision", "fp32") else 0.02)
     assert second["kl"] != 0
     assert second["clip_fraction"] == 0
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}], ids=["full", "lora"])
+def test_the_reference_of_a_model_with_tied_embeddings_is_the_policy(
+    lora: dict[str, Any] | None, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    small_model(tmp_path / "model", tie_word_embeddings=True)
+    run_small(tmp_path / "run", inputs, baseline="group", precision="bf16", lora=lora)
+    assert numbers(read(tmp_path / "run" / "metrics.jsonl"))[0]["kl"] == 0
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "run")
+    assert saved.lm_head.weight is saved.get_input_embeddings().weight
+
+
+def test_a_run_with_adapters_is_the_seeds_whatever_was_drawn_before(inputs: dict[str, Any], tmp_path: Path) -> None:
+    rows = []
+    for name in ("a", "b"):
+        torch.manual_seed(ord(name))
+        rows.append(numbers(run_small(tmp_path / name, inputs, lora={"r": 4}, learning_rate=1e-2, save_every=None)))
+    assert rows[0] == rows[1]
+
+
+def test_a_critic_that_starts_from_an_ensemble_has_the_mean_of_its_heads(
+    inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    ensemble = small_model(tmp_path / "rm", "LlamaForSequenceClassification", 1, num_labels=3, reward_heads=3)
+    settings = {**inputs, "reward": {"models": {"paths": [str(ensemble)]}}, "steps": 1}
+    (first,) = numbers(run_small(tmp_path / "run", settings))
+    assert first["disagreement"] > 0
+    critic = load_critic(resolve(str(ensemble)), load(PPO, None, [], settings))
+    heads = load_reward(resolve(str(ensemble)), 3, load(PPO, None, [], settings))
+    batch = collate([Example((3, 4, 5), [(6, 7), (8,)])], critic.layout)
+    assert torch.allclose(critic(batch)[:, 0], heads(batch).mean(1), atol=1e-6)
+    assert critic.config.num_labels == 1
 
 
 @BASELINES

@@ -30,15 +30,15 @@ CASE = {
     "critic_warmup": 1,
     "test_fraction": 0.3,
 }
-BASELINES = ("group", "critic")
+CASES = {"group": {"baseline": "group"}, "critic": {}, "lora": {"lora": {"r": 4}}}
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     """5 prompts and 3 held-out ones are not the same number for each process, and neither are a minibatch's."""
     inputs = small_inputs(tmp_path) | CASE
     (tmp_path / "inputs.json").write_text(json.dumps(inputs), encoding="utf-8")
-    for baseline in BASELINES:
-        run_small(tmp_path / "alone" / baseline, inputs, baseline=baseline)
+    for name, more in CASES.items():
+        run_small(tmp_path / "alone" / name, inputs, **more)
     config = ROOT / "configs" / "accelerate" / "ddp.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2"]
     ours = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -51,8 +51,8 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    for baseline in BASELINES:
-        alone, together = (tmp_path / name / baseline for name in ("alone", "together"))
+    for case in CASES:
+        alone, together = (tmp_path / name / case for name in ("alone", "together"))
         for split in ("train", "eval"):
             expected = numbers(read(alone / "metrics.jsonl"), split)
             got = numbers(read(together / "metrics.jsonl"), split)
@@ -72,10 +72,11 @@ def test_weights_spread_over_processes_are_refused(monkeypatch: pytest.MonkeyPat
 
 
 def train(folder: Path) -> None:
-    """Both baselines, in this process's share."""
+    """All cases, in this process's share. Its random state is its own, as that of a process that nobody seeded is."""
     inputs = json.loads((folder / "inputs.json").read_text())
-    for baseline in BASELINES:
-        run_small(folder / "together" / baseline, inputs, baseline=baseline)
+    for name, more in CASES.items():
+        torch.manual_seed(int(os.environ["RANK"]))
+        run_small(folder / "together" / name, inputs, **more)
 
 
 if __name__ == "__main__":

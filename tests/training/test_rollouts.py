@@ -118,9 +118,12 @@ def test_seeds_differ_by_iteration_prompt_and_number() -> None:
     assert seeds_of(7, 1, rows[1:], 2) == [own[:2] for own in seeds_of(7, 1, rows, 3)[1:]]
 
 
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("lora", [None, Lora(r=2)], ids=["full", "lora"])
-def test_weights_in_half_precision_change_no_number_of_mixed_precision(lora: Lora | None, path: Path) -> None:
-    files = resolve(str(path))
+def test_weights_in_half_precision_change_no_number_of_mixed_precision(
+    lora: Lora | None, tied: bool, tmp_path: Path
+) -> None:
+    files = resolve(str(small_model(tmp_path / "model", tie_word_embeddings=tied)))
     settings = PPO.model_validate({"reward": {"rules": {"constitution": "x"}}, "lora": lora})
     whole, halved = load_policy(files, settings), load_policy(files, settings)
     for policy in (whole, halved):
@@ -134,6 +137,8 @@ def test_weights_in_half_precision_change_no_number_of_mixed_precision(lora: Lor
         assert torch.equal(whole(batch).logprobs, halved(batch).logprobs)
     kinds = {p.dtype for name, p in halved.named_parameters() if "proj.weight" in name or "base_layer" in name}
     assert kinds == {torch.bfloat16}
+    halved.tie_weights()
+    assert (halved.inner.lm_head.weight is halved.inner.get_input_embeddings().weight) == tied
 
 
 def test_a_reply_is_its_text_without_the_token_that_ended_it(path: Path) -> None:

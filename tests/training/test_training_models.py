@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from generation.engine import ModelError
-from generation.models import ModelFiles, load_tokenizer
+from generation.models import ModelFiles, load_tokenizer, resolve
 from training.attention import segments
 from training.batches import Example, collate
 from training.config import DPO, SFT, Lora, Reward
@@ -165,3 +165,16 @@ def test_a_damaged_folder_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "vocab_size": 24}')
     with pytest.raises(ModelError, match="transformers cannot load it"):
         load_policy(ModelFiles("x", tmp_path, "0" * 32, 128), SFT())
+
+
+def test_a_reward_model_with_another_number_of_heads_starts_from_zeros(tiny_files: ModelFiles, tmp_path: Path) -> None:
+    settings = Reward.model_validate({"heads": 1})
+    first = load_reward(tiny_files, 3, settings)
+    torch.nn.init.normal_(first.inner.score.weight)
+    first.inner.save_pretrained(tmp_path)
+    load_tokenizer(tiny_files).save_pretrained(tmp_path)
+    files = resolve(str(tmp_path))
+    assert torch.equal(load_reward(files, 3, settings).inner.score.weight, first.inner.score.weight)
+    other = load_reward(files, 2, settings)
+    assert torch.equal(other.inner.score.weight, torch.zeros(2, 32))
+    assert (other.config.num_labels, other.config.reward_heads) == (2, 2)
