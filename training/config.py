@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -58,6 +58,7 @@ class Training(Strict):
     micro_batch: int = Field(default=4, ge=1)
     """Rows that one process works on at once. It changes memory and speed, never the result."""
     learning_rate: float = Field(default=1e-5, gt=0)
+    """Its highest. Where none is given, `lora` takes 10 times the recipe's default: low-rank updates start at zero, and bear it."""
     schedule: Schedule = "linear"
     """How the learning rate goes down after its warm-up."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -97,6 +98,14 @@ class Training(Strict):
     """Licence field of the model card: yours to fill in; it depends on model and data."""
     watch: WatchSettings = WatchSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _faster(cls, given: Any) -> Any:
+        """The learning rate that low-rank updates take where none is given."""
+        if not isinstance(given, dict) or given.get("lora") is None or "learning_rate" in given:
+            return given
+        return {**given, "learning_rate": 10 * cls.model_fields["learning_rate"].default}
+
     @model_validator(mode="after")
     def _possible(self) -> Training:
         for name, weight in self.data.items():
@@ -126,6 +135,7 @@ class SFT(Training):
     """Supervised fine-tuning on the accepted revisions: the first phase of Constitutional AI (arXiv:2212.08073)."""
 
     learning_rate: float = Field(default=2e-5, gt=0)
+    """With `lora`, and where none is given, 10 times that."""
 
 
 class Reward(Training):
@@ -137,7 +147,8 @@ class Reward(Training):
     centre: float = Field(default=0.0, ge=0)
     """Weight of the squared sum of both rewards, which keeps rewards around 0 (arXiv:2312.09244)."""
     margins: bool = False
-    """Subtract the column `margin` from the difference of rewards, for data whose margin is no label of its own."""
+    """Subtract the column `margin`, which each row must have, from the difference of rewards, for data whose margin is no label
+    of its own."""
 
 
 class DPO(Training):
@@ -145,13 +156,28 @@ class DPO(Training):
 
     labels: Labels = Labels()
     learning_rate: float = Field(default=5e-6, gt=0)
+    """With `lora`, and where none is given, 10 times that."""
     beta: float = Field(default=0.1, gt=0)
     """Strength of the pull towards the reference."""
     loss: Literal["soft", "hard", "ipo", "conservative", "robust", "gdpo", "plain"] = "soft"
     """plain is the textbook's form without a reference."""
     smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """Assumed share of wrong labels, for conservative and robust."""
+    """Assumed share of wrong labels: above 0 for conservative and robust, which alone read it."""
     normalise: bool = False
     """Divide log-probabilities by the length of the reply."""
     sft: float = Field(default=0.0, ge=0)
     """Weight of the chosen reply's mean negative log-likelihood beside the loss."""
+
+    @model_validator(mode="after")
+    def _smoothed(self) -> DPO:
+        reads = self.loss in ("conservative", "robust")
+        if self.smoothing and not reads:
+            raise ValueError(
+                f"smoothing: got {self.smoothing}, which loss: {self.loss} does not read; set loss: conservative or robust, or "
+                "leave smoothing out"
+            )
+        if reads and not self.smoothing:
+            raise ValueError(
+                f"smoothing: got 0, with which loss: {self.loss} is soft; set smoothing above 0, as in 0.1"
+            )
+        return self

@@ -101,8 +101,13 @@ def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Enc
 
 
 def check_some(encoded: Encoded, settings: Training) -> None:
-    """Raises InputError when nothing is left to train on."""
+    """Raises InputError when nothing is left to train on, or nothing of what is left counts."""
     if encoded.rows:
+        if not any(getattr(row, "weight", 1.0) for row in encoded.rows):
+            raise InputError(
+                f"--data {', '.join(settings.data)}: column weight: got 0 in all {len(encoded.rows)} rows to train on; allowed is "
+                "a number above 0 in some"
+            )
         return
     fixes = {
         "dropped_long_prompt": f"raise max_length (now {settings.max_length})",

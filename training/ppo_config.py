@@ -156,6 +156,7 @@ class PPO(Training):
     micro_batch: int = Field(default=16, ge=1)
     """Replies that one process works on at once. It changes memory and speed, never the result."""
     learning_rate: float = Field(default=1e-5, gt=0)
+    """With `lora`, and where none is given, 10 times that."""
     schedule: Literal["linear", "cosine", "constant"] = "constant"
     save_every: int | None = Field(default=10, ge=1)
     """Iterations between two states that a killed run goes on from; none where None."""
@@ -204,4 +205,14 @@ class PPO(Training):
             )
         if self.best or self.patience:
             raise ValueError("best, patience: PPO has no loss to go by; keep the last model")
+        unread = {
+            "cut: got drop": self.cut == "drop",
+            "bucket: got false": not self.bucket,
+            "lora.dropout: got more than 0": self.lora is not None and self.lora.dropout > 0,
+            "data: got a weight other than 1": any(weight != 1 for weight in self.data.values()),
+        }
+        if told := [said for said, given in unread.items() if given]:
+            raise ValueError(
+                f"{'; '.join(told)}: PPO writes its own replies, to each prompt alike and without dropout; leave it out"
+            )
         return self

@@ -12,7 +12,7 @@ from constitution.records import Prompt
 from evaluation.inputs import InputError
 from generation.dataset import split_of
 from training.columns import BadRow, Pair, Prompted, Target, pair, prompted, target
-from training.config import Training
+from training.config import Reward, Training
 from training.sources import Kind, Raw, read
 
 SHOWN = 20
@@ -51,7 +51,17 @@ Row = TypeVar("Row", Pair, Target, Prompted)
 
 def pairs(settings: Training) -> Split:
     """Preference pairs of every source. Raises InputError with up to 20 problems."""
+    if isinstance(settings, Reward) and settings.margins:
+        return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin")
     return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
+
+
+def _apart(row: Mapping[str, Any]) -> Pair:
+    """A pair that says how far apart its replies are. Raises BadRow."""
+    found = pair(row)
+    if "margin" not in row:
+        raise BadRow("margin: got no such column, which margins: true subtracts; add it, or set margins: false")
+    return found
 
 
 def targets(settings: Training) -> Split:

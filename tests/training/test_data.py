@@ -114,6 +114,18 @@ def test_what_is_dropped_is_counted_once_and_told_where_nothing_is_left(
     assert str(told.value) == f"--data rows.jsonl: no row is left of 1 ({reason.replace('_', ' ')} 1); {fix}"
 
 
+def test_rows_that_count_nothing_are_told(chatml: Encoder) -> None:
+    asked = SFT.model_validate({"data": {"rows.jsonl": 1}})
+    rows = [Target(prompt("hi"), "yes", 0.0), Target(prompt("hi"), "no", 0.0)]
+    with pytest.raises(InputError) as told:
+        check_some(encode_targets(rows, chatml, asked), asked)
+    assert str(told.value) == (
+        "--data rows.jsonl: column weight: got 0 in all 2 rows to train on; allowed is a number above 0 in some"
+    )
+    check_some(encode_targets([*rows, Target(prompt("hi"), "no", 0.1)], chatml, asked), asked)
+    check_some(encode_prompts([prompt("hi")], chatml, 64), asked)
+
+
 WORDS = st.sampled_from(["", " ", "yes", "no", "one two three four", "word " * 40])
 
 

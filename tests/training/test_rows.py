@@ -14,7 +14,7 @@ from generation.dataset import split_of
 from tests.training.conftest import some_pairs, some_targets
 from tests.training.small_run import LAWS, write_run
 from training import rows
-from training.config import DPO, SFT
+from training.config import DPO, SFT, Reward
 
 Write = Callable[..., Path]
 
@@ -81,6 +81,16 @@ def test_a_call_of_a_tool_is_said_in_words(tmp_path: Path) -> None:
     assert split.train[0].chosen == 'it scatters light\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
     targets = rows.targets(SFT(data={str(tmp_path / "run"): 1.0}))
     assert targets.train[0].reply == split.train[0].chosen
+
+
+def test_margins_that_are_subtracted_must_be_there(write_rows: Write) -> None:
+    path = write_rows([{**PLAIN, "margin": 0.0}, PLAIN])
+    with pytest.raises(InputError) as told:
+        rows.pairs(Reward(data={str(path): 1.0}, margins=True))
+    head, line = str(told.value).split("\n")
+    assert head.endswith("each needs prompt, chosen, rejected and margin")
+    assert line == f"{path}:2: margin: got no such column, which margins: true subtracts; add it, or set margins: false"
+    assert len(rows.pairs(Reward(data={str(path): 1.0}, test_fraction=0)).train) == 2
 
 
 @pytest.mark.parametrize("tools", [[{"name": "look"}], '[{"name": "look"}]'], ids=["objects", "json"])
