@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,13 @@ def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, d
     if isinstance(settings, SFT):
         split = rows.targets(settings)
         train, test = (data.encode_targets(part, encoder, settings) for part in split)
-        return Supervised(), train, test, split.sources
-    assert isinstance(settings, Reward | DPO)
-    recipe: Recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
-    split = rows.pairs(settings)
-    train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+        recipe: Recipe = Supervised()
+    else:
+        assert isinstance(settings, Reward | DPO)
+        recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
+        split = rows.pairs(settings)
+        train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+    split.tell(train.counts, test.counts)
     return recipe, train, test, split.sources
 
 
@@ -92,5 +95,8 @@ def _turns(settings: Training, count: int, world: int) -> int:
         raise InputError(
             f"batch: got {settings.batch}, and there are {count} rows to train on; set {smaller}, or add data"
         )
-    steps = settings.steps or max(1, round(count * settings.epochs / settings.batch))
+    batches = count * settings.epochs / settings.batch
+    steps = settings.steps or max(
+        1, math.ceil(batches - 1e-9)
+    )  # the last batch is filled up, so that no row is left out
     return steps * settings.batch

@@ -72,7 +72,9 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         rewards = open_rewards(settings.reward, settings.seed)
     except (RewardError, ConstitutionError) as error:
         raise InputError(str(error)) from None
-    train, test = (data.encode_prompts(part, encoder, room) for part in rows.prompts(settings))
+    split = rows.prompts(settings)
+    train, test = (data.encode_prompts(part, encoder, room) for part in split)
+    split.tell(train.counts, test.counts)
     data.check_some(train, settings)
     count = len(train.rows)
     if settings.prompts > count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -39,6 +40,18 @@ class Split:
     train: list[Any]
     test: list[Any]
     sources: tuple[Source, ...] = ()
+    repeated: tuple[int, int] = (0, 0)
+    """Rows of each part that were left out, being another's again."""
+    moved: int = 0
+    """Rows of the second part that would be in the first, were their prompts not held out elsewhere."""
+
+    def tell(self, train: Counter[str], test: Counter[str]) -> None:
+        """Add this to what is counted of the two parts, as `dropped_repeated` and `moved_to_test`."""
+        for counts, n in zip((train, test), self.repeated, strict=True):
+            if n:
+                counts.update(read=n, dropped_repeated=n)
+        if self.moved:
+            test["moved_to_test"] = self.moved
 
     def __iter__(self) -> Iterator[list[Any]]:
         """The two parts."""
@@ -70,10 +83,11 @@ def targets(settings: Training) -> Split:
 
 
 def prompts(settings: Training) -> Split:
-    """Different prompts, whatever came after them. Raises InputError."""
+    """Different prompts, whatever came after them; with other tools or tags it is another. Raises InputError."""
     split = _collect(settings, "preferences", prompted, "prompt, or messages")
-    train, test = (list({_words(prompt): prompt for prompt in part}.values()) for part in split)
-    return Split(train, test, split.sources)
+    train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
+    left_out = (len(split.train) - len(train), len(split.test) - len(test))
+    return Split(train, test, split.sources, left_out, split.moved)
 
 
 def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]], Row], needed: str) -> Split:
@@ -93,13 +107,14 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
     # what one source holds out, another may have among its rows to train on
     held = {_words(_asked(row)) for row in test}
-    test += [row for row in train if _words(_asked(row)) in held]
+    moved = [row for row in train if _words(_asked(row)) in held]
+    test += moved
     train = [row for row in train if _words(_asked(row)) not in held]
     if not train:
         names = ", ".join(settings.data)
         why = f"; all {len(test)} are held out: lower test_fraction" if test else f"; each row needs {needed}"
         raise InputError(f"--data {names}: holds no row to train on{why}")
-    return Split(train, test, tuple(sources))
+    return Split(train, test, tuple(sources), moved=len(moved))
 
 
 def _made(
@@ -152,3 +167,8 @@ def _held_out(raw: Raw, row: Pair | Target | Prompted, fraction: float) -> bool:
 def _words(prompt: Prompted) -> str:
     """By which prompts are told apart; `split_of` goes by the same."""
     return json.dumps([(message.role, message.content.strip()) for message in prompt.messages])
+
+
+def _whole(prompt: Prompted) -> str:
+    """By which what a policy is asked is told apart."""
+    return json.dumps([_words(prompt), prompt.tools, prompt.tags], sort_keys=True, default=str)

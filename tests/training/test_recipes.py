@@ -93,6 +93,19 @@ def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) ->
             assert (weight - wanted[key]).abs().max() < 2e-3, f"{name}: {key}"  # steps are 1e-2 long
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(1.0, 3), (2.0, 5), (0.25, 1), (8 / 17, 1)])
+def test_a_pass_sees_every_row(
+    epochs: float, steps: int, tiny: Path, tmp_path: Path, write_rows: Callable[..., Path]
+) -> None:
+    """17 rows in batches of 8: some come again before a row is left out."""
+    data = {str(write_rows(some_pairs(17))): 1.0}
+    chosen = DPO(model=str(tiny), data=data, test_fraction=0, batch=8, epochs=epochs, report_to=())
+    prepared = job.prepare(chosen, tmp_path / "out")
+    assert prepared.steps == steps
+    if epochs >= 1:
+        assert {*prepared.order} == {*range(17)}
+
+
 def test_bfloat16_activations_come_close(train: Callable[..., Any]) -> None:
     _, exact = train(DPO, "fp32", micro_batch=4)
     _, half = train(DPO, "bf16", micro_batch=4, precision="bf16")

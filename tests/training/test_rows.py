@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,22 @@ def test_prompts_are_different_ones(write_rows: Write) -> None:
     split = rows.prompts(dpo(path))
     assert [prompt.messages[-1].content for prompt in split.train] == [ASKED, "Who?"]
     assert [len(prompt.messages) for prompt in split.train] == [1, 1]
+    assert split.repeated == (1, 0)
+    counts = Counter(read=2, kept=2), Counter(read=0)
+    split.tell(*counts)
+    assert counts == ({"read": 3, "kept": 2, "dropped_repeated": 1}, {"read": 0})
+
+
+def test_a_prompt_with_other_tools_or_tags_is_another(write_rows: Write) -> None:
+    tools = [{"name": "look"}]
+    found = [PLAIN, {**PLAIN, "tools": tools}, {**PLAIN, "tags": ["hard"]}, {**PLAIN, "tools": tools}]
+    split = rows.prompts(dpo(write_rows(found)))
+    assert [(prompt.tools, prompt.tags) for prompt in split.train] == [
+        ((), ()),
+        (({"name": "look"},), ()),
+        ((), ("hard",)),
+    ]
+    assert split.repeated == (1, 0)
 
 
 def asked(part: list[Any]) -> set[str]:
@@ -130,6 +147,10 @@ def test_what_one_source_holds_out_no_other_trains_on(tmp_path: Path, write_rows
     split = rows.pairs(dpo(run, write_rows(same)))
     assert asked(split.train) & asked(split.test) == set()
     assert len(split.test) == 2 * len(asked(split.test)) > 0
+    assert split.moved == len(asked(split.test))
+    counts = Counter(read=len(split.test))
+    split.tell(Counter(), counts)
+    assert counts == {"read": len(split.test), "moved_to_test": split.moved}
     assert len(split.train) + len(split.test) == 40
 
 
