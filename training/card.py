@@ -88,7 +88,7 @@ def write_card(
         data=[one._replace(name=_told(one.name)) for one in data],
         constitutions=constitutions,
         results=[_figure(name, value) for name, value in results.items()],
-        settings=fenced(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True).rstrip()),
+        settings=fenced(yaml.safe_dump(_told_all(settings), sort_keys=False, allow_unicode=True).rstrip()),
         code=code,
     )
     write_atomically(folder / "README.md", page)
@@ -104,6 +104,21 @@ def code(text: str) -> str:
 
 def _told(name: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
+
+
+def _told_all(value: object) -> object:
+    """Settings, of whose absolute paths only the last name is told: of keys, of values, and at any depth."""
+    if isinstance(value, str):
+        return _told(value)
+    if isinstance(value, Mapping):
+        told: dict[object, object] = {}
+        for key, inner in value.items():
+            name = short = _told_all(key)
+            while name in told:  # folders of one name
+                name = f"{short} ({len(told) + 1})"
+            told[name] = _told_all(inner)
+        return told
+    return [_told_all(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _figure(name: str, value: float) -> tuple[str, str, str, str]:

@@ -7,6 +7,7 @@ the checkpoint they came from.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,12 +19,15 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from generation.engine import ModelError
+from generation.folder import write_atomically
 from generation.models import ModelFiles
 from training import attention
 from training.batches import Batch, Example, Layout, collate
+from training.card import ADAPTER
 from training.config import Lora, Training
 from training.head import token_scores
 
@@ -51,6 +55,8 @@ class Trained(nn.Module):  # type: ignore[misc]
         self.layout: Layout = layout
         self.saved_dtype: Any = torch.float32
         """Of the checkpoint it came from."""
+        self.base_name = ""
+        """Of that checkpoint; its place on this machine is nobody's business."""
 
     @property
     def inner(self) -> Any:
@@ -204,6 +210,10 @@ def save(module: Trained, tokenizer: Any, folder: Path, merge: bool) -> None:
     module.inner.config.dtype = module.saved_dtype
     module.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if module.adapted:
+        path = folder / ADAPTER
+        said = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": module.base_name}
+        write_atomically(path, json.dumps(said, indent=2, sort_keys=True) + "\n")
 
 
 def choose_padding(tokenizer: Any, config: Any, end_of_turn: int) -> None:
@@ -228,7 +238,7 @@ def choose_padding(tokenizer: Any, config: Any, end_of_turn: int) -> None:
 
 
 def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[Any, dict[str, Any]]:
-    """(the model in float32, what transformers says of the weights it found)."""
+    """(the model in float32 and without dropout, what transformers says of the weights it found)."""
     attention.register()
     try:
         loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
@@ -244,7 +254,19 @@ def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[An
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:500]
         raise ModelError(f"model {files.path}: transformers cannot load it ({reason}); check the folder") from error
+    _still(loaded[0])
     return loaded
+
+
+def _still(model: Any) -> None:
+    """Turn dropout off: with it a model is not its own reference, and DPO would not start at ln 2, nor PPO's ratio at 1.
+
+    Its configuration stays as it is, and so does the dropout of adapters, which come later.
+    """
+    for part in model.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, float) and ("drop" in name or (name == "p" and isinstance(part, _DropoutNd))):
+                setattr(part, name, 0.0)
 
 
 def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> Any:
@@ -287,6 +309,7 @@ def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:
 def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
     saved = AutoConfig.from_pretrained(files.path).dtype
     module.saved_dtype = saved if isinstance(saved, torch.dtype) else torch.float32
+    module.base_name = files.name
     if settings.gradient_checkpointing:
         module.inner.gradient_checkpointing_enable({"use_reentrant": False})
         if module.adapted:

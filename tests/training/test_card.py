@@ -88,6 +88,23 @@ def test_each_recipe_says_what_it_made(tmp_path: Path, recipe: Recipe) -> None:
     assert len(re.findall("\n\n\n", page)) == 0
 
 
+def test_no_setting_tells_where_it_was_made(tmp_path: Path) -> None:
+    settings = {
+        "model": "/home/me/base",
+        "data": {"/home/me/one/rows.jsonl": 1.0, "/home/me/two/rows.jsonl": 0.5, "runs/x": 2.0},
+        "reward": {"models": {"paths": ("/home/me/reward", "org/reward")}},
+    }
+    page = card(tmp_path, settings=settings)
+    assert "/home/me" not in page
+    block = page.split("## Settings")[1].split("## Limits")[0].strip().split("\n")
+    kept = yaml.safe_load("\n".join(block[1:-1]))
+    assert kept == {
+        "model": "base",
+        "data": {"rows.jsonl": 1.0, "rows.jsonl (2)": 0.5, "runs/x": 2.0},
+        "reward": {"models": {"paths": ["reward", "org/reward"]}},
+    }
+
+
 def test_texts_of_others_stay_where_they_are_put(tmp_path: Path) -> None:
     bad = "a|b`c\n---\n# Heading"
     page = card(

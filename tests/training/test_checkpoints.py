@@ -125,10 +125,15 @@ def test_a_checkpoint_keeps_its_type(tiny: Path, tmp_path: Path) -> None:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
 
 
-def test_an_adapter_that_is_not_merged_loads_with_peft(trained: Callable[..., Any]) -> None:
+def test_an_adapter_that_is_not_merged_loads_with_peft(trained: Callable[..., Any], tiny: Path) -> None:
     folder, answer = trained(DPO, lora=Lora(r=4, merge=False))
     assert (folder / "adapter_model.safetensors").exists()
     assert not (folder / "model.safetensors").exists()
+    config = folder / "adapter_config.json"
+    assert str(tiny.parent) not in config.read_text()
+    said = json.loads(config.read_text())
+    assert said["base_model_name_or_path"] == tiny.name
+    config.write_text(json.dumps({**said, "base_model_name_or_path": str(tiny)}))  # as the card says
     model = AutoPeftModelForCausalLM.from_pretrained(folder).eval()
     torch.testing.assert_close(by_transformers(model), answer, rtol=0, atol=1e-5)
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
     RobertaConfig,
     RobertaForCausalLM,
 )
@@ -178,3 +181,28 @@ def test_a_reward_model_with_another_number_of_heads_starts_from_zeros(tiny_file
     other = load_reward(files, 2, settings)
     assert torch.equal(other.inner.score.weight, torch.zeros(2, 32))
     assert (other.config.num_labels, other.config.reward_heads) == (2, 2)
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_a_models_own_dropout_is_off_and_an_adapters_is_not(
+    tiny_files: ModelFiles, tmp_path: Path, layout: Any
+) -> None:
+    """A model that drops at random is not its own reference: DPO's first loss would not be ln 2."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_files.path, attention_dropout=0.5)
+    model.save_pretrained(tmp_path)
+    load_tokenizer(tiny_files).save_pretrained(tmp_path)
+    files = resolve(str(tmp_path))
+    module = load_policy(files, DPO(layout=layout)).train()
+    batch = collate(ROWS, layout)
+    torch.testing.assert_close(module(batch).logprobs, module.eval()(batch).logprobs)
+    assert module.config.attention_dropout == 0.5  # which is the checkpoint's own
+    adapted = load_policy(files, DPO(layout=layout, lora=Lora(r=4, dropout=0.25)))
+    assert {p.p for name, p in adapted.named_modules() if isinstance(p, torch.nn.Dropout) and "lora" in name} == {0.25}
+
+
+def test_every_kind_of_dropout_is_off(tmp_path: Path) -> None:
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "vocab_size": 4, "bos_token_id": 1, "eos_token_id": 2}
+    GPT2LMHeadModel(GPT2Config(**sizes, n_positions=8)).save_pretrained(tmp_path)
+    module = load_policy(ModelFiles("x", tmp_path, "0" * 32, 8), SFT()).train()
+    batch = collate([Example([1], [[3, 2]])], module.layout)
+    torch.testing.assert_close(module(batch).logprobs, module.eval()(batch).logprobs)
