@@ -15,6 +15,7 @@ from generation.engine import Completion, Engine, Request, Sampling
 
 ONE_TOKEN = Sampling(max_tokens=1)
 """For calls of which only log-probabilities are read."""
+Tools = Sequence[dict[str, JsonValue]]
 REWARD = "reward"
 """Label under which a reward model answers."""
 
@@ -41,7 +42,7 @@ class ChatModel:
         stage: Stage,
         sampling: Sampling,
         index: int = 0,
-        tools: Sequence[dict[str, JsonValue]] = (),
+        tools: Tools = (),
         labels: Sequence[str] = (),
     ) -> Completion:
         """One answer to a conversation. What can never be asked comes back as an error completion, unstored.
@@ -56,35 +57,41 @@ class ChatModel:
                 return Completion("", "error", error=f"bad_chat: {error}")
         wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
         plain = () if tokens else tuple(messages)
-        described = json.dumps(list(tools)) if tools and not tokens else ""
+        described = "" if tokens else _described(tools)
         return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, described))
 
-    async def likelihood(self, messages: Sequence[Message], reply: str) -> Completion:
+    async def likelihood(self, messages: Sequence[Message], reply: str, tools: Tools = ()) -> Completion:
         """Completion.scores: the log-probability of each token of the reply after the conversation."""
         if not self.encoder:
-            said = (*messages, Message(role="assistant", content=reply))
+            said, told = _with_reply(messages, reply), _described(tools)
+            scored = len(reply.split())
             return await self._send(
-                Request(self.digest, "compare", (), ONE_TOKEN, scored=len(reply.split()), messages=said)
+                Request(self.digest, "compare", (), ONE_TOKEN, scored=scored, messages=said, tools=told)
             )
         try:
-            prompt, tokens = self.encoder.reply(messages, reply)
+            prompt, tokens = self.encoder.reply(messages, reply, tools or None)
         except ValueError as error:
             return Completion("", "error", error=f"bad_chat: {error}")
         if not tokens:
             return Completion("")
         return await self._send(Request(self.digest, "compare", (*prompt, *tokens), ONE_TOKEN, scored=len(tokens)))
 
-    async def reward(self, messages: Sequence[Message], reply: str) -> Completion:
-        """Completion.logprobs[REWARD]: what a reward model gives for the reply."""
+    async def reward(
+        self, messages: Sequence[Message], reply: str, tools: Tools = (), ended: bool = True
+    ) -> Completion:
+        """Completion.logprobs[REWARD]: what a reward model gives for the reply.
+
+        ended: False for a reply that was cut, after which no end of the turn is written; a server of messages writes one.
+        """
         wanted = ((REWARD, -1),)
         if not self.encoder:
-            said = (*messages, Message(role="assistant", content=reply))
-            return await self._send(Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=said))
+            said, told = _with_reply(messages, reply), _described(tools)
+            return await self._send(Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=said, tools=told))
         try:
-            prompt, tokens = self.encoder.reply(messages, reply)
+            prompt, tokens = self.encoder.reply(messages, reply, tools or None)
         except ValueError as error:
             return Completion("", "error", error=f"bad_chat: {error}")
-        whole = (*prompt, *tokens, self.encoder.end_of_turn)
+        whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))
         return await self._send(Request(self.digest, "compare", whole, ONE_TOKEN, wanted))
 
     async def _send(self, request: Request) -> Completion:
@@ -92,6 +99,15 @@ class ChatModel:
             need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
             return Completion("", "error", error=f"prompt_too_long: {need} > context of {self.context}")
         return await self.engine.generate(request)
+
+
+def _with_reply(messages: Sequence[Message], reply: str) -> tuple[Message, ...]:
+    return (*messages, Message(role="assistant", content=reply))
+
+
+def _described(tools: Tools) -> str:
+    """Tools as a server of messages takes them."""
+    return json.dumps(list(tools)) if tools else ""
 
 
 def derive_seed(run_seed: int, *parts: object) -> int:

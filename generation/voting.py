@@ -75,10 +75,17 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.way, voter.judge.name)
 
 
-async def graded(voter: Voter, prompt: Prompt, reply: Response, plan: Plan) -> float | Failure:
-    """One voter's log-odds that a reply by itself is good: a model's, asked in a way that looks at one reply."""
+async def graded(voter: Voter, prompt: Prompt, reply: Response, plan: Plan, ended: bool = True) -> float | Failure:
+    """One voter's log-odds that a reply by itself is good: a model's, asked in a way that looks at one reply.
+
+    ended: False for a reply that was cut at the limit, which a reward model is told.
+    """
     assert voter.judge is not None
-    answer = await _OF_REPLIES[voter.way](voter.judge.model, prompt, reply, voter.principle, plan)
+    model = voter.judge.model
+    if voter.way == "reward":
+        answer = await _reward(model, prompt, reply, voter.principle, plan, ended)
+    else:
+        answer = await _OF_REPLIES[voter.way](model, prompt, reply, voter.principle, plan)
     if isinstance(answer, str):
         reason, _, detail = answer.partition(": ")
         return Failure(prompt.id, "compare", reason, detail, f"{reply.id} by {voter.name}")
@@ -110,7 +117,10 @@ async def _reasoned(
 
 async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, _: Plan) -> Odds:
     completions = await gather(
-        *(model.likelihood(messages, spoken(reply.message)) for messages in contrast.conditions(prompt, principle))
+        *(
+            model.likelihood(messages, spoken(reply.message), prompt.tools)
+            for messages in contrast.conditions(prompt, principle)
+        )
     )
     values: list[float] = []
     for completion in completions:
@@ -131,8 +141,10 @@ async def _yesno(model: ChatModel, prompt: Prompt, reply: Response, principle: P
     return await _labelled(model, messages, score.YES_NO, lambda logprobs: score.good(logprobs, principle))
 
 
-async def _reward(model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan) -> Odds:
-    completion = await model.reward(prompt.messages, spoken(reply.message))
+async def _reward(
+    model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan, ended: bool = True
+) -> Odds:
+    completion = await model.reward(prompt.messages, spoken(reply.message), prompt.tools, ended)
     if completion.finish == "error":
         return completion.error
     value = completion.logprobs.get(REWARD, float("nan"))

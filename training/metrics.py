@@ -66,6 +66,7 @@ GROUPS: Mapping[str, tuple[str, str]] = {
 """Group -> title and text of its section, in the page's order."""
 
 _LOGP, _REWARD = "Log-probability of chosen and rejected", "Reward of chosen and rejected"
+_SOURCES, _TIME = "Reward by source", "Seconds of an iteration"
 _CLIP, _END, _MISMATCH = "Share of clipped tokens", "Replies that do not end", "Sampler against trainer"
 
 METRICS: Mapping[str, Metric] = {
@@ -80,8 +81,14 @@ METRICS: Mapping[str, Metric] = {
     "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen reply; DPO's is implied.", "", _REWARD),
     "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected reply; DPO's is implied.", "", _REWARD),
     "pairs": Metric("preference", "pairs", "Pairs trained on since the start."),
-    "disagreement": Metric("preference", "log-odds", "Standard deviation of the reward between the heads of an ensemble.", "low"),
+    "disagreement": Metric("preference", "log-odds", "Standard deviation of the margin between the heads of an ensemble.", "low"),
     "score": Metric("policy", "", "Reward of a reply before the KL is taken off.", "high"),
+    "reward/rules": Metric("policy", "share", "Weighted share of the constitution's rules that a reply keeps.", "high", _SOURCES),
+    "reward/models": Metric("policy", "", "Mean of the reward models' heads, less what pessimism takes off.", "high", _SOURCES),
+    "reward/judge": Metric("policy", "log-odds", "The judge's, that a reply is good under the principles.", "high", _SOURCES),
+    "head_spread": Metric("policy", "", "Standard deviation of a reply's reward over all heads of the reward models.", "low"),
+    "approx_kl": Metric("policy", "nats per token", "KL of the policy that wrote the replies from the one that is trained."),
+    "ratio": Metric("policy", "", "Mean probability of a token against that before the update; near 1 where steps are small."),
     "kl": Metric("policy", "nats per reply", "KL of the policy from its reference, summed over a reply's tokens."),
     "kl_coefficient": Metric("policy", "", "What one nat of KL costs in reward."),
     "entropy": Metric("policy", "nats per token", "Entropy of the policy's next token."),
@@ -90,6 +97,7 @@ METRICS: Mapping[str, Metric] = {
     "mismatch": Metric("policy", "nats per token", "Mean distance of the sampler's log-probabilities from ours.", "low", _MISMATCH),
     "mismatch_kl": Metric("policy", "nats per token", "KL of the sampler's distribution from ours.", "low", _MISMATCH),
     "value_loss": Metric("critic", "", "Squared error of the critic.", "low"),
+    "critic_grad_norm": Metric("critic", "", "Norm of the critic's gradient before it is clipped."),
     "explained_variance": Metric("critic", "share", "Part of the returns' variance that the critic explains; 1 is all.", "high"),
     "value_clip_fraction": Metric("critic", "share", "Tokens whose value the clipping held back."),
     "success": Metric("replies", "share", "Replies that do what is asked, where a rule can tell.", "high"),
@@ -97,8 +105,12 @@ METRICS: Mapping[str, Metric] = {
     "distinct": Metric("replies", "share", "Different replies among all of a batch.", "high"),
     "truncated": Metric("replies", "share", "Replies cut at the length limit.", "low", _END),
     "no_end": Metric("replies", "share", "Replies without an end of turn.", "low", _END),
+    "rewarded": Metric("replies", "replies", "Replies that have a reward and are learnt from."),
+    "failed": Metric("replies", "", "Replies without a reward; of held-out prompts their share.", "low"),
     "tokens_per_second": Metric("speed", "tokens/s", "Tokens trained on in a second, padding not counted.", "high"),
     "pairs_per_second": Metric("speed", "pairs/s", "Pairs trained on in a second.", "high"),
+    "seconds": Metric("speed", "s", "Time of an iteration.", "low", _TIME),
+    "seconds_writing": Metric("speed", "s", "Of these, for writing replies.", "low", _TIME),
     "peak_memory_gb": Metric("speed", "GB", "Most memory in use so far.", "low"),
 }  # fmt: skip
 """The vocabulary. Other names may be logged; they are shown under `other`."""

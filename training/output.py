@@ -39,6 +39,9 @@ MACHINE_SETTINGS = (
     "save_every",
     "keep_checkpoints",
     "report_to",
+    "sampler.engine",
+    "sampler.rows",
+    "sampler.vllm",
     "licence",
     "watch",
 )
@@ -48,8 +51,16 @@ MACHINE_SETTINGS = (
 def described(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:
     """What training.yaml says."""
     dumped = settings.model_dump(mode="json")
-    machine = {name: dumped.pop(name) for name in MACHINE_SETTINGS}
+    machine = {name: value for each in MACHINE_SETTINGS for name, value in _taken(dumped, each)}
     return {"recipe": recipe, **dumped, "digests": dict(digests), MACHINE: machine}
+
+
+def _taken(settings: dict[str, Any], name: str) -> list[tuple[str, Any]]:
+    """A setting's dotted name and value, taken out; nothing where the recipe has no such setting."""
+    *outer, last = name.split(".")
+    for key in outer:
+        settings = settings.get(key, {})
+    return [(name, settings.pop(last))] if last in settings else []
 
 
 def check(folder: Path) -> None:

@@ -30,7 +30,7 @@ from training.data import PromptRow
 from training.fit import Stopped
 from training.metrics import DATA, Metrics, read
 from training.models import Policy, RewardModel, load_critic, load_policy, save
-from training.ppo_experience import Replies, figures, in_precision, learnt_from, measured
+from training.ppo_experience import Replies, figures, in_precision, learnt_from, measured, shaped
 from training.ppo_job import PPOJob
 from training.ppo_losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo_record import Record, averages
@@ -108,7 +108,7 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
         job.out,
         recipe="ppo",
         base=Base(job.files.name, job.files.digest),
-        data=[Data(name, "", 0, weight) for name, weight in job.settings.data.items()],
+        data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
         constitutions=[d for name, d in job.rewards.digests.items() if name in ("reward/rules", "reward/judge")],
         settings=job.said,
         results=results,
@@ -216,7 +216,7 @@ class Loop:
                     continue
                 rows[-1] |= {"score": grade.score, **grade.parts}
                 kept.append(answer.tokens)
-                replies.scores.append(grade.score - self._settings.missing_end_penalty * (not answer.ended))
+                replies.scores.append(shaped(grade.score, answer.ended, self._settings))
                 replies.sampled.append(answer.logprobs)
             if kept:
                 replies.examples.append(Example(prompt.tokens, kept))
@@ -240,7 +240,11 @@ class Loop:
             [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
             for prompt, answers in zip(prompts, written, strict=True)
         ]
-        asked = [(as_prompt(p), response) for p, responses in zip(prompts, said, strict=True) for response in responses]
+        asked = [
+            (as_prompt(prompt), response, answer.ended)
+            for prompt, responses, answers in zip(prompts, said, written, strict=True)
+            for response, answer in zip(responses, answers, strict=True)
+        ]
         grades = iter(self._runner.run(self._job.rewards.grade_all(asked)))
         return [[(response, next(grades)) for response in responses] for responses in said]
 
@@ -284,7 +288,7 @@ class Loop:
         results = averages(told)
         self._record.evaluation(iteration, results)
         if self._accelerator.is_main_process:
-            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in said)
+            lines = (json.dumps(line) + "\n" for line in said)  # as ASCII: a prompt may hold half a surrogate
             write_atomically(self._job.out / REPLIES, "".join(lines))
         return results
 

@@ -25,7 +25,7 @@ class Replies:
     places: list[int]
     """Of each example's prompt among all prompts of the iteration."""
     scores: list[float]
-    """Of each reply."""
+    """Of each reply, as `shaped` gives them."""
     sampled: list[Sequence[float]]
     """Log-probabilities of each reply's tokens as its sampler saw them."""
 
@@ -132,15 +132,19 @@ def whitened(table: Any, mask: Any, accelerator: Any, shift_mean: bool = True) -
     return whiten(values, every, shift_mean)[ours, : table.shape[1]]
 
 
+def shaped(score: float, ended: bool, settings: PPO) -> float:
+    """The score that is learnt from: clipped, then less the penalty of a reply that was cut."""
+    most = settings.reward_clip
+    held = score if most is None else max(-most, min(most, score))
+    return held if ended else held - settings.missing_end_penalty
+
+
 def learnt_from(
     replies: Replies, logp: Any, ref_logp: Any, values: Any, coefficient: float, settings: PPO, accelerator: Any
 ) -> Experience:
     """Rewards and advantages. values: the critic's [rows, longest]; None for the group baseline."""
     mask = replies.mask()
-    scores = torch.tensor(replies.scores)
-    if settings.reward_clip is not None:
-        scores = scores.clamp(-settings.reward_clip, settings.reward_clip)
-    rewards = token_rewards(scores, logp, ref_logp, mask, coefficient)
+    rewards = token_rewards(torch.tensor(replies.scores), logp, ref_logp, mask, coefficient)
     returns = None
     if values is None:
         advantages = by_group(rewards.sum(1), replies, settings)[:, None] * mask

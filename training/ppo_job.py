@@ -38,6 +38,7 @@ class PPOJob:
     """Iterations."""
     said: dict[str, Any]
     """training.yaml."""
+    sources: tuple[rows.Source, ...]
 
     def prompts(self, iteration: int) -> list[data.PromptRow]:
         """Those of one iteration: a function of seed and iteration alone. In a pass over the prompts none comes twice."""
@@ -58,9 +59,11 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
             "fsdp: PPO writes replies with whole weights in each process; launch it with configs/accelerate/ddp.yaml, and set "
             "lora: {r: 16} where memory is short"
         )
+    output.check(out)
     files = resolve(settings.model)
     tokenizer = load_tokenizer(files)
     encoder = Encoder(tokenizer)
+    _ = encoder.end_of_turn  # a template without one is told now
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
     room = settings.max_length - settings.sampler.max_tokens
     if room < 1:
@@ -85,8 +88,10 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     _check_memory(settings, files, critic, train)
     steps = settings.steps or max(1, round(settings.epochs * (count // settings.prompts)))
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
+    if critic:
+        digests["critic"] = critic.digest
     said = output.described("ppo", settings, digests)
-    return PPOJob(settings, out, files, critic, tokenizer, encoder, rewards, train, test, steps, said)
+    return PPOJob(settings, out, files, critic, tokenizer, encoder, rewards, train, test, steps, said, split.sources)
 
 
 def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:
@@ -117,7 +122,7 @@ def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, t
     held = memory.estimate(critic, settings, 0).weights if critic else 0
     if settings.lora is None:
         held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16
-    free = memory.available() - held
+    free = max(0, memory.available() - held)
     memory.check(files, settings, examples, order, choose_layout(files, settings), free)
     world = launch.state().num_processes
     if world > 1 and settings.sampler.engine == "vllm":

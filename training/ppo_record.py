@@ -31,6 +31,7 @@ class Record:
         self._metrics = metrics
         self._watch = Watch(settings.watch)
         self._every = settings.log_every
+        self._saved = settings.save_every or 0
         self._console = console
         self._steps = steps
         self._live = live
@@ -45,9 +46,13 @@ class Record:
             self._warn(0, f"warning: {text}", text)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
-        """One iteration. Raises Stopped for a bad sign that ends the run."""
-        if step % self._every == 0 or step == self._steps:
-            self._write(step, values, "train")
+        """One iteration, logged where it is its turn, or the last one before a checkpoint. Raises Stopped for a bad sign that ends
+        the run. What is not logged is not watched either: a run that goes on could not see it again.
+        """
+        saved = self._saved and step % self._saved == 0
+        if step % self._every and not saved and step != self._steps:
+            return
+        self._write(step, values, "train")
         for sign in self._watch.see(step, values):
             self._warn(step, f"{'stopped' if sign.kind == 'stop' else 'warning'}: {sign.text}", sign.text)
             if sign.kind == "stop":

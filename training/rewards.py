@@ -36,10 +36,10 @@ class Mixture:
         """`reward/...` -> digest of each constitution and model that the reward comes from."""
         return {f"reward/{name}": digest for _, s in self._sources.values() for name, digest in s.digests.items()}
 
-    async def grade(self, prompt: Prompt, reply: Response) -> Graded | Failure:
-        """The sum, or the first failure of a source."""
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Graded | Failure:
+        """The sum, or the first failure of a source. ended: False for a reply that was cut at the limit."""
         try:
-            answers = await gather(*(source.grade(prompt, reply) for _, source in self._sources.values()))
+            answers = await gather(*(source.grade(prompt, reply, ended) for _, source in self._sources.values()))
         except TransientError as error:
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
         parts: dict[str, float] = {}
@@ -53,9 +53,9 @@ class Mixture:
             parts |= {f"reward/{name}": part.value, **part.details}
         return Graded(score, parts)
 
-    async def grade_all(self, replies: Sequence[tuple[Prompt, Response]]) -> list[Graded | Failure]:
-        """All at once, in their order."""
-        return list(await gather(*(self.grade(prompt, reply) for prompt, reply in replies)))
+    async def grade_all(self, replies: Sequence[tuple[Prompt, Response, bool]]) -> list[Graded | Failure]:
+        """All at once, in their order. Each with its prompt, and whether it ended."""
+        return list(await gather(*(self.grade(*reply) for reply in replies)))
 
     async def close(self) -> None:
         """Close all sources."""

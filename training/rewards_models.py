@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
+from critics.transcript import spoken
 from generation.cast import OpenEngine, chat_models, parts
 from generation.chat import Encoder
 from generation.chat_model import ChatModel
@@ -44,7 +45,7 @@ class Lazy:
 
 
 class Ensemble:
-    """Reward models: the mean of all their heads less `pessimism` times their standard deviation, which is `disagreement`.
+    """Reward models: the mean of all their heads less `pessimism` times their standard deviation, which is `head_spread`.
 
     The standard deviation is the population's. A lower bound of the reward is harder to game than its mean (Coste et al. 2023,
     arXiv:2310.02743).
@@ -56,9 +57,10 @@ class Ensemble:
         self._models = [_reward_model(resolve(path), settings.transformers) for path in settings.paths]
         self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
 
-    async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
-        answers = await gather(*(model.reward(prompt.messages, reply.text) for model in self._models))
+        said = spoken(reply.message)
+        answers = await gather(*(model.reward(prompt.messages, said, prompt.tools, ended) for model in self._models))
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):
             if answer.finish == "error":
@@ -68,7 +70,7 @@ class Ensemble:
         if not all(map(math.isfinite, values)):
             return Failure(prompt.id, STAGE, "reward_nan", str(values), reply.id)
         spread = statistics.pstdev(values)
-        details = {"disagreement": spread} if len(values) > 1 else {}
+        details = {"head_spread": spread} if len(values) > 1 else {}
         return Part(statistics.fmean(values) - self._pessimism * spread, details)
 
     async def close(self) -> None:
@@ -103,7 +105,7 @@ class LiveJudge:
             **{f"judge.{name}": d for name, d in cast.digests().items()},
         }
 
-    async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any voter has no answer: the mean over fewer voters would be another reward."""
         judged = applicable(self._constitution, prompt, judged=True)
         drawn = assign(judged, f"{self._seed} {prompt.id}", self._plan.principles)
@@ -111,7 +113,7 @@ class LiveJudge:
         if not voters:
             return no_principle(prompt, reply, self._constitution)
         try:
-            answers = await gather(*(graded(voter, prompt, reply, self._plan) for voter in voters))
+            answers = await gather(*(graded(voter, prompt, reply, self._plan, ended) for voter in voters))
         except TransientError as error:
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
         heard: dict[str, list[float]] = {}

@@ -25,7 +25,7 @@ class Part(NamedTuple):
     value: float
     """As it comes, before any weight."""
     details: Mapping[str, float] = {}
-    """More that is logged: `success`, `disagreement`."""
+    """More that is logged: `success`, `head_spread`."""
 
 
 class Source(Protocol):
@@ -34,8 +34,8 @@ class Source(Protocol):
     digests: Mapping[str, str]
     """Name -> digest of what it judges by."""
 
-    async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
-        """The reward, or why there is none. Never a guess."""
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+        """The reward, or why there is none. Never a guess. ended: False for a reply that was cut at the limit."""
         ...
 
     async def close(self) -> None:
@@ -55,7 +55,7 @@ class Rules:
                 f"reward.rules.constitution: {constitution.name} has no principle with a `check`; add one, or use reward.judge"
             )
 
-    async def grade(self, prompt: Prompt, reply: Response) -> Part | Failure:
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
         """A rule that cannot be applied is a Failure of the reply."""
         rules = applicable(self._constitution, prompt, judged=False)
         if not rules:

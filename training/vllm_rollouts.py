@@ -14,13 +14,11 @@ import torch
 
 from generation.engine import ModelError, Sampling
 from generation.vllm_engine import VLLM, unavailable
+from training.card import RANKS
 from training.data import PromptRow
 from training.models import Policy
 from training.ppo_job import PPOJob
 from training.rollouts import Generate, Writer, Written
-
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of adapters that vLLM makes room for."""
 
 
 class FromVLLM:

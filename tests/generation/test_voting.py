@@ -102,6 +102,17 @@ def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() 
     assert len(requests) == 4
 
 
+@pytest.mark.parametrize("way", ["contrast", "reward"])
+def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(way: AskedWay) -> None:
+    asked, requests = judge(lambda _: Completion("", scores=(-1.0,), logprobs={"reward": 1.0}), ways=(way,))
+    offered = Prompt(id="p", messages=PROMPT.messages, tools=({"name": "look"},))
+    asyncio.run(cast_vote(Voter(asked, way, KIND), offered, A, B, Plan()))
+    assert {request.tools for request in requests} == {'[{"name": "look"}]'}
+    requests.clear()
+    asyncio.run(cast_vote(Voter(asked, way, KIND), PROMPT, A, B, Plan()))
+    assert {request.tools for request in requests} == {""}
+
+
 def test_score_is_the_difference_of_expected_grades_in_log_odds() -> None:
     def script(request: Request) -> Completion:
         digit = "8" if about(request) == "good" else "3"

@@ -10,16 +10,17 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from evaluation.inputs import InputError
-from generation.models import resolve
+from generation.engine import ModelError
+from generation.models import load_tokenizer, resolve
 from generation.settings import load
 from tests.training.ppo_small import LETTER, SHORT, numbers, run_small, small_inputs, small_model
-from training import ppo
+from training import memory, output, ppo
 from training.batches import Example, collate
 from training.fit import Stopped
 from training.metrics import read
 from training.models import load_critic, load_reward
 from training.ppo_config import PPO
-from training.ppo_experience import Replies, by_group, chunks
+from training.ppo_experience import Replies, by_group, chunks, shaped
 from training.ppo_job import prepare
 
 BASELINES = pytest.mark.parametrize("baseline", ["group", "critic"])
@@ -71,7 +72,7 @@ def test_a_critic_that_starts_from_an_ensemble_has_the_mean_of_its_heads(
     ensemble = small_model(tmp_path / "rm", "LlamaForSequenceClassification", 1, num_labels=3, reward_heads=3)
     settings = {**inputs, "reward": {"models": {"paths": [str(ensemble)]}}, "steps": 1}
     (first,) = numbers(run_small(tmp_path / "run", settings))
-    assert first["disagreement"] > 0
+    assert first["head_spread"] > 0
     critic = load_critic(resolve(str(ensemble)), load(PPO, None, [], settings))
     heads = load_reward(resolve(str(ensemble)), 3, load(PPO, None, [], settings))
     batch = collate([Example((3, 4, 5), [(6, 7), (8,)])], critic.layout)
@@ -214,7 +215,7 @@ def test_reward_models_reward_and_the_critic_starts_from_the_first(inputs: dict[
     assert job.critic.path == one
     first = numbers(run_small(tmp_path / "run", settings))[0]
     assert first["score"] == pytest.approx(first["reward/rules"] + first["reward/models"], abs=1e-6)
-    assert first["disagreement"] > 0
+    assert first["head_spread"] > 0
     ready = load(PPO, None, [], {**inputs, "baseline": "group"})
     assert prepare(ready, tmp_path / "other").critic is None
 
@@ -229,7 +230,7 @@ def test_every_kind_of_reward_at_once(tmp_path: Path) -> None:
     for row in rows:
         expected = row["reward/rules"] + 2 * row["reward/models"] + 0.5 * row["reward/judge"]
         assert row["score"] == pytest.approx(expected, abs=1e-6)
-        assert row["disagreement"] > 0
+        assert row["head_spread"] > 0
     assert {"reward/rules", "reward/judge", "reward/models.0"} <= set(
         json.loads((tmp_path / "run" / "training.json").read_text())["digests"]
     )
@@ -314,6 +315,7 @@ def test_settings_of_another_run_are_refused(inputs: dict[str, Any], tmp_path: P
     [
         pytest.param({"missing_end_penalty": 1.0}, True, id="penalty"),
         pytest.param({"reward_clip": 0.1}, True, id="clip"),
+        pytest.param({"reward_clip": 2.0, "missing_end_penalty": 5.0}, True, id="both"),
         pytest.param({"reward_clip": 10.0}, False, id="wide-clip"),
     ],
 )
@@ -325,6 +327,67 @@ def test_scores_are_shaped_for_learning_and_logged_as_they_are(
     shaped = numbers(run_small(tmp_path / "b", settings, **changes))[0]
     assert shaped["score"] == plain["score"]
     assert (shaped["value_loss"] != plain["value_loss"]) == changed
+
+
+def test_the_penalty_of_a_missing_end_is_not_clipped() -> None:
+    settings = load(PPO, None, ["reward.rules.constitution=x", "reward_clip=1.0", "missing_end_penalty=4.0"])
+    scores = [shaped(score, ended, settings) for score in (-9.0, 0.5, 9.0) for ended in (True, False)]
+    assert scores == [-1.0, -5.0, 0.5, -3.5, 1.0, -3.0]
+
+
+def test_half_a_surrogate_in_a_prompt_is_no_trouble(inputs: dict[str, Any], tmp_path: Path) -> None:
+    lines = [json.dumps({"prompt": f"Say \ud800 {i}."}) for i in range(20)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    run_small(tmp_path / "run", inputs, baseline="group", steps=1, test_fraction=0.5)
+    replies = [json.loads(line) for line in (tmp_path / "run" / "replies.jsonl").read_text().splitlines()]
+    assert replies[0]["prompt"].startswith("Say \ud800 ")
+
+
+def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any], tmp_path: Path) -> None:
+    critic = small_model(tmp_path / "critic", "LlamaForSequenceClassification", 3, num_labels=1)
+    run_small(tmp_path / "run", inputs, critic=str(critic), steps=1)
+    job = prepare(load(PPO, None, [], {**inputs, "critic": str(critic)}), tmp_path / "other")
+    assert job.said["digests"]["critic"] == resolve(str(critic)).digest
+    (source,) = job.sources
+    assert source.rows == 20
+    (line,) = [line for line in (tmp_path / "run" / "README.md").read_text().splitlines() if source.digest in line]
+    assert "20" in line
+
+
+def test_a_folder_of_something_else_is_refused_before_anything_is_read(inputs: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("Dear", encoding="utf-8")
+    with pytest.raises(InputError, match="mine"):
+        prepare(load(PPO, None, [], {**inputs, "model": "none"}), tmp_path / "mine")
+
+
+def test_a_template_without_an_end_of_turn_is_told_before_anything_loads(
+    inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(resolve(inputs["model"]))
+    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    tokenizer.save_pretrained(inputs["model"])
+    with pytest.raises(ModelError, match="ends the assistant's turn with no control token"):
+        prepare(load(PPO, None, [], inputs), tmp_path / "run")
+
+
+def test_where_all_memory_is_held_none_is_free(
+    inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1)
+    with pytest.raises(InputError, match=r"and 0\.0 GiB are free"):
+        prepare(load(PPO, None, [], {**inputs, "micro_batch": 1}), tmp_path / "run")
+
+
+def test_how_replies_are_written_may_change_between_restarts(inputs: dict[str, Any], tmp_path: Path) -> None:
+    sampler = {**inputs["sampler"], "rows": 2, "vllm": {"gpu_memory_utilization": 0.2}}
+    first = prepare(load(PPO, None, [], inputs), tmp_path / "run")
+    first.out.mkdir()
+    output.claim(first.out, first.said)
+    output.claim(first.out, prepare(load(PPO, None, [], {**inputs, "sampler": sampler}), first.out).said)
+    longer = prepare(load(PPO, None, [], {**inputs, "sampler": {**sampler, "max_tokens": 9}}), first.out)
+    with pytest.raises(InputError, match=r"sampler\.max_tokens"):
+        output.claim(first.out, longer.said)
 
 
 def test_a_bad_sign_ends_the_run_and_is_told_on_the_page(inputs: dict[str, Any], tmp_path: Path) -> None:

@@ -7,12 +7,20 @@ from typing import Any, ClassVar
 
 import pytest
 
+from benchmarks.styles import STYLES
 from constitution.loading import load, to_yaml
-from constitution.principles import Constitution
-from constitution.records import Failure, Message, Prompt, Response
-from generation.engine import ModelError
+from constitution.principles import Constitution, Principle
+from constitution.records import Failure, Function, Message, Prompt, Response, ToolCall
+from critics.transcript import spoken
+from generation.chat import Encoder
+from generation.chat_model import ChatModel
+from generation.config import Plan
+from generation.engine import Completion, ModelError, Request
+from generation.panel import Judge, Voter
+from generation.replay_engine import Replay
 from generation.settings import ConfigError
 from generation.settings import load as load_settings
+from generation.voting import graded
 from tests.training.ppo_small import small_model
 from training.ppo_config import PPO, JudgeReward, ModelsReward, Rewards, RulesReward
 from training.rewards import Graded, Mixture, open_rewards
@@ -104,10 +112,58 @@ def test_an_ensemble_is_its_mean_less_its_disagreement(tmp_path: Path) -> None:
     both = ModelsReward(paths=(str(one), str(two)))
     whole = grade(Ensemble(both), "It is.")
     assert whole.value == pytest.approx((members[0] + 2 * members[1]) / 3, abs=1e-6)
-    assert whole.details["disagreement"] > 0
+    assert whole.details["head_spread"] > 0
     careful = grade(Ensemble(both.model_copy(update={"pessimism": 2.0})), "It is.")
-    assert careful.value == pytest.approx(whole.value - 2 * whole.details["disagreement"], abs=1e-6)
+    assert careful.value == pytest.approx(whole.value - 2 * whole.details["head_spread"], abs=1e-6)
     assert grade(Ensemble(ModelsReward(paths=(str(one),))), "It is.").details == {}
+
+
+def heard(prompt: Prompt, response: Response, ended: bool = True) -> tuple[int, ...]:
+    """The tokens that a reward model is given."""
+    asked: list[Request] = []
+
+    def answer(request: Request) -> Completion:
+        asked.append(request)
+        return Completion("", logprobs={"reward": 1.0})
+
+    model = ChatModel("rm", "0", Replay(answer), Encoder(STYLES["chatml"]()), 0)
+    voter = Voter(Judge(model, "rm", ("reward",)), "reward", Principle.model_validate(JUDGED))
+    assert asyncio.run(graded(voter, prompt, response, Plan(), ended)) == 1.0
+    return asked[0].tokens
+
+
+def test_a_reward_model_is_told_of_tools_calls_and_cuts(tmp_path: Path) -> None:
+    offered = Prompt(id="p", messages=PROMPT.messages, tools=({"name": "look"},))
+    calling = Message(
+        role="assistant", content="", tool_calls=(ToolCall(function=Function(name="look", arguments={})),)
+    )
+    call = Response("p/s0", "p", calling, "sampled", "")
+    encoder = Encoder(STYLES["chatml"]())
+    assert heard(PROMPT, reply("It is."))[-1] == encoder.end_of_turn
+    assert heard(PROMPT, reply("It is."), ended=False) == heard(PROMPT, reply("It is."))[:-1]
+    assert heard(offered, reply("It is.")) == (
+        *encoder.encode(PROMPT.messages, offered.tools),
+        *encoder.reply(PROMPT.messages, "It is.", offered.tools)[1],
+        encoder.end_of_turn,
+    )
+    assert heard(offered, reply("It is.")) != heard(PROMPT, reply("It is."))
+    path = str(small_model(tmp_path / "a", "LlamaForSequenceClassification", num_labels=1))
+    values = []
+    for prompt, response, ended in ((PROMPT, call, True), (PROMPT, call, False), (offered, call, True)):
+        model = Ensemble(ModelsReward(paths=(path,)))
+        values.append(asyncio.run(closing(model, prompt, response, ended)))
+    assert len(set(values)) == 3
+    model = Ensemble(ModelsReward(paths=(path,)))
+    assert asyncio.run(closing(model, PROMPT, reply(spoken(calling)), True)) == values[0]
+
+
+async def closing(model: Ensemble, prompt: Prompt, response: Response, ended: bool) -> float:
+    try:
+        found = await model.grade(prompt, response, ended)
+    finally:
+        await model.close()
+    assert isinstance(found, Part)
+    return found.value
 
 
 def test_a_reply_that_does_not_fit_the_reward_model_is_a_failure(tmp_path: Path) -> None:
@@ -125,7 +181,7 @@ class Given:
     def __init__(self, answer: Part | Failure) -> None:
         self._answer = answer
 
-    async def grade(self, prompt: Prompt, response: Response) -> Part | Failure:
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         return self._answer
 
     async def close(self) -> None:
@@ -134,10 +190,10 @@ class Given:
 
 def test_a_mixture_adds_up_what_its_sources_give() -> None:
     mixture = Mixture(
-        {"rules": (2.0, Rules(laws(SHORT, ASKS))), "given": (0.5, Given(Part(3.0, {"disagreement": 1.0})))}
+        {"rules": (2.0, Rules(laws(SHORT, ASKS))), "given": (0.5, Given(Part(3.0, {"head_spread": 1.0})))}
     )
     assert grade(mixture, "It is.") == Graded(
-        2 * 0.75 + 0.5 * 3, {"reward/rules": 0.75, "success": 0.0, "reward/given": 3.0, "disagreement": 1.0}
+        2 * 0.75 + 0.5 * 3, {"reward/rules": 0.75, "success": 0.0, "reward/given": 3.0, "head_spread": 1.0}
     )
 
 
