@@ -72,7 +72,8 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
             write_page(job.out)
     said = {
         "recipe": job.recipe.name,
-        "steps": job.steps,
+        "steps": trainer.state.global_step,
+        **({"best_step": trainer.state.best_global_step} if settings.best else {}),
         "seconds": round(time.monotonic() - began, 1),
         "rows": {"train": dict(job.train.counts), "test": dict(job.test.counts)},
         "results": {name: round(value, 6) for name, value in results.items()},
@@ -119,7 +120,8 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
     rows = [*job.train.rows, *job.test.rows]
     main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
     bf16 = job.settings.precision == "bf16"
-    name = reference.digest(job.files.digest, rows, job.settings.precision + "-sharded" * (sharded and bf16))
+    precision = job.settings.precision + "-sharded" * (sharded and bf16)
+    name = reference.digest(job.files.digest, rows, precision, module.layout, trainer.accelerator.device.type)
     known = reference.cached(name, rows) if main else None
     table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]
     if table is not None:
@@ -129,8 +131,8 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
     def compute(model: Any) -> None:
         cast = bf16 and not sharded  # a sharded model casts by itself
         recipe.references = reference.compute(model, module, rows, job.settings.micro_batch, trainer.accelerator, cast)
-        if main:
-            reference.keep(name, rows, recipe.references)
+        if main and (warning := reference.keep(name, rows, recipe.references)):
+            launch.tell(warning)
 
     if sharded:
         trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped), module.adapted))

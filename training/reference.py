@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from evaluation.inputs import InputError
 from generation.digests import cache_folder
-from training.batches import by_reply
+from training.batches import Layout, by_reply
 from training.data import PairRow
 from training.models import Policy
 from training.recipe import pair_batch
@@ -27,30 +29,43 @@ Scores = dict[PairRow, tuple[float, float]]
 _KEY = "logps"
 
 
-def digest(model: str, rows: Sequence[PairRow], precision: str) -> str:
-    """Of everything that decides the numbers."""
-    h = blake2b(f"1 {model} {precision}".encode(), digest_size=16)
+def digest(model: str, rows: Sequence[PairRow], precision: str, layout: Layout, device: str) -> str:
+    """Of everything that decides the numbers: also of how they are rounded. device: its kind, as `cuda`."""
+    h = blake2b(f"2 {model} {precision} {layout} {device}".encode(), digest_size=16)
     for row in rows:
         h.update(repr(row.example).encode())
     return h.hexdigest()
 
 
 def cached(name: str, rows: Sequence[PairRow]) -> Scores | None:
-    """The scores under a digest; None where they are not there or damaged."""
+    """The scores under a digest; None where they are not there, damaged or not finite."""
     try:
         table = load_file(_path(name))[_KEY]
     except (OSError, KeyError, SafetensorError):
         return None
-    return _scores(rows, table) if tuple(table.shape) == (len(rows), 2) else None
+    sound = tuple(table.shape) == (len(rows), 2) and bool(table.isfinite().all())
+    return _scores(rows, table) if sound else None
 
 
-def keep(name: str, rows: Sequence[PairRow], scores: Scores) -> None:
-    """Write the scores under a digest, whole or not at all."""
+def keep(name: str, rows: Sequence[PairRow], scores: Scores) -> str:
+    """Write the scores under a digest, whole or not at all.
+
+    Returns a warning where the folder cannot be written: this run has its scores, a later one must compute them again.
+    """
     path = _path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{torch.initial_seed() & 0xFFFF:x}.tmp")
-    save_file({_KEY: torch.tensor([scores[row] for row in rows], dtype=torch.float32)}, scratch)
-    scratch.replace(path)
+    table = torch.tensor([scores[row] for row in rows], dtype=torch.float32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as scratch:  # of this process alone, and gone in any case
+            whole = Path(scratch) / path.name
+            save_file({_KEY: table}, whole)
+            whole.replace(path)
+    except (OSError, SafetensorError) as error:
+        return (
+            f"warning: the reference's log-probabilities cannot be kept ({error}); a restart computes them again. Free some disk, "
+            "or set SOLON_CACHE to another folder"
+        )
+    return ""
 
 
 def compute(
@@ -59,6 +74,7 @@ def compute(
     """Each process scores its share of the rows, rows of similar length together; all get all.
 
     model: what is called, the policy or a wrapper of it. Every process makes the same number of calls.
+    Raises InputError where some are not finite: nothing could be learnt against them.
     """
     places = sorted(range(len(rows)), key=lambda i: rows[i].example.size)
     batches = [places[i : i + micro_batch] for i in range(0, len(places), micro_batch)]
@@ -75,7 +91,13 @@ def compute(
         if first + rank < len(batches):
             table[mine] = by_reply(scores.logprobs, batch).view(-1, 2)
     policy.train(training)
-    return _scores(rows, accelerator.reduce(table, "sum").cpu())
+    table = accelerator.reduce(table, "sum").cpu()
+    if broken := int((~table.isfinite()).any(-1).sum()):
+        raise InputError(
+            f"the reference's log-probabilities are not finite for {broken} of {len(rows)} pairs; set precision: fp32, or see that "
+            "the model is whole"
+        )
+    return _scores(rows, table)
 
 
 def _scores(rows: Sequence[PairRow], table: Any) -> Scores:

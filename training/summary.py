@@ -14,7 +14,9 @@ from training.report import PAGE
 
 def show(said: Mapping[str, Any], out: Path, console: Console) -> None:
     """Rows, results on held-out rows, and where everything is. said: training.json."""
-    table = Table(title=f"{said['recipe']}: {said['steps']} steps in {said['seconds']:,.0f} s", title_justify="left")
+    best = f", the model of step {said['best_step']}" if said.get("best_step") else ""
+    title = f"{said['recipe']}: {said['steps']} steps in {said['seconds']:,.0f} s{best}"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
     for split, counts in said["rows"].items():

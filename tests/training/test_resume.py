@@ -222,10 +222,11 @@ def held_out(files: ModelFiles, chosen: Training, out: Path) -> float:
 
 def test_best_saves_the_best_evaluations_model(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen = settings(SFT, best=True, **OVERFIT, steps=6)
-    train(chosen, tmp_path / "out")
+    said = train(chosen, tmp_path / "out")
     losses = [r.values["loss"] for r in read(tmp_path / "out" / "metrics.jsonl") if r.split == "eval"]
     best = losses.index(min(losses)) + 1
     assert losses[-1] > min(losses) + 0.1
+    assert (said["steps"], said["best_step"]) == (6, best)
     assert best % 4  # a step at which no checkpoint was due
     assert held_out(resolve(str(tmp_path / "out")), chosen, tmp_path / "again") == pytest.approx(min(losses), abs=1e-5)
 
@@ -235,7 +236,8 @@ def test_patience_ends_the_run_also_when_it_was_killed(settings: Callable[..., T
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     train(chosen, whole)
     losses = [r.values["loss"] for r in read(whole / "metrics.jsonl") if r.split == "eval"]
-    assert len(losses) == losses.index(min(losses)) + 1 + 3 < json.loads((whole / "training.json").read_text())["steps"]
+    assert len(losses) == losses.index(min(losses)) + 1 + 3 < job.prepare(chosen, whole).steps
+    assert json.loads((whole / "training.json").read_text())["steps"] == len(losses)
     for at in (len(losses) - 1, len(losses)):
         with pytest.raises(Killed):
             train(chosen, torn, Dying(at))
