@@ -56,7 +56,7 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
     found, earlier = broadcast_object_list([_past(job, metrics) if metrics else None])[0]
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")  # asked by its callback as training begins
     module = load(job)
-    recorder = Recorder(metrics, Watch(settings.watch), console, job.steps, earlier)
+    recorder = Recorder(metrics, Watch(settings.watch, job.recipe.name), console, job.steps, earlier)
     try:
         trainer = build(job, module, recorder, Progress(settings.patience, settings.best, earlier))
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)

@@ -16,6 +16,18 @@ _RECENT = 10
 """Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
 
 
+RecipeName = Literal["sft", "reward", "dpo", "ppo"]
+_AGAIN = "start again into another --out"
+_MORE_KL = f"Raise kl.coefficient, lower learning_rate, and {_AGAIN}."
+_LESS: Mapping[RecipeName, str] = {
+    "sft": "Lower learning_rate, epochs, or both",
+    "reward": "Lower learning_rate, epochs, or both",
+    "dpo": "Lower learning_rate, or raise beta",
+    "ppo": "Lower learning_rate, or raise kl.coefficient",
+}
+"""What holds a model nearer to where it began."""
+
+
 class WatchSettings(Strict):
     """Limits. None switches one off. A row is one logged step of training."""
 
@@ -29,7 +41,7 @@ class WatchSettings(Strict):
     max_kl: float | None = Field(default=100.0, gt=0)
     """Stop above this KL from the reference, in nats per reply."""
     min_entropy: float | None = Field(default=0.05, ge=0)
-    """Stop under this entropy, in nats per token."""
+    """Stop PPO under this entropy, in nats per token; warn elsewhere, where rows that are sure of each word lead there too."""
     min_distinct: float | None = Field(default=0.1, ge=0, le=1)
     """Stop under this share of different replies."""
     min_length: float | None = Field(default=2.0, ge=0)
@@ -85,7 +97,9 @@ class _Trace:
 class Watch:
     """Looks at each logged row of training (not of `eval`) once, in order. Fed with the old rows, a resumed run is where it was."""
 
-    def __init__(self, settings: WatchSettings | None = None) -> None:
+    def __init__(self, settings: WatchSettings | None = None, recipe: RecipeName = "ppo") -> None:
+        """recipe: whose rows they are, and whose settings the advice names."""
+        self._recipe = recipe
         self._settings = settings or WatchSettings()
         self._traces: dict[str, _Trace] = defaultdict(_Trace)
         self._told: set[str] = set()
@@ -96,8 +110,8 @@ class Watch:
             self._traces[name].add(float(value), self._settings.patience)
         found = [
             Sign(sign.kind, sign.name, f"step {step}: {sign.text}")
-            for look in (_not_finite, _leak, _collapse, _crossed, _drift)
-            for sign in look(values, self._traces, self._settings)
+            for look in (_not_finite, _leak, _settled, _collapse, _crossed, _drift)
+            for sign in look(values, self._traces, self._settings, self._recipe)
             if sign.name not in self._told
         ]
         self._told |= {sign.name for sign in found}
@@ -107,17 +121,20 @@ class Watch:
 _Traces = Mapping[str, _Trace]
 
 
-def _not_finite(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+def _not_finite(
+    values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
+) -> Iterator[Sign]:
     for name in _FINITE:
         if name in values and not math.isfinite(values[name]):
             yield Sign(
                 "stop",
                 f"{name} not finite",
-                f"{name} is {values[name]}. Go on from the last checkpoint with a lower lr, a lower gradient clip, or in float32.",
+                f"{name} is {values[name]}. {_AGAIN.capitalize()} with a lower learning_rate, a lower max_grad_norm, or "
+                "precision: fp32.",
             )
 
 
-def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
     if limits.leak_rows is None or not {"accuracy", "reward_margin", "pairs"} <= values.keys():
         return
     accuracy, margin = traces["accuracy"], traces["reward_margin"]
@@ -130,16 +147,30 @@ def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -
             f"accuracy was 1.0 in all of the {rows} rows after the first ({pairs:,.0f} pairs) and the margin grew from "
             f"{margin.first[0]:.3g} to {margin.last[-1]:.3g}: something trivial tells chosen from rejected. Look for a mark, a "
             "cut or an empty reply on one side only, or a model that was trained on these pairs. If they are that easy, set "
-            "leak_rows to null.",
+            "watch.leak_rows to null.",
         )
 
 
-def _collapse(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
-    more_kl = "Raise the KL coefficient, lower lr, and go back to an earlier checkpoint."
+def _settled(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
+    """A policy that only ever says one thing cannot find better ones; one that imitates may have nothing else to learn."""
+    limit, rows = limits.min_entropy, limits.patience
+    if limit is None or "entropy" not in values or not traces["entropy"].stays(lambda value: value < limit, rows):
+        return
+    ppo = recipe == "ppo"
+    yield Sign(
+        "stop" if ppo else "warn",
+        "entropy collapsed",
+        f"entropy is {values['entropy']:.3g} nats per token: the policy has settled on one way to write. Under {limit:g} for "
+        f"{rows} rows. {_MORE_KL if ppo else f'See that held-out rows agree with it. {_LESS[recipe]}.'}",
+    )
+
+
+def _collapse(
+    values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
+) -> Iterator[Sign]:
     lows = (
-        ("entropy", limits.min_entropy, "nats per token: the policy has settled on one way to write.", more_kl),
-        ("distinct", limits.min_distinct, "of the replies differ: the policy says the same to everything.", more_kl),
-        ("length", limits.min_length, "tokens a reply: the policy falls silent.", f"See if short replies are rewarded. {more_kl}"),
+        ("distinct", limits.min_distinct, "of the replies differ: the policy says the same to everything.", _MORE_KL),
+        ("length", limits.min_length, "tokens a reply: the policy falls silent.", f"See if short replies are rewarded. {_MORE_KL}"),
     )  # fmt: skip
     rows = limits.patience
     for name, limit, what, advice in lows:
@@ -154,29 +185,29 @@ def _collapse(values: Mapping[str, float], traces: _Traces, limits: WatchSetting
         yield Sign(
             "stop",
             "no reply ends",
-            f"no reply ended for {rows} rows; at first {1 - ends.first[0]:.0%} did. Set a penalty for a missing end, allow longer "
-            "replies, or raise the KL coefficient.",
+            f"no reply ended for {rows} rows; at first {1 - ends.first[0]:.0%} did. Raise missing_end_penalty, "
+            "sampler.max_tokens, or kl.coefficient.",
         )
 
 
-def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
     """Highest values that one row may have."""
     highs: tuple[tuple[Literal["warn", "stop"], str, float | None, str, str], ...] = (
         ("stop", "kl", limits.max_kl, "nats per reply: the policy runs away from its reference",
-         "Raise the KL coefficient, lower lr or the epochs on each batch, and read some replies: the reward may be gamed."),
+         "Raise kl.coefficient, lower learning_rate or passes, and read some replies: the reward may be gamed."),
         ("warn", "clip_fraction", limits.max_clip_fraction, "of the tokens are clipped: steps are too large",
-         "Lower lr, or the epochs on each batch."),
+         "Lower learning_rate, or passes."),
         ("warn", "mismatch_kl", limits.max_mismatch_kl, "nats per token between sampler and trainer: replies are off-policy",
          "See that the sampler has the newest weights, and use the same precision and temperature in both."),
         ("warn", "truncated", limits.max_truncated, "of the replies are cut at the length limit",
-         "Allow longer replies, or reward shorter ones."),
+         "Raise sampler.max_tokens, or reward shorter ones."),
     )  # fmt: skip
     for kind, name, limit, what, advice in highs:
         if limit is not None and values.get(name, -math.inf) > limit:
             yield Sign(kind, f"{name} too high", f"{name} is {values[name]:.3g} {what}; allowed is {limit:g}. {advice}")
 
 
-def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) -> Iterator[Sign]:
+def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
     rows = limits.patience
     chosen = traces["logp_chosen"] if "logp_chosen" in values else None
     if chosen and limits.logp_drop is not None and chosen.n > rows:
@@ -187,7 +218,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) 
                 "warn",
                 "logp_chosen falls",
                 f"the log-probability of chosen replies fell from {start:.4g} to {values['logp_chosen']:.4g}: the model unlearns "
-                "what it should prefer. Lower lr, raise beta, or add the SFT term.",
+                f"what it should prefer. {_LESS[recipe]}{', or set sft above 0' if recipe == 'dpo' else ''}.",
             )
     critic = traces["explained_variance"] if "explained_variance" in values else None
     lowest = limits.min_explained_variance
@@ -196,7 +227,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) 
             "warn",
             "explained_variance too low",
             f"explained_variance is {critic.last[-1]:.3g}; allowed is {lowest:g}: the critic is worse than a "
-            "constant. Raise the critic's lr, train it alone for some steps first, or use the group baseline.",
+            "constant. Raise critic_learning_rate or critic_warmup, or set baseline: group.",
         )
     right = traces["accuracy"] if "accuracy" in values else None
     if right and limits.min_accuracy is not None and right.n > 20:
@@ -206,5 +237,5 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings) 
                 "warn",
                 "accuracy too low",
                 f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed is {limits.min_accuracy:g}: worse than "
-                "a guess. See that chosen and rejected are not swapped, lower lr, or drop pairs whose label is unsure.",
+                "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.least.",
             )

@@ -30,19 +30,19 @@ def preference(n: int, accuracy: float = 1.0, growth: float = 0.1, pairs: int = 
 @pytest.mark.parametrize(
     ("rows", "kind", "said"),
     [
-        (column("loss", 1, math.nan, math.nan), "stop", "step 2: loss is nan. Go on from the last checkpoint with a lower lr"),
-        (column("grad_norm", math.inf), "stop", "step 1: grad_norm is inf. Go on from"),
-        (column("kl", -math.inf), "stop", "step 1: kl is -inf. Go on from"),
+        (column("loss", 1, math.nan, math.nan), "stop", "step 2: loss is nan. Start again into another --out with a lower learning_rate, a lower max_grad_norm, or precision: fp32."),
+        (column("grad_norm", math.inf), "stop", "step 1: grad_norm is inf. Start again"),
+        (column("kl", -math.inf), "stop", "step 1: kl is -inf. Start again"),
         (preference(7), "stop", "step 6: accuracy was 1.0 in all of the 5 rows after the first (40 pairs) and the margin grew from 0 to 0.5:"),
         ([*preference(1, accuracy=0), *preference(9)[1:]], "stop", "step 6: accuracy was 1.0 in all of the 5 rows after the first"),
         (preference(9, pairs=4), "stop", "step 9: accuracy was 1.0 in all of the 8 rows after the first (32 pairs)"),
         (column("kl", 99, 101, 150), "stop", "step 2: kl is 101 nats per reply: the policy runs away from its reference; allowed is 100."),
-        (column("entropy", 1, 0.04, 0.03, 0.02, 0.01), "stop", "step 4: entropy is 0.02 nats per token: the policy has settled on one way to write. Under 0.05 for 3 rows. Raise the KL"),
+        (column("entropy", 1, 0.04, 0.03, 0.02, 0.01), "stop", "step 4: entropy is 0.02 nats per token: the policy has settled on one way to write. Under 0.05 for 3 rows. Raise kl.coefficient, lower learning_rate, and start again into another --out."),
         (column("distinct", 0.05, 0.05, 0.05), "stop", "step 3: distinct is 0.05 of the replies differ"),
         (column("length", 30, 1, 1, 1), "stop", "step 4: length is 1 tokens a reply: the policy falls silent. Under 2 for 3 rows."),
-        (column("no_end", 0.25, 1, 1, 1), "stop", "step 4: no reply ended for 3 rows; at first 75% did. Set a penalty"),
+        (column("no_end", 0.25, 1, 1, 1), "stop", "step 4: no reply ended for 3 rows; at first 75% did. Raise missing_end_penalty"),
         (column("logp_chosen", -100, -100, -100, -121, -122, -123, -150), "warn", "step 6: the log-probability of chosen replies fell from -100 to -123"),
-        (column("clip_fraction", 0.4, 0.41), "warn", "step 2: clip_fraction is 0.41 of the tokens are clipped: steps are too large; allowed is 0.4. Lower lr"),
+        (column("clip_fraction", 0.4, 0.41), "warn", "step 2: clip_fraction is 0.41 of the tokens are clipped: steps are too large; allowed is 0.4. Lower learning_rate, or passes."),
         (column("explained_variance", *[-0.6] * 12), "warn", "step 11: explained_variance is -0.6; allowed is -0.5"),
         (column("accuracy", *[0.4] * 25), "warn", "step 21: accuracy is 0.4 over the last 10 rows; allowed is 0.45: worse than a guess."),
         (column("mismatch_kl", 0.2), "warn", "step 1: mismatch_kl is 0.2 nats per token between sampler and trainer"),
@@ -134,3 +134,26 @@ def test_old_rows_put_a_resumed_run_where_it_was() -> None:
 def test_settings_load_without_a_library_of_models() -> None:
     code = "import sys, training.watch, training.metrics; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind", "said"),
+    [
+        ("ppo", "stop", "Raise kl.coefficient, lower learning_rate, and start again"),
+        ("sft", "warn", "Lower learning_rate, epochs, or both."),
+        ("dpo", "warn", "Lower learning_rate, or raise beta."),
+    ],
+)
+def test_one_way_to_write_ends_ppo_alone(recipe: Any, kind: str, said: str) -> None:
+    watch = Watch(recipe=recipe)
+    (sign,) = [sign for step, row in enumerate(column("entropy", 0.01, 0.01, 0.01), 1) for sign in watch.see(step, row)]
+    assert (sign.kind, said in sign.text) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"), [("sft", "Lower learning_rate, epochs, or both."), ("dpo", "or set sft above 0.")]
+)
+def test_advice_names_the_recipes_settings(recipe: Any, named: str) -> None:
+    watch = Watch(recipe=recipe)
+    found = [sign for row in column("logp_chosen", *[-100] * 3, *[-130] * 3) for sign in watch.see(1, row)]
+    assert [sign.text.endswith(named) for sign in found] == [True]
