@@ -18,7 +18,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from rich.console import Console
-from torch import nn
 from transformers import set_seed
 
 from constitution.records import Failure, Response
@@ -136,7 +135,7 @@ class Loop:
         self.critic: RewardModel | None = load_critic(job.critic, s) if job.critic else None
         for module in (self.policy, self._reference, self.critic):
             if module is not None:
-                _still(module).to(accelerator.device).train(s.gradient_checkpointing)
+                module.to(accelerator.device).train(s.gradient_checkpointing)
         _same_everywhere([*trained(self.policy), *trained(self.critic)], accelerator)
         self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
         self._writer = open_writer(job, self._ends, mixed, runner)
@@ -318,13 +317,3 @@ def _same_everywhere(parameters: Sequence[Any], accelerator: Accelerator) -> Non
         with torch.no_grad():
             for p in parameters:
                 p.copy_(broadcast(p.detach().clone()))
-
-
-def _still(module: Any) -> Any:
-    """The module without dropout, which would make the ratio of the first step another than 1."""
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-        if isinstance(getattr(part, "attention_dropout", None), float):
-            part.attention_dropout = 0.0
-    return module

@@ -1,6 +1,7 @@
 """Rewards: what each source gives, how they add up, and that what fails has none."""
 
 import asyncio
+import json
 import math
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from generation.replay_engine import Replay
 from generation.settings import ConfigError
 from generation.settings import load as load_settings
 from generation.voting import graded
-from tests.training.ppo_small import small_model
+from tests.training.ppo_small import run_small, small_inputs, small_model
 from training.ppo_config import PPO, JudgeReward, ModelsReward, Rewards, RulesReward
 from training.rewards import Graded, Mixture, open_rewards
 from training.rewards_models import Ensemble
@@ -286,3 +287,21 @@ def test_bad_settings_are_told(override: str, message: str) -> None:
 def test_the_judge_is_asked_in_no_way_that_needs_two_replies() -> None:
     with pytest.raises(ValueError, match="contrast"):
         JudgeReward.model_validate({"constitution": "x", "ways": ["compare"]})
+
+
+def test_a_cut_reply_is_rewarded_as_one_in_a_run(tmp_path: Path) -> None:
+    """Every reply is one token and no end; its reward is the model's without an end of the turn."""
+    inputs = small_inputs(tmp_path)
+    model = str(small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1))
+    models = {"paths": [model], "transformers": {"dtype": "float32"}}
+    changes = {"reward": {"models": models}, "baseline": "group", "eval_every": 1, "steps": 1, "test_fraction": 0.5}
+    run_small(tmp_path / "run", inputs, **changes, sampler={"engine": "generate", "max_tokens": 1})
+    line = json.loads((tmp_path / "run" / "replies.jsonl").read_text().splitlines()[0])
+    assert line["truncated"] == 1
+    asked = Prompt(id="p", messages=(Message(role="user", content=line["prompt"]),))
+    values = {}
+    for ended in (True, False):
+        source = Ensemble(ModelsReward.model_validate(models))
+        values[ended] = asyncio.run(closing(source, asked, reply(line["reply"]), ended))
+    assert line["score"] == pytest.approx(values[False], abs=1e-5)
+    assert line["score"] != pytest.approx(values[True], abs=1e-4)
