@@ -100,7 +100,14 @@ def attend(
         raise ModelError(f"{type(module).__name__} attends in a way of its own; set layout: padded")
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query, key, value, scaling, segments), None
-    queries, keys, values = (x.split(segments.sizes, dim=2) for x in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):
+        return _piecewise(query, key, value, scaling, dropout, segments), None
+
+
+def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout: float, segments: Segments) -> Any:
+    """In float32: the CPU's bfloat16 kernels are made anew, and kept, for every pair of lengths, and their backward is slower."""
+    wide = torch.float32 if query.device.type == "cpu" else query.dtype
+    queries, keys, values = (x.to(wide).split(segments.sizes, dim=2) for x in (query, key, value))
     parts = []
     for i, piece in enumerate(segments.pieces):
         k, v = keys[i], values[i]
@@ -110,7 +117,7 @@ def attend(
             queries[i], k, v, piece.mask, dropout, is_causal=piece.mask is None, scale=scaling, enable_gqa=True
         )
         parts.append(out.transpose(1, 2))
-    return torch.cat(parts, 1), None
+    return torch.cat(parts, 1).to(query.dtype)
 
 
 def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: Segments) -> Any:

@@ -117,7 +117,7 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
 
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
     """
-    rows = [*job.train.rows, *job.test.rows]
+    rows = [*(job.train.rows[turn] for turn in sorted({*job.order})), *job.test.rows]
     main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
     bf16 = job.settings.precision == "bf16"
     precision = job.settings.precision + "-sharded" * (sharded and bf16)

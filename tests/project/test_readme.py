@@ -39,7 +39,9 @@ def test_the_readmes_make_targets_exist() -> None:
 
 def test_contributing_names_only_what_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = set(re.findall(r"`((?:constitution|critics|generation|evaluation|training|principles|tests)/[\w./]+)`", text))
+    paths = set(
+        re.findall(r"`((?:constitution|critics|generation|evaluation|training|principles|tests)/[\w./]+)`", text)
+    )
     assert len(paths) > 10
     assert {path for path in paths if not (ROOT / path).exists()} == set()
 
