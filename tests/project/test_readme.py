@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_the_readmes_training_commands_are_understood() -> None:
     lines = re.findall(r"^\.venv/bin/python -m training (.+?)(?:\s+#.*)?$", text, re.MULTILINE)
     assert {line.split()[0] for line in lines} == {"sft", "reward", "dpo", "ppo"}
     for line in lines:
-        options = training_main.parser().parse_args(line.split())
+        options = training_main.parser().parse_args(shlex.split(line))
         assert training_main.settings_of(options).data == {"runs/mine": 1.0}
 
 
