@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
@@ -17,7 +16,7 @@ from training.card import Base, Data, write_card
 from training.config import DPO, Reward
 from training.dpo import Preferring
 from training.job import Job
-from training.metrics import DATA, Metrics, Row, read
+from training.metrics import Metrics
 from training.models import Trained, choose_padding, load_policy, load_reward, save
 from training.recorder import Progress, Recorder
 from training.report import write_page
@@ -53,7 +52,7 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
     began = time.monotonic()
     settings = job.settings
     metrics = Metrics(job.out) if main else None
-    found, earlier = broadcast_object_list([_past(job, metrics) if metrics else None])[0]
+    found, earlier = broadcast_object_list([output.past(job.out, metrics, job.counts) if metrics else None])[0]
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")  # asked by its callback as training begins
     module = load(job)
     recorder = Recorder(metrics, Watch(settings.watch, job.recipe.name), console, job.steps, earlier)
@@ -70,28 +69,17 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
         if metrics:
             metrics.close()
             write_page(job.out)
-    said = {
+    state = trainer.state
+    known = {
         "recipe": job.recipe.name,
-        "steps": trainer.state.global_step,
-        **({"best_step": trainer.state.best_global_step} if settings.best else {}),
-        "seconds": round(time.monotonic() - began, 1),
-        "rows": {"train": dict(job.train.counts), "test": dict(job.test.counts)},
-        "results": {name: round(value, 6) for name, value in results.items()},
+        "steps": state.global_step,
+        **({"best_step": state.best_global_step} if settings.best else {}),
         "digests": job.said["digests"],
     }
+    said = output.told(known, job.counts, results, time.monotonic() - began)
     if main:
         output.finish(job.out, said)
     return said
-
-
-def _past(job: Job, metrics: Metrics) -> tuple[tuple[Path, int] | None, list[Row]]:
-    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew."""
-    found = output.last_checkpoint(job.out)
-    metrics.resume(found[1] if found else -1)
-    if not found:
-        for name, encoded in (("train", job.train), ("test", job.test)):
-            metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
-    return found, read(metrics.path)
 
 
 def build(job: Job, module: Trained, *callbacks: Any) -> RowTrainer:

@@ -39,6 +39,11 @@ class Job:
     sources: tuple[rows.Source, ...]
 
     @property
+    def counts(self) -> output.Counts:
+        """What became of the rows that were read."""
+        return {"train": self.train.counts, "test": self.test.counts}
+
+    @property
     def steps(self) -> int:
         """Optimizer steps."""
         return len(self.order) // self.settings.batch

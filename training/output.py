@@ -25,7 +25,11 @@ from evaluation.inputs import InputError
 from generation.folder import MACHINE, RunFolderError, changes, check_ours, locked, write_atomically
 from training import launch
 from training.config import Training
+from training.metrics import DATA, Metrics, Row, read
 from training.report import SETTINGS
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Split -> what became of its rows."""
 
 DONE = "training.json"
 CHECKPOINTS = "checkpoints"
@@ -127,6 +131,23 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
             continue
         whole[step] = path
     return (whole[max(whole)], max(whole)) if whole else None
+
+
+def past(folder: Path, metrics: Metrics, counts: Counts) -> tuple[tuple[Path, int] | None, list[Row]]:
+    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew."""
+    found = last_checkpoint(folder)
+    metrics.resume(found[1] if found else -1)
+    if not found:
+        for split, count in counts.items():
+            metrics.write(0, {f"{split}/{name}": float(n) for name, n in count.items()}, DATA)
+    return found, read(metrics.path)
+
+
+def told(said: Mapping[str, Any], counts: Counts, results: Mapping[str, float], seconds: float) -> dict[str, Any]:
+    """What training.json says. said: what only the recipe knows, `recipe`, `steps` and `digests` at least."""
+    rows = {split: dict(count) for split, count in counts.items()}
+    rounded = {name: round(value, 6) for name, value in results.items()}
+    return {**said, "seconds": round(seconds, 1), "rows": rows, "results": rounded}
 
 
 def finish(folder: Path, said: Mapping[str, Any]) -> None:

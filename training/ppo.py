@@ -27,7 +27,7 @@ from training.batches import Batch, Example
 from training.card import Base, Data, write_card
 from training.data import PromptRow
 from training.fit import Stopped
-from training.metrics import DATA, Metrics, read
+from training.metrics import Metrics
 from training.models import Policy, RewardModel, load_critic, load_policy, save
 from training.ppo_experience import Replies, figures, in_precision, learnt_from, measured, shaped
 from training.ppo_job import PPOJob
@@ -63,16 +63,10 @@ def run(job: PPOJob, console: Console) -> dict[str, Any]:
 def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
     began = time.monotonic()
     main = accelerator.is_main_process
-    found: tuple[Path, int] | None = broadcast_object_list([output.last_checkpoint(job.out) if main else None])[0]
     metrics = Metrics(job.out) if main else None
-    if metrics:
-        metrics.resume(found[1] if found else -1)
-        if not found:
-            for name, encoded in (("train", job.train), ("test", job.test)):
-                metrics.write(0, {f"{name}/{key}": float(n) for key, n in encoded.counts.items()}, DATA)
+    found, past = broadcast_object_list([output.past(job.out, metrics, job.counts) if metrics else None])[0]
     if job.settings.report_to:
         accelerator.init_trackers("ppo")
-    past = broadcast_object_list([read(metrics.path) if metrics else None])[0]
     record = Record(metrics, past, job.settings, console, job.steps, accelerator.log)
     with asyncio.Runner() as runner:
         loop = Loop(job, accelerator, runner, record)
@@ -86,14 +80,8 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
             if metrics:
                 metrics.close()
                 write_page(job.out)
-    said = {
-        "recipe": "ppo",
-        "steps": job.steps,
-        "seconds": round(time.monotonic() - began, 1),
-        "rows": {"train": dict(job.train.counts), "test": dict(job.test.counts)},
-        "results": {name: round(value, 6) for name, value in results.items()},
-        "digests": job.said["digests"],
-    }
+    known = {"recipe": "ppo", "steps": job.steps, "digests": job.said["digests"]}
+    said = output.told(known, job.counts, results, time.monotonic() - began)
     if main:
         output.finish(job.out, said)
     return said

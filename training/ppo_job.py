@@ -51,6 +51,11 @@ class PPOJob:
         """Prompts of an evaluation."""
         return self.test.rows[: self.settings.evaluated]
 
+    @property
+    def counts(self) -> output.Counts:
+        """What became of the rows that were read."""
+        return {"train": self.train.counts, "test": self.test.counts}
+
 
 def prepare(settings: PPO, out: Path) -> PPOJob:
     """Read, render and check everything. Raises InputError and ModelError before any weights load."""
