@@ -7,47 +7,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from evaluation.inputs import InputError
 from generation import settings as reading
-from generation.engine import ModelError
 from generation.settings import ConfigError
-from training import fit, job, launch, ppo, ppo_job
-from training.config import DPO, SFT, Reward, Training
-from training.metrics import MetricsError
-from training.ppo_config import PPO
-from training.summary import show
-
-
-class Command(NamedTuple):
-    """A recipe on the command line."""
-
-    kind: type[Training]
-    """Its settings."""
-    purpose: str
-    train: Callable[[Any, Path, Console], dict[str, Any]]
-    """Checks everything, then trains; returns what training.json says."""
-
-
-def _on_rows(settings: Training, out: Path, console: Console) -> dict[str, Any]:
-    return fit.run(job.prepare(settings, out), console)
-
-
-def _on_prompts(settings: PPO, out: Path, console: Console) -> dict[str, Any]:
-    return ppo.run(ppo_job.prepare(settings, out), console)
-
-
-RECIPES: Mapping[str, Command] = {
-    "sft": Command(SFT, "imitate replies: the supervised phase, on a run's accepted revisions", _on_rows),
-    "reward": Command(Reward, "a reward model on a run's pairs, with the judge's probability as label", _on_rows),
-    "dpo": Command(DPO, "a policy on a run's pairs, without a reward model", _on_rows),
-    "ppo": Command(PPO, "a policy on its own replies, rewarded by rules, reward models or a judge", _on_prompts),
-}
+from training import rank
+from training.catalogue import RECIPES
+from training.config import Training
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="The same command again resumes. Exit code 0 done, 1 a bad sign ended the run, 2 bad arguments or files.",
     )
     commands = p.add_subparsers(dest="recipe", required=True)
-    for name, (kind, purpose, _) in RECIPES.items():
+    for name, (kind, purpose) in RECIPES.items():
         c = commands.add_parser(
             name, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
@@ -82,16 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     try:
-        said = RECIPES[options.recipe].train(settings_of(options), options.out, console)
-    except fit.Stopped as stopped:
-        launch.tell(stopped)
-        return 1
-    except (ConfigError, InputError, ModelError, MetricsError) as error:
-        launch.tell(error)
+        settings = settings_of(options)
+    except (ConfigError, InputError) as error:
+        rank.tell(error)
         return 2
-    if launch.state().is_main_process:
-        show(said, options.out, console)
-    return 0
+    # By name, so that what is only read, as --help and wrong settings are, need not wait for the libraries that train.
+    return int(import_module("training.commands").train(options.recipe, settings, options.out, console))
 
 
 def settings_of(options: argparse.Namespace) -> Training:

@@ -11,7 +11,7 @@ from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
 from evaluation.inputs import InputError
-from training import launch, output, reference
+from training import launch, output, rank, reference
 from training.card import Base, Data, write_card
 from training.config import DPO, Reward
 from training.dpo import Preferring
@@ -120,7 +120,7 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
         cast = bf16 and not sharded  # a sharded model casts by itself
         recipe.references = reference.compute(model, module, rows, job.settings.micro_batch, trainer.accelerator, cast)
         if main and (warning := reference.keep(name, rows, recipe.references)):
-            launch.tell(warning)
+            rank.tell(warning)
 
     if sharded:
         trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped), module.adapted))

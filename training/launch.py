@@ -1,9 +1,8 @@
-"""The processes that train together under `accelerate launch`: who this one is, and how it shards and speaks."""
+"""The processes that train together under `accelerate launch`: who this one is, and how it shards."""
 
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 import torch
@@ -11,11 +10,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, parse_flag_from_env
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
-from constitution.printable import complain
 from evaluation.inputs import InputError
-
-_PATIENCE = 30.0
-"""Seconds in which the launcher has surely ended the other processes of one that failed."""
 
 
 def on_cpu() -> bool:
@@ -52,13 +47,3 @@ def shard(accelerator: Accelerator) -> None:
     accelerator.state.fsdp_plugin = plugin
     if accelerator.mixed_precision == "bf16":
         plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-
-
-def tell(error: object) -> None:
-    """Print what is wrong, once: the main process does, and the launcher then ends the others.
-
-    An error of another process alone is told by that one, after a time in which the main one had its chance.
-    """
-    if os.environ.get("RANK", "0") != "0":
-        time.sleep(_PATIENCE)
-    complain(error)

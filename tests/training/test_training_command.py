@@ -8,6 +8,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -302,3 +304,9 @@ def test_help_says_every_recipe_and_exit_codes(capsys: pytest.CaptureFixture[str
         main(["dpo", "--data", "x"])
     assert ended.value.code == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_what_trains() -> None:
+    """Nor do wrong settings: neither torch nor transformers is imported before a recipe runs."""
+    code = "import sys, training.__main__ as m; m.parser(); print({'torch', 'transformers'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"

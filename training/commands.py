@@ -1,0 +1,49 @@
+"""The recipes of `training/catalogue.py`, run. Everything that trains is imported from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evaluation.inputs import InputError
+from generation.engine import ModelError
+from training import fit, job, ppo, ppo_job, rank
+from training.config import Training
+from training.metrics import MetricsError
+from training.ppo_config import PPO
+from training.summary import show
+
+
+def _on_rows(settings: Training, out: Path, console: Console) -> dict[str, Any]:
+    return fit.run(job.prepare(settings, out), console)
+
+
+def _on_prompts(settings: PPO, out: Path, console: Console) -> dict[str, Any]:
+    return ppo.run(ppo_job.prepare(settings, out), console)
+
+
+_TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
+    "sft": _on_rows,
+    "reward": _on_rows,
+    "dpo": _on_rows,
+    "ppo": _on_prompts,
+}
+"""Each checks everything, then trains; returns what training.json says."""
+
+
+def train(recipe: str, settings: Training, out: Path, console: Console) -> int:
+    """Train, or go on training, and say what came out; returns the exit code."""
+    try:
+        said = _TRAIN[recipe](settings, out, console)
+    except fit.Stopped as stopped:
+        rank.tell(stopped)
+        return 1
+    except (InputError, ModelError, MetricsError) as error:
+        rank.tell(error)
+        return 2
+    if rank.first():
+        show(said, out, console)
+    return 0
