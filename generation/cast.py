@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 
 from constitution.records import MAIN, Way
 from critics import compare, score
@@ -94,7 +95,9 @@ def _part(
         kind = config.engine if config.engine == "replay" else "endpoint"
         # nobody but the server knows what it serves: its name for it is all that can tell two models apart
         served = sorted({server.model or spec for server in servers})
-        digest = blake2b(":".join([kind, spec, *served]).encode(), digest_size=16).hexdigest()
+        # a folder is known by what is in it, as for engines that load it
+        known = resolve(spec).digest if kind == "replay" and Path(spec).is_dir() else spec
+        digest = blake2b(":".join([kind, known, *served]).encode(), digest_size=16).hexdigest()
         return Part(spec, spec, digest, None, servers, vllm, rewards)
     files = resolve(spec)
     return Part(files.name, spec, files.digest, files, servers, vllm, rewards)
@@ -110,11 +113,13 @@ def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, d
     for part in (cast.policy, *cast.judges.values()):
         if id(part) not in models:
             asked = {way for name, ways_of in ways.items() if cast.judges[name] is part for way in ways_of}
-            models[id(part)] = _chat_model(config, part, wrap, asked)
+            models[id(part)] = chat_model(config, part, wrap, asked)
     return models[id(cast.policy)], {name: models[id(part)] for name, part in cast.judges.items()}
 
 
-def _chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way]) -> ChatModel:
+def chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way] = ()) -> ChatModel:
+    """One model that can be asked in these ways. Raises ModelError where it lacks the words that they read."""
+
     async def open_engine() -> Engine:
         kind = "endpoint" if part.endpoints else "reward model" if part.rewards else config.engine
         print(f"opening {part.name} ({kind})", file=sys.stderr)

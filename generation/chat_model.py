@@ -60,8 +60,13 @@ class ChatModel:
         described = "" if tokens else _described(tools)
         return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, described))
 
-    async def likelihood(self, messages: Sequence[Message], reply: str, tools: Tools = ()) -> Completion:
-        """Completion.scores: the log-probability of each token of the reply after the conversation."""
+    async def likelihood(
+        self, messages: Sequence[Message], reply: str, tools: Tools = (), ended: bool = False
+    ) -> Completion:
+        """Completion.scores: the log-probability of each token of the reply after the conversation.
+
+        ended: True to score the token that ends the turn too; a server of messages has none that is known.
+        """
         if not self.encoder:
             said, told = _with_reply(messages, reply), _described(tools)
             scored = len(reply.split())
@@ -72,6 +77,8 @@ class ChatModel:
             prompt, tokens = self.encoder.reply(messages, reply, tools or None)
         except ValueError as error:
             return Completion("", "error", error=f"bad_chat: {error}")
+        if ended:
+            tokens = [*tokens, self.encoder.end_of_turn]
         if not tokens:
             return Completion("")
         return await self._send(Request(self.digest, "compare", (*prompt, *tokens), ONE_TOKEN, scored=len(tokens)))

@@ -52,6 +52,15 @@ def given(prompt: Prompt) -> list[Response]:
 
 async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> Response | Failure:
     """One reply of the policy."""
+    drawn = await draw(policy, prompt, index, plan)
+    if isinstance(drawn, Failure):
+        return drawn
+    response, completion = drawn
+    return response if completion.finish != "length" or plan.keep_truncated else _truncated(prompt, response.id, plan)
+
+
+async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tuple[Response, Completion] | Failure:
+    """One reply of the policy, cut or not, and the completion that it is from."""
     name = f"{prompt.id}/s{index}"
     decoding = _sampling(plan.sample, plan, prompt, "sample", index)
     completion = await policy.ask(prompt.messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
@@ -59,8 +68,6 @@ async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> R
         return _failure(prompt, "sample", completion, name)
     if not completion.text.strip():
         return Failure(prompt.id, "sample", "empty", subject=name)
-    if completion.finish == "length" and not plan.keep_truncated:
-        return Failure(prompt.id, "sample", "truncated", f"cut at {plan.sample.max_tokens} tokens", name)
     try:
         message = (
             parse_tool_calls(completion.text)
@@ -68,8 +75,10 @@ async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> R
             else Message(role="assistant", content=completion.text.strip())
         )
     except ValueError as error:
+        if completion.finish == "length":
+            return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
-    return Response(name, prompt.id, message, "sampled", completion.text)
+    return Response(name, prompt.id, message, "sampled", completion.text), completion
 
 
 async def improve(
@@ -232,6 +241,10 @@ async def collect(steps: AsyncIterator[Step]) -> list[Step]:
 def _sampling(decoding: Decoding, plan: Plan, prompt: Prompt, stage: Stage, index: object) -> Sampling:
     seed = derive_seed(plan.seed, prompt.id, stage, index) if decoding.temperature else None
     return Sampling(decoding.max_tokens, decoding.temperature, decoding.top_p, seed)
+
+
+def _truncated(prompt: Prompt, subject: str, plan: Plan) -> Failure:
+    return Failure(prompt.id, "sample", "truncated", f"cut at {plan.sample.max_tokens} tokens", subject)
 
 
 def _failure(prompt: Prompt, stage: Stage, completion: Completion, subject: str) -> Failure:
