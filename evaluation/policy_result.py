@@ -40,7 +40,7 @@ class Win(Strict):
 
     raw: Estimate
     controlled: Estimate | None = None
-    """What is left of it when both replies are equally long (Dubois et al. 2024, arXiv:2404.04475); None where that cannot be fitted."""
+    """What would be left of it if both replies were equally long (Dubois et al. 2024, arXiv:2404.04475); None where unknown."""
     probability: Estimate
     """Mean probability that A's reply is better: a close call counts less than a clear one."""
     objectives: Measures = Field(default_factory=dict)
@@ -57,17 +57,6 @@ class Gold(Strict):
     constitution: str
     """Digest."""
     win: Win
-
-
-class KL(Strict):
-    """How far A has moved from the base, on A's own replies."""
-
-    base: Named
-    per_reply: Estimate
-    """Mean over replies of log p_A - log p_base, in nats, the end of the turn counted."""
-    per_token: Estimate
-    """The sum over all replies by the sum of their tokens, in nats."""
-    replies: int
 
 
 class Sides(Strict):
@@ -126,10 +115,13 @@ class PolicyEvaluation(Strict):
     """Principles and judges that did not judge."""
     win: Win
     gold: Gold | None = None
+    base: Named
+    """What `kl` is measured from."""
     kl: Estimate | None = None
-    """Nats per reply; `divergence` has the rest. None where `kl_missing` says why."""
+    """Mean over A's replies of log p_A - log p_base, in nats per reply, its end counted. None where `kl_missing` says why."""
+    kl_per_token: Estimate | None = None
+    """The sum over all replies by the sum of their tokens."""
     kl_missing: str = ""
-    divergence: KL | None = None
     replies: Sides
     """Measures of the replies to the prompts, by the names of `evaluation.texts.MEASURES`."""
     differences: Measures = Field(default_factory=dict)
