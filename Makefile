@@ -21,7 +21,7 @@ check: setup  ## lint, format, types, and every shipped constitution
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m constitution lint principles/*.yaml
+	$(BIN)/python -m constitution lint principles/*.yaml principles/gold/*.yaml
 
 fmt: setup  ## format the code, and mend what can be mended
 	$(BIN)/ruff check --fix

@@ -14,7 +14,7 @@ from constitution.records import Prompt
 from generation.prompts import read
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "principles").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "principles").rglob("*.yaml"))
 PAPER = ROOT.parent / "shared" / "data" / "cai_prompts"
 GOOD = "name: laws\nversion: 1\nobjectives: {good: 1.0}\nprinciples:\n  - {id: kind, objective: good, text: Be kind to people and animals.}\n"
 
@@ -24,7 +24,7 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_shipped_constitution_is_without_fault(path: Path) -> None:
     loaded = load_with_places(path)
     assert warnings(loaded) == []
