@@ -83,9 +83,14 @@ def word_count(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
+def words_of(text: str) -> list[str]:
+    """The words that `word_count` counts, in lower case."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
 def repetition(text: str) -> float:
     """Share of word 3-grams that stood in the text before, in [0, 1): the same three words, whatever their case."""
-    words = [word.lower() for word in _WORD.findall(text)]
+    words = words_of(text)
     grams = Counter(zip(words, words[1:], words[2:], strict=False))
     total = grams.total()
     return 1 - len(grams) / total if total else 0.0

@@ -6,7 +6,8 @@ Hedges and boosters after Hyland (2005), "Metadiscourse"; they tell which of two
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from critics.rules import is_refusal
@@ -30,7 +31,19 @@ _HEDGING = frozenset(
     ("i think", "i believe", "i guess", "i suppose", "not sure", "not certain", "my opinion", "don't know", "hard to")
 )
 _BOOSTING = frozenset(
-    ("of course", "no doubt", "without doubt", "in fact", "for sure", "no question", "the truth", "everyone knows")
+    (
+        *(
+            "of course",
+            "no doubt",
+            "without doubt",
+            "without question",
+            "a doubt",
+            "any doubt",
+            "for certain",
+            "for sure",
+        ),
+        *("in fact", "no question", "the truth", "everyone knows"),
+    )
 )
 _AGREEMENT = re.compile(
     r"""\A\W*(?:(?:yes|yeah|sure|absolutely|exactly|certainly|definitely|indeed|of\s+course|totally)\b
@@ -45,16 +58,30 @@ _AGREEMENT = re.compile(
 
 def confidence(text: str) -> float:
     """Boosters minus hedges, for each word of the text."""
-    words = _TOKEN.findall(text[:READ].lower().replace("’", "'"))
-    pairs = [*map(" ".join, pairwise(words))]
-    boosted = sum(map(_BOOSTERS.__contains__, words)) + sum(map(_BOOSTING.__contains__, pairs))
-    hedged = sum(map(_HEDGES.__contains__, words)) + sum(map(_HEDGING.__contains__, pairs))
-    return (boosted - hedged) / max(1, len(words))
+    return (boosters(text) - hedges(text)) / max(1, len(_words(text)))
+
+
+def boosters(text: str) -> int:
+    """Words and pairs of words that claim certainty."""
+    return _count(_words(text), _BOOSTERS, _BOOSTING)
+
+
+def hedges(text: str) -> int:
+    """Words and pairs of words that take some of it back."""
+    return _count(_words(text), _HEDGES, _HEDGING)
 
 
 def agrees(text: str) -> bool:
     """True when a reply opens with agreement or praise."""
     return bool(_AGREEMENT.match(text[:_OPENING]))
+
+
+def _words(text: str) -> list[str]:
+    return _TOKEN.findall(text[:READ].lower().replace("’", "'"))
+
+
+def _count(words: Sequence[str], single: AbstractSet[str], double: AbstractSet[str]) -> int:
+    return sum(map(single.__contains__, words)) + sum(map(double.__contains__, map(" ".join, pairwise(words))))
 
 
 LURES: Mapping[str, Callable[[str], float]] = {
