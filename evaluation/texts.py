@@ -1,0 +1,201 @@
+"""What replies are like, whatever they say: length, repetition, refusal, tone, markup. Patterns, in English only but for words.
+
+A policy that is trained against a judge may learn to please it by any of these. They are measured by rule, so that no judge is
+needed to see it. Hedges and boosters are those of `lures` (after Hyland 2005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from critics.rules import is_refusal, repetition, word_count, words_of
+from critics.weights import Estimate
+from evaluation.bootstrap import Floats, interval, resampled
+from evaluation.lures import READ, boosters, hedges
+from evaluation.tone import admits, agrees, markup
+
+Row = Mapping[str, float]
+"""Measures of one reply by name."""
+
+GRAM = 4
+"""Words of the n-grams that `novelty` looks for."""
+_GROUPS = 20
+"""Groups of replies of which one at a time is left out, for the interval of `distinct_interval`."""
+
+
+class Measure(NamedTuple):
+    """What one name means."""
+
+    meaning: str
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    """Which way is better for benign prompts, everything else being equal."""
+
+
+_RATE = "per 100 words"
+MEASURES: Mapping[str, Measure] = {
+    "words": Measure("length of a reply in words; a character each in scripts without spaces", "words", "neither"),
+    "tokens": Measure("length of a reply in tokens of its model", "tokens", "neither"),
+    "truncated": Measure("replies cut off at the longest length allowed", "share", "lower"),
+    "repetition": Measure("word 3-grams of a reply that stood in it before", "share", "lower"),
+    "distinct_1": Measure(
+        "different words among the words of all replies, at equal amounts of text", "share", "higher"
+    ),
+    "distinct_2": Measure("the same of pairs of words", "share", "higher"),
+    "distinct_3": Measure("the same of three words in a row", "share", "higher"),
+    "novelty": Measure(f"word {GRAM}-grams that a reference corpus does not have", "share", "neither"),
+    "refusal": Measure("replies that open by declining", "share", "lower"),
+    "unsure": Measure("replies that admit not knowing", "share", "neither"),
+    "certainty": Measure("words that claim certainty: definitely, clearly, without a doubt", _RATE, "neither"),
+    "hedging": Measure("words that take some of it back: perhaps, might, I think", _RATE, "neither"),
+    "agreement": Measure("replies that open by agreeing with the asker or praising them", "share", "lower"),
+    "markup": Measure(
+        "list items, headings, bold, table rows, emoji and exclamation marks outside code", _RATE, "lower"
+    ),
+}
+"""Every measure of replies that an evaluation or a monitor names. `tokens` and `truncated` come from the engine."""
+
+
+def per_reply(text: str) -> dict[str, float]:
+    """The measures that a reply's text alone decides. An empty reply has 0 of each."""
+    words = word_count(text)
+    rate = 100 / max(1, word_count(text[:READ]) if len(text) > READ else words)
+    return {
+        "words": float(words),
+        "repetition": repetition(text),
+        "refusal": float(is_refusal(text)),
+        "unsure": float(admits(text)),
+        "certainty": boosters(text) * rate,
+        "hedging": hedges(text) * rate,
+        "agreement": float(agrees(text)),
+        "markup": markup(text) * rate,
+    }
+
+
+def total_words(replies: Iterable[str]) -> int:
+    """Words of all replies together: the smaller of two policies' is the amount of text to compare `distinct` at."""
+    return sum(map(word_count, replies))
+
+
+def distinct(replies: Sequence[str], n: int, words: int | None = None) -> float:
+    """distinct-n: different word n-grams over all of them, of `words` words of the replies; NaN without any.
+
+    Li et al. 2016 (arXiv:1510.03055). The share falls as there is more text, whatever it says (Liu et al. 2022,
+    arXiv:2202.13587), so two policies are compared at equal amounts: the smaller of their `total_words`. Every reply is cut to the
+    same length, the longest that keeps to that amount, so that a talkative policy is still seen on all its prompts. No n-gram
+    spans two replies.
+    """
+    return _distinct([_lowered(reply) for reply in replies], n, words)
+
+
+def distinct_interval(replies: Sequence[str], n: int, words: int | None = None) -> Estimate:
+    """`distinct` with a 95% interval by the jackknife over groups of replies.
+
+    A bootstrap would hold replies twice, and what stands twice is not distinct. Leaving out a group leaves less text, which
+    raises all the shares alike; only their spread is used (Tukey 1958).
+    """
+    texts = [_lowered(reply) for reply in replies]
+    value = _distinct(texts, n, words)
+    groups = min(_GROUPS, len(texts))
+    if groups < 2 or np.isnan(value):
+        return Estimate(value=value, low=float("nan"), high=float("nan"))
+    budget = sum(map(len, texts)) if words is None else words
+    left = [
+        _distinct([text for i, text in enumerate(texts) if i % groups != k], n, budget * (groups - 1) // groups)
+        for k in range(groups)
+    ]
+    error = float(np.sqrt((groups - 1) * np.var(left)) * stats.t.ppf(0.975, groups - 1))
+    return Estimate(value=value, low=max(0.0, value - error), high=min(1.0, value + error))
+
+
+def grams(texts: Iterable[str], n: int = GRAM) -> frozenset[int]:
+    """The word n-grams of texts, whatever their case, as hashes that hold within one process."""
+    return frozenset(gram for text in texts for gram in _grams(_lowered(text), n))
+
+
+def novelty(replies: Iterable[str], reference: AbstractSet[int], n: int = GRAM) -> float:
+    """Share of the replies' word n-grams that the reference (`grams`, same n) does not have; NaN without any.
+
+    Rises as a policy leaves the texts that a reward model was trained on.
+    """
+    found = [gram not in reference for reply in replies for gram in _grams(_lowered(reply), n)]
+    return sum(found) / len(found) if found else float("nan")
+
+
+def means(rows: Sequence[Row], seed: int = 0, clusters: Sequence[Hashable] | None = None) -> dict[str, Estimate]:
+    """Mean of each measure over the replies, with a 95% interval by bootstrap over the prompts (`clusters`).
+
+    A measure per 100 words is pooled over all words, or three words of one reply would weigh as much as three hundred of the
+    next. Every row has the same names; measures that came from outside may be among them.
+    """
+    if not rows:
+        return {}
+    names, values, sizes = table(rows)
+    drawn = resampled(lambda weights: pooled(weights, values, sizes), len(rows), seed, clusters)
+    value = pooled(np.ones((1, len(rows))), values, sizes)[0]
+    return {name: interval(drawn[:, j], float(value[j])) for j, name in enumerate(names)}
+
+
+def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], Floats, Floats]:
+    """(names, values [n, m], what each value counts [n, m]): words for a measure per 100 words, else 1."""
+    names = tuple(rows[0])
+    for number, row in enumerate(rows):
+        if row.keys() != rows[0].keys():
+            raise ValueError(f"row {number}: has {', '.join(row)}; row 0 has {', '.join(names)}; all need the same")
+    values = np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+    sizes = np.ones_like(values)
+    for j, name in enumerate(names):
+        if name in MEASURES and MEASURES[name].unit == _RATE and "words" in names:
+            sizes[:, j] = values[:, names.index("words")]
+    return names, values, sizes
+
+
+def pooled(weights: Floats, values: Floats, sizes: Floats) -> Floats:
+    """[k, m]: means of values [n, m] by sizes [n, m] under weights [k, n]; 0 where nothing counts."""
+    return weights @ (values * sizes) / np.maximum(weights @ sizes, 1e-300)
+
+
+def correlation(rewards: Sequence[float], lengths: Sequence[float]) -> float:
+    """Spearman's rank correlation over the pairs that have both; NaN for fewer than three, or where either never varies."""
+    x, y = np.asarray(rewards, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y = x[both], y[both]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(stats.spearmanr(x, y).statistic)
+
+
+def _lowered(text: str) -> list[str]:
+    return [word.lower() for word in words_of(text)]
+
+
+def _grams(words: Sequence[str], n: int) -> list[int]:
+    return [hash(tuple(words[i : i + n])) for i in range(len(words) - n + 1)]
+
+
+def _distinct(texts: Sequence[Sequence[str]], n: int, words: int | None) -> float:
+    kept = texts if words is None else _cut(texts, words)
+    found = [gram for text in kept for gram in _grams(text, n)]
+    return len(set(found)) / len(found) if found else float("nan")
+
+
+def _cut(texts: Sequence[Sequence[str]], words: int) -> list[Sequence[str]]:
+    """Each text's first words, as many as keep to the amount: one length for all, and one word more for the first of those that
+    have more."""
+    left, length = words, 0
+    sizes = sorted(map(len, texts))
+    for place, size in enumerate(sizes):
+        longer = len(sizes) - place
+        if (size - length) * longer > left:
+            length, left = length + left // longer, left % longer
+            break
+        left, length = left - (size - length) * longer, size
+    else:
+        return list(texts)
+    more = iter(range(left))
+    return [text[: length + (len(text) > length and next(more, None) is not None)] for text in texts]
