@@ -13,6 +13,7 @@ from generation.models import ModelFiles, load_tokenizer, resolve
 from training import data, launch, memory, output, rows
 from training.batches import Layout, order
 from training.config import DPO, SFT, Reward, Training
+from training.described import described
 from training.dpo import Preferring
 from training.models import choose_layout
 from training.recipe import Recipe
@@ -67,7 +68,7 @@ def prepare(settings: Training, out: Path) -> Job:
     examples = [row.example for row in train.rows]
     memory.check(files, settings, examples, turn, layout, memory.available())
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
-    said = output.described(recipe.name, settings, digests)
+    said = described(recipe.name, settings, digests)
     return Job(settings, out, files, tokenizer, encoder, recipe, layout, train, test, turn, said, sources)
 
 

@@ -22,9 +22,9 @@ import yaml
 from accelerate.utils import broadcast_object_list
 
 from evaluation.inputs import InputError
-from generation.folder import MACHINE, RunFolderError, changes, check_ours, locked, write_atomically
+from generation.folder import RunFolderError, changes, check_ours, locked, write_atomically
 from training import launch
-from training.config import Training
+from training.described import described as described
 from training.metrics import DATA, Metrics, Row, read
 from training.report import SETTINGS
 
@@ -35,36 +35,6 @@ DONE = "training.json"
 CHECKPOINTS = "checkpoints"
 STATE = "trainer_state.json"
 """Last file of a checkpoint: one without it, or with half of it, was cut short."""
-MACHINE_SETTINGS = (
-    "micro_batch",
-    "layout",
-    "gradient_checkpointing",
-    "log_every",
-    "save_every",
-    "keep_checkpoints",
-    "report_to",
-    "sampler.engine",
-    "sampler.rows",
-    "sampler.vllm",
-    "licence",
-    "watch",
-)
-"""Settings that may change between restarts: they decide speed, memory, what is written and what ends a run, not what is learnt."""
-
-
-def described(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:
-    """What training.yaml says."""
-    dumped = settings.model_dump(mode="json")
-    machine = {name: value for each in MACHINE_SETTINGS for name, value in _taken(dumped, each)}
-    return {"recipe": recipe, **dumped, "digests": dict(digests), MACHINE: machine}
-
-
-def _taken(settings: dict[str, Any], name: str) -> list[tuple[str, Any]]:
-    """A setting's dotted name and value, taken out; nothing where the recipe has no such setting."""
-    *outer, last = name.split(".")
-    for key in outer:
-        settings = settings.get(key, {})
-    return [(name, settings.pop(last))] if last in settings else []
 
 
 def check(folder: Path) -> None:

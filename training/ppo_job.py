@@ -14,6 +14,7 @@ from generation.chat import Encoder
 from generation.models import ModelFiles, load_tokenizer, resolve
 from training import data, launch, memory, output, rows
 from training.batches import Example
+from training.described import described
 from training.models import choose_layout
 from training.ppo_config import PPO
 from training.rewards import Mixture, open_rewards
@@ -95,7 +96,7 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
     if critic:
         digests["critic"] = critic.digest
-    said = output.described("ppo", settings, digests)
+    said = described("ppo", settings, digests)
     return PPOJob(settings, out, files, critic, tokenizer, encoder, rewards, train, test, steps, said, split.sources)
 
 

@@ -8,14 +8,13 @@ import yaml
 
 from evaluation.inputs import InputError
 from training.config import DPO
+from training.described import MACHINE_SETTINGS, described
 from training.output import (
     CHECKPOINTS,
     DONE,
-    MACHINE_SETTINGS,
     STATE,
     check,
     claim,
-    described,
     finish,
     finished,
     last_checkpoint,
