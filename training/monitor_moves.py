@@ -1,0 +1,90 @@
+"""How far a value has moved from one check to later ones, and whether that is more than noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Check(NamedTuple):
+    """What a policy's replies to the fixed prompts were like at one time."""
+
+    step: int
+    values: Mapping[str, float]
+    """`proxy` (the reward that is optimised), `gold`, `kl` (nats per reply), `spread` (between reward models), `reward_length`,
+    `principle/ID`, and measures of the replies by the names of `evaluation.texts.MEASURES`."""
+    errors: Mapping[str, float] = {}
+    """Standard errors, where they are known."""
+    rows: Mapping[str, Sequence[float]] = {}
+    """A value for each prompt, always in the same order, NaN where there is none: differences prompt by prompt are less noisy."""
+
+
+class Move(NamedTuple):
+    """From one check to the mean of later ones."""
+
+    before: float
+    now: float
+    error: float
+    """Standard error of now - before; NaN where it is not known."""
+    freedom: float
+    """Degrees of freedom of that error."""
+
+    @property
+    def by(self) -> float:
+        """now - before."""
+        return self.now - self.before
+
+    def sure(self, chance: float) -> bool:
+        """True where noise alone moves so far, in this direction, with at most this chance. An unknown error is no objection: then
+        that it holds at several checks is all there is.
+        """
+        if math.isnan(self.error):
+            return True
+        return abs(self.by) > self.error * float(stats.t.ppf(1 - chance, self.freedom))
+
+    def __str__(self) -> str:
+        noise = "" if math.isnan(self.error) else f" ({self.by:+.3g} ± {self.error:.2g})"
+        return f"from {self.before:.3g} to {self.now:.3g}{noise}"
+
+
+def has(checks: Sequence[Check], name: str) -> list[int]:
+    """Places of the checks that measured a value."""
+    return [i for i, check in enumerate(checks) if math.isfinite(check.values.get(name, math.nan))]
+
+
+def best_of(checks: Sequence[Check], name: str) -> int | None:
+    """Place of the highest value, the first of equals; None where it was never measured."""
+    return max(has(checks, name), key=lambda i: checks[i].values[name], default=None)
+
+
+def moved(first: Check, last: Sequence[Check], name: str) -> Move:
+    """From a check to the mean of later ones, all of which have the value.
+
+    Where each has a row of it, the error is that of the mean difference over the prompts that all of them have: what prompts have
+    in common cancels. Else the checks' own errors are added up as independent, which is more than they are.
+    """
+    before, now = first.values[name], float(np.mean([check.values[name] for check in last]))
+    if all(name in check.rows for check in (first, *last)):
+        differences = np.mean([check.rows[name] for check in last], axis=0) - np.asarray(first.rows[name])
+        known = differences[np.isfinite(differences)]
+        if len(known) > 1:
+            return Move(before, now, float(np.std(known, ddof=1) / math.sqrt(len(known))), len(known) - 1.0)
+    errors = [check.errors.get(name, math.nan) for check in (first, *last)]
+    error = math.sqrt(errors[0] ** 2 + sum(e**2 for e in errors[1:]) / len(last) ** 2)
+    return Move(before, now, error, math.inf)
+
+
+def since_start(checks: Sequence[Check], name: str, last: int) -> tuple[Move, list[float]] | None:
+    """The move from the first check to the last ones, and the values of these; None where one has no such value, or where there are
+    not yet so many.
+    """
+    if len(checks) <= last:
+        return None
+    recent = checks[-last:]
+    if len(has([checks[0], *recent], name)) != last + 1:
+        return None
+    return moved(checks[0], recent, name), [check.values[name] for check in recent]
