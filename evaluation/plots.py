@@ -28,6 +28,12 @@ WIDTH = 7.2
 """Inches of every plot."""
 LONGEST = 44
 """Characters of a name; a longer one loses its middle."""
+MARGINS = 0.95, 0.55, 0.2
+"""Inches left of, below and above the axes of lines. Fixed, since measuring all texts takes as long as drawing them."""
+TICKS = 6
+"""Most steps of an axis of a plot of lines."""
+MARKED = 60
+"""A line of at most so many points shows each with a marker."""
 ANNOTATED = 16
 """A heat map with at most so many columns has its numbers written into it."""
 SAID = 30
@@ -61,19 +67,21 @@ def line(
 ) -> Plot:
     """One line of (x, y) points for each name; `diagonal` adds the line y = x, as for a reliability diagram."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _canvas(4.2, x, y)
+        figure, axes = _canvas(4.2, x, y, layout="none")
         axes.grid(True)
+        axes.locator_params(nbins=TICKS)
         if diagonal:
             axes.plot((0, 1), (0, 1), color="#999999", linestyle=":", linewidth=1, label="y = x")
         for i, (name, points) in enumerate(series.items()):
             places, values = zip(*points, strict=True) if points else ((), ())
             dashes = ("-", "--", "-.")[i // len(COLOURS) % 3]
             (drawn,) = axes.plot(places, values, dashes, label=label(name), markersize=4)
-            drawn.set(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)])
-        if series:
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        else:
+            drawn.set(
+                color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)] if len(points) <= MARKED else ""
+            )
+        if not series:
             _empty(axes)
+        _lay_out(figure, axes)
         ends = (f"{name} from {_number(p[0][1])} to {_number(p[-1][1])}" for name, p in series.items() if p)
         return _plot(figure, title, ends)
 
@@ -167,12 +175,25 @@ def _glyphs() -> frozenset[int]:
     return frozenset(font_manager.get_font(font_manager.findfont(_FONT)).get_charmap())
 
 
-def _canvas(height: float, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def _canvas(height: float, x: str, y: str, layout: str = "constrained") -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), dpi=72, layout=layout)  # SVG's own dots, so that what is measured is drawn
+    FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
+
+
+def _lay_out(figure: Figure, axes: Axes) -> None:
+    """Put the legend to the right of the axes, and the axes into what it leaves, or into 2 inches if that is less."""
+    width, height = figure.get_size_inches()
+    beside = 0.1
+    if axes.get_legend_handles_labels()[0]:
+        legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        beside += legend.get_window_extent().width / figure.dpi
+    left, bottom, top = MARGINS
+    right = max(width - beside, left + 2)
+    figure.subplots_adjust(left / width, bottom / height, right / width, 1 - top / height)
 
 
 def _annotate(axes: Axes, grid: NDArray[np.float64], limits: tuple[float, float]) -> None:
@@ -195,7 +216,7 @@ def _number(value: float) -> str:
 
 def _plot(figure: Figure, title: str, parts: Iterable[str]) -> Plot:
     buffer = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
     said = [*islice(parts, SAID + 1)]
     more = ", ..." if len(said) > SAID else ""

@@ -81,3 +81,24 @@ def test_many_long_names_stay_readable() -> None:
     assert height[0] > 4 * height[1]
     assert plots.label(names[3]) == "principle-with-a-name…d-on-and-on-for-long-3"
     assert plots.label("a\n b\u200b\ud800") == "a b??"
+
+
+def test_only_short_lines_have_markers() -> None:
+    def drawn(points: int) -> int:
+        shown = svg(plots.line("lines", {"a": [(float(i), 0.0) for i in range(points)]}, "x", "y"))
+        return shown.count("#0072b2")  # the colour of the first line: one use of its marker for each point
+
+    assert drawn(plots.MARKED) > plots.MARKED > 10 > drawn(plots.MARKED + 1) > 0
+
+
+def test_a_legend_and_its_axes_share_the_width() -> None:
+    """In points, of 72 an inch: axes begin at 0.95 inches, end where a legend begins, and keep 2 inches whatever its names are."""
+
+    def ends(name: str) -> float:
+        tree = ET.fromstring(svg(plots.line("lines", {name: [(0, 0), (1, 1)]}, "x", "y")))
+        (clip,) = tree.iter("{http://www.w3.org/2000/svg}clipPath")
+        assert float(clip[0].attrib["x"]) == pytest.approx(68.4)
+        return float(clip[0].attrib["x"]) + float(clip[0].attrib["width"])
+
+    assert ends("W" * 44) == pytest.approx(68.4 + 144)
+    assert 68.4 + 144 < ends("loss of a rather long name") < 518.4 - 100 < ends("a") < 518.4 - 30
