@@ -1,4 +1,4 @@
-"""`python -m evaluation judge | audit | attack | diff`: how far the labels can be trusted, and what changed."""
+"""`python -m evaluation judge | audit | attack | diff | policy`: how far the labels can be trusted, and what changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from evaluation import audit, diff_table, judge, robustness
+from evaluation import audit, diff_table, judge, policy, robustness
 
 
 class Command(Protocol):
@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "judge": (judge, "how right and how calibrated a panel is on labelled pairs; fits weights for its votes"),
     "audit": (audit, "what a run's labels can be trusted for: its report.html, warnings, a gate"),
     "attack": (robustness, "how often replies that try to win by other means do, with each defence on and off"),
+    "policy": (policy, "how often one policy beats another, by what, and whether it learnt to please its judge"),
     "diff": (diff_table, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),
 }
 

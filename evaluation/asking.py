@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from constitution.loading import ConstitutionError, load
 from constitution.principles import Constitution
-from constitution.records import Failure, Vote
+from constitution.records import Failure, Prompt, Response, Vote
 from critics import templating
 from critics.aggregate import heard
 from critics.rules import word_count
@@ -58,8 +58,8 @@ class Answers(NamedTuple):
     calls_reused: int
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of everything that asks a live panel."""
+def add_arguments(parser: argparse.ArgumentParser, out: str = "runs/judge", asked: str = "pairs") -> None:
+    """The options of everything that asks a live panel. out: the usual folder. asked: what the data's rows are."""
     add = parser.add_argument
     add("--constitution", type=Path, metavar="FILE", help="principles, as YAML")
     add("--judge", metavar="MODEL", help="`embedded`, a local folder or a hub id (settings' default: embedded)")
@@ -75,12 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--out",
         type=Path,
-        default=Path("runs/judge"),
+        default=Path(out),
         metavar="FOLDER",
-        help="where calls are kept (default: runs/judge)",
+        help="where calls are kept (default: %(default)s)",
     )
     add("--reuse", type=Path, action="append", default=[], metavar="RUN", help="take calls that this run made")
-    add("--limit", type=int, metavar="N", help="read only the first N pairs")
+    add("--limit", type=int, metavar="N", help=f"read only the first N {asked}")
 
 
 def ask(options: argparse.Namespace) -> Asked:
@@ -114,6 +114,13 @@ def ask(options: argparse.Namespace) -> Asked:
 
 def read_settings(options: argparse.Namespace) -> tuple[Constitution, RunConfig]:
     """The constitution and the settings, checked together. Raises InputError with the problems of both."""
+    constitution, run = read_both(options)
+    # nothing is sampled: the judge has the machine to itself
+    return constitution, run.model_copy(update={"policy": run.judge_model, "judge": ""})
+
+
+def read_both(options: argparse.Namespace, overrides: Sequence[str] = ()) -> tuple[Constitution, RunConfig]:
+    """The constitution and the settings as they are, `overrides` after `--set`. Raises InputError with the problems of both."""
     problems: list[str] = []
     constitution = run = None
     if options.constitution is None:
@@ -125,15 +132,14 @@ def read_settings(options: argparse.Namespace) -> tuple[Constitution, RunConfig]
             problems.append(str(error))
     try:
         flags = {"judge": options.judge, "engine": options.engine}
-        run = settings.load(RunConfig, options.config, options.set, flags, example=EXAMPLE)
+        run = settings.load(RunConfig, options.config, [*options.set, *overrides], flags, example=EXAMPLE)
     except settings.ConfigError as error:
         problems.append(str(error))
     if constitution and run:
         problems += unknown_principles(run, constitution)
     if constitution is None or run is None or problems:
         raise InputError("\n".join(problems))
-    # nothing is sampled: the judge has the machine to itself
-    return constitution, run.model_copy(update={"policy": run.judge_model, "judge": ""})
+    return constitution, run
 
 
 async def judge_pairs(
@@ -171,12 +177,7 @@ async def _judge_pairs(
             return engines[-1]
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:
-            voters = panel.voters(constitution.applicable(pair.prompt.tags))
-            async with rows:
-                try:
-                    records = await votes_on(panel, voters, pair.prompt, pair.better, pair.worse, run.plan)
-                except TransientError as error:
-                    records = [Failure(pair.id, "engine", UNAVAILABLE, str(error))]
+            records = await ask_panel(panel, constitution, run, pair.prompt, pair.better, pair.worse, rows)
             progress.row(failed=any(isinstance(record, Failure) for record in records))
             return records
 
@@ -189,6 +190,27 @@ async def _judge_pairs(
                 await engine.close()
         made, reused = (sum(getattr(s, name) for s in progress.stages.values()) for name in ("made", "reused"))
     return Answers(panel, [record for records in found for record in records], made, reused)
+
+
+async def ask_panel(
+    panel: Panel,
+    constitution: Constitution,
+    run: RunConfig,
+    prompt: Prompt,
+    a: Response,
+    b: Response,
+    rows: asyncio.Semaphore,
+) -> list[Vote | Failure]:
+    """What all voters say of one pair, under all principles that apply. A judge that stays unavailable is a Failure.
+
+    rows: bounds the pairs that are asked about at once.
+    """
+    voters = panel.voters(constitution.applicable(prompt.tags))
+    async with rows:
+        try:
+            return await votes_on(panel, voters, prompt, a, b, run.plan)
+        except TransientError as error:
+            return [Failure(prompt.id, "engine", UNAVAILABLE, str(error))]
 
 
 def yaml_weights(panel: Panel, constitution: Constitution, present: Collection[str]) -> dict[str, float]:

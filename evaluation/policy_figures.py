@@ -1,0 +1,166 @@
+"""What was asked of two policies -> figures. Pure: no model is called, nothing is read."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from constitution.records import Prompt
+from critics.transcript import conversation, spoken
+from critics.weights import Estimate
+from evaluation import texts, winning
+from evaluation.bootstrap import interval, resampled
+from evaluation.inputs import InputError
+from evaluation.policy_job import Job
+from evaluation.policy_replies import Evidence, Pair, Ratio, Reply
+from evaluation.policy_result import Calls, Example, Gold, Measures, Named, PolicyEvaluation, Prompts, Seen, Sides
+from evaluation.policy_votes import RULES, Bench, Verdict, agreement, verdicts, win
+
+SHOWN = 4
+"""Examples of each kind."""
+DISTINCT = (1, 2, 3)
+Said = tuple[Reply, str]
+"""A reply and its prompt's id."""
+
+
+def figures(job: Job, evidence: Evidence, seen: Seen, warnings: Sequence[str]) -> PolicyEvaluation:
+    """Every figure. Raises InputError when no prompt could be compared."""
+    seed = job.run.plan.seed
+    found = verdicts(evidence.pairs, lambda pair: pair.votes, bench(job, seen))
+    failures = Counter(f"{failure.stage}: {failure.reason}" for failure in evidence.failures())
+    if not found:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
+        raise InputError(
+            f"{job.source}: no prompt could be compared ({reasons}); see --out {job.out} for what was answered"
+        )
+    gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, seen, gold=True)) if job.gold else []
+    compared = {each.pair.prompt.id for each in found}
+    kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
+    return PolicyEvaluation(
+        a=Named(name=job.a.name, digest=job.a.digest),
+        b=Named(name=job.b.name, digest=job.b.digest),
+        base=Named(name=job.base.name, digest=job.base.digest),
+        prompts=Prompts(
+            source=job.source,
+            digest=job.digest,
+            count=len(job.rows),
+            compared=len(compared),
+            failed=len(job.rows) - len(compared),
+        ),
+        constitution=job.constitution.digest,
+        judges={name: part.digest for name, part in job.judges.judges.items() if name not in job.held_out},
+        seen=seen,
+        held_out=job.held_out,
+        win=win(found, seed),
+        gold=Gold(constitution=job.gold.digest, win=win(gold, seed)) if job.gold and gold else None,
+        kl=kl,
+        kl_per_token=per_token,
+        kl_missing=missing,
+        **replies(evidence.pairs, seed),
+        agreement=agreements(found, gold, seed),
+        failures=dict(sorted(failures.items())),
+        examples=examples(found, seed),
+        warnings=tuple(warnings),
+        calls=Calls(made=evidence.calls_made, reused=evidence.calls_reused),
+    )
+
+
+def bench(job: Job, seen: Seen, gold: bool = False) -> Bench:
+    """By what pairs are judged: the constitution, or the gold one by the YAML's weights."""
+    laws = job.gold if gold and job.gold else job.constitution
+    judges = [name for name in job.judges.judges if name not in job.held_out and any(p.judged for p in laws.principles)]
+    rules = [RULES] if any(p.check for p in laws.principles) else []
+    return Bench(laws, (*judges, *rules), None if gold else job.weights, job.run.plan, Seen() if gold else seen)
+
+
+def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:
+    """(KL per reply, per token, why there is none): mean of log p_A - log p_base over A's replies, which are samples of A.
+
+    The estimate is unbiased and may be negative where the two hardly differ; its interval is by bootstrap over prompts.
+    """
+    ratios = [(pair.ratio, pair.prompt.id) for pair in pairs if isinstance(pair.ratio, Ratio)]
+    if not ratios:
+        return None, None, unscored or "no reply of A could be scored; see failures"
+    nats, tokens = (np.array([getattr(ratio, name) for ratio, _ in ratios], dtype=float) for name in ("nats", "tokens"))
+
+    def estimate(sizes: texts.Floats) -> Estimate:
+        drawn = resampled(lambda w: (w @ nats) / (w @ sizes), len(ratios), seed, [name for _, name in ratios])
+        return interval(drawn, float(nats.sum() / sizes.sum()))
+
+    return estimate(np.ones_like(nats)), estimate(tokens), ""
+
+
+def replies(pairs: Sequence[Pair], seed: int) -> dict[str, object]:
+    """`replies` of both sides, and the `differences` over the pairs that have both."""
+    sides = [
+        [(reply, pair.prompt.id) for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        for side in ("a", "b")
+    ]
+    amount = min(texts.total_words(reply.text for reply, _ in side) for side in sides)
+    measured = [_measured(side, amount, seed) for side in sides]
+    both = [(*pair.both, pair.prompt.id) for pair in pairs if pair.both]
+    rows_a, rows_b = ([_row(each[side]) for each in both] for side in (0, 1))
+    differences = winning.paired(rows_a, rows_b, seed, [name for *_, name in both])
+    return {"replies": Sides(a=measured[0], b=measured[1]), "differences": differences}
+
+
+def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
+    """Measures of one policy's replies; distinct-n of `amount` words."""
+    words = [reply.text for reply, _ in said]
+    found = texts.means([_row(reply) for reply, _ in said], seed, [name for _, name in said])
+    for n in DISTINCT:
+        share = texts.distinct_interval(words, n, amount)
+        if not np.isnan([share.value, share.low, share.high]).any():
+            found[f"distinct_{n}"] = share
+    return {name: found[name] for name in texts.MEASURES if name in found}
+
+
+def _row(reply: Reply) -> dict[str, float]:
+    return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.cut)}
+
+
+def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> Measures:
+    """Between the models that judge, and between everybody and the gold constitution."""
+    clusters = [each.pair.prompt.id for each in found]
+    models = [{name: z for name, z in each.judges.items() if name != RULES} for each in found]
+    shares = agreement(models, seed, clusters)
+    golden = {id(each.pair): each.logit for each in gold}
+    known = [{"panel": each.logit, "gold": golden.get(id(each.pair), 0.0)} for each in found]
+    return shares | agreement(known, seed, clusters)
+
+
+def examples(found: Sequence[Verdict], seed: int) -> tuple[Example, ...]:
+    """A's clearest wins, its clearest losses, and some drawn from the rest: SHOWN of each."""
+    ranked = sorted((each for each in found if each.logit), key=lambda each: -each.logit)
+    wins = [each for each in ranked if each.logit > 0][:SHOWN]
+    losses = [each for each in reversed(ranked) if each.logit < 0][:SHOWN]
+    chosen = {id(each) for each in (*wins, *losses)}
+    rest = [each for each in found if id(each) not in chosen]
+    drawn = random.Random(seed).sample(rest, min(SHOWN, len(rest)))
+    groups = (("win", wins), ("loss", losses), ("random", drawn))
+    return tuple(_example(why, each) for why, group in groups for each in group)
+
+
+def _example(why: str, each: Verdict) -> Example:
+    a, b = each.replies
+    cut = {"a": a.cut, "b": b.cut}
+    return Example.model_validate(
+        {
+            "why": why,
+            "prompt_id": each.pair.prompt.id,
+            "prompt": asked(each.pair.prompt),
+            "a": spoken(a.response.message),
+            "b": spoken(b.response.message),
+            "logit": each.logit,
+            "votes": dict(each.votes),
+            "truncated": tuple(side for side, is_cut in cut.items() if is_cut),
+        }
+    )
+
+
+def asked(prompt: Prompt) -> str:
+    """A prompt as it is read: one question as it stands, a conversation with its speakers."""
+    return prompt.messages[0].content if len(prompt.messages) == 1 and not prompt.tools else conversation(prompt)

@@ -1,0 +1,237 @@
+"""Two policies answer, one after the other; the base scores A's replies; the panel judges. Every call is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from constitution.records import Failure, Prompt, Response, Vote
+from evaluation.asking import ask_panel
+from evaluation.inputs import InputError
+from evaluation.policy_job import Crew, Job
+from generation.cast import OpenEngine
+from generation.chat_model import ChatModel
+from generation.config import Plan
+from generation.engine import Completion, Engine, ModelError, TransientError
+from generation.folder import RunFolderError, locked
+from generation.job import CALLS
+from generation.pipeline import draw
+from generation.progress import Progress
+from generation.run import UNAVAILABLE
+from generation.store import CallStore, StoreError
+from generation.stored import Stored
+
+
+class Reply(NamedTuple):
+    """What a policy said."""
+
+    response: Response
+    tokens: int
+    cut: bool
+    """The limit ended it."""
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+        return self.response.text
+
+
+Answer = Reply | Failure
+
+
+class Ratio(NamedTuple):
+    """How much likelier one of A's replies is for A than for the base."""
+
+    nats: float
+    tokens: int
+
+
+class Pair(NamedTuple):
+    """A prompt, the i-th reply of both, and what was said of them."""
+
+    prompt: Prompt
+    a: Answer
+    b: Answer
+    ratio: Ratio | Failure | None
+    """None where the models cannot score."""
+    votes: list[Vote | Failure]
+    """With a = A's; none where a reply is missing or both are equal."""
+    gold: list[Vote | Failure]
+
+    @property
+    def tied(self) -> bool:
+        """Both said the same."""
+        both = self.both
+        return both is not None and both[0].response.message == both[1].response.message
+
+    @property
+    def both(self) -> tuple[Reply, Reply] | None:
+        """Both replies, where there are two."""
+        return (self.a, self.b) if isinstance(self.a, Reply) and isinstance(self.b, Reply) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that was asked of models."""
+
+    pairs: list[Pair]
+    unread: list[Failure]
+    """Rows of the prompts that are none."""
+    asked: dict[str, tuple[list[Answer], list[Answer]]]
+    """Group of further prompts -> the replies of A and of B, in the group's order."""
+    calls_made: int
+    calls_reused: int
+
+    def failures(self) -> Iterator[Failure]:
+        """All records of what went wrong."""
+        yield from self.unread
+        for pair in self.pairs:
+            for record in (pair.a, pair.b, pair.ratio, *pair.votes, *pair.gold):
+                if isinstance(record, Failure):
+                    yield record
+        for sides in self.asked.values():
+            for side in sides:
+                yield from (answer for answer in side if isinstance(answer, Failure))
+
+    @property
+    def unavailable(self) -> int:
+        """Records that are missing because a model stayed away: the same command asks again."""
+        return sum(failure.reason == UNAVAILABLE for failure in self.failures())
+
+
+def gather(job: Job, groups: dict[str, Sequence[Prompt]]) -> Evidence:
+    """Ask all that is not stored yet. groups: further prompts for both policies. Raises InputError."""
+    try:
+        with locked(job.out, CALLS), closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
+            return asyncio.run(_gather(job, groups, store))
+    except (RunFolderError, StoreError, ModelError) as error:
+        raise InputError(str(error)) from error
+
+
+async def _gather(job: Job, groups: dict[str, Sequence[Prompt]], store: CallStore) -> Evidence:
+    with Progress(sum(isinstance(row, Prompt) for row in job.rows)) as progress:
+        engines: list[Stored] = []
+
+        def wrap(open_engine: OpenEngine) -> Engine:
+            engines.append(Stored(store, open_engine, progress.call))
+            return engines[-1]
+
+        try:
+            pairs, further = await _ask(job, job.crew(wrap), groups, progress)
+        finally:
+            for engine in engines:
+                await engine.close()
+    made, reused = (sum(getattr(stage, name) for stage in progress.stages.values()) for name in ("made", "reused"))
+    return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, made, reused)
+
+
+async def _ask(
+    job: Job, crew: Crew, groups: dict[str, Sequence[Prompt]], progress: Progress
+) -> tuple[list[Pair], dict[str, tuple[list[Answer], list[Answer]]]]:
+    """Model after model, so that two need not fit into memory together unless one of them is both policy and judge."""
+    prompts = [row for row in job.rows if isinstance(row, Prompt)]
+    plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
+    judges = [judge.model for judge in crew.panel.judges]
+    a, further_a = await _answers(crew.a, "a", prompts, groups, plan, rows)
+    said = [*zip([prompt for prompt in prompts for _ in range(plan.samples)], a, strict=True)]
+    own = await _scores(crew.a, said, rows, job.unscored)
+    await _release(crew.a, crew.b)
+    b, further_b = await _answers(crew.b, "b", prompts, groups, plan, rows)
+    await _release(crew.b, crew.base, *judges)
+    others = await _scores(crew.base, said, rows, job.unscored)
+    await _release(crew.base, *judges)
+    pairs = [
+        Pair(prompt, x, y, _ratio(prompt, one, other), [], [])
+        for (prompt, x), y, one, other in zip(said, b, own, others, strict=True)
+    ]
+    judged = await asyncio.gather(*(_judged(job, crew, pair, rows, progress) for pair in pairs))
+    return judged, {name: (further_a[name], further_b[name]) for name in groups}
+
+
+async def _release(model: ChatModel, *needed: ChatModel) -> None:
+    """Close a model's engine unless it is needed next; a later call would open it again."""
+    if not any(model is other for other in needed):
+        await model.engine.close()
+
+
+async def _answers(
+    model: ChatModel,
+    side: str,
+    prompts: Sequence[Prompt],
+    groups: dict[str, Sequence[Prompt]],
+    plan: Plan,
+    rows: asyncio.Semaphore,
+) -> tuple[list[Answer], dict[str, list[Answer]]]:
+    """plan.samples replies to each prompt in its turn, and one to each further prompt. Both policies have the same seeds."""
+
+    async def one(prompt: Prompt, index: int) -> Answer:
+        async with rows:
+            try:
+                drawn = await draw(model, prompt, index, plan)
+            except TransientError as error:
+                return Failure(prompt.id, "sample", UNAVAILABLE, str(error))
+        if isinstance(drawn, Failure):
+            return drawn
+        response, completion = drawn
+        named = replace(response, id=f"{prompt.id}/{side}{index}")
+        return Reply(named, completion.usage.completion, completion.finish == "length")
+
+    async def further(asked: Sequence[Prompt]) -> list[Answer]:
+        return await asyncio.gather(*(one(prompt, 0) for prompt in asked))
+
+    answers, others = await asyncio.gather(
+        asyncio.gather(*(one(prompt, index) for prompt in prompts for index in range(plan.samples))),
+        asyncio.gather(*(further(asked) for asked in groups.values())),
+    )
+    return answers, dict(zip(groups, others, strict=True))
+
+
+async def _scores(
+    model: ChatModel, said: Sequence[tuple[Prompt, Answer]], rows: asyncio.Semaphore, unscored: str
+) -> list[Completion | None]:
+    """Log-probabilities of each reply's tokens; None where there is no reply, or no score to be had."""
+
+    async def one(prompt: Prompt, answer: Answer) -> Completion | None:
+        if unscored or not isinstance(answer, Reply):
+            return None
+        async with rows:
+            try:
+                text = answer.response.raw
+                return await model.likelihood(prompt.messages, text, prompt.tools, ended=not answer.cut)
+            except TransientError as error:
+                return Completion("", "error", error=f"{UNAVAILABLE}: {error}")
+
+    return await asyncio.gather(*(one(prompt, answer) for prompt, answer in said))
+
+
+def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> Ratio | Failure | None:
+    """log p_A - log p_base of a reply, or why there is none."""
+    if own is None or other is None:
+        return None
+    for completion in (own, other):
+        if completion.finish == "error":
+            reason, _, detail = completion.error.partition(": ")
+            return Failure(prompt.id, "likelihood", reason, detail)
+    if len(own.scores) != len(other.scores):
+        detail = f"{len(own.scores)} tokens by A, {len(other.scores)} by the base"
+        return Failure(prompt.id, "likelihood", "other_tokenizer", detail)
+    nats = math.fsum(own.scores) - math.fsum(other.scores)
+    if not math.isfinite(nats):
+        return Failure(prompt.id, "likelihood", "score_nan", "a token's log-probability is missing")
+    return Ratio(nats, len(own.scores))
+
+
+async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, progress: Progress) -> Pair:
+    """The pair with its votes. Equal replies are a tie that nobody needs to be asked about."""
+    both = pair.both
+    if both is not None and not pair.tied:
+        a, b = (reply.response for reply in both)
+        votes = await ask_panel(crew.panel, job.constitution, job.run, pair.prompt, a, b, rows)
+        gold = await ask_panel(crew.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
+        pair = pair._replace(votes=votes, gold=gold)
+    progress.row(failed=both is None)
+    return pair
