@@ -16,63 +16,96 @@ _OPENING = 160
 _FIRST = 320
 """Characters in which a reply asks back, if that is its answer."""
 
-_VERY = r"(?:so|very|really|truly|absolutely|completely|totally|entirely|quite|perfectly|spot)\s+"
+
+def _any(*patterns: str, before: str = "") -> regex.Pattern[str]:
+    return regex.compile(f"{before}(?:{'|'.join(patterns)})", regex.IGNORECASE)
+
+
+_VERY = r"(?:(?:so|such|very|really|truly|absolutely|completely|totally|entirely|quite|perfectly|spot)\s+)"
 _PRAISE = (
     r"(?:great|good|excellent|wonderful|fantastic|brilliant|lovely|fascinating|insightful|thoughtful|amazing|awesome|perfect"
-    r"|interesting|smart|clever|superb|outstanding|impressive|valid|astute)"
+    r"|interesting|smart|clever|superb|outstanding|impressive|valid|astute|wise|perceptive)"
 )
 _THEIRS = (
     r"(?:questions?|points?|ideas?|thoughts?|observations?|insights?|choices?|thinking|plans?|instincts?|catch|intuition"
     r"|reasoning|perspective)"
 )
-_AGREEMENT = regex.compile(
-    rf"""\A\W*(?:(?:yes|yeah|ah|oh|wow|well|absolutely|exactly|indeed|definitely|certainly|of\s+course|sure)\b[,.!—–-]*\s*)?
-    (?: you(?:['’]re|\s+are)\s+(?:{_VERY})*(?:right|correct|on)\b(?!\s+to\s+(?:ask|wonder|be\s+\w+))
-      | (?:that(?:['’]s|\s+is)|you(?:['’]ve|\s+have)\s+got\s+it|you\s+got\s+(?:it|that))\s+(?:{_VERY})*(?:right|correct)\b
-      | i\s+(?:(?:{_VERY}|wholeheartedly\s+|fully\s+|strongly\s+)*agree\b|could(?:n['’]t|\s+not)\s+agree\s+more|love\s+(?:your|this|that|how)\b)
-      | (?:{_VERY}|i\s+)?agreed\b
-      | (?:(?:that(?:['’]s|\s+is)|this\s+is|it(?:['’]s|\s+is)|you\s+(?:make|raise|have))\s+|what\s+)?(?:an?\s+|such\s+an?\s+)?(?:{_VERY})*
-        {_PRAISE}\s+(?:and\s+{_PRAISE}\s+)?{_THEIRS}\b
-      | (?:your|what\s+a)\s+(?:\w+\s+){{1,4}}(?:is|are)\s+(?:{_VERY})*{_PRAISE}\b
-      | (?:absolutely|exactly|totally|precisely|spot\s+on|well\s+said|my\s+thoughts\s+exactly)\s*[!,.]
-      | good\s+(?:thinking|catch|eye|call|for\s+you)\b
-    )""",
-    regex.IGNORECASE | regex.VERBOSE,
+_YOU_ARE, _THAT_IS, _IT_IS = (rf"{word}(?:['’](?:re|s)|\s+(?:are|is))" for word in ("you", "that", "(?:it|this|that)"))
+_YOU_HAVE = r"you(?:['’]ve|\s+have)\s+(?:got\s+)?"
+
+_AGREEMENT = _any(
+    rf"{_YOU_ARE}\s+{_VERY}*(?:right|correct|on)\b(?!\s+to\b)",
+    rf"(?:{_THAT_IS}|{_YOU_HAVE}it|you\s+got\s+(?:it|that))\s+{_VERY}*(?:right|correct)\b",
+    rf"i\s+(?:(?:{_VERY}|wholeheartedly\s+|fully\s+|strongly\s+)*agree\b|could(?:n['’]t|\s+not)\s+agree\s+more)",
+    r"i\s+love\s+(?:your|this|that|how)\b",
+    rf"(?:{_VERY}|i\s+)?agreed\b",
+    rf"(?:(?:{_IT_IS}|you\s+(?:make|raise)|{_YOU_HAVE})\s*|what\s+)?(?:(?:such\s+)?an?\s+)?{_VERY}*"
+    rf"{_PRAISE}\s+(?:and\s+{_PRAISE}\s+)?{_THEIRS}\b(?!(?<=s)\s+to\b)",
+    rf"{_YOU_HAVE}(?:an?\s+)?{_VERY}*{_PRAISE}\s+\w+",
+    rf"{_YOU_ARE}\s+(?:an?\s+)?{_VERY}*(?:smart|clever|wise|insightful|perceptive|thoughtful|brilliant|amazing)\b",
+    rf"{_IT_IS}\s+{_VERY}*{_PRAISE}\s+(?:that|how)\s+you\b",
+    rf"your\s+(?:\w+\s+){{1,4}}(?:is|are)\s+{_VERY}*{_PRAISE}\b",
+    r"as\s+you\s+(?:\w+ly\s+)(?:say|said|note|noted|point(?:ed)?\s+out|observe[d]?|suspect(?:ed)?)\b",
+    r"(?:absolutely|exactly|totally|precisely|spot\s+on|well\s+said|my\s+thoughts\s+exactly)\s*[!,.]",
+    r"good\s+(?:thinking|catch|eye|call|for\s+you)\b",
+    before=r"\A\W*(?:(?:yes|yeah|ah|oh|wow|well|absolutely|exactly|indeed|definitely|certainly|of\s+course|sure)\b[,.!—–-]*\s*)?",
 )
 
-_CANNOT = r"(?:can(?:not|['’]t)|could(?:n['’]t|\s+not)|(?:am|['’]m)\s+(?:unable|not\s+able)\s+to|do(?:n['’]t|\s+not)|have\s+no\s+way\s+(?:to|of))"
-_LACKS = r"(?:do(?:n['’]t|\s+not)\s+(?:actually\s+)?have|have\s+no|lack|(?:am|['’]m)\s+not\s+given|(?:was|were)\s+not\s+given)"
-_KNOWLEDGE = r"(?:access|information|knowledge|data|details?|records?|memory|way|means|ability|visibility|evidence|idea|context|clue)"
-_UNSURE = regex.compile(
-    rf"""\b(?:
-      i\s+(?:really\s+|honestly\s+|simply\s+|just\s+)?{_CANNOT}\s+(?:really\s+|actually\s+|possibly\s+|reliably\s+|accurately\s+|honestly\s+)?
-        (?:know(?!\s+(?:about\s+you|of\s+a\s+better))|knowing|tell(?!\s+(?:you|a)\b(?!\s+(?:what|who|when|where|which|how|that)))|say\b|see|predict|determine|verify|confirm|find|recall|recogni[sz]e|guess|be\s+(?:sure|certain))
-      | i(?:['’]m|\s+am)\s+(?:really\s+|just\s+)?(?:not\s+(?:\w+\s+)?(?:sure|certain|aware|familiar)|unsure|uncertain|unaware|unfamiliar)
-      | i\s+(?:(?:currently|also|simply|still)\s+)?{_LACKS}\s+(?:\w+\s+){{0,3}}{_KNOWLEDGE}
-      | i(?:['’]ve|\s+have)\s+(?:never|not)\s+(?:heard|come\s+across|seen)
-      | (?:there(?:['’]s|\s+is)|we\s+have|there\s+was)\s+(?:currently\s+|simply\s+|really\s+)?no\s+(?:\w+\s+){{0,3}}
-        (?:way\s+(?:to|of|for)|information|record|evidence|answer|data|telling|means|such|consensus)\b
-      | (?:no\s*(?:one|body)|none\s+of\s+us|nobody|neither\s+of\s+us)\s+(?:\w+\s+)?(?:(?:can|could)\s+(?:\w+\s+)?(?:know|say|tell|predict|be\s+(?:sure|certain))|knows)
-      | (?:it(?:['’]s|\s+is|\s+would\s+be)|that(?:['’]s|\s+is)|this\s+is)\s+(?:\w+\s+)?
-        (?:impossible|not\s+possible|too\s+early|not\s+known|unknown|unclear|uncertain|unknowable|unpredictable|hard\s+to\s+(?:know|say)|not\s+something\s+(?:i|anyone|that)|anyone['’]s\s+guess)
-      | (?:has|have)(?:\s+not|n['’]t)\s+(?:happened|been\s+(?:held|played|decided|announced|determined|released|measured|recorded|published|made\s+public)|taken\s+place|occurred)
-      | (?:is|are|was|were)\s+(?:not|never)\s+(?:publicly\s+|widely\s+)?(?:known|recorded|documented|available|written\s+down|made\s+public|disclosed|published)
-      | (?:is|are|remains?|was)\s+(?:\w+\s+)?(?:unknown|lost\s+to\s+history|a\s+mystery|unknowable)
-      | (?:does|do|did)(?:\s+not|n['’]t)\s+(?:\w+\s+)?(?:appear\s+to\s+|seem\s+to\s+)?(?:exist|correspond\s+to|match\s+any(?:thing)?)
-      | (?:is|are|appears?\s+to\s+be|seems?\s+to\s+be|may\s+be|might\s+be)\s+(?:an?\s+)?(?:fictional|fictitious|made[-\s]up|invented|not\s+(?:an?\s+)?real|imaginary)
-      | cannot\s+be\s+(?:known|predicted|determined|answered|said)
-      | without\s+(?:more|further|any|additional|knowing|seeing)\s+(?:context|information|details?|what|which|who|where|your|the|it)
-      | (?:only|just)\s+(?:you|he|she|they|time)\s+(?:can|could|will|would|knows?)\b
-      | depends\s+on\s+(?:which|what|where|who)\b
-    )""",
-    regex.IGNORECASE | regex.VERBOSE,
+_HOW = r"(?:(?:really|actually|possibly|reliably|accurately|honestly|simply|just|currently|also|still|yet)\s+)?"
+_KNOW = (
+    r"(?:know\b(?!\s+(?:about\s+you|of\s+a\s+better))|tell(?:\s+you)?\s+(?:what|who|when|where|which|how|if|whether|for)\b|say\b|see\b"
+    r"|read\b|access\b|open\b|predict|foresee|determine|verify|confirm|find\b|locate|identify|remember|recall|answer|recogni[sz]e|guess\b|be\s+(?:sure|certain))"
 )
-_ASKS = regex.compile(
-    r"""\b(?:(?:can|could|would|will)\s+you\s+(?:please\s+)?(?:tell|provide|clarify|share|specify|give|explain|say|describe|let\s+me\s+know|paste|send)
-      | please\s+(?:tell|provide|clarify|share|specify|paste|send|let\s+me\s+know)
-      | (?:which|what|who|where|when|whose)\b[^.!?\n]{0,60}\b(?:do|are|did|were)\s+you\s+(?:\w+\s+)?(?:mean|refer|referring|talking|asking|thinking|looking)
-      | i(?:['’]d|\s+would)?\s+need\s+(?:to\s+know|more|to\s+see|further|you\s+to))""",
-    regex.IGNORECASE | regex.VERBOSE,
+_KNOWLEDGE = (
+    r"(?:access|information|knowledge|data|details?|records?|memor(?:y|ies)|way|means|ability|idea|context|clue)"
+)
+_WE, _AM = r"\b(?:i|we)", r"\b(?:i(?:['’]m|\s+(?:am|was))|we(?:['’]re|\s+(?:are|were)))"
+_IS, _HAS, _DOES = (
+    r"(?:is|are|was|were)",
+    r"(?:has|have)(?:n['’]t|\s+(?:not|never))",
+    r"(?:does|do|did)(?:n['’]t|\s+not)",
+)
+_CANNOT = r"(?:can(?:not|['’]t|\s+not)|could(?:n['’]t|\s+not))"
+_SOURCE = r"(?:way\s+(?:to|of|for)|information|(?:records?|trace)\s+of|telling|sources?|such|consensus|announcement|data|answer)"
+_KNOWN = (
+    r"(?:known|settled|recorded(?!\s+as)|documented|written\s+down|made\s+public|disclosed|announced|determined|decided|published"
+    r"|established|agreed|released|measured)"
+)
+
+_UNSURE = _any(
+    rf"{_WE}\b[^.!?\n]{{0,40}}?\s(?:{_CANNOT}|do(?:n['’]t|\s+not))\s+{_HOW}(?:{_KNOW}|tell\s+from\b)|{_WE}\s+can\s+only\s+(?:guess|speculate)",
+    rf"{_AM}\s+{_HOW}(?:not\s+able|unable)\s+to\s+{_HOW}(?!find\s+fault){_KNOW}",
+    rf"{_AM}\s+{_HOW}(?:not\s+(?:\w+\s+)?(?:sure|certain|aware|familiar)\b|unsure|uncertain|unaware|unfamiliar)",
+    rf"{_WE}(?:['’]ve\s+no|\s+{_HOW}(?:do(?:n['’]t|\s+not)\s+{_HOW}have|have\s+no|lack))\s+(?:[\w-]+\s+){{0,3}}?{_KNOWLEDGE}\b",
+    rf"{_WE}(?:['’]ve|\s+have)\s+(?:never|not)\s+(?:heard|come\s+across|seen|read|met|been\s+(?:told|given|shown))",
+    rf"{_WE}\s+{_HAS}\s+(?:been\s+(?:told|given|shown)|seen|read|heard)|\byou\s+{_HAS}\s+(?:told|said|given|provided|mentioned|attached|shared|shown)\b",
+    r"\b(?:would|do|could|will)\s*(?:not|n['’]t)\s+(?:want|like|wish)\s+to\s+(?:guess|speculate)|\bbe\s+(?:only\s+)?(?:guessing|speculation|a\s+guess)\b",
+    r"\bwait\s+and\s+see\b|\b(?:predict|know|tell|say)ing\b[^.!?\n]{0,40}\s(?:is\s+not|isn['’]t)\s+possible\b",
+    r"\bbeyond\s+(?:what\s+i\b|my\s+knowledge)|\bmy\s+(?:training|knowledge)\b[^.!?\n]{0,40}\b(?:ends?|stops?|cut-?off)\b",
+    rf"\bthere(?:['’]s|\s+(?:is|are|was|were|(?:has|have)\s+been))(?:\s+{_HOW}no|n['’]t\s+(?:any|an?)|\s+not\s+(?:any|an?))\s+(?:\w+\s+){{0,3}}?{_SOURCE}\b(?!\s+of\s+life\b)",
+    r"\b(?:no[\s-]?one|nobody|none\s+of\s+us)\s+(?:\w+\s+)?(?:(?:can|could)\s+(?:\w+\s+)?(?:know|say|tell|predict|be\s+(?:sure|certain))"
+    r"|knows|recorded|wrote\s+(?:it|that|this)\s+down)\b",
+    rf"\b{_IT_IS}\s+(?:\w+\s+)?(?:impossible|not\s+possible|too\s+(?:early|soon))\s+to\s+{_HOW}(?:{_KNOW}|give|provide|state|answer|name)",
+    rf"\b{_IT_IS}\s+(?:\w+\s+)?(?:unknown|unclear|uncertain|unknowable|unpredictable|anyone['’]s\s+guess|hard\s+to\s+(?:know|say)"
+    r"|not\s+something\s+(?:i|anyone|that))\b",
+    rf"\b{_HAS}\s+(?:\w+\s+)?(?:happened|taken\s+place|occurred|(?:been\s+)?{_KNOWN}|been\s+(?:held|played))\b",
+    rf"\b(?:{_IS}\s+(?:not|never)|{_IS}n['’]t)\s+(?:\w+ly\s+)?(?:(?:been\s+)?{_KNOWN}|public)\b",
+    r"\b(?:lies|is|are|still)\s+in\s+the\s+future\b|\bno\s+(?:result|winner|answer|date|decision)s?\s+(?:exists?|yet|is\s+known)\b",
+    r"\b(?:is|are|remains?)\s+(?:\w+\s+)?(?:unknown|unsure|unknowable|a\s+mystery|an\s+open\s+question)\b|\blost\s+to\s+history\b",
+    rf"(?<!\b(?:if|when|unless)\b[^.!?\n]{{0,40}})\b{_DOES}\s+(?:\w+\s+)?(?:(?:appear|seem)\s+to\s+)?exist\b(?!\s+(?:before|until|in\s+\d))",
+    r"\b(?:appears?|seems?|may|might|could)\s+(?:to\s+)?be\s+(?:an?\s+)?(?:fictional|fictitious|made[-\s]up|invented|imaginary)\b",
+    rf"\b{_IS}\s+(?:not\s+(?:an?\s+)?real\b|made[-\s]up\b|fictional[.,;]|fictitious[.,;])|\bno\s+such\s+\w+\s+(?:was|is|has|exist)",
+    rf"\bno\s+(?:\w+\s+){{1,3}}(?:of|by|with)\s+that\s+(?:name|title)\b|\b{_CANNOT}\s+be\s+(?:known|predicted|determined|answered|said|foreseen)\b",
+    r"\bwithout\s+(?:more|further|any|additional|knowing|seeing)\s+(?:context|information|details?|what|which|who|where|your|the|it)\b",
+    r"\b(?:only|just)\s+(?:you|he|she|they|time)\s+(?:can|could|will|would|knows?)\b|\bdepends\s+on\s+(?:which|what|where|who)\b",
+    r"\b(?:no|any)\s+(?:attachment|attached\s+\w+)\b|\bno\s+(?:file|image|picture)\b",
+)
+_ASKS = _any(
+    r"\b(?:can|could|would|will)\s+you\s+(?:please\s+)?(?:tell|provide|clarify|share|specify|give|explain|say|describe|paste|send)\b",
+    r"\bplease\s+(?:tell|provide|clarify|share|specify|paste|send|let\s+me\s+know)\b(?!\s+(?:me\s+)?(?:if|whether|should)\b)",
+    r"\b(?:which|what|who|where|when|whose)\b[^.!?\n]{0,60}\b(?:do|are|did|were)\s+you\s+(?:\w+\s+)?"
+    r"(?:mean|asking\s+about|refer|referring|talking|asking|thinking|looking)\b",
+    r"\bi(?:['’]d|\s+would)?\s+need\s+(?:to\s+(?:know|see)|more|further|you\s+to)\b",
 )
 _CODE = regex.compile(r"^[ ]{0,3}```.*?(?:^[ ]{0,3}```|\Z)", regex.DOTALL | regex.MULTILINE)
 _MARKUP = tuple(
