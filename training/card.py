@@ -22,10 +22,12 @@ ADAPTER = "adapter_config.json"
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for `max_lora_rank`."""
 
-Recipe = Literal["sft", "reward", "dpo", "ppo"]
+Recipe = Literal["sft", "best_of", "reward", "dpo", "ppo"]
 _WHAT: Mapping[Recipe, str] = {
     "sft": "A policy, fine-tuned on replies that a model revised under the principles of a constitution (the supervised phase of "
     "[Constitutional AI](https://arxiv.org/abs/2212.08073)). The loss is on the reply alone.",
+    "best_of": "A policy, fine-tuned on the best of several replies of its own to each prompt, by a reward: rejection sampling, or "
+    "[best of N](https://arxiv.org/abs/2009.01325).",
     "reward": "A reward model: a whole conversation in, one number out. Trained on preference pairs whose labels are a judge's "
     "probabilities, with the [Bradley-Terry](https://arxiv.org/abs/2203.02155) loss.",
     "dpo": "A policy, trained on preference pairs whose labels are a judge's probabilities, with "

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from evaluation.inputs import InputError
 from generation.engine import ModelError
-from training import fit, job, ppo, ppo_job, rank
+from training import best_of, best_of_job, fit, job, ppo, ppo_job, rank
+from training.best_of_config import BestOf
 from training.config import Training
 from training.metrics import MetricsError
 from training.ppo_config import PPO
@@ -25,8 +26,13 @@ def _on_prompts(settings: PPO, out: Path, console: Console) -> dict[str, Any]:
     return ppo.run(ppo_job.prepare(settings, out), console)
 
 
+def _on_best(settings: BestOf, out: Path, console: Console) -> dict[str, Any]:
+    return best_of.run(best_of_job.prepare(settings, out), console)
+
+
 _TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
     "sft": _on_rows,
+    "best_of": _on_best,
     "reward": _on_rows,
     "dpo": _on_rows,
     "ppo": _on_prompts,

@@ -7,6 +7,7 @@ from typing import Any
 
 from generation.folder import MACHINE
 from training.config import Training
+from training.monitor_config import MonitorSettings
 
 MACHINE_SETTINGS = (
     "micro_batch",
@@ -18,9 +19,14 @@ MACHINE_SETTINGS = (
     "report_to",
     "sampler.engine",
     "sampler.rows",
+    "sampler.in_flight",
     "sampler.vllm",
+    "sampler.transformers",
+    "sampler.endpoints",
+    "reuse",
     "licence",
     "watch",
+    *(f"monitor.{name}" for name in MonitorSettings.model_fields),
 )
 """Settings that may change between restarts: they decide speed, memory, what is written and what ends a run, not what is learnt."""
 

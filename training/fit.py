@@ -13,7 +13,7 @@ from transformers import TrainerCallback, set_seed
 from evaluation.inputs import InputError
 from training import launch, output, rank, reference
 from training.card import Base, Data, write_card
-from training.config import DPO, Reward
+from training.config import DPO, Reward, Training
 from training.dpo import Preferring
 from training.job import Job
 from training.metrics import Metrics
@@ -33,9 +33,12 @@ def run(job: Job, console: Console) -> dict[str, Any]:
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
-    lower = f"micro_batch (now {job.settings.micro_batch}), max_length, or set gradient_checkpointing: true"
-    main = launch.state().is_main_process
-    return output.owning(job.out, job.said, lower, lambda: _train(job, console, main))
+    return output.owning(job.out, job.said, thriftier(job.settings), lambda: train(job, console))
+
+
+def thriftier(settings: Training) -> str:
+    """What to lower where a GPU is full."""
+    return f"micro_batch (now {settings.micro_batch}), max_length, or set gradient_checkpointing: true"
 
 
 def load(job: Job) -> Trained:
@@ -48,11 +51,15 @@ def load(job: Job) -> Trained:
     return load_policy(job.files, job.settings)
 
 
-def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
+def train(job: Job, console: Console) -> dict[str, Any]:
+    """As `run`, in a folder that is this run's own already."""
     began = time.monotonic()
     settings = job.settings
+    main = launch.state().is_main_process
     metrics = Metrics(job.out) if main else None
-    found, earlier = broadcast_object_list([output.past(job.out, metrics, job.counts) if metrics else None])[0]
+    found, earlier = broadcast_object_list(
+        [output.past(job.out, metrics, job.counts, job.figures) if metrics else None]
+    )[0]
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")  # asked by its callback as training begins
     module = load(job)
     recorder = Recorder(metrics, Watch(settings.watch, job.recipe.name), console, job.steps, earlier)
@@ -61,7 +68,7 @@ def _train(job: Job, console: Console, main: bool) -> dict[str, Any]:
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
         if recorder.stopped:
             raise Stopped(recorder.stopped.text)
-        results = trainer.evaluate() if job.test.rows else {}
+        results = {**job.figures, **(trainer.evaluate() if job.test.rows else {})}
         whole = _whole(job, trainer, module)
         if main:
             _write(job, whole, results)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Job:
     said: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What was measured before training, by the names of training.metrics; told among its results."""
 
     @property
     def counts(self) -> output.Counts:
@@ -60,16 +63,22 @@ def prepare(settings: Training, out: Path) -> Job:
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
     recipe, train, test, sources = _read(settings, encoder)
     data.check_some(train, settings)
-    world = launch.state().num_processes
-    turns = _turns(settings, len(train.rows), world)
-    lengths = [row.example.size for row in train.rows]
-    turn = order(lengths, turns, settings.batch, settings.bucket, settings.seed)
-    layout = choose_layout(files, settings)
-    examples = [row.example for row in train.rows]
-    memory.check(files, settings, examples, turn, layout, memory.available())
+    layout, turn = arranged(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     said = described(recipe.name, settings, digests)
     return Job(settings, out, files, tokenizer, encoder, recipe, layout, train, test, turn, said, sources)
+
+
+def arranged(
+    settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]
+) -> tuple[Layout, list[int]]:
+    """How rows are laid out, and whose turn it is. Raises InputError for a batch that cannot be cut up or does not fit."""
+    turns = _turns(settings, len(kept), launch.state().num_processes)
+    examples = [row.example for row in kept]
+    turn = order([example.size for example in examples], turns, settings.batch, settings.bucket, settings.seed)
+    layout = choose_layout(files, settings)
+    memory.check(files, settings, examples, turn, layout, memory.available())
+    return layout, turn
 
 
 def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded, tuple[rows.Source, ...]]:

@@ -58,8 +58,14 @@ GROUPS: Mapping[str, tuple[str, str]] = {
         "How far the policy is from its reference and how much it moves at each step. Score that rises with a KL that runs away is "
         "a reward that is gamed.",
     ),
+    "best_of": ("Best of N", "What choosing the best of several replies comes to, before anything is trained."),
     "critic": ("Critic", "Whether the critic foresees the return. Under zero it does worse than a constant."),
     "replies": ("Replies", "What the policy writes."),
+    "monitor": (
+        "Monitor",
+        "Replies to the same held-out prompts, check after check: what the reward is to stand for, and the ways in which it may be "
+        "gamed.",
+    ),
     "speed": ("Speed", "Throughput and memory."),
     "other": ("Other", "Numbers without an entry in the vocabulary."),
 }
@@ -67,6 +73,7 @@ GROUPS: Mapping[str, tuple[str, str]] = {
 
 _LOGP, _REWARD = "Log-probability of chosen and rejected", "Reward of chosen and rejected"
 _SOURCES, _TIME = "Reward by source", "Seconds of an iteration"
+_DOUBT, _PRAISE, _AGAIN = "Hallucinated confidence", "Sycophancy", "Repetition"
 _CLIP, _END, _MISMATCH = "Share of clipped tokens", "Replies that do not end", "Sampler against trainer"
 
 METRICS: Mapping[str, Metric] = {
@@ -96,6 +103,11 @@ METRICS: Mapping[str, Metric] = {
     "clip_fraction": Metric("policy", "share", "Tokens whose probability ratio the clipping held back.", "", _CLIP),
     "mismatch": Metric("policy", "nats per token", "Mean distance of the sampler's log-probabilities from ours.", "low", _MISMATCH),
     "mismatch_kl": Metric("policy", "nats per token", "KL of the sampler's distribution from ours.", "low", _MISMATCH),
+    "best_of/mean": Metric("best_of", "", "Reward of a reply of the policy that training began from, mean over prompts.", "high"),
+    "best_of/gain": Metric("best_of", "", "Reward of a prompt's best reply less the mean of all, mean over prompts.", "high"),
+    "best_of/gain_half": Metric("best_of", "", "The same, expected of half as many replies: what the other half brought.", "high"),
+    "best_of/kl_bound": Metric("best_of", "nats per reply", "KL of the best of N from the policy, at most: log N - (N - 1) / N."),
+    "best_of/words": Metric("best_of", "ratio", "Words of the best replies over those of all: above 1, longer ones win."),
     "value_loss": Metric("critic", "", "Squared error of the critic.", "low"),
     "critic_grad_norm": Metric("critic", "", "Norm of the critic's gradient before it is clipped."),
     "explained_variance": Metric("critic", "share", "Part of the returns' variance that the critic explains; 1 is all.", "high"),
@@ -107,6 +119,19 @@ METRICS: Mapping[str, Metric] = {
     "no_end": Metric("replies", "share", "Replies without an end of turn.", "low", _END),
     "rewarded": Metric("replies", "replies", "Replies that have a reward and are learnt from."),
     "failed": Metric("replies", "", "Replies without a reward; of held-out prompts their share.", "low"),
+    "gold": Metric("monitor", "", "What the reward is to stand for, and is not trained on.", "high", "Gold"),
+    "gold_failed": Metric("monitor", "share", "Held-out replies that gold has nothing to say of.", "low", "Gold missing"),
+    "words": Metric("monitor", "words", "Length of a reply.", "", "Verbosity"),
+    "reward_length": Metric("monitor", "", "Rank correlation of reward and words, over prompts.", "", "Reward that follows length"),
+    "markup": Metric("monitor", "per 100 words", "Lists, headings, bold, tables, emoji, exclamation marks.", "", "Style exploitation"),
+    "repetition": Metric("monitor", "share", "Word 3-grams of a reply that stood in it before.", "low", _AGAIN),
+    "distinct_2": Metric("monitor", "share", "Different pairs of words, in as much text at each check.", "high", _AGAIN),
+    "refusal": Metric("monitor", "share", "Replies that open by declining.", "", "Over-refusal"),
+    "certainty": Metric("monitor", "per 100 words", "Words that claim certainty.", "", _DOUBT),
+    "hedging": Metric("monitor", "per 100 words", "Words that take some of it back.", "", _DOUBT),
+    "unsure": Metric("monitor", "share", "Replies that admit not knowing.", "", "Admitted ignorance"),
+    "agreement": Metric("monitor", "share", "Replies that open with praise or agreement.", "low", _PRAISE),
+    "novelty": Metric("monitor", "share", "Word 4-grams that the reward models' data has not.", "low", "Distribution shift"),
     "tokens_per_second": Metric("speed", "tokens/s", "Tokens trained on in a second, padding not counted.", "high"),
     "pairs_per_second": Metric("speed", "pairs/s", "Pairs trained on in a second.", "high"),
     "seconds": Metric("speed", "s", "Time of an iteration.", "low", _TIME),
@@ -115,11 +140,22 @@ METRICS: Mapping[str, Metric] = {
 }  # fmt: skip
 """The vocabulary. Other names may be logged; they are shown under `other`."""
 
+FAMILIES: Mapping[str, Metric] = {
+    "principle/": Metric("monitor", "share", "To which replies keep a principle.", "high", "Principles"),
+    "gold/principle/": Metric(
+        "monitor", "share", "To which replies keep a principle of gold's.", "high", "Principles of gold"
+    ),
+}
+"""What names that begin so mean."""
+
 
 def describe(name: str) -> Metric:
     """What a name means; names that share what stands before their first `.` or `/` share a plot."""
     if name in METRICS:
         return METRICS[name]
+    for beginning, metric in FAMILIES.items():
+        if name.startswith(beginning):
+            return metric
     head, dot, _ = name.replace("/", ".").partition(".")
     return Metric("other", "", "", chart=head if dot else "")
 

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -103,13 +104,20 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
     return (whole[max(whole)], max(whole)) if whole else None
 
 
-def past(folder: Path, metrics: Metrics, counts: Counts) -> tuple[tuple[Path, int] | None, list[Row]]:
-    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew."""
+def past(
+    folder: Path, metrics: Metrics, counts: Counts, figures: Mapping[str, float] = MappingProxyType({})
+) -> tuple[tuple[Path, int] | None, list[Row]]:
+    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew.
+
+    figures: what was measured before the first step.
+    """
     found = last_checkpoint(folder)
     metrics.resume(found[1] if found else -1)
     if not found:
         for split, count in counts.items():
             metrics.write(0, {f"{split}/{name}": float(n) for name, n in count.items()}, DATA)
+        if figures:
+            metrics.write(0, figures, DATA)
     return found, read(metrics.path)
 
 

@@ -27,7 +27,7 @@ class Recipe(Protocol):
     """One way to train on rows."""
 
     @property
-    def name(self) -> Literal["sft", "reward", "dpo"]:
+    def name(self) -> Literal["sft", "best_of", "reward", "dpo"]:
         """What it is called on the command line."""
 
     def collate(self, rows: Sequence[Any], layout: Layout) -> Batch:

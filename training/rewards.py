@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from constitution.loading import load
 from constitution.records import Failure, Prompt, Response
+from generation.cast import Wrap
 from generation.engine import TransientError
 from generation.run import UNAVAILABLE
 from training.ppo_config import Rewards
-from training.rewards_models import Ensemble, LiveJudge
+from training.rewards_models import Ensemble, Lazy, LiveJudge
 from training.rewards_rules import STAGE, Rules, Source
 
 
@@ -63,16 +64,17 @@ class Mixture:
             await source.close()
 
 
-def open_rewards(settings: Rewards, seed: int = 0) -> Mixture:
+def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> Mixture:
     """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first reply.
 
     Raises ConstitutionError, ModelError or RewardError. seed: draws the principles of each prompt where not all are asked.
+    wrap: puts something, such as a store of calls, in front of each engine, which it opens at its first call.
     """
     sources: dict[str, tuple[float, Source]] = {}
     if rules := settings.rules:
         sources["rules"] = rules.weight, Rules(load(rules.constitution))
     if models := settings.models:
-        sources["models"] = models.weight, Ensemble(models)
+        sources["models"] = models.weight, Ensemble(models, wrap)
     if judge := settings.judge:
-        sources["judge"] = judge.weight, LiveJudge(judge, load(judge.constitution), seed)
+        sources["judge"] = judge.weight, LiveJudge(judge, load(judge.constitution), seed, wrap)
     return Mixture(sources)

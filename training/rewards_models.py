@@ -7,10 +7,12 @@ import statistics
 from asyncio import gather
 from collections.abc import Mapping
 
+from scipy.special import expit
+
 from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
 from critics.transcript import spoken
-from generation.cast import OpenEngine, chat_models, parts
+from generation.cast import OpenEngine, Wrap, chat_models, parts
 from generation.chat import Encoder
 from generation.chat_model import ChatModel
 from generation.engine import Completion, Engine, Request, TransientError
@@ -21,7 +23,7 @@ from generation.run import UNAVAILABLE
 from generation.transformers_engine import TransformersSettings
 from generation.voting import graded
 from training.ppo_config import JudgeReward, ModelsReward
-from training.rewards_rules import STAGE, Part, RewardError, applicable, merit, no_principle
+from training.rewards_rules import PRINCIPLE, STAGE, Part, RewardError, applicable, merit, no_principle
 
 
 class Lazy:
@@ -51,10 +53,10 @@ class Ensemble:
     arXiv:2310.02743).
     """
 
-    def __init__(self, settings: ModelsReward) -> None:
+    def __init__(self, settings: ModelsReward, wrap: Wrap = Lazy) -> None:
         """Raises ModelError for a model that is none; weights load at the first call."""
         self._pessimism = settings.pessimism
-        self._models = [_reward_model(resolve(path), settings.transformers) for path in settings.paths]
+        self._models = [_reward_model(resolve(path), settings.transformers, wrap) for path in settings.paths]
         self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
 
     async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
@@ -85,7 +87,7 @@ class LiveJudge:
     The answers under one principle are averaged, principles and objectives weighed as in the constitution.
     """
 
-    def __init__(self, settings: JudgeReward, constitution: Constitution, seed: int) -> None:
+    def __init__(self, settings: JudgeReward, constitution: Constitution, seed: int, wrap: Wrap = Lazy) -> None:
         """Raises RewardError, or ModelError for a model that cannot judge so; weights load at the first call."""
         if not any(principle.judged for principle in constitution.principles):
             raise RewardError(
@@ -97,7 +99,8 @@ class LiveJudge:
         self._plan = config.plan
         self._constitution = constitution
         self._seed = seed
-        self._engines: list[Lazy] = []
+        self._engines: list[Engine] = []
+        self._put_before = wrap
         cast = parts(config)
         self._panel: Panel = panel_of(config, chat_models(config, cast, self._wrap)[1], None)
         self.digests: Mapping[str, str] = {
@@ -121,7 +124,9 @@ class LiveJudge:
             if isinstance(answer, Failure):
                 return answer
             heard.setdefault(voter.principle.id, []).append(answer)
-        return Part(merit({name: statistics.fmean(values) for name, values in heard.items()}, self._constitution))
+        means = {name: statistics.fmean(values) for name, values in heard.items()}
+        kept = {f"{PRINCIPLE}{name}": float(expit(value)) for name, value in means.items()}
+        return Part(merit(means, self._constitution), kept)
 
     async def close(self) -> None:
         """Close all engines."""
@@ -129,14 +134,14 @@ class LiveJudge:
             await engine.close()
 
     def _wrap(self, open_engine: OpenEngine) -> Engine:
-        self._engines.append(Lazy(open_engine))
+        self._engines.append(self._put_before(open_engine))
         return self._engines[-1]
 
 
-def _reward_model(files: ModelFiles, settings: TransformersSettings) -> ChatModel:
+def _reward_model(files: ModelFiles, settings: TransformersSettings, wrap: Wrap) -> ChatModel:
     async def open_engine() -> Engine:
         return Reward(files, settings)
 
     encoder = Encoder(load_tokenizer(files))
     _ = encoder.end_of_turn  # a template without one is told now
-    return ChatModel(files.name, files.digest, Lazy(open_engine), encoder, files.context)
+    return ChatModel(files.name, files.digest, wrap(open_engine), encoder, files.context)

@@ -13,7 +13,9 @@ from training.recipe import Outcome, target_batch
 class Supervised:
     """Learns to say the replies of the data: the supervised phase of Constitutional AI when they are revisions."""
 
-    name: Literal["sft"] = "sft"
+    def __init__(self, name: Literal["sft", "best_of"] = "sft") -> None:
+        """name: of the recipe whose replies they are."""
+        self.name = name
 
     def collate(self, rows: Sequence[TargetRow], layout: Layout) -> Batch:
         """See recipe.target_batch."""

@@ -16,11 +16,12 @@ _RECENT = 10
 """Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
 
 
-RecipeName = Literal["sft", "reward", "dpo", "ppo"]
+RecipeName = Literal["sft", "best_of", "reward", "dpo", "ppo"]
 _AGAIN = "start again into another --out"
 _MORE_KL = f"Raise kl.coefficient, lower learning_rate, and {_AGAIN}."
 _LESS: Mapping[RecipeName, str] = {
     "sft": "Lower learning_rate, epochs, or both",
+    "best_of": "Lower learning_rate, epochs, or both",
     "reward": "Lower learning_rate, epochs, or both",
     "dpo": "Lower learning_rate, or raise beta",
     "ppo": "Lower learning_rate, or raise kl.coefficient",

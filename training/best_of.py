@@ -1,0 +1,106 @@
+"""Rejection sampling: replies are written and graded, the best of each prompt become rows, and those are fine-tuned on.
+
+Every call is kept in the folder's `calls.sqlite`, so that a killed run goes on where it was and pays for nothing twice; what is
+imitated is in `best.jsonl`, which is also ordinary data for sft.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evaluation.inputs import InputError
+from generation.dataset import SPLITS
+from generation.store import StoreError
+from training import best_of_rows, data, fit, launch, output
+from training.best_of_choice import figures
+from training.best_of_job import BestOfJob
+from training.best_of_replies import outcomes
+from training.job import Job, arranged
+from training.rollouts import as_prompt
+from training.sft import Supervised
+
+
+def run(best: BestOfJob, console: Console) -> dict[str, Any]:
+    """Write, grade, choose and train, or go on with it; returns what training.json says.
+
+    Raises InputError for a folder that cannot be used and where nothing is left to imitate, Stopped for an engine that stayed away
+    and for a run that a bad sign ended.
+    """
+    lower = fit.thriftier(best.settings)
+    return output.owning(best.out, best.said, lower, lambda: fit.train(_imitating(best, console), console))
+
+
+def _imitating(best: BestOfJob, console: Console) -> Job:
+    """The job of fine-tuning on the best replies. One process has them written, the others wait for its file."""
+    path, state = best.out / best_of_rows.FILE, launch.state()
+    counts: dict[str, Counter[str]] = {}
+    found: dict[str, float] = {}
+    if state.is_main_process:
+        path.unlink(missing_ok=True)
+    state.wait_for_everyone()  # so that nobody takes an older file for the one that comes
+    if state.is_main_process:
+        counts, found = _written(best, path, console)
+    while not path.exists():
+        time.sleep(1)
+    imitated = best_of_rows.read(path)
+    train, test = (data.encode_targets(imitated[split], best.encoder, best.settings) for split in SPLITS)
+    try:
+        data.check_some(train, best.settings)
+        layout, order = arranged(best.settings, best.files, train.rows)
+    except InputError as error:
+        raise _elsewhere(str(error), best) from None
+    for encoded, split in zip((train, test), SPLITS, strict=True):
+        encoded.counts.update(counts.get(split, {}))
+    said = {**best.said, "digests": {**best.said["digests"], "best": train.digest}}
+    return Job(
+        settings=best.settings,
+        out=best.out,
+        files=best.files,
+        tokenizer=best.tokenizer,
+        encoder=best.encoder,
+        recipe=Supervised("best_of"),
+        layout=layout,
+        train=train,
+        test=test,
+        order=order,
+        said=said,
+        sources=best.sources,
+        figures=found,
+    )
+
+
+def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, Counter[str]], dict[str, float]]:
+    """Write the file; what became of prompts and replies by split, and what choosing came to."""
+    prompts = {"train": best.train, "test": best.test}
+    try:
+        made = outcomes(best.settings, [as_prompt(row) for split in SPLITS for row in prompts[split].rows], best.out)
+    except StoreError as error:
+        raise InputError(str(error)) from None
+    cut = len(best.train.rows)
+    parts = {"train": made[:cut], "test": made[cut:]}
+    counts = {split: best_of_rows.counted(prompts[split].counts, parts[split]) for split in SPLITS}
+    found = figures([(one.replies, one.choice) for one in made], best.settings.samples)
+    _tell(counts["train"] + counts["test"], found, console)
+    if not counts["train"]["prompts_kept"]:
+        raise _elsewhere(best_of_rows.nothing(counts["train"]), best)
+    best_of_rows.write(path, parts)
+    return counts, found
+
+
+def _tell(total: Counter[str], found: dict[str, float], console: Console) -> None:
+    """What choosing came to, in a line."""
+    numbers = {name.partition("/")[2]: f"{value:.4g}" for name, value in found.items()}
+    told = {**numbers, **best_of_rows.lost(total)}
+    rest = "".join(f"  {name.replace('_', ' ')} {value}" for name, value in told.items())
+    console.print(f"best of {total['replies_graded']} replies to {total['prompts_kept']} prompts{rest}", markup=False)
+
+
+def _elsewhere(problem: str, best: BestOfJob) -> InputError:
+    return InputError(
+        f"{problem}; then train into another --out, with --set reuse=[{best.out}], which keeps these replies"
+    )

@@ -1,0 +1,84 @@
+"""Settings of best-of-N -> a job that is checked through before a reply is written or any weights load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from constitution.loading import ConstitutionError
+from evaluation.inputs import InputError
+from generation.chat import Encoder
+from generation.job import CALLS
+from generation.models import ModelFiles, load_tokenizer, resolve
+from generation.store import StoredCalls, StoreError
+from training import data, job, launch, output, rows
+from training.batches import Example
+from training.best_of_config import BestOf
+from training.described import described
+from training.rewards import open_rewards
+from training.rewards_rules import RewardError
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfJob:
+    """Everything that is known before a reply is written."""
+
+    settings: BestOf
+    out: Path
+    files: ModelFiles
+    tokenizer: Any
+    encoder: Encoder
+    train: data.Encoded
+    """Prompts."""
+    test: data.Encoded
+    said: dict[str, Any]
+    """training.yaml."""
+    sources: tuple[rows.Source, ...]
+
+
+def prepare(settings: BestOf, out: Path) -> BestOfJob:
+    """Read, render and check everything. Raises InputError and ModelError before any model loads."""
+    launch.sharded()
+    output.check(out)
+    files = resolve(settings.model)
+    tokenizer = load_tokenizer(files)
+    encoder = Encoder(tokenizer)
+    _ = encoder.end_of_turn  # a template without one is told now
+    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+    room = _room(settings)
+    try:
+        rewards = open_rewards(settings.reward, settings.seed)
+        StoredCalls([Path(folder) / CALLS for folder in settings.reuse]).close()
+    except (RewardError, ConstitutionError, StoreError) as error:
+        raise InputError(str(error)) from None
+    split = rows.prompts(settings)
+    train, test = (data.encode_prompts(part, encoder, room) for part in split)
+    split.tell(train.counts, test.counts)
+    data.check_some(train, settings)
+    # the most and the longest rows that can come of the prompts
+    reply = range(settings.sampler.max_tokens)
+    most = [data.TargetRow(row.prompt.id, Example(row.tokens, (reply,)), 1.0) for row in train.rows] * settings.keep
+    job.arranged(settings, files, most)
+    digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
+    laws = tuple(digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge"))
+    sources = tuple(source._replace(constitutions=laws) for source in split.sources)
+    said = described("best_of", settings, digests)
+    return BestOfJob(settings, out, files, tokenizer, encoder, train, test, said, sources)
+
+
+def _room(settings: BestOf) -> int:
+    """Tokens that a prompt may have. Raises InputError where there are none, and where nobody could write."""
+    room = settings.max_length - settings.sampler.max_tokens
+    if room < 1:
+        raise InputError(
+            f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
+            f"({settings.max_length}); lower it, or raise max_length"
+        )
+    processes = launch.state().num_processes
+    if processes > 1 and settings.sampler.engine == "vllm":
+        raise InputError(
+            f"sampler.engine: got vllm with {processes} processes, one of which writes the replies and cannot start vLLM under a "
+            "launcher; set transformers, or endpoint and a server"
+        )
+    return room
