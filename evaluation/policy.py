@@ -11,10 +11,11 @@ from constitution.printable import complain
 from evaluation import asking
 from evaluation.files import write
 from evaluation.inputs import InputError
-from evaluation.policy_figures import figures
+from evaluation.policy_figures import decided, figures
 from evaluation.policy_job import prepare
+from evaluation.policy_page import page
 from evaluation.policy_replies import gather
-from evaluation.policy_result import Seen
+from evaluation.policy_table import show
 from generation.models import EMBEDDED
 
 
@@ -39,7 +40,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAMES",
-        help="principles and judges that are not to judge, with commas between them",
+        help="principles and judges that are not to judge, with commas between; `trained`: all that a policy was trained against",
+    )
+    add(
+        "--trained",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a run or checkpoint that A or B learnt from (beside what their own folders say)",
     )
     add("--seed", type=int, metavar="N", help="of replies and of intervals (default: plan.seed of the settings)")
     add("--json", type=Path, metavar="FILE", help="write every figure")
@@ -50,6 +59,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Evaluate, write, print. Exit code 0 done, 1 a model stayed unavailable, 2 bad arguments or files."""
     try:
         job = prepare(options)
+        for warning in job.warnings:
+            complain(f"warning: {warning}")
         evidence = gather(job, {})
         if evidence.unavailable:
             complain(
@@ -57,11 +68,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 "asks for these again"
             )
             return 1
-        found = figures(job, evidence, Seen(), ())
-        if options.json:
+        found = figures(job, evidence)
+        if options.page:
+            write(options.page, page(found, decided(job, evidence), evidence.pairs))
+        if options.json:  # last: its presence means that the evaluation is whole
             write(options.json, found.model_dump_json(indent=1) + "\n")
     except InputError as error:
         complain(error)
         return 2
-    console.print(found.win.raw)
+    show(found, console, job.warnings)
     return 0

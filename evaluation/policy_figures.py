@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,21 +22,23 @@ from evaluation.policy_votes import RULES, Bench, Verdict, agreement, verdicts, 
 SHOWN = 4
 """Examples of each kind."""
 DISTINCT = (1, 2, 3)
+MOST_CUT = 0.1
+"""Share of replies cut by the limit that is let pass without a word."""
 Said = tuple[Reply, str]
 """A reply and its prompt's id."""
 
 
-def figures(job: Job, evidence: Evidence, seen: Seen, warnings: Sequence[str]) -> PolicyEvaluation:
+def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
     """Every figure. Raises InputError when no prompt could be compared."""
     seed = job.run.plan.seed
-    found = verdicts(evidence.pairs, lambda pair: pair.votes, bench(job, seen))
+    found = decided(job, evidence)
     failures = Counter(f"{failure.stage}: {failure.reason}" for failure in evidence.failures())
     if not found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
         raise InputError(
             f"{job.source}: no prompt could be compared ({reasons}); see --out {job.out} for what was answered"
         )
-    gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, seen, gold=True)) if job.gold else []
+    gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, gold=True)) if job.gold else []
     compared = {each.pair.prompt.id for each in found}
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
     return PolicyEvaluation(
@@ -52,7 +54,7 @@ def figures(job: Job, evidence: Evidence, seen: Seen, warnings: Sequence[str]) -
         ),
         constitution=job.constitution.digest,
         judges={name: part.digest for name, part in job.judges.judges.items() if name not in job.held_out},
-        seen=seen,
+        seen=job.seen,
         held_out=job.held_out,
         win=win(found, seed),
         gold=Gold(constitution=job.gold.digest, win=win(gold, seed)) if job.gold and gold else None,
@@ -63,17 +65,31 @@ def figures(job: Job, evidence: Evidence, seen: Seen, warnings: Sequence[str]) -
         agreement=agreements(found, gold, seed),
         failures=dict(sorted(failures.items())),
         examples=examples(found, seed),
-        warnings=tuple(warnings),
+        warnings=(*job.warnings, *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
         calls=Calls(made=evidence.calls_made, reused=evidence.calls_reused),
     )
 
 
-def bench(job: Job, seen: Seen, gold: bool = False) -> Bench:
+def decided(job: Job, evidence: Evidence) -> list[Verdict]:
+    """The pairs that have a preference or are a tie."""
+    return verdicts(evidence.pairs, lambda pair: pair.votes, bench(job))
+
+
+def bench(job: Job, gold: bool = False) -> Bench:
     """By what pairs are judged: the constitution, or the gold one by the YAML's weights."""
     laws = job.gold if gold and job.gold else job.constitution
     judges = [name for name in job.judges.judges if name not in job.held_out and any(p.judged for p in laws.principles)]
     rules = [RULES] if any(p.check for p in laws.principles) else []
-    return Bench(laws, (*judges, *rules), None if gold else job.weights, job.run.plan, Seen() if gold else seen)
+    return Bench(laws, (*judges, *rules), None if gold else job.weights, job.run.plan, Seen() if gold else job.seen)
+
+
+def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
+    """A word of warning where the limit cut many replies: their comparison says little of how they would have ended."""
+    for side in ("a", "b"):
+        said = [reply for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        share = sum(reply.cut for reply in said) / max(1, len(said))
+        if share > MOST_CUT:
+            yield f"{share:.0%} of {side.upper()}'s replies were cut at {limit} tokens; raise plan.sample.max_tokens"
 
 
 def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,8 @@ from critics.weights import Weights, WeightsError, read_weights, refuse_other
 from evaluation import asking
 from evaluation.files import check_writable
 from evaluation.inputs import InputError
+from evaluation.policy_result import Seen
+from evaluation.policy_seen import history
 from generation import prompts
 from generation.cast import Cast, Part, Wrap, chat_model, chat_models, parts
 from generation.chat_model import ChatModel
@@ -31,6 +32,8 @@ from generation.replay_engine import Replay
 from generation.store import StoredCalls
 
 T = TypeVar("T")
+TRAINED = "trained"
+"""As a name for --held-out: everything that a policy is known to be trained against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class Job:
     gold: Constitution | None
     weights: Weights | None
     held_out: tuple[str, ...]
+    seen: Seen
+    """What of all this the policies are known to be trained against."""
+    warnings: tuple[str, ...]
     source: str
     digest: str
     """Of the prompts."""
@@ -115,28 +121,63 @@ def prepare(options: argparse.Namespace) -> Job:
     run = _judging(read[1]) if read else None
     policies = [attempt(partial(_policy, run, spec, flag)) for flag, spec in _specs(options)] if run else []
     cast = attempt(partial(parts, run)) if run else None
-    held_out = _names(options.held_out)
+    past = attempt(partial(history, options.trained, [options.a, options.b]))
+    seen = past.seen(read[0], cast.digests()) if past and read and cast else Seen()
+    held_out = _held_out(options.held_out, seen)
     constitution = attempt(partial(_without, read[0], held_out, run)) if read and run else None
     weights = attempt(partial(_weights, options.weights, read[0], run, cast)) if read and run and cast else None
-    if problems or not (read and run and cast and constitution and info) or None in policies:
+    if problems or not (read and run and cast and constitution and info and past) or None in policies:
         raise InputError("\n".join(problems))
     a, b, base = (part for part in policies if part)
-    rows = tuple(prompts.read(options.prompts, limit))
     job = Job(
-        a, b, base, cast, run, constitution, gold, weights, held_out,
-        options.prompts, info.fingerprint, rows, options.out, reuse,
+        a, b, base, cast, run, constitution, gold, weights, held_out, _still(seen, held_out), (*past.unknown,),
+        options.prompts, info.fingerprint, tuple(prompts.read(options.prompts, limit)), options.out, reuse,
     )  # fmt: skip
     _check_judges(job)
-    return job
+    return replace(job, warnings=(*_warnings(job), *job.warnings))
 
 
 def _specs(options: argparse.Namespace) -> list[tuple[str, str]]:
     return [("--a", options.a), ("--b", options.b), ("--base", options.base or options.b)]
 
 
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    """Names, whether given one by one or with commas."""
-    return tuple(dict.fromkeys(name.strip() for text in given for name in text.split(",") if name.strip()))
+def _held_out(given: Sequence[str], seen: Seen) -> tuple[str, ...]:
+    """Names, whether given one by one or with commas; TRAINED stands for all that is known to be trained against."""
+    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
+    trained = (*seen.principles, *seen.judges)
+    return tuple(dict.fromkeys(n for name in names for n in (trained if name == TRAINED else (name,))))
+
+
+def _still(seen: Seen, held_out: Sequence[str]) -> Seen:
+    """What judges here although a policy was trained against it."""
+    principles, judges = (
+        tuple(name for name in names if name not in held_out) for names in (seen.principles, seen.judges)
+    )
+    return seen.model_copy(update={"principles": principles, "judges": judges})
+
+
+def _warnings(job: Job) -> Iterator[str]:
+    """What makes the figures less than they seem, in words."""
+    voting = {
+        v.judge.name for v in job.crew(lambda _: Replay.pseudo()).panel.voters(job.constitution.principles) if v.judge
+    }
+    for name, part in job.judges.judges.items():
+        for side, policy in (("A", job.a), ("B", job.b)):
+            if name in voting and part.digest == policy.digest:
+                yield f"the judge `{name}` is policy {side} itself, and may prefer its own words; name another with --judge"
+    met = [n for n in job.seen.judges if n in voting]
+    if met:
+        yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out, --gold judges beside it"
+    if job.seen.principles:
+        yield (
+            f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out, --gold judges beside"
+        )
+    sample = job.run.plan.sample
+    if (sample.temperature, sample.top_p) != (1.0, 1.0) and not job.unscored:
+        yield (
+            f"replies are sampled at temperature {sample.temperature:g}, top_p {sample.top_p:g}: the KL is of the policies at 1 "
+            "and 1, on replies that are drawn otherwise, and no unbiased estimate"
+        )
 
 
 def _judging(run: RunConfig) -> RunConfig:
@@ -226,8 +267,3 @@ def _check_judges(job: Job) -> None:
         raise InputError(
             f"{' and '.join(silent)}: nobody judges these principles; hold out fewer, or set panel and plan.ways"
         )
-
-
-def warn(text: str) -> None:
-    """Say it on stderr."""
-    print(f"warning: {text}", file=sys.stderr)
