@@ -16,7 +16,18 @@ from evaluation.bootstrap import interval, resampled
 from evaluation.inputs import InputError
 from evaluation.policy_job import Job
 from evaluation.policy_replies import Evidence, Pair, Ratio, Reply
-from evaluation.policy_result import Calls, Example, Gold, Measures, Named, PolicyEvaluation, Prompts, Seen, Sides
+from evaluation.policy_result import (
+    Calls,
+    Example,
+    Gold,
+    Judged,
+    Measures,
+    Named,
+    PolicyEvaluation,
+    Prompts,
+    Seen,
+    Sides,
+)
 from evaluation.policy_votes import RULES, Bench, Verdict, agreement, verdicts, win
 
 SHOWN = 4
@@ -64,6 +75,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         **replies(evidence.pairs, seed),
         agreement=agreements(found, gold, seed),
         failures=dict(sorted(failures.items())),
+        pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
         examples=examples(found, seed),
         warnings=(*job.warnings, *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
         calls=Calls(made=evidence.calls_made, reused=evidence.calls_reused),

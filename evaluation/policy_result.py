@@ -66,6 +66,17 @@ class Sides(Strict):
     b: Measures = Field(default_factory=dict)
 
 
+class Judged(Strict):
+    """What the votes on one pair of replies came to."""
+
+    prompt_id: str
+    """Several pairs may be of one prompt."""
+    logit: float
+    """Log-odds that A's reply is better; 0 is a tie."""
+    longer: int
+    """Words of A's reply less those of B's."""
+
+
 class Example(Strict):
     """One prompt with both replies."""
 
@@ -135,6 +146,8 @@ class PolicyEvaluation(Strict):
     """`one vs other` -> share of prompts, decided by both, on which both prefer the same reply."""
     failures: dict[str, int]
     """`stage: reason` -> records."""
+    pairs: tuple[Judged, ...] = ()
+    """All that were compared, for comparing this evaluation with another of the same prompts."""
     examples: tuple[Example, ...] = ()
     warnings: tuple[str, ...] = ()
     calls: Calls
