@@ -1,4 +1,4 @@
-"""`python -m training sft | reward | dpo | ppo`: preference data in, an ordinary checkpoint out.
+"""`python -m training sft | reward | dpo | ppo | best_of`: data in, an ordinary checkpoint out. `loop`: the same round after round.
 
 Alone, or on several processes under `accelerate launch -m training ...`.
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -20,13 +21,15 @@ from training import rank
 from training.catalogue import RECIPES
 from training.config import Training
 
+LOOP = "loop"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
         prog="python -m training",
         description="Preference data in, an ordinary checkpoint out.",
-        epilog="The same command again resumes. Exit code 0 done, 1 a bad sign ended the run, 2 bad arguments or files.",
+        epilog="The same command again resumes. Exit code 0 done, 1 a bad sign or a gate ended it, 2 bad arguments or files.",
     )
     commands = p.add_subparsers(dest="recipe", required=True)
     for name, (kind, purpose) in RECIPES.items():
@@ -45,19 +48,34 @@ def parser() -> argparse.ArgumentParser:
         c.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the checkpoint goes")
         c.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
         c.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in lora.r=8")
+    _add_loop(commands)
     return p
+
+
+def _add_loop(commands: Any) -> None:
+    purpose = "round after round: sample, label, train, evaluate, and keep what passes the gates"
+    c = commands.add_parser(
+        LOOP, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    c.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, as YAML")
+    c.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where everything goes")
+    c.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in retry.times=2")
+    c.add_argument("--plan", action="store_true", help="say which steps there are and which are done, and stop")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
+    # What runs is imported by name, so that help and wrong settings need not wait for the libraries that train.
+    if options.recipe == LOOP:
+        loop = import_module("training.loop_command")
+        return int(loop.run(options.config, options.set, options.out, options.plan, console))
     try:
         settings = settings_of(options)
     except (ConfigError, InputError) as error:
         rank.tell(error)
         return 2
-    # By name, so that what is only read, as --help and wrong settings are, need not wait for the libraries that train.
     return int(import_module("training.commands").train(options.recipe, settings, options.out, console))
 
 

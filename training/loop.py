@@ -1,0 +1,228 @@
+"""The loop: the policy samples, the judge labels, training updates, evaluation decides whether the round is kept.
+
+Every step is one of our commands, run as a process of its own, and done when the file that it writes last is there. So a loop that
+was killed goes on with the step it was in, and what is finished is never started again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evaluation.inputs import InputError
+from evaluation.policy_result import PolicyEvaluation, read_evaluation
+from generation import manifest
+from generation.folder import write_atomically
+from training import loop_steps
+from training.gates import Evidence, figures, judge
+from training.loop_children import Runner, tail
+from training.loop_config import LoopConfig
+from training.loop_inputs import Inputs, draw, prompt_lines
+from training.loop_page import write_page
+from training.loop_record import DONE, Decision, Outcome, point, read, write
+from training.loop_steps import DECISION, EVALUATION, PROMPTS, TRAINED, Round, Step
+from training.monitor import Monitor, checks_of
+
+_ENDED = 1
+"""Exit code of a training command that a bad sign ended."""
+
+
+class StepFailed(Exception):
+    """A step did not do its work; the message says which, and the last lines that it said."""
+
+    def __init__(self, step: Step, code: int) -> None:
+        super().__init__(
+            f"{step.name}: ended with exit code {code}; the whole of what it said is in {step.log}:\n{tail(step.log)}"
+        )
+        self.wrong_input = code == 2
+        """The same command would fail again."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a loop is."""
+
+    policy: str
+    """What the next round starts from: a folder within the loop's, or the base by its name."""
+    rate: float = 1.0
+    """What learning rates are multiplied with."""
+    phase: int = 0
+    turn: int = 0
+    """Draws of prompts so far."""
+    earlier: list[Round] = field(default_factory=list)
+    kept: list[PolicyEvaluation] = field(default_factory=list)
+    """Evaluations of the rounds that were kept."""
+    decisions: list[Decision] = field(default_factory=list)
+
+
+class Loop:
+    """One loop in its folder, which the caller has locked and claimed."""
+
+    def __init__(self, config: LoopConfig, out: Path, inputs: Inputs, console: Console, run: Runner) -> None:
+        self._config = config
+        self._out = out
+        self._inputs = inputs
+        self._console = console
+        self._run = run
+
+    def go(self) -> Outcome:
+        """Go through all rounds, or go on where the last start ended. Raises StepFailed and InputError."""
+        now, stopped, given_up = Progress(self._config.model), "", -1
+        for one in loop_steps.rounds(self._config, self._out):
+            if one.index == given_up:
+                continue
+            if one.index != now.phase:
+                now.phase, now.rate = one.index, 1.0
+            if not self._round(one, now):
+                given_up = one.index
+                if self._config.stop:
+                    stopped = (
+                        f"round {one.number} ({one.phase.recipe}) was given up: {'; '.join(now.decisions[-1].reasons)}"
+                    )
+                    break
+        accepted = sum(decision.accepted for decision in now.decisions)
+        outcome = Outcome(policy=now.policy, accepted=accepted, stopped=stopped, decisions=tuple(now.decisions))
+        write_page(self._out, outcome)
+        write(self._out / DONE, outcome)
+        return outcome
+
+    def _round(self, one: Round, now: Progress) -> bool:
+        """One round, with as many tries as it needs and may have; whether it was kept."""
+        if one.asks:
+            self._ask(one, now)
+        if one.fresh:
+            self._step(loop_steps.feedback(self._config, one, self._path(now.policy)), one)
+        if one.rewarded:
+            self._step(loop_steps.reward(self._config, one, now.earlier), one)
+        kept = False
+        for number in range(1, self._config.retry.times + 2):
+            decision = read(one.attempt(number) / DECISION, Decision) or self._attempt(one, number, now)
+            now.decisions.append(decision)
+            self._console.print(f"round {one.number}, try {number}: {_said(decision)}", markup=False)
+            if kept := decision.accepted:
+                now.policy = decision.policy
+                now.kept.append(read_evaluation(one.attempt(number) / "evaluation" / EVALUATION))
+                point(self._out, now.policy)
+                break
+            if number <= self._config.retry.times:
+                now.rate *= self._config.retry.shrink
+        now.earlier.append(one)
+        self._report(now)
+        return kept
+
+    def _ask(self, one: Round, now: Progress) -> None:
+        """Write the round's prompts."""
+        path = one.folder / PROMPTS
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, prompt_lines(draw(self._inputs, self._config, now.turn)))
+        now.turn += 1
+
+    def _attempt(self, one: Round, number: int, now: Progress) -> Decision:
+        """Train and evaluate once, and decide."""
+        step = loop_steps.training(self._config, one, now.earlier, self._path(now.policy), number, now.rate)
+        ended = self._step(step, one, may_end=True)
+        begun = Decision(
+            round=one.number,
+            attempt=number,
+            recipe=one.phase.recipe,
+            parent=now.policy,
+            policy=str(one.checkpoint(number).relative_to(self._out)),
+            learning_rate=one.phase.settings.learning_rate * now.rate,
+            accepted=False,
+            reasons=(f"training ended: {ended}",) if ended else (),
+        )
+        decision = begun if ended else self._decide(begun, self._evidence(one, number, now), now, _trained(step.done))
+        write(one.attempt(number) / DECISION, decision)
+        return decision
+
+    def _evidence(self, one: Round, number: int, now: Progress) -> Evidence:
+        """Evaluate, and gather what else gates look at."""
+        config = self._config
+        step = loop_steps.evaluation(config, one, number, config.model)
+        self._step(step, one)
+        found = read_evaluation(step.done)
+        previous = found if now.policy == config.model else None
+        if config.gates.previous is not None and previous is None:
+            step = loop_steps.evaluation(config, one, number, self._path(now.policy), "evaluation-previous")
+            self._step(step, one)
+            previous = read_evaluation(step.done)
+        made = manifest.read(one.run) if one.fresh else None
+        rewarded = _trained(one.reward / TRAINED) if one.rewarded else {}
+        return Evidence(
+            found,
+            previous,
+            agreement=rewarded.get("results", {}).get("eval_accuracy"),
+            canaries=(made.canaries.right, made.canaries.asked) if made else None,
+        )
+
+    def _decide(self, begun: Decision, evidence: Evidence, now: Progress, trained: dict[str, Any]) -> Decision:
+        """What gates and monitor say of a try."""
+        monitor = Monitor(self._config.monitor)
+        verdict = [monitor.see(check) for check in checks_of([*now.kept, evidence.evaluation])][-1]
+        gates = judge(self._config.gates, evidence)
+        reasons = [gate.reason for gate in gates if not gate.passed]
+        reasons += [f"monitor: {sign.text}" for sign in verdict.signs if sign.level == "halt"]
+        halted = [f"training was halted: {trained['halted']}"] if trained.get("halted") else []
+        return begun.model_copy(
+            update={
+                "digest": evidence.evaluation.a.digest,
+                "accepted": not reasons,
+                "reasons": tuple(reasons),
+                "gates": gates,
+                "level": verdict.level,
+                "signs": tuple(sign.text for sign in verdict.signs),
+                "told": (*halted, *evidence.evaluation.warnings),
+                "figures": figures(evidence),
+                "base": evidence.evaluation.replies.b,
+            }
+        )
+
+    def _step(self, step: Step, one: Round, may_end: bool = False) -> str:
+        """Do a step that is not done. Returns why a bad sign ended it, where it may; empty otherwise. Raises StepFailed."""
+        if step.done.exists():
+            return ""
+        (self._out / DONE).unlink(missing_ok=True)  # there only while the loop is whole
+        step.settings.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(step.settings, step.text)
+        began = time.monotonic()
+        said = f"round {one.number} ({one.phase.recipe}): {step.name}"
+        with self._console.status(said):
+            code = self._run(step.command, step.log)
+        self._console.print(f"{said}: {time.monotonic() - began:,.0f} s", markup=False)
+        if step.done.exists():
+            return ""
+        if may_end and code == _ENDED:
+            return tail(step.log, 1)
+        raise StepFailed(step, code)
+
+    def _path(self, policy: str) -> str:
+        """A policy as commands take it."""
+        return policy if policy == self._config.model else str(self._out / policy)
+
+    def _report(self, now: Progress) -> None:
+        """The page, as far as the loop has come."""
+        accepted = sum(decision.accepted for decision in now.decisions)
+        write_page(self._out, Outcome(policy=now.policy, accepted=accepted, decisions=tuple(now.decisions)))
+
+
+def _trained(path: Path) -> dict[str, Any]:
+    """What training.json says. Raises InputError for one that is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete it, and its step is done again") from None
+    return found
+
+
+def _said(decision: Decision) -> str:
+    """A decision on the terminal."""
+    win = decision.figures.get("win")
+    over = f"win rate {win.value:.1%} ({win.low:.1%} to {win.high:.1%})" if win else "not evaluated"
+    kept = "kept" if decision.accepted else "not kept: " + "; ".join(decision.reasons)
+    return "\n  ".join([f"{kept}; {over}", *(f"told: {text}" for text in (*decision.signs, *decision.told))])
