@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         job = prepare(options)
         for warning in job.warnings:
             complain(f"warning: {warning}")
-        evidence = gather(job, {})
+        evidence = gather(job)
         if evidence.unavailable:
             complain(
                 f"incomplete: a model was unavailable for {evidence.unavailable} answers; nothing is written, and the same command "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,8 @@ class Job:
     digest: str
     """Of the prompts."""
     rows: tuple[Prompt | Failure, ...]
+    groups: Mapping[str, tuple[Prompt, ...]]
+    """Further prompts for both policies."""
     out: Path
     reuse: tuple[Path, ...]
 
@@ -131,7 +133,7 @@ def prepare(options: argparse.Namespace) -> Job:
     a, b, base = (part for part in policies if part)
     job = Job(
         a, b, base, cast, run, constitution, gold, weights, held_out, _still(seen, held_out), (*past.unknown,),
-        options.prompts, info.fingerprint, tuple(prompts.read(options.prompts, limit)), options.out, reuse,
+        options.prompts, info.fingerprint, tuple(prompts.read(options.prompts, limit)), {}, options.out, reuse,
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))
@@ -167,10 +169,10 @@ def _warnings(job: Job) -> Iterator[str]:
                 yield f"the judge `{name}` is policy {side} itself, and may prefer its own words; name another with --judge"
     met = [n for n in job.seen.judges if n in voting]
     if met:
-        yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out, --gold judges beside it"
+        yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out, --gold is beside it"
     if job.seen.principles:
         yield (
-            f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out, --gold judges beside"
+            f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out, --gold is beside them"
         )
     sample = job.run.plan.sample
     if (sample.temperature, sample.top_p) != (1.0, 1.0) and not job.unscored:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -74,6 +74,13 @@ class Pair(NamedTuple):
         return (self.a, self.b) if isinstance(self.a, Reply) and isinstance(self.b, Reply) else None
 
 
+class Sides(NamedTuple):
+    """Answers of both policies to a group of further prompts, in its order."""
+
+    a: list[Answer]
+    b: list[Answer]
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that was asked of models."""
@@ -81,8 +88,8 @@ class Evidence:
     pairs: list[Pair]
     unread: list[Failure]
     """Rows of the prompts that are none."""
-    asked: dict[str, tuple[list[Answer], list[Answer]]]
-    """Group of further prompts -> the replies of A and of B, in the group's order."""
+    further: dict[str, Sides]
+    """Group of further prompts -> what both answered."""
     calls_made: int
     calls_reused: int
 
@@ -93,7 +100,7 @@ class Evidence:
             for record in (pair.a, pair.b, pair.ratio, *pair.votes, *pair.gold):
                 if isinstance(record, Failure):
                     yield record
-        for sides in self.asked.values():
+        for sides in self.further.values():
             for side in sides:
                 yield from (answer for answer in side if isinstance(answer, Failure))
 
@@ -103,16 +110,16 @@ class Evidence:
         return sum(failure.reason == UNAVAILABLE for failure in self.failures())
 
 
-def gather(job: Job, groups: dict[str, Sequence[Prompt]]) -> Evidence:
-    """Ask all that is not stored yet. groups: further prompts for both policies. Raises InputError."""
+def gather(job: Job) -> Evidence:
+    """Ask all that is not stored yet. Raises InputError."""
     try:
         with locked(job.out, CALLS), closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
-            return asyncio.run(_gather(job, groups, store))
+            return asyncio.run(_gather(job, store))
     except (RunFolderError, StoreError, ModelError) as error:
         raise InputError(str(error)) from error
 
 
-async def _gather(job: Job, groups: dict[str, Sequence[Prompt]], store: CallStore) -> Evidence:
+async def _gather(job: Job, store: CallStore) -> Evidence:
     with Progress(sum(isinstance(row, Prompt) for row in job.rows)) as progress:
         engines: list[Stored] = []
 
@@ -121,7 +128,7 @@ async def _gather(job: Job, groups: dict[str, Sequence[Prompt]], store: CallStor
             return engines[-1]
 
         try:
-            pairs, further = await _ask(job, job.crew(wrap), groups, progress)
+            pairs, further = await ask(job, job.crew(wrap), progress)
         finally:
             for engine in engines:
                 await engine.close()
@@ -129,18 +136,16 @@ async def _gather(job: Job, groups: dict[str, Sequence[Prompt]], store: CallStor
     return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, made, reused)
 
 
-async def _ask(
-    job: Job, crew: Crew, groups: dict[str, Sequence[Prompt]], progress: Progress
-) -> tuple[list[Pair], dict[str, tuple[list[Answer], list[Answer]]]]:
+async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], dict[str, Sides]]:
     """Model after model, so that two need not fit into memory together unless one of them is both policy and judge."""
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
     judges = [judge.model for judge in crew.panel.judges]
-    a, further_a = await _answers(crew.a, "a", prompts, groups, plan, rows)
+    a, further_a = await _answers(crew.a, "a", prompts, job.groups, plan, rows)
     said = [*zip([prompt for prompt in prompts for _ in range(plan.samples)], a, strict=True)]
     own = await _scores(crew.a, said, rows, job.unscored)
     await _release(crew.a, crew.b)
-    b, further_b = await _answers(crew.b, "b", prompts, groups, plan, rows)
+    b, further_b = await _answers(crew.b, "b", prompts, job.groups, plan, rows)
     await _release(crew.b, crew.base, *judges)
     others = await _scores(crew.base, said, rows, job.unscored)
     await _release(crew.base, *judges)
@@ -149,7 +154,7 @@ async def _ask(
         for (prompt, x), y, one, other in zip(said, b, own, others, strict=True)
     ]
     judged = await asyncio.gather(*(_judged(job, crew, pair, rows, progress) for pair in pairs))
-    return judged, {name: (further_a[name], further_b[name]) for name in groups}
+    return judged, {name: Sides(further_a[name], further_b[name]) for name in job.groups}
 
 
 async def _release(model: ChatModel, *needed: ChatModel) -> None:
@@ -162,7 +167,7 @@ async def _answers(
     model: ChatModel,
     side: str,
     prompts: Sequence[Prompt],
-    groups: dict[str, Sequence[Prompt]],
+    groups: Mapping[str, Sequence[Prompt]],
     plan: Plan,
     rows: asyncio.Semaphore,
 ) -> tuple[list[Answer], dict[str, list[Answer]]]:
