@@ -21,7 +21,7 @@ PENALTY = 0.1
 """L2 penalty on the coefficient of length, as half its square times this, against a sum of log-likelihoods: it keeps the fit
 finite where length separates wins from losses and hardly matters otherwise."""
 _STEPS = 200
-_EXACT = 1e-9
+_EXACT = 1e-8
 
 
 def outcomes(logits: Sequence[float | None]) -> Floats:
@@ -67,29 +67,32 @@ def controlled(
         return sure
     spread = lengths.std()
     x = np.tanh(lengths / spread) if spread > 0 else np.zeros_like(lengths)
-    drawn = resampled(lambda weights: _sigmoid(fit(values, x, weights)[:, 0]), len(values), seed, clusters)
-    return interval(drawn, float(_sigmoid(fit(values, x, np.ones((1, len(values))))[0, 0])))
+    whole = fit(values, x, np.ones((1, len(values))))
+    drawn = resampled(lambda weights: _sigmoid(fit(values, x, weights, whole)[:, 0]), len(values), seed, clusters)
+    return interval(drawn, float(_sigmoid(whole[0, 0])))
 
 
-def fit(found: Floats, x: Floats, weights: Floats, penalty: float = PENALTY) -> Floats:
+def fit(found: Floats, x: Floats, weights: Floats, start: Floats | None = None) -> Floats:
     """Logistic regressions of the same rows under different weights, at once: [k, 2] of intercept and slope.
 
-    found, x: [n]; weights: [k, n]. Newton's method; a step changes no row's log-odds by more than 1, which keeps each one
-    downhill. Where all outcomes that count are 1 (or 0) the intercept is infinite and the slope 0.
+    found, x: [n]; weights: [k, n]; start: [1, 2], a fit nearby. Newton's method; a step changes no row's log-odds by more than 1,
+    which keeps each one downhill. Where all outcomes that count are 1 (or 0) the intercept is infinite and the slope 0.
     """
-    total = weights.sum(1)
-    mean = weights @ found / total
+    mean = weights @ found / weights.sum(1)
     endless = (mean <= 0) | (mean >= 1)
-    inside = np.clip(mean, 1e-12, 1 - 1e-12)
-    result = np.stack([np.log(inside / (1 - inside)), np.zeros_like(mean)], axis=1)
+    result = np.zeros((len(mean), 2))
     result[endless, 0] = np.where(mean[endless] >= 1, np.inf, -np.inf)
-    left = np.flatnonzero(~endless)
+    inside = mean[~endless]
+    at = np.stack([np.log(inside / (1 - inside)), np.zeros_like(inside)], axis=1)
+    if start is not None:
+        at[:] = start
+    counted = weights[~endless]
     for _ in range(_STEPS):
-        if not len(left):
+        step = _newton(at, found, x, counted)
+        at += step / np.maximum(1.0, np.abs(step).sum(1, keepdims=True))
+        if not step.size or np.abs(step).max() < _EXACT:
             break
-        step = _newton(result[left], found, x, weights[left], penalty)
-        result[left] += step / np.maximum(1.0, np.abs(step).sum(1, keepdims=True))
-        left = left[np.abs(step).max(1) > _EXACT]
+    result[~endless] = at
     return result
 
 
@@ -134,13 +137,13 @@ def win_rates(
     return rates
 
 
-def _newton(at: Floats, found: Floats, x: Floats, weights: Floats, penalty: float) -> Floats:
+def _newton(at: Floats, found: Floats, x: Floats, weights: Floats) -> Floats:
     """[k, 2]: Newton's step of the penalised log-likelihood."""
     p = _sigmoid(at[:, :1] + at[:, 1:] * x)
     slope = weights * (found - p)
     curve = weights * p * (1 - p)
-    g0, g1 = slope.sum(1), slope @ x - penalty * at[:, 1]
-    h00, h01, h11 = curve.sum(1), curve @ x, curve @ (x * x) + penalty
+    g0, g1 = slope.sum(1), slope @ x - PENALTY * at[:, 1]
+    h00, h01, h11 = curve.sum(1), curve @ x, curve @ (x * x) + PENALTY
     determinant = np.maximum(h00 * h11 - h01 * h01, 1e-300)
     return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
 
