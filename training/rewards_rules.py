@@ -13,6 +13,8 @@ from critics.rules import RuleError, violates
 
 STAGE = "reward"
 """Of the failures that are records of a missing reward."""
+PRINCIPLE = "principle/"
+"""What the name of a principle's own share begins with."""
 
 
 class RewardError(ValueError):
@@ -25,7 +27,7 @@ class Part(NamedTuple):
     value: float
     """As it comes, before any weight."""
     details: Mapping[str, float] = {}
-    """More that is logged: `success`, `head_spread`."""
+    """More that is logged: `success`, `head_spread`, and `principle/ID`, the share to which a reply keeps a principle."""
 
 
 class Source(Protocol):
@@ -64,7 +66,8 @@ class Rules:
             kept = {rule.id: float(violates(rule.check, reply.message) is None) for rule in rules if rule.check}
         except RuleError as error:
             return Failure(prompt.id, STAGE, "rule_error", str(error), reply.id)
-        return Part(merit(kept, self._constitution, violation=0.0), {"success": float(all(kept.values()))})
+        details = {f"{PRINCIPLE}{name}": value for name, value in kept.items()}
+        return Part(merit(kept, self._constitution, violation=0.0), {"success": float(all(kept.values())), **details})
 
     async def close(self) -> None:
         """Nothing to release."""
