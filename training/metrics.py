@@ -123,7 +123,7 @@ METRICS: Mapping[str, Metric] = {
     "gold_failed": Metric("monitor", "share", "Held-out replies that gold has nothing to say of.", "low", "Gold missing"),
     "words": Metric("monitor", "words", "Length of a reply.", "", "Verbosity"),
     "reward_length": Metric("monitor", "", "Rank correlation of reward and words, over prompts.", "", "Reward that follows length"),
-    "markup": Metric("monitor", "per 100 words", "Lists, headings, bold, tables, emoji, exclamation marks.", "", "Style exploitation"),
+    "markup": Metric("monitor", "per 100 words", "List items, headings, bold, emoji, exclamation marks.", "", "Style exploitation"),
     "repetition": Metric("monitor", "share", "Word 3-grams of a reply that stood in it before.", "low", _AGAIN),
     "distinct_2": Metric("monitor", "share", "Different pairs of words, in as much text at each check.", "high", _AGAIN),
     "refusal": Metric("monitor", "share", "Replies that open by declining.", "", "Over-refusal"),
