@@ -1,0 +1,95 @@
+"""Policies that say what a test wants, through the whole command: their answers are stored before it runs."""
+
+import argparse
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evaluation import policy
+from evaluation.policy_job import Job, prepare
+from evaluation.policy_replies import ask
+from generation.engine import Completion, Engine, Request
+from generation.job import CALLS
+from generation.progress import Progress
+from generation.replay_engine import Replay, pseudo_completion
+from generation.store import CallStore
+from generation.stored import Stored
+
+Script = Callable[[str, Request], Completion | None]
+"""(which model: a, b, base or judge; the request) -> its answer; None for what the pseudo-model says."""
+QUESTIONS = [{"id": f"q{i}", "prompt": f"Question {i}?"} for i in range(12)]
+LAWS = """
+name: laws
+version: 1
+objectives: {brevity: 1.0, kindness: 1.0}
+principles:
+  - {id: short, objective: brevity, text: Be short., check: {max_words: 5}}
+  - {id: kind, objective: kindness, text: Be kind.}
+"""
+
+
+def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LAWS) -> argparse.Namespace:
+    """Of an evaluation on the replay engine in this folder, which gets its prompts and its constitution."""
+    prompts, constitution = folder / "prompts.jsonl", folder / "laws.yaml"
+    if not prompts.exists():
+        prompts.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    constitution.write_text(laws)
+    parser = argparse.ArgumentParser()
+    policy.configure(parser)
+    given = [
+        "--a",
+        a,
+        "--prompts",
+        prompts,
+        "--constitution",
+        constitution,
+        "--engine",
+        "replay",
+        "--out",
+        folder / "calls",
+    ]
+    if "--judge" not in arguments:
+        given += ["--judge", "the-judge"]
+    return parser.parse_args([str(argument) for argument in [*given, *arguments]])
+
+
+def run(found: argparse.Namespace) -> tuple[int, str]:
+    """(exit code, what was printed)."""
+    console = Console(width=160, file=io.StringIO(), soft_wrap=True)
+    code = policy.run(found, console)
+    assert isinstance(console.file, io.StringIO)
+    return code, console.file.getvalue()
+
+
+def store(job: Job, script: Script) -> None:
+    """Ask everything of scripted models, and keep their answers where the command looks for them."""
+    names = {part.digest: name for name, part in {"base": job.base, "b": job.b, "a": job.a}.items()}
+
+    def answer(request: Request) -> Completion:
+        return script(names.get(request.model, "judge"), request) or pseudo_completion(request)
+
+    async def open_engine() -> Engine:
+        return Replay(answer)
+
+    job.out.mkdir(parents=True, exist_ok=True)
+    with closing(CallStore(job.out / CALLS)) as calls, Progress(0) as progress:
+        crew = job.crew(lambda _: Stored(calls, open_engine, progress.call))
+        asyncio.run(ask(job, crew, progress))
+
+
+def evaluated(folder: Path, script: Script, *arguments: object, **named: str) -> dict[str, Any]:
+    """The JSON of the whole command on scripted models. Nothing else is asked."""
+    file = folder / "found.json"
+    found = options(folder, *arguments, "--json", file, **named)
+    store(prepare(found), script)
+    code, _ = run(found)
+    assert code == 0
+    said: dict[str, Any] = json.loads(file.read_text())
+    assert said["calls"]["made"] == 0, "a call was made that the script was not asked"
+    return said

@@ -1,0 +1,387 @@
+"""`python -m evaluation policy` as a whole, on scripted policies and judges."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from evaluation.policy_job import prepare
+from evaluation.policy_result import read_evaluation
+from generation.engine import Completion, Request, Usage
+from generation.replay_engine import pseudo_completion
+from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, store
+
+SHORT, LONG = "Three words only.", "This reply goes on for more words than the rule allows."
+
+
+def said(text: str, finish: str = "stop") -> Completion:
+    return Completion(text, "length" if finish == "length" else "stop", usage=Usage(1, 0, len(text.split())))
+
+
+def verdict(first: float) -> Completion:
+    return Completion("A", logprobs={"A": math.log(first), "B": math.log(1 - first)})
+
+
+def first_is(request: Request, text: str) -> bool:
+    """Whether the reply listed first holds the text."""
+    blocks = re.split(r"</?reply_a[^>]*>", request.messages[0].content)
+    return text in blocks[1]
+
+
+def short_against_long(who: str, request: Request) -> Completion | None:
+    """A is short, B is long; the judge finds neither kinder."""
+    if request.stage == "sample":
+        return said(SHORT if who == "a" else LONG)
+    return verdict(0.5) if request.labels else None
+
+
+def test_a_policy_that_keeps_the_rule_wins_every_prompt(tmp_path: Path) -> None:
+    """The judge is undecided (log-odds 0), so the rule's ln 19 / 2 decides each of 12 pairs; Wilson's low end of 12 of 12 is
+    12 / (12 + 1.96^2) = 75.8%."""
+    found = evaluated(tmp_path, short_against_long)
+    raw = found["win"]["raw"]
+    assert (raw["value"], raw["high"]) == (1.0, 1.0)
+    assert raw["low"] == pytest.approx(12 / (12 + 1.959964**2))
+    assert found["win"]["principles"]["short"]["value"] == 1.0
+    assert found["win"]["principles"]["kind"]["value"] == 0.5
+    assert found["win"]["objectives"] == {
+        "brevity": found["win"]["principles"]["short"], "kindness": found["win"]["principles"]["kind"]
+    }  # fmt: skip
+    assert found["win"]["judges"]["rules"]["value"] == 1.0
+    assert found["win"]["judges"]["judge"]["value"] == 0.5
+    assert found["win"]["probability"]["value"] == pytest.approx(1 / (1 + 19**-0.5))
+    assert found["replies"]["a"]["words"]["value"] == 3
+    assert found["differences"]["words"]["value"] == 3 - 11
+    assert {(round(pair["logit"], 6), pair["longer"]) for pair in found["pairs"]} == {
+        (round(math.log(19) / 2, 6), 3 - 11)
+    }
+
+
+def test_equal_models_tie_and_stay_where_they_are(tmp_path: Path) -> None:
+    found = evaluated(tmp_path, lambda *_: None, a="embedded")
+    assert found["a"]["digest"] == found["b"]["digest"]
+    for rate in ("raw", "controlled", "probability"):
+        assert found["win"][rate] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert found["win"]["principles"].keys() == {"short", "kind"}
+    assert found["kl"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert all(difference["value"] == 0 for difference in found["differences"].values())
+    assert found["replies"]["a"] == found["replies"]["b"]
+
+
+def test_counts_add_up_and_each_failure_has_its_reason(tmp_path: Path) -> None:
+    """Of 12 prompts one gets no reply from A, one no verdict at all, and one line is no prompt: 11 that can be read."""
+    rows = [*QUESTIONS[:11], {"id": "bad", "prompt": 7}]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    laws = LAWS.replace("check: {max_words: 5}", "")
+
+    def script(who: str, request: Request) -> Completion | None:
+        content = request.messages[0].content if request.messages else ""
+        if request.stage == "sample":
+            return said("" if who == "a" and content == "Question 3?" else f"{who} answers: {content}")
+        if request.labels:
+            return Completion("", "error", error="broken: no") if "Question 5?" in content else verdict(0.6)
+        return None
+
+    found = evaluated(tmp_path, script, laws=laws.replace(", }", "}"))
+    assert (found["prompts"]["count"], found["prompts"]["compared"], found["prompts"]["failed"]) == (12, 9, 3)
+    assert found["failures"] == {"compare: broken": 2, "read: bad_row": 1, "sample: empty": 1}
+
+
+def test_the_same_command_again_pays_for_nothing(tmp_path: Path) -> None:
+    found = options(tmp_path, "--json", tmp_path / "1.json", "--gold", "principles/gold/concise.yaml")
+    assert run(found)[0] == 0
+    first = json.loads((tmp_path / "1.json").read_text())
+    assert first["calls"]["made"] > 12 * 2
+    found.json = tmp_path / "2.json"
+    assert run(found)[0] == 0
+    second = json.loads((tmp_path / "2.json").read_text())
+    assert second.pop("calls")["made"] == 0
+    assert second == {key: value for key, value in first.items() if key != "calls"}
+    other = options(tmp_path, "--reuse", tmp_path / "calls", "--json", tmp_path / "3.json", "--gold", found.gold)
+    other.out = tmp_path / "elsewhere"
+    assert run(other)[0] == 0
+    assert read_evaluation(tmp_path / "3.json").calls.made == 0
+
+
+def test_gold_judges_beside_and_shows_what_the_judge_does_not_see(tmp_path: Path) -> None:
+    """The judge prefers A's flattery; the gold rule forbids it."""
+    gold = tmp_path / "gold.yaml"
+    gold.write_text(
+        "name: gold\nversion: 1\nobjectives: {plain: 1.0}\nprinciples:\n"
+        "  - {id: no-praise, objective: plain, text: No praise., check: {must_not_match: Great}}\n"
+    )
+
+    def script(who: str, request: Request) -> Completion | None:
+        if request.stage == "sample":
+            return said("Great question! It is so." if who == "a" else "It is so, I think.")
+        return verdict(0.9 if first_is(request, "Great") else 0.1) if request.labels else None
+
+    laws = "name: laws\nversion: 1\nobjectives: {kindness: 1}\nprinciples:\n  - {id: kind, objective: kindness, text: Be kind.}\n"
+    found = evaluated(tmp_path, script, "--gold", gold, laws=laws.replace("kindness: 1}", "kindness: 1.0}"))
+    assert found["win"]["raw"]["value"] == 1.0
+    assert found["gold"]["win"]["raw"]["value"] == 0.0
+    assert found["gold"]["win"]["principles"]["no-praise"]["value"] == 0.0
+    assert found["agreement"]["panel vs gold"]["value"] == 0.0
+    assert found["replies"]["a"]["agreement"]["value"] == 1.0
+    assert found["replies"]["b"]["agreement"]["value"] == 0.0
+
+
+def test_judges_and_principles_that_are_held_out_do_not_vote(tmp_path: Path) -> None:
+    panel = "panel=[{name: second, model: other-model}]"
+    found = evaluated(tmp_path, short_against_long, "--set", panel, "--held-out", "judge,short")
+    assert found["held_out"] == ["judge", "short"]
+    assert found["win"]["judges"].keys() == {"second"}
+    assert found["win"]["principles"].keys() == {"kind"}
+    assert found["win"]["objectives"].keys() == {"kindness"}
+    assert found["judges"].keys() == {"second"}
+
+
+def test_several_judges_are_asked_and_their_agreement_is_told(tmp_path: Path) -> None:
+    """The second judge prefers A's reply where the first does on 9 of 12 prompts."""
+    panel = "panel=[{name: second, model: other-model}]"
+    found = options(tmp_path, "--set", panel, "--json", tmp_path / "found.json")
+    job = prepare(found)
+    second = job.judges.judges["second"].digest
+
+    def script(who: str, request: Request) -> Completion | None:
+        if request.stage == "sample":
+            return said(f"{who} speaks")
+        if request.labels:
+            number = int(re.search(r"Question (\d+)", request.messages[0].content)[1])  # type: ignore[index]
+            turned = request.model == second and number < 3
+            return verdict(0.8 if first_is(request, "a speaks") != turned else 0.2)
+        return None
+
+    store(job, script)
+    assert run(found)[0] == 0
+    agreement = read_evaluation(tmp_path / "found.json").agreement
+    assert agreement["judge vs second"].value == 0.75
+
+
+def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    job = prepare(options(tmp_path))
+    judge = job.judges.judges["judge"].digest
+    (trained / "run.yaml").write_text(f"models: {{judge: {judge}}}")
+    (trained / "constitution.yaml").write_text(LAWS)
+    rule = "  - {id: unseen, objective: brevity, text: No shouting., check: {must_not_match: '!'}}\n"
+    found = evaluated(tmp_path, short_against_long, "--trained", trained, laws=LAWS + rule)
+    assert found["seen"]["principles"] == ["short", "kind"]
+    assert found["seen"]["judges"] == ["judge"]
+    assert found["win"]["unseen"]["value"] == 0.5, "neither shouts"
+    assert found["win"]["raw"]["value"] == 1.0
+    warned = capsys.readouterr().err
+    assert (
+        "warning: a policy was trained on short, kind; --held-out trained leaves them out, --gold is beside" in warned
+    )
+    assert "warning: a policy was trained against the judge judge; --held-out trained leaves it out" in warned
+    held = evaluated(tmp_path, short_against_long, "--trained", trained, "--held-out", "trained", laws=LAWS + rule)
+    assert held["held_out"] == ["short", "kind", "judge"]
+    assert held["win"]["principles"].keys() == {"unseen"}
+    assert held["seen"]["principles"] == []
+    assert "trained on" not in capsys.readouterr().err
+
+
+def test_a_judge_that_is_a_policy_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = evaluated(tmp_path, short_against_long, "--judge", "model-a")
+    assert any("the judge `judge` is policy A itself" in warning for warning in found["warnings"])
+    assert "warning: the judge `judge` is policy A itself, and may prefer its own words" in capsys.readouterr().err
+
+
+def test_cut_replies_are_compared_and_told(tmp_path: Path) -> None:
+    def script(who: str, request: Request) -> Completion | None:
+        return said("It goes on and", "length") if request.stage == "sample" and who == "a" else None
+
+    found = evaluated(tmp_path, script)
+    assert found["prompts"]["compared"] == 12
+    assert found["replies"]["a"]["truncated"]["value"] == 1.0
+    assert found["replies"]["b"]["truncated"]["value"] == 0.0
+    assert found["examples"][0]["truncated"] == ["a"]
+    assert "100% of A's replies were cut at 512 tokens; raise plan.sample.max_tokens" in found["warnings"]
+
+
+def test_several_samples_of_a_prompt_are_one_cluster(tmp_path: Path) -> None:
+    """A wins with its first samples and loses with its second: 50% on every prompt, so no resample of prompts differs."""
+
+    def script(who: str, request: Request) -> Completion | None:
+        if request.stage == "sample":
+            good = (who == "a") == (request.index == 0)
+            return said(SHORT if good else LONG)
+        return verdict(0.5) if request.labels else None
+
+    found = evaluated(tmp_path, script, "--set", "plan.samples=2")
+    assert found["win"]["raw"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert len(found["pairs"]) == 24
+    assert found["prompts"]["compared"] == 12
+
+
+def test_the_kl_is_the_mean_log_ratio_of_as_replies(tmp_path: Path) -> None:
+    """A scores each of a reply's 3 words at -1, the base at -1.5 on even prompts and -2 on odd ones: 1.5 and 3 nats, mean 2.25,
+    and 0.75 a token."""
+
+    def script(who: str, request: Request) -> Completion | None:
+        if request.stage == "sample":
+            return said("three words here" if who == "a" else "something else")
+        if request.scored:
+            number = int(re.search(r"\d+", request.messages[0].content)[0])  # type: ignore[index]
+            return Completion("", scores=(-1.0 if who == "a" else -1.5 - 0.5 * (number % 2),) * request.scored)
+        return None
+
+    found = evaluated(tmp_path, script, "--base", "another-base")
+    assert found["base"]["name"] == "another-base"
+    assert found["kl"]["value"] == pytest.approx(2.25)
+    assert found["kl"]["low"] < 2.25 < found["kl"]["high"]
+    assert found["kl_per_token"]["value"] == pytest.approx(0.75)
+    assert found["kl_missing"] == ""
+
+
+def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> & **bold** \u202e"
+
+    def script(who: str, request: Request) -> Completion | None:
+        return said(f"{who} {evil}") if request.stage == "sample" else None
+
+    found = evaluated(tmp_path, script, "--page", tmp_path / "page.html", a="<b>model</b>")
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>" not in page
+    assert "<b>model" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; **bold** [U+202E]" in page
+    assert "default-src 'none'" in page
+    for title in (
+        "Win rate of A",
+        "Win rate by principle",
+        "Win rate of A by length of its reply",
+        "Words of A&#39;s replies",
+    ):
+        assert f"<figcaption>{title}</figcaption>" in page
+    assert page.count("<article>") == len(found["examples"]) == 12
+
+
+def test_the_table_shows_the_figures(tmp_path: Path) -> None:
+    found = options(tmp_path, "--gold", "principles/gold/concise.yaml")
+    store(prepare(found), short_against_long)
+    code, printed = run(found)
+    assert code == 0
+    assert "12 prompts compared, 0 failed: A = model-a, B = embedded" in printed
+    for row in (
+        r"A is preferred +│ +100.0% \[75.8, 100.0\]",
+        "principle short",
+        "judge rules",
+        "words .* 3 .* 11 .* -8",
+        "gold: A",
+    ):
+        assert re.search(row, printed), row
+
+
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *arguments: object, **named: Any) -> str:
+    assert run(options(tmp_path, *arguments, **named))[0] == 2
+    return capsys.readouterr().err
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls" / "run.yaml").write_text("")
+    err = refused(
+        capsys, tmp_path, "--limit", 0, "--gold", tmp_path / "none.yaml", "--held-out", "shrt", "--trained", tmp_path / "nowhere",
+        "--reuse", tmp_path / "no-run", "--json", tmp_path, "--weights", tmp_path / "no.json", "--prompts", "none.jsonl",
+    )  # fmt: skip
+    assert "--limit: got 0; allowed is 1 or more" in err
+    assert "none.yaml" in err
+    assert (
+        "--held-out: 'shrt' is no principle of laws and no judge (did you mean short?); allowed: short, kind, judge"
+        in err
+    )
+    assert f"--trained {tmp_path / 'nowhere'}: has no run.yaml and no training.yaml" in err
+    assert "no-run" in err
+    assert f"{tmp_path}: cannot be written (is a folder); choose another file" in err
+    assert "no.json: cannot be read" in err
+    assert "none.jsonl: no such file" in err
+    assert (
+        f"calls: is the folder of a run; choose another --out, with --reuse {tmp_path / 'calls'} to take its calls"
+        in err
+    )
+
+
+def test_settings_and_constitution_are_refused_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    err = refused(capsys, tmp_path, "--set", "plan.smples=3", laws="name: laws\nversion: 1\n")
+    assert "plan.smples: unknown key (did you mean samples?)" in err
+    assert "laws.yaml" in err
+
+
+def test_nobody_left_to_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    err = refused(capsys, tmp_path, "--held-out", "short,judge")
+    assert "--held-out short,judge: leaves nobody to judge; hold out fewer" in err
+
+
+def test_models_that_are_none_are_named_with_their_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = options(tmp_path, "--b", "/no/model", "--base", "/no/base", "--engine", "transformers", a="/nowhere")
+    assert run(found)[0] == 2
+    err = capsys.readouterr().err
+    for flag in ("--a: model '/nowhere': no such folder", "--b: model '/no/model'", "--base: model '/no/base'"):
+        assert flag in err
+
+
+def test_prompts_that_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = options(tmp_path)
+    store(prepare(found), lambda who, request: said(" ") if request.stage == "sample" else None)
+    assert run(found)[0] == 2
+    assert "no prompt could be compared (sample: empty 24); see --out" in capsys.readouterr().err
+
+
+def test_a_model_that_stays_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
+    found = options(tmp_path, "--engine", "endpoint", "--set", server, "--json", tmp_path / "found.json")
+    assert run(found)[0] == 1
+    assert "incomplete: a model was unavailable for 24 answers; nothing is written, and the same command asks" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "found.json").exists()
+
+
+def test_a_server_that_serves_one_model_under_a_fixed_name_cannot_be_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = "endpoints=[{url: 'http://127.0.0.1:9', model: served}]"
+    err = refused(capsys, tmp_path, "--engine", "endpoint", "--set", server)
+    assert "--a model-a: endpoints: http://127.0.0.1:9 is asked for another model, 'served'; leave `model` out" in err
+
+
+def test_a_server_of_messages_gives_no_kl(tmp_path: Path) -> None:
+    server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
+    found = options(tmp_path, "--engine", "endpoint", "--set", server, "--json", tmp_path / "found.json")
+
+    def script(who: str, request: Request) -> Completion:
+        assert not request.scored
+        return pseudo_completion(request)
+
+    store(prepare(found), script)
+    assert run(found)[0] == 0
+    evaluation = read_evaluation(tmp_path / "found.json")
+    assert evaluation.kl is None
+    assert (
+        evaluation.kl_missing
+        == "model-a: a server of messages scores no given reply; use a vLLM server with token_ids: true"
+    )
+
+
+def test_model_folders_are_known_by_what_is_in_them(tmp_path: Path) -> None:
+    """The replay engine tells two checkpoints apart, and knows a copy for what it is."""
+    for name, weight in (("one", 0.0), ("copy", 0.0), ("other", 1.0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        save_file({"w": np.full(4, weight, dtype=np.float32)}, folder / "model.safetensors")
+        (folder / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 64}')
+        (folder / "tokenizer.json").write_text("{}")
+        (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    one, copy, other = (
+        prepare(options(tmp_path, a=str(tmp_path / name))).a.digest for name in ("one", "copy", "other")
+    )
+    assert one == copy != other
