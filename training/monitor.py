@@ -77,30 +77,39 @@ def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
     first, checks = evaluations[0], list[Check]()
     for number, found in enumerate(evaluations, 1):
         for what, one, other in (
-            ("base", found.b.digest, first.b.digest),
-            ("prompts", found.prompts.digest, first.prompts.digest),
-            ("constitution", found.constitution, first.constitution),
+            ("another base", found.b.digest, first.b.digest),
+            ("other prompts", found.prompts.digest, first.prompts.digest),
+            ("another constitution", found.constitution, first.constitution),
         ):
             if one != other:
                 raise InputError(
-                    f"evaluation {number}: has another {what} ({one[:12]}) than the first ({other[:12]}); evaluate all rounds alike"
+                    f"evaluation {number}: has {what} ({one[:12]}) than the first ({other[:12]}); evaluate all rounds alike"
                 )
         checks.append(_round(number, found))
-    start = {name: 0.5 for name in checks[0].values if name in ("proxy", "gold") or name.startswith("principle/")}
-    start |= {name: e.value for name, e in _measures(first, "b").items() if name in checks[0].values}
-    start |= {"kl": 0.0} if "kl" in checks[0].values else {}
-    return [Check(0, start, dict.fromkeys(start, 0.0)), *checks]
+    known = checks[0].values
+    start = {name: 0.5 for name in known if name in ("proxy", "gold") or name.startswith("principle/")}
+    start |= {"kl": 0.0} if "kl" in known else {}
+    errors = dict.fromkeys(start, 0.0)
+    for name, e in _measures(first, "b").items():
+        if name in known:
+            start[name] = e.value
+            errors[name] = 0.0 if _paired(first, name) else _error(e)
+    return [Check(0, start, errors), *checks]
 
 
 def _round(number: int, found: PolicyEvaluation) -> Check:
     known = dict(_measures(found, "a"))
-    errors = {name: _error(e) for name, e in known.items()}
-    errors |= {name: _error(e) for name, e in found.differences.items() if name in found.replies.a}
-    known |= {f"principle/{name}": e for name, e in found.win.principles.items()} | {"proxy": found.win.raw}
+    errors = {name: _error(found.differences[name] if _paired(found, name) else e) for name, e in known.items()}
+    judged = {f"principle/{name}": e for name, e in found.win.principles.items()} | {"proxy": found.win.raw}
     gold = found.gold.win.raw if found.gold else found.win.unseen
-    known |= {name: e for name, e in (("gold", gold), ("kl", found.kl)) if e is not None}
-    values = {name: e.value for name, e in known.items()}
-    return Check(number, values, {name: errors.get(name, _error(e)) for name, e in known.items()})
+    judged |= {name: e for name, e in (("gold", gold), ("kl", found.kl)) if e is not None}
+    errors |= {name: _error(e) for name, e in judged.items()}
+    return Check(number, {name: e.value for name, e in (known | judged).items()}, errors)
+
+
+def _paired(found: PolicyEvaluation, name: str) -> bool:
+    """True where the evaluation says how far apart the two are in a measure, prompt by prompt: the whole error is in that."""
+    return name in found.differences and not (name == "refusal" and "safe" in found.refusals.a)
 
 
 def _measures(found: PolicyEvaluation, side: Literal["a", "b"]) -> dict[str, Estimate]:
