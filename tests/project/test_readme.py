@@ -51,7 +51,7 @@ def test_the_readmes_training_commands_are_understood() -> None:
     """Each line that trains parses, and its settings are allowed."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\.venv/bin/python -m training (.+?)(?:\s+#.*)?$", text, re.MULTILINE)
-    assert {line.split()[0] for line in lines} == {"sft", "reward", "dpo", "ppo"}
+    assert {line.split()[0] for line in lines} == {"sft", "reward", "best_of", "dpo", "ppo"}
     for line in lines:
         options = training_main.parser().parse_args(shlex.split(line))
         assert training_main.settings_of(options).data == {"runs/mine": 1.0}

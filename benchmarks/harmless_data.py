@@ -1,0 +1,133 @@
+"""Labelled rows in four parts without a common prompt, and one run's pairs under three kinds of labels."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from critics.rules import word_count
+from evaluation import run_files
+from evaluation.files import json_lines
+from generation.folder import write_atomically
+
+Arm = Literal["judged", "shuffled", "longer"]
+ARMS: Mapping[Arm, str] = {
+    "judged": "labels of the judge",
+    "shuffled": "the same pairs, labels drawn by lot",
+    "longer": "the same pairs, the longer reply chosen",
+}
+GOLD_LAWS = {
+    "name": "gold",
+    "version": 1,
+    "objectives": {"preferred": 1.0},
+    "principles": [
+        {"id": "preferred", "objective": "preferred", "text": "Reply as the people who labelled the pairs prefer it."}
+    ],
+}
+"""One principle, under which a reward model votes once."""
+
+
+class Part(NamedTuple):
+    """What some of the rows are for."""
+
+    name: str
+    share: float
+    """Of the rows."""
+    most: int | None
+    """Rows that are kept of it."""
+    labels: bool
+    """With both replies; else the prompts alone, each once."""
+
+
+def split(source: Path, parts: Sequence[Part], tags: Sequence[str], folder: Path) -> dict[str, int]:
+    """Write `NAME.jsonl` of each part; name -> rows.
+
+    A row's part follows from the hash of how its conversation opens, so no opening is in two parts. Of a part's rows those with
+    the lowest hashes are kept.
+    """
+    chosen: dict[str, list[tuple[str, dict[str, Any]]]] = {part.name: [] for part in parts}
+    for number, line in json_lines(source):
+        row = json.loads(line)
+        whole = json.dumps(row["prompt"])
+        if (part := _part(_place(_opening(row["prompt"])), parts)) is None:
+            continue
+        made = {"id": str(row.get("id") or f"row-{number}"), "prompt": row["prompt"], "tags": list(tags)}
+        replies = {name: row[name] for name in ("chosen", "rejected")} if part.labels else {}
+        chosen[part.name].append((f"{_place(whole):.17f} {whole}", {**made, **replies}))
+    sizes = {}
+    for part in parts:
+        rows = sorted(chosen[part.name], key=lambda found: found[0])
+        kept = [row for _, row in rows] if part.labels else list(dict(rows).values())
+        write_rows(folder / f"{part.name}.jsonl", kept[: part.most])
+        sizes[part.name] = len(kept[: part.most])
+    return sizes
+
+
+def _opening(prompt: str | Sequence[Mapping[str, str]]) -> str:
+    first = prompt if isinstance(prompt, str) else prompt[0]["content"]
+    return " ".join(first.lower().split())
+
+
+def _place(text: str) -> float:
+    """0 to 1, by a hash."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") / (1 << 64)
+
+
+def _part(place: float, parts: Sequence[Part]) -> Part | None:
+    for part in parts:
+        place -= part.share
+        if place < 0:
+            return part
+    return None
+
+
+def pairs_of(run: Path) -> list[dict[str, Any]]:
+    """A run's pairs whose replies differ in length, so that each kind of label has an answer; both splits, by prompt."""
+    kept = []
+    for _, file in run_files.split_files(run, "preferences"):
+        for row in run_files.rows(file):
+            texts = {name: _plain(row[name]) for name in ("prompt", "chosen", "rejected")}
+            if _words(texts, "chosen") != _words(texts, "rejected"):
+                kept.append({"prompt_id": row["prompt_id"], **texts, "p_chosen": row["p_chosen"]})
+    return sorted(kept, key=lambda row: str(row["prompt_id"]))
+
+
+def _plain(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in message.items() if value} for message in messages]
+
+
+def _words(row: Mapping[str, Any], side: str) -> int:
+    return word_count(row[side][0].get("content", ""))
+
+
+def labelled(rows: Sequence[Mapping[str, Any]], arm: Arm, seed: int) -> list[dict[str, Any]]:
+    """The pairs with the labels of an arm. How sure a label is stays with the pair, so that all arms are trained as hard."""
+    dice = random.Random(f"labels {seed}")
+    made = []
+    for row in rows:
+        swapped = {
+            "judged": False,
+            "shuffled": dice.random() < 0.5,
+            "longer": _words(row, "rejected") > _words(row, "chosen"),
+        }[arm]
+        made.append({**row, "chosen": row["rejected"], "rejected": row["chosen"]} if swapped else dict(row))
+    return made
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A file of JSON lines, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_yaml(path: Path, value: object) -> Path:
+    """A YAML file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, yaml.safe_dump(value, sort_keys=False))
+    return path

@@ -1,0 +1,81 @@
+"""The experiment on harmlessness, whole, on the replay engine and a tiny random model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+import generate_feedback
+from benchmarks import loop_harmless
+from benchmarks.harmless_data import write_rows
+from evaluation import __main__ as evaluation_main
+from tests.benchmarks.rows import some_rows
+from tests.training.ppo_small import small_model
+from training import __main__ as training_main
+
+
+def in_process(command: Sequence[str], log: TextIO) -> int:
+    """Runs a command of the project here."""
+    if command[1] == "-m":
+        main = {"training": training_main.main, "evaluation": evaluation_main.main}[command[2]]
+        return main(list(command[3:]))
+    return generate_feedback.main(list(command[2:]))
+
+
+def nothing(command: Sequence[str], log: TextIO) -> int:
+    """For a start in which nothing is left to do."""
+    raise AssertionError(command)
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> list[str]:
+    write_rows(tmp_path / "rows.jsonl", some_rows(240))
+    small = {"batch": 4, "micro_batch": 4, "steps": 1, "precision": "fp32", "max_length": 256}
+    sizes = {"data": tmp_path / "rows.jsonl", "out": tmp_path / "out", "engine": "replay", "seeds": 1}
+    sizes |= {"model": small_model(tmp_path / "model"), "pairs": 24, "fit": 20, "prompts": 24, "held-out": 12}
+    given = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    for stage in ("gold", "dpo"):
+        given += [word for name, value in small.items() for word in (f"--{stage}", f"{name}={value}")]
+    return [*given, "--max-tokens", "64"]
+
+
+def test_it_runs_and_goes_on_from_what_is_there(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop_harmless.main(flags, in_process)
+    said = capsys.readouterr().out
+    for told in ("rows: gold 24", "policy shuffled-0: ", "gold prefers the longer reply: ", "| **judged** (labels of"):
+        assert told in said
+    table = said[said.index("| policy | seed |") :]
+    assert [line.split(" | ")[0] for line in table.splitlines() if " | 0 | " in line] == [
+        "| judged",
+        "| shuffled",
+        "| longer",
+    ]
+    assert "| judged less | raw, points | length-controlled, points |" in table
+    (tmp_path / "out" / "evaluation" / "longer-0" / "policy.json").unlink()
+    loop_harmless.main(flags, in_process)
+    again = capsys.readouterr().out
+    assert again.count("done before") == 5 + 2 * 3
+    assert again[again.index("| policy") : again.index("time of")] == table[: table.index("time of")]
+    loop_harmless.main(flags, nothing)
+
+
+def test_another_size_needs_another_folder(flags: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out" / "split"
+    write_rows(out / "parts.json", [{"asked": "other"}])
+    with pytest.raises(
+        SystemExit, match="was begun with other --data, sizes, --shares or --tags; choose another --out"
+    ):
+        loop_harmless.main(flags, nothing)
+
+
+def test_a_stage_that_fails_is_told_with_its_output(flags: list[str], tmp_path: Path) -> None:
+    def fails(command: Sequence[str], log: TextIO) -> int:
+        log.write("no such model\n")
+        log.flush()
+        return 2
+
+    with pytest.raises(SystemExit, match=r"(?s)gold: exit code 2\n.* -m training reward .*no such model\nall of it: "):
+        loop_harmless.main(flags, fails)
