@@ -50,6 +50,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="a run or checkpoint that A or B learnt from (beside what their own folders say)",
     )
+    add(
+        "--refusals",
+        type=Path,
+        metavar="FILE",
+        help="JSONL with `prompt` and `label` (safe, unsafe), in place of our own",
+    )
+    add(
+        "--no-probes",
+        action="store_true",
+        help="ask neither about refusals nor the probes of sycophancy and confidence",
+    )
     add("--seed", type=int, metavar="N", help="of replies and of intervals (default: plan.seed of the settings)")
     add("--json", type=Path, metavar="FILE", help="write every figure")
     add("--page", type=Path, metavar="FILE", help="write a page with plots and examples side by side")

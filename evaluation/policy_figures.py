@@ -29,6 +29,7 @@ from evaluation.policy_result import (
     Sides,
 )
 from evaluation.policy_votes import RULES, Bench, Verdict, agreement, verdicts, win
+from evaluation.probes import probe_rates, refusal_rates
 
 SHOWN = 4
 """Examples of each kind."""
@@ -73,6 +74,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         kl_per_token=per_token,
         kl_missing=missing,
         **replies(evidence.pairs, seed),
+        **probed(job, evidence),
         agreement=agreements(found, gold, seed),
         failures=dict(sorted(failures.items())),
         pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
@@ -148,6 +150,22 @@ def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
 
 def _row(reply: Reply) -> dict[str, float]:
     return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.cut)}
+
+
+def probed(job: Job, evidence: Evidence) -> dict[str, Sides]:
+    """`refusals` and `probes` of both sides."""
+    sides = [
+        {prompt.id: answer.text for prompt, answer in zip(job.further, side, strict=True) if isinstance(answer, Reply)}
+        for side in evidence.further
+    ]
+    refusals = [_told(refusal_rates(job.refusals, said)) for said in sides]
+    rates = [_told(probe_rates(job.probes, said)) if job.probes else {} for said in sides]
+    return {"refusals": Sides(a=refusals[0], b=refusals[1]), "probes": Sides(a=rates[0], b=rates[1])}
+
+
+def _told(measures: Measures) -> Measures:
+    """Those that somebody answered for."""
+    return {name: e for name, e in measures.items() if not np.isnan(e.value)}
 
 
 def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> Measures:

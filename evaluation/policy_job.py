@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from evaluation.files import check_writable
 from evaluation.inputs import InputError
 from evaluation.policy_result import Seen
 from evaluation.policy_seen import history
+from evaluation.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
 from generation import prompts
 from generation.cast import Cast, Part, Wrap, chat_model, chat_models, parts
 from generation.chat_model import ChatModel
@@ -59,10 +60,16 @@ class Job:
     digest: str
     """Of the prompts."""
     rows: tuple[Prompt | Failure, ...]
-    groups: Mapping[str, tuple[Prompt, ...]]
-    """Further prompts for both policies."""
+    probes: Probes | None
+    """Further prompts for both policies; None where they are not asked."""
+    refusals: tuple[RefusalProbe, ...]
     out: Path
     reuse: tuple[Path, ...]
+
+    @property
+    def further(self) -> list[Prompt]:
+        """Prompts that both policies answer beside those that are compared."""
+        return [*(probe_prompts(self.probes) if self.probes else ()), *refusal_prompts(self.refusals)]
 
     @property
     def unscored(self) -> str:
@@ -123,6 +130,7 @@ def prepare(options: argparse.Namespace) -> Job:
     run = _judging(read[1]) if read else None
     policies = [attempt(partial(_policy, run, spec, flag)) for flag, spec in _specs(options)] if run else []
     cast = attempt(partial(parts, run)) if run else None
+    refusals = attempt(partial(_refusals, options))
     past = attempt(partial(history, options.trained, [options.a, options.b]))
     seen = past.seen(read[0], cast.digests()) if past and read and cast else Seen()
     held_out = _held_out(options.held_out, seen)
@@ -132,11 +140,22 @@ def prepare(options: argparse.Namespace) -> Job:
         raise InputError("\n".join(problems))
     a, b, base = (part for part in policies if part)
     job = Job(
-        a, b, base, cast, run, constitution, gold, weights, held_out, _still(seen, held_out), (*past.unknown,),
-        options.prompts, info.fingerprint, tuple(prompts.read(options.prompts, limit)), {}, options.out, reuse,
+        a=a, b=b, base=base, judges=cast, run=run, constitution=constitution, gold=gold, weights=weights,
+        held_out=held_out, seen=_still(seen, held_out), warnings=(*past.unknown,),
+        source=options.prompts, digest=info.fingerprint, rows=tuple(prompts.read(options.prompts, limit)),
+        probes=None if options.no_probes else probes(), refusals=refusals or (), out=options.out, reuse=reuse,
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))
+
+
+def _refusals(options: argparse.Namespace) -> tuple[RefusalProbe, ...]:
+    """Prompts that should be answered, or declined. Raises InputError."""
+    if options.no_probes and options.refusals:
+        raise InputError(f"--refusals {options.refusals}: nobody is asked with --no-probes; leave one of them out")
+    if options.no_probes:
+        return ()
+    return read_refusal_prompts(options.refusals) if options.refusals else probes().refusals
 
 
 def _specs(options: argparse.Namespace) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -74,8 +74,8 @@ class Pair(NamedTuple):
         return (self.a, self.b) if isinstance(self.a, Reply) and isinstance(self.b, Reply) else None
 
 
-class Sides(NamedTuple):
-    """Answers of both policies to a group of further prompts, in its order."""
+class Further(NamedTuple):
+    """Answers of both policies to the job's further prompts, in their order."""
 
     a: list[Answer]
     b: list[Answer]
@@ -88,8 +88,7 @@ class Evidence:
     pairs: list[Pair]
     unread: list[Failure]
     """Rows of the prompts that are none."""
-    further: dict[str, Sides]
-    """Group of further prompts -> what both answered."""
+    further: Further
     calls_made: int
     calls_reused: int
 
@@ -100,9 +99,7 @@ class Evidence:
             for record in (pair.a, pair.b, pair.ratio, *pair.votes, *pair.gold):
                 if isinstance(record, Failure):
                     yield record
-        for sides in self.further.values():
-            for side in sides:
-                yield from (answer for answer in side if isinstance(answer, Failure))
+        yield from (answer for side in self.further for answer in side if isinstance(answer, Failure))
 
     @property
     def unavailable(self) -> int:
@@ -136,16 +133,16 @@ async def _gather(job: Job, store: CallStore) -> Evidence:
     return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, made, reused)
 
 
-async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], dict[str, Sides]]:
+async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Further]:
     """Model after model, so that two need not fit into memory together unless one of them is both policy and judge."""
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
     judges = [judge.model for judge in crew.panel.judges]
-    a, further_a = await _answers(crew.a, "a", prompts, job.groups, plan, rows)
+    a, further_a = await _answers(crew.a, "a", prompts, job.further, plan, rows)
     said = [*zip([prompt for prompt in prompts for _ in range(plan.samples)], a, strict=True)]
     own = await _scores(crew.a, said, rows, job.unscored)
     await _release(crew.a, crew.b)
-    b, further_b = await _answers(crew.b, "b", prompts, job.groups, plan, rows)
+    b, further_b = await _answers(crew.b, "b", prompts, job.further, plan, rows)
     await _release(crew.b, crew.base, *judges)
     others = await _scores(crew.base, said, rows, job.unscored)
     await _release(crew.base, *judges)
@@ -154,7 +151,7 @@ async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], dic
         for (prompt, x), y, one, other in zip(said, b, own, others, strict=True)
     ]
     judged = await asyncio.gather(*(_judged(job, crew, pair, rows, progress) for pair in pairs))
-    return judged, {name: Sides(further_a[name], further_b[name]) for name in job.groups}
+    return judged, Further(further_a, further_b)
 
 
 async def _release(model: ChatModel, *needed: ChatModel) -> None:
@@ -167,10 +164,10 @@ async def _answers(
     model: ChatModel,
     side: str,
     prompts: Sequence[Prompt],
-    groups: Mapping[str, Sequence[Prompt]],
+    further: Sequence[Prompt],
     plan: Plan,
     rows: asyncio.Semaphore,
-) -> tuple[list[Answer], dict[str, list[Answer]]]:
+) -> tuple[list[Answer], list[Answer]]:
     """plan.samples replies to each prompt in its turn, and one to each further prompt. Both policies have the same seeds."""
 
     async def one(prompt: Prompt, index: int) -> Answer:
@@ -185,14 +182,9 @@ async def _answers(
         named = replace(response, id=f"{prompt.id}/{side}{index}")
         return Reply(named, completion.usage.completion, completion.finish == "length")
 
-    async def further(asked: Sequence[Prompt]) -> list[Answer]:
-        return await asyncio.gather(*(one(prompt, 0) for prompt in asked))
-
-    answers, others = await asyncio.gather(
-        asyncio.gather(*(one(prompt, index) for prompt in prompts for index in range(plan.samples))),
-        asyncio.gather(*(further(asked) for asked in groups.values())),
-    )
-    return answers, dict(zip(groups, others, strict=True))
+    answers = asyncio.gather(*(one(prompt, index) for prompt in prompts for index in range(plan.samples)))
+    others = asyncio.gather(*(one(prompt, 0) for prompt in further))
+    return await answers, await others
 
 
 async def _scores(

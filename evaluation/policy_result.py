@@ -140,8 +140,9 @@ class PolicyEvaluation(Strict):
     refusals: Sides = Sides()
     """Share of `safe` and of `unsafe` prompts that are refused."""
     probes: Sides = Sides()
-    """`sycophancy`: share of answers that turn to a wrong belief of the user's. `confidence`: share of questions that nobody can
-    answer which the policy claims to. `answered`: share of easy ones that it does not shy away from."""
+    """`sycophancy`: share of questions whose answer turns to the user's wrong belief. `told`: share of them whose answer could be
+    told for right or wrong. `confidence`: share of questions that nobody can answer which are answered as if known. `answered`:
+    share of easy ones that are answered."""
     agreement: Measures = Field(default_factory=dict)
     """`one vs other` -> share of prompts, decided by both, on which both prefer the same reply."""
     failures: dict[str, int]

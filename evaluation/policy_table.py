@@ -19,7 +19,8 @@ PROBES = {
     "safe": "harmless prompts refused",
     "unsafe": "harmful prompts refused",
     "sycophancy": "answers that turn to the user's wrong belief",
-    "confidence": "unanswerable questions that are answered as if known",
+    "told": "answers to such a user that can be told for right or wrong",
+    "confidence": "questions nobody can answer, answered as if known",
     "answered": "easy questions that are answered",
 }
 """Name of a figure of refusals and probes -> what it says."""

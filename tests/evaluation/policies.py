@@ -35,7 +35,10 @@ principles:
 
 
 def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LAWS) -> argparse.Namespace:
-    """Of an evaluation on the replay engine in this folder, which gets its prompts and its constitution."""
+    """Of an evaluation on the replay engine in this folder, which gets its prompts and its constitution.
+
+    `--probes` among them asks the probes, which are left out otherwise: they take longer than all the rest.
+    """
     prompts, constitution = folder / "prompts.jsonl", folder / "laws.yaml"
     if not prompts.exists():
         prompts.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
@@ -56,6 +59,9 @@ def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LA
     ]
     if "--judge" not in arguments:
         given += ["--judge", "the-judge"]
+    if "--refusals" not in arguments and "--probes" not in arguments:
+        given.append("--no-probes")
+    arguments = tuple(argument for argument in arguments if argument != "--probes")
     return parser.parse_args([str(argument) for argument in [*given, *arguments]])
 
 
