@@ -110,6 +110,8 @@ class Response:
     """Id of the response that a revision rewrites."""
     principles: tuple[str, ...] = ()
     """Ids of the principles that a revision was asked to serve."""
+    cut: bool = False
+    """max_tokens ended it, not its author: no end of the turn belongs after it."""
 
     @property
     def text(self) -> str:

@@ -48,6 +48,8 @@ def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
             ("rejected_id", pa.string()),
             ("chosen_origin", pa.string()),
             ("rejected_origin", pa.string()),
+            ("chosen_cut", pa.bool_()),
+            ("rejected_cut", pa.bool_()),
             ("objectives", pa.struct([(name, pa.float64()) for name in objectives])),
             ("votes", pa.list_(_VOTE)),
             ("constitution_digest", pa.string()),
@@ -67,6 +69,7 @@ RESPONSES = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "origin", "parent", "text", "raw")),
         *((name, pa.list_(pa.string())) for name in ("principles", "tags", "flags")),
+        ("cut", pa.bool_()),
     ]
 )
 CRITIQUES = pa.schema(
@@ -114,6 +117,8 @@ def pair_row(
         "rejected_id": pair.rejected.id,
         "chosen_origin": pair.chosen.origin,
         "rejected_origin": pair.rejected.origin,
+        "chosen_cut": pair.chosen.cut,
+        "rejected_cut": pair.rejected.cut,
         "objectives": {name: pair.objectives.get(name) for name in objectives},
         "votes": [{name: getattr(vote, name) for name in _VOTE.names} for vote in pair.votes],
         "constitution_digest": constitution,
@@ -133,6 +138,7 @@ def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
         "principles": list(response.principles),
         "tags": list(prompt.tags),
         "flags": list(flags_of(prompt, response.message)),
+        "cut": response.cut,
     }
 
 

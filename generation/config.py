@@ -91,7 +91,8 @@ class Plan(Strict):
     margin: float = Field(default=0.0, ge=0)
     """Pairs with a smaller log-odds are dropped and counted. Ties (0) always are."""
     keep_truncated: bool = False
-    """Keep sampled replies that max_tokens cut. They teach the policy to stop mid-sentence."""
+    """Keep sampled replies that max_tokens cut, marked as such: in training no end of the turn is put after them. Without them a
+    policy of long replies is compared by its short ones alone."""
     sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
     critique: Decoding = Decoding(max_tokens=256)
     revise: Decoding = Decoding(max_tokens=768)

@@ -78,7 +78,8 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
         if completion.finish == "length":
             return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
-    return Response(name, prompt.id, message, "sampled", completion.text), completion
+    response = Response(name, prompt.id, message, "sampled", completion.text, cut=completion.finish == "length")
+    return response, completion
 
 
 async def improve(

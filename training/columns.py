@@ -44,6 +44,8 @@ class Pair(NamedTuple):
     margin: float
     """Column `margin`; 0 where there is none."""
     weight: float
+    cut: tuple[bool, bool] = (False, False)
+    """Whether chosen and rejected were cut as they were written: columns `chosen_cut` and `rejected_cut` of a run."""
 
 
 class Target(NamedTuple):
@@ -76,7 +78,8 @@ def pair(row: Mapping[str, Any]) -> Pair:
     p = _number(row, "p_chosen", 1.0)
     if not 0.5 <= p <= 1:
         raise BadRow(f"p_chosen: got {p}; allowed is 0.5 to 1: where rejected is better, swap the two")
-    return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row))
+    cut = (_flag(row, "chosen_cut"), _flag(row, "rejected_cut"))
+    return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row), cut)
 
 
 def _explicit(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -200,6 +203,13 @@ def _plain(name: str, text: str) -> None:
             f"{name}: holds {found.group()!r}, so it went through a chat template already, which may be another than the "
             "model's; give messages, or text without the template's marks"
         )
+
+
+def _flag(row: Mapping[str, Any], name: str) -> bool:
+    value = row.get(name)
+    if not isinstance(value, bool | None):
+        raise BadRow(f"{name}: got {value!r}; allowed is true, false, or no column {name}")
+    return bool(value)
 
 
 def _number(row: Mapping[str, Any], name: str, default: float) -> float:

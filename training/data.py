@@ -58,14 +58,14 @@ class Encoded(NamedTuple):
 
 
 def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> Encoded:
-    """Pairs with both replies after one prompt, each ended by one end of turn. Raises InputError for a bad chat."""
+    """Pairs with both replies after one prompt, each ended by one end of turn unless it was cut. Raises InputError: bad chat."""
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
         if row.p < labels.least:
             counts["dropped_unsure"] += 1
             continue
-        example = _example(row.prompt, (row.chosen, row.rejected), encoder, settings, counts)
+        example = _example(row.prompt, (row.chosen, row.rejected), row.cut, encoder, settings, counts)
         if example is None:
             continue
         if example.replies[0] == example.replies[1]:
@@ -80,7 +80,7 @@ def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training)
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        example = _example(row.prompt, (row.reply,), encoder, settings, counts)
+        example = _example(row.prompt, (row.reply,), (False,), encoder, settings, counts)
         if example is not None:
             kept.append(TargetRow(row.prompt.id, example, row.weight))
     return _encoded(kept, counts, encoder)
@@ -133,7 +133,12 @@ def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encode
 
 
 def _example(
-    prompt: Prompted, replies: Sequence[str], encoder: Encoder, settings: Training, counts: Counter[str]
+    prompt: Prompted,
+    replies: Sequence[str],
+    cut: Sequence[bool],
+    encoder: Encoder,
+    settings: Training,
+    counts: Counter[str],
 ) -> Example | None:
     """The prompt and its replies as ids; None, and a count, where they do not fit."""
     if not all(reply.strip() for reply in replies):
@@ -144,7 +149,8 @@ def _example(
     if room < 2:
         counts["dropped_long_prompt"] += 1
         return None
-    ended = [(*reply, encoder.end_of_turn) for reply in rendered]
+    end = (encoder.end_of_turn,)
+    ended = [(*reply, *(() if lost else end)) for reply, lost in zip(rendered, cut, strict=True)]
     if settings.cut == "drop" and any(len(reply) > room for reply in ended):
         counts["dropped_cut"] += 1
         return None

@@ -89,7 +89,7 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     (row,) = preferences(tmp_path)
     assert list(row) == [
         "prompt", "chosen", "rejected", "p_chosen", "margin", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
-        "rejected_origin", "objectives", "votes", "constitution_digest", "judge",
+        "rejected_origin", "chosen_cut", "rejected_cut", "objectives", "votes", "constitution_digest", "judge",
     ]  # fmt: skip
     assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
     assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
@@ -99,6 +99,7 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     ]
     assert row["p_chosen"] == pytest.approx(0.6224593)
     assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
+    assert (row["chosen_cut"], row["rejected_cut"]) == (False, False)
 
 
 def test_tool_calls_are_kept_in_a_run_that_has_them(tmp_path: Path) -> None:

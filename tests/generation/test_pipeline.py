@@ -238,3 +238,16 @@ def test_seeds_depend_on_all_that_names_a_call() -> None:
     seeds = {derive_seed(*name) for name in names}
     assert len(seeds) == len(names)
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_cut_reply_that_is_kept_is_known_to_be_cut() -> None:
+    """Also in its pair: the second sample, which is longer and so preferred, was cut."""
+    cut: Answers = {
+        "sample": lambda request: Completion(
+            "so many words" * request.index or "few", ("stop", "length")[request.index]
+        )
+    }
+    found, _ = run(cut, Plan(rounds=0, keep_truncated=True))
+    assert [candidate.cut for candidate in found.candidates] == [False, True]
+    (pair,) = found.pairs
+    assert (pair.chosen.cut, pair.rejected.cut) == (True, False)

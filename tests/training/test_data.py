@@ -82,6 +82,15 @@ def test_a_cut_reply_has_no_end_and_is_counted(chatml: Encoder) -> None:
     assert (encoded.rows, encoded.counts) == ([], {"read": 1, "kept": 0, "dropped_cut": 1})
 
 
+def test_after_a_reply_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -> None:
+    """A run says so of a sampled reply; it was not its author who ended it."""
+    encoded = encode_pairs([pair("one two", "three four")._replace(cut=(False, True))], chatml, DPO(), Labels())
+    whole, cut = encoded.rows[0].example.replies
+    assert whole[-1] == chatml.end_of_turn
+    assert list(cut) == chatml.reply(prompt("What is the answer?").messages, "three four")[1]
+    assert encoded.counts == {"read": 1, "kept": 1, "kept_cut": 1}
+
+
 def test_a_reply_that_just_fits_is_whole(chatml: Encoder) -> None:
     before, said = chatml.reply(prompt("What is the answer?").messages, "one two three")
     exact = SFT(max_length=len(before) + len(said) + 1)
