@@ -14,7 +14,7 @@ from rich.console import Console
 from evaluation import policy
 from evaluation.policy_job import Job, prepare
 from evaluation.policy_replies import ask
-from generation.engine import Completion, Engine, Request
+from generation.engine import Completion, Engine, Request, Usage
 from generation.job import CALLS
 from generation.progress import Progress
 from generation.replay_engine import Replay, pseudo_completion
@@ -99,3 +99,8 @@ def evaluated(folder: Path, script: Script, *arguments: object, **named: str) ->
     said: dict[str, Any] = json.loads(file.read_text())
     assert said["calls"]["made"] == 0, "a call was made that the script was not asked"
     return said
+
+
+def said(text: str, finish: str = "stop") -> Completion:
+    """A reply, whole or cut at the limit."""
+    return Completion(text, "length" if finish == "length" else "stop", usage=Usage(1, 0, len(text.split())))
