@@ -76,14 +76,14 @@ def _lengths(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequenc
         for side in ("a", "b")
     }
     edges = np.linspace(0, max([1, *sides["a"], *sides["b"]]), BINS + 1).tolist()
-    shown: list[Plot | Table] = [_bars("Win rate of A by length of its reply", _by_length(decided))]
+    shown: list[Plot | Table] = [_bars("Win rate of A by length of its reply", by_length(decided))]
     shown += [
         plots.histogram(f"Words of {side.upper()}'s replies", words, "words", edges) for side, words in sides.items()
     ]
     return Section("Length", text, shown)
 
 
-def _by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
+def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
     """Win rates of A where its reply is shorter than B's, about as long, or longer."""
     groups: dict[str, list[Verdict]] = {"shorter": [], "about equal": [], "longer": []}
     for each in decided:

@@ -134,7 +134,7 @@ async def _gather(job: Job, store: CallStore) -> Evidence:
 
 
 async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Further]:
-    """Model after model, so that two need not fit into memory together unless one of them is both policy and judge."""
+    """Model after model, so that no two need to fit into memory together but the judges of a panel."""
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
     judges = [judge.model for judge in crew.panel.judges]
@@ -143,7 +143,7 @@ async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Fur
     own = await _scores(crew.a, said, rows, job.unscored)
     await _release(crew.a, crew.b)
     b, further_b = await _answers(crew.b, "b", prompts, job.further, plan, rows)
-    await _release(crew.b, crew.base, *judges)
+    await _release(crew.b, crew.base)
     others = await _scores(crew.base, said, rows, job.unscored)
     await _release(crew.base, *judges)
     pairs = [

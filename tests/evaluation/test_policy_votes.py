@@ -10,7 +10,7 @@ from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics.aggregate import RULE_LOG_ODDS, Flips
 from critics.weights import Origin, Weights
 from evaluation.policy_figures import cut, divergence, examples
-from evaluation.policy_page import _by_length
+from evaluation.policy_page import by_length
 from evaluation.policy_replies import Pair, Ratio, Reply
 from evaluation.policy_result import Seen
 from evaluation.policy_votes import Bench, Verdict, agreement, verdicts, win
@@ -151,13 +151,13 @@ def test_the_kl_is_a_mean_over_replies_and_per_token_a_ratio_of_sums() -> None:
     assert divergence([pair(0)], "", 0) == (None, None, "no reply of A could be scored; see failures")
 
 
-def test_win_rates_by_length() -> None:
+def test_win_ratesby_length() -> None:
     """8 words against 10 are about equal, 7 are shorter."""
 
     def of(words: int, logit: float) -> Pair:
         return pair(words, [vote("kind", logit)], a=" ".join("x" * words), b=" ".join("y" * 10))
 
-    found = _by_length(judged(of(7, 1.0), of(8, -1.0), of(13, 1.0), of(14, -1.0)))
+    found = by_length(judged(of(7, 1.0), of(8, -1.0), of(13, 1.0), of(14, -1.0)))
     assert {name: e.value for name, e in found.items()} == {
         "shorter (1)": 1.0,
         "about equal (1)": 0.0,
