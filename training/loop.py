@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ from training.gates import Evidence, figures, judge
 from training.loop_children import Runner, tail
 from training.loop_config import LoopConfig
 from training.loop_inputs import Inputs, draw, prompt_lines
-from training.loop_page import write_page
 from training.loop_record import DONE, Decision, Outcome, point, read, write
 from training.loop_steps import DECISION, EVALUATION, PROMPTS, TRAINED, Round, Step
 from training.monitor import Monitor, checks_of
 
+Report = Callable[[Path, Outcome], None]
 _ENDED = 1
 """Exit code of a training command that a bad sign ended."""
 
@@ -59,16 +60,25 @@ class Progress:
     """Evaluations of the rounds that were kept."""
     decisions: list[Decision] = field(default_factory=list)
 
+    def outcome(self, stopped: str = "") -> Outcome:
+        """What came of it so far."""
+        accepted = sum(decision.accepted for decision in self.decisions)
+        return Outcome(policy=self.policy, accepted=accepted, stopped=stopped, decisions=tuple(self.decisions))
+
 
 class Loop:
     """One loop in its folder, which the caller has locked and claimed."""
 
-    def __init__(self, config: LoopConfig, out: Path, inputs: Inputs, console: Console, run: Runner) -> None:
+    def __init__(
+        self, config: LoopConfig, out: Path, inputs: Inputs, console: Console, run: Runner, report: Report | None = None
+    ) -> None:
+        """report: writes the page, after each round and at the end."""
         self._config = config
         self._out = out
         self._inputs = inputs
         self._console = console
         self._run = run
+        self._report = report
 
     def go(self) -> Outcome:
         """Go through all rounds, or go on where the last start ended. Raises StepFailed and InputError."""
@@ -85,9 +95,8 @@ class Loop:
                         f"round {one.number} ({one.phase.recipe}) was given up: {'; '.join(now.decisions[-1].reasons)}"
                     )
                     break
-        accepted = sum(decision.accepted for decision in now.decisions)
-        outcome = Outcome(policy=now.policy, accepted=accepted, stopped=stopped, decisions=tuple(now.decisions))
-        write_page(self._out, outcome)
+        outcome = now.outcome(stopped)
+        self._show(outcome)
         write(self._out / DONE, outcome)
         return outcome
 
@@ -99,9 +108,11 @@ class Loop:
             self._step(loop_steps.feedback(self._config, one, self._path(now.policy)), one)
         if one.rewarded:
             self._step(loop_steps.reward(self._config, one, now.earlier), one)
-        kept = False
+        kept = new = False
         for number in range(1, self._config.retry.times + 2):
-            decision = read(one.attempt(number) / DECISION, Decision) or self._attempt(one, number, now)
+            known = read(one.attempt(number) / DECISION, Decision)
+            new = new or known is None
+            decision = known or self._attempt(one, number, now)
             now.decisions.append(decision)
             self._console.print(f"round {one.number}, try {number}: {_said(decision)}", markup=False)
             if kept := decision.accepted:
@@ -112,7 +123,8 @@ class Loop:
             if number <= self._config.retry.times:
                 now.rate *= self._config.retry.shrink
         now.earlier.append(one)
-        self._report(now)
+        if new:
+            self._show(now.outcome())
         return kept
 
     def _ask(self, one: Round, now: Progress) -> None:
@@ -205,10 +217,9 @@ class Loop:
         """A policy as commands take it."""
         return policy if policy == self._config.model else str(self._out / policy)
 
-    def _report(self, now: Progress) -> None:
-        """The page, as far as the loop has come."""
-        accepted = sum(decision.accepted for decision in now.decisions)
-        write_page(self._out, Outcome(policy=now.policy, accepted=accepted, decisions=tuple(now.decisions)))
+    def _show(self, outcome: Outcome) -> None:
+        if self._report:
+            self._report(self._out, outcome)
 
 
 def _trained(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from training.loop import Loop, StepFailed
 from training.loop_children import runner
 from training.loop_config import LoopConfig
 from training.loop_folder import SETTINGS, claim
-from training.loop_page import PAGE
+from training.loop_page import PAGE, write_page
 from training.loop_record import POLICY, Outcome
 from training.loop_steps import planned
 
@@ -33,7 +33,7 @@ def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, cons
             console.print(f"{config.prompts}: {count} rows are no prompts and left out ({reason})", markup=False)
         with locked(out, SETTINGS):
             claim(out, config, inputs.digests)
-            outcome = Loop(config, out, inputs, console, runner(out)).go()
+            outcome = Loop(config, out, inputs, console, runner(out), write_page).go()
     except (ConfigError, InputError, RunFolderError) as error:
         rank.tell(error)
         return 2

@@ -134,7 +134,6 @@ def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name
     arguments += ["--limit", given.limit] if given.limit else []
     arguments += ["--no-probes"] if not given.probes else []
     arguments += ["--held-out", ",".join(given.held_out)] if given.held_out else []
-    arguments += ["--trained", this.run] if this.fresh else []
     settings = given.settings.model_dump(mode="json", exclude={"policy", "judge"})
     return _step(this, folder, name, ("evaluation", "policy"), arguments, settings, out / EVALUATION)
 

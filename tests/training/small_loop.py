@@ -1,4 +1,4 @@
-"""A loop of one phase or more on a tiny model and the replay engine: real training, made-up replies and votes."""
+"""Settings of a small loop on the replay engine: made-up replies and votes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from tests.training.ppo_small import small_model
 
 LAWS = {
     "name": "small",
@@ -19,23 +17,24 @@ LAWS = {
         {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 12}},
     ],
 }
-DPO = {"recipe": "dpo", "training": {"batch": 4, "micro_batch": 2, "precision": "fp32", "report_to": [], "learning_rate": 0.01}}
+DPO = {
+    "recipe": "dpo",
+    "training": {"batch": 4, "micro_batch": 2, "precision": "fp32", "report_to": [], "learning_rate": 0.01},
+}
 OPEN = {"win": 0.0}
 """Gates that every round passes."""
 
 
 def small_settings(folder: Path, *phases: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Settings of a loop whose model, prompts and constitution are made in the folder."""
-    model = folder / "model"
-    if not model.exists():
-        small_model(model)
+    """Settings of a loop whose prompts and constitution are made in the folder; its model is expected there."""
+    if not (folder / "laws.yaml").exists():
         (folder / "laws.yaml").write_text(yaml.safe_dump(LAWS), encoding="utf-8")
         for name, count in (("prompts", 40), ("held_out", 8)):
             lines = [json.dumps({"prompt": f"Say something about {name} {i}."}) for i in range(count)]
             (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     replay = {"engine": "replay", "plan": {"canaries": 4, "samples": 2, "rounds": 1}}
     return {
-        "model": str(model),
+        "model": str(folder / "model"),
         "constitution": str(folder / "laws.yaml"),
         "prompts": str(folder / "prompts.jsonl"),
         "prompts_per_round": 12,
