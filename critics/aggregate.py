@@ -78,7 +78,7 @@ def score(
     counted = [(vote, value) for vote in votes if (value := heard(vote, flips)) is not None]
     if not counted:
         return Score(0.0, {}, tuple(votes), "abstained")
-    principles = _shares(counted, weights) if weights else by_principle(counted)
+    principles = _shares(counted, weights) if weights else _by_principle(counted)
     objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
     if weights and stop_error:
         logit = weights.logit_in_turn({vote.voter: value for vote, value in counted}, stop_error, margin)
@@ -98,7 +98,7 @@ def _shares(counted: Sequence[tuple[Vote, float]], weights: Weights) -> dict[str
     return {name: math.fsum(found) for name, found in values.items()}
 
 
-def by_principle(counted: Sequence[tuple[Vote, float]]) -> dict[str, float]:
+def _by_principle(counted: Sequence[tuple[Vote, float]]) -> dict[str, float]:
     """Each principle's mean vote over its voters, of votes and what they count (`heard`)."""
     values: dict[str, list[float]] = {}
     for vote, value in counted:

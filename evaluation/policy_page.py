@@ -42,7 +42,7 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
 
 def _winning(found: PolicyEvaluation) -> Section:
     text = (
-        "Share of prompts on which A's reply is preferred; a tie is half a win, and 50% is no difference. `at equal length` takes "
+        'Share of prompts on which A\'s reply is preferred; a tie is half a win, and 50% is no difference. "at equal length" takes '
         "out what length alone explains. Gold is a constitution that nothing was trained on: where the judges see a gain and "
         "gold sees none, A has learnt to please the judges."
     )

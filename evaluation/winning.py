@@ -10,8 +10,6 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from constitution.records import Vote
-from critics.aggregate import Flips, by_principle, heard
 from critics.weights import Estimate
 from evaluation.bootstrap import Floats, interval, resampled
 from evaluation.measures import share
@@ -117,11 +115,6 @@ def paired(
     value = difference(np.ones((1, len(a))))[0]
     drawn = resampled(difference, len(a), seed, clusters)
     return {name: interval(drawn[:, j], float(value[j])) for j, name in enumerate(names)}
-
-
-def principle_logits(votes: Sequence[Vote], flips: Flips = "keep") -> dict[str, float]:
-    """Each principle's log-odds for a on one pair: the mean vote of its voters, without votes that are not counted."""
-    return by_principle([(vote, value) for vote in votes if (value := heard(vote, flips)) is not None])
 
 
 def win_rates(

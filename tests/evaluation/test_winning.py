@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from constitution.records import Vote
 from evaluation.measures import share
-from evaluation.winning import PENALTY, controlled, fit, outcomes, paired, principle_logits, win_rate, win_rates
+from evaluation.winning import PENALTY, controlled, fit, outcomes, paired, win_rate, win_rates
 
 
 def test_outcomes() -> None:
@@ -153,14 +152,7 @@ def test_differences_by_prompt() -> None:
         paired(a, [{"words": 1.0}] * 3)
 
 
-def vote(principle: str, ab: float, ba: float, way: str = "compare") -> Vote:
-    return Vote("p", "a", "b", principle, ab, ba, way)  # type: ignore[arg-type]
-
-
 def test_principles_have_their_own_rates() -> None:
-    found = principle_logits([vote("kind", 3, -1), vote("kind", -1, 1, "score"), vote("short", 1, 3)])
-    assert found == pytest.approx({"kind": 0.5, "short": -1})  # (2 - 1) / 2; a flipped vote keeps what is left of it
-    assert principle_logits([vote("short", 1, 3)], flips="drop") == {}
     pairs = [{"kind": 0.5, "short": -1.0}, {"kind": 2.0}, {"kind": -1.0, "short": 0.0}, {}]
     rates = win_rates(pairs, clusters=["x", "x", "y", "z"])
     assert rates["kind"].value == pytest.approx(2 / 3)
