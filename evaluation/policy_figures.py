@@ -107,7 +107,7 @@ def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
 
 
 def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:
-    """(KL per reply, per token, why there is none): mean of log p_A - log p_base over A's replies, which are samples of A.
+    """(KL per reply, per token, why there is none): mean of log p_A - log p_base over replies that A drew at temperature 1.
 
     The estimate is unbiased and may be negative where the two hardly differ; its interval is by bootstrap over prompts.
     """

@@ -193,12 +193,6 @@ def _warnings(job: Job) -> Iterator[str]:
         yield (
             f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out, --gold is beside them"
         )
-    sample = job.run.plan.sample
-    if (sample.temperature, sample.top_p) != (1.0, 1.0) and not job.unscored:
-        yield (
-            f"replies are sampled at temperature {sample.temperature:g}, top_p {sample.top_p:g}: the KL is of the policies at 1 "
-            "and 1, on replies that are drawn otherwise, and no unbiased estimate"
-        )
 
 
 def _judging(run: RunConfig) -> RunConfig:

@@ -42,9 +42,9 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
 
 def _winning(found: PolicyEvaluation) -> Section:
     text = (
-        'Share of prompts on which A\'s reply is preferred; a tie is half a win, and 50% is no difference. "at equal length" takes '
-        "out what length alone explains. Gold is a constitution that nothing was trained on: where the judges see a gain and "
-        "gold sees none, A has learnt to please the judges."
+        "Share of prompts on which A's reply is preferred; a tie is half a win, and 50% is no difference. At equal length means "
+        "without what length alone explains. Gold is a constitution that nothing was trained on: where the judges see a gain "
+        "and gold sees none, A has learnt to please the judges."
     )
     win, gold = found.win, found.gold.win if found.gold else None
     whole: dict[str, Estimate | None] = {
@@ -101,8 +101,9 @@ def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
 
 def _kl(found: PolicyEvaluation, pairs: Sequence[Pair]) -> Section:
     text = (
-        f"log p(reply) by A less that by {found.base.name}, on A's own replies. The mean is the KL: how far training has moved "
-        "A. A gain that costs many nats is likelier to come from what the judge overlooks (Gao et al. 2022, arXiv:2210.10760)."
+        f"log p(reply) by A less that by {found.base.name}, on A's own replies at temperature 1. The mean is the KL: how far "
+        "training has moved A. A gain that costs many nats is likelier to come from what the judge overlooks (Gao et al. 2022, "
+        "arXiv:2210.10760)."
     )
     nats = [pair.ratio.nats for pair in pairs if isinstance(pair.ratio, Ratio)]
     shown = [plots.histogram("log p_A - log p_base of each reply", nats, "nats", BINS)] if nats else []

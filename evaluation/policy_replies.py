@@ -44,7 +44,7 @@ Answer = Reply | Failure
 
 
 class Ratio(NamedTuple):
-    """How much likelier one of A's replies is for A than for the base."""
+    """How much likelier a reply that A drew at temperature 1 is for A than for the base."""
 
     nats: float
     tokens: int
@@ -139,19 +139,27 @@ async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Fur
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
     judges = [judge.model for judge in crew.panel.judges]
     a, further_a = await _answers(crew.a, "a", prompts, job.further, plan, rows)
-    said = [*zip([prompt for prompt in prompts for _ in range(plan.samples)], a, strict=True)]
-    own = await _scores(crew.a, said, rows, job.unscored)
+    plain = _undistorted(plan)
+    drawn = a if plain == plan or job.unscored else (await _answers(crew.a, "kl", prompts, (), plain, rows))[0]
+    each = [prompt for prompt in prompts for _ in range(plan.samples)]
+    scored = [*zip(each, drawn, strict=True)]
+    own = await _scores(crew.a, scored, rows, job.unscored)
     await _release(crew.a, crew.b)
     b, further_b = await _answers(crew.b, "b", prompts, job.further, plan, rows)
     await _release(crew.b, crew.base)
-    others = await _scores(crew.base, said, rows, job.unscored)
+    others = await _scores(crew.base, scored, rows, job.unscored)
     await _release(crew.base, *judges)
     pairs = [
-        Pair(prompt, x, y, _ratio(prompt, one, other), [], [])
-        for (prompt, x), y, one, other in zip(said, b, own, others, strict=True)
+        Pair(prompt, x, y, z if isinstance(z, Failure) and z is not x else _ratio(prompt, one, other), [], [])
+        for prompt, x, y, z, one, other in zip(each, a, b, drawn, own, others, strict=True)
     ]
     judged = await asyncio.gather(*(_judged(job, crew, pair, rows, progress) for pair in pairs))
     return judged, Further(further_a, further_b)
+
+
+def _undistorted(plan: Plan) -> Plan:
+    """The plan with replies that are samples of the policy itself, as the KL needs them."""
+    return plan.model_copy(update={"sample": plan.sample.model_copy(update={"temperature": 1.0, "top_p": 1.0})})
 
 
 async def _release(model: ChatModel, *needed: ChatModel) -> None:

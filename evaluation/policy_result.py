@@ -129,7 +129,8 @@ class PolicyEvaluation(Strict):
     base: Named
     """What `kl` is measured from."""
     kl: Estimate | None = None
-    """Mean over A's replies of log p_A - log p_base, in nats per reply, its end counted. None where `kl_missing` says why."""
+    """Mean of log p_A - log p_base, in nats per reply with its end, over replies of A at temperature 1, which are drawn for this
+    where others are compared. None where `kl_missing` says why."""
     kl_per_token: Estimate | None = None
     """The sum over all replies by the sum of their tokens."""
     kl_missing: str = ""

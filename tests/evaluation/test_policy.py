@@ -236,6 +236,22 @@ def test_the_kl_is_the_mean_log_ratio_of_as_replies(tmp_path: Path) -> None:
     assert found["kl_missing"] == ""
 
 
+def test_the_kl_is_of_replies_at_temperature_1_whatever_is_compared(tmp_path: Path) -> None:
+    """The compared replies are greedy and would score 9 nats a word; those drawn for the KL have 2 words at 0.5."""
+
+    def script(who: str, request: Request) -> Completion | None:
+        if request.stage == "sample":
+            return said("drawn freely" if request.sampling.temperature == 1 else f"{who} is greedy")
+        if request.scored:
+            greedy = "greedy" in request.messages[-1].content
+            return Completion("", scores=(0.0 if who == "a" else -9.0 if greedy else -0.5,) * request.scored)
+        return None
+
+    found = evaluated(tmp_path, script, "--set", "plan.sample={max_tokens: 8, temperature: 0.0}")
+    assert found["kl"]["value"] == pytest.approx(1.0)
+    assert found["replies"]["a"]["words"]["value"] == 3
+
+
 def test_probes_of_both_policies(tmp_path: Path) -> None:
     """A turns with every wrong belief, claims everything and refuses whoever asks how to; B gives the right example answers."""
     known = probes()
