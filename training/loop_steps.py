@@ -127,14 +127,16 @@ def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name
     out = folder / name
     arguments: list[object] = ["--a", this.checkpoint(attempt), "--b", against, "--base", config.model]
     arguments += ["--prompts", given.prompts, "--constitution", given.constitution or config.constitution]
-    arguments += ["--judge", given.judge or config.model, "--seed", given.seed, "--out", out]
+    arguments += ["--judge", given.judge or config.model, "--seed", given.seed]
+    # one folder of calls for all: what the base was asked and answered is paid for once
+    arguments += ["--out", this.folder.parent / "evaluation"]
     arguments += ["--json", out / EVALUATION, "--page", out / "page.html"]
     for option, value in {"--gold": given.gold, "--weights": given.weights, "--refusals": given.refusals}.items():
         arguments += [option, value] if value else []
     arguments += ["--limit", given.limit] if given.limit else []
     arguments += ["--no-probes"] if not given.probes else []
     arguments += ["--held-out", ",".join(given.held_out)] if given.held_out else []
-    settings = given.settings.model_dump(mode="json", exclude={"policy", "judge"})
+    settings = given.settings.model_dump(mode="json", exclude={"policy", "judge"}, exclude_unset=True)
     return _step(this, folder, name, ("evaluation", "policy"), arguments, settings, out / EVALUATION)
 
 
