@@ -49,7 +49,8 @@ def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, cons
 
 def _show(outcome: Outcome, out: Path, console: Console) -> int:
     policy = out / POLICY if outcome.accepted else outcome.policy
-    console.print(f"{outcome.accepted} rounds kept   policy: {policy}   page: {out / PAGE}", markup=False)
+    rounds = "1 round" if outcome.accepted == 1 else f"{outcome.accepted} rounds"
+    console.print(f"{rounds} kept   policy: {policy}   page: {out / PAGE}", markup=False)
     if outcome.stopped:
         rank.tell(f"stopped: {outcome.stopped}")
         return 1

@@ -136,11 +136,11 @@ class Evaluating(Strict):
     weights: str = ""
     """Fitted weights of votes."""
     held_out: tuple[str, ...] = ()
-    """Principles that do not judge here."""
+    """Principles and judges that have no vote here; `trained` stands for all that the policy was trained against."""
     refusals: str = ""
-    """Prompts of its own on which refusals are counted."""
+    """JSONL with `prompt` and `label` (safe, unsafe), in place of our own prompts on which refusals are counted."""
     probes: bool = True
-    """Ask the probes for sycophancy, confidence and refusals."""
+    """Count refusals, and ask the probes for sycophancy and confidence."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many prompts."""
     seed: int = Field(default=0, ge=0)
@@ -149,6 +149,8 @@ class Evaluating(Strict):
 
     @model_validator(mode="after")
     def _the_loops_own(self) -> Evaluating:
+        if self.refusals and not self.probes:
+            raise ValueError("refusals: are not asked with probes: false; leave one of them out")
         _refuse(self.settings, "settings.", {"policy": "", "judge": "; name it in evaluation.judge"})
         return self
 

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -63,79 +64,120 @@ def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
 
 def read(config: LoopConfig, out: Path) -> Inputs:
     """Read and check what the settings name. Raises InputError with every problem at once; no weights are loaded."""
-    problems: list[str] = []
+    found = _Reading()
+    found.attempt("", lambda: check_ours(out, SETTINGS))
+    found.models(config)
+    laws = found.constitution("constitution", config.constitution)
+    judged, _ = (
+        found.constitution(f"evaluation.{name}", getattr(config.evaluation, name)) for name in ("constitution", "gold")
+    )
+    for place, path in {"weights": config.weights, "evaluation.weights": config.evaluation.weights}.items():
+        if path:
+            found.digest(place, lambda path=path: _digest([read_weights(Path(path)).model_dump_json()]))
+    if config.evaluation.refusals:
+        found.digest("evaluation.refusals", lambda: file_digest(_there(Path(config.evaluation.refusals))))
+    rows, unread = found.prompts("prompts", config.prompts)
+    held_out, _ = found.prompts("evaluation.prompts", config.evaluation.prompts, config.evaluation.limit)
+    told = [_too_few(config, rows), _overlap(rows, held_out)] if rows else []
+    for run in config.data:
+        if manifest.read(Path(run)) is None:
+            told.append(f"data.{run}: is no finished run folder (no {manifest.NAME}); name one, or leave it out")
+    told += [*_principles(config, laws, judged or laws), *_files(config), *_gates(config)]
+    if problems := [*found.problems, *filter(None, told)]:
+        raise InputError("\n".join(problems))
+    return Inputs(rows, unread, found.digests)
 
-    def attempt(place: str, read: Callable[[], T]) -> T | None:
+
+class _Reading:
+    """What was read so far, and what could not be."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.digests: dict[str, str] = {}
+
+    def attempt(self, place: str, read: Callable[[], T]) -> T | None:
+        """What it reads; None where that is a problem."""
         try:
             return read()
         except _WRONG as error:
-            problems.extend(f"{place}: {line}" if place else line for line in str(error).split("\n"))
+            self.problems += [f"{place}: {line}" if place else line for line in str(error).split("\n")]
             return None
 
-    attempt("", lambda: check_ours(out, SETTINGS))
-    digests: dict[str, str | None] = {"model": attempt("model", lambda: resolve(config.model).digest)}
-    if digests["model"]:
-        base = config.model
-        labelling = config.feedback.model_copy(update={"policy": base, "judge": config.feedback.judge or base})
-        judging = config.evaluation.settings.model_copy(
-            update={"policy": base, "judge": config.evaluation.judge or base}
-        )
-        for place, run in {"feedback": labelling, "evaluation": judging}.items():
-            for name, digest in (attempt(place, lambda run=run: parts(run).digests()) or {}).items():
-                digests[f"{place}.{name}"] = digest
-    laws = attempt("constitution", lambda: load_constitution(Path(config.constitution)))
-    digests["constitution"] = laws and laws.digest
-    digests |= _evaluated(config, attempt, laws, problems)
-    rows = attempt("prompts", lambda: [*prompts.read(config.prompts)]) or []
-    asked = tuple(row for row in rows if isinstance(row, Prompt))
-    unread = Counter(row.reason for row in rows if isinstance(row, Failure))
-    digests["prompts"] = _digest([row.model_dump_json() for row in asked])
-    if rows and len(asked) < (config.prompts_per_round or 1):
-        problems.append(
-            f"prompts_per_round: got {config.prompts_per_round}, and {config.prompts} has {len(asked)} prompts; set at most that"
-        )
+    def digest(self, place: str, read: Callable[[], str]) -> bool:
+        """Keep a digest; whether there is one."""
+        found = self.attempt(place, read)
+        if found is not None:
+            self.digests[place] = found
+        return found is not None
+
+    def models(self, config: LoopConfig) -> None:
+        """The base, and all judges."""
+        base, given = config.model, config.evaluation
+        if not self.digest("model", lambda: resolve(base).digest):
+            return
+        for place, run, judge in (
+            ("feedback", config.feedback, config.feedback.judge),
+            ("evaluation", given.settings, given.judge),
+        ):
+            cast = self.attempt(place, partial(parts, run.model_copy(update={"policy": base, "judge": judge or base})))
+            self.digests |= {f"{place}.{name}": digest for name, digest in (cast.digests() if cast else {}).items()}
+
+    def constitution(self, place: str, path: str) -> Constitution | None:
+        """None where none is named, too."""
+        laws = self.attempt(place, lambda: load_constitution(Path(path))) if path else None
+        if laws:
+            self.digests[place] = laws.digest
+        return laws
+
+    def prompts(self, place: str, source: str, limit: int | None = None) -> tuple[tuple[Prompt, ...], Counter[str]]:
+        """Rows that are prompts, and why others are none."""
+        if self.attempt(place, lambda: prompts.inspect(source, limit)) is None:
+            return (), Counter()
+        rows = [*prompts.read(source, limit)]
+        asked = tuple(row for row in rows if isinstance(row, Prompt))
+        self.digests[place] = _digest([prompt.model_dump_json() for prompt in asked])
+        return asked, Counter(row.reason for row in rows if isinstance(row, Failure))
+
+
+def _too_few(config: LoopConfig, rows: Sequence[Prompt]) -> str:
+    size = config.prompts_per_round or 1
+    if len(rows) >= size:
+        return ""
+    return f"prompts_per_round: got {size}, and {config.prompts} has {len(rows)} prompts; set at most that"
+
+
+def _overlap(rows: Sequence[Prompt], held_out: Sequence[Prompt]) -> str:
+    """What is wrong where a policy is judged by what it learnt from."""
+    known = {_words(prompt) for prompt in rows}
+    both = [prompt.id for prompt in held_out if _words(prompt) in known]
+    return (
+        f"evaluation.prompts: {len(both)} are among `prompts` too, as {both[0]}; take them out of one file"
+        if both
+        else ""
+    )
+
+
+def _words(prompt: Prompt) -> tuple[str, ...]:
+    return tuple(message.model_dump_json() for message in prompt.messages)
+
+
+def _principles(config: LoopConfig, laws: Constitution | None, judged: Constitution | None) -> list[str]:
+    """What is wrong where settings name principles."""
+    told, given = [], config.evaluation
     if laws:
-        problems += [f"feedback: {problem}" for problem in unknown_principles(config.feedback, laws)]
-    for run in config.data:
-        if manifest.read(Path(run)) is None:
-            problems.append(f"data.{run}: is no finished run folder (no {manifest.NAME}); name one, or leave it out")
-    problems += [*_files(config), *_gates(config)]
-    if problems:
-        raise InputError("\n".join(problems))
-    return Inputs(asked, unread, {name: digest for name, digest in digests.items() if digest})
-
-
-def _evaluated(
-    config: LoopConfig,
-    attempt: Callable[[str, Callable[[], str]], str | None],
-    laws: Constitution | None,
-    problems: list[str],
-) -> dict[str, str | None]:
-    """Digests of what the evaluation names."""
-    given = config.evaluation
-    found = {
-        "evaluation.prompts": attempt(
-            "evaluation.prompts", lambda: prompts.inspect(given.prompts, given.limit).fingerprint
-        )
-    }
-    for name in ("constitution", "gold"):
-        if path := getattr(given, name):
-            found[f"evaluation.{name}"] = attempt(
-                f"evaluation.{name}", lambda path=path: load_constitution(Path(path)).digest
-            )
-    for place, path in {"weights": config.weights, "evaluation.weights": given.weights}.items():
-        if path:
-            found[place] = attempt(place, lambda path=path: _digest([read_weights(Path(path)).model_dump_json()]))
-    if given.refusals:
-        found["evaluation.refusals"] = attempt("evaluation.refusals", lambda: file_digest(_there(Path(given.refusals))))
-    if not given.constitution and laws:
-        problems += [f"evaluation.settings: {problem}" for problem in unknown_principles(given.settings, laws)]
-        judges = {MAIN, *(member.name for member in given.settings.panel)}
-        if unknown := sorted({*given.held_out} - {principle.id for principle in laws.principles} - judges):
-            problems.append(
-                f"evaluation.held_out: got {', '.join(unknown)}; allowed are principles of {config.constitution} and judges"
-            )
-    return found
+        told += [f"feedback: {problem}" for problem in unknown_principles(config.feedback, laws)]
+    if judged:
+        told += [f"evaluation.settings: {problem}" for problem in unknown_principles(given.settings, judged)]
+        known = {
+            MAIN,
+            "trained",
+            *(principle.id for principle in judged.principles),
+            *(m.name for m in given.settings.panel),
+        }
+        if unknown := sorted({*given.held_out} - known):
+            allowed = f"principles of {given.constitution or config.constitution}, judges and `trained`"
+            told.append(f"evaluation.held_out: got {', '.join(unknown)}; allowed are {allowed}")
+    return told
 
 
 def _there(path: Path) -> Path:
@@ -168,7 +210,7 @@ def _gates(config: LoopConfig) -> list[str]:
     if gates.gold is not None and not given.gold:
         problems.append("gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold")
     for name in ("refusal_up", "unsafe_refusal_down"):
-        if getattr(gates, name) is not None and not (given.probes or given.refusals):
+        if getattr(gates, name) is not None and not given.probes:
             problems.append(f"gates.{name}: needs refusals to be counted; set evaluation.probes: true")
     for i, phase in enumerate(config.phases):
         if gates.canaries is not None and not (phase.needs_pairs and phase.fresh and config.feedback.plan.canaries):

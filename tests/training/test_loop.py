@@ -31,6 +31,13 @@ MANIFEST = Tally().manifest(
 REWARDED = {"recipe": "ppo", "reward": {}, "training": {}}
 
 
+def written(command: Sequence[str]) -> Path:
+    """The folder that a command writes."""
+    if "--json" in command:
+        return Path(command[command.index("--json") + 1]).parent
+    return Path(command[command.index("--out") + 1])
+
+
 class Killed(BaseException):
     """The loop is gone."""
 
@@ -55,7 +62,7 @@ class Script:
         return [self._name(command) for command in self.commands]
 
     def _name(self, command: Sequence[str]) -> str:
-        out = Path(command[command.index("--out") + 1])
+        out = written(command)
         what = command[
             command.index("-m") + 1 : command.index("--out") if "training" in command else command.index("-m") + 2
         ]
@@ -69,7 +76,7 @@ class Script:
         return code
 
     def _run(self, command: list[str], log: Path) -> int:
-        out = Path(command[command.index("--out") + 1])
+        out = written(command)
         out.mkdir(parents=True, exist_ok=True)
         if "generate_feedback" in command:
             MANIFEST.write(out)
@@ -131,6 +138,7 @@ def test_each_round_starts_from_the_last_that_was_kept(tmp_path: Path) -> None:
     assert settings(tmp_path, "round-3/feedback.yaml")["judge"] == base
     assert settings(tmp_path, "round-3/feedback.yaml")["plan"]["seed"] == 2
     evaluated = script.commands[-1]
+    assert {c[c.index("--out") + 1] for c in script.commands if "evaluation" in c} == {str(loop / "evaluation")}
     assert evaluated[evaluated.index("--b") + 1] == evaluated[evaluated.index("--base") + 1] == base
     assert outcome.policy == "round-3/try-1/checkpoint"
     assert (loop / "policy").resolve() == loop / outcome.policy
@@ -317,8 +325,7 @@ def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:
     def attack(command: Sequence[str], log: Path) -> int:
         code = script(command, log)
         if "evaluation" in command:
-            path = Path(command[command.index("--json") + 1])
-            path.write_text(evaluation(examples=[hostile]).model_dump_json())
+            (written(command) / "policy.json").write_text(evaluation(examples=[hostile]).model_dump_json())
         return code
 
     page = paged(tmp_path, attack)

@@ -69,6 +69,7 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         pytest.param({"phases": [{**PPO, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0: reward: its model is rewarded nothing by; add retrained to training.reward.models.paths, or leave it out", id="unused"),
         pytest.param({"feedback": {"policy": "x"}}, "feedback.policy: the loop sets it; leave it out", id="policy"),
         pytest.param({"evaluation": {"prompts": "p", "settings": {"judge": "x"}}}, "evaluation: settings.judge: the loop sets it; name it in evaluation.judge", id="judge"),
+        pytest.param({"evaluation": {"prompts": "p", "probes": False, "refusals": "x"}}, "evaluation: refusals: are not asked with probes: false; leave one of them out", id="refusals"),
         pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed is a positive number", id="weight"),
     ],
 )  # fmt: skip
@@ -115,9 +116,9 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
         f"{tmp_path / 'out'}: is not empty and no run of ours (no loop.yaml)",
         f"model: model '{tmp_path / 'gone'}': no such folder",
         f"constitution: {tmp_path / 'gone.yaml'}:1: cannot be read (No such file or directory)",
-        "evaluation.prompts: gone.jsonl: no such file",
         "evaluation.gold: gone.yaml:1: cannot be read (No such file or directory)",
         f"weights: {tmp_path / 'weights.json'}: cannot be read (No such file or directory)",
+        "evaluation.prompts: gone.jsonl: no such file",
         f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
         "data.runs/gone: is no finished run folder (no manifest.json)",
         "phases.0.training.reward.rules.constitution: gone.yaml: no such file",
@@ -135,9 +136,17 @@ def test_principles_that_are_not_there(settings: dict[str, Any], tmp_path: Path)
         {**settings, "feedback": {"engine": "replay", "plan": {"ways_of": {"kin": ["score"]}}}, "evaluation": evaluation, "gates": {"gold": 0.5}},
     )  # fmt: skip
     assert said == [
-        f"evaluation.held_out: got kin; allowed are principles of {tmp_path / 'laws.yaml'} and judges",
         "feedback: plan.ways_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
+        f"evaluation.held_out: got kin; allowed are principles of {tmp_path / 'laws.yaml'}, judges and `trained`",
         "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold",
+    ]
+
+
+def test_held_out_prompts_are_not_trained_on(settings: dict[str, Any], tmp_path: Path) -> None:
+    with (tmp_path / "held_out.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "again", "prompt": "Say something about prompts 3."}) + "\n")
+    assert unread(tmp_path, settings) == [
+        "evaluation.prompts: 1 are among `prompts` too, as again; take them out of one file"
     ]
 
 
