@@ -10,11 +10,14 @@ from rich.console import Console
 
 from evaluation.inputs import InputError
 from generation.engine import ModelError
+from generation.folder import write_atomically
 from training import best_of, best_of_job, fit, job, ppo, ppo_job, rank
 from training.best_of_config import BestOf
 from training.config import Training
+from training.described import STOPPED
 from training.metrics import MetricsError
 from training.ppo_config import PPO
+from training.report import SETTINGS
 from training.summary import show
 
 
@@ -42,9 +45,13 @@ _TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
 
 def train(recipe: str, settings: Training, out: Path, console: Console) -> int:
     """Train, or go on training, and say what came out; returns the exit code."""
+    if rank.first() and (out / SETTINGS).is_file():  # else the folder is new, or not ours
+        (out / STOPPED).unlink(missing_ok=True)
     try:
         said = _TRAIN[recipe](settings, out, console)
     except fit.Stopped as stopped:
+        if rank.first():
+            write_atomically(out / STOPPED, f"{stopped}\n")
         rank.tell(stopped)
         return 1
     except (InputError, ModelError, MetricsError) as error:

@@ -9,6 +9,8 @@ from generation.folder import MACHINE
 from training.config import Training
 from training.monitor_config import MonitorSettings
 
+STOPPED = "stopped.txt"
+"""Why a bad sign ended the run, for whoever sees no more of it than a launcher's exit code."""
 MACHINE_SETTINGS = (
     "micro_batch",
     "layout",

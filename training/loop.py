@@ -20,6 +20,7 @@ from evaluation.policy_result import PolicyEvaluation, read_evaluation
 from generation import manifest
 from generation.folder import write_atomically
 from training import loop_steps
+from training.described import STOPPED
 from training.gates import Evidence, figures, judge
 from training.loop_children import Runner, tail
 from training.loop_config import LoopConfig
@@ -29,8 +30,6 @@ from training.loop_steps import DECISION, EVALUATION, PROMPTS, TRAINED, Round, S
 from training.monitor import Monitor, checks_of
 
 Report = Callable[[Path, Outcome], None]
-_ENDED = 1
-"""Exit code of a training command that a bad sign ended."""
 
 
 class StepFailed(Exception):
@@ -209,8 +208,9 @@ class Loop:
         self._console.print(f"{said}: {time.monotonic() - began:,.0f} s", markup=False)
         if step.done.exists():
             return ""
-        if may_end and code == _ENDED:
-            return tail(step.log, 1)
+        stopped = step.done.with_name(STOPPED)
+        if may_end and stopped.exists():
+            return " ".join(stopped.read_text(encoding="utf-8").split())
         raise StepFailed(step, code)
 
     def _path(self, policy: str) -> str:

@@ -70,12 +70,12 @@ class Script:
 
     def __call__(self, command: Sequence[str], log: Path) -> int:
         self.commands.append([*command])
-        code = self._run(list(command), log)
+        code = self._run(list(command))
         if self.dies:
             raise Killed
         return code
 
-    def _run(self, command: list[str], log: Path) -> int:
+    def _run(self, command: list[str]) -> int:
         out = written(command)
         out.mkdir(parents=True, exist_ok=True)
         if "generate_feedback" in command:
@@ -84,8 +84,7 @@ class Script:
             share = self.wins.pop(0) if self.wins else 0.6
             (out / "policy.json").write_text(evaluation(win=win(share), **self.found).model_dump_json())
         elif "dpo" in command and self.ends and (said := self.ends.pop(0)):
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(f"step 3 of 8\n{said}\n")
+            (out / "stopped.txt").write_text(f"{said}\n")
             return 1
         else:
             (out / "training.json").write_text(json.dumps({"results": {"eval_accuracy": 0.75}}))

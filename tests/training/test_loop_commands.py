@@ -97,6 +97,15 @@ def test_each_recipe_makes_a_round(phase: dict[str, Any], folder: Path) -> None:
     assert any(not weights[name].equal(base[name]) for name in base)
 
 
+def test_training_that_a_bad_sign_ends_says_so(folder: Path) -> None:
+    """At a rate of 1e30 weights overflow, and at half of it as well."""
+    ends = {**DPO, "training": {**DPO["training"], "learning_rate": 1e30, "epochs": 3}}
+    outcome = run(folder / "loop", small_settings(folder, ends))
+    assert [decision.learning_rate for decision in outcome.decisions] == [1e30, 5e29]
+    assert outcome.stopped.startswith("round 1 (dpo) was given up: training ended: ")
+    assert " is nan" in outcome.stopped
+
+
 def test_the_command_in_processes_of_its_own(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One round, from the command line; then again, with nothing left to do."""
     settings = small_settings(folder)
