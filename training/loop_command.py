@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -33,7 +34,8 @@ def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, cons
             console.print(f"{config.prompts}: {count} rows are no prompts and left out ({reason})", markup=False)
         with locked(out, SETTINGS):
             claim(out, config, inputs.digests)
-            outcome = Loop(config, out, inputs, console, runner(out), write_page).go()
+            report = partial(write_page, monitor=config.monitor)
+            outcome = Loop(config, out, inputs, console, runner(out), report).go()
     except (ConfigError, InputError, RunFolderError) as error:
         rank.tell(error)
         return 2

@@ -155,6 +155,13 @@ class Evaluating(Strict):
         return self
 
 
+class RoundMonitor(MonitorSettings):
+    """The monitor of rounds, which are few and long."""
+
+    checks: int = Field(default=1, ge=1)
+    """Rounds, one after the other, that must show it."""
+
+
 class Retry(Strict):
     """What happens to a round that is not kept."""
 
@@ -185,7 +192,7 @@ class LoopConfig(Strict):
     phases: tuple[Phase, ...]
     evaluation: Evaluating
     gates: Gates = Gates()
-    monitor: MonitorSettings = MonitorSettings(checks=1)
+    monitor: RoundMonitor = RoundMonitor()
     """Looks at each round's evaluation; what it halts for fails the round."""
     retry: Retry = Retry()
     stop: bool = True

@@ -13,6 +13,10 @@ from generation.folder import write_atomically
 from generation.pages import render_html
 from training.loop_record import Decision, Outcome
 from training.loop_steps import EVALUATION
+from training.monitor import Monitor, checks_of
+from training.monitor_config import MonitorSettings
+from training.monitor_file import Seen
+from training.monitor_page import verdicts
 
 PAGE = "loop.html"
 TEMPLATE = Path(__file__).parent / "templates" / "loop.html.jinja"
@@ -32,12 +36,13 @@ _REFUSALS = {
 }
 
 
-def write_page(folder: Path, outcome: Outcome) -> None:
+def write_page(folder: Path, outcome: Outcome, monitor: MonitorSettings) -> None:
     """Write the page of a loop as far as it has come."""
     found = list(outcome.decisions)
-    sections = [_rounds(found), _gates(found), _wins(found), _distance(found), _texts(found), _behaviour(found)]
-    last = next((decision for decision in reversed(found) if decision.accepted), None)
-    evaluation = read_evaluation(_evaluation(folder, last)) if last else None
+    kept = [decision for decision in found if decision.accepted]
+    evaluations = [read_evaluation(_evaluation(folder, decision)) for decision in kept]
+    sections = [_rounds(found), _gates(found), _wins(found), _distance(found, evaluations, monitor)]
+    sections += [_texts(found), _behaviour(found)]
     page = render_html(
         TEMPLATE,
         name=folder.resolve().name,
@@ -45,8 +50,8 @@ def write_page(folder: Path, outcome: Outcome) -> None:
         signs=[f"{_name(d)}: {text}" for d in found for text in (*d.signs, *d.told)],
         sections=[section for section in sections if section.parts],
         pages=[(_name(d), f"{Path(d.policy).parent}/evaluation/page.html") for d in found if d.figures],
-        shown=_name(last) if last else "",
-        examples=_examples(evaluation) if evaluation else [],
+        shown=_name(kept[-1]) if kept else "",
+        examples=_examples(evaluations[-1]) if kept else [],
     )
     write_atomically(folder / PAGE, page)
 
@@ -93,9 +98,17 @@ def _wins(found: Sequence[Decision]) -> Section:
     return Section("Win rates", text, list(_bars(found, _WINS, "share", 0.5)))
 
 
-def _distance(found: Sequence[Decision]) -> Section:
-    text = "How far the policy has gone from the base, sampled on its own replies."
-    return Section("Distance", text, list(_bars(found, {"kl": "KL from the base"}, "nats per reply")))
+def _distance(found: Sequence[Decision], evaluations: Sequence[PolicyEvaluation], settings: MonitorSettings) -> Section:
+    """KL, and what the monitor makes of the rounds that were kept."""
+    text = (
+        "How far the policy has gone from the base, sampled on its own replies; and the monitor's verdicts on the base and the "
+        "rounds that were kept. Reward is the judge's win rate over the base, gold that by what the policy was not trained against."
+    )
+    watch = Monitor(settings)
+    seen = [Seen(check, watch.see(check)) for check in checks_of(evaluations)] if evaluations else []
+    return Section(
+        "Distance", text, [*_bars(found, {"kl": "KL from the base"}, "nats per reply"), *verdicts(seen).parts]
+    )
 
 
 def _texts(found: Sequence[Decision]) -> Section:

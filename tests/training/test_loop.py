@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,14 @@ def run(folder: Path, script: Script, *phases: dict[str, Any], **changes: Any) -
 def paged(folder: Path, run: Runner, **changes: Any) -> str:
     """The page that a loop writes."""
     config = LoopConfig.model_validate(small_settings(folder, **changes))
-    Loop(config, folder / "loop", Inputs(PROMPTS, {}, {}), Console(quiet=True), run, write_page).go()
+    Loop(
+        config,
+        folder / "loop",
+        Inputs(PROMPTS, {}, {}),
+        Console(quiet=True),
+        run,
+        partial(write_page, monitor=config.monitor),
+    ).go()
     return (folder / "loop" / "loop.html").read_text()
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def run(out: Path, settings: dict[str, Any]) -> Outcome:
     inputs = read(config, out)
     with locked(out, SETTINGS):
         claim(out, config, inputs.digests)
-        return Loop(config, out, inputs, Console(quiet=True), here, write_page).go()
+        return Loop(config, out, inputs, Console(quiet=True), here, partial(write_page, monitor=config.monitor)).go()
 
 
 @pytest.fixture
