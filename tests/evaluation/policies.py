@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import io
 import json
+import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -104,3 +105,8 @@ def evaluated(folder: Path, script: Script, *arguments: object, **named: str) ->
 def said(text: str, finish: str = "stop") -> Completion:
     """A reply, whole or cut at the limit."""
     return Completion(text, "length" if finish == "length" else "stop", usage=Usage(1, 0, len(text.split())))
+
+
+def verdict(first: float) -> Completion:
+    """A judge's, with this probability for the first-listed reply."""
+    return Completion("A", logprobs={"A": math.log(first), "B": math.log(1 - first)})

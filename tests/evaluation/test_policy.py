@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from critics import templating
+from critics.weights import Origin, Weights
 from evaluation.policy_job import prepare
 from evaluation.policy_result import read_evaluation
 from evaluation.probes import probes
 from generation.engine import Completion, Request
-from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store
+from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store, verdict
 
 SHORT, LONG = "Three words only.", "This reply goes on for more words than the rule allows."
-
-
-def verdict(first: float) -> Completion:
-    return Completion("A", logprobs={"A": math.log(first), "B": math.log(1 - first)})
 
 
 def first_is(request: Request, text: str) -> bool:
@@ -189,67 +187,28 @@ def test_a_judge_that_is_a_policy_is_told(tmp_path: Path, capsys: pytest.Capture
     assert "warning: the judge `judge` is policy A itself, and may prefer its own words" in capsys.readouterr().err
 
 
-def test_cut_replies_are_compared_and_told(tmp_path: Path) -> None:
-    def script(who: str, request: Request) -> Completion | None:
-        return said("It goes on and", "length") if request.stage == "sample" and who == "a" else None
-
-    found = evaluated(tmp_path, script)
-    assert found["prompts"]["compared"] == 12
-    assert found["replies"]["a"]["truncated"]["value"] == 1.0
-    assert found["replies"]["b"]["truncated"]["value"] == 0.0
-    assert found["examples"][0]["truncated"] == ["a"]
-    assert "100% of A's replies were cut at 512 tokens; raise plan.sample.max_tokens" in found["warnings"]
-
-
-def test_several_samples_of_a_prompt_are_one_cluster(tmp_path: Path) -> None:
-    """A wins with its first samples and loses with its second: 50% on every prompt, so no resample of prompts differs."""
+def test_fitted_weights_judge_and_gold_keeps_the_yamls(tmp_path: Path) -> None:
+    """The judge finds A kinder, and its weight says that it is wrong; no weights are fitted for gold's principle of that name."""
 
     def script(who: str, request: Request) -> Completion | None:
         if request.stage == "sample":
-            good = (who == "a") == (request.index == 0)
-            return said(SHORT if good else LONG)
-        return verdict(0.5) if request.labels else None
+            return said(f"{who} speaks")
+        return verdict(0.9 if first_is(request, "a speaks") else 0.1) if request.labels else None
 
-    found = evaluated(tmp_path, script, "--set", "plan.samples=2")
-    assert found["win"]["raw"] == {"value": 0.5, "low": 0.5, "high": 0.5}
-    assert len(found["pairs"]) == 24
-    assert found["prompts"]["compared"] == 12
-
-
-def test_the_kl_is_the_mean_log_ratio_of_as_replies(tmp_path: Path) -> None:
-    """A scores each of a reply's 3 words at -1, the base at -1.5 on even prompts and -2 on odd ones: 1.5 and 3 nats, mean 2.25,
-    and 0.75 a token."""
-
-    def script(who: str, request: Request) -> Completion | None:
-        if request.stage == "sample":
-            return said("three words here" if who == "a" else "something else")
-        if request.scored:
-            number = int(re.search(r"\d+", request.messages[0].content)[0])  # type: ignore[index]
-            return Completion("", scores=(-1.0 if who == "a" else -1.5 - 0.5 * (number % 2),) * request.scored)
-        return None
-
-    found = evaluated(tmp_path, script, "--base", "another-base")
-    assert found["base"]["name"] == "another-base"
-    assert found["kl"]["value"] == pytest.approx(2.25)
-    assert found["kl"]["low"] < 2.25 < found["kl"]["high"]
-    assert found["kl_per_token"]["value"] == pytest.approx(0.75)
-    assert found["kl_missing"] == ""
-
-
-def test_the_kl_is_of_replies_at_temperature_1_whatever_is_compared(tmp_path: Path) -> None:
-    """The compared replies are greedy and would score 9 nats a word; those drawn for the KL have 2 words at 0.5."""
-
-    def script(who: str, request: Request) -> Completion | None:
-        if request.stage == "sample":
-            return said("drawn freely" if request.sampling.temperature == 1 else f"{who} is greedy")
-        if request.scored:
-            greedy = "greedy" in request.messages[-1].content
-            return Completion("", scores=(0.0 if who == "a" else -9.0 if greedy else -0.5,) * request.scored)
-        return None
-
-    found = evaluated(tmp_path, script, "--set", "plan.sample={max_tokens: 8, temperature: 0.0}")
-    assert found["kl"]["value"] == pytest.approx(1.0)
-    assert found["replies"]["a"]["words"]["value"] == 3
+    gold, file = tmp_path / "gold.yaml", tmp_path / "weights.json"
+    gold.write_text(LAWS.replace("name: laws", "name: gold"))
+    job = prepare(options(tmp_path))
+    origin = Origin(
+        constitution=job.constitution.digest, judges=job.judges.digests(), templates=templating.digest(),
+        judging=job.run.plan.judging(), data="d", pairs=1,
+    )  # fmt: skip
+    weights = Weights(method="logistic", fitted_on=origin, voters={"judge/compare/kind": -1.0}, temperature=1.0)
+    file.write_text(weights.model_dump_json())
+    found = evaluated(tmp_path, script, "--weights", file, "--gold", gold)
+    assert found["win"]["raw"]["value"] == 0.0
+    assert {name: e["value"] for name, e in found["win"]["principles"].items()} == {"kind": 0.0}
+    assert found["gold"]["win"]["principles"]["kind"]["value"] == 1.0
+    assert found["gold"]["win"]["principles"]["short"]["value"] == 0.5, "a rule has a vote where no weights are"
 
 
 def test_probes_of_both_policies(tmp_path: Path) -> None:

@@ -74,9 +74,12 @@ def test_fitted_weights_may_turn_a_voter_round() -> None:
 
 
 def test_no_label_is_a_tie_and_no_vote_is_no_verdict() -> None:
-    """Two vetoes that point both ways; and a judge that chose a position, where such votes are dropped."""
-    contested = pair(0, [vote("true", 3.0, judge="judge"), vote("true", 3.0, judge="other")])
-    assert judged(contested)[0].logit == pytest.approx(3.0)
+    """Two vetoes that point both ways leave a mean of 1, and no label; a judge that chose a position, where such votes are dropped,
+    says nothing."""
+    vetoes = tuple(Principle(id=name, objective="good", text=name, veto=True) for name in ("true", "safe"))
+    laws = Constitution(name="vetoes", version=1, objectives={"good": 1.0}, principles=vetoes)
+    contested = pair(0, [vote("true", 5.0), vote("safe", -3.0)])
+    assert judged(contested, by=bench()._replace(laws=laws))[0].logit == 0.0
     assert judged(pair(1, [vote("kind", 1.0, 1.0)]), by=bench(flips="drop"))[0].logit == 0.0
     failed = pair(2, [Failure("p2", "compare", "broken")])
     gone = pair(3)._replace(b=Failure("p3", "sample", "empty"))
