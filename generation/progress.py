@@ -45,14 +45,15 @@ class StageCount:
 class Progress:
     """Observes calls and finished prompts. Use as a context manager around the run."""
 
-    def __init__(self, prompts: int, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, prompts: int, stream: TextIO | None = None) -> None:
+        """stream: where it writes; the standard error stream where None."""
         self.stages: defaultdict[Stage, StageCount] = defaultdict(StageCount)
         self._prompts = prompts
         self._done = 0
         self._failed = 0
         self._begin = time.monotonic()
         self._last = self._begin
-        self._console = Console(file=stream)
+        self._console = Console(file=stream or sys.stderr)
         self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.table)
 
     def __enter__(self) -> Progress:
