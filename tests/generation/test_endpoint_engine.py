@@ -82,7 +82,7 @@ def serve() -> Iterator[Any]:
 
     def start(*behaviours: Behaviour) -> Server:
         server = Server(*behaviours)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         started.append(server)
         return server
 

@@ -4,8 +4,6 @@ import asyncio
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,11 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generate_feedback import main
 from generation.forecast import Forecast
 from generation.job import BadInput, Job, already_done, plan_ahead, prepare, produce
-from generation.manifest import Manifest
-
-ROOT = Path(__file__).parents[2]
+from generation.manifest import Manifest, read
+from tests.forks import start, wait_until
 
 
 def write_constitution(path: Path, principles: int = 4, **edits: str) -> Path:
@@ -152,62 +150,45 @@ def test_two_rows_with_the_same_text_are_two_rows(tmp_path: Path) -> None:
 
 
 def command(folder: Path, out: str, *more: str) -> list[str]:
-    parts = [
-        "--constitution",
-        str(folder / "c.yaml"),
-        "--prompts",
-        str(folder / "prompts.jsonl"),
-        "--out",
-        str(folder / out),
-    ]
-    return [sys.executable, str(ROOT / "generate_feedback.py"), *parts, "--engine", "replay", *more]
+    """Arguments of generate_feedback."""
+    files = {"constitution": folder / "c.yaml", "prompts": folder / "prompts.jsonl", "out": folder / out}
+    return [*(part for name, path in files.items() for part in (f"--{name}", str(path))), "--engine", "replay", *more]
 
 
 def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
     write_constitution(tmp_path / "c.yaml")
     write_prompts(tmp_path / "prompts.jsonl", 60)
     slow = ("--set", "replay_latency=0.02", "--set", "rows=4")
-    subprocess.run(command(tmp_path, "whole", *slow), check=True, capture_output=True)
-    whole = Manifest.model_validate_json((tmp_path / "whole" / "manifest.json").read_text())
+    assert main(command(tmp_path, "whole", *slow)) == 0
+    whole = made(read(tmp_path / "whole"))
     dice = random.Random(7)
     for _ in range(5):
-        process = subprocess.Popen(
-            command(tmp_path, "killed", *slow), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(dice.uniform(0.2, 1.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command(tmp_path, "killed", *slow), check=True, capture_output=True)
-    killed = Manifest.model_validate_json((tmp_path / "killed" / "manifest.json").read_text())
+        process = start(main, command(tmp_path, "killed", *slow), log=tmp_path / "log")
+        wait_until((tmp_path / "killed" / "calls.sqlite").exists, process)
+        time.sleep(dice.uniform(0.05, 0.5))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
+    assert not (tmp_path / "killed" / "manifest.json").exists()
+    assert main(command(tmp_path, "killed", *slow)) == 0
+    killed = made(read(tmp_path / "killed"))
     assert outcome_digests(killed) == outcome_digests(whole)
     assert killed.calls == whole.calls
     assert not list((tmp_path / "killed").glob("*.tmp"))
 
 
-def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_constitution(tmp_path / "c.yaml")
     write_prompts(tmp_path / "prompts.jsonl", 40)
-    first = subprocess.Popen(
-        command(tmp_path, "a", "--set", "replay_latency=0.2", "--set", "rows=2"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    slow = ("--set", "replay_latency=0.2", "--set", "rows=2")
+    first = start(main, command(tmp_path, "a", *slow), log=tmp_path / "log")
     try:
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "a" / "calls.sqlite").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        second = subprocess.run(
-            command(tmp_path, "a", "--set", "replay_latency=0.2", "--set", "rows=2"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        wait_until((tmp_path / "a" / "calls.sqlite").exists, first)
+        assert main(command(tmp_path, "a", *slow)) == 2
     finally:
         first.kill()
-        first.wait()
-    assert second.returncode == 2
-    assert "is in use by process" in second.stderr
-    assert f"{first.pid}" in second.stderr
+        first.join()
+    assert f"is in use by process {first.pid} " in capsys.readouterr().err
 
 
 def test_a_folder_of_another_constitution_is_refused_with_the_way_out(tmp_path: Path) -> None:

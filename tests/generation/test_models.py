@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from generation import embedded as embedded_module
 from generation.engine import ModelError
 from generation.models import ModelFiles, load_tokenizer, resolve
+from tests.forks import start
 
 CONFIG = {"model_type": "llama", "max_position_embeddings": 512}
 
@@ -243,13 +244,19 @@ def test_the_embedded_tokenizer_has_the_models_own_template(embedded: ModelFiles
     assert embedded.context == 8192
 
 
+def converted(digest: str) -> int:
+    """Exit code 0: the embedded model is there, with this digest."""
+    return int(resolve("embedded").digest != digest)
+
+
 @pytest.mark.model
-def test_two_processes_convert_the_embedded_model_at_once(embedded: ModelFiles, tmp_path: Path) -> None:
-    code = "from generation.models import resolve; print(resolve('embedded').digest)"
-    environment = os.environ | {"SOLON_CACHE": str(tmp_path), "PYTHONPATH": "."}
-    both = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(2)
-    ]
-    assert [process.communicate()[0] for process in both] == [f"{embedded.digest}\n"] * 2
-    assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["SmolLM2", "digests"]
+def test_two_processes_convert_the_embedded_model_at_once(
+    embedded: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SOLON_CACHE", str(cache))
+    both = [start(converted, embedded.digest, log=tmp_path / f"log-{i}") for i in range(2)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == ["SmolLM2", "digests"]

@@ -3,8 +3,7 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,10 @@ from safetensors.torch import load_file
 
 from evaluation.inputs import InputError
 from generation.models import ModelFiles, resolve
+from tests.forks import start, wait_until
 from tests.training.conftest import some_pairs, some_targets
 from training import fit, job
+from training.__main__ import main
 from training.config import DPO, SFT, Lora, Reward, Training
 from training.metrics import read
 from training.models import load_policy
@@ -129,14 +130,12 @@ def test_a_killed_process_goes_on_bit_for_bit(settings: Callable[..., Training],
     train(chosen, whole)
     config = tmp_path / "dpo.yaml"
     config.write_text(json.dumps(chosen.model_dump(mode="json", exclude_unset=True)))
-    command = [sys.executable, "-m", "training", "dpo", "--config", str(config), "--out", str(torn)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not lines(torn) and process.poll() is None:
-        time.sleep(0.01)
+    process = start(main, ["dpo", "--config", str(config), "--out", str(torn)], log=tmp_path / "log")
+    wait_until(lambda: lines(torn), process)
     time.sleep(random.Random().uniform(0, 0.5))
     process.kill()
-    said = process.communicate()[1].decode()
-    assert process.returncode == -9, said
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert 0 < lines(torn) < lines(whole)
     train(chosen, torn)
     assert_same(torn, whole)
