@@ -117,7 +117,7 @@ def gather(job: Job) -> Evidence:
 
 
 async def _gather(job: Job, store: CallStore) -> Evidence:
-    with Progress(sum(isinstance(row, Prompt) for row in job.rows)) as progress:
+    with Progress(job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)) as progress:
         engines: list[Stored] = []
 
         def wrap(open_engine: OpenEngine) -> Engine:

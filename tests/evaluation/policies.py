@@ -97,9 +97,9 @@ def evaluated(folder: Path, script: Script, *arguments: object, **named: str) ->
     store(prepare(found), script)
     code, _ = run(found)
     assert code == 0
-    said: dict[str, Any] = json.loads(file.read_text())
-    assert said["calls"]["made"] == 0, "a call was made that the script was not asked"
-    return said
+    figures: dict[str, Any] = json.loads(file.read_text())
+    assert figures["calls"]["made"] == 0, "a call was made that the script was not asked"
+    return figures
 
 
 def said(text: str, finish: str = "stop") -> Completion:
