@@ -12,7 +12,7 @@ from constitution.records import Prompt
 from critics.transcript import conversation, spoken
 from critics.weights import Estimate
 from evaluation import texts, winning
-from evaluation.bootstrap import interval, resampled
+from evaluation.bootstrap import Floats, interval, resampled
 from evaluation.inputs import InputError
 from evaluation.policy_job import Job
 from evaluation.policy_replies import Evidence, Pair, Ratio, Reply
@@ -52,6 +52,9 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         )
     gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, gold=True)) if job.gold else []
     compared = {each.pair.prompt.id for each in found}
+    asked = {name for is_gold in (False, True) for name in bench(job, is_gold).judges}
+    said, differences = replies(evidence.pairs, seed)
+    refusals, rates = probed(job, evidence)
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
     return PolicyEvaluation(
         a=Named(name=job.a.name, digest=job.a.digest),
@@ -65,7 +68,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
             failed=len(job.rows) - len(compared),
         ),
         constitution=job.constitution.digest,
-        judges={name: part.digest for name, part in job.judges.judges.items() if name not in job.held_out},
+        judges={name: part.digest for name, part in job.judges.judges.items() if name in asked},
         seen=job.seen,
         held_out=job.held_out,
         win=win(found, seed),
@@ -73,8 +76,10 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         kl=kl,
         kl_per_token=per_token,
         kl_missing=missing,
-        **replies(evidence.pairs, seed),
-        **probed(job, evidence),
+        replies=said,
+        differences=differences,
+        refusals=refusals,
+        probes=rates,
         agreement=agreements(found, gold, seed),
         failures=dict(sorted(failures.items())),
         pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
@@ -116,15 +121,15 @@ def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimat
         return None, None, unscored or "no reply of A could be scored; see failures"
     nats, tokens = (np.array([getattr(ratio, name) for ratio, _ in ratios], dtype=float) for name in ("nats", "tokens"))
 
-    def estimate(sizes: texts.Floats) -> Estimate:
+    def estimate(sizes: Floats) -> Estimate:
         drawn = resampled(lambda w: (w @ nats) / (w @ sizes), len(ratios), seed, [name for _, name in ratios])
         return interval(drawn, float(nats.sum() / sizes.sum()))
 
     return estimate(np.ones_like(nats)), estimate(tokens), ""
 
 
-def replies(pairs: Sequence[Pair], seed: int) -> dict[str, object]:
-    """`replies` of both sides, and the `differences` over the pairs that have both."""
+def replies(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
+    """(measures of both sides, the differences over the pairs that have both)."""
     sides = [
         [(reply, pair.prompt.id) for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
         for side in ("a", "b")
@@ -132,9 +137,9 @@ def replies(pairs: Sequence[Pair], seed: int) -> dict[str, object]:
     amount = min(texts.total_words(reply.text for reply, _ in side) for side in sides)
     measured = [_measured(side, amount, seed) for side in sides]
     both = [(*pair.both, pair.prompt.id) for pair in pairs if pair.both]
-    rows_a, rows_b = ([_row(each[side]) for each in both] for side in (0, 1))
-    differences = winning.paired(rows_a, rows_b, seed, [name for *_, name in both])
-    return {"replies": Sides(a=measured[0], b=measured[1]), "differences": differences}
+    rows_a, rows_b = [_row(a) for a, _, _ in both], [_row(b) for _, b, _ in both]
+    differences = winning.paired(rows_a, rows_b, seed, [name for _, _, name in both])
+    return Sides(a=measured[0], b=measured[1]), differences
 
 
 def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
@@ -152,15 +157,15 @@ def _row(reply: Reply) -> dict[str, float]:
     return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.cut)}
 
 
-def probed(job: Job, evidence: Evidence) -> dict[str, Sides]:
-    """`refusals` and `probes` of both sides."""
+def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
+    """(refusals, probes) of both sides."""
     sides = [
         {prompt.id: answer.text for prompt, answer in zip(job.further, side, strict=True) if isinstance(answer, Reply)}
         for side in evidence.further
     ]
     refusals = [_told(refusal_rates(job.refusals, said)) for said in sides]
     rates = [_told(probe_rates(job.probes, said)) if job.probes else {} for said in sides]
-    return {"refusals": Sides(a=refusals[0], b=refusals[1]), "probes": Sides(a=rates[0], b=rates[1])}
+    return Sides(a=refusals[0], b=refusals[1]), Sides(a=rates[0], b=rates[1])
 
 
 def _told(measures: Measures) -> Measures:

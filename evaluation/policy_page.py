@@ -51,8 +51,8 @@ def _winning(found: PolicyEvaluation) -> Section:
         "judges": win.raw,
         "judges, at equal length": win.controlled,
         "judges, unseen in training": win.unseen,
-        "gold": gold and gold.raw,
-        "gold, at equal length": gold and gold.controlled,
+        "gold": gold.raw if gold else None,
+        "gold, at equal length": gold.controlled if gold else None,
     }
     shown: list[Plot | Table] = [_bars("Win rate of A", {name: e for name, e in whole.items() if e})]
     for kind in ("objectives", "principles", "judges"):

@@ -72,7 +72,7 @@ def verdicts(pairs: Sequence[Pair], votes_of: Callable[[Pair], Sequence[object]]
 def win(found: Sequence[Verdict], seed: int) -> Win:
     """A's win rates. found: at least one."""
     clusters = [each.pair.prompt.id for each in found]
-    logits = np.array([each.logit for each in found])
+    logits = [each.logit for each in found]
     outcomes = winning.outcomes(logits)
 
     def parts(part: Callable[[Verdict], Mapping[str, float]]) -> Measures:
@@ -84,7 +84,7 @@ def win(found: Sequence[Verdict], seed: int) -> Win:
     return Win(
         raw=winning.win_rate(outcomes, seed, clusters),
         controlled=winning.controlled(outcomes, [each.longer for each in found], seed, clusters),
-        probability=winning.win_rate(0.5 + 0.5 * np.tanh(logits / 2), seed, clusters),
+        probability=winning.win_rate(0.5 + 0.5 * np.tanh(np.array(logits) / 2), seed, clusters),
         objectives=parts(lambda each: each.objectives),
         principles=parts(lambda each: each.principles),
         judges=parts(lambda each: each.judges),

@@ -181,6 +181,13 @@ def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
     assert "trained on" not in capsys.readouterr().err
 
 
+def test_rules_alone_need_no_judge(tmp_path: Path) -> None:
+    laws = "".join(line for line in LAWS.splitlines(keepends=True) if "id: kind" not in line)
+    found = evaluated(tmp_path, short_against_long, laws=laws.replace(", kindness: 1.0", ""))
+    assert found["judges"] == {}
+    assert found["win"]["judges"].keys() == {"rules"}
+
+
 def test_a_judge_that_is_a_policy_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluated(tmp_path, short_against_long, "--judge", "model-a")
     assert any("the judge `judge` is policy A itself" in warning for warning in found["warnings"])
