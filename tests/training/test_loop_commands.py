@@ -99,10 +99,9 @@ def test_each_recipe_makes_a_round(phase: dict[str, Any], folder: Path) -> None:
 
 
 def test_training_that_a_bad_sign_ends_says_so(folder: Path) -> None:
-    """At a rate of 1e30 weights overflow, and at half of it as well."""
+    """At a rate of 1e30 weights overflow."""
     ends = {**DPO, "training": {**DPO["training"], "learning_rate": 1e30, "epochs": 3}}
-    outcome = run(folder / "loop", small_settings(folder, ends))
-    assert [decision.learning_rate for decision in outcome.decisions] == [1e30, 5e29]
+    outcome = run(folder / "loop", small_settings(folder, ends, retry={"times": 0}))
     assert outcome.stopped.startswith("round 1 (dpo) was given up: training ended: ")
     assert " is nan" in outcome.stopped
 

@@ -51,7 +51,7 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
     assert [line.split(";")[0][:110] for line in said] == [
         "phases.0.training.learning_rate: Input should be a valid number, unable to parse string as a number (got 'fast",
         "phases.1: training.reward.models.paths: got retrained, which stands for the reward model of `reward`",
-        "phases.2.training.beta: unknown key (did you mean data?)",
+        "phases.2.training.beta: unknown key (did you mean best?)",
         "phases.3: Input tag 'spo' found using 'recipe' does not match any of the expected tags: 'sft', 'dpo', 'ppo', '",
         "gates.wins: unknown key (did you mean win?)",
         "retry.shrink: Input should be less than 1 (got 1)",
