@@ -29,7 +29,7 @@ WIDTH = 7.2
 LONGEST = 44
 """Characters of a name; a longer one loses its middle."""
 MARGINS = 0.95, 0.55, 0.2
-"""Inches left of, below and above the axes of lines. Fixed, since measuring all texts takes as long as drawing them."""
+"""Inches left of, below and above the axes of numbers. Fixed, since measuring all texts takes as long as drawing them."""
 TICKS = 6
 """Most steps of an axis of a plot of lines."""
 MARKED = 60
@@ -151,13 +151,14 @@ def histogram(title: str, values: ArrayLike, x: str, bins: int | Sequence[float]
 def counted(title: str, counts: Sequence[int], edges: Sequence[float], x: str) -> Plot:
     """A histogram whose bins are counted already; one more edge than counts."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _canvas(3.0, x, "count")
+        figure, axes = _canvas(3.0, x, "count", layout="none")
         axes.grid(True, axis="y")
         if any(counts):
             axes.stairs(counts, edges, fill=True, color=COLOURS[0])
             axes.vlines(edges[1:-1], 0, np.minimum(counts[:-1], counts[1:]), color="white", linewidth=0.8)
         else:
             _empty(axes)
+        _lay_out(figure, axes)
         parts = (f"{_number(a)} to {_number(b)}: {n}" for n, a, b in zip(counts, edges, edges[1:], strict=False) if n)
         return _plot(figure, title, parts)
 
