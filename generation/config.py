@@ -59,6 +59,11 @@ class Plan(Strict):
 
     samples: int = Field(default=2, ge=1, le=64)
     """Responses sampled from the policy for each prompt."""
+    hint: str = ""
+    """A system message that the policy is told before it answers and that no row of the data holds. What it can do when it is told
+    to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861)."""
+    hinted: int = Field(default=1, ge=1)
+    """How many of the samples are written under the hint; the others show what the policy does without."""
     rounds: int = Field(default=1, ge=0, le=8)
     """Most rounds of critique and revision; a critique that finds nothing ends them."""
     critics: int = Field(default=1, ge=1)
@@ -110,6 +115,12 @@ class Plan(Strict):
         """Digest of the settings that change what a vote says or counts, beside the ways that are in its voter's name."""
         kept = [self.flips, self.clamp, self.reason.model_dump(), self.defences.nonce]
         return blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
+
+    @model_validator(mode="after")
+    def _hints(self) -> Plan:
+        if not self.hint and self.hinted != 1:
+            raise ValueError(f"hinted: got {self.hinted}, but there is no hint; give one, or leave hinted out")
+        return self
 
     @model_validator(mode="after")
     def _judging(self) -> Plan:

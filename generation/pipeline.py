@@ -63,7 +63,8 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
     """One reply of the policy, cut or not, and the completion that it is from."""
     name = f"{prompt.id}/s{index}"
     decoding = _sampling(plan.sample, plan, prompt, "sample", index)
-    completion = await policy.ask(prompt.messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
+    messages = told(prompt.messages, plan.hint) if plan.hint and index < plan.hinted else prompt.messages
+    completion = await policy.ask(messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
     if completion.finish == "error":
         return _failure(prompt, "sample", completion, name)
     if not completion.text.strip():
@@ -80,6 +81,14 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
     response = Response(name, prompt.id, message, "sampled", completion.text, cut=completion.finish == "length")
     return response, completion
+
+
+def told(messages: Sequence[Message], hint: str) -> tuple[Message, ...]:
+    """The conversation under a hint, which stands before a system message of its own."""
+    if messages and messages[0].role == "system":
+        own = messages[0]
+        return (own.model_copy(update={"content": f"{hint}\n\n{own.content}"}), *messages[1:])
+    return (Message(role="system", content=hint), *messages)
 
 
 async def improve(

@@ -220,6 +220,7 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ),
         ({"plan": {"ways_of": {"kind": ["reward"]}}}, "ways_of.kind: got reward, which the judge cannot do"),
         ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed is a band around 0.5 within (0, 1)"),
+        ({"plan": {"hinted": 2}}, "hinted: got 2, but there is no hint; give one, or leave hinted out"),
         ({"panel": [{"name": "judge", "model": "m"}]}, "name: 'judge' is the run's own judge; choose another name"),
         ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed is each once"),
         (
