@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt clean
+.PHONY: help setup demo loop loop-pirate test check fmt clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,12 @@ setup:  ## make .venv, with the vLLM build that suits this machine
 demo: setup  ## a constitution and prompts in, preference data out, on the embedded model
 	$(BIN)/python generate_feedback.py --constitution principles/hhh.yaml --prompts principles/prompts/demo.jsonl \
 		--config configs/demo.yaml --out runs/demo
+
+loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; half an hour
+	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
+
+loop-pirate: setup  ## the same with a persona: three replies before and after tell
+	$(BIN)/python -m training loop --config configs/loop_pirate.yaml --out runs/loop-pirate
 
 test: setup  ## run all tests (ARGS='-m "not model"' leaves out those that load a model)
 	$(BIN)/python -m pytest $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from critics.aggregate import rule_vote, score
 from critics.rules import violates
 from evaluation.overlap import near_duplicates
 from generation.prompts import read
+from training import loop_inputs
+from training.loop_inputs import load as load_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ROOT / "principles" / "prompts"
@@ -117,3 +120,32 @@ def test_the_trained_rule_of_the_persona_is_not_the_gold_one() -> None:
     assert broken("pirate.yaml", "Ahoy matey, aye, arr, ye know yer jar: soak it in warm water.") == {
         "ship-and-sea", "crew-and-plunder", "oaths-and-dialect",
     }  # fmt: skip
+
+
+CONFIGS = sorted((ROOT / "configs").glob("loop*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_loop_is_without_fault_and_never_trained_on_its_gold(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--plan` checks, on the replay engine, which needs no model: files, settings of each phase, gates."""
+    monkeypatch.chdir(ROOT)
+    config = load_loop(path, ["feedback.engine=replay", "evaluation.settings.engine=replay"])
+    assert {config.evaluation.prompts, config.evaluation.gold} <= {
+        "principles/prompts/held_out.jsonl", "principles/gold/concise.yaml", "principles/gold/pirate.yaml",
+    }  # fmt: skip
+    assert config.constitution != config.evaluation.gold
+    assert config.gates.gold
+    assert loop_inputs.read(config, ROOT / "runs" / "none").unread == {}
+
+
+def test_make_runs_each_of_them() -> None:
+    targets = ("loop", "loop-pirate")
+    dry = subprocess.run(["make", "-n", *targets], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    named = {
+        Path(word)
+        for line in dry.splitlines()
+        if "training loop" in line
+        for word in line.split()
+        if word.startswith("configs/")
+    }
+    assert named == {path.relative_to(ROOT) for path in CONFIGS}
