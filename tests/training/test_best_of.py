@@ -163,10 +163,10 @@ def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
 
 
 def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert best(batch=64, micro_batch=2, samples=4, keep=3) == 2
+    assert best(batch=40, keep=3) == 2
     said = capfd.readouterr().err
     first = tmp_path / "out"
-    assert "batch: got 64, and there are " in said
+    assert "batch: got 40, and there are " in said
     assert said.strip().endswith(
         f"then train into another --out, with --set reuse=[{first}], which keeps these replies"
     )
