@@ -28,8 +28,8 @@ class Verdict(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why it is not ok, in words; empty where it is."""
-        return " ".join(sign.text for sign in self.signs)
+        """Why it is not ok, in words: of a halt, what halts. Empty where it is ok."""
+        return " ".join(sign.text for sign in self.signs if sign.level == self.level)
 
 
 class Monitor:

@@ -9,7 +9,6 @@ import numpy as np
 
 from evaluation import plots
 from evaluation.section import Section, Table
-from training.metrics import describe
 from training.monitor_file import Seen
 from training.monitor_moves import Check, has
 from training.monitor_signs import gold_curve
@@ -37,19 +36,6 @@ def verdicts(seen: Sequence[Seen]) -> Section:
     return Section("Verdicts", text, [*_over_distance(seen), table])
 
 
-def curves(checks: Sequence[Check]) -> list[plots.Plot]:
-    """Every value over the checks, those that belong together in one plot: what the detectors look at."""
-    charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name in dict.fromkeys(name for check in checks for name in check.values):
-        points = [(float(checks[i].step), checks[i].values[name]) for i in has(checks, name)]
-        charts.setdefault(describe(name).chart or name, {})[name] = points
-    units = {chart: {describe(name).unit for name in lines} for chart, lines in charts.items()}
-    return [
-        plots.line(chart, lines, "check", next(iter(units[chart])) if len(units[chart]) == 1 else "")
-        for chart, lines in charts.items()
-    ]
-
-
 def _over_distance(seen: Sequence[Seen]) -> Iterator[plots.Plot]:
     """Gains of reward and gold, each in standard deviations over the prompts at the start, so that they share an axis."""
     checks = [check for check, _ in seen]
@@ -67,7 +53,7 @@ def _over_distance(seen: Sequence[Seen]) -> Iterator[plots.Plot]:
     }
     gains = [gain for points in lines.values() for _, gain in points]
     for form in ("rl", "best of n"):
-        if fitted := gold_curve(checks, form):  # type: ignore[arg-type]
+        if fitted := gold_curve(checks, form):
             grid = np.linspace(0, max(distance), _DRAWN)
             lines[_FORMS[form]] = [(float(d), fitted.gain(float(d)) / scales["gold"]) for d in grid]
     halt = next((i for i, (_, verdict) in enumerate(seen) if verdict.level == "halt"), None)

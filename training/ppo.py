@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -20,7 +20,7 @@ from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from rich.console import Console
 from transformers import set_seed
 
-from constitution.records import Failure, Response
+from constitution.records import Failure
 from generation.folder import write_atomically
 from training import launch, output
 from training.batches import Batch, Example
@@ -29,14 +29,18 @@ from training.data import PromptRow
 from training.fit import Stopped
 from training.metrics import Metrics
 from training.models import Policy, RewardModel, load_critic, load_policy, save
+from training.monitor_file import resume
+from training.monitor_replies import Reply, check_of
+from training.ppo_evaluate import Grade, replies_of
 from training.ppo_experience import Replies, figures, in_precision, learnt_from, measured, shaped
 from training.ppo_job import PPOJob
 from training.ppo_losses import AdaptiveKL, FixedKL, kl_estimates
+from training.ppo_monitor import PPOWatch
 from training.ppo_record import Record, averages
 from training.ppo_state import load_state, restore, save_state, weights
 from training.ppo_update import Update, trained
 from training.report import write_page
-from training.rewards import Graded
+from training.rewards import Mixture
 from training.rollouts import Written, as_prompt, as_response, ends_of, halve, seeds_of
 from training.trainer import peak_memory
 from training.vllm_rollouts import open_writer
@@ -51,13 +55,17 @@ LIVE = "tensorboard"
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
+    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended; where it was the monitor that ended
+    it, the policy of gold's best check is saved, and training.json says so.
     """
     accelerator = Accelerator(
         cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
     )
     lower = f"micro_batch (now {job.settings.micro_batch}), sampler.rows, sampler.max_tokens, or set gradient_checkpointing: true"
-    return output.owning(job.out, job.said, lower, lambda: _train(job, console, accelerator))
+    said = output.owning(job.out, job.said, lower, lambda: _train(job, console, accelerator))
+    if halted := said.get("halted"):
+        raise Stopped(f"{halted} Saved is the policy of step {said['best_step']}.")
+    return said
 
 
 def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
@@ -65,13 +73,15 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
     main = accelerator.is_main_process
     metrics = Metrics(job.out) if main else None
     found, past = broadcast_object_list([output.past(job.out, metrics, job.counts) if metrics else None])[0]
+    checks = broadcast_object_list([resume(job.out, found[1] if found else -1) if main else None])[0]
     if job.settings.report_to:
         accelerator.init_trackers("ppo")
     record = Record(metrics, past, job.settings, console, job.steps, accelerator.log)
     with asyncio.Runner() as runner:
-        loop = Loop(job, accelerator, runner, record)
+        loop = Loop(job, accelerator, runner, record, PPOWatch(job.settings.monitor, job.out, checks, main))
         try:
-            results = loop.run(found)
+            ended = loop.run(found)
+            results = {f"eval_{name}": value for name, value in ended.results.items()}
             if main:
                 _write(job, loop.policy, results)
         finally:
@@ -80,7 +90,9 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
             if metrics:
                 metrics.close()
                 write_page(job.out)
-    known = {"recipe": "ppo", "steps": job.steps, "digests": job.said["digests"]}
+    known = {"recipe": "ppo", "steps": ended.steps, "digests": job.said["digests"]}
+    if ended.halted:
+        known |= {"halted": ended.halted, "best_step": ended.best}
     said = output.told(known, job.counts, results, time.monotonic() - began)
     if main:
         output.finish(job.out, said)
@@ -103,13 +115,31 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     )
 
 
+class Ended(NamedTuple):
+    """How the iterations ended."""
+
+    steps: int
+    """Iterations that were done."""
+    results: Mapping[str, float]
+    """Of the evaluation of the policy that is saved."""
+    halted: str = ""
+    """Why the monitor ended them."""
+    best: int | None = None
+    """Iteration of the policy that is saved, where it is not the last."""
+
+
 class Loop:
     """The models of a run and what is done with them."""
 
-    def __init__(self, job: PPOJob, accelerator: Accelerator, runner: asyncio.Runner, record: Record) -> None:
+    def __init__(
+        self, job: PPOJob, accelerator: Accelerator, runner: asyncio.Runner, record: Record, watch: PPOWatch
+    ) -> None:
         """Load everything. Raises ModelError."""
         s = job.settings
         self._job, self._settings, self._accelerator, self._runner, self._record = job, s, accelerator, runner, record
+        self._watch = watch
+        self._halted = ""
+        """Why the monitor ended the run."""
         set_seed(s.seed)  # an adapter's first weights are drawn
         self.policy: Policy = load_policy(job.files, s)
         mixed = s.precision == "bf16"
@@ -131,31 +161,33 @@ class Loop:
         k = s.kl
         self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)
 
-    def run(self, found: tuple[Path, int] | None) -> dict[str, float]:
-        """All iterations from the state on that was found; the last evaluation's results, with `eval_` before their names.
-
-        Raises Stopped.
-        """
+    def run(self, found: tuple[Path, int] | None) -> Ended:
+        """All iterations from the state on that was found, or up to the one at which the monitor halts. Raises Stopped."""
         s, done, results = self._settings, 0, dict[str, float]()
         if found:
             self._restore(found[0])
             done = found[1]
-        elif s.eval_every:
+        elif s.check_every:
             self._evaluate(0)
         for iteration in range(done, self._job.steps):
             values = self._iteration(iteration)
             self._record.train(iteration + 1, values)
             last = iteration + 1 == self._job.steps
-            if last or (s.eval_every and (iteration + 1) % s.eval_every == 0):
+            if last or any(every and (iteration + 1) % every == 0 for every in (s.eval_every, s.check_every)):
                 results = self._evaluate(iteration + 1)
+            if self._halted:
+                best = self._watch.go_back(self.policy)
+                return Ended(iteration + 1, best.results, self._halted, best.step)
             if s.save_every and (iteration + 1) % s.save_every == 0 and not last:
                 self._save(iteration + 1)
-        return {f"eval_{name}": value for name, value in results.items()}
+        return Ended(self._job.steps, results)
 
     def close(self) -> None:
         """Release samplers and rewards."""
         self._writer.close()
-        self._runner.run(self._job.rewards.close())
+        for rewards in (self._job.rewards, self._job.gold):
+            if rewards:
+                self._runner.run(rewards.close())
 
     def _iteration(self, iteration: int) -> dict[str, float]:
         s, began = self._settings, time.monotonic()
@@ -190,7 +222,7 @@ class Loop:
         self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
     ) -> tuple[Replies, dict[str, float]]:
         """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one."""
-        graded = self._graded(prompts, written)
+        graded = self._graded(prompts, written, self._job.rewards)
         replies = Replies([], [], [], [])
         rows: list[dict[str, float]] = []
         failures: list[str] = []
@@ -220,8 +252,8 @@ class Loop:
         return replies, told | {"distinct": len(set(texts)) / len(texts)}
 
     def _graded(
-        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Written]]
-    ) -> list[list[tuple[Response, Graded | Failure]]]:
+        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Written]], rewards: Mixture
+    ) -> list[list[Grade]]:
         """Each reply as text with its reward."""
         said = [
             [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
@@ -232,7 +264,7 @@ class Loop:
             for prompt, responses, answers in zip(prompts, said, written, strict=True)
             for response, answer in zip(responses, answers, strict=True)
         ]
-        grades = iter(self._runner.run(self._job.rewards.grade_all(asked)))
+        grades = iter(self._runner.run(rewards.grade_all(asked)))
         return [[(response, next(grades)) for response in responses] for responses in said]
 
     def _scored(self, replies: Replies, reference: bool) -> Any:
@@ -254,30 +286,38 @@ class Loop:
         rows = self._job.held_out()
         if not rows:
             return {}
-        mine = rows[self._accelerator.process_index :: self._accelerator.num_processes]
+        every = self._settings.check_every
+        due = every is not None and (iteration % every == 0 or iteration == self._job.steps)
+        places = range(self._accelerator.process_index, len(rows), self._accelerator.num_processes)
+        mine = [rows[place] for place in places]
         self._writer.refresh(self.policy, iteration)
         written = self._writer.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
-        graded = [grades[0] for grades in self._graded(mine, written)]
+        graded = self._graded(mine, written, self._job.rewards)
+        gold = self._graded(mine, written, self._job.gold) if self._job.gold and due else None
         examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
         replies = Replies(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
         logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
         kl = kl_estimates(logp, ref_logp, replies.mask()).k1.tolist() if mine else []
-        told: list[dict[str, float]] = []
-        said: list[dict[str, Any]] = []
-        for prompt, (response, grade), answers, nats in zip(mine, graded, written, kl, strict=True):
-            row = {"kl": nats, "length": float(len(answers[0].tokens)), "truncated": float(not answers[0].ended)}
-            row |= (
-                {"failed": 1.0} if isinstance(grade, Failure) else {"failed": 0.0, "score": grade.score, **grade.parts}
-            )
-            told.append(row)
-            said.append({"prompt": prompt.prompt.messages[-1].content, "reply": response.text, **row})
-        told, said = gather_object(told), gather_object(said)
-        results = averages(told)
-        self._record.evaluation(iteration, results)
-        if self._accelerator.is_main_process:
-            lines = (json.dumps(line) + "\n" for line in said)  # as ASCII: a prompt may hold half a surrogate
+        told: list[Reply] = gather_object(replies_of(places, mine, written, graded, gold, kl))
+        results = averages([reply.row for reply in told])
+        if due:
+            self._check(iteration, told, results)
+        else:
+            self._record.evaluation(iteration, results)
+        if self._accelerator.is_main_process:  # as ASCII: a prompt may hold half a surrogate
+            lines = (json.dumps({"prompt": reply.prompt, "reply": reply.text, **reply.row}) + "\n" for reply in told)
             write_atomically(self._job.out / REPLIES, "".join(lines))
         return results
+
+    def _check(self, iteration: int, told: Sequence[Reply], results: Mapping[str, float]) -> None:
+        """Show an evaluation to the monitor."""
+        check = check_of(iteration, told, self._watch.words, self._job.reference)
+        more = {name: value for name, value in check.values.items() if name not in ("proxy", "spread")}
+        self._record.evaluation(iteration, {**results, **more})
+        verdict = self._watch.see(check, results, self.policy)
+        self._record.verdict(iteration, verdict)
+        if verdict.level == "halt":
+            self._halted = verdict.reason
 
     def _save(self, iteration: int) -> None:
         if self._accelerator.is_main_process:
@@ -286,6 +326,7 @@ class Loop:
                 "critic": weights(self.critic) if self.critic else {},
                 "optimizer": self._update.optimizer.state_dict(),
                 "kl": self._kl.state(),
+                "best": self._watch.state(),
             }
             save_state(self._job.out, iteration, parts, self._settings.keep_checkpoints)
         self._accelerator.wait_for_everyone()
@@ -297,6 +338,7 @@ class Loop:
             restore(self.critic, found["critic"])
         self._update.optimizer.load_state_dict(found["optimizer"])
         self._kl.load(found["kl"])
+        self._watch.load(found["best"])
 
 
 def _same_everywhere(parameters: Sequence[Any], accelerator: Accelerator) -> None:

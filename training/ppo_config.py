@@ -12,6 +12,7 @@ from generation.endpoint_engine import EndpointSettings
 from generation.transformers_engine import TransformersSettings
 from generation.vllm_engine import VLLMSettings
 from training.config import Training
+from training.monitor_config import MonitorSettings
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ReplyWay = Literal["contrast", "score", "yesno"]
@@ -136,6 +137,26 @@ class SamplerSettings(Strict):
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
 
 
+class PPOMonitor(MonitorSettings):
+    """What is measured of the replies to held-out prompts while the policy learns, and when that ends the run: a policy that a
+    detector halts is put back to where gold was highest.
+    """
+
+    every: int | None = Field(default=None, ge=1)
+    """Iterations between two checks; eval_every where None, and no checks where that is None too."""
+    gold: Rewards | None = None
+    """What the reward is to stand for, and is not itself trained on: rules, reward models of human labels, or a judge. It is asked
+    about each reply to a held-out prompt."""
+    reference: tuple[str, ...] = ()
+    """What the reward models were trained on (as --data takes it): `novelty` is how far replies leave it."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> PPOMonitor:
+        if len(set(self.reference)) < len(self.reference):
+            raise ValueError(f"reference: got {', '.join(self.reference)}; name each once")
+        return self
+
+
 class PPO(Training):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) on the policy's own replies. A step is an iteration:
     replies are written, rewarded, and learnt from.
@@ -196,6 +217,8 @@ class PPO(Training):
     """How far a value may move from the old one within an iteration; unbounded where None."""
     evaluated: int = Field(default=64, ge=1)
     """Most held-out prompts that an evaluation writes a reply to."""
+    monitor: PPOMonitor = PPOMonitor()
+    """Tells improvement from a reward that is gamed."""
 
     @model_validator(mode="after")
     def _ppo_possible(self) -> PPO:
@@ -205,6 +228,8 @@ class PPO(Training):
             )
         if self.best or self.patience:
             raise ValueError("best, patience: PPO has no loss to go by; keep the last model")
+        if not self.check_every and (self.monitor.gold or self.monitor.reference):
+            raise ValueError("monitor: got gold or reference, and no check is due; set monitor.every, or eval_every")
         unread = {
             "cut: got drop": self.cut == "drop",
             "bucket: got false": not self.bucket,
@@ -216,3 +241,8 @@ class PPO(Training):
                 f"{'; '.join(told)}: PPO writes its own replies, to each prompt alike and without dropout; leave it out"
             )
         return self
+
+    @property
+    def check_every(self) -> int | None:
+        """Iterations between two looks of the monitor; None where it never looks."""
+        return self.monitor.every or self.eval_every

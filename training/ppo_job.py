@@ -10,13 +10,15 @@ import numpy as np
 
 from constitution.loading import ConstitutionError
 from evaluation.inputs import InputError
+from evaluation.texts import grams
 from generation.chat import Encoder
 from generation.models import ModelFiles, load_tokenizer, resolve
 from training import data, launch, memory, output, rows
 from training.batches import Example
+from training.config import Training
 from training.described import described
 from training.models import choose_layout
-from training.ppo_config import PPO
+from training.ppo_config import PPO, Rewards
 from training.rewards import Mixture, open_rewards
 from training.rewards_rules import RewardError
 
@@ -33,6 +35,10 @@ class PPOJob:
     tokenizer: Any
     encoder: Encoder
     rewards: Mixture
+    gold: Mixture | None
+    """What the monitor holds the rewards against."""
+    reference: frozenset[int]
+    """n-grams of what the reward models were trained on; empty where nobody says what that was."""
     train: data.Encoded
     test: data.Encoded
     steps: int
@@ -77,14 +83,18 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
             f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
             f"({settings.max_length}); lower it, or raise max_length"
         )
-    try:
-        rewards = open_rewards(settings.reward, settings.seed)
-    except (RewardError, ConstitutionError) as error:
-        raise InputError(str(error)) from None
+    rewards = _open(settings.reward, settings.seed, "reward")
+    gold = _open(settings.monitor.gold, settings.seed, "monitor.gold") if settings.monitor.gold else None
+    if gold:
+        _apart(rewards, gold)
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)
+    if settings.monitor.gold and not test.rows:
+        raise InputError(
+            f"monitor.gold: there is no held-out prompt to ask it about; raise test_fraction (now {settings.test_fraction})"
+        )
     count = len(train.rows)
     if settings.prompts > count:
         raise InputError(
@@ -96,8 +106,45 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
     if critic:
         digests["critic"] = critic.digest
+    if gold:
+        digests |= {f"gold/{name.removeprefix('reward/')}": digest for name, digest in gold.digests.items()}
     said = described("ppo", settings, digests)
-    return PPOJob(settings, out, files, critic, tokenizer, encoder, rewards, train, test, steps, said, split.sources)
+    return PPOJob(
+        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, said,
+        split.sources,
+    )  # fmt: skip
+
+
+def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
+    """The sources at a place of the settings. Raises InputError."""
+    try:
+        return open_rewards(rewards, seed)
+    except (RewardError, ConstitutionError) as error:
+        raise InputError(str(error).replace("reward.", f"{place}.")) from None
+
+
+def _apart(rewards: Mixture, gold: Mixture) -> None:
+    """Raises InputError for gold of which a part is trained on: that part would rise whatever the policy is worth."""
+    for name, digest in gold.digests.items():
+        kind = name.split(".")[0]
+        same = [other for other, d in rewards.digests.items() if d == digest and other.split(".")[0] == kind]
+        whole = kind != "reward/judge" or gold.digests.items() <= rewards.digests.items()
+        if same and whole:
+            raise InputError(
+                f"monitor.gold: {name.removeprefix('reward/')} is the same as the reward's; gold tells nothing of a reward that it "
+                "is part of: name another"
+            )
+
+
+def _reference(settings: PPO) -> frozenset[int]:
+    """Raises InputError for data that cannot be read."""
+    if not settings.monitor.reference:
+        return frozenset()
+    try:
+        found = rows.pairs(Training(data=dict.fromkeys(settings.monitor.reference, 1.0), test_fraction=0))
+    except InputError as error:
+        raise InputError(f"monitor.reference: {error}") from None
+    return grams(text for part in found for pair in part for text in (pair.chosen, pair.rejected))
 
 
 def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:

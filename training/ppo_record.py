@@ -10,10 +10,11 @@ from rich.console import Console
 
 from training.fit import Stopped
 from training.metrics import Metrics, Row
+from training.monitor import Verdict
 from training.ppo_config import PPO
 from training.watch import Watch
 
-SHOWN = ("score", "success", "kl", "length", "entropy", "clip_fraction", "mismatch", "failed", "seconds")
+SHOWN = ("score", "gold", "success", "kl", "length", "entropy", "clip_fraction", "mismatch", "failed", "seconds")
 """What a line on the terminal says."""
 
 Live = Callable[[Mapping[str, float], int], None]
@@ -61,6 +62,12 @@ class Record:
     def evaluation(self, step: int, values: Mapping[str, float]) -> None:
         """Held-out prompts."""
         self._write(step, values, "eval")
+
+    def verdict(self, step: int, verdict: Verdict) -> None:
+        """What the monitor says that it has not said before."""
+        for sign in verdict.signs:
+            if sign.new:
+                self._warn(step, f"{'halted' if sign.level == 'halt' else 'warning'}: {sign.text}", sign.text)
 
     def failures(self, step: int, counts: Counter[str]) -> None:
         """Replies without a reward; they are left out of the update."""

@@ -14,6 +14,8 @@ from evaluation.section import Section, Table
 from generation.folder import write_atomically
 from generation.pages import render_html
 from training.metrics import DATA, FILE, GROUPS, WARNING, Row, describe, read
+from training.monitor_file import read_checks
+from training.monitor_page import verdicts
 
 PAGE = "training.html"
 SETTINGS = "training.yaml"
@@ -39,7 +41,13 @@ def write_page(folder: Path, warnings: Sequence[str] = ()) -> None:
             for name, value in row.values.items():
                 curves.setdefault((name, row.split), []).append((row.step, value))
     logged = [f"Step {row.step}: {row.text}" for row in rows if row.split == WARNING]
-    sections = [_values(curves), *_groups(curves), _counts(rows), _settings(folder / SETTINGS)]
+    sections = [
+        _values(curves),
+        verdicts(read_checks(folder)),
+        *_groups(curves),
+        _counts(rows),
+        _settings(folder / SETTINGS),
+    ]
     page = render_html(
         TEMPLATE,
         name=folder.resolve().name,

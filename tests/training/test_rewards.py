@@ -69,11 +69,13 @@ def grade(source: Any, text: str, prompt: Prompt = PROMPT) -> Any:
     ],
 )
 def test_rules_give_the_weighted_share_that_is_kept(text: str, value: float, success: float) -> None:
-    assert grade(Rules(laws(SHORT, ASKS, JUDGED)), text) == Part(value, {"success": success})
+    short, asks = float(len(text.split()) <= 3), float(text.endswith("?"))
+    principles = {"principle/short": short, "principle/asks": asks}
+    assert grade(Rules(laws(SHORT, ASKS, JUDGED)), text) == Part(value, {"success": success, **principles})
 
 
 def test_a_broken_veto_leaves_nothing() -> None:
-    assert grade(Rules(laws(SHORT, {**ASKS, "veto": True})), "It is.") == Part(0.0, {"success": 0.0})
+    assert grade(Rules(laws(SHORT, {**ASKS, "veto": True})), "It is.").value == 0.0
 
 
 def test_objectives_are_weighed_as_votes_are() -> None:
@@ -193,9 +195,8 @@ def test_a_mixture_adds_up_what_its_sources_give() -> None:
     mixture = Mixture(
         {"rules": (2.0, Rules(laws(SHORT, ASKS))), "given": (0.5, Given(Part(3.0, {"head_spread": 1.0})))}
     )
-    assert grade(mixture, "It is.") == Graded(
-        2 * 0.75 + 0.5 * 3, {"reward/rules": 0.75, "success": 0.0, "reward/given": 3.0, "head_spread": 1.0}
-    )
+    parts = {"reward/rules": 0.75, "success": 0.0, "principle/short": 1.0, "principle/asks": 0.0}
+    assert grade(mixture, "It is.") == Graded(2 * 0.75 + 0.5 * 3, {**parts, "reward/given": 3.0, "head_spread": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,11 @@ def test_a_judge_averages_the_panel_under_every_principle(tmp_path: Path) -> Non
         found = grade(
             open_rewards(Rewards.model_validate({"judge": {"constitution": str(path), **base, **more}})), "It is."
         )
-        assert set(found.parts) == {"reward/judge"}
+        kept = [found.parts[f"principle/{principle['id']}"] for principle in principles]
+        assert len(found.parts) == 1 + len(kept)
+        assert all(0 < share < 1 for share in kept)
+        if len(kept) == 1:
+            assert kept[0] == pytest.approx(1 / (1 + math.exp(-found.score)))
         return float(found.score)
 
     kind, both = judged(JUDGED), judged(JUDGED, wise)

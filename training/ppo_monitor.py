@@ -1,0 +1,79 @@
+"""The monitor of a PPO run: what it saw before a restart, and the policy to go back to once it halts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from training.monitor import Monitor, Verdict
+from training.monitor_file import append
+from training.monitor_moves import Check
+from training.monitor_replies import amount
+from training.ppo_config import PPOMonitor
+from training.ppo_state import restore, weights
+
+_GOLDEN = {"over-optimisation", "predicted peak"}
+"""Detectors that see nothing without gold."""
+
+
+class Best(NamedTuple):
+    """The policy that a halted run is put back to."""
+
+    step: int
+    results: Mapping[str, float]
+    """Of its evaluation."""
+    weights: Mapping[str, Any]
+    """Trained ones, on the CPU; none in processes that save nothing."""
+
+
+class PPOWatch:
+    """Sees each check. Every process sees the same ones, so that all end together; the main one writes and keeps weights."""
+
+    def __init__(self, settings: PPOMonitor, out: Path, past: Sequence[Check], main: bool) -> None:
+        """past: the checks that were seen before a restart."""
+        self._monitor = Monitor(settings)
+        self._keeps = bool(set(settings.halts) - (set() if settings.gold else _GOLDEN))
+        self._out = out
+        self._main = main
+        self.best: Best | None = None
+        """None where no detector that could see anything would halt the run."""
+        for check in past:
+            self._monitor.see(check)
+
+    @property
+    def words(self) -> int | None:
+        """Amount of text at which diversity is measured; None before the first check."""
+        checks = self._monitor.checks
+        return amount(checks[0]) if checks else None
+
+    def see(self, check: Check, results: Mapping[str, float], policy: Any) -> Verdict:
+        """The verdict, which is written down. The policy is kept where it is the best so far: by gold, or without gold the last one
+        that nothing halts.
+        """
+        verdict = self._monitor.see(check)
+        if self._main:
+            append(self._out, check, verdict)
+        best = self._monitor.best
+        better = verdict.level != "halt" if best is None else best == check.step
+        if self._keeps and better:
+            kept = {name: p.to("cpu", copy=True) for name, p in weights(policy).items()} if self._main else {}
+            self.best = Best(check.step, dict(results), kept)
+        return verdict
+
+    def go_back(self, policy: Any) -> Best:
+        """Put the policy back to the best one."""
+        assert self.best is not None, "a run is halted by detectors that see something, and then there is a best"
+        if self._main:
+            restore(policy, self.best.weights)
+        return self.best
+
+    def state(self) -> dict[str, Any] | None:
+        """For a checkpoint."""
+        return None if self.best is None else self.best._asdict()
+
+    def load(self, saved: Mapping[str, Any] | None) -> None:
+        """What `state` gave."""
+        if saved is not None:
+            kept = {name: value.cpu() for name, value in saved["weights"].items()} if self._main else {}
+            self.best = Best(int(saved["step"]), saved["results"], kept)
