@@ -157,7 +157,8 @@ def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], Floats, Floats]:
 
 def pooled(weights: Floats, values: Floats, sizes: Floats) -> Floats:
     """[k, m]: means of values [n, m] by sizes [n, m] under weights [k, n]; 0 where nothing counts."""
-    return weights @ (values * sizes) / np.maximum(weights @ sizes, 1e-300)
+    result: Floats = weights @ (values * sizes) / np.maximum(weights @ sizes, 1e-300)
+    return result
 
 
 def correlation(rewards: Sequence[float], lengths: Sequence[float]) -> float:
