@@ -1,6 +1,6 @@
 """Kill a loop at random moments with SIGKILL and go on: the same decisions, the same weights, and no process left behind.
 
-    python -m benchmarks.loop_kills [--kills 20] [--rounds 2]
+    python -m benchmarks.loop_kills [--kills 20] [--rounds 2] [--seed 0]
 
 Feedback and evaluation are the replay engine's; a tiny model is really trained.
 """
@@ -108,8 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="of the loop (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     options = parser.parse_args()
-    dice = random.Random(0)
+    dice = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name) / "whole"
         write_inputs(whole, options.rounds)

@@ -73,7 +73,7 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     )
     for place, path in {"weights": config.weights, "evaluation.weights": config.evaluation.weights}.items():
         if path:
-            found.digest(place, lambda path=path: _digest([read_weights(Path(path)).model_dump_json()]))
+            found.digest(place, partial(_weights, Path(path)))
     if config.evaluation.refusals:
         found.digest("evaluation.refusals", lambda: file_digest(_there(Path(config.evaluation.refusals))))
     rows, unread = found.prompts("prompts", config.prompts)
@@ -178,6 +178,10 @@ def _principles(config: LoopConfig, laws: Constitution | None, judged: Constitut
             allowed = f"principles of {given.constitution or config.constitution}, judges and `trained`"
             told.append(f"evaluation.held_out: got {', '.join(unknown)}; allowed are {allowed}")
     return told
+
+
+def _weights(path: Path) -> str:
+    return _digest([read_weights(path).model_dump_json()])
 
 
 def _there(path: Path) -> Path:
