@@ -33,6 +33,11 @@ GOLD_LAWS = {
 """One principle, under which a reward model votes once."""
 
 
+CUT = ("chosen_cut", "rejected_cut")
+"""Columns of a run that say whose reply the limit cut."""
+SWAPPED = {"chosen": "rejected", "rejected": "chosen", "chosen_cut": "rejected_cut", "rejected_cut": "chosen_cut"}
+
+
 class Part(NamedTuple):
     """What some of the rows are for."""
 
@@ -94,7 +99,7 @@ def pairs_of(run: Path) -> list[dict[str, Any]]:
         for row in run_files.rows(file):
             texts = {name: _plain(row[name]) for name in ("prompt", "chosen", "rejected")}
             if _words(texts, "chosen") != _words(texts, "rejected"):
-                kept.append({"prompt_id": row["prompt_id"], **texts, "p_chosen": row["p_chosen"]})
+                kept.append({name: row[name] for name in ("prompt_id", "p_chosen", *CUT)} | texts)
     return sorted(kept, key=lambda row: str(row["prompt_id"]))
 
 
@@ -116,7 +121,7 @@ def labelled(rows: Sequence[Mapping[str, Any]], arm: Arm, seed: int) -> list[dic
             "shuffled": dice.random() < 0.5,
             "longer": _words(row, "rejected") > _words(row, "chosen"),
         }[arm]
-        made.append({**row, "chosen": row["rejected"], "rejected": row["chosen"]} if swapped else dict(row))
+        made.append({**row, **{new: row[old] for new, old in SWAPPED.items()}} if swapped else dict(row))
     return made
 
 

@@ -146,7 +146,13 @@ def stages(options: argparse.Namespace, out: Path) -> Iterator[Stage]:
     yield Stage("weights", weights, _ours("evaluation", "judge", *data, *laws, *config, *engine, *written))
     yield against_gold("gold on people's labels", "people", parts / "weights.jsonl", options, out)
     sampled = {"max_tokens": options.max_tokens, "temperature": 1.0}
-    plan = {"plan.samples": options.samples, "plan.rounds": 0, "plan.sample": sampled, **_set(options.run)}
+    plan = {
+        "plan.samples": options.samples,
+        "plan.rounds": 0,
+        "plan.keep_truncated": True,
+        "plan.sample": sampled,
+        **_set(options.run),
+    }
     run = common.command(
         options.constitution, parts / "train.jsonl", out / "run", "--policy", options.model, *config, *engine,
         "--weights", str(weights), *common.settings(plan),
@@ -179,7 +185,7 @@ def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Itera
         "--prompts", str(out / "split" / "held.jsonl"), "--constitution", str(out / "gold.yaml"),
         "--config", str(out / "panel.yaml"), "--judge", options.model, "--held-out", "judge", "--seed", str(seed),
         "--out", str(found.parent), "--json", str(found), "--page", str(found.with_suffix(".html")),
-        *reuse, *(["--engine", options.engine] if options.engine else []),
+        "--no-probes", *reuse, *(["--engine", options.engine] if options.engine else []),
     )  # fmt: skip
     yield Stage(f"evaluation {name}", found, command)
 

@@ -14,12 +14,15 @@ from training.ppo_config import Rewards
 
 
 class BestOfSampler(Strict):
-    """How replies are written. One that max_tokens cuts is never imitated: it would teach to stop mid-sentence."""
+    """How replies are written."""
 
     max_tokens: int = Field(default=256, ge=1)
     """Most tokens of a reply."""
     temperature: float = Field(default=1.0, gt=0, le=10)
     top_p: float = Field(default=1.0, gt=0, le=1)
+    keep_truncated: bool = False
+    """Replies that max_tokens cut take part and are rewarded as such; where one is imitated, no end of the turn is put after it.
+    Without them a policy of long replies chooses among its short ones alone."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the model; vllm where it is installed, else transformers."""
     rows: int = Field(default=256, ge=1)
@@ -37,7 +40,7 @@ class BestOfSampler(Strict):
         return RunConfig(
             policy=model,
             engine=self.engine,
-            plan=Plan(sample=drawn, seed=seed),
+            plan=Plan(sample=drawn, seed=seed, keep_truncated=self.keep_truncated),
             rows=self.rows,
             in_flight=self.in_flight,
             vllm=self.vllm,

@@ -16,7 +16,7 @@ from training.columns import Target, target
 FILE = "best.jsonl"
 FIXES: Mapping[str, str] = {
     "dropped_alike": "raise samples or sampler.temperature, lower least, or set a reward that tells replies apart",
-    "failed_truncated": "raise sampler.max_tokens",
+    "failed_truncated": "raise sampler.max_tokens, or set sampler.keep_truncated: true",
     "failed_no_principle": "set a constitution whose principles apply to these prompts",
 }
 """What keeps prompts from teaching anything -> what to do about it."""
@@ -41,6 +41,7 @@ def _rows(one: Outcome, split: str) -> Iterable[dict[str, object]]:
             "replies": len(one.replies),
             "prompt_id": one.prompt.id,
             "split": split,
+            **({"completion_cut": True} if reply.cut else {}),
             **({"tools": one.prompt.tools} if one.prompt.tools else {}),
             **({"tags": one.prompt.tags} if one.prompt.tags else {}),
         }

@@ -54,6 +54,8 @@ class Target(NamedTuple):
     prompt: Prompted
     reply: str
     weight: float
+    cut: bool = False
+    """Whether the reply was cut as it was written: column `completion_cut`."""
 
 
 class BadRow(ValueError):
@@ -112,7 +114,7 @@ def target(row: Mapping[str, Any]) -> Target:
             "completion: begins with the prompt, which would be trained on twice; keep the reply alone, or give it as a message "
             "where it does repeat the prompt"
         )
-    return Target(prompt, text, _weight(row))
+    return Target(prompt, text, _weight(row), _flag(row, "completion_cut"))
 
 
 def _repeats(text: str, prompt: Prompted) -> bool:

@@ -76,11 +76,11 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
 
 
 def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> Encoded:
-    """Replies to learn, each after its prompt."""
+    """Replies to learn, each after its prompt and ended by one end of turn unless it was cut."""
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        example = _example(row.prompt, (row.reply,), (False,), encoder, settings, counts)
+        example = _example(row.prompt, (row.reply,), (row.cut,), encoder, settings, counts)
         if example is not None:
             kept.append(TargetRow(row.prompt.id, example, row.weight))
     return _encoded(kept, counts, encoder)

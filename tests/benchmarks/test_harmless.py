@@ -47,7 +47,13 @@ def pair(i: int, chosen: str, rejected: str) -> dict[str, Any]:
         "chosen": [{"role": "assistant", "content": chosen}],
         "rejected": [{"role": "assistant", "content": rejected}],
         "p_chosen": 0.5 + i / 100,
+        "chosen_cut": i % 3 == 0,
+        "rejected_cut": i % 5 == 0,
     }
+
+
+def replies(row: dict[str, Any]) -> list[tuple[str, bool]]:
+    return sorted((row[side][0]["content"], row[f"{side}_cut"]) for side in ("chosen", "rejected"))
 
 
 def test_labels_of_each_arm() -> None:
@@ -62,10 +68,7 @@ def test_labels_of_each_arm() -> None:
     for made in (longer, *lots):
         assert [row["p_chosen"] for row in made] == [row["p_chosen"] for row in rows]
         for one, other in zip(made, rows, strict=True):
-            assert {one["chosen"][0]["content"], one["rejected"][0]["content"]} == {
-                other["chosen"][0]["content"],
-                other["rejected"][0]["content"],
-            }
+            assert replies(one) == replies(other)
 
 
 def test_a_difference_is_paired_over_prompts() -> None:

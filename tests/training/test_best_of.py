@@ -16,12 +16,17 @@ from constitution.loading import load as load_laws
 from constitution.records import Message, Prompt, Response
 from critics.rules import violates
 from generation.cast import chat_model, parts
+from generation.chat import Encoder
+from generation.models import load_tokenizer, resolve
 from generation.pipeline import sample
 from generation.replay_engine import Replay
 from generation.settings import ConfigError, load
 from tests.training.ppo_small import small_inputs, small_model
+from training import best_of_rows
 from training.__main__ import main
 from training.best_of_config import BestOf
+from training.best_of_replies import outcomes
+from training.data import encode_targets
 
 SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 16}}
 PLAIN = {"id": "plain", "objective": "form", "text": "Say plain.", "check": {"must_match": "(?i)plain"}}
@@ -209,6 +214,30 @@ def test_a_reply_without_a_reward_is_counted_and_never_guessed(
     assert counts["replies_graded"] == 12 * SAMPLES
     assert counts["prompts_dropped_ungraded"] == 12
     assert counts["prompts_kept"] + counts["prompts_dropped_alike"] == 12
+
+
+def test_replies_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """A real model, whose replies of 4 tokens hardly ever end."""
+    reward = {"models": {"paths": [str(small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1))]}}
+    sampler = {"engine": "transformers", "max_tokens": 4}
+    settings = load(BestOf, None, [], {**inputs, "reward": reward, "sampler": sampler, "samples": 3})
+    prompts = [Prompt(id=f"p{i}", messages=(Message(role="user", content=f"Say {i}."),)) for i in range(4)]
+    strict = outcomes(settings, prompts, tmp_path)
+    lost = [failure.reason for one in strict for failure in one.failures]
+    assert lost.count("truncated") >= 6
+    assert sum(len(one.replies) for one in strict) == 12 - len(lost)
+    sampler |= {"keep_truncated": True}
+    kept = outcomes(load(BestOf, None, [], {**settings.model_dump(), "sampler": sampler}), prompts, tmp_path)
+    cut = [reply for one in kept for reply in one.replies if reply.reply.cut]
+    assert len(cut) == lost.count("truncated")
+    best_of_rows.write(tmp_path / "best.jsonl", {"train": kept, "test": []})
+    found = best_of_rows.read(tmp_path / "best.jsonl")["train"]
+    chosen = [reply.reply.cut for one in kept for reply in one.choice.kept]
+    assert [row.cut for row in found] == chosen
+    assert any(chosen)
+    encoder = Encoder(load_tokenizer(resolve(inputs["model"])))
+    rows = encode_targets(found, encoder, settings).rows
+    assert [row.example.replies[0][-1] == encoder.end_of_turn for row in rows] == [not lost for lost in chosen]
 
 
 def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
