@@ -1,6 +1,7 @@
 """Calls on disk: nothing lost, nothing twice, errors told."""
 
 import asyncio
+import itertools
 import math
 import random
 import signal
@@ -20,6 +21,7 @@ from generation.engine import Completion, Engine, ModelError, Request, Sampling,
 from generation.replay_engine import Replay
 from generation.store import CallStore, StoreError
 from generation.stored import Stored
+from tests.forks import start, wait_until
 
 ROOT = Path(__file__).parents[2]
 KEY = b"k" * 16
@@ -142,30 +144,35 @@ except StoreError as error:
     store.close()
 
 
+def put_and_tell(path: Path, first: int, told: Path) -> int:
+    """Put calls without end; tell of each that was flushed, once it was."""
+    store = CallStore(path, window=16, window_seconds=0.01)
+    with told.open("a") as out:
+        for i in itertools.count(first):
+            store.put(i.to_bytes(16, "big"), "sample", "m", Completion("x" * 500))
+            if i % 50 == 0:
+                store.flush()
+                print(i, file=out, flush=True)
+    return 0
+
+
+def last(told: Path) -> int:
+    """The highest call that was flushed."""
+    return max(map(int, told.read_text().split()), default=0) if told.exists() else 0
+
+
 def test_a_kill_loses_no_flushed_call(tmp_path: Path) -> None:
-    code = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-from pathlib import Path
-from generation.engine import Completion
-from generation.store import CallStore
-store = CallStore(Path({str(tmp_path / "c.sqlite")!r}), window=16, window_seconds=0.01)
-for i in range(int(sys.argv[1]), 10**6):
-    store.put(i.to_bytes(16, 'big'), 'sample', 'm', Completion('x' * 500))
-    if i % 50 == 0:
-        store.flush()
-        print(i, flush=True)
-"""
-    dice, start = random.Random(1), 0
+    dice, first, told = random.Random(1), 0, tmp_path / "told"
     for _ in range(6):
-        process = subprocess.Popen([sys.executable, "-c", code, str(start)], stdout=subprocess.PIPE, text=True)
-        time.sleep(0.4 + dice.random() / 2)
-        process.send_signal(signal.SIGKILL)
-        out, _ = process.communicate()
-        start = max([start, *map(int, out.split())])
+        process = start(put_and_tell, tmp_path / "c.sqlite", first, told, log=tmp_path / "log")
+        wait_until(lambda before=first: last(told) > before, process)
+        time.sleep(dice.random() / 3)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        first = last(told)
     store = CallStore(tmp_path / "c.sqlite")
-    assert start > 0
-    assert all(store.get(i.to_bytes(16, "big")) for i in range(start + 1))
+    assert all(store.get(i.to_bytes(16, "big")) for i in range(first + 1))
     store.close()
     check = sqlite3.connect(tmp_path / "c.sqlite")
     assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,18 @@ def labels(encoder: Encoder) -> tuple[tuple[str, int], ...]:
     return tuple((label, encoder.label_id(label)) for label in LABELS)
 
 
+@pytest.fixture(scope="module")
+def theirs(embedded: ModelFiles, run: Run) -> Iterator[Ask]:
+    """Sends requests to transformers, in float32."""
+    engine = Transformers(embedded, TransformersSettings(dtype="float32"))
+
+    async def together(requests: tuple[Request, ...]) -> list[Completion]:
+        return await asyncio.gather(*(engine.generate(request) for request in requests))
+
+    yield lambda *requests: run(together(requests))
+    run(engine.close())
+
+
 def test_text_usage_and_finish(ask: Ask, encoder: Encoder) -> None:
     short = request(encoder, "Name a colour.", Sampling(4))
     long = request(encoder, "Say only: yes.", Sampling(64))
@@ -67,23 +79,15 @@ def test_stop_strings_end_a_text(ask: Ask, encoder: Encoder) -> None:
 
 
 def test_label_log_probabilities_agree_with_transformers(
-    ask: Ask, run: Run, encoder: Encoder, embedded: ModelFiles, labels: tuple[tuple[str, int], ...]
+    ask: Ask, theirs: Ask, encoder: Encoder, labels: tuple[tuple[str, int], ...]
 ) -> None:
     texts = [f"Which number is larger? A: {i}. B: {9 - i}. Answer with one letter: A or B." for i in range(4)]
     requests = [request(encoder, text, Sampling(1), labels) for text in texts]
     ours = ask(*requests)
-
-    async def others() -> list[Completion]:
-        engine = Transformers(embedded, TransformersSettings(dtype="float32"))
-        try:
-            return list(await asyncio.gather(*(engine.generate(r) for r in requests)))
-        finally:
-            await engine.close()
-
-    for mine, theirs in zip(ours, run(others()), strict=True):
+    for mine, their in zip(ours, theirs(*requests), strict=True):
         assert set(mine.logprobs) == set(LABELS)
         assert sum(map(math.exp, mine.logprobs.values())) <= 1 + 1e-6
-        z, other = (c.logprobs["A"] - c.logprobs["B"] for c in (mine, theirs))
+        z, other = (c.logprobs["A"] - c.logprobs["B"] for c in (mine, their))
         assert z == pytest.approx(other, abs=0.25)  # bfloat16 against float32
 
 
@@ -101,24 +105,16 @@ def scoring(encoder: Encoder) -> list[Request]:
 
 
 def test_scores_agree_with_transformers_and_do_not_change_with_what_is_cached(
-    ask: Ask, run: Run, encoder: Encoder, embedded: ModelFiles
+    ask: Ask, theirs: Ask, encoder: Encoder
 ) -> None:
     requests = scoring(encoder)
     first, again = ask(*requests), ask(*requests)
     alone = [ask(request)[0] for request in requests]
-
-    async def others() -> list[Completion]:
-        engine = Transformers(embedded, TransformersSettings(dtype="float32"))
-        try:
-            return list(await asyncio.gather(*(engine.generate(r) for r in requests)))
-        finally:
-            await engine.close()
-
-    for request, *ours, theirs in zip(requests, first, again, alone, run(others()), strict=True):
-        assert len(theirs.scores) == request.scored
+    for request, *ours, their in zip(requests, first, again, alone, theirs(*requests), strict=True):
+        assert len(their.scores) == request.scored
         for mine in ours:
-            assert mine.scores == pytest.approx(theirs.scores, abs=0.6, rel=0.03)  # bfloat16 against float32
-            assert math.fsum(mine.scores) == pytest.approx(math.fsum(theirs.scores), rel=0.02)
+            assert mine.scores == pytest.approx(their.scores, abs=0.6, rel=0.03)  # bfloat16 against float32
+            assert math.fsum(mine.scores) == pytest.approx(math.fsum(their.scores), rel=0.02)
             assert (mine.text, mine.usage.cached, mine.usage.completion) == ("", 0, 0)
     sense, nonsense = (math.fsum(completion.scores) / len(completion.scores) for completion in first[:2])
     assert sense > nonsense + 1
@@ -159,8 +155,8 @@ def test_a_prompt_from_top_to_bottom(
 ) -> None:
     constitution = load(ROOT / "principles" / "concise.yaml")
     model = ChatModel("embedded", "digest", vllm, encoder, CONTEXT, dict(labels))
-    plan = Plan(samples=2, principles=2, keep_truncated=True, sample=Decoding(max_tokens=24, temperature=0.8),
-                critique=Decoding(max_tokens=48), revise=Decoding(max_tokens=48))  # fmt: skip
+    plan = Plan(samples=2, principles=2, keep_truncated=True, sample=Decoding(max_tokens=16, temperature=0.8),
+                critique=Decoding(max_tokens=24), revise=Decoding(max_tokens=24))  # fmt: skip
     prompt = Prompt(id="p", messages=(Message(role="user", content="Why do cats purr?"),))
     result = run(feedback(prompt, constitution, model, Panel((Judge(model),)), plan))
     assert len(result.candidates) >= 2

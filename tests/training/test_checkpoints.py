@@ -20,7 +20,7 @@ from generation.models import ModelFiles, load_tokenizer, resolve
 from generation.reward_engine import Reward as RewardEngine
 from generation.reward_engine import head_rewards
 from generation.transformers_engine import TransformersSettings
-from generation.vllm_engine import VLLM, VLLMSettings, unavailable
+from generation.vllm_engine import VLLM
 from tests.training.conftest import some_pairs, some_targets
 from training import fit, job
 from training.attention import NAME
@@ -187,11 +187,9 @@ TALK = [
 
 @pytest.mark.model
 def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
-    embedded: ModelFiles, encoder: Encoder, run: Callable[[Coroutine[Any, Any, Any]], Any],
-    tmp_path: Path, write_rows: Callable[..., Path],
+    embedded: ModelFiles, encoder: Encoder, vllm: VLLM, run: Callable[[Coroutine[Any, Any, Any]], Any],
+    ask: Callable[..., list[Completion]], tmp_path: Path, write_rows: Callable[..., Path],
 ) -> None:  # fmt: skip
-    if reason := unavailable():
-        pytest.skip(reason)
     pairs = [
         {"prompt": [{"role": "user", "content": q}], "chosen": [{"role": "assistant", "content": a}],
          "rejected": [{"role": "assistant", "content": b}], "p_chosen": 0.9, "prompt_id": q}
@@ -205,22 +203,23 @@ def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
     files = resolve(str(tmp_path / "out"))
     talks = [encoder.reply([{"role": "user", "content": q}], reply) for q, *replies in TALK for reply in replies]
     examples = [Example(prompt, [[*reply, encoder.end_of_turn]]) for prompt, reply in talks]
-    before, after = (answered(load_policy(model, SFT()), examples) for model in (embedded, files))
+    after = answered(load_policy(files, SFT()), examples)
+    requests = [
+        Request("m", "compare", (*e.prompt, *e.replies[0]), Sampling(1), scored=len(e.replies[0])) for e in examples
+    ]
 
-    async def score() -> list[Completion]:
-        engine = VLLM(files, VLLMSettings(max_model_len=256, kv_cache_gb=1, gpu_memory_utilization=0.2))
-        try:
-            requests = [
-                Request("m", "compare", (*e.prompt, *e.replies[0]), Sampling(1), scored=len(e.replies[0]))
-                for e in examples
-            ]
-            return list(await asyncio.gather(*(engine.generate(request) for request in requests)))
-        finally:
-            await engine.close()
+    def scores() -> Any:
+        return torch.tensor([value for completion in ask(*requests) for value in completion.scores])
 
-    theirs = torch.tensor([value for completion in run(score()) for value in completion.scores])
+    before = scores()
+    run(vllm.reload(files.path))
+    try:
+        theirs = scores()
+    finally:
+        run(vllm.reload(embedded.path))
     assert (theirs - after).abs().mean() < 0.08  # bfloat16 against float32
     assert (theirs - before).abs().mean() > 2 * (theirs - after).abs().mean()
+    assert (scores() - before).abs().mean() < 0.02  # and the session's engine is as it was
 
 
 @torch.no_grad()
