@@ -51,9 +51,12 @@ def test_the_readmes_training_commands_are_understood() -> None:
     """Each line that trains parses, and its settings are allowed."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\.venv/bin/python -m training (.+?)(?:\s+#.*)?$", text, re.MULTILINE)
-    assert {line.split()[0] for line in lines} == {"sft", "reward", "best_of", "dpo", "ppo"}
+    assert {line.split()[0] for line in lines} == {"sft", "reward", "best_of", "dpo", "ppo", "loop"}
     for line in lines:
         options = training_main.parser().parse_args(shlex.split(line))
+        if line.startswith("loop "):
+            assert (ROOT / options.config).is_file()
+            continue
         assert training_main.settings_of(options).data == {"runs/mine": 1.0}
 
 
