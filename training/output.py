@@ -25,7 +25,6 @@ from accelerate.utils import broadcast_object_list
 from evaluation.inputs import InputError
 from generation.folder import RunFolderError, changes, check_ours, locked, write_atomically
 from training import launch
-from training.described import described as described
 from training.metrics import DATA, Metrics, Row, read
 from training.report import SETTINGS
 
