@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from benchmarks.harmless_data import Arm
 from critics.weights import Estimate
 from evaluation import winning
 from evaluation.bootstrap import Floats, interval, resampled
@@ -69,7 +70,7 @@ def _controlled(found: Outcomes, weights: Floats) -> Floats:
     return rate
 
 
-def lines(arms: Mapping[str, Sequence[PolicyEvaluation]], kinds: Mapping[str, str]) -> list[str]:
+def lines(arms: Mapping[Arm, Sequence[PolicyEvaluation]], kinds: Mapping[Arm, str]) -> list[str]:
     """The table. arms: name -> its seeds' evaluations, the arm in question first. kinds: name -> what it is."""
     made = [
         "| policy | seed | wins over the base | length-controlled | KL, nats | words, policy / base |",

@@ -54,7 +54,7 @@ def test_it_runs_and_goes_on_from_what_is_there(
         "| longer",
     ]
     assert "| judged less | raw, points | length-controlled, points |" in table
-    (tmp_path / "out" / "evaluation" / "longer-0" / "policy.json").unlink()
+    (tmp_path / "out" / "labels" / "longer.json").unlink()
     loop_harmless.main(flags, in_process)
     again = capsys.readouterr().out
     assert again.count("done before") == 5 + 2 * 3
