@@ -70,12 +70,14 @@ class Plot(NamedTuple):
 def line(
     title: str, series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str, diagonal: bool = False
 ) -> Plot:
-    """One line of (x, y) points for each name; `diagonal` adds the line y = x, as for a reliability diagram."""
+    """One line of (x, y) points for each name; `diagonal` adds the line y = x, as for a reliability diagram.
+
+    Not for two threads at once, since all lines are drawn on the same axes.
+    """
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _canvas(4.2, x, y, layout="none")
-        axes.grid(True)
-        for name, most in TICKS.items():
-            axes.locator_params(name, nbins=most)
+        visible = any(math.isfinite(value) for points in series.values() for _, value in points)
+        figure, axes = _board() if visible else _lines_canvas()
+        axes.set(xlabel=x, ylabel=y)
         if diagonal:
             axes.plot((0, 1), (0, 1), color="#999999", linestyle=":", linewidth=1, label="y = x")
         for i, (name, points) in enumerate(series.items()):
@@ -87,6 +89,8 @@ def line(
             )
         if not series:
             _empty(axes)
+        axes.relim()
+        axes.autoscale()
         _lay_out(figure, axes)
         ends = (f"{name} from {_number(p[0][1])} to {_number(p[-1][1])}" for name, p in series.items() if p)
         return _plot(figure, title, ends)
@@ -188,6 +192,30 @@ def _canvas(height: float, x: str, y: str, layout: str = "constrained") -> tuple
     axes = figure.add_subplot()
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+    return figure, axes
+
+
+def _lines_canvas() -> tuple[Figure, Axes]:
+    figure, axes = _canvas(4.2, "", "", layout="none")
+    axes.grid(True)
+    for name, most in TICKS.items():
+        axes.locator_params(name, nbins=most)
+    return figure, axes
+
+
+@cache
+def _used() -> tuple[Figure, Axes]:
+    return _lines_canvas()
+
+
+def _board() -> tuple[Figure, Axes]:
+    """The same axes again, wiped and in the place of new ones: to make axes and ticks takes as long as half of all the rest."""
+    figure, axes = _used()
+    for drawn in [*axes.lines]:
+        drawn.remove()
+    figure.subplots_adjust(
+        **{side: matplotlib.rcParams[f"figure.subplot.{side}"] for side in ("left", "bottom", "right", "top")}
+    )
     return figure, axes
 
 

@@ -51,6 +51,32 @@ def test_the_same_numbers_give_the_same_bytes(kind: str) -> None:
     assert every("a")[kind] == every("a")[kind]
 
 
+LINES: dict[str, tuple[dict[str, list[tuple[float, float]]], str, str, bool]] = {
+    "plain": ({"a": [(1, 0.5), (2, 0.25)], "b": [(1, 3.0)]}, "step", "nats", False),
+    "diagonal": ({"a": [(0.5, 0.4)]}, "confidence", "share right", True),
+    "many": ({f"line {i}": [(j, i * j) for j in range(70)] for i in range(9)}, "", "", False),
+    "offset": ({"a": [(i, 1e9 + i) for i in range(9)]}, "step", "tokens", False),
+    "tiny": ({"a": [(i, -1e-7 * i) for i in range(900)]}, "step", "a rate", False),
+    "a point": ({"a": [(1, 123456.5)], "none": []}, "step", "", False),
+    "nothing": ({"a": []}, "x", "y", False),
+    "not a number": ({"a": [(1, math.nan)]}, "x", "y", False),
+    "empty": ({}, "x", "y", True),
+}
+
+
+def test_a_plot_of_lines_does_not_depend_on_the_one_before_it() -> None:
+    """Lines are drawn on the same axes again and again: each kind after each other."""
+    new = {}
+    for kind, arguments in LINES.items():
+        plots._used.cache_clear()
+        new[kind] = plots.line("lines", *arguments)
+    kinds, before = [*LINES], ""
+    for i, one in enumerate(kinds):
+        for kind in (one, *(kind for other in kinds[i + 1 :] for kind in (other, one))):
+            assert svg(plots.line("lines", *LINES[kind])) == svg(new[kind]), f"{kind} after {before}"
+            before = kind
+
+
 @pytest.mark.parametrize("kind", EMPTY)
 def test_no_data_is_said(kind: str) -> None:
     assert EMPTY[kind].alt.endswith(": no data")
