@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from itertools import chain
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
@@ -43,6 +43,21 @@ def _once(ways: tuple[AskedWay, ...]) -> tuple[AskedWay, ...]:
 
 
 Ways = Annotated[tuple[AskedWay, ...], Field(min_length=1), AfterValidator(_once)]
+
+
+def over_defaults(kind: type[BaseModel], given: object) -> object:
+    """What is given for a model, with groups of settings laid over the model's own defaults: to name one setting of a group leaves
+    the others as they are, also where the model's default of the group is another than the group's own.
+    """
+    if not isinstance(given, dict):
+        return given
+    defaults = {name: kind.model_fields[name].default for name in given if name in kind.model_fields}
+    return {
+        name: {**defaults[name].model_dump(), **value}
+        if isinstance(value, dict) and isinstance(defaults.get(name), BaseModel)
+        else value
+        for name, value in given.items()
+    }
 
 
 class Defences(Strict):
@@ -121,6 +136,11 @@ class Plan(Strict):
         if not self.hint and self.hinted != 1:
             raise ValueError(f"hinted: got {self.hinted}, but there is no hint; give one, or leave hinted out")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, given: object) -> object:
+        return over_defaults(cls, given)
 
     @model_validator(mode="after")
     def _judging(self) -> Plan:

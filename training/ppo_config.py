@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from constitution.records import Strict
-from generation.config import EngineName, Member, Plan, RunConfig, default_engine
+from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
 from generation.endpoint_engine import EndpointSettings
 from generation.transformers_engine import TransformersSettings
 from generation.vllm_engine import VLLMSettings
@@ -135,6 +135,11 @@ class SamplerSettings(Strict):
     rows: int = Field(default=64, ge=1)
     """Most replies written at once, with generate."""
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, given: object) -> object:
+        return over_defaults(cls, given)
 
 
 class PPOMonitor(MonitorSettings):
