@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -33,8 +33,8 @@ MARGINS = 0.95, 0.5, 0.2
 """Inches left of, below and above the axes of numbers. Fixed, since measuring all texts takes as long as drawing them."""
 LABELS = 0.2
 """Inches from the figure's edge to the middle of an axis's name, likewise."""
-TICKS = {"x": 4, "y": 6}
-"""Most steps of an axis of a plot of lines: each takes a thirtieth of the drawing's time."""
+TICKS = 4, 6
+"""Most steps of the axes of a plot of lines, x and y: each takes a thirtieth of the drawing's time."""
 MARKED = 60
 """A line of at most so many points shows each with a marker."""
 ANNOTATED = 16
@@ -161,7 +161,7 @@ def histogram(title: str, values: ArrayLike, x: str, bins: int | Sequence[float]
 def counted(title: str, counts: Sequence[int], edges: Sequence[float], x: str) -> Plot:
     """A histogram whose bins are counted already; one more edge than counts."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _canvas(3.0, x, "count", layout="none")
+        figure, axes = _canvas(3.0, x, "count", constrained=False)
         axes.grid(True, axis="y")
         if any(counts):
             axes.stairs(counts, edges, fill=True, color=COLOURS[0])
@@ -186,7 +186,8 @@ def _glyphs() -> frozenset[int]:
     return frozenset(font_manager.get_font(font_manager.findfont(_FONT)).get_charmap())
 
 
-def _canvas(height: float, x: str, y: str, layout: str = "constrained") -> tuple[Figure, Axes]:
+def _canvas(height: float, x: str, y: str, constrained: bool = True) -> tuple[Figure, Axes]:
+    layout: Literal["constrained"] | None = "constrained" if constrained else None
     figure = Figure(figsize=(WIDTH, height), dpi=72, layout=layout)  # SVG's own dots, so that what is measured is drawn
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
@@ -196,10 +197,10 @@ def _canvas(height: float, x: str, y: str, layout: str = "constrained") -> tuple
 
 
 def _lines_canvas() -> tuple[Figure, Axes]:
-    figure, axes = _canvas(4.2, "", "", layout="none")
+    figure, axes = _canvas(4.2, "", "", constrained=False)
     axes.grid(True)
-    for name, most in TICKS.items():
-        axes.locator_params(name, nbins=most)
+    axes.locator_params("x", nbins=TICKS[0])
+    axes.locator_params("y", nbins=TICKS[1])
     return figure, axes
 
 
@@ -253,7 +254,7 @@ def _number(value: float) -> str:
 
 def _plot(figure: Figure, title: str, parts: Iterable[str]) -> Plot:
     buffer = io.BytesIO()
-    figure.canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
     said = [*islice(parts, SAID + 1)]
     more = ", ..." if len(said) > SAID else ""
