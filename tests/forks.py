@@ -6,9 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import psutil
 
 _SERVER = get_context("forkserver")
 _SERVER.set_forkserver_preload(["pytest", "generate_feedback", "training.commands", "accelerate.commands.launch"])
@@ -42,3 +45,21 @@ def wait_until(there: Callable[[], object], process: BaseProcess, seconds: float
         assert process.is_alive(), f"ended with exit code {process.exitcode}"
         assert time.monotonic() < deadline, f"not there after {seconds} s"
         time.sleep(0.005)
+
+
+def wait(process: BaseProcess, seconds: float = 240) -> None:
+    """Until it ends. Fails when the time is over, and ends it."""
+    process.join(seconds)
+    if process.is_alive():
+        kill(process)
+        raise AssertionError(f"did not end in {seconds} s")
+
+
+def kill(process: BaseProcess) -> None:
+    """End it and all that it started, by SIGKILL."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        for member in (*parent.children(recursive=True), parent):
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.join()

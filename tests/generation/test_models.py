@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from generation import embedded as embedded_module
 from generation.engine import ModelError
 from generation.models import ModelFiles, load_tokenizer, resolve
-from tests.forks import start
+from tests.forks import start, wait
 
 CONFIG = {"model_type": "llama", "max_position_embeddings": 512}
 
@@ -257,6 +257,6 @@ def test_two_processes_convert_the_embedded_model_at_once(
     monkeypatch.setenv("SOLON_CACHE", str(cache))
     both = [start(converted, embedded.digest, log=tmp_path / f"log-{i}") for i in range(2)]
     for process in both:
-        process.join()
+        wait(process)
     assert [process.exitcode for process in both] == [0, 0]
     assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == ["SmolLM2", "digests"]

@@ -13,7 +13,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 from accelerate import PartialState
@@ -23,7 +22,7 @@ from safetensors.torch import load_file
 
 from evaluation.inputs import InputError
 from generation import settings as reading
-from tests.forks import start, wait_until
+from tests.forks import kill, start, wait, wait_until
 from tests.training.conftest import some_pairs, some_targets
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from training import fit, job
@@ -172,7 +171,7 @@ def ddp(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, An
     wrong = command(folder / "wrong", tiny, data, "batch=7", "micro_batch=1")
     plan = write_plan(folder, "ddp", tiny, data, ppo_inputs, wrong)
     process = launch(folder, "ddp", __file__, str(plan), log=folder / "ddp.log")
-    process.join()
+    wait(process)
     said = (folder / "ddp.log").read_text()
     assert "exitcode  : 2" in said, said[-3000:]
     assert process.exitcode
@@ -191,10 +190,7 @@ def fsdp2(folder: Path, tiny: Path, data: dict[str, str]) -> None:
     except AssertionError as error:
         raise AssertionError((folder / "fsdp2.log").read_text()[-3000:]) from error
     finally:
-        for worker in psutil.Process(process.pid).children(recursive=True) if process.is_alive() else []:
-            worker.kill()
-        process.kill()
-        process.join()
+        kill(process)
 
 
 @pytest.fixture(scope="module", params=WRAPPERS)
@@ -260,7 +256,7 @@ def test_a_killed_run_goes_on_under_the_same_settings(folder: Path, tiny: Path, 
     out, single = folder / "killed", folder / "whole"
     assert not (out / "training.json").exists()
     process = launch(folder, "fsdp2", "-m", "training", *command(out, tiny, data, *KILLED), log=folder / "again.log")
-    process.join()
+    wait(process)
     said = (folder / "again.log").read_text()
     assert process.exitcode == 0, said[-3000:]
     assert said.count("checkpoint and model card") == 1

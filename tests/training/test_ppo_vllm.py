@@ -8,7 +8,7 @@ import pytest
 from generation.engine import ModelError
 from generation.models import load_tokenizer, resolve
 from generation.vllm_engine import unavailable
-from tests.forks import start
+from tests.forks import start, wait
 from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
 from training.config import SFT
 from training.metrics import read
@@ -36,7 +36,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {name: tmp_path_factory.mktemp(name) for name in CASES}
     running = {name: start(sample, made[name], case, log=made[name] / "log") for name, case in CASES.items()}
     for name, process in running.items():
-        process.join()
+        wait(process)
         assert process.exitcode == 0, (made[name] / "log").read_text()[-3000:]
     return made
 
