@@ -6,6 +6,8 @@ with the reward at first and falls later. Prints gold's peak, the check at which
 
 python -m benchmarks.overoptimisation                              # three seeds, from the embedded model
 python -m benchmarks.overoptimisation --seeds 0 --set monitor.checks=3
+
+The same command again goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ REWARD: dict[str, object] = {
     "micro_batch": 16,
     "report_to": [],
     "precision": "fp32",
+    "watch": {"leak_rows": None},
 }
 POLICY: dict[str, object] = {
     "lora": {"r": 16},
@@ -74,7 +77,7 @@ POLICY: dict[str, object] = {
     "sampler": {"engine": "generate", "max_tokens": 48, "rows": 64},
     "watch": {"max_kl": None, "max_truncated": None, "min_entropy": None, "min_distinct": None, "min_length": None},
     "report_to": [],
-    "save_every": None,
+    "save_every": 2,
 }
 
 
