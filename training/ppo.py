@@ -22,7 +22,7 @@ from transformers import set_seed
 
 from constitution.records import Failure
 from generation.folder import write_atomically
-from training import launch, output
+from training import heap, launch, output
 from training.batches import Batch, Example
 from training.card import Base, Data, write_card
 from training.data import PromptRow
@@ -190,6 +190,7 @@ class Loop:
                 self._runner.run(rewards.close())
 
     def _iteration(self, iteration: int) -> dict[str, float]:
+        heap.give_back()
         s, began = self._settings, time.monotonic()
         prompts = self._job.prompts(iteration)
         places = range(self._accelerator.process_index, len(prompts), self._accelerator.num_processes)

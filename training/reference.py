@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from evaluation.inputs import InputError
 from generation.digests import cache_folder
+from training import heap
 from training.batches import Layout, by_reply
 from training.data import PairRow
 from training.models import Policy
@@ -84,6 +85,7 @@ def compute(
     training = policy.training
     policy.eval()
     for first in range(0, len(batches), world):
+        heap.give_back()
         mine = batches[min(first + rank, len(batches) - 1)]
         batch = {k: v.to(device) for k, v in pair_batch([rows[i] for i in mine], policy.layout).items()}
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from training import launch
+from training import heap, launch
 from training.batches import Batch
 from training.config import Training
 from training.models import Trained
@@ -88,6 +88,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: Any
     ) -> tuple[list[Batch], Any]:
         """The micro-batches of one step, and the weight of all its rows in all processes."""
+        heap.give_back()
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         ours = sum((batch[WEIGHT].sum() for batch in batches), torch.zeros(())).to(device)
         return batches, self.accelerator.reduce(ours, "sum").clamp(min=1e-9)
@@ -118,6 +119,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         sums: dict[str, float] = defaultdict(float)
         with torch.no_grad():
             for batch in self.get_eval_dataloader(eval_dataset):
+                heap.give_back()
                 batch = self._prepare_inputs(batch)
                 outcome = self._recipe.outcome(module, batch)
                 weighed = {"loss": outcome.loss * batch[WEIGHT], WEIGHT: batch[WEIGHT], **outcome.values}

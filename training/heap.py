@@ -1,0 +1,35 @@
+"""Memory that was freed, given back to the system."""
+
+from __future__ import annotations
+
+import sys
+import time
+from ctypes import CDLL
+from functools import cache
+from typing import Any
+
+EVERY = 60.0
+"""Seconds between two times: what is given back must be asked for again."""
+
+_last = time.monotonic()
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, if the last time is EVERY seconds ago; called between steps.
+
+    glibc keeps what lies free between blocks that are in use. Batches of ever other sizes leave much of it: a run of the embedded model
+    on a CPU that uses 4 GB held 15 GB after an hour. Does nothing where there is no glibc.
+    """
+    global _last
+    if time.monotonic() - _last >= EVERY:
+        if trim := _trim():
+            trim(0)
+        _last = time.monotonic()
+
+
+@cache
+def _trim() -> Any:
+    try:
+        return CDLL("libc.so.6").malloc_trim if sys.platform == "linux" else None
+    except (OSError, AttributeError):
+        return None
