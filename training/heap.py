@@ -17,8 +17,8 @@ _last = time.monotonic()
 def give_back() -> None:
     """Give freed memory back to the system, if the last time is EVERY seconds ago; called between steps.
 
-    glibc keeps what lies free between blocks that are in use. Batches of ever other sizes leave much of it: a run of the embedded model
-    on a CPU that uses 4 GB held 15 GB after an hour. Does nothing where there is no glibc.
+    glibc keeps what lies free between blocks that are in use, and batches of ever other sizes leave much of it: a run of the
+    embedded model on a CPU that used 4 GB held 15 GB after an hour. Does nothing where there is no glibc.
     """
     global _last
     if time.monotonic() - _last >= EVERY:
