@@ -43,8 +43,7 @@ TUNED: dict[str, object] = {
     "samples": 4,
     "batch": 64,
     "micro_batch": 32,
-    "steps": 14,
-    "eval_every": 14,
+    "lam": 1.0,
     "evaluated": 32,
     "test_fraction": 0.25,
     "missing_end_penalty": 0.25,
@@ -53,6 +52,8 @@ TUNED: dict[str, object] = {
     "report_to": [],
     "save_every": None,
 }
+STEPS = {"group": 14, "critic": 18}
+"""Iterations; a critic has to learn too."""
 
 
 def inputs(folder: Path) -> dict[str, object]:
@@ -70,7 +71,15 @@ def inputs(folder: Path) -> dict[str, object]:
 
 def measure(baseline: str, kl: float, more: list[str], out: Path, console: Console) -> None:
     """One run, from its start to its figures."""
-    flags = {**TUNED, **inputs(out.parent), "baseline": baseline, "kl": {"coefficient": kl}}
+    steps = STEPS[baseline]
+    flags = {
+        **TUNED,
+        "steps": steps,
+        "eval_every": steps,
+        **inputs(out.parent),
+        "baseline": baseline,
+        "kl": {"coefficient": kl},
+    }
     said = ppo.run(prepare(load(PPO, None, [*_pairs(as_flags(flags)), *more]), out), console)
     before, after = (row.values for row in read(out / "metrics.jsonl") if row.split == "eval")
     show(f"{baseline}: success before", 100 * before["success"], "% held out", "under 20")
