@@ -21,7 +21,8 @@ open(sys.argv[1], "w").write(f"{os.getpid()} {worker.pid}")
 time.sleep(60)
 """
 LOOP = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in a shell's background ignores it
 from pathlib import Path
 from training.loop_children import runner
 runner(Path(sys.argv[1]))([sys.executable, "-c", sys.argv[2], sys.argv[3]], Path(sys.argv[4]))
@@ -78,7 +79,7 @@ def test_all_that_a_step_started_ends_with_the_loop(how: signal.Signals, tmp_pat
     assert alive(step)
     assert alive(worker)
     loop.send_signal(how)
-    loop.wait()
+    loop.wait(timeout=20)  # the processes would end by themselves after 60 seconds
     assert within(10, lambda: not alive(step) and not alive(worker))
 
 
