@@ -229,12 +229,22 @@ def _gates(config: LoopConfig) -> list[str]:
 
 
 def draw(inputs: Inputs, config: LoopConfig, turn: int) -> tuple[Prompt, ...]:
-    """The prompts of the turn-th draw, from 0: a function of seed and turn. In a pass over all of them none comes twice."""
+    """The prompts of the turn-th draw, from 0: a function of seed and turn. None comes twice before all had their turn, and none
+    twice in one draw.
+    """
     count = len(inputs.prompts)
     size = config.prompts_per_round or count
-    epoch, place = divmod(turn, count // size)
-    order = np.random.default_rng([config.seed, epoch]).permutation(count)
-    return tuple(inputs.prompts[i] for i in sorted(order[place * size : (place + 1) * size]))
+    drawn: list[int] = []
+    left: list[int] = []  # of the pass over all prompts that is under way
+    passes = 0
+    for _ in range(turn + 1):
+        drawn, left = left[:size], left[size:]
+        if missing := size - len(drawn):
+            order = np.random.default_rng([config.seed, passes]).permutation(count).tolist()
+            order.sort(key={*drawn}.__contains__)  # what the draw has already comes last in the new pass
+            drawn, left = drawn + order[:missing], order[missing:]
+            passes += 1
+    return tuple(inputs.prompts[i] for i in sorted(drawn))
 
 
 def prompt_lines(drawn: Sequence[Prompt]) -> str:

@@ -1,6 +1,7 @@
 """The loop's settings and what they name: every problem at once, before anything loads; whose folder it is."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -151,15 +152,18 @@ def test_held_out_prompts_are_not_trained_on(settings: dict[str, Any], tmp_path:
 
 
 def test_no_prompt_comes_twice_before_all_had_their_turn(settings: dict[str, Any], tmp_path: Path) -> None:
-    """40 prompts, 12 a round: three rounds make a pass with 4 left over, and the fourth begins another."""
+    """40 prompts, 12 a round: the fourth round takes the 4 that are left, and 8 of the next pass."""
     config = LoopConfig.model_validate(settings)
     inputs = read(config, tmp_path / "out")
-    turns = [[prompt.id for prompt in draw(inputs, config, turn)] for turn in range(6)]
-    assert [len(ids) for ids in turns] == [12] * 6
+    turns = [[prompt.id for prompt in draw(inputs, config, turn)] for turn in range(20)]
+    assert all(len({*ids}) == 12 for ids in turns)
     assert len({*turns[0], *turns[1], *turns[2]}) == 36
-    assert len({*turns[3], *turns[4], *turns[5]}) == 36
-    assert turns[3] != turns[0]
-    assert turns == [[prompt.id for prompt in draw(inputs, config, turn)] for turn in range(6)]
+    assert {*turns[0], *turns[1], *turns[2], *turns[3]} == {prompt.id for prompt in inputs.prompts}
+    for n in range(1, 20):  # nobody is asked a second time while somebody waits for the first
+        turn_of = Counter(prompt for ids in turns[:n] for prompt in ids)
+        assert max(turn_of.values()) - min(turn_of[prompt.id] for prompt in inputs.prompts) <= 1
+    assert turns[10] != turns[0]
+    assert turns == [[prompt.id for prompt in draw(inputs, config, turn)] for turn in range(20)]
     assert turns[0] != [p.id for p in draw(inputs, config.model_copy(update={"seed": 1}), 0)]
     whole = config.model_copy(update={"prompts_per_round": None})
     assert [prompt.id for prompt in draw(inputs, whole, 3)] == [prompt.id for prompt in inputs.prompts]
