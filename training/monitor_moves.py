@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+_ROUNDING = 1e-9
+"""Share of a value that arithmetic may move it by: the mean of three equal numbers is not always that number."""
+
 
 class Check(NamedTuple):
     """What a policy's replies to the fixed prompts were like at one time."""
@@ -29,21 +32,22 @@ class Move(NamedTuple):
     before: float
     now: float
     error: float
-    """Standard error of now - before; NaN where it is not known."""
+    """Standard error of now - before; NaN where it is not known, infinite where too few prompts have both."""
     freedom: float
     """Degrees of freedom of that error."""
 
     @property
     def by(self) -> float:
-        """now - before."""
-        return self.now - self.before
+        """now - before; 0 where that is no more than rounding."""
+        by = self.now - self.before
+        return 0.0 if abs(by) <= _ROUNDING * max(abs(self.before), abs(self.now)) else by
 
     def sure(self, chance: float) -> bool:
         """True where noise alone moves so far, in this direction, with at most this chance. An unknown error is no objection: then
         that it holds at several checks is all there is.
         """
         if math.isnan(self.error):
-            return True
+            return self.by != 0
         return abs(self.by) > self.error * float(stats.t.ppf(1 - chance, self.freedom))
 
     def __str__(self) -> str:
@@ -64,15 +68,20 @@ def best_of(checks: Sequence[Check], name: str) -> int | None:
 def moved(first: Check, last: Sequence[Check], name: str) -> Move:
     """From a check to the mean of later ones, all of which have the value.
 
-    Where each has a row of it, the error is that of the mean difference over the prompts that all of them have: what prompts have
-    in common cancels. Else the checks' own errors are added up as independent, which is more than they are.
+    Where each has a row of it, both are means over the prompts that all of them have, and the error is that of the mean difference:
+    what prompts have in common cancels, and a prompt that is missing at one check moves nothing. Else the checks' own errors are
+    added up as independent, which is more than they are.
     """
     before, now = first.values[name], float(np.mean([check.values[name] for check in last]))
     if all(name in check.rows for check in (first, *last)):
-        differences = np.mean([check.rows[name] for check in last], axis=0) - np.asarray(first.rows[name])
-        known = differences[np.isfinite(differences)]
-        if len(known) > 1:
-            return Move(before, now, float(np.std(known, ddof=1) / math.sqrt(len(known))), len(known) - 1.0)
+        rows = np.array([check.rows[name] for check in (first, *last)])
+        known = rows[:, np.isfinite(rows).all(axis=0)]
+        count = known.shape[1]
+        if count < 2:
+            return Move(before, now, math.inf, math.inf)
+        differences = known[1:].mean(axis=0) - known[0]
+        error = float(np.std(differences, ddof=1) / math.sqrt(count))
+        return Move(float(known[0].mean()), float(known[1:].mean()), error, count - 1.0)
     errors = [check.errors.get(name, math.nan) for check in (first, *last)]
     error = math.sqrt(errors[0] ** 2 + sum(e**2 for e in errors[1:]) / len(last) ** 2)
     return Move(before, now, error, math.inf)

@@ -178,9 +178,11 @@ def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     if len(has([peak, *recent], "proxy")) <= k or min(c.values["proxy"] for c in recent) <= peak.values["proxy"]:
         return
     gold, proxy = moved(peak, recent, "gold"), moved(peak, recent, "proxy")
+    if gold.by >= 0:
+        return
     seen = len(has(checks, "gold"))
     said = f"since step {peak.step} the reward rose {proxy}"
-    if gold.by < 0 and gold.sure(2 * settings.false_alarm / (seen * (seen - 1))):
+    if gold.sure(2 * settings.false_alarm / (seen * (seen - 1))):
         yield _sign(
             checks, settings, "over-optimisation",
             f"{said}, while gold fell {gold}, over the last {_count(k)}: the reward is gamed",
@@ -198,9 +200,11 @@ def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign
         return
     d = math.sqrt(max(0.0, checks[-1].values["kl"]))
     if d > 0 and curve.falls(settings.peak_ahead * d, settings.false_alarm / len(checks)):
-        where = "is behind" if curve.peak < d else "is near"
+        fell = curve.beta <= 0  # it goes down and flattens: there is no place where it turns
+        where = "is behind" if fell or curve.peak < d else "is near"
+        turns = "goes down from the start" if fell else f"turns down at sqrt(KL) {curve.peak:.2f}"
         text = (
-            f"gold's peak {where}: the curve through {len(has(checks, 'gold'))} checks turns down at sqrt(KL) {curve.peak:.2f}, "
+            f"gold's peak {where}: the curve through {len(has(checks, 'gold'))} checks {turns}, "
             f"and the policy is at {d:.2f} (KL {d * d:.3g} nats)"
         )
         yield _sign(checks, settings, "predicted peak", text, f"stop here, or {_TURN}")

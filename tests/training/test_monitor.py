@@ -133,10 +133,30 @@ def test_the_reward_that_rises_while_gold_falls_ends_the_run() -> None:
         pytest.param([0, 1, 2, 3], [0, 0.5, 0.8, 0.6], id="once-is-not-enough"),
         pytest.param([0, 1, 2, 3, 4], [0, 1, 2, 3, 4], id="both-rise"),
         pytest.param([4, 3, 2, 1, 0], [0, 0, 0, 0, 0], id="nothing-rises"),
+        pytest.param([0, 1, 2, 3, 4], [1, 1, 1, 1, 1], id="gold-stays"),
     ],
 )
 def test_what_does_not_end_a_run(proxy: list[float], gold: list[float]) -> None:
     assert detectors(watched(series(proxy=proxy, gold=gold))) == set()
+
+
+def test_rounding_is_no_fall() -> None:
+    """The mean of three times 0.0110331 is 1.7e-18 less, by the same amount at every prompt: an error of 0."""
+    assert np.mean([0.0110331] * 3) < 0.0110331
+    three = MonitorSettings(checks=3)
+    bare = series(proxy=[0, 1, 2, 3], gold=[0.0110331] * 4)
+    whole = [check._replace(rows={"gold": [0.0110331] * 8}) for check in bare]
+    assert detectors(watched(bare, three)) == detectors(watched(whole, three)) == set()
+
+
+def test_gold_that_fell_from_the_start_has_its_peak_behind() -> None:
+    """Without a peak to name: the curve falls and flattens."""
+    gains = [0.0, *(d * (0.2 * math.log(d) - 1) for d in range(1, 7))]
+    last = watched(series(kl=[float(i) ** 2 for i in range(7)], gold=gains))[-1]
+    assert last.reason.startswith(
+        "step 6: predicted peak: gold's peak is behind: the curve through 7 checks goes down from the start, and the policy is at "
+        "6.00 (KL 36 nats). Stop here, or"
+    )
 
 
 def test_more_checks_may_be_asked_for() -> None:
@@ -152,6 +172,34 @@ def test_the_noise_of_flat_gold_seldom_ends_a_run() -> None:
     assert sum(ended) / 200 < 2 * GOOD
     warned = [detectors(watched(noisy([0.0] * 12, seed))) for seed in range(20)]
     assert {"over-optimisation"} in warned
+
+
+def missing(seed: int, share: float) -> list[Check]:
+    """A flat gold of prompts that differ much more than a prompt does from check to check, some of which have none by chance."""
+    chance = np.random.default_rng(seed)
+    found = chance.normal(size=64) + 0.1 * chance.normal(size=(8, 64))
+    found[chance.random(found.shape) < share] = math.nan
+    return [
+        Check(i, {"proxy": float(i), "gold": float(np.nanmean(row))}, {}, {"gold": row.tolist()})
+        for i, row in enumerate(found)
+    ]
+
+
+def test_prompts_without_a_reward_move_no_gold() -> None:
+    ended = [halts_at(missing(seed, 0.05)) is not None for seed in range(100)]
+    assert sum(ended) / 100 < 2 * GOOD
+
+
+def test_checks_without_prompts_in_common_are_not_compared() -> None:
+    """The means fall, and are of other prompts each time."""
+    golds = np.full((3, 9), math.nan)
+    for i, low in enumerate((3.0, 2.0, 1.0)):
+        golds[i, 3 * i : 3 * i + 3] = low
+    checks = [
+        Check(i, {"proxy": float(i), "gold": float(np.nanmean(row))}, {}, {"gold": row.tolist()})
+        for i, row in enumerate(golds)
+    ]
+    assert [verdict.level for verdict in watched(checks)] == ["ok", "ok", "warn"]
 
 
 def test_a_fall_beyond_the_noise_ends_the_run_within_two_checks_of_the_peak() -> None:
