@@ -71,8 +71,8 @@ def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
     """What rounds of training came to: check 0 is the base, check i the policy of the i-th evaluation.
 
     evaluations: of the accepted policy of each round, and then of the one in question, all against the same base on the same
-    prompts. `proxy` is the win rate; `gold` that by the constitution held out, or by what of the first was not trained against.
-    Raises InputError for evaluations that cannot be compared.
+    prompts. `proxy` is the win rate; `gold` that by the constitution held out, or by what of the first was not trained against, as
+    long as that is the same as in the first round. Raises InputError for evaluations that cannot be compared.
     """
     first, checks = evaluations[0], list[Check]()
     for number, found in enumerate(evaluations, 1):
@@ -85,7 +85,7 @@ def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
                 raise InputError(
                     f"evaluation {number}: has {what} ({one[:12]}) than the first ({other[:12]}); evaluate all rounds alike"
                 )
-        checks.append(_round(number, found))
+        checks.append(_round(number, found, first))
     known = checks[0].values
     start = {name: 0.5 for name in known if name in ("proxy", "gold") or name.startswith("principle/")}
     start |= {"kl": 0.0} if "kl" in known else {}
@@ -97,14 +97,37 @@ def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
     return [Check(0, start, errors), *checks]
 
 
-def _round(number: int, found: PolicyEvaluation) -> Check:
+def _round(number: int, found: PolicyEvaluation, first: PolicyEvaluation) -> Check:
     known = dict(_measures(found, "a"))
     errors = {name: _error(found.differences[name] if _paired(found, name) else e) for name, e in known.items()}
+    values = {name: e.value for name, e in known.items()}
+    for name in filter(_by_amount, known):
+        scale = _scale(name, found, first)
+        values[name] *= scale
+        errors[name] *= scale
     judged = {f"principle/{name}": e for name, e in found.win.principles.items()} | {"proxy": found.win.raw}
-    gold = found.gold.win.raw if found.gold else found.win.unseen
-    judged |= {name: e for name, e in (("gold", gold), ("kl", found.kl)) if e is not None}
+    judged |= {name: e for name, e in (("gold", _gold(found, first)), ("kl", found.kl)) if e is not None}
     errors |= {name: _error(e) for name, e in judged.items()}
-    return Check(number, {name: e.value for name, e in (known | judged).items()}, errors)
+    return Check(number, values | {name: e.value for name, e in judged.items()}, errors)
+
+
+def _by_amount(name: str) -> bool:
+    """True for measures that fall with the amount of text, whatever it says."""
+    return name.startswith("distinct_")
+
+
+def _scale(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float:
+    """From an evaluation's amount of text, the less of both sides', to the first's: the base's replies are the same in both."""
+    base, start = (_measures(one, "b").get(name) for one in (found, first))
+    return start.value / base.value if start and base and base.value else 1.0
+
+
+def _gold(found: PolicyEvaluation, first: PolicyEvaluation) -> Estimate | None:
+    """None where it would be measured otherwise than in the first round: a part of what was unseen then is trained against now."""
+    if found.gold:
+        return found.gold.win.raw
+    alike = [(one.gold, one.judges, one.held_out, one.seen.principles, one.seen.judges) for one in (found, first)]
+    return found.win.unseen if alike[0] == alike[1] else None
 
 
 def _paired(found: PolicyEvaluation, name: str) -> bool:

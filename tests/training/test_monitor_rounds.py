@@ -65,6 +65,40 @@ def test_gold_is_what_was_held_out_or_else_what_nobody_trained_against() -> None
     assert "kl" not in checks_of([evaluation(kl=None)])[0].values
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"seen": {"principles": ["kind"]}}, id="a-principle-more-is-trained-against"),
+        pytest.param({"seen": {"judges": ["judge"]}}, id="a-judge-more-is-trained-against"),
+        pytest.param({"judges": {"other": "d"}}, id="others-judge"),
+        pytest.param({"held_out": ["kind"]}, id="fewer-judge"),
+    ],
+)
+def test_what_nobody_trained_against_is_gold_while_it_is_the_same(changes: dict[str, Any]) -> None:
+    """By the other principles gold would have fallen from 0.7 to 0.5."""
+    first = evaluation(0.6, gold=None, unseen=0.7)
+    sources = {"seen": {"sources": ["runs/2"]}}
+    assert after_round(ONE, [first, evaluation(0.7, gold=None, unseen=0.5, **sources)]).level == "halt"
+    other = evaluation(0.7, gold=None, unseen=0.5, **changes)
+    assert ["gold" in check.values for check in checks_of([first, other])] == [True, True, False]
+    assert after_round(ONE, [first, other]).level == "ok"
+
+
+def test_diversity_is_compared_at_the_first_rounds_amount_of_text() -> None:
+    """Each round's is measured at the amount of text that both sides have: the base's own shows what that alone does."""
+
+    def diverse(a: float, b: float) -> PolicyEvaluation:
+        return evaluation(replies={"a": {"distinct_2": of(a)}, "b": {"distinct_2": of(b)}})
+
+    rounds = [diverse(0.89, 0.89), diverse(0.68, 0.68)]
+    start, _, last = checks_of(rounds)
+    assert (start.values["distinct_2"], last.values["distinct_2"]) == (0.89, pytest.approx(0.89))
+    assert last.errors["distinct_2"] == pytest.approx(0.02 * 0.89 / 0.68)
+    assert after_round(ONE, rounds).level == "ok"
+    (sign,) = after_round(ONE, [rounds[0], diverse(0.5, 0.68)]).signs
+    assert sign.detector == "repetition"
+
+
 def test_a_round_whose_gold_falls_while_its_reward_rises_halts_the_loop() -> None:
     rounds = [evaluation(0.6, 0.7), evaluation(0.7, 0.5)]
     assert after_round(ONE, rounds[:1]).level == "ok"
