@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from constitution.records import Strict
-from generation.config import RunConfig
+from generation.config import EngineName, RunConfig
 from training.best_of_config import BestOf
 from training.config import DPO, SFT, Reward, Training
 from training.gates import Gates
@@ -16,6 +16,7 @@ from training.ppo_config import PPO
 
 RETRAINED = "retrained"
 """Among the `paths` of a phase's reward models: the one that the loop trains for the round."""
+_PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
 
 
 class _Phase(Strict):
@@ -35,6 +36,10 @@ class _Phase(Strict):
             taken = sorted(ours & settings.model_fields_set) if settings else []
             if taken:
                 raise ValueError(f"{name}.{taken[0]}: the loop sets it for each round; leave it out")
+            if settings and settings.lora and not settings.lora.merge:
+                raise ValueError(
+                    f"{name}.lora.merge: got false, and what comes after needs an ordinary checkpoint; leave it out"
+                )
         return self
 
     @property
@@ -118,6 +123,11 @@ class BestOfPhase(_Rewarded):
     recipe: Literal["best_of"]
     training: BestOf
 
+    @model_validator(mode="after")
+    def _sampled_here(self) -> BestOfPhase:
+        _local(self.training.sampler.engine, "training.sampler.", "training.reward.judge.endpoints")
+        return self
+
 
 Phase = Annotated[SFTPhase | DPOPhase | PPOPhase | BestOfPhase, Field(discriminator="recipe")]
 
@@ -152,6 +162,7 @@ class Evaluating(Strict):
         if self.refusals and not self.probes:
             raise ValueError("refusals: are not asked with probes: false; leave one of them out")
         _refuse(self.settings, "settings.", {"policy": "", "judge": "; name it in evaluation.judge"})
+        _local(self.settings.engine, "settings.", _PANEL)
         return self
 
 
@@ -205,6 +216,7 @@ class LoopConfig(Strict):
     @model_validator(mode="after")
     def _possible(self) -> LoopConfig:
         _refuse(self.feedback, "feedback.", {"policy": ""})
+        _local(self.feedback.engine, "feedback.", _PANEL)
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
                 raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
@@ -215,6 +227,12 @@ class LoopConfig(Strict):
             raise ValueError(
                 f"phases.{first}.fresh: got false, and no pairs are there yet; set it true, or name runs in data"
             )
+        imitates = next((i for i, phase in enumerate(self.phases) if isinstance(phase, SFTPhase)), None)
+        if imitates is not None and not self.feedback.plan.rounds and not self.data:
+            raise ValueError(
+                f"phases.{imitates}: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or "
+                "more, or name runs in data"
+            )
         return self
 
 
@@ -223,3 +241,12 @@ def _refuse(settings: RunConfig, place: str, ours: dict[str, str]) -> None:
     for name, instead in ours.items():
         if name in settings.model_fields_set:
             raise ValueError(f"{place}{name}: the loop sets it{instead or '; leave it out'}")
+
+
+def _local(engine: EngineName, place: str, servers: str) -> None:
+    """Raises ValueError where a server is to play the policy. servers: where those that judge are named."""
+    if engine == "endpoint":
+        raise ValueError(
+            f"{place}engine: got endpoint, and no server has the policy, which is a new folder after each round; set vllm or "
+            f"transformers (servers that judge are named in {servers})"
+        )

@@ -18,6 +18,13 @@ from training.loop_folder import SETTINGS, claim
 from training.loop_inputs import draw, load, prompt_lines, read
 
 PPO = {"recipe": "ppo", "training": {}, "reward": {}}
+SERVER = {"engine": "endpoint", "endpoints": [{"url": "http://host:8000", "model": "base"}]}
+NO_SERVER = (
+    "got endpoint, and no server has the policy, which is a new folder after each round; set vllm or transformers (servers that "
+    "judge are named in"
+)
+PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
+NO_ADAPTER = "got false, and what comes after needs an ordinary checkpoint; leave it out"
 
 
 @pytest.fixture
@@ -71,6 +78,12 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         pytest.param({"feedback": {"policy": "x"}}, "feedback.policy: the loop sets it; leave it out", id="policy"),
         pytest.param({"evaluation": {"prompts": "p", "settings": {"judge": "x"}}}, "evaluation: settings.judge: the loop sets it; name it in evaluation.judge", id="judge"),
         pytest.param({"evaluation": {"prompts": "p", "probes": False, "refusals": "x"}}, "evaluation: refusals: are not asked with probes: false; leave one of them out", id="refusals"),
+        pytest.param({"feedback": SERVER}, f"feedback.engine: {NO_SERVER} {PANEL})", id="feedback-server"),
+        pytest.param({"evaluation": {"prompts": "p", "settings": SERVER}}, f"evaluation: settings.engine: {NO_SERVER} {PANEL})", id="evaluation-server"),
+        pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0: training.sampler.engine: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
+        pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0: training.lora.merge: {NO_ADAPTER}", id="adapter"),
+        pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0: reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
+        pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}}}, "phases.1: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
         pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed is a positive number", id="weight"),
     ],
 )  # fmt: skip
