@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from training.loop_children import Runner, tail
 from training.loop_config import LoopConfig
 from training.loop_inputs import Inputs, draw, prompt_lines
 from training.loop_record import DONE, Decision, Outcome, point, read, write
-from training.loop_steps import DECISION, EVALUATION, PROMPTS, TRAINED, Round, Step
-from training.monitor import Monitor, checks_of
+from training.loop_steps import DECISION, EVALUATION, PREVIOUS, PROMPTS, TRAINED, Round, Step
+from training.monitor import after_round
 
 Report = Callable[[Path, Outcome], None]
 
@@ -78,22 +79,24 @@ class Loop:
         self._console = console
         self._run = run
         self._report = report
+        self._rounds = loop_steps.rounds(config, out)
 
     def go(self) -> Outcome:
         """Go through all rounds, or go on where the last start ended. Raises StepFailed and InputError."""
         now, stopped, given_up = Progress(self._config.model), "", -1
-        for one in loop_steps.rounds(self._config, self._out):
+        for one in self._rounds:
             if one.index == given_up:
                 continue
             if one.index != now.phase:
                 now.phase, now.rate = one.index, 1.0
             if not self._round(one, now):
                 given_up = one.index
-                if self._config.stop:
+                if self._config.stop and not self._followed(one):
                     stopped = (
                         f"round {one.number} ({one.phase.recipe}) was given up: {'; '.join(now.decisions[-1].reasons)}"
                     )
                     break
+        self._point(now)
         outcome = now.outcome(stopped)
         self._show(outcome)
         write(self._out / DONE, outcome)
@@ -104,12 +107,12 @@ class Loop:
         if one.asks:
             self._ask(one, now)
         if one.fresh:
-            self._step(loop_steps.feedback(self._config, one, self._path(now.policy)), one)
+            self._step(loop_steps.feedback(self._config, one, self._path(now.policy)), one, now)
         if one.rewarded:
-            self._step(loop_steps.reward(self._config, one, now.earlier), one)
+            self._step(loop_steps.reward(self._config, one, now.earlier), one, now)
         kept = new = False
-        for number in range(1, self._config.retry.times + 2):
-            known = read(one.attempt(number) / DECISION, Decision)
+        for number in count(1):
+            known = self._known(one, number, now)
             new = new or known is None
             decision = known or self._attempt(one, number, now)
             now.decisions.append(decision)
@@ -117,14 +120,34 @@ class Loop:
             if kept := decision.accepted:
                 now.policy = decision.policy
                 now.kept.append(read_evaluation(one.attempt(number) / "evaluation" / EVALUATION))
-                point(self._out, now.policy)
+            if kept or not self._again(one, number + 1):
                 break
-            if number <= self._config.retry.times:
-                now.rate *= self._config.retry.shrink
+            now.rate *= self._config.retry.shrink
         now.earlier.append(one)
         if new:
             self._show(now.outcome())
         return kept
+
+    def _known(self, one: Round, number: int, now: Progress) -> Decision | None:
+        """What was decided of a try before; None where nothing was. Raises InputError where it started from another policy."""
+        path = one.attempt(number) / DECISION
+        known = read(path, Decision)
+        if known and known.parent != now.policy:
+            raise InputError(
+                f"{path}: started from {known.parent}, but of the rounds before it {now.policy} is what is kept; set retry.times "
+                "and stop as they were, or choose another --out"
+            )
+        return known
+
+    def _again(self, one: Round, number: int) -> bool:
+        """Whether a round has that try: it had it already, or may have it and no later round has begun."""
+        folder = one.attempt(number)
+        had = any(path.exists() for path in (folder / DECISION, folder / "evaluation" / EVALUATION))
+        return had or (number <= self._config.retry.times + 1 and not self._followed(one))
+
+    def _followed(self, one: Round) -> bool:
+        """Whether a later round has begun, so that what became of this one is settled."""
+        return any(later.folder.exists() for later in self._rounds[one.number :])
 
     def _ask(self, one: Round, now: Progress) -> None:
         """Write the round's prompts."""
@@ -137,7 +160,7 @@ class Loop:
     def _attempt(self, one: Round, number: int, now: Progress) -> Decision:
         """Train and evaluate once, and decide."""
         step = loop_steps.training(self._config, one, now.earlier, self._path(now.policy), number, now.rate)
-        ended = self._step(step, one, may_end=True)
+        ended = self._step(step, one, now, may_end=True)
         begun = Decision(
             round=one.number,
             attempt=number,
@@ -156,12 +179,12 @@ class Loop:
         """Evaluate, and gather what else gates look at."""
         config = self._config
         step = loop_steps.evaluation(config, one, number, config.model)
-        self._step(step, one)
+        self._step(step, one, now)
         found = read_evaluation(step.done)
         previous = found if now.policy == config.model else None
         if config.gates.previous is not None and previous is None:
-            step = loop_steps.evaluation(config, one, number, self._path(now.policy), "evaluation-previous")
-            self._step(step, one)
+            step = loop_steps.evaluation(config, one, number, self._path(now.policy), PREVIOUS)
+            self._step(step, one, now)
             previous = read_evaluation(step.done)
         made = manifest.read(one.run) if one.fresh else None
         rewarded = _trained(one.reward / TRAINED) if one.rewarded else {}
@@ -174,8 +197,7 @@ class Loop:
 
     def _decide(self, begun: Decision, evidence: Evidence, now: Progress, trained: dict[str, Any]) -> Decision:
         """What gates and monitor say of a try."""
-        monitor = Monitor(self._config.monitor)
-        verdict = [monitor.see(check) for check in checks_of([*now.kept, evidence.evaluation])][-1]
+        verdict = after_round(self._config.monitor, [*now.kept, evidence.evaluation])
         gates = judge(self._config.gates, evidence)
         reasons = [gate.reason for gate in gates if not gate.passed]
         reasons += [f"monitor: {sign.text}" for sign in verdict.signs if sign.level == "halt"]
@@ -194,11 +216,12 @@ class Loop:
             }
         )
 
-    def _step(self, step: Step, one: Round, may_end: bool = False) -> str:
+    def _step(self, step: Step, one: Round, now: Progress, may_end: bool = False) -> str:
         """Do a step that is not done. Returns why a bad sign ended it, where it may; empty otherwise. Raises StepFailed."""
         if step.done.exists():
             return ""
         (self._out / DONE).unlink(missing_ok=True)  # there only while the loop is whole
+        self._point(now)
         step.settings.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(step.settings, step.text)
         began = time.monotonic()
@@ -212,6 +235,11 @@ class Loop:
         if may_end and stopped.exists():
             return " ".join(stopped.read_text(encoding="utf-8").split())
         raise StepFailed(step, code)
+
+    def _point(self, now: Progress) -> None:
+        """Have the link lead to what is kept. Not before all old decisions are read: it would go back for a while."""
+        if now.policy != self._config.model:
+            point(self._out, now.policy)
 
     def _path(self, policy: str) -> str:
         """A policy as commands take it."""

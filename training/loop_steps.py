@@ -17,6 +17,8 @@ PROMPTS = "prompts.jsonl"
 DECISION = "decision.json"
 EVALUATION = "policy.json"
 TRAINED = "training.json"
+PREVIOUS = "evaluation-previous"
+"""The evaluation against the policy that the round started from."""
 
 
 class Step(NamedTuple):
@@ -182,4 +184,6 @@ def planned(config: LoopConfig, out: Path) -> Iterator[tuple[Round, str, Path]]:
             yield one, "reward", one.reward / TRAINED
         yield one, one.phase.recipe, one.checkpoint(1) / TRAINED
         yield one, "evaluation", first / "evaluation" / EVALUATION
+        if config.gates.previous is not None and one.number > 1:  # the first round starts from the base
+            yield one, PREVIOUS, first / PREVIOUS / EVALUATION
         yield one, "decision", first / DECISION

@@ -2,124 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from rich.console import Console
 
-from constitution.records import Message, Prompt
-from generation.manifest import Calls, Digests, Seconds, Tally, Tokens
-from tests.training.evaluations import evaluation, of, win
+from tests.training.evaluations import evaluation, of
+from tests.training.scripted_loop import PROMPTS, REWARDED, Killed, Script, paged, run, settings, written
 from tests.training.small_loop import DPO, small_settings
 from training.loop import Loop, StepFailed
-from training.loop_children import Runner
 from training.loop_config import LoopConfig
 from training.loop_inputs import Inputs
-from training.loop_page import write_page
-from training.loop_record import Decision, Outcome, read
-
-PROMPTS = tuple(Prompt(id=f"p{i}", messages=(Message(role="user", content=f"why {i}?"),)) for i in range(30))
-MANIFEST = Tally().manifest(
-    Calls(made=0, reused=0), Tokens(prompt=0, cached=0, completion=0), Seconds(wall=0, engine=0), {},
-    Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s"),
-)  # fmt: skip
-REWARDED = {"recipe": "ppo", "reward": {}, "training": {}}
-
-
-def written(command: Sequence[str]) -> Path:
-    """The folder that a command writes."""
-    if "--json" in command:
-        return Path(command[command.index("--json") + 1]).parent
-    return Path(command[command.index("--out") + 1])
-
-
-class Killed(BaseException):
-    """The loop is gone."""
-
-
-class Script:
-    """Runs no command, but writes what it would have written, and remembers which came."""
-
-    def __init__(self, wins: Sequence[float] = (), ends: Sequence[str] = (), dies: bool = False, **found: Any) -> None:
-        self.wins = list(wins)
-        """Win rates of the evaluations, one after the other; 60% once they are out."""
-        self.ends = list(ends)
-        """What the trainings say that end early, one after the other; empty for one that does not."""
-        self.dies = dies
-        """Whether the loop is gone after each command."""
-        self.found = found
-        """What evaluations find beside."""
-        self.commands: list[list[str]] = []
-
-    @property
-    def said(self) -> list[str]:
-        """Module, recipe and folder of each command."""
-        return [self._name(command) for command in self.commands]
-
-    def _name(self, command: Sequence[str]) -> str:
-        out = written(command)
-        what = command[
-            command.index("-m") + 1 : command.index("--out") if "training" in command else command.index("-m") + 2
-        ]
-        return f"{' '.join(what)} {'/'.join(out.parts[-3:]).removeprefix('loop/')}"
-
-    def __call__(self, command: Sequence[str], log: Path) -> int:
-        self.commands.append([*command])
-        code = self._run(list(command))
-        if self.dies:
-            raise Killed
-        return code
-
-    def _run(self, command: list[str]) -> int:
-        out = written(command)
-        out.mkdir(parents=True, exist_ok=True)
-        if "generate_feedback" in command:
-            MANIFEST.write(out)
-        elif "evaluation" in command:
-            share = self.wins.pop(0) if self.wins else 0.6
-            (out / "policy.json").write_text(evaluation(win=win(share), **self.found).model_dump_json())
-        elif "dpo" in command and self.ends and (said := self.ends.pop(0)):
-            (out / "stopped.txt").write_text(f"{said}\n")
-            return 1
-        else:
-            (out / "training.json").write_text(json.dumps({"results": {"eval_accuracy": 0.75}}))
-        return 0
-
-
-def run(folder: Path, script: Script, *phases: dict[str, Any], **changes: Any) -> Outcome:
-    config = LoopConfig.model_validate(small_settings(folder, *phases, **changes))
-    return Loop(config, folder / "loop", Inputs(PROMPTS, {}, {}), Console(quiet=True), script).go()
-
-
-def paged(folder: Path, run: Runner, **changes: Any) -> str:
-    """The page that a loop writes."""
-    config = LoopConfig.model_validate(small_settings(folder, **changes))
-    Loop(
-        config,
-        folder / "loop",
-        Inputs(PROMPTS, {}, {}),
-        Console(quiet=True),
-        run,
-        partial(write_page, monitor=config.monitor),
-    ).go()
-    return (folder / "loop" / "loop.html").read_text()
-
-
-def decision(folder: Path, number: int, attempt: int = 1) -> Decision:
-    found = read(folder / "loop" / f"round-{number}" / f"try-{attempt}" / "decision.json", Decision)
-    assert found
-    return found
-
-
-def settings(folder: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((folder / "loop" / name).read_text())
-    return found
+from training.loop_record import Outcome, read
+from training.loop_steps import planned
 
 
 def test_each_round_starts_from_the_last_that_was_kept(tmp_path: Path) -> None:
@@ -270,6 +167,16 @@ def test_the_starting_policy_is_an_opponent_where_a_gate_asks(tmp_path: Path) ->
     last = script.commands[-1]
     assert last[last.index("--b") + 1] == str(tmp_path / "loop/round-1/try-1/checkpoint")
     assert "win rate over the round's starting policy: 30.0%" in outcome.stopped
+
+
+def test_the_plan_has_every_step(tmp_path: Path) -> None:
+    """Those that a loop takes whose rounds are all kept at the first try, in their order."""
+    phases, gates = [{**DPO, "rounds": 2}, REWARDED], {"previous": 0.5}
+    script = Script()
+    run(tmp_path, script, *phases, gates=gates)
+    config = LoopConfig.model_validate(small_settings(tmp_path, *phases, gates=gates))
+    steps = [done.parent for _, name, done in planned(config, tmp_path / "loop") if name != "decision"]
+    assert steps == [written(command) for command in script.commands]
 
 
 def test_pairs_that_are_there_are_trained_on_again(tmp_path: Path) -> None:
