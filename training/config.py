@@ -46,6 +46,8 @@ class Training(Strict):
     """Run folder, dataset folder, JSONL or parquet file, or hub id -> weight of its rows in the loss."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts held out of data that has no test split, by a hash of the prompt."""
+    tested: tuple[str, ...] = ()
+    """Sources among `data` whose held-out rows are looked at; those of the others are left out and counted. All where empty."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many rows of each split of each source."""
     seed: int = Field(default=0, ge=0)
@@ -111,6 +113,9 @@ class Training(Strict):
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
                 raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
+        if unknown := [name for name in self.tested if name not in self.data]:
+            allowed = ", ".join(self.data) or "none, as none are named"
+            raise ValueError(f"tested: got {', '.join(unknown)}; allowed are sources of data: {allowed}")
         if (self.patience or self.best) and not self.eval_every:
             raise ValueError("patience and best need eval_every: set how many steps lie between two evaluations")
         if self.best and self.save_every and self.eval_every and self.save_every % self.eval_every:

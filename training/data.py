@@ -45,8 +45,9 @@ class Encoded(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`read` = `kept` + all `dropped_*`: long_prompt, cut, empty (a reply), equal (once cut), unsure, repeated (a prompt). Of
-    those kept, `kept_cut` have a reply that lost its end; of those read, `moved_to_test` are held out for what another row is."""
+    """`read` = `kept` + all `dropped_*`: long_prompt, cut, empty (a reply), equal (once cut), unsure, repeated (a prompt), untested
+    (its source). Of those kept, `kept_cut` have a reply that lost its end; of those read, `moved_to_test` are held out for what
+    another row is."""
 
     @property
     def digest(self) -> str:

@@ -102,6 +102,8 @@ def reward(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> Step:
     given = this.phase.reward
     model = given.model if "model" in given.model_fields_set else config.model
     settings = {**given.model_dump(mode="json"), "model": model, "data": pairs(config, this, earlier)}
+    # its accuracy is a gate of fresh pairs, and those of earlier rounds would be most of what is held out
+    settings["tested"] = [str(one.run) for one in _made(this, earlier)[-1:]]
     return _training(config, this, this.folder, "reward", "reward", settings, this.reward)
 
 
@@ -144,9 +146,14 @@ def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name
 
 def pairs(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> dict[str, float]:
     """Run folder -> weight: the newest pairs count 1, those of earlier rounds `older`, runs that were given their own weight."""
-    made = [one.run for one in [*earlier, this] if one.fresh]
-    older = {str(run): this.phase.older for run in made[:-1] if this.phase.older}
-    return {**config.data, **older, **{str(run): 1.0 for run in made[-1:]}}
+    made = [str(one.run) for one in _made(this, earlier)]
+    older = {run: this.phase.older for run in made[:-1] if this.phase.older}
+    return {**config.data, **older, **dict.fromkeys(made[-1:], 1.0)}
+
+
+def _made(this: Round, earlier: Sequence[Round]) -> list[Round]:
+    """Rounds that have made pairs, the newest last."""
+    return [one for one in [*earlier, this] if one.fresh]
 
 
 def _training(

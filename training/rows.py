@@ -43,13 +43,17 @@ class Split:
     repeated: tuple[int, int] = (0, 0)
     """Rows of each part that were left out, being another's again."""
     moved: int = 0
-    """Rows of the second part that would be in the first, were their prompts not held out elsewhere."""
+    """Held-out rows that would be in the first part, were their prompts not held out elsewhere."""
+    untested: int = 0
+    """Held-out rows in neither part, being of no source that is tested."""
 
     def tell(self, train: Counter[str], test: Counter[str]) -> None:
-        """Add this to what is counted of the two parts, as `dropped_repeated` and `moved_to_test`."""
+        """Add this to what is counted of the two parts, as `dropped_repeated`, `dropped_untested` and `moved_to_test`."""
         for counts, n in zip((train, test), self.repeated, strict=True):
             if n:
                 counts.update(read=n, dropped_repeated=n)
+        if self.untested:
+            test.update(read=self.untested, dropped_untested=self.untested)
         if self.moved:
             test["moved_to_test"] = self.moved
 
@@ -87,14 +91,14 @@ def prompts(settings: Training) -> Split:
     split = _collect(settings, "preferences", prompted, "prompt, or messages")
     train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
     left_out = (len(split.train) - len(train), len(split.test) - len(test))
-    return Split(train, test, split.sources, left_out, split.moved)
+    return Split(train, test, split.sources, left_out, split.moved, split.untested)
 
 
 def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]], Row], needed: str) -> Split:
     if not settings.data:
         raise InputError("--data: got none; name a run folder, as in --data runs/NAME")
-    train: list[Row] = []
-    test: list[Row] = []
+    train: list[tuple[str, Row]] = []  # source and row
+    test: list[tuple[str, Row]] = []
     sources = []
     for spec, weight in settings.data.items():
         digest, constitutions, count = blake2b(digest_size=16), set[str](), 0
@@ -103,18 +107,20 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
             count += 1
             if raw.row.get("constitution_digest"):
                 constitutions.add(str(raw.row["constitution_digest"]))
-            (test if _held_out(raw, row, settings.test_fraction) else train).append(_weighed(row, weight))
+            part = test if _held_out(raw, row, settings.test_fraction) else train
+            part.append((spec, _weighed(row, weight)))
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
     # what one source holds out, another may have among its rows to train on
-    held = {_words(_asked(row)) for row in test}
-    moved = [row for row in train if _words(_asked(row)) in held]
+    held = {_words(_asked(row)) for _, row in test}
+    moved = [(spec, row) for spec, row in train if _words(_asked(row)) in held]
     test += moved
-    train = [row for row in train if _words(_asked(row)) not in held]
-    if not train:
+    learnt = [row for _, row in train if _words(_asked(row)) not in held]
+    if not learnt:
         names = ", ".join(settings.data)
         why = f"; all {len(test)} are held out: lower test_fraction" if test else f"; each row needs {needed}"
         raise InputError(f"--data {names}: holds no row to train on{why}")
-    return Split(train, test, tuple(sources), moved=len(moved))
+    looked_at = [row for spec, row in test if spec in (settings.tested or settings.data)]
+    return Split(learnt, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
 
 
 def _made(

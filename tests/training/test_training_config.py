@@ -34,6 +34,8 @@ def test_adapters_learn_ten_times_as_fast(kind: type[Training], given: dict[str,
     [
         pytest.param(DPO, {"smoothing": 0.1}, "smoothing: got 0.1, which loss: soft does not read; set loss: conservative", id="smoothing"),
         pytest.param(DPO, {"loss": "robust"}, "smoothing: got 0, with which loss: robust is soft; set smoothing above 0", id="no smoothing"),
+        pytest.param(Reward, {"data": {"a": 1}, "tested": ["b"]}, "tested: got b; allowed are sources of data: a", id="tested"),
+        pytest.param(SFT, {"tested": ["b"]}, "tested: got b; allowed are sources of data: none, as none are named", id="no data"),
         pytest.param(PPO, {"cut": "drop"}, "cut: got drop: PPO writes its own replies", id="cut"),
         pytest.param(PPO, {"bucket": False}, "bucket: got false: PPO writes its own replies", id="bucket"),
         pytest.param(PPO, {"lora": {"dropout": 0.1}}, "lora.dropout: got more than 0: PPO", id="dropout"),
