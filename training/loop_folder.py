@@ -13,6 +13,7 @@ from generation.folder import MACHINE, changes, write_atomically
 from training.described import described
 from training.loop_config import LoopConfig, Phase
 from training.loop_steps import Round, rounds
+from training.report import SETTINGS as TRAINING
 
 SETTINGS = "loop.yaml"
 
@@ -20,7 +21,7 @@ SETTINGS = "loop.yaml"
 def claim(out: Path, config: LoopConfig, digests: Mapping[str, str]) -> None:
     """Make the folder this loop's own: write loop.yaml, or check that it says the same. Raises InputError where it does not.
 
-    Rounds that have not begun may be changed, added or left out.
+    Rounds that have not begun may be changed, added or left out; of one that has, training and reward until theirs has begun.
     """
     path, said = out / SETTINGS, _said(config, out, digests)
     if path.is_file():
@@ -38,8 +39,14 @@ def claim(out: Path, config: LoopConfig, digests: Mapping[str, str]) -> None:
 
 
 def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """What loop.yaml says but for rounds that have not begun."""
-    kept = {number: one for number, one in said["rounds"].items() if (out / f"round-{number}").exists()}
+    """What loop.yaml says but for rounds, and trainings of a round, that have not begun."""
+    kept = {}
+    for number, one in said["rounds"].items():
+        folder = out / f"round-{number}"
+        if folder.exists():
+            trained = {"training": f"try-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
+            later = {name for name, begun in trained.items() if not any(folder.glob(begun))}
+            kept[number] = {name: value for name, value in one.items() if name not in later}
     return {**said, "rounds": kept}
 
 
