@@ -22,7 +22,9 @@ def share(hits: float, n: int) -> Estimate:
     p = hits / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Estimate(value=p, low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
+    # at the ends of the scale the bound is the end itself, which rounding misses
+    low, high = float(middle - half) if hits > 0 else 0.0, float(middle + half) if hits < n else 1.0
+    return Estimate(value=p, low=max(0.0, low), high=min(1.0, high))
 
 
 def accuracy(logits: Floats) -> Estimate:

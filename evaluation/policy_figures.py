@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from constitution.records import Prompt
+from constitution.records import Failure, Prompt
 from critics.transcript import conversation, spoken
 from critics.weights import Estimate
 from evaluation import texts, winning
 from evaluation.bootstrap import Floats, interval, resampled
 from evaluation.inputs import InputError
 from evaluation.policy_job import Job
-from evaluation.policy_replies import Evidence, Pair, Ratio, Reply
+from evaluation.policy_replies import Answer, Evidence, Pair, Ratio, Reply
 from evaluation.policy_result import (
     Calls,
     Example,
@@ -25,7 +25,6 @@ from evaluation.policy_result import (
     Named,
     PolicyEvaluation,
     Prompts,
-    Seen,
     Sides,
 )
 from evaluation.policy_votes import RULES, Bench, Verdict, agreement, verdicts, win
@@ -36,6 +35,8 @@ SHOWN = 4
 DISTINCT = (1, 2, 3)
 MOST_CUT = 0.1
 """Share of replies cut by the limit that is let pass without a word."""
+MOST_UNANSWERED = 0.1
+"""The same of replies that are empty or missing."""
 Said = tuple[Reply, str]
 """A reply and its prompt's id."""
 
@@ -53,6 +54,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
     gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, gold=True)) if job.gold else []
     compared = {each.pair.prompt.id for each in found}
     asked = {name for is_gold in (False, True) for name in bench(job, is_gold).judges}
+    judges = {name: part for name, part in job.judges.judges.items() if name in asked}
     said, differences = replies(evidence.pairs, seed)
     refusals, rates = probed(job, evidence)
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
@@ -68,11 +70,12 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
             failed=len(job.rows) - len(compared),
         ),
         constitution=job.constitution.digest,
-        judges={name: part.digest for name, part in job.judges.judges.items() if name in asked},
+        judges={name: part.digest for name, part in judges.items()},
+        judge_models={name: part.name for name, part in judges.items()},
         seen=job.seen,
         held_out=job.held_out,
         win=win(found, seed),
-        gold=Gold(constitution=job.gold.digest, win=win(gold, seed)) if job.gold and gold else None,
+        gold=Gold(constitution=job.gold.digest, win=win(gold, seed), seen=job.gold_seen) if job.gold and gold else None,
         kl=kl,
         kl_per_token=per_token,
         kl_missing=missing,
@@ -84,7 +87,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         failures=dict(sorted(failures.items())),
         pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
         examples=examples(found, seed),
-        warnings=(*job.warnings, *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
+        warnings=(*job.warnings, *unanswered(evidence), *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
         calls=Calls(made=evidence.calls_made, reused=evidence.calls_reused),
     )
 
@@ -99,7 +102,8 @@ def bench(job: Job, gold: bool = False) -> Bench:
     laws = job.gold if gold and job.gold else job.constitution
     judges = [name for name in job.judges.judges if name not in job.held_out and any(p.judged for p in laws.principles)]
     rules = [RULES] if any(p.check for p in laws.principles) else []
-    return Bench(laws, (*judges, *rules), None if gold else job.weights, job.run.plan, Seen() if gold else job.seen)
+    weights, seen = (None, job.gold_seen) if gold else (job.weights, job.seen)
+    return Bench(laws, (*judges, *rules), weights, job.run.plan, seen)
 
 
 def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
@@ -109,6 +113,20 @@ def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
         share = sum(reply.cut for reply in said) / max(1, len(said))
         if share > MOST_CUT:
             yield f"{share:.0%} of {side.upper()}'s replies were cut at {limit} tokens; raise plan.sample.max_tokens"
+
+
+def unanswered(evidence: Evidence) -> Iterator[str]:
+    """A word of warning where a policy left many prompts without a reply: the measures are of the replies that it gave."""
+    asked: dict[str, Sequence[Answer]] = {
+        "A to the prompts": [pair.a for pair in evidence.pairs],
+        "B to the prompts": [pair.b for pair in evidence.pairs],
+        "A to refusals and probes": evidence.further.a,
+        "B to refusals and probes": evidence.further.b,
+    }
+    for which, answers in asked.items():
+        share = sum(isinstance(answer, Failure) for answer in answers) / max(1, len(answers))
+        if share > MOST_UNANSWERED:
+            yield f"{share:.0%} of the replies of {which} are empty or missing; KL, measures and rates are of the others"
 
 
 def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:
@@ -135,7 +153,14 @@ def replies(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
         for side in ("a", "b")
     ]
     amount = min(texts.total_words(reply.text for reply, _ in side) for side in sides)
-    measured = [_measured(side, amount, seed) for side in sides]
+    prompts = [pair.prompt.id for pair in pairs]
+    missing = [
+        winning.win_rate([isinstance(getattr(pair, side), Failure) for pair in pairs], seed, prompts)
+        for side in ("a", "b")
+    ]
+    measured = [
+        {"unanswered": share, **_measured(side, amount, seed)} for share, side in zip(missing, sides, strict=True)
+    ]
     both = [(*pair.both, pair.prompt.id) for pair in pairs if pair.both]
     rows_a, rows_b = [_row(a) for a, _, _ in both], [_row(b) for _, b, _ in both]
     differences = winning.paired(rows_a, rows_b, seed, [name for _, _, name in both])
@@ -145,9 +170,10 @@ def replies(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
 def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
     """Measures of one policy's replies; distinct-n of `amount` words."""
     words = [reply.text for reply, _ in said]
-    found = texts.means([_row(reply) for reply, _ in said], seed, [name for _, name in said])
+    prompts = [name for _, name in said]
+    found = texts.means([_row(reply) for reply, _ in said], seed, prompts)
     for n in DISTINCT:
-        share = texts.distinct_interval(words, n, amount)
+        share = texts.distinct_interval(words, n, amount, prompts)
         if not np.isnan([share.value, share.low, share.high]).any():
             found[f"distinct_{n}"] = share
     return {name: found[name] for name in texts.MEASURES if name in found}
@@ -174,7 +200,8 @@ def _told(measures: Measures) -> Measures:
 
 
 def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> Measures:
-    """Between the models that judge, and between everybody and the gold constitution."""
+    """Between the models that judge, and between everybody and the gold constitution, of what they were asked about."""
+    found = [each for each in found if each.pair.settled is None]
     clusters = [each.pair.prompt.id for each in found]
     models = [{name: z for name, z in each.judges.items() if name != RULES} for each in found]
     shares = agreement(models, seed, clusters)
@@ -184,7 +211,8 @@ def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> 
 
 
 def examples(found: Sequence[Verdict], seed: int) -> tuple[Example, ...]:
-    """A's clearest wins, its clearest losses, and some drawn from the rest: SHOWN of each."""
+    """A's clearest wins, its clearest losses, and some drawn from the rest, of pairs with two replies: SHOWN of each."""
+    found = [each for each in found if each.pair.both]
     ranked = sorted((each for each in found if each.logit), key=lambda each: -each.logit)
     wins = [each for each in ranked if each.logit > 0][:SHOWN]
     losses = [each for each in reversed(ranked) if each.logit < 0][:SHOWN]
@@ -196,7 +224,8 @@ def examples(found: Sequence[Verdict], seed: int) -> tuple[Example, ...]:
 
 
 def _example(why: str, each: Verdict) -> Example:
-    a, b = each.replies
+    assert each.pair.both
+    a, b = each.pair.both
     cut = {"a": a.cut, "b": b.cut}
     return Example.model_validate(
         {

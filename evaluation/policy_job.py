@@ -27,7 +27,6 @@ from generation.config import RunConfig
 from generation.engine import ModelError
 from generation.folder import SETTINGS
 from generation.job import CALLS, WRONG_INPUT
-from generation.models import EMBEDDED
 from generation.panel import Panel, check_voters, panel_of
 from generation.replay_engine import Replay
 from generation.store import StoredCalls
@@ -35,6 +34,11 @@ from generation.store import StoredCalls
 T = TypeVar("T")
 TRAINED = "trained"
 """As a name for --held-out: everything that a policy is known to be trained against."""
+UNUSED = (
+    "hint", "hinted", "rounds", "critics", "principles", "schedule", "comparisons", "canaries", "pairs", "keep_truncated",
+    "critique", "revise",
+)  # fmt: skip
+"""Settings of a run's plan that an evaluation has no use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Job:
     held_out: tuple[str, ...]
     seen: Seen
     """What of all this the policies are known to be trained against."""
+    gold_seen: Seen
+    """The same of the gold constitution and its judges."""
     warnings: tuple[str, ...]
     source: str
     digest: str
@@ -128,20 +134,23 @@ def prepare(options: argparse.Namespace) -> Job:
     reuse = tuple(path / CALLS for path in options.reuse)
     attempt(lambda: StoredCalls(reuse).close())
     run = _judging(read[1]) if read else None
-    policies = [attempt(partial(_policy, run, spec, flag)) for flag, spec in _specs(options)] if run else []
+    policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(options)] if read else []
     cast = attempt(partial(parts, run)) if run else None
     refusals = attempt(partial(_refusals, options))
     past = attempt(partial(history, options.trained, [options.a, options.b]))
     seen = past.seen(read[0], cast.digests()) if past and read and cast else Seen()
+    gold_seen = past.seen(gold, cast.digests()) if past and gold and cast else Seen()
     held_out = _held_out(options.held_out, seen)
     constitution = attempt(partial(_without, read[0], held_out, run)) if read and run else None
     weights = attempt(partial(_weights, options.weights, read[0], run, cast)) if read and run and cast else None
     if problems or not (read and run and cast and constitution and info and past) or None in policies:
         raise InputError("\n".join(problems))
     a, b, base = (part for part in policies if part)
+    still = _still(seen, held_out)
     job = Job(
         a=a, b=b, base=base, judges=cast, run=run, constitution=constitution, gold=gold, weights=weights,
-        held_out=held_out, seen=_still(seen, held_out), warnings=(*past.unknown,),
+        held_out=held_out, seen=still, gold_seen=gold_seen.model_copy(update={"judges": still.judges}),
+        warnings=(*past.unknown, *_idle(read[1], options.held_out, seen)),
         source=options.prompts, digest=info.fingerprint, rows=tuple(prompts.read(options.prompts, limit)),
         probes=None if options.no_probes else probes(), refusals=refusals or (), out=options.out, reuse=reuse,
     )  # fmt: skip
@@ -164,9 +173,20 @@ def _specs(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _held_out(given: Sequence[str], seen: Seen) -> tuple[str, ...]:
     """Names, whether given one by one or with commas; TRAINED stands for all that is known to be trained against."""
-    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
     trained = (*seen.principles, *seen.judges)
-    return tuple(dict.fromkeys(n for name in names for n in (trained if name == TRAINED else (name,))))
+    return tuple(dict.fromkeys(n for name in _names(given) for n in (trained if name == TRAINED else (name,))))
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    return [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
+def _idle(run: RunConfig, held_out: Sequence[str], seen: Seen) -> Iterator[str]:
+    """What was asked for and does nothing, in words."""
+    if unused := [f"plan.{name}" for name in UNUSED if name in run.plan.model_fields_set]:
+        yield f"{', '.join(unused)}: of no use here, where replies are compared as they are, by all principles that apply"
+    if TRAINED in _names(held_out) and not (seen.principles or seen.judges):
+        yield f"--held-out {TRAINED}: no principle and no judge is known that a policy was trained against; nothing is held out"
 
 
 def _still(seen: Seen, held_out: Sequence[str]) -> Seen:
@@ -186,19 +206,27 @@ def _warnings(job: Job) -> Iterator[str]:
         for side, policy in (("A", job.a), ("B", job.b)):
             if name in voting and part.digest == policy.digest:
                 yield f"the judge `{name}` is policy {side} itself, and may prefer its own words; name another with --judge"
+    gold = job.gold.principles if job.gold else ()
+    fresh = [principle for principle in gold if principle.id not in job.gold_seen.principles]
     met = [n for n in job.seen.judges if n in voting]
     if met:
-        yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out, --gold is beside it"
+        beside = ", --gold is beside it" if any(not principle.judged for principle in fresh) else ""
+        yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out{beside}"
     if job.seen.principles:
-        yield (
-            f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out, --gold is beside them"
-        )
+        beside = ", --gold is beside them" if fresh else ""
+        yield f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out{beside}"
+    if job.gold_seen.principles:
+        left = "gold.win.unseen is by the others" if fresh else "it has no others; name another"
+        yield f"a policy was trained on {', '.join(job.gold_seen.principles)} of --gold; {left}"
 
 
 def _judging(run: RunConfig) -> RunConfig:
-    """The settings with the judge as their only model, and one reply a prompt unless they say otherwise."""
+    """The settings with the judge as their only model, and one reply a prompt unless they say otherwise. No hint: it would be told
+    to both policies, and the KL is of what they say untold.
+    """
     samples = run.plan.samples if "samples" in run.plan.model_fields_set else 1
-    changed = {"policy": run.judge or EMBEDDED, "judge": "", "plan": run.plan.model_copy(update={"samples": samples})}
+    plan = run.plan.model_copy(update={"samples": samples, "hint": "", "hinted": 1})
+    changed = {"policy": run.judge_model, "judge": "", "plan": plan}
     return run.model_copy(update=changed | ({"vllm": run.judge_vllm} if run.judge_vllm else {}))
 
 
@@ -218,7 +246,7 @@ def _policy(run: RunConfig, spec: str, flag: str) -> Part:
 
 
 def _identity(part: Part) -> tuple[object, ...]:
-    return part.digest, part.endpoints, part.rewards
+    return part.digest, part.endpoints, part.rewards, part.vllm
 
 
 def _check_out(out: Path) -> None:

@@ -13,7 +13,7 @@ from evaluation import plots, winning
 from evaluation.plots import Plot
 from evaluation.policy_replies import Pair, Ratio, Reply
 from evaluation.policy_result import PolicyEvaluation
-from evaluation.policy_table import PROBES, measures, notes, parts, probes, wins
+from evaluation.policy_table import PROBES, judged_by, measures, notes, parts, probes, wins
 from evaluation.policy_votes import Verdict
 from evaluation.section import Section, Table, bar_values
 from evaluation.texts import MEASURES
@@ -34,6 +34,7 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
         TEMPLATE,
         found=found,
         notes=[*notes(found)],
+        judged_by=judged_by(found),
         rows=wins(found),
         sections=sections,
         examples=[(title, group) for title, group in examples if group],
@@ -43,16 +44,27 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
 def _winning(found: PolicyEvaluation) -> Section:
     text = (
         "Share of prompts on which A's reply is preferred; a tie is half a win, and 50% is no difference. At equal length means "
-        "without what length alone explains. Gold is a constitution that nothing was trained on: where the judges see a gain "
-        "and gold sees none, A has learnt to please the judges."
+        "without what length alone explains. "
     )
     win, gold = found.win, found.gold.win if found.gold else None
+    if found.gold:
+        seen = [*found.gold.seen.principles, *found.gold.seen.judges]
+        known = (
+            f"of which a policy was trained against {', '.join(seen)}"
+            if seen
+            else "that nothing is known to be trained on"
+        )
+        text += (
+            f"Gold is a constitution {known}: where the judges see a gain and what is unseen in training sees none, A has learnt "
+            "to please the judges."
+        )
     whole: dict[str, Estimate | None] = {
         "judges": win.raw,
         "judges, at equal length": win.controlled,
         "judges, unseen in training": win.unseen,
         "gold": gold.raw if gold else None,
         "gold, at equal length": gold.controlled if gold else None,
+        "gold, unseen in training": gold.unseen if gold else None,
     }
     shown: list[Plot | Table] = [_bars("Win rate of A", {name: e for name, e in whole.items() if e})]
     for kind in ("objectives", "principles", "judges"):
@@ -84,10 +96,12 @@ def _lengths(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequenc
 
 
 def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
-    """Win rates of A where its reply is shorter than B's, about as long, or longer."""
+    """Win rates of A where its reply is shorter than B's, about as long, or longer; of pairs with two replies."""
     groups: dict[str, list[Verdict]] = {"shorter": [], "about equal": [], "longer": []}
     for each in decided:
-        a, b = (word_count(reply.text) for reply in each.replies)
+        if each.pair.both is None:
+            continue
+        a, b = (word_count(reply.text) for reply in each.pair.both)
         name = "about equal" if abs(a - b) <= SIMILAR * max(a, b) else "shorter" if a < b else "longer"
         groups[name].append(each)
     return {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response, Vote
+from critics.aggregate import RULE_LOG_ODDS
 from evaluation.asking import ask_panel
 from evaluation.inputs import InputError
 from evaluation.policy_job import Crew, Job
@@ -24,6 +25,9 @@ from generation.progress import Progress
 from generation.run import UNAVAILABLE
 from generation.store import CallStore, StoreError
 from generation.stored import Stored
+
+SILENT = ("empty", "malformed_tool_call")
+"""Reasons of a policy's own for which there is no reply."""
 
 
 class Reply(NamedTuple):
@@ -59,19 +63,28 @@ class Pair(NamedTuple):
     ratio: Ratio | Failure | None
     """None where the models cannot score."""
     votes: list[Vote | Failure]
-    """With a = A's; none where a reply is missing or both are equal."""
+    """With a = A's; none where a reply is missing, and where the pair is settled."""
     gold: list[Vote | Failure]
 
     @property
-    def tied(self) -> bool:
-        """Both said the same."""
-        both = self.both
-        return both is not None and both[0].response.message == both[1].response.message
+    def settled(self) -> float | None:
+        """Log-odds for A's reply where nobody needs to be asked, None elsewhere: equal replies, or two empty ones, are a tie; an
+        empty one loses to any other as one that breaks a rule does.
+        """
+        a, b = _gave(self.a), _gave(self.b)
+        if a is None or b is None or (self.both and self.both[0].response.message != self.both[1].response.message):
+            return None
+        return RULE_LOG_ODDS * (a - b)
 
     @property
     def both(self) -> tuple[Reply, Reply] | None:
         """Both replies, where there are two."""
         return (self.a, self.b) if isinstance(self.a, Reply) and isinstance(self.b, Reply) else None
+
+
+def _gave(answer: Answer) -> bool | None:
+    """Whether there is a reply; None where that there is none says nothing of the policy."""
+    return True if isinstance(answer, Reply) else False if answer.reason in SILENT else None
 
 
 class Further(NamedTuple):
@@ -231,12 +244,12 @@ def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> 
 
 
 async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, progress: Progress) -> Pair:
-    """The pair with its votes. Equal replies are a tie that nobody needs to be asked about."""
+    """The pair with its votes, unless it is settled without any."""
     both = pair.both
-    if both is not None and not pair.tied:
+    if both is not None and pair.settled is None:
         a, b = (reply.response for reply in both)
         votes = await ask_panel(crew.panel, job.constitution, job.run, pair.prompt, a, b, rows)
         gold = await ask_panel(crew.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
         pair = pair._replace(votes=votes, gold=gold)
-    progress.row(failed=both is None)
+    progress.row(failed=both is None and pair.settled is None)
     return pair

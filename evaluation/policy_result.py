@@ -30,7 +30,7 @@ class Prompts(Strict):
     count: int
     """Rows that were read: those compared and those failed."""
     compared: int
-    """Prompts of which one pair of replies, at least, has a preference or is a tie."""
+    """Prompts of which one pair of replies, at least, has a preference or is a tie; an empty reply loses to another."""
     failed: int
     """The others; `failures` says why."""
 
@@ -51,12 +51,23 @@ class Win(Strict):
     """By the principles and judges that neither policy is known to be trained against; None where that is all of them or none."""
 
 
+class Seen(Strict):
+    """What judges a policy was trained against, as far as is known."""
+
+    sources: tuple[str, ...] = ()
+    """Runs and model folders that were read to know it."""
+    principles: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+
+
 class Gold(Strict):
-    """A second constitution, by which nothing was trained."""
+    """A second constitution, by which nothing should have been trained."""
 
     constitution: str
     """Digest."""
     win: Win
+    seen: Seen = Seen()
+    """What of it a policy was trained on all the same; `win.unseen` is by the rest."""
 
 
 class Sides(Strict):
@@ -74,7 +85,7 @@ class Judged(Strict):
     logit: float
     """Log-odds that A's reply is better; 0 is a tie."""
     longer: int
-    """Words of A's reply less those of B's."""
+    """Words of A's reply less those of B's; 0 where one is empty."""
 
 
 class Example(Strict):
@@ -101,15 +112,6 @@ class Calls(Strict):
     reused: int
 
 
-class Seen(Strict):
-    """What of this evaluation a policy was trained against, as far as is known."""
-
-    sources: tuple[str, ...] = ()
-    """Runs and model folders that were read to know it."""
-    principles: tuple[str, ...] = ()
-    judges: tuple[str, ...] = ()
-
-
 class PolicyEvaluation(Strict):
     """Every figure of policy A against policy B."""
 
@@ -121,6 +123,8 @@ class PolicyEvaluation(Strict):
     """Digest of the principles that judged."""
     judges: dict[str, str]
     """Name within the panel -> digest of its model."""
+    judge_models: dict[str, str] = Field(default_factory=dict)
+    """Name within the panel -> its model's name."""
     seen: Seen = Seen()
     held_out: tuple[str, ...] = ()
     """Principles and judges that did not judge."""
@@ -129,13 +133,14 @@ class PolicyEvaluation(Strict):
     base: Named
     """What `kl` is measured from."""
     kl: Estimate | None = None
-    """Mean of log p_A - log p_base, in nats per reply with its end, over replies of A at temperature 1, which are drawn for this
-    where others are compared. None where `kl_missing` says why."""
+    """Mean of log p_A - log p_base, in nats per reply with its end, over replies that A gave at temperature 1, which are drawn for
+    this where others are compared; none of them is empty. None where `kl_missing` says why."""
     kl_per_token: Estimate | None = None
     """The sum over all replies by the sum of their tokens."""
     kl_missing: str = ""
     replies: Sides
-    """Measures of the replies to the prompts, by the names of `evaluation.texts.MEASURES`."""
+    """Measures of the replies to the prompts, by the names of `evaluation.texts.MEASURES`: of those that were given, but for
+    `unanswered`."""
     differences: Measures = Field(default_factory=dict)
     """A's measure less B's, over prompts that both answered."""
     refusals: Sides = Sides()

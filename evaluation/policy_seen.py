@@ -14,6 +14,7 @@ from constitution.principles import Constitution, Principle
 from evaluation.inputs import InputError
 from evaluation.policy_result import Seen
 from generation.folder import CONSTITUTION, SETTINGS
+from generation.models import EMBEDDED
 
 TRAINING = "training.yaml"
 """By this file a folder is known that a recipe wrote."""
@@ -82,6 +83,7 @@ def _run(folder: Path, said: Mapping[str, Any], found: History) -> None:
     _constitution(folder / CONSTITUTION, found)
     models = _group(said, "models")
     found.judges |= {str(digest) for digest in (models.get("judge"), *_group(models, "panel").values()) if digest}
+    _panel(folder, said, found)
 
 
 def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
@@ -90,20 +92,41 @@ def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
     for spec in {} if reward else _group(said, "data"):  # where replies are rewarded, data is prompts
         if not _follow(Path(spec).expanduser(), found):
             found.unknown[f"{folder} was trained on {spec}, which does not say who judged it"] = None
+    digests = _group(said, "digests")
     for source in ("rules", "judge"):
         if path := _group(reward, source).get("constitution"):
-            _constitution(Path(path).expanduser(), found)
+            _constitution(Path(path).expanduser(), found, digests.get(f"reward/{source}"))
     for path in _group(reward, "models").get("paths") or ():
-        _follow(Path(path).expanduser(), found)
-    digests = _group(said, "digests")
+        _model(str(path), f"{folder} was rewarded by", found)
+    _panel(folder, _group(reward, "judge"), found)
     found.judges |= {str(d) for name, d in digests.items() if name.startswith(("reward/judge.", "reward/models."))}
     if base := said.get("model"):
-        _follow(Path(str(base)).expanduser(), found)
+        _model(str(base), f"{folder} went on from", found)
 
 
-def _constitution(path: Path, found: History) -> None:
+def _panel(folder: Path, said: Mapping[str, Any], found: History) -> None:
+    """The reward models among further judges."""
+    for member in said.get("panel") or ():
+        if "reward" in member.get("ways", ()):
+            _model(str(member["model"]), f"{folder} was judged by", found)
+
+
+def _model(spec: str, how: str, found: History) -> None:
+    """A model's own training. What comes with the package, and from a hub, is nobody's here; a folder should say it."""
+    folder = Path(spec).expanduser()
+    if spec == EMBEDDED or _follow(folder, found):
+        return
+    if folder.exists() or spec.startswith((".", "/", "~")) or spec.count("/") > 1:
+        found.unknown[f"{how} {spec}, which does not say what it was trained against"] = None
+
+
+def _constitution(path: Path, found: History, digest: str | None = None) -> None:
+    """digest: what it was by when it was trained by, where that is known."""
     try:
-        found.principles += load(path).principles
+        laws = load(path)
+        found.principles += laws.principles
+        if digest not in (None, laws.digest):
+            found.unknown[f"a policy was trained by {path}, which was another then; what it said is not known"] = None
     except ConstitutionError as error:
         found.unknown[f"a policy was trained by {path}, which cannot be read ({str(error).splitlines()[0]})"] = None
 

@@ -35,6 +35,7 @@ def show(found: PolicyEvaluation, console: Console, told: Sequence[str]) -> None
         f"{p.compared} prompts compared, {p.failed} failed: A = {printable(found.a.name)}, B = {printable(found.b.name)}",
         markup=False,
     )
+    console.print(printable(judged_by(found)), markup=False)
     console.print(_table("how often A wins", ("", "win rate, 95% interval"), wins(found)))
     console.print(_table("by part", ("", "win rate", "gold" if found.gold else ""), parts(found)))
     console.print(_table("replies", ("", "A", "B", "A - B"), measures(found)))
@@ -44,6 +45,11 @@ def show(found: PolicyEvaluation, console: Console, told: Sequence[str]) -> None
         console.print(
             _table("same reply preferred", ("", "share"), [(n, interval(e)) for n, e in found.agreement.items()])
         )
+
+
+def judged_by(found: PolicyEvaluation) -> str:
+    """Who judges, by its name and its model's."""
+    return "judged by " + (", ".join(map(" = ".join, found.judge_models.items())) or "rules alone")
 
 
 def notes(found: PolicyEvaluation, told: Sequence[str] = ()) -> Iterator[str]:

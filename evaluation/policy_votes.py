@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from constitution.principles import Constitution
+from constitution.principles import Constitution, Principle
 from constitution.records import Vote
 from critics.rules import word_count
 from critics.weights import Weights
 from evaluation import winning
-from evaluation.policy_replies import Pair, Reply
+from evaluation.policy_replies import Pair
 from evaluation.policy_result import Measures, Seen, Win
 from generation.config import Plan
 from generation.panel import Panel
@@ -47,15 +47,11 @@ class Verdict(NamedTuple):
     """Voter -> vote."""
 
     @property
-    def replies(self) -> tuple[Reply, Reply]:
-        """A's and B's."""
-        assert self.pair.both
-        return self.pair.both
-
-    @property
     def longer(self) -> int:
-        """Words of A's reply less those of B's."""
-        a, b = (word_count(reply.text) for reply in self.replies)
+        """Words of A's reply less those of B's; 0 where one is empty, since that is not lost by length."""
+        if self.pair.both is None:
+            return 0
+        a, b = (word_count(reply.text) for reply in self.pair.both)
         return a - b
 
 
@@ -64,7 +60,7 @@ def verdicts(pairs: Sequence[Pair], votes_of: Callable[[Pair], Sequence[object]]
     found = []
     for pair in pairs:
         votes = [record for record in votes_of(pair) if isinstance(record, Vote)]
-        said = _tie(pair, bench) if pair.tied else _verdict(pair, votes, bench)
+        said = _verdict(pair, votes, bench) if pair.settled is None else _settled(pair, pair.settled, bench)
         found += [said] if said else []
     return found
 
@@ -74,13 +70,16 @@ def win(found: Sequence[Verdict], seed: int) -> Win:
     clusters = [each.pair.prompt.id for each in found]
     logits = [each.logit for each in found]
     outcomes = winning.outcomes(logits)
+    asked = [each for each in found if each.pair.settled is None]
 
     def parts(part: Callable[[Verdict], Mapping[str, float]]) -> Measures:
-        voted = {name for each in found if not each.pair.tied for name in part(each)}
+        voted = {name for each in asked for name in part(each)}
         kept = [{n: z for n, z in part(each).items() if not voted or n in voted} for each in found]
         return winning.win_rates(kept, seed, clusters)
 
     unseen = [(each.unseen, name) for each, name in zip(found, clusters, strict=True) if each.unseen is not None]
+    if asked and all(each.unseen is None for each in asked):
+        unseen = []  # nobody unseen ever voted: pairs that nobody needed to be asked about are no figure of theirs
     return Win(
         raw=winning.win_rate(outcomes, seed, clusters),
         controlled=winning.controlled(outcomes, [each.longer for each in found], seed, clusters),
@@ -138,11 +137,18 @@ def _verdict(pair: Pair, votes: Sequence[Vote], bench: Bench) -> Verdict | None:
     )
 
 
-def _tie(pair: Pair, bench: Bench) -> Verdict:
-    """Equal replies: a tie by everybody who could have been asked."""
+def _settled(pair: Pair, logit: float, bench: Bench) -> Verdict:
+    """What nobody needs to be asked about: the same by everybody who could have been."""
     asked = bench.laws.applicable(pair.prompt.tags)
-    objectives, principles = dict.fromkeys((p.objective for p in asked), 0.0), dict.fromkeys((p.id for p in asked), 0.0)
-    unseen = (
-        0.0 if set(principles) - set(bench.seen.principles) and (bench.seen.principles or bench.seen.judges) else None
+    objectives, principles = (
+        dict.fromkeys(names, logit) for names in ((p.objective for p in asked), (p.id for p in asked))
     )
-    return Verdict(pair, 0.0, objectives, principles, dict.fromkeys(bench.judges, 0.0), unseen, {})
+    known = bench.seen.principles or bench.seen.judges
+    unseen = logit if known and any(has_unseen(principle, bench) for principle in asked) else None
+    return Verdict(pair, logit, objectives, principles, dict.fromkeys(bench.judges, logit), unseen, {})
+
+
+def has_unseen(principle: Principle, bench: Bench) -> bool:
+    """Whether somebody votes under a principle whom no policy is known to be trained against, nor by it."""
+    judges = [name for name in bench.judges if (name != RULES) == principle.judged]
+    return principle.id not in bench.seen.principles and any(name not in bench.seen.judges for name in judges)

@@ -25,7 +25,7 @@ Row = Mapping[str, float]
 GRAM = 4
 """Words of the n-grams that `novelty` looks for."""
 _GROUPS = 20
-"""Groups of replies of which one at a time is left out, for the interval of `distinct_interval`."""
+"""Groups of prompts of which one at a time is left out, for the interval of `distinct_interval`."""
 
 
 class Measure(NamedTuple):
@@ -42,6 +42,7 @@ MEASURES: Mapping[str, Measure] = {
     "words": Measure("length of a reply in words; a character each in scripts without spaces", "words", "neither"),
     "tokens": Measure("length of a reply in tokens of its model", "tokens", "neither"),
     "truncated": Measure("replies cut off at the longest length allowed", "share", "lower"),
+    "unanswered": Measure("prompts without a reply, or with an empty one", "share", "lower"),
     "repetition": Measure("word 3-grams of a reply that stood in it before", "share", "lower"),
     "distinct_1": Measure(
         "different words among the words of all replies, at equal amounts of text", "share", "higher"
@@ -58,7 +59,7 @@ MEASURES: Mapping[str, Measure] = {
         "list items, headings, bold, table rows, emoji and exclamation marks outside code", _RATE, "lower"
     ),
 }
-"""Every measure of replies that an evaluation or a monitor names. `tokens` and `truncated` come from the engine."""
+"""Every measure of replies that an evaluation or a monitor names. `tokens`, `truncated` and `unanswered` come from the engine."""
 
 
 def per_reply(text: str) -> dict[str, float]:
@@ -93,20 +94,25 @@ def distinct(replies: Sequence[str], n: int, words: int | None = None) -> float:
     return _distinct([_lowered(reply) for reply in replies], n, words)
 
 
-def distinct_interval(replies: Sequence[str], n: int, words: int | None = None) -> Estimate:
-    """`distinct` with a 95% interval by the jackknife over groups of replies.
+def distinct_interval(
+    replies: Sequence[str], n: int, words: int | None = None, clusters: Sequence[Hashable] | None = None
+) -> Estimate:
+    """`distinct` with a 95% interval by the jackknife over groups of prompts (`clusters`; left out, each reply has its own).
 
     A bootstrap would hold replies twice, and what stands twice is not distinct. Leaving out a group leaves less text, which
     raises all the shares alike; only their spread is used (Tukey 1958).
     """
     texts = [_lowered(reply) for reply in replies]
     value = _distinct(texts, n, words)
-    groups = min(_GROUPS, len(texts))
+    prompts = range(len(texts)) if clusters is None else clusters
+    places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    group = [places[prompt] % _GROUPS for prompt in prompts]
+    groups = min(_GROUPS, len(places))
     if groups < 2 or np.isnan(value):
         return Estimate(value=value, low=float("nan"), high=float("nan"))
     budget = sum(map(len, texts)) if words is None else words
     left = [
-        _distinct([text for i, text in enumerate(texts) if i % groups != k], n, budget * (groups - 1) // groups)
+        _distinct([text for i, text in zip(group, texts, strict=True) if i != k], n, budget * (groups - 1) // groups)
         for k in range(groups)
     ]
     error = float(np.sqrt((groups - 1) * np.var(left)) * stats.t.ppf(0.975, groups - 1))

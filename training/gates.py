@@ -45,6 +45,8 @@ class Gates(Strict):
     """Most that `distinct_2` may be below the base's, as a share of the base's."""
     truncated: float | None = _SHARE
     """Largest share of replies that the limit cuts."""
+    unanswered: float | None = Field(default=0.1, ge=0, le=1)
+    """Largest share of replies that are empty or missing: the other figures are of those that were given."""
     agreement: float | None = _SHARE
     """Least share of held-out fresh pairs that the round's reward model orders as the judge did."""
     canaries: float | None = _SHARE
@@ -184,6 +186,11 @@ def _truncated(evidence: Evidence, _: Gates) -> _Found:
     return _Found(cut.value, f"{cut.value:.1%}") if cut else _Found(None, "cut replies were not counted")
 
 
+def _unanswered(evidence: Evidence, _: Gates) -> _Found:
+    share = evidence.evaluation.replies.a.get("unanswered")
+    return _Found(share.value, f"{share.value:.1%}") if share else _Found(None, "missing replies were not counted")
+
+
 def _agreement(evidence: Evidence, _: Gates) -> _Found:
     value = evidence.agreement
     return (
@@ -246,6 +253,7 @@ _GATES: Mapping[str, _Kind] = {
     "repetition_up": _Kind("repeated text", False, _repetition, lambda limit: f"{_points(limit)} more"),
     "distinct_down": _Kind("different pairs of words", False, _distinct, lambda limit: f"{_percent(limit)} lost"),
     "truncated": _Kind("replies cut at the limit", False, _truncated, _percent),
+    "unanswered": _Kind("replies that are empty or missing", False, _unanswered, _percent),
     "agreement": _Kind("agreement of reward model and judge on fresh pairs", True, _agreement, _percent),
     "canaries": _Kind("pairs with a known answer that the judge got right", True, _canaries, _percent),
 }

@@ -13,6 +13,7 @@ from evaluation.policy_job import prepare
 from evaluation.policy_result import read_evaluation
 from evaluation.probes import probes
 from generation.engine import Completion, Request
+from generation.replay_engine import Replay
 from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store, verdict
 
 SHORT, LONG = "Three words only.", "This reply goes on for more words than the rule allows."
@@ -65,7 +66,7 @@ def test_equal_models_tie_and_stay_where_they_are(tmp_path: Path) -> None:
 
 
 def test_counts_add_up_and_each_failure_has_its_reason(tmp_path: Path) -> None:
-    """Of 12 prompts one gets no reply from A, one no verdict at all, and one line is no prompt: 11 that can be read."""
+    """Of 12 prompts one gets an empty reply from A, and so is lost; one no verdict at all, and one line is no prompt."""
     rows = [*QUESTIONS[:11], {"id": "bad", "prompt": 7}]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     laws = LAWS.replace("check: {max_words: 5}", "")
@@ -79,7 +80,7 @@ def test_counts_add_up_and_each_failure_has_its_reason(tmp_path: Path) -> None:
         return None
 
     found = evaluated(tmp_path, script, laws=laws.replace(", }", "}"))
-    assert (found["prompts"]["count"], found["prompts"]["compared"], found["prompts"]["failed"]) == (12, 9, 3)
+    assert (found["prompts"]["count"], found["prompts"]["compared"], found["prompts"]["failed"]) == (12, 10, 2)
     assert found["failures"] == {"compare: broken": 2, "read: bad_row": 1, "sample: empty": 1}
 
 
@@ -170,15 +171,112 @@ def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
     assert found["win"]["unseen"]["value"] == 0.5, "neither shouts"
     assert found["win"]["raw"]["value"] == 1.0
     warned = capsys.readouterr().err
-    assert (
-        "warning: a policy was trained on short, kind; --held-out trained leaves them out, --gold is beside" in warned
-    )
-    assert "warning: a policy was trained against the judge judge; --held-out trained leaves it out" in warned
+    assert "warning: a policy was trained on short, kind; --held-out trained leaves them out\n" in warned
+    assert "warning: a policy was trained against the judge judge; --held-out trained leaves it out\n" in warned
     held = evaluated(tmp_path, short_against_long, "--trained", trained, "--held-out", "trained", laws=LAWS + rule)
     assert held["held_out"] == ["short", "kind", "judge"]
     assert held["win"]["principles"].keys() == {"unseen"}
     assert held["seen"]["principles"] == []
     assert "trained on" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rules", "unseen", "told"),
+    [
+        pytest.param(
+            "  - {id: brief, objective: plain, text: Be brief., check: {max_words: 5}}\n"
+            "  - {id: loud, objective: plain, text: Shout., check: {must_match: '!'}}\n",
+            0.5,
+            ("leaves it out, --gold is beside it\n", "leaves them out, --gold is beside them\n",
+             "trained on brief of --gold; gold.win.unseen is by the others\n"),
+            id="some",
+        ),
+        pytest.param(
+            "  - {id: fair, objective: plain, text: Be fair.}\n",
+            None,
+            ("leaves it out\n", "leaves them out, --gold is beside them\n"),
+            id="the-same-judge",
+        ),
+        pytest.param(
+            "  - {id: brief, objective: plain, text: Be brief., check: {max_words: 5}}\n",
+            None,
+            ("leaves it out\n", "leaves them out\n", "trained on brief of --gold; it has no others; name another\n"),
+            id="all",
+        ),
+    ],
+)  # fmt: skip
+def test_gold_that_was_trained_on_is_told(
+    rules: str, unseen: float | None, told: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the rule that was trained on A wins all; by the other, which neither keeps, none."""
+    trained, gold = tmp_path / "trained", tmp_path / "gold.yaml"
+    trained.mkdir()
+    (trained / "run.yaml").write_text(f"models: {{judge: {prepare(options(tmp_path)).judges.judges['judge'].digest}}}")
+    (trained / "constitution.yaml").write_text(LAWS)
+    gold.write_text(f"name: gold\nversion: 1\nobjectives: {{plain: 1.0}}\nprinciples:\n{rules}")
+    page = tmp_path / "page.html"
+    found = evaluated(tmp_path, short_against_long, "--trained", trained, "--gold", gold, "--page", page)
+    ours = found["gold"]
+    assert (ours["win"]["unseen"] or {}).get("value") == unseen
+    assert ours["seen"]["principles"] == (["brief"] if "brief" in rules else [])
+    assert ours["seen"]["judges"] == ["judge"]
+    warned = capsys.readouterr().err
+    for line in told:
+        assert line in warned
+    assert "of --gold" not in warned or "brief" in rules
+    assert "that nothing is known to be trained on" not in page.read_text()
+
+
+def test_a_judge_is_the_settings_policy_where_none_is_named(tmp_path: Path) -> None:
+    """As in a run; the table and the page name it."""
+    named = options(tmp_path, "--judge", "", "--set", "policy=the-runs-own", "--page", tmp_path / "page.html")
+    assert prepare(named).judges.judges["judge"].name == "the-runs-own"
+    store(prepare(named), short_against_long)
+    code, printed = run(named)
+    assert code == 0
+    assert "judged by judge = the-runs-own" in printed
+    assert "judged by judge = the-runs-own" in (tmp_path / "page.html").read_text()
+
+
+def test_policies_run_by_the_files_own_settings_and_the_judge_by_its(tmp_path: Path) -> None:
+    """Also where one of them is the judge's model."""
+    settings = ["vllm={max_model_len: 4096}", "judge_vllm={max_model_len: 512}"]
+    job = prepare(options(tmp_path, "--judge", "embedded", *(word for text in settings for word in ("--set", text))))
+    assert {part.vllm.max_model_len for part in (job.a, job.b, job.base)} == {4096}
+    assert job.judges.judges["judge"].vllm.max_model_len == 512
+    crew = job.crew(lambda _: Replay.pseudo())
+    assert crew.b is crew.base
+    assert crew.b is not crew.panel.main
+
+
+def test_settings_that_an_evaluation_cannot_use_are_told(tmp_path: Path) -> None:
+    job = prepare(options(tmp_path, "--set", "plan.principles=1", "--set", "plan.rounds=0", "--set", "plan.samples=2"))
+    assert job.warnings == (
+        "plan.rounds, plan.principles: of no use here, where replies are compared as they are, by all principles that apply",
+    )
+
+
+def test_nothing_is_held_out_where_nothing_is_known(tmp_path: Path) -> None:
+    job = prepare(options(tmp_path, "--held-out", "trained"))
+    assert job.held_out == ()
+    assert job.warnings == (
+        "--held-out trained: no principle and no judge is known that a policy was trained against; nothing is held out",
+    )
+
+
+def test_no_policy_is_told_a_hint(tmp_path: Path) -> None:
+    asked = []
+
+    def script(_: str, request: Request) -> Completion | None:
+        asked.extend(message.role for message in request.messages if request.stage == "sample" or request.scored)
+        return None
+
+    found = evaluated(
+        tmp_path, script, "--set", "plan.hint=Be short.", "--set", "plan.hinted=2", "--set", "plan.samples=2"
+    )
+    assert found["kl"]
+    assert "user" in asked
+    assert "system" not in asked
 
 
 def test_rules_alone_need_no_judge(tmp_path: Path) -> None:

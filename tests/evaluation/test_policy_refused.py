@@ -64,9 +64,10 @@ def test_models_that_are_none_are_named_with_their_flags(tmp_path: Path, capsys:
 
 def test_prompts_that_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = options(tmp_path)
-    store(prepare(found), lambda who, request: said(" ") if request.stage == "sample" else None)
+    broken = Completion("", "error", error="too_long: 99 tokens")
+    store(prepare(found), lambda who, request: broken if request.stage == "sample" else None)
     assert run(found)[0] == 2
-    assert "no prompt could be compared (sample: empty 24); see --out" in capsys.readouterr().err
+    assert "no prompt could be compared (sample: too_long 24); see --out" in capsys.readouterr().err
 
 
 def test_a_model_that_stays_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +131,7 @@ def test_other_prompts_of_refusals_take_the_place_of_ours(tmp_path: Path, capsys
 
     found = evaluated(tmp_path, script, "--refusals", file)
     assert [found["refusals"]["a"][label]["value"] for label in ("safe", "unsafe")] == [0.0, 1.0]
+    assert found["refusals"]["a"]["safe"]["low"] == 0.0
     assert found["refusals"]["a"]["safe"]["high"] == pytest.approx(1.959964**2 / (1 + 1.959964**2)), "Wilson, 0 of 1"
     err = refused(capsys, tmp_path, "--refusals", file, "--no-probes")
     assert "nobody is asked with --no-probes; leave one of them out" in err

@@ -76,12 +76,64 @@ def test_rewards_of_ppo_were_trained_against(tmp_path: Path) -> None:
         recipe="ppo",
         data={"prompts.jsonl": 1.0},
         reward={"rules": {"constitution": str(laws)}, "models": {"paths": [str(model)]}, "judge": None},
-        digests={"model": "m", "reward/rules": "r", "reward/models.0": "digest of gold"},
+        digests={"model": "m", "reward/rules": load(laws).digest, "reward/models.0": "digest of gold"},
     )
     found = history([ppo], [])
     assert found.seen(HERE, JUDGES).principles == ("kindness", "brief")
     assert found.seen(HERE, JUDGES).judges == ("judge", "gold")
     assert not found.unknown
+
+
+def test_rewards_that_are_others_now_are_told(tmp_path: Path) -> None:
+    laws = tmp_path / "laws.yaml"
+    laws.write_text(to_yaml(TRAINED))
+    for source in ("rules", "judge"):
+        ppo = checkpoint(
+            tmp_path / source, reward={source: {"constitution": str(laws)}}, digests={f"reward/{source}": "of then"}
+        )
+        assert [*history([ppo], []).unknown] == [
+            f"a policy was trained by {laws}, which was another then; what it said is not known"
+        ]
+
+
+def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
+    """One judges a run, one a reply while the policy learns. A member that writes is known by its digest alone."""
+    first = checkpoint(tmp_path / "first", recipe="reward", data={str(run_folder(tmp_path / "run-1")): 1.0})
+    second = checkpoint(tmp_path / "second", data={str(run_folder(tmp_path / "run-2", judge="digest of gold")): 1.0})
+    panel = [
+        {"name": "x", "model": str(first), "ways": ["reward"]},
+        {"name": "y", "model": "/a/writer", "ways": ["score"]},
+    ]
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.yaml").write_text(yaml.safe_dump({"models": {}, "panel": panel}))
+    (run / "constitution.yaml").write_text(to_yaml(HERE))
+    laws = tmp_path / "laws.yaml"
+    laws.write_text(to_yaml(HERE))
+    judge = {"constitution": str(laws), "panel": [{"name": "z", "model": str(second), "ways": ["reward"]}]}
+    ppo = checkpoint(
+        tmp_path / "ppo", reward={"judge": judge}, model=str(checkpoint(tmp_path / "dpo", data={str(run): 1.0}))
+    )
+    found = history([], [str(ppo)])
+    assert found.seen(HERE, JUDGES).judges == ("judge", "gold")
+    assert not found.unknown
+
+
+def test_models_that_do_not_say_what_they_learnt_are_told(tmp_path: Path) -> None:
+    """A folder that is gone, one that somebody else made; what comes with the package and from a hub is asked nothing."""
+    bare, gone = tmp_path / "bare", tmp_path / "gone"
+    bare.mkdir()
+    panel = [{"name": "x", "model": str(gone), "ways": ["reward"]}]
+    ppo = checkpoint(
+        tmp_path / "ppo",
+        model=str(bare),
+        reward={"models": {"paths": [str(gone), "owner/name"]}, "judge": {"panel": panel}},
+    )
+    assert [*history([ppo, checkpoint(tmp_path / "sft")], []).unknown] == [
+        f"{ppo} was rewarded by {gone}, which does not say what it was trained against",
+        f"{ppo} was judged by {gone}, which does not say what it was trained against",
+        f"{ppo} went on from {bare}, which does not say what it was trained against",
+    ]
 
 
 def test_folders_that_lead_in_a_circle_are_read_once(tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ def bench(weights: Weights | None = None, seen: Seen | None = None, flips: Flips
     return Bench(LAWS, ("judge", "rules"), weights, Plan(flips=flips), seen or Seen())
 
 
+EMPTY = Failure("p", "sample", "empty")
+
+
 def judged(*pairs: Pair, by: Bench | None = None) -> list[Verdict]:
     return verdicts(pairs, lambda each: each.votes, by or bench())
 
@@ -82,8 +85,8 @@ def test_no_label_is_a_tie_and_no_vote_is_no_verdict() -> None:
     assert judged(contested, by=bench()._replace(laws=laws))[0].logit == 0.0
     assert judged(pair(1, [vote("kind", 1.0, 1.0)]), by=bench(flips="drop"))[0].logit == 0.0
     failed = pair(2, [Failure("p2", "compare", "broken")])
-    gone = pair(3)._replace(b=Failure("p3", "sample", "empty"))
-    assert judged(failed, gone) == []
+    gone = pair(3)._replace(b=Failure("p3", "sample", "unavailable"))
+    assert judged(failed, gone, gone._replace(a=EMPTY)) == []
 
 
 def test_equal_replies_tie_under_every_principle_that_applies() -> None:
@@ -92,6 +95,21 @@ def test_equal_replies_tie_under_every_principle_that_applies() -> None:
     assert {value for each in found for value in (each.logit, *each.principles.values(), *each.judges.values())} == {
         0.0
     }
+
+
+@pytest.mark.parametrize(
+    ("a_is_empty", "b_is_empty", "logit"),
+    [(True, False, -math.log(19)), (False, True, math.log(19)), (True, True, 0.0)],
+    ids=["a", "b", "both"],
+)
+def test_an_empty_reply_loses_to_any_other(a_is_empty: bool, b_is_empty: bool, logit: float) -> None:
+    """By everybody who could have been asked, and as surely as by a broken rule. Its length is not what it loses by."""
+    whole = pair(0)
+    asked = whole._replace(a=EMPTY if a_is_empty else whole.a, b=EMPTY if b_is_empty else whole.b)
+    (found,) = judged(asked)
+    assert found.logit == pytest.approx(logit)
+    assert {*found.principles.values(), *found.objectives.values(), *found.judges.values()} == {found.logit}
+    assert found.longer == 0
 
 
 def test_ties_are_no_figure_of_a_principle_that_nobody_voted_on() -> None:
@@ -115,6 +133,22 @@ def test_unseen_is_by_voters_that_were_not_trained_against() -> None:
     assert by_rules.unseen.value == 0.0
     assert win(judged(pair(0, votes)), 0).unseen is None
     assert win(judged(pair(0, [vote("kind", 2.0)]), by=bench(seen=Seen(principles=("kind",)))), 0).unseen is None
+
+
+def test_what_nobody_unseen_was_asked_about_is_no_figure_of_theirs() -> None:
+    """Every principle was trained on, or every one but a judged one whose judge was trained against: equal replies are a tie by
+    nobody who is unseen. A principle that has an unseen voter and no vote has no figure by pairs that were settled without any."""
+    same = pair(1, a="same", b="same")
+    for seen in (Seen(principles=("kind", "true", "short")), Seen(principles=("short",), judges=("judge",))):
+        (tie,) = judged(same, by=bench(seen=seen))
+        assert tie.unseen is None
+    rule_unseen = bench(seen=Seen(principles=("kind",), judges=("judge",)))
+    assert judged(same, by=rule_unseen)[0].unseen == 0.0
+    both = judged(pair(0, [vote("kind", 0.6)]), same, by=rule_unseen)
+    assert win(both, 0).unseen is None
+    found = win(judged(same, by=rule_unseen), 0).unseen
+    assert found
+    assert found.value == 0.5
 
 
 def test_the_probability_is_a_mean_of_probabilities() -> None:

@@ -9,7 +9,7 @@ from evaluation import texts
 from evaluation.texts import MEASURES, correlation, distinct, distinct_interval, grams, means, novelty, per_reply
 
 CORPUS = {"distinct_1", "distinct_2", "distinct_3", "novelty"}
-OUTSIDE = {"tokens", "truncated"}
+OUTSIDE = {"tokens", "truncated", "unanswered"}
 
 
 def test_every_measure_has_a_name_and_a_meaning() -> None:
@@ -84,6 +84,15 @@ def test_the_interval_of_distinct_covers_what_other_replies_give() -> None:
     found = [distinct_interval(sample, 2, 300) for sample in samples]
     middle = float(np.mean([estimate.value for estimate in found]))
     assert 0.88 <= np.mean([estimate.low <= middle <= estimate.high for estimate in found]) <= 0.995
+
+
+def test_replies_to_one_prompt_are_left_out_together() -> None:
+    """20 prompts with 2 replies of 4 words each, in whatever order: leaving out one prompt leaves 152 words, and cuts none."""
+    drawn = np.random.default_rng(0).integers(0, 40, (20, 4))
+    said = [" ".join(f"w{word}" for word in words) for words in drawn]
+    blocks = distinct_interval([text for text in said for _ in "ab"], 1, None, [i for i in range(20) for _ in "ab"])
+    assert blocks == distinct_interval(said + said, 1, None, [*range(20), *range(20)])
+    assert blocks.low < distinct_interval([text for text in said for _ in "ab"], 1).low, "what stands twice is not new"
 
 
 def test_novelty_is_what_the_reference_does_not_have() -> None:

@@ -13,7 +13,7 @@ from training.gates import Evidence, Gate, Gates, figures, judge
 def one(evidence: Evidence | None = None, **gates: Any) -> Gate:
     """The verdict of the one gate that is set."""
     found = evidence or Evidence(evaluation(), evaluation(win=win(0.55)), 0.8, (3, 4))
-    (verdict,) = judge(Gates.model_validate({"win": None, **gates}), found)
+    (verdict,) = judge(Gates.model_validate({"win": None, "unanswered": None, **gates}), found)
     return verdict
 
 
@@ -35,6 +35,7 @@ def one(evidence: Evidence | None = None, **gates: Any) -> Gate:
         # 1 - 0.72 / 0.8
         pytest.param("distinct_down", 0.1, 0.09, "different pairs of words: 0.720 against the base's 0.800, 10.0% lost; allowed is at most 10.0% lost", id="distinct"),
         pytest.param("truncated", 0.1, 0.09, "replies cut at the limit: 10.0%; allowed is at most 10.0%", id="truncated"),
+        pytest.param("unanswered", 0.05, 0.04, "replies that are empty or missing: 5.0%; allowed is at most 5.0%", id="unanswered"),
         pytest.param("agreement", 0.8, 0.81, "agreement of reward model and judge on fresh pairs: 80.0%; allowed is at least 80.0%", id="agreement"),
         pytest.param("canaries", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed is at least 75.0%", id="canaries"),
     ],
@@ -50,8 +51,8 @@ def test_no_gate_is_forgotten() -> None:
     names = sorted({*Gates.model_fields} - {"bound"})
     everything = judge(Gates.model_validate(dict.fromkeys(names, 0.5)), Evidence(evaluation(), None, None, None))
     assert sorted(gate.name for gate in everything) == names
-    assert judge(Gates(win=None), Evidence(evaluation(), None, None, None)) == ()
-    assert [gate.name for gate in judge(Gates(), Evidence(evaluation(), None, None, None))] == ["win"]
+    assert judge(Gates(win=None, unanswered=None), Evidence(evaluation(), None, None, None)) == ()
+    assert [gate.name for gate in judge(Gates(), Evidence(evaluation(), None, None, None))] == ["win", "unanswered"]
 
 
 EMPTY = {"a": {}, "b": {}}
@@ -79,6 +80,7 @@ NOTHING = Evidence(
         ("repetition_up", "repeated text: is missing (no repetition was measured)"),
         ("distinct_down", "different pairs of words: is missing (distinct_2 was not measured)"),
         ("truncated", "replies cut at the limit: is missing (cut replies were not counted)"),
+        ("unanswered", "replies that are empty or missing: is missing (missing replies were not counted)"),
         ("agreement", "agreement of reward model and judge on fresh pairs: is missing (the round has no reward model with held-out pairs)"),
         ("canaries", "pairs with a known answer that the judge got right: is missing (the round has no fresh pairs with canaries)"),
     ],
@@ -93,6 +95,13 @@ def test_a_figure_that_is_no_number_fails(name: str) -> None:
     worst = {"value": math.nan, "low": math.nan, "high": math.nan}
     changes = {"kl": worst} if name == "kl" else {"win": win(0.6, raw=worst)}
     assert not one(Evidence(evaluation(**changes), None, None, None), **{name: 0.5}).passed
+
+
+def test_a_policy_that_mostly_says_nothing_is_not_kept() -> None:
+    """Whatever the rest of its replies win."""
+    silent = {"unanswered": of(0.94)}
+    found = judge(Gates(), Evidence(evaluation(replies={"a": silent, "b": {}}), None, None, None))
+    assert [(gate.name, gate.passed) for gate in found] == [("win", True), ("unanswered", False)]
 
 
 def test_the_lower_bound_of_a_win_rate() -> None:

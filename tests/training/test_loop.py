@@ -109,7 +109,7 @@ def test_training_that_a_bad_sign_ends_is_a_round_that_fails(tmp_path: Path) -> 
 
 def test_what_the_monitor_halts_for_fails_the_round(tmp_path: Path) -> None:
     """Twice as many words as the base: told, or a reason where it is named as one."""
-    replies = {"a": {"words": of(100)}, "b": {"words": of(50)}}
+    replies = {"a": {"words": of(100), "unanswered": of(0.0)}, "b": {"words": of(50)}}
     limits = {"checks": 1, "words": 1.5}
     told = run(tmp_path, Script(replies=replies), monitor=limits)
     assert told.decisions[0].accepted
@@ -165,6 +165,16 @@ def test_rewards_that_need_no_pairs_make_none(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert script.commands[0][:3] == ["accelerate", "launch", "-m"]
     assert script.commands[1][1] == "-m"
+
+
+def test_a_best_of_that_is_tried_again_pays_for_no_reply_twice(tmp_path: Path) -> None:
+    rules = {"reward": {"rules": {"constitution": "laws.yaml"}}, "reuse": ["runs/old"]}
+    run(tmp_path, Script([0.4, 0.4]), {"recipe": "best_of", "training": rules}, gates={"win": 0.5}, retry={"times": 2})
+    tries = [settings(tmp_path, f"round-1/try-{n}/training.yaml") for n in (1, 2, 3)]
+    loop = tmp_path / "loop"
+    before = [str(loop / f"round-1/try-{n}/checkpoint") for n in (1, 2)]
+    assert [one["reuse"] for one in tries] == [["runs/old"], ["runs/old", before[0]], ["runs/old", before[1]]]
+    assert {(one["model"], one["seed"]) for one in tries} == {(str(tmp_path / "model"), 0)}
 
 
 def test_the_starting_policy_is_an_opponent_where_a_gate_asks(tmp_path: Path) -> None:
