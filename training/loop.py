@@ -7,6 +7,7 @@ was killed goes on with the step it was in, and what is finished is never starte
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from training.loop_children import Runner, tail
 from training.loop_config import LoopConfig
 from training.loop_inputs import Inputs, draw, prompt_lines
 from training.loop_record import DONE, Decision, Outcome, point, read, write
-from training.loop_steps import DECISION, EVALUATION, PREVIOUS, PROMPTS, TRAINED, Round, Step
+from training.loop_steps import CHECKPOINTS, DECISION, EVALUATION, PREVIOUS, PROMPTS, TRAINED, Round, Step
 from training.monitor import after_round
 
 Report = Callable[[Path, Outcome], None]
@@ -115,6 +116,7 @@ class Loop:
             known = self._known(one, number, now)
             new = new or known is None
             decision = known or self._attempt(one, number, now)
+            self._clear(one.checkpoint(number), decision.accepted)
             now.decisions.append(decision)
             self._console.print(f"round {one.number}, try {number}: {_said(decision)}", markup=False)
             if kept := decision.accepted:
@@ -138,6 +140,13 @@ class Loop:
                 "and stop as they were, or choose another --out"
             )
         return known
+
+    def _clear(self, checkpoint: Path, kept: bool) -> None:
+        """Remove what nothing goes on from once a try is decided: states of its training, and its weights if it is not kept."""
+        shutil.rmtree(checkpoint / CHECKPOINTS, ignore_errors=True)
+        if not kept and not self._config.retry.keep:
+            for path in checkpoint.glob("*.safetensors*"):
+                path.unlink()
 
     def _again(self, one: Round, number: int) -> bool:
         """Whether a round has that try: it had it already, or may have it and no later round has begun."""

@@ -180,6 +180,8 @@ class Retry(Strict):
     """Tries with a smaller step on the same pairs, before the round is given up."""
     shrink: float = Field(default=0.5, gt=0, lt=1)
     """Each of them takes the learning rate times this, and so do the phase's later rounds."""
+    keep: bool = False
+    """Weights of tries that are not kept stay. Without it they are removed as that is decided."""
 
 
 class LoopConfig(Strict):

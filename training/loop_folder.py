@@ -64,6 +64,7 @@ def _said(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str
         MACHINE: {
             "stop": config.stop,
             "retry.times": config.retry.times,
+            "retry.keep": config.retry.keep,
             "launch": list(config.launch),
             "feedback": _apart(config.feedback.model_dump(mode="json"), config.feedback.results()),
             "evaluation": _apart(

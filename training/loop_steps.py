@@ -17,6 +17,8 @@ PROMPTS = "prompts.jsonl"
 DECISION = "decision.json"
 EVALUATION = "policy.json"
 TRAINED = "training.json"
+CHECKPOINTS = "checkpoints"
+"""In what a try trains: where a killed training goes on from."""
 PREVIOUS = "evaluation-previous"
 """The evaluation against the policy that the round started from."""
 
@@ -121,6 +123,8 @@ def training(config: LoopConfig, this: Round, earlier: Sequence[Round], policy: 
     if asked and (models := settings["reward"]["models"]):
         own = str(this.reward)
         models["paths"] = [own if path == RETRAINED else path for path in models["paths"]]
+    if isinstance(phase, BestOfPhase) and attempt > 1:  # the same replies, rewarded alike
+        settings["reuse"] = [*settings["reuse"], str(this.checkpoint(attempt - 1))]
     folder = this.attempt(attempt)
     return _training(config, this, folder, phase.recipe, "training", settings, this.checkpoint(attempt))
 

@@ -21,6 +21,7 @@ from training.loop_config import LoopConfig
 from training.loop_inputs import Inputs
 from training.loop_page import write_page
 from training.loop_record import Outcome
+from training.output import CHECKPOINTS
 
 PROMPTS = tuple(Prompt(id=f"p{i}", messages=(Message(role="user", content=f"why {i}?"),)) for i in range(30))
 MANIFEST = Tally().manifest(
@@ -82,11 +83,19 @@ class Script:
         elif "evaluation" in command:
             share = self.wins.pop(0) if self.wins else 0.6
             (out / "policy.json").write_text(evaluation(win=win(share), **self.found).model_dump_json())
-        elif "dpo" in command and self.ends and (said := self.ends.pop(0)):
+        else:
+            return self._train(command, out)
+        return 0
+
+    def _train(self, command: list[str], out: Path) -> int:
+        """Checkpoints are left, as by a training that is killed before it drops them."""
+        (out / CHECKPOINTS).mkdir()
+        (out / CHECKPOINTS / "optimizer.pt").touch()
+        if "dpo" in command and self.ends and (said := self.ends.pop(0)):
             (out / "stopped.txt").write_text(f"{said}\n")
             return 1
-        else:
-            (out / "training.json").write_text(json.dumps({"results": {"eval_accuracy": 0.75}}))
+        (out / "model.safetensors").touch()
+        (out / "training.json").write_text(json.dumps({"results": {"eval_accuracy": 0.75}}))
         return 0
 
 

@@ -24,6 +24,13 @@ def again(folder: Path, *phases: dict[str, Any], **changes: Any) -> Any:
     return outcome
 
 
+def weighed(folder: Path) -> list[str]:
+    """What there is in checkpoints beside what is told of them, within the loop's folder."""
+    loop = folder / "loop"
+    found = [*loop.glob("*/try-*/checkpoint/*.safetensors"), *loop.glob("*/try-*/checkpoint/checkpoints")]
+    return sorted(str(path.relative_to(loop)) for path in found)
+
+
 def link(folder: Path) -> str:
     """Where `policy` leads, within the loop's folder."""
     return str((folder / "loop" / "policy").readlink())
@@ -85,3 +92,25 @@ def test_the_link_does_not_go_back(tmp_path: Path) -> None:
     with pytest.raises(StepFailed):
         run(tmp_path, lambda *_: 1, {**DPO, "rounds": 3}, **GATED)  # type: ignore[arg-type]
     assert link(tmp_path) == "round-2/try-1/checkpoint"
+
+
+def test_weights_of_a_try_that_is_not_kept_are_removed(tmp_path: Path) -> None:
+    """And with them what training would have gone on from; the try is done all the same."""
+    outcome = run(tmp_path, Script([0.4, 0.6]), DPO, **GATED)
+    assert weighed(tmp_path) == ["round-1/try-2/checkpoint/model.safetensors"]
+    assert again(tmp_path, DPO) == outcome
+
+
+def test_so_they_are_where_a_kill_came_between(tmp_path: Path) -> None:
+    outcome = run(tmp_path, Script([0.4, 0.6]), DPO, **GATED, retry={"keep": True})
+    kept = ["round-1/try-1/checkpoint/model.safetensors", "round-1/try-2/checkpoint/model.safetensors"]
+    assert weighed(tmp_path) == kept
+    for number in (1, 2):
+        (tmp_path / f"loop/round-1/try-{number}/checkpoint/checkpoints").mkdir()
+    assert again(tmp_path, DPO) == outcome
+    assert weighed(tmp_path) == kept[1:]
+
+
+def test_a_bad_sign_leaves_nothing_to_go_on_from(tmp_path: Path) -> None:
+    run(tmp_path, Script(ends=["step 3: loss is nan"]), DPO, retry={"times": 0, "keep": True})
+    assert weighed(tmp_path) == []
