@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from constitution.loading import ConstitutionError
+from constitution.loading import ConstitutionError, load
 from evaluation.inputs import InputError
 from evaluation.texts import grams
 from generation.chat import Encoder
 from generation.models import ModelFiles, load_tokenizer, resolve
-from training import data, launch, memory, output, rows
+from training import data, launch, memory, output, rank, rows
 from training.batches import Example
 from training.config import Training
 from training.described import described
@@ -85,8 +86,8 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         )
     rewards = _open(settings.reward, settings.seed, "reward")
     gold = _open(settings.monitor.gold, settings.seed, "monitor.gold") if settings.monitor.gold else None
-    if gold:
-        _apart(rewards, gold)
+    if settings.monitor.gold and gold:
+        _apart(_items(settings.reward, rewards), _items(settings.monitor.gold, gold))
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
@@ -123,16 +124,49 @@ def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
         raise InputError(str(error).replace("reward.", f"{place}.")) from None
 
 
-def _apart(rewards: Mixture, gold: Mixture) -> None:
-    """Raises InputError for gold of which a part is trained on: that part would rise whatever the policy is worth."""
-    for name, digest in gold.digests.items():
-        kind = name.split(".")[0]
-        same = [other for other, d in rewards.digests.items() if d == digest and other.split(".")[0] == kind]
-        whole = kind != "reward/judge" or gold.digests.items() <= rewards.digests.items()
-        if same and whole:
+def _items(settings: Rewards, opened: Mixture) -> dict[str, dict[Hashable, str]]:
+    """What tells one reward from another, by kind: each with its place in the settings.
+
+    rules: what they check, whatever they are called. models: reward models, a judge's panel's among them. judge: each other judge
+    under each principle, so that one model under two constitutions is two.
+    """
+    found: dict[str, dict[Hashable, str]] = {"rules": {}, "models": {}, "judge": {}}
+    digests = {name.removeprefix("reward/"): digest for name, digest in opened.digests.items()}
+    found["models"] = {digest: name for name, digest in digests.items() if name.startswith("models.")}
+    if settings.rules:
+        checks = (principle.check for principle in load(settings.rules.constitution).principles)
+        found["rules"] = {check.model_dump_json(): "rules" for check in checks if check}
+    if judge := settings.judge:
+        judged = [principle for principle in load(judge.constitution).principles if principle.judged]
+        members = {member.name: member for member in judge.panel}
+        for place, digest in digests.items():
+            member = members.get(place.removeprefix("judge."))
+            if member and member.rewards:
+                found["models"][digest] = place
+            elif place.startswith("judge."):
+                own = member.principles if member else ()
+                found["judge"] |= {(digest, p.text): "judge" for p in judged if not own or p.id in own}
+    return found
+
+
+def _apart(reward: Mapping[str, Mapping[Hashable, str]], gold: Mapping[str, Mapping[Hashable, str]]) -> None:
+    """Raises InputError for gold of which a part is trained on: that part would rise whatever the policy is worth. A part that is
+    trained on to some extent is told.
+    """
+    for kind, held in gold.items():
+        trained = reward[kind]
+        shared = [name for item, name in held.items() if item in trained]
+        whole = {"rules": held.keys() == trained.keys(), "models": True, "judge": held.keys() <= trained.keys()}
+        if shared and whole[kind]:
             raise InputError(
-                f"monitor.gold: {name.removeprefix('reward/')} is the same as the reward's; gold tells nothing of a reward that it "
-                "is part of: name another"
+                f"monitor.gold: {shared[0]} is the same as the reward's; gold tells nothing of a reward that it is part of: name "
+                "another"
+            )
+        if shared and rank.first():
+            what = {"rules": "rules", "judge": "judges' principles"}[kind]
+            rank.tell(
+                f"monitor.gold: {len(shared)} of its {len(held)} {what} are the reward's too; by these it rises whatever "
+                "the policy is worth"
             )
 
 
