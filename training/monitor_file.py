@@ -25,16 +25,8 @@ class Seen(NamedTuple):
 
 def append(folder: Path, check: Check, verdict: Verdict) -> None:
     """Add a line, whole once this returns."""
-    line = {
-        "step": check.step,
-        "level": verdict.level,
-        "signs": [sign._asdict() for sign in verdict.signs],
-        "values": dict(check.values),
-        "errors": dict(check.errors),
-        "rows": {name: [value if math.isfinite(value) else None for value in row] for name, row in check.rows.items()},
-    }
     with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n")
+        file.write(_line(Seen(check, verdict)))
 
 
 def read_checks(folder: Path) -> list[Seen]:
@@ -56,10 +48,21 @@ def resume(folder: Path, step: int) -> list[Check]:
     path = folder / FILE
     kept = [seen for seen in read_checks(folder) if seen.check.step <= step]
     if path.exists():
-        write_atomically(path, "")
-        for seen in kept:
-            append(folder, *seen)
+        write_atomically(path, "".join(map(_line, kept)))
     return [seen.check for seen in kept]
+
+
+def _line(seen: Seen) -> str:
+    check, verdict = seen
+    said = {
+        "step": check.step,
+        "level": verdict.level,
+        "signs": [sign._asdict() for sign in verdict.signs],
+        "values": dict(check.values),
+        "errors": dict(check.errors),
+        "rows": {name: [value if math.isfinite(value) else None for value in row] for name, row in check.rows.items()},
+    }
+    return json.dumps(said, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def _seen(line: Mapping[str, Any]) -> Seen:

@@ -33,11 +33,12 @@ class PPOWatch:
     def __init__(self, settings: PPOMonitor, out: Path, past: Sequence[Check], main: bool) -> None:
         """past: the checks that were seen before a restart."""
         self._monitor = Monitor(settings)
-        self._keeps = bool(set(settings.halts) - (set() if settings.gold else _GOLDEN))
+        # with gold whatever halts: these may be set anew where a run goes on, and the best policy is behind by then
+        self._keeps = bool(settings.gold or set(settings.halts) - _GOLDEN)
         self._out = out
         self._main = main
         self.best: Best | None = None
-        """None where no detector that could see anything would halt the run."""
+        """None where there is no gold and no detector that could see anything would halt the run."""
         for check in past:
             self._monitor.see(check)
 
@@ -61,10 +62,11 @@ class PPOWatch:
             self.best = Best(check.step, dict(results), kept)
         return verdict
 
-    def go_back(self, policy: Any) -> Best:
-        """Put the policy back to the best one."""
-        assert self.best is not None, "a run is halted by detectors that see something, and then there is a best"
-        if self._main:
+    def go_back(self, policy: Any) -> Best | None:
+        """Put the policy back to the best one. None where none was kept, as in a run that nothing could halt as it began: it stays
+        as it is.
+        """
+        if self.best and self._main:
             restore(policy, self.best.weights)
         return self.best
 

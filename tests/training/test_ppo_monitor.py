@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from tests.training.test_ppo import Killer
 from training import commands, ppo
 from training.fit import Stopped
 from training.metrics import read
-from training.monitor_file import read_checks
+from training.monitor import Verdict
+from training.monitor_file import FILE, append, read_checks, resume
+from training.monitor_moves import Check
 from training.ppo_config import PPO
 from training.ppo_job import prepare
 
@@ -116,6 +120,61 @@ def test_a_killed_run_sees_the_earlier_checks_again(kill: int, gamed: dict[str, 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def killed_early(out: Path, settings: dict[str, Any], step: int) -> None:
+    """A run in which nothing halts, killed once it has written that step."""
+    monitor = {**settings["monitor"], "halts": []}
+    with pytest.raises(KeyboardInterrupt):
+        ppo.run(prepare(load(PPO, None, [], {**settings, "monitor": monitor}), out), Killer(f"train {step:>6}"))
+
+
+def test_the_best_is_kept_while_nothing_halts_and_gone_back_to_once_something_does(
+    gamed: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**gamed, "save_every": 1}
+    said = halted(tmp_path / "whole", settings)
+    assert said["best_step"] < said["steps"] - 1
+    killed_early(tmp_path / "killed", settings, said["steps"])
+    again = halted(tmp_path / "killed", settings)
+    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in said.items() if k != "seconds"}
+
+
+def test_a_run_that_kept_no_best_saves_the_policy_that_it_has_and_says_so(
+    gamed: dict[str, Any], tmp_path: Path
+) -> None:
+    """Without gold, and with a detector that may halt only once replies have long been longer."""
+    out, monitor = tmp_path / "run", {"halts": ["verbosity"], "words": 1.2}
+    settings = {**gamed, "save_every": 1, "monitor": monitor}
+    with pytest.raises(Stopped, match="verbosity"):
+        run_small(tmp_path / "whole", settings)
+    steps = json.loads((tmp_path / "whole" / "training.json").read_text())["steps"]
+    killed_early(out, settings, steps + 1)
+    with pytest.raises(Stopped) as error:
+        run_small(out, settings)
+    told = "No better policy was kept: while it was there, nothing could halt the run."
+    assert str(error.value).endswith(f"{told} Saved is the policy of step {steps + 2}.")
+    said = json.loads((out / "training.json").read_text())
+    assert (said["best_step"], said["steps"], said["halted"].endswith(told)) == (steps + 2, steps + 2, True)
+
+
+def test_checks_that_stay_are_there_at_every_moment_of_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed the moment that the file is another."""
+    for step in range(4):
+        append(tmp_path, Check(step, {"gold": 0.5}, {"gold": 0.1}, {"gold": [0.5, math.nan]}), Verdict("ok", ()))
+    whole = (tmp_path / FILE).read_text().splitlines(keepends=True)
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path, 2)
+    assert (tmp_path / FILE).read_text() == "".join(whole[:3])
+
+
 def test_a_policy_that_gets_better_by_both_is_left_alone(gamed: dict[str, Any], tmp_path: Path) -> None:
     gold = constitution(tmp_path / "same.yaml", some={"must_match": "e"})
     settings = {**gamed, "monitor": {"gold": gold}, "steps": 12}
@@ -199,27 +258,90 @@ def test_settings_that_cannot_be(changes: dict[str, Any], message: str, gamed: d
     assert message in str(error.value)
 
 
+def rules(file: str) -> dict[str, Any]:
+    return {"rules": {"constitution": file}}
+
+
+def judged(file: str = "kind.yaml", *panel: dict[str, Any]) -> dict[str, Any]:
+    return {"judge": {"constitution": file, "model": "./model", "engine": "transformers", "panel": list(panel)}}
+
+
+MODEL = {"models": {"paths": ["rm"]}}
+MEMBER = {"name": "rm", "model": "./rm", "ways": ["reward"]}
+
+
+@pytest.fixture
+def rewarders(gamed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The settings of `gamed`, in whose folder are more constitutions, and a reward model `rm`."""
+    laws = yaml.safe_load((tmp_path / "reward.yaml").read_text())
+    (tmp_path / "later.yaml").write_text(yaml.safe_dump({**laws, "version": 2, "description": "The same rules."}))
+    for name in ("kind", "brave"):
+        principles = [{"id": name, "objective": "form", "text": f"Be {name}."}]
+        if name == "brave":
+            principles.append({"id": "quick", "objective": "form", "text": "Be quick."})
+        made = {"name": name, "version": 1, "objectives": {"form": 1.0}, "principles": principles}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(made))
+    both = yaml.safe_load((tmp_path / "brave.yaml").read_text())
+    both["principles"].append({"id": "kind", "objective": "form", "text": "Be kind."})
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump(both))
+    small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1)
+    monkeypatch.chdir(tmp_path)
+    return gamed
+
+
+SAME = "monitor.gold: {} is the same as the reward's; gold tells nothing of a reward that it is part of: name another"
+
+
 @pytest.mark.parametrize(
-    ("gold", "more", "message"),
+    ("reward", "gold", "more", "message"),
     [
+        pytest.param(rules("reward.yaml"), rules("reward.yaml"), {}, SAME.format("rules"), id="same-rules"),
+        pytest.param(rules("reward.yaml"), rules("later.yaml"), {}, SAME.format("rules"), id="same-rules-of-another-version"),
+        pytest.param(judged(), rules("gold.yaml") | judged(), {}, SAME.format("judge"), id="same-judge-beside-rules"),
+        pytest.param(judged("both.yaml"), judged("brave.yaml"), {}, SAME.format("judge"), id="some-of-the-judges-principles"),
+        pytest.param(MODEL, MODEL | rules("gold.yaml"), {}, SAME.format("models.0"), id="same-model"),
+        pytest.param(MODEL, judged("kind.yaml", MEMBER), {}, SAME.format("judge.rm"), id="the-model-judges"),
+        pytest.param(judged("kind.yaml", MEMBER), MODEL, {}, SAME.format("models.0"), id="the-judge-is-the-model"),
+        pytest.param(judged("kind.yaml", MEMBER), judged("brave.yaml", MEMBER), {}, SAME.format("judge.rm"), id="the-model-judges-both"),
+        pytest.param(rules("reward.yaml"), rules("none.yaml"), {}, "none.yaml", id="missing"),
         pytest.param(
-            "reward.yaml", {}, "monitor.gold: rules is the same as the reward's; gold tells nothing of a reward that it is part of: "
-            "name another", id="same",
-        ),
-        pytest.param("none.yaml", {}, "none.yaml", id="missing"),
-        pytest.param(
-            "gold.yaml", {"test_fraction": 0.0},
+            rules("reward.yaml"), rules("gold.yaml"), {"test_fraction": 0.0},
             "monitor.gold: there is no held-out prompt to ask it about; raise test_fraction (now 0.0)", id="held-out",
         ),
     ],
 )  # fmt: skip
 def test_gold_that_cannot_be_is_told_before_anything_loads(
-    gold: str, more: dict[str, Any], message: str, gamed: dict[str, Any], tmp_path: Path
+    reward: dict[str, Any],
+    gold: dict[str, Any],
+    more: dict[str, Any],
+    message: str,
+    rewarders: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
-    monitor = {"gold": {"rules": {"constitution": str(tmp_path / gold)}}}
+    changes = {**more, "reward": reward, "monitor": {"gold": gold}}
     with pytest.raises(InputError) as error:
-        prepare(load(PPO, None, [], {**gamed, **more, "monitor": monitor}), tmp_path / "run")
+        prepare(load(PPO, None, [], {**rewarders, **changes}), tmp_path / "run")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("reward", "gold", "told"),
+    [
+        pytest.param(rules("reward.yaml"), rules("gold.yaml"), "1 of its 2 rules are the reward's too", id="rules"),
+        pytest.param(judged("brave.yaml"), judged("both.yaml"), "2 of its 3 judges' principles are the reward's too", id="judge"),
+        pytest.param(judged("kind.yaml"), judged("brave.yaml"), "", id="a-judge-by-another-constitution"),
+        pytest.param(judged("kind.yaml"), rules("gold.yaml"), "", id="other-kinds"),
+        pytest.param(judged("kind.yaml", MEMBER), judged("brave.yaml"), "", id="a-model-in-one"),
+    ],
+)  # fmt: skip
+def test_gold_that_is_trained_on_in_part_is_told(
+    reward: dict[str, Any], gold: dict[str, Any], told: str, rewarders: dict[str, Any], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    prepare(load(PPO, None, [], {**rewarders, "reward": reward, "monitor": {"gold": gold}}), tmp_path / "run")
+    said = capsys.readouterr().err
+    assert told in said
+    assert ("monitor.gold" in said) == bool(told)
 
 
 def test_golds_errors_name_its_own_place(gamed: dict[str, Any], tmp_path: Path) -> None:
