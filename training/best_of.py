@@ -28,8 +28,8 @@ from training.sft import Supervised
 def run(best: BestOfJob, console: Console) -> dict[str, Any]:
     """Write, grade, choose and train, or go on with it; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used and where nothing is left to imitate, Stopped for an engine that stayed away
-    and for a run that a bad sign ended.
+    Raises InputError for a folder that cannot be used and where nothing is left to imitate, Incomplete for an engine that stayed
+    away, Stopped for a run that a bad sign ended.
     """
     lower = fit.thriftier(best.settings)
     return output.owning(best.out, best.said, lower, lambda: fit.train(_imitating(best, console), console))

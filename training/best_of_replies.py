@@ -21,7 +21,7 @@ from generation.store import CallStore
 from generation.stored import Stored
 from training.best_of_choice import Choice, Scored, choose
 from training.best_of_config import BestOf
-from training.fit import Stopped
+from training.fit import Incomplete
 from training.rewards import Graded, open_rewards
 
 Drawn = Sequence[Response | Failure]
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 def outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -> list[Outcome]:
     """Write, grade and choose; in the prompts' order. First everything is written, then graded: two large models never meet.
 
-    Raises ModelError, StoreError, and Stopped where an engine stayed unavailable for some.
+    Raises ModelError, StoreError, and Incomplete where an engine stayed unavailable for some.
     """
     with closing(CallStore(folder / CALLS, reuse=[Path(other) / CALLS for other in settings.reuse])) as store:
         return asyncio.run(_outcomes(settings, prompts, store))
@@ -119,10 +119,10 @@ async def _grade(
 
 
 def _whole(found: Sequence[object], what: str) -> None:
-    """Raises Stopped where an engine stayed away: best of fewer replies would be another policy."""
+    """Raises Incomplete where an engine stayed away: best of fewer replies would be another policy."""
     away = [one for one in found if isinstance(one, Failure) and one.reason == UNAVAILABLE]
     if away:
-        raise Stopped(
+        raise Incomplete(
             f"incomplete: {len(away)} of {len(found)} {what} could not be had ({away[0].detail}); what there is is kept, and the "
             "same command asks for the rest"
         )

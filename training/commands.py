@@ -54,6 +54,9 @@ def train(recipe: str, settings: Training, out: Path, console: Console) -> int:
             write_atomically(out / STOPPED, f"{stopped}\n")
         rank.tell(stopped)
         return 1
+    except fit.Incomplete as incomplete:
+        rank.tell(incomplete)
+        return 1
     except (InputError, ModelError, MetricsError) as error:
         rank.tell(error)
         return 2

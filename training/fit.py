@@ -28,6 +28,10 @@ class Stopped(Exception):
     """A bad sign ended the run; the message says which and what to try."""
 
 
+class Incomplete(Exception):
+    """The run could not go on now, as where a server is away; the same command goes on."""
+
+
 def run(job: Job, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 

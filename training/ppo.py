@@ -22,11 +22,12 @@ from transformers import set_seed
 
 from constitution.records import Failure
 from generation.folder import write_atomically
+from generation.run import UNAVAILABLE
 from training import heap, launch, output
 from training.batches import Batch, Example
 from training.card import Base, Data, write_card
 from training.data import PromptRow
-from training.fit import Stopped
+from training.fit import Incomplete, Stopped
 from training.metrics import Metrics
 from training.models import Policy, RewardModel, load_critic, load_policy, save
 from training.monitor_file import resume
@@ -55,8 +56,8 @@ LIVE = "tensorboard"
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended; where it was the monitor that ended
-    it, the policy of gold's best check is saved, and training.json says so.
+    Raises InputError for a folder that cannot be used, Incomplete where models that reward were away, Stopped for a run that a bad
+    sign ended; where it was the monitor that ended it, the policy of gold's best check is saved, and training.json says so.
     """
     accelerator = Accelerator(
         cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
@@ -177,6 +178,9 @@ class Loop:
                 results = self._evaluate(iteration + 1)
             if self._halted:
                 best = self._watch.go_back(self.policy)
+                if best is None:
+                    why = f"{self._halted} No better policy was kept: while it was there, nothing could halt the run."
+                    return Ended(iteration + 1, results, why, iteration + 1)
                 return Ended(iteration + 1, best.results, self._halted, best.step)
             if s.save_every and (iteration + 1) % s.save_every == 0 and not last:
                 self._save(iteration + 1)
@@ -222,7 +226,9 @@ class Loop:
     def _rewarded(
         self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
     ) -> tuple[Replies, dict[str, float]]:
-        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one."""
+        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where that is
+        because models were away.
+        """
         graded = self._graded(prompts, written, self._job.rewards)
         replies = Replies([], [], [], [])
         rows: list[dict[str, float]] = []
@@ -244,9 +250,10 @@ class Loop:
         texts = [response.text for grades in graded for response, _ in grades]
         rows, failures, texts = (gather_object(part) for part in (rows, failures, texts))
         if len(failures) == len(rows):
-            raise Stopped(
-                f"step {iteration + 1}: none of {len(rows)} replies has a reward; the first says: {failures[0]}"
-            )
+            why = f"step {iteration + 1}: none of {len(rows)} replies has a reward; the first says: {failures[0]}"
+            if any(failure.startswith(f"{UNAVAILABLE}: ") for failure in failures):
+                raise Incomplete(f"incomplete: {why}; the same command goes on from the last checkpoint")
+            raise Stopped(why)
         if failures:
             self._record.failures(iteration + 1, Counter(failures))
         told = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}

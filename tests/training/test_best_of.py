@@ -250,6 +250,7 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
     assert "the same command asks for the rest" in said
     assert not (tmp_path / "out" / "best.jsonl").exists()
     assert not (tmp_path / "out" / "training.json").exists()
+    assert not (tmp_path / "out" / "stopped.txt").exists()  # by which a loop knows a bad sign
 
 
 def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from generation.folder import locked
 from tests.training.conftest import some_pairs, some_targets
+from tests.training.ppo_small import small_inputs
 from tests.training.small_run import LAWS, write_run
 from training.__main__ import main
 from training.report import SETTINGS
@@ -310,3 +311,16 @@ def test_help_does_not_wait_for_what_trains() -> None:
     """Nor do wrong settings: neither torch nor transformers is imported before a recipe runs."""
     code = "import sys, training.__main__ as m; m.parser(); print({'torch', 'transformers'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_judge_that_is_away_leaves_ppo_to_be_gone_on_with(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = small_inputs(tmp_path, {"id": "kind", "objective": "form", "text": "Be kind."})
+    laws, server = settings["reward"]["rules"]["constitution"], {"url": "http://127.0.0.1:9", "attempts": 1}
+    judge = {"constitution": laws, "model": "served", "engine": "endpoint", "endpoints": [server]}
+    config, out = tmp_path / "ppo.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump({**settings, "baseline": "group", "reward": {"judge": judge}}), encoding="utf-8")
+    assert main(["ppo", "--config", str(config), "--out", str(out)]) == 1
+    said = capfd.readouterr().err
+    assert "incomplete: step 1: none of 16 replies has a reward; the first says: unavailable: " in said
+    assert "the same command goes on" in said
+    assert not (out / "stopped.txt").exists()  # by which a loop knows a bad sign
