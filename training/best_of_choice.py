@@ -34,7 +34,8 @@ class Choice(NamedTuple):
 def choose(replies: Sequence[Scored], keep: int, least: float) -> Choice:
     """The `keep` best replies of a prompt, where the best beats their mean by `least`. Of equal rewards the earlier sample wins.
 
-    Each reply that is kept beats the mean, and each text is kept once.
+    Each reply that is kept beats the mean and the worst (the mean of equal numbers may be rounded to less than they are), and each
+    text is kept once.
     """
     scores = [reply.score for reply in replies]
     mean = fmean(scores) if scores else math.nan
@@ -42,7 +43,7 @@ def choose(replies: Sequence[Scored], keep: int, least: float) -> Choice:
         return Choice((), mean, "ungraded")
     kept: dict[str, Scored] = {}
     for one in sorted(replies, key=lambda reply: (-reply.score, reply.number)):
-        if one.score > mean and len(kept) < keep:
+        if one.score > max(mean, min(scores)) and len(kept) < keep:
             kept.setdefault(one.reply.raw.strip(), one)
     if not kept or max(scores) - mean < least:
         return Choice((), mean, "alike")

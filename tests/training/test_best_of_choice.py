@@ -33,6 +33,8 @@ def numbers(choice: Choice) -> list[int]:
         pytest.param([1, 4, 2, 3], 1, 1.5, [1], "", id="4 beats 2.5 by just enough"),
         pytest.param([1, 4, 2, 3], 1, 1.6, [], "alike", id="by too little"),
         pytest.param([0.1, 0.1, 0.1], 1, 0.0, [], "alike", id="all the same"),
+        pytest.param([0.7] * 3, 1, 0.0, [], "alike", id="all the same, and their mean is rounded down"),
+        pytest.param([0.9] * 9, 3, 0.0, [], "alike", id="nine of them"),
         pytest.param([7], 1, 0.0, [], "ungraded", id="one is no choice"),
         pytest.param([], 1, 0.0, [], "ungraded", id="none"),
     ],
@@ -41,6 +43,26 @@ def test_choosing(scores: list[float], keep: int, least: float, kept: list[int],
     choice = choose(scored(*scores), keep, least)
     assert (numbers(choice), choice.dropped) == (kept, dropped)
     assert choice.mean == pytest.approx(fmean(scores)) if scores else math.isnan(choice.mean)
+
+
+def test_equal_rewards_are_no_choice_whatever_they_are() -> None:
+    chance = random.Random(0)
+    for _ in range(500):
+        score, count = (
+            chance.choice((chance.random(), chance.gauss(0, 1e3), chance.randrange(100) / 10)),
+            chance.randint(2, 12),
+        )
+        choice = choose(scored(*[score] * count), chance.randint(1, count - 1), 0.0)
+        assert (choice.kept, choice.dropped) == ((), "alike")
+
+
+def test_what_is_kept_beats_the_worst() -> None:
+    chance = random.Random(1)
+    for _ in range(500):
+        scores = [chance.choice((0.1, 0.7, 0.9, chance.random())) for _ in range(chance.randint(2, 9))]
+        choice = choose(scored(*scores), len(scores) - 1, 0.0)
+        assert bool(choice.kept) == (max(scores) > min(scores))
+        assert all(one.score > min(scores) for one in choice.kept)
 
 
 def test_a_text_is_kept_once() -> None:
