@@ -5,40 +5,34 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 
-from constitution.loading import ConstitutionError
-from constitution.loading import load as load_constitution
 from constitution.principles import Constitution
-from constitution.records import MAIN, Failure, Prompt, Strict
-from critics.weights import WeightsError, read_weights
+from constitution.records import Prompt, Strict
+from critics.weights import read_weights
 from evaluation.inputs import InputError
-from generation import manifest, prompts, settings
-from generation.cast import parts
-from generation.digests import file_digest
-from generation.engine import ModelError
-from generation.folder import RunFolderError, check_ours
+from evaluation.policy_job import TRAINED
+from evaluation.policy_seen import History, history
+from evaluation.probes import read_refusal_prompts
+from generation import settings
+from generation.folder import check_ours
 from generation.models import resolve
-from generation.panel import unknown_principles
-from generation.prompts import PromptsError
-from training.loop_config import BestOfPhase, LoopConfig, PPOPhase
+from training.loop_config import LoopConfig, Phase, SFTPhase
 from training.loop_folder import SETTINGS
+from training.loop_reading import Reading, digest_of, reward_models
+from training.rows import words
+from training.sources import Kind
 
 EXAMPLE = "retry.times=2"
 """A setting, as messages and help show it."""
-_WRONG = (ConstitutionError, PromptsError, ModelError, WeightsError, RunFolderError, InputError)
 _TAG = re.compile(r"\b(phases\.\d+)\.(?:sft|dpo|ppo|best_of)\b")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,168 +58,144 @@ def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
 
 def read(config: LoopConfig, out: Path) -> Inputs:
     """Read and check what the settings name. Raises InputError with every problem at once; no weights are loaded."""
-    found = _Reading()
-    found.attempt("", lambda: check_ours(out, SETTINGS))
-    found.models(config)
+    found, given = Reading(), config.evaluation
+    found.attempt("", partial(check_ours, out, SETTINGS))
+    found.digest("model", lambda: resolve(config.model).digest)
+    labelling = found.judges("feedback", config.feedback, config.model, config.feedback.judge or config.model)
+    judging = found.judges("evaluation", given.settings, config.model, given.judge or config.model)
     laws = found.constitution("constitution", config.constitution)
-    judged, _ = (
-        found.constitution(f"evaluation.{name}", getattr(config.evaluation, name)) for name in ("constitution", "gold")
-    )
-    for place, path in {"weights": config.weights, "evaluation.weights": config.evaluation.weights}.items():
+    judged, gold = (found.constitution(f"evaluation.{name}", getattr(given, name)) for name in ("constitution", "gold"))
+    judged = judged or (None if given.constitution else laws)
+    for place, path in {"weights": config.weights, "evaluation.weights": given.weights}.items():
         if path:
             found.digest(place, partial(_weights, Path(path)))
-    if config.evaluation.refusals:
-        found.digest("evaluation.refusals", lambda: file_digest(_there(Path(config.evaluation.refusals))))
+    if given.refusals:
+        found.digest("evaluation.refusals", partial(_refusals, Path(given.refusals)))
     rows, unread = found.prompts("prompts", config.prompts)
-    held_out, _ = found.prompts("evaluation.prompts", config.evaluation.prompts, config.evaluation.limit)
-    told = [_too_few(config, rows), _overlap(rows, held_out)] if rows else []
-    for run in config.data:
-        if manifest.read(Path(run)) is None:
-            told.append(f"data.{run}: is no finished run folder (no {manifest.NAME}); name one, or leave it out")
-    told += [*_principles(config, laws, judged or laws), *_files(config), *_gates(config)]
+    held_out, _ = found.prompts("evaluation.prompts", given.prompts, given.limit)
+    kinds: set[Kind] = {_kind(phase) for phase in config.phases if phase.needs_pairs}
+    trained_on = {"`prompts`": {words(prompt) for prompt in rows}}
+    trained_on |= {f"the rows of data.{run}": found.run(run, kinds) for run in config.data}
+    told = [_too_few(config, rows), *(_overlap(name, known, held_out) for name, known in trained_on.items())]
+    learnt = _learnt(config, found, laws, labelling)
+    told.append(_seen_gold(gold, learnt) if gold else "")
+    before = found.attempt("model", partial(history, [], [config.model])) or History()
+    held_out_names, problem = _held_out(config, judged, judging, before, learnt)
+    found.together(config, out, held_out_names)
+    told += [problem, _launch(config), *_gates(config, laws)]
     if problems := [*found.problems, *filter(None, told)]:
         raise InputError("\n".join(problems))
     return Inputs(rows, unread, found.digests)
 
 
-class _Reading:
-    """What was read so far, and what could not be."""
+def _weights(path: Path) -> str:
+    return digest_of([read_weights(path).model_dump_json()])
 
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self.digests: dict[str, str] = {}
 
-    def attempt(self, place: str, read: Callable[[], T]) -> T | None:
-        """What it reads; None where that is a problem."""
-        try:
-            return read()
-        except _WRONG as error:
-            self.problems += [f"{place}: {line}" if place else line for line in str(error).split("\n")]
-            return None
+def _refusals(path: Path) -> str:
+    return digest_of([probe.model_dump_json() for probe in read_refusal_prompts(path)])
 
-    def digest(self, place: str, read: Callable[[], str]) -> bool:
-        """Keep a digest; whether there is one."""
-        found = self.attempt(place, read)
-        if found is not None:
-            self.digests[place] = found
-        return found is not None
 
-    def models(self, config: LoopConfig) -> None:
-        """The base, and all judges."""
-        base, given = config.model, config.evaluation
-        if not self.digest("model", lambda: resolve(base).digest):
-            return
-        for place, run, judge in (
-            ("feedback", config.feedback, config.feedback.judge),
-            ("evaluation", given.settings, given.judge),
-        ):
-            cast = self.attempt(place, partial(parts, run.model_copy(update={"policy": base, "judge": judge or base})))
-            self.digests |= {f"{place}.{name}": digest for name, digest in (cast.digests() if cast else {}).items()}
-
-    def constitution(self, place: str, path: str) -> Constitution | None:
-        """None where none is named, too."""
-        laws = self.attempt(place, lambda: load_constitution(Path(path))) if path else None
-        if laws:
-            self.digests[place] = laws.digest
-        return laws
-
-    def prompts(self, place: str, source: str, limit: int | None = None) -> tuple[tuple[Prompt, ...], Counter[str]]:
-        """Rows that are prompts, and why others are none."""
-        if self.attempt(place, lambda: prompts.inspect(source, limit)) is None:
-            return (), Counter()
-        rows = [*prompts.read(source, limit)]
-        asked = tuple(row for row in rows if isinstance(row, Prompt))
-        self.digests[place] = _digest([prompt.model_dump_json() for prompt in asked])
-        return asked, Counter(row.reason for row in rows if isinstance(row, Failure))
+def _kind(phase: Phase) -> Kind:
+    """What of a run a phase trains on."""
+    return "sft" if isinstance(phase, SFTPhase) else "preferences"
 
 
 def _too_few(config: LoopConfig, rows: Sequence[Prompt]) -> str:
     size = config.prompts_per_round or 1
-    if len(rows) >= size:
+    if not rows or len(rows) >= size:
         return ""
     return f"prompts_per_round: got {size}, and {config.prompts} has {len(rows)} prompts; set at most that"
 
 
-def _overlap(rows: Sequence[Prompt], held_out: Sequence[Prompt]) -> str:
+def _overlap(name: str, known: Collection[str], held_out: Sequence[Prompt]) -> str:
     """What is wrong where a policy is judged by what it learnt from."""
-    known = {_words(prompt) for prompt in rows}
-    both = [prompt.id for prompt in held_out if _words(prompt) in known]
+    if both := [prompt.id for prompt in held_out if words(prompt) in known]:
+        return f"evaluation.prompts: {len(both)} are among {name} too, as {both[0]}; take them out of one file"
+    return ""
+
+
+def _learnt(
+    config: LoopConfig, found: Reading, laws: Constitution | None, labelling: Mapping[str, str]
+) -> list[History]:
+    """What each phase trains the policy against."""
+    folders = [*config.data, *reward_models(config.feedback)]
+    past = found.attempt("data", partial(history, [], folders)) or History()
+    learnt, labels = [], False
+    for i, phase in enumerate(config.phases):
+        against = found.phase(f"phases.{i}", phase)
+        if phase.needs_pairs:
+            labels = labels or phase.fresh
+            against.principles += [*past.principles, *(laws.principles if labels and laws else ())]
+            against.judges |= {*past.judges, *(labelling.values() if labels else ())}
+        learnt.append(against)
+    return learnt
+
+
+def _seen_gold(gold: Constitution, learnt: Sequence[History]) -> str:
+    """What is wrong with gold that is trained against: it would compare the reward with itself."""
+    names = {name: None for against in learnt for name in against.seen(gold, {}).principles}
     return (
-        f"evaluation.prompts: {len(both)} are among `prompts` too, as {both[0]}; take them out of one file"
-        if both
+        f"evaluation.gold: {', '.join(names)} of {gold.name} is trained against too, by its rule or its text; name principles "
+        "that no phase is rewarded or labelled by"
+        if names
         else ""
     )
 
 
-def _words(prompt: Prompt) -> tuple[str, ...]:
-    return tuple(message.model_dump_json() for message in prompt.messages)
+def _held_out(
+    config: LoopConfig, laws: Constitution | None, judges: Mapping[str, str], before: History, learnt: Sequence[History]
+) -> tuple[list[str], str]:
+    """Who has no vote in evaluations, by name, and what is wrong where that would change from round to round."""
+    given = config.evaluation.held_out
+    if laws is None or TRAINED not in given:
+        return [*given], ""
+    seen = [against.seen(laws, judges) for against in (before, *learnt)]
+    first, *phases = ({*one.principles, *one.judges} for one in seen)
+    after = [first | phase for phase in phases]
+    if config.stop:  # each phase goes on from the last one's policy
+        after = [*accumulate(after, set[str].union)]
+    names = sorted(set().union(*after))
+    other = next((i for i, one in enumerate(after) if one != after[0]), None)
+    problem = (
+        f"evaluation.held_out: `{TRAINED}` stands for {_listed(after[0])} in phases.0 and for {_listed(after[other])} in "
+        f"phases.{other}, and rounds are compared by the same judges; name them: [{', '.join(names)}]"
+        if other
+        else ""
+    )
+    return [*(name for name in given if name != TRAINED), *names], problem
 
 
-def _principles(config: LoopConfig, laws: Constitution | None, judged: Constitution | None) -> list[str]:
-    """What is wrong where settings name principles."""
-    told, given = [], config.evaluation
-    if laws:
-        told += [f"feedback: {problem}" for problem in unknown_principles(config.feedback, laws)]
-    if judged:
-        told += [f"evaluation.settings: {problem}" for problem in unknown_principles(given.settings, judged)]
-        known = {
-            MAIN,
-            "trained",
-            *(principle.id for principle in judged.principles),
-            *(m.name for m in given.settings.panel),
-        }
-        if unknown := sorted({*given.held_out} - known):
-            allowed = f"principles of {given.constitution or config.constitution}, judges and `trained`"
-            told.append(f"evaluation.held_out: got {', '.join(unknown)}; allowed are {allowed}")
-    return told
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) or "nobody"
 
 
-def _weights(path: Path) -> str:
-    return _digest([read_weights(path).model_dump_json()])
+def _launch(config: LoopConfig) -> str:
+    if not config.launch or shutil.which(config.launch[0]):
+        return ""
+    return f"launch: {config.launch[0]}: no such program; name one that is there, as in .venv/bin/accelerate"
 
 
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return path
-
-
-def _files(config: LoopConfig) -> list[str]:
-    """What phases name and what starts them."""
-    problems = []
-    for i, phase in enumerate(config.phases):
-        if isinstance(phase, PPOPhase | BestOfPhase):
-            sources = phase.training.reward
-            for name, source in {"rules": sources.rules, "judge": sources.judge}.items():
-                if source and not Path(source.constitution).is_file():
-                    problems.append(
-                        f"phases.{i}.training.reward.{name}.constitution: {source.constitution}: no such file"
-                    )
-    if config.launch and shutil.which(config.launch[0]) is None:
-        problems.append(
-            f"launch: {config.launch[0]}: no such program; name one that is there, as in .venv/bin/accelerate"
-        )
-    return problems
-
-
-def _gates(config: LoopConfig) -> list[str]:
+def _gates(config: LoopConfig, laws: Constitution | None) -> Iterator[str]:
     """Gates that no round, or not each, could ever pass, as what they look at is never measured."""
-    problems, gates, given = [], config.gates, config.evaluation
+    gates, given = config.gates, config.evaluation
     if gates.gold is not None and not given.gold:
-        problems.append("gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold")
+        yield "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold"
     for name in ("refusal_up", "unsafe_refusal_down"):
         if getattr(gates, name) is not None and not given.probes:
-            problems.append(f"gates.{name}: needs refusals to be counted; set evaluation.probes: true")
+            yield f"gates.{name}: needs refusals to be counted; set evaluation.probes: true"
+    if gates.canaries is not None and laws and not any(law.judged for law in laws.applicable(())):
+        yield (
+            f"gates.canaries: {laws.name} has no principle by which a model judges them; add one that applies to all prompts, or "
+            "leave the gate out"
+        )
+    if gates.agreement is not None and not config.feedback.test_fraction:
+        yield "gates.agreement: needs pairs that are held out; set feedback.test_fraction above 0, or leave the gate out"
     for i, phase in enumerate(config.phases):
         if gates.canaries is not None and not (phase.needs_pairs and phase.fresh and config.feedback.plan.canaries):
-            problems.append(
-                f"gates.canaries: phases.{i} labels no canaries; have it make fresh pairs, or leave the gate out"
-            )
+            yield f"gates.canaries: phases.{i} labels no canaries; have it make fresh pairs, or leave the gate out"
         if gates.agreement is not None and getattr(phase, "reward", None) is None:
-            problems.append(
-                f"gates.agreement: phases.{i} trains no reward model; add `reward: {{}}` to it, or leave the gate out"
-            )
-    return problems
+            yield f"gates.agreement: phases.{i} trains no reward model; add `reward: {{}}` to it, or leave the gate out"
 
 
 def draw(inputs: Inputs, config: LoopConfig, turn: int) -> tuple[Prompt, ...]:
@@ -255,7 +225,3 @@ def prompt_lines(drawn: Sequence[Prompt]) -> str:
         messages = [message.model_dump(mode="json", exclude_defaults=True) for message in prompt.messages]
         rows.append(json.dumps({**row, "prompt": messages}, ensure_ascii=False))
     return "".join(f"{row}\n" for row in rows)
-
-
-def _digest(texts: Sequence[str]) -> str:
-    return blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()

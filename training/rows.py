@@ -111,10 +111,10 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
             part.append((spec, _weighed(row, weight)))
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
     # what one source holds out, another may have among its rows to train on
-    held = {_words(_asked(row)) for _, row in test}
-    moved = [(spec, row) for spec, row in train if _words(_asked(row)) in held]
+    held = {words(_asked(row)) for _, row in test}
+    moved = [(spec, row) for spec, row in train if words(_asked(row)) in held]
     test += moved
-    learnt = [row for _, row in train if _words(_asked(row)) not in held]
+    learnt = [row for _, row in train if words(_asked(row)) not in held]
     if not learnt:
         names = ", ".join(settings.data)
         why = f"; all {len(test)} are held out: lower test_fraction" if test else f"; each row needs {needed}"
@@ -170,11 +170,11 @@ def _held_out(raw: Raw, row: Pair | Target | Prompted, fraction: float) -> bool:
     return split_of(Prompt(id=prompt.id, messages=prompt.messages), fraction) == "test"
 
 
-def _words(prompt: Prompted) -> str:
+def words(prompt: Prompted | Prompt) -> str:
     """By which prompts are told apart; `split_of` goes by the same."""
     return json.dumps([(message.role, message.content.strip()) for message in prompt.messages])
 
 
 def _whole(prompt: Prompted) -> str:
     """By which what a policy is asked is told apart."""
-    return json.dumps([_words(prompt), prompt.tools, prompt.tags], sort_keys=True, default=str)
+    return json.dumps([words(prompt), prompt.tools, prompt.tags], sort_keys=True, default=str)

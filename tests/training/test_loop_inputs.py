@@ -5,14 +5,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from evaluation.inputs import InputError
+from evaluation.run_files import split_files
 from generation import prompts
 from generation.settings import ConfigError
 from tests.training.ppo_small import small_model
 from tests.training.small_loop import DPO, small_settings, write_settings
+from tests.training.small_run import write_run
 from training.loop_config import RETRAINED, LoopConfig, PPOPhase
 from training.loop_folder import SETTINGS, claim
 from training.loop_inputs import draw, load, prompt_lines, read
@@ -133,9 +136,9 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
         "evaluation.gold: gone.yaml:1: cannot be read (No such file or directory)",
         f"weights: {tmp_path / 'weights.json'}: cannot be read (No such file or directory)",
         "evaluation.prompts: gone.jsonl: no such file",
-        f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
         "data.runs/gone: is no finished run folder (no manifest.json)",
-        "phases.0.training.reward.rules.constitution: gone.yaml: no such file",
+        "phases.0.training.reward.rules: gone.yaml:1: cannot be read (No such file or directory)",
+        f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
         "launch: no-such-program: no such program",
         "gates.refusal_up: needs refusals to be counted",
         "gates.canaries: phases.0 labels no canaries",
@@ -151,16 +154,28 @@ def test_principles_that_are_not_there(settings: dict[str, Any], tmp_path: Path)
     )  # fmt: skip
     assert said == [
         "feedback: plan.ways_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
-        f"evaluation.held_out: got kin; allowed are principles of {tmp_path / 'laws.yaml'}, judges and `trained`",
+        "evaluation: held_out: 'kin' is no principle of small and no judge (did you mean kind?); allowed: kind, short, judge",
         "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold",
     ]
 
 
 def test_held_out_prompts_are_not_trained_on(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Nor those of a run's rows, but for the ones that the run holds out itself."""
+    run = write_run(tmp_path / "run")
+    asked = {
+        split: sorted({row["prompt"][0]["content"] for row in pq.read_table(file).to_pylist()})
+        for split, file in split_files(run, "preferences")
+    }
     with (tmp_path / "held_out.jsonl").open("a") as file:
-        file.write(json.dumps({"id": "again", "prompt": "Say something about prompts 3."}) + "\n")
-    assert unread(tmp_path, settings) == [
-        "evaluation.prompts: 1 are among `prompts` too, as again; take them out of one file"
+        for name, text in (
+            ("again", "Say something about prompts 3. "),
+            ("learnt", asked["train"][0]),
+            ("spared", asked["test"][0]),
+        ):
+            file.write(json.dumps({"id": name, "prompt": text}) + "\n")
+    assert unread(tmp_path, {**settings, "data": {str(run): 1.0}}) == [
+        "evaluation.prompts: 1 are among `prompts` too, as again; take them out of one file",
+        f"evaluation.prompts: 1 are among the rows of data.{run} too, as learnt; take them out of one file",
     ]
 
 
