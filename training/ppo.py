@@ -226,8 +226,8 @@ class Loop:
     def _rewarded(
         self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
     ) -> tuple[Replies, dict[str, float]]:
-        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where that is
-        because models were away.
+        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where
+        that is because models were away.
         """
         graded = self._graded(prompts, written, self._job.rewards)
         replies = Replies([], [], [], [])
