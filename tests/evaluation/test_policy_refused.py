@@ -131,7 +131,6 @@ def test_other_prompts_of_refusals_take_the_place_of_ours(tmp_path: Path, capsys
 
     found = evaluated(tmp_path, script, "--refusals", file)
     assert [found["refusals"]["a"][label]["value"] for label in ("safe", "unsafe")] == [0.0, 1.0]
-    assert found["refusals"]["a"]["safe"]["low"] == 0.0
     assert found["refusals"]["a"]["safe"]["high"] == pytest.approx(1.959964**2 / (1 + 1.959964**2)), "Wilson, 0 of 1"
     err = refused(capsys, tmp_path, "--refusals", file, "--no-probes")
     assert "nobody is asked with --no-probes; leave one of them out" in err

@@ -119,20 +119,21 @@ def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
     assert not found.unknown
 
 
-def test_models_that_do_not_say_what_they_learnt_are_told(tmp_path: Path) -> None:
+def test_models_that_do_not_say_what_they_learnt_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is gone, one that somebody else made; what comes with the package and from a hub is asked nothing."""
     bare, gone = tmp_path / "bare", tmp_path / "gone"
     bare.mkdir()
+    monkeypatch.chdir(tmp_path)
     panel = [{"name": "x", "model": str(gone), "ways": ["reward"]}]
     ppo = checkpoint(
         tmp_path / "ppo",
-        model=str(bare),
+        model="bare",
         reward={"models": {"paths": [str(gone), "owner/name"]}, "judge": {"panel": panel}},
     )
     assert [*history([ppo, checkpoint(tmp_path / "sft")], []).unknown] == [
         f"{ppo} was rewarded by {gone}, which does not say what it was trained against",
         f"{ppo} was judged by {gone}, which does not say what it was trained against",
-        f"{ppo} went on from {bare}, which does not say what it was trained against",
+        f"{ppo} went on from bare, which does not say what it was trained against",
     ]
 
 
