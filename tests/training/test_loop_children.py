@@ -83,6 +83,16 @@ def test_all_that_a_step_started_ends_with_the_loop(how: signal.Signals, tmp_pat
     assert within(10, lambda: not alive(step) and not alive(worker))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to the supervisor")
+@pytest.mark.parametrize("last", ["os.kill(os.getpid(), 9)", "sys.exit(0)"], ids=["killed", "done"])
+def test_what_a_step_leaves_behind_ends_with_it(last: str, tmp_path: Path) -> None:
+    """Its main process alone is gone, as when memory is short: its worker, of another session, is not."""
+    command = python(GRANDCHILD.replace("time.sleep(60)\n", last), str(tmp_path / "pids"))
+    assert runner(tmp_path)(command, tmp_path / "log.txt") == (137 if "kill" in last else 0)
+    _, worker = map(int, (tmp_path / "pids").read_text().split())
+    assert not psutil.pid_exists(worker)
+
+
 def test_a_step_waits_for_the_end_of_the_last_one(tmp_path: Path) -> None:
     """As when a loop that was killed is started again before its step is gone."""
     handle = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
