@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -208,12 +209,17 @@ def train(name: str, recipe: str, model: str, data: Path, settings: dict[str, ob
 
 
 def perform(stage: Stage, out: Path, runner: Runner) -> None:
-    """Run a stage that is not done; its output goes to a file, whose end is shown where it fails."""
+    """Run a stage that is not done; its output goes to a file, whose end is shown where it fails, and its command beside that."""
+    log = out / "log" / f"{stage.name.replace(' ', '-')}.txt"
+    kept, command = log.with_suffix(".command"), shlex.join(stage.command[1:])  # the interpreter changes no number
     if stage.done.exists():
+        was = kept.read_text(encoding="utf-8") if kept.exists() else "not known"
+        if was != command:
+            sys.exit(f"{stage.name}: was done by another command; choose another --out\nwas: {was}\nis:  {command}")
         print(f"{stage.name}: done before")
         return
-    log = out / "log" / f"{stage.name.replace(' ', '-')}.txt"
     log.parent.mkdir(exist_ok=True)
+    kept.write_text(command, encoding="utf-8")
     began = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
         code = runner(stage.command, file)

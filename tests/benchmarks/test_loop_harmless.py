@@ -71,6 +71,43 @@ def test_another_size_needs_another_folder(flags: list[str], tmp_path: Path) -> 
         loop_harmless.main(flags, nothing)
 
 
+@pytest.mark.parametrize(
+    ("changed", "stage"),
+    [
+        (["--model", "other"], "gold"),
+        (["--constitution", "other.yaml"], "weights"),
+        (["--judge", "plan.ways=[score]"], "weights"),
+        (["--gold", "seed=7"], "gold"),
+    ],
+    ids=["model", "constitution", "judge", "gold"],
+)
+def test_what_was_done_with_other_settings_is_not_taken_for_these(
+    changed: list[str], stage: str, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first two stages are done, the third fails."""
+    done = {
+        "training": tmp_path / "out" / "gold" / "training.json",
+        "evaluation": tmp_path / "out" / "weights" / "weights.json",
+    }
+
+    def two(command: Sequence[str], log: TextIO) -> int:
+        marker = done.pop(command[2], None)
+        if marker is None:
+            return 2
+        marker.parent.mkdir()
+        marker.write_text("{}")
+        return 0
+
+    with pytest.raises(SystemExit, match="gold on people's labels: exit code 2"):
+        loop_harmless.main(flags, two)
+    with pytest.raises(SystemExit) as error:
+        loop_harmless.main([*flags, *changed], nothing)
+    assert str(error.value).startswith(f"{stage}: was done by another command; choose another --out\nwas: -m ")
+    with pytest.raises(SystemExit, match="gold on people's labels: exit code 2"):
+        loop_harmless.main(flags, two)
+    assert capsys.readouterr().out.count("done before") == 2 + (stage == "weights")
+
+
 def test_a_stage_that_fails_is_told_with_its_output(flags: list[str], tmp_path: Path) -> None:
     def fails(command: Sequence[str], log: TextIO) -> int:
         log.write("no such model\n")
