@@ -59,8 +59,8 @@ def _said(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str
         "feedback": config.feedback.results(),
         "evaluation": {**evaluation, "settings": config.evaluation.settings.results()},
         "retry": {"shrink": config.retry.shrink},
-        "rounds": {one.number: _round(one) for one in rounds(config, out)},
-        "digests": dict(digests),
+        "rounds": {one.number: _round(one, digests) for one in rounds(config, out)},
+        "digests": {name: digest for name, digest in digests.items() if not name.startswith("phases.")},
         MACHINE: {
             "stop": config.stop,
             "retry.times": config.retry.times,
@@ -75,20 +75,26 @@ def _said(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str
     }
 
 
-def _round(one: Round) -> dict[str, Any]:
-    return {name: _without(value) for name, value in _phase(one.phase).items()}
+def _round(one: Round, digests: Mapping[str, str]) -> dict[str, Any]:
+    """digests: those of what its phase names are its own, so that what rounds to come name may change."""
+    own = {name.removeprefix(f"phases.{one.index}."): digest for name, digest in digests.items()}
+    return {name: _without(value) for name, value in _phase(one.phase, own).items()}
 
 
 def _machine(phase: Phase) -> dict[str, Any]:
-    return {name: value[MACHINE] for name, value in _phase(phase).items() if isinstance(value, dict)}
+    return {name: value[MACHINE] for name, value in _phase(phase, {}).items() if isinstance(value, dict)}
 
 
-def _phase(phase: Phase) -> dict[str, Any]:
-    """A phase's settings, those of its recipes as training.yaml has them."""
+def _phase(phase: Phase, digests: Mapping[str, str]) -> dict[str, Any]:
+    """A phase's settings, those of its recipes as training.yaml has them. digests: of `training.` and `reward.`, and others."""
     kept = phase.model_dump(mode="json", exclude={"training", "reward", "rounds"})
-    kept["training"] = described(phase.recipe, phase.training, {})
+    kept["training"] = described(phase.recipe, phase.training, _below("training.", digests))
     reward = getattr(phase, "reward", None)
-    return {**kept, **({"reward": described("reward", reward, {})} if reward else {})}
+    return {**kept, **({"reward": described("reward", reward, _below("reward.", digests))} if reward else {})}
+
+
+def _below(group: str, digests: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix(group): digest for name, digest in digests.items() if name.startswith(group)}
 
 
 def _without(value: Any) -> Any:

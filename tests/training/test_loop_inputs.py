@@ -263,3 +263,16 @@ def test_rounds_that_have_not_begun_may_change(settings: dict[str, Any], tmp_pat
     (out / "round-2").mkdir()
     with pytest.raises(InputError, match=r"rounds\.2\.recipe: was 'dpo', now None"):
         claimed(out, settings)
+
+
+def test_what_a_round_names_may_change_until_its_training_has_begun(settings: dict[str, Any], tmp_path: Path) -> None:
+    reward = {"rules": {"constitution": "laws.yaml"}}
+    phase = {"recipe": "best_of", "training": {"reward": reward, "sampler": {"engine": "replay"}}}
+    config, out = LoopConfig.model_validate({**settings, "phases": [phase, phase]}), tmp_path / "out"
+    (out / "round-1/try-1/checkpoint").mkdir(parents=True)
+    (out / "round-1/try-1/checkpoint/training.yaml").touch()
+    name = "training.reward.rules"
+    claim(out, config, {f"phases.0.{name}": "d1", f"phases.1.{name}": "d2"})
+    claim(out, config, {f"phases.0.{name}": "d1", f"phases.1.{name}": "d3"})
+    with pytest.raises(InputError, match=r"rounds\.1\.training\.digests\.reward\.rules: was 'd1', now 'd4'"):
+        claim(out, config, {f"phases.0.{name}": "d4", f"phases.1.{name}": "d3"})
