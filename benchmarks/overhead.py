@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from benchmarks.common import show, write_constitution, write_prompts
 from generation.chat import Encoder
 from generation.job import prepare, produce
 from generation.models import load_tokenizer, resolve
+from training import heap
 
 LIGHT = ["plan.rounds=0", "plan.principles=1"]
 """Four calls a prompt, so that 100,000 prompts are done in minutes."""
@@ -36,13 +36,7 @@ def one(rows: int, overrides: list[str]) -> None:
             manifest = asyncio.run(produce(job))
         assert manifest is not None
         seconds = time.perf_counter() - begin
-        print(manifest.calls.made, seconds, _peak_memory())
-
-
-def _peak_memory() -> float:
-    """This process's highest memory in MiB; `ru_maxrss` would start at that of the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+        print(manifest.calls.made, seconds, heap.peak() / 2**20)
 
 
 def measure(rows: int, overrides: list[str]) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from generation import settings as reading
 from generation.models import load_tokenizer
 from training import fit, job, rows
 from training.config import DPO, Reward, Training
+from training.trainer import peak_memory
 
 
 class Measured(NamedTuple):
@@ -85,7 +86,7 @@ def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> M
     CDLL("libc.so.6").malloc_trim(0)
     _reset_peak()
     seconds, losses = train()
-    return Measured(len(plan.order) / seconds, _peak() / 1e9, losses)
+    return Measured(len(plan.order) / seconds, peak_memory() / 1e9, losses)
 
 
 def _ours(plan: job.Job) -> tuple[float, list[float]]:
@@ -155,13 +156,6 @@ def _reset_peak() -> None:
         torch.cuda.reset_peak_memory_stats()
     else:
         Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Memory that was freed, given back to the system."""
+"""The memory of this process: what it took at most, and what was freed given back to the system."""
 
 from __future__ import annotations
 
+import re
+import resource
 import sys
 import time
 from ctypes import CDLL
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 EVERY = 60.0
@@ -25,6 +28,14 @@ def give_back() -> None:
         if trim := _trim():
             trim(0)
         _last = time.monotonic()
+
+
+def peak() -> int:
+    """Most bytes this process has held. On Linux those of its own: `ru_maxrss` starts at what the process that started it held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @cache

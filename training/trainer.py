@@ -7,8 +7,6 @@ all processes; and checkpoints hold just what training changes.
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -189,8 +187,7 @@ def peak_memory() -> int:
     """Most bytes this process has used: of the GPU where it has one."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return heap.peak()
 
 
 def arguments(settings: Training, out: Path, steps: int, processes: int, evaluate: bool) -> TrainingArguments:

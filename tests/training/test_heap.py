@@ -1,7 +1,9 @@
-"""Freed memory goes back to the system."""
+"""The peak of a process; freed memory goes back to the system."""
 
 import ctypes
 import math
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -30,3 +32,16 @@ def test_what_lies_free_between_blocks_in_use_is_given_back_in_its_time(monkeypa
     for block in kept:
         libc.free(ctypes.c_void_p(block))
     assert least < before - after < most
+
+
+def test_the_peak_is_this_process_own() -> None:
+    held = bytearray(b"x" * (300 << 20))
+    assert heap.peak() > len(held)
+    # a process starts with the peak of the one that starts it, by `ru_maxrss`
+    child = subprocess.run(
+        [sys.executable, "-c", "from training import heap; print(heap.peak())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 1 << 20 < int(child.stdout) < len(held)
