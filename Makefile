@@ -14,7 +14,7 @@ demo: setup  ## a constitution and prompts in, preference data out, on the embed
 	$(BIN)/python generate_feedback.py --constitution principles/hhh.yaml --prompts principles/prompts/demo.jsonl \
 		--config configs/demo.yaml --out runs/demo
 
-loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; half an hour
+loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; some twenty minutes
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
 
 loop-pirate: setup  ## the same with a persona: three replies before and after tell
