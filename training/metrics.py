@@ -85,6 +85,7 @@ METRICS: Mapping[str, Metric] = {
     "reward_margin": Metric("preference", "log-odds", "Reward of the chosen minus that of the rejected reply.", "high"),
     "logp_chosen": Metric("preference", "nats", "Log-probability of the chosen reply.", "high", _LOGP),
     "logp_rejected": Metric("preference", "nats", "Log-probability of the rejected reply.", "", _LOGP),
+    "logp_drop": Metric("preference", "", "Share of its log-probability under the reference that the chosen reply lost.", "low"),
     "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen reply; DPO's is implied.", "", _REWARD),
     "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected reply; DPO's is implied.", "", _REWARD),
     "pairs": Metric("preference", "pairs", "Pairs trained on since the start."),

@@ -50,7 +50,7 @@ class WatchSettings(Strict):
     endless: bool = True
     """Stop when no reply ends any more, where some did at first."""
     logp_drop: float | None = Field(default=0.2, gt=0)
-    """Warn when the log-probability of chosen replies is below its first values by more than this share of them."""
+    """Warn when chosen replies have lost more than this share of the log-probability that they have under the reference."""
     max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
     """Warn above this share of clipped tokens."""
     min_explained_variance: float | None = Field(default=-0.5, lt=1)
@@ -209,18 +209,14 @@ def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings
 
 
 def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
-    rows = limits.patience
-    chosen = traces["logp_chosen"] if "logp_chosen" in values else None
-    if chosen and limits.logp_drop is not None and chosen.n > rows:
-        start = sum(chosen.first) / len(chosen.first)
-        floor = start - limits.logp_drop * abs(start)
-        if chosen.stays(lambda value: value < floor, rows):
-            yield Sign(
-                "warn",
-                "logp_chosen falls",
-                f"the log-probability of chosen replies fell from {start:.4g} to {values['logp_chosen']:.4g}: the model unlearns "
-                f"what it should prefer. {_LESS[recipe]}{', or set sft above 0' if recipe == 'dpo' else ''}.",
-            )
+    limit, rows = limits.logp_drop, limits.patience
+    if limit is not None and "logp_drop" in values and traces["logp_drop"].stays(lambda value: value > limit, rows):
+        yield Sign(
+            "warn",
+            "logp_chosen falls",
+            f"chosen replies lost {values['logp_drop']:.0%} of the log-probability that they have under the reference: the model "
+            f"unlearns what it should prefer. Over {limit:.0%} for {rows} rows. {_LESS[recipe]}, or set sft above 0.",
+        )
     critic = traces["explained_variance"] if "explained_variance" in values else None
     lowest = limits.min_explained_variance
     if critic and lowest is not None and critic.n > 10 and critic.last[-1] < lowest:

@@ -122,6 +122,15 @@ def test_dpo_begins_at_ln_2(train: Callable[..., Any], lora: Lora | None) -> Non
     assert first["reward_margin"] == pytest.approx(0, abs=1e-6)
 
 
+def test_dpo_tells_what_chosen_replies_lost(train: Callable[..., Any]) -> None:
+    _, rows = train(DPO, "run", batch=1, micro_batch=1, steps=4, beta=0.5)
+    seen = [row.values for row in rows if row.split == "train"]
+    for values in seen:
+        moved = values["reward_chosen"] / 0.5
+        assert values["logp_drop"] == pytest.approx(-moved / abs(values["logp_chosen"] - moved), abs=1e-5)
+    assert any(values["logp_drop"] != 0 for values in seen[1:])
+
+
 def test_dpo_without_cached_references_turns_its_adapter_off(tiny_files: ModelFiles) -> None:
     policy = load_policy(tiny_files, DPO(lora=Lora(r=4)))
     recipe = Preferring(DPO())
