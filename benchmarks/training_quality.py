@@ -32,6 +32,8 @@ from training.config import DPO, Reward
 HELD_OUT = 0.2
 MOST_TOKENS = 96
 """Of a sampled reply."""
+BATCH = 72
+"""Replies written at once."""
 
 
 def main() -> None:
@@ -76,13 +78,15 @@ async def rewards(files: ModelFiles, examples: Sequence[Example]) -> list[list[f
 
 async def replies(files: ModelFiles, prompts: Sequence[Sequence[int]]) -> list[str]:
     """One reply to each prompt."""
-    engine = Transformers(files, TransformersSettings(batch_size=32))
+    engine = Transformers(files, TransformersSettings(batch_size=BATCH))
     try:
+        # prompts of like lengths share a batch: little is padded
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         requests = [
-            Request(files.digest, "sample", tuple(prompt), Sampling(MOST_TOKENS, 1.0, seed=i))
-            for i, prompt in enumerate(prompts)
+            Request(files.digest, "sample", tuple(prompts[i]), Sampling(MOST_TOKENS, 1.0, seed=i)) for i in order
         ]
-        return [answer.text for answer in await asyncio.gather(*(engine.generate(request) for request in requests))]
+        answers = await asyncio.gather(*(engine.generate(request) for request in requests))
+        return [text for _, text in sorted(zip(order, (answer.text for answer in answers), strict=True))]
     finally:
         await engine.close()
 
