@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.common import settings as as_flags
 from benchmarks.common import show
-from benchmarks.ppo_rules import QUESTIONS, THINGS
+from benchmarks.ppo_rules import THINGS
 from generation.models import load_tokenizer, resolve
 from generation.settings import load
 from training import fit, job, ppo
@@ -36,6 +36,12 @@ from training.monitor_moves import best_of
 from training.ppo_config import PPO
 from training.ppo_job import prepare
 
+PROMPTS = (
+    "I know something about {}. Ask me about it.", "Say something about {}, then ask me a question.", "Interview me about {}.",
+    "What would you ask an expert on {}?", "Let us talk about {}. What do you want to know?",
+    "I am writing about {}. Which question should I answer first?",
+)  # fmt: skip
+"""A third of the base's replies to these ask something, so there is a way up, and one beyond."""
 SAID = (
     "{} can be a quiet part of the day.", "Many people learn about {} from a friend.", "There is more to {} than it seems.",
     "It takes a while to get used to {}.", "Everyone has some memory of {}.", "{} is older than most of our words for it.",
@@ -63,7 +69,7 @@ REWARD: dict[str, object] = {
 }
 POLICY: dict[str, object] = {
     "lora": {"r": 16},
-    "learning_rate": 1e-3,
+    "learning_rate": 5e-4,
     "warmup": 0.0,
     "baseline": "group",
     "prompts": 8,
@@ -75,7 +81,14 @@ POLICY: dict[str, object] = {
     "test_fraction": 0.3,
     "kl": {"coefficient": 0.0},
     "sampler": {"engine": "generate", "max_tokens": 48, "rows": 64},
-    "watch": {"max_kl": None, "max_truncated": None, "min_entropy": None, "min_distinct": None, "min_length": None},
+    "watch": {
+        "max_kl": None,
+        "max_truncated": None,
+        "min_entropy": None,
+        "min_distinct": None,
+        "min_length": None,
+        "endless": False,
+    },
     "report_to": [],
     "save_every": 2,
 }
@@ -97,7 +110,7 @@ def pairs(path: Path, count: int, seed: int) -> Path:
     for _ in range(count):
         thing = chance.choice(THINGS)
         few, many = sorted(chance.sample((0, 1, 2), 2))
-        said = {"prompt": chance.choice(QUESTIONS).format(thing), "p_chosen": 1.0}
+        said = {"prompt": chance.choice(PROMPTS).format(thing), "p_chosen": 1.0}
         said |= {"chosen": _reply(thing, many, chance), "rejected": _reply(thing, few, chance)}
         lines.append(json.dumps(said) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
@@ -106,6 +119,7 @@ def pairs(path: Path, count: int, seed: int) -> Path:
 
 def _reply(thing: str, questions: int, chance: random.Random) -> str:
     parts = [*chance.sample(SAID, chance.randint(1, 3)), *chance.sample(ASKED, questions)]
+    chance.shuffle(parts)  # or the reward model would only look at how a reply ends
     text = " ".join(part.format(thing) for part in parts)
     return text[0].upper() + text[1:]
 
@@ -116,7 +130,7 @@ def measure(seed: int, layers: int, count: int, more: Sequence[str], out: Path, 
     data = {str(pairs(out / "pairs.jsonl", count, seed)): 1.0}
     flags = {**REWARD, "seed": seed, "data": data, "model": str(small_model(out / "small", layers))}
     judged = fit.run(job.prepare(load(Reward, None, _pairs(flags)), out / "reward"), console)
-    lines = (json.dumps({"prompt": q.format(thing)}) + "\n" for q, thing in itertools.product(QUESTIONS, THINGS))
+    lines = (json.dumps({"prompt": q.format(thing)}) + "\n" for q, thing in itertools.product(PROMPTS, THINGS))
     (out / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
     laws = {"name": "ask-once", "version": 1, "objectives": {"form": 1.0}, "principles": GOLD}
     (out / "gold.yaml").write_text(yaml.safe_dump(laws), encoding="utf-8")
