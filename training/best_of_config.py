@@ -16,6 +16,9 @@ from training.ppo_config import Rewards
 class BestOfSampler(Strict):
     """How replies are written."""
 
+    hint: str = ""
+    """A system message that replies are written under and that no row of the training holds: what the model can do when it is told
+    to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
     max_tokens: int = Field(default=256, ge=1)
     """Most tokens of a reply."""
     temperature: float = Field(default=1.0, gt=0, le=10)
@@ -34,13 +37,19 @@ class BestOfSampler(Strict):
     endpoints: tuple[EndpointSettings, ...] = ()
     """Servers of the model, for engine: endpoint."""
 
-    def run(self, model: str, seed: int) -> RunConfig:
-        """The same as settings of a run, whose policy it is."""
+    def run(self, model: str, seed: int, samples: int) -> RunConfig:
+        """The same as settings of a run, whose policy it is. samples: replies to each prompt."""
         drawn = Decoding(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
         return RunConfig(
             policy=model,
             engine=self.engine,
-            plan=Plan(sample=drawn, seed=seed, keep_truncated=self.keep_truncated),
+            plan=Plan(
+                sample=drawn,
+                seed=seed,
+                keep_truncated=self.keep_truncated,
+                hint=self.hint,
+                hinted=samples if self.hint else 1,
+            ),
             rows=self.rows,
             in_flight=self.in_flight,
             vllm=self.vllm,

@@ -67,7 +67,7 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], store: CallStor
 
 
 async def _write(settings: BestOf, prompts: Sequence[Prompt], store: CallStore) -> list[Drawn]:
-    config = settings.sampler.run(settings.model, settings.seed)
+    config = settings.sampler.run(settings.model, settings.seed, settings.samples)
     rows = asyncio.Semaphore(settings.sampler.rows)
     engines: list[Stored] = []
     with Progress(len(prompts)) as progress:

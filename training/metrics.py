@@ -107,7 +107,7 @@ METRICS: Mapping[str, Metric] = {
     "best_of/mean": Metric("best_of", "", "Reward of a reply of the policy that training began from, mean over prompts.", "high"),
     "best_of/gain": Metric("best_of", "", "Reward of a prompt's best reply less the mean of all, mean over prompts.", "high"),
     "best_of/gain_half": Metric("best_of", "", "The same, expected of half as many replies: what the other half brought.", "high"),
-    "best_of/kl_bound": Metric("best_of", "nats per reply", "KL of the best of N from the policy, at most: log N - (N - 1) / N."),
+    "best_of/kl_bound": Metric("best_of", "nats per reply", "KL of the best of N from all replies, at most: log N - (N - 1) / N."),
     "best_of/words": Metric("best_of", "ratio", "Words of the best replies over those of all: above 1, longer ones win."),
     "value_loss": Metric("critic", "", "Squared error of the critic.", "low"),
     "critic_grad_norm": Metric("critic", "", "Norm of the critic's gradient before it is clipped."),

@@ -81,7 +81,7 @@ def said_of(out: Path) -> dict[str, Any]:
 
 def replies_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """What the policy writes to a row's prompt, asked anew."""
-    config = load(BestOf, None, [], settings).sampler.run(settings["model"], 0)
+    config = load(BestOf, None, [], settings).sampler.run(settings["model"], 0, SAMPLES)
     policy = chat_model(config, parts(config).policy, lambda _: Replay.pseudo())
     prompt = Prompt(id=row["prompt_id"], messages=tuple(map(Message.model_validate, row["prompt"])))
 
@@ -90,6 +90,18 @@ def replies_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
         return [reply.text for reply in found if isinstance(reply, Response)]
 
     return asyncio.run(ask())
+
+
+def test_replies_are_written_under_a_hint_that_no_row_holds(best: Best, inputs: dict[str, Any], tmp_path: Path) -> None:
+    hinted = {**inputs, "sampler": {**inputs["sampler"], "hint": "Talk like a pirate."}}
+    assert best(sampler=hinted["sampler"]) == 0
+    rows = rows_of(tmp_path / "out")
+    assert rows
+    for row in rows:
+        (said,) = row["completion"]
+        assert said["content"] in replies_to(row, hinted)
+        assert said["content"] not in replies_to(row, inputs)
+        assert [message["role"] for message in row["prompt"]] == ["user"]
 
 
 def test_the_best_of_each_prompt_are_learnt(
@@ -273,7 +285,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
         ({"reward": {}}, "reward: got no source; name rules, models or judge"),
         (
             {"sampler": {"tokens": 3}},
-            "sampler.tokens: unknown key (did you mean max_tokens?); allowed: endpoints, engine, in_flight",
+            "sampler.tokens: unknown key (did you mean max_tokens?); allowed: endpoints, engine, hint",
         ),
     ],
 )
