@@ -68,7 +68,10 @@ def test_text_usage_and_finish(ask: Ask, encoder: Encoder) -> None:
 
 
 def test_seeds_decide_samples(ask: Ask, encoder: Encoder) -> None:
-    texts = [ask(request(encoder, "Invent a name.", Sampling(12, 1.0, 1.0, seed)))[0].text for seed in (1, 1, 2, 3)]
+    # the first call computes its prompt, the others find it in the cache: in bfloat16 these may round differently
+    _, *texts = [
+        ask(request(encoder, "Invent a name.", Sampling(12, 1.0, 1.0, seed)))[0].text for seed in (1, 1, 1, 2, 3)
+    ]
     assert texts[0] == texts[1]
     assert len(set(texts)) > 1
 
