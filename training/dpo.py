@@ -47,7 +47,7 @@ class Preferring:
             with torch.no_grad():
                 reference = by_reply(model(batch, reference=True).logprobs, batch)
         ratios = logps - reference
-        fell = None if settings.loss == "plain" else -(ratios / reference.abs()).detach()[0::2]
+        fell = {} if settings.loss == "plain" else {"logp_drop": -(ratios / reference.abs()).detach()[0::2]}
         if settings.normalise:
             ratios = length_normalised(ratios, lengths)
         chosen, rejected = ratios[0::2], ratios[1::2]
@@ -58,7 +58,7 @@ class Preferring:
         if settings.sft:
             loss = loss - settings.sft * length_normalised(logps, lengths)[0::2]
         values = _values(settings, batch, logps.detach(), ratios.detach(), scores.entropy.detach())
-        return Outcome(loss, values if fell is None else {**values, "logp_drop": fell})
+        return Outcome(loss, values | fell)
 
 
 def _values(settings: DPO, batch: Batch, logps: Any, ratios: Any, entropy: Any) -> dict[str, Any]:

@@ -124,9 +124,8 @@ class Reading:
             if spec:
                 self.digest(f"{place}.{name}", partial(_model, spec))
         if isinstance(phase, PPOPhase) and (gold := phase.training.monitor.gold):
-            for name, source in _sources(
-                gold
-            ):  # its digests are none of the loop's: a run's monitor may be set otherwise
+            # its digests are none of the loop's: a run's monitor may be set otherwise
+            for name, source in _sources(gold):
                 self.attempt(f"{place}.training.monitor.gold.{name}", partial(open_rewards, source))
         if isinstance(phase, PPOPhase | BestOfPhase):
             return self._rewards(f"{place}.training.reward", phase.training.reward)
