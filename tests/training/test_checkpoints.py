@@ -219,7 +219,9 @@ def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
         run(vllm.reload(embedded.path))
     assert (theirs - after).abs().mean() < 0.08  # bfloat16 against float32
     assert (theirs - before).abs().mean() > 2 * (theirs - after).abs().mean()
-    assert (scores() - before).abs().mean() < 0.02  # and the session's engine is as it was
+    # and the session's engine is as it was: in bfloat16 the same scores differ by 0.02 where calls share other batches, and by 0.28
+    # with the trained weights
+    assert (scores() - before).abs().mean() < 0.05
 
 
 @torch.no_grad()
