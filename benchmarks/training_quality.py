@@ -21,10 +21,12 @@ from benchmarks.common import show
 from evaluation.measures import share
 from generation import settings as reading
 from generation.chat_model import ONE_TOKEN, REWARD
-from generation.engine import Request, Sampling
+from generation.config import default_engine
+from generation.engine import Engine, Request, Sampling
 from generation.models import ModelFiles, resolve
 from generation.reward_engine import Reward as RewardEngine
 from generation.transformers_engine import Transformers, TransformersSettings
+from generation.vllm_engine import VLLM, VLLMSettings
 from training import fit, job, rows
 from training.batches import Example
 from training.config import DPO, Reward
@@ -33,7 +35,7 @@ HELD_OUT = 0.2
 MOST_TOKENS = 96
 """Of a sampled reply."""
 BATCH = 72
-"""Replies written at once."""
+"""Replies written at once, without vLLM."""
 
 
 def main() -> None:
@@ -76,9 +78,13 @@ async def rewards(files: ModelFiles, examples: Sequence[Example]) -> list[list[f
         await engine.close()
 
 
-async def replies(files: ModelFiles, prompts: Sequence[Sequence[int]]) -> list[str]:
+async def replies(files: ModelFiles, prompts: Sequence[Sequence[int]], context: int) -> list[str]:
     """One reply to each prompt."""
-    engine = Transformers(files, TransformersSettings(batch_size=BATCH))
+    engine: Engine = (
+        VLLM(files, VLLMSettings(max_model_len=context, kv_cache_gb=1))
+        if default_engine() == "vllm"
+        else Transformers(files, TransformersSettings(batch_size=BATCH))
+    )
     try:
         # prompts of like lengths share a batch: little is padded
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -96,9 +102,11 @@ def _wins(policy: job.Job) -> list[float]:
     out, encoder = policy.out.parent, policy.encoder
     asked = list({pair.prompt.messages: pair.prompt for pair in rows.pairs(policy.settings).test}.values())
     prompts = [encoder.encode(prompt.messages) for prompt in asked]
-    short = [i for i, prompt in enumerate(prompts) if len(prompt) + MOST_TOKENS < policy.settings.max_length]
+    most = policy.settings.max_length
+    short = [i for i, prompt in enumerate(prompts) if len(prompt) + MOST_TOKENS < most]
     texts = [
-        asyncio.run(replies(files, [prompts[i] for i in short])) for files in (resolve(str(policy.out)), policy.files)
+        asyncio.run(replies(files, [prompts[i] for i in short], most))
+        for files in (resolve(str(policy.out)), policy.files)
     ]
     pairs = list(zip(*texts, strict=True))
     (out / "replies.json").write_text(json.dumps([{"dpo": after, "base": before} for after, before in pairs], indent=1))
