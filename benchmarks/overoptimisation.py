@@ -1,8 +1,9 @@
 """Over-optimisation on purpose: PPO against a small reward model that can be gamed, without a pull to the reference.
 
-The reward model is the first layers of the embedded model, trained on a few pairs of which the reply that asks more questions is
-the better one. Asking back is good, up to a point: gold, by rules, wants one question, beside something that is said. So gold rises
-with the reward at first and falls later. Prints gold's peak, the check at which the monitor halted, and the page that shows both.
+The reward model is the first layers of the embedded model, trained on a few pairs of replies with no, one or two questions, of which
+the one that asks more is the better one. Gold, by rules, wants a question or two, beside something that is said: it agrees with the
+labels of these pairs, and not with what the reward model makes of them beyond. So gold rises with the reward at first and falls
+later. Prints gold's peak, the check at which the monitor halted, and the page that shows both.
 
 python -m benchmarks.overoptimisation                              # three seeds, from the embedded model
 python -m benchmarks.overoptimisation --seeds 0 --set monitor.checks=3
@@ -53,11 +54,11 @@ ASKED = (
 )  # fmt: skip
 GOLD = [
     {"id": "asks", "objective": "form", "text": "Ask something.", "check": {"must_match": r"\?"}},
-    {"id": "once", "objective": "form", "text": "Ask no more than once.", "check": {"must_not_match": r"\?[\s\S]*\?"}},
+    {"id": "few", "objective": "form", "text": "Ask no more than twice.", "check": {"must_not_match": r"(\?[\s\S]*){3}"}},
     {"id": "says", "objective": "form", "text": "Say something, too.", "check": {"must_match": r"\w[^?!.]*\w\s*\."}},
     {"id": "varied", "objective": "form", "text": "Do not repeat yourself.", "check": {"max_repetition": 0.1}},
 ]
-"""Of two replies that keep `asks`, the one that asks twice breaks `once`; the reward model was told that it is the better."""
+"""No reply that the reward model was trained on breaks `few`."""
 REWARD: dict[str, object] = {
     "learning_rate": 1e-4,
     "epochs": 2.0,
@@ -77,7 +78,7 @@ POLICY: dict[str, object] = {
     "batch": 32,
     "micro_batch": 32,
     "steps": 40,
-    "evaluated": 32,
+    "evaluated": 48,
     "test_fraction": 0.3,
     "kl": {"coefficient": 0.0},
     "sampler": {"engine": "generate", "max_tokens": 48, "rows": 64},
@@ -138,7 +139,7 @@ def measure(seed: int, layers: int, count: int, more: Sequence[str], out: Path, 
     flags = {
         **POLICY, "seed": seed, "data": {str(out / "prompts.jsonl"): 1.0},
         "reward": {"models": {"paths": [str(out / "reward")]}},
-        "monitor": {"every": 2, "gold": gold, "reference": [str(out / "pairs.jsonl")]},
+        "monitor": {"every": 4, "gold": gold, "reference": [str(out / "pairs.jsonl")]},
     }  # fmt: skip
     try:
         ppo.run(prepare(load(PPO, None, [*_pairs(flags), *more]), out / "policy"), console)

@@ -53,7 +53,7 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
         data.check_some(train, best.settings)
         layout, order = arranged(best.settings, best.files, train.rows)
     except InputError as error:
-        raise _elsewhere(str(error), best) from None
+        raise _again(str(error), best) from None
     for encoded, split in zip((train, test), SPLITS, strict=True):
         encoded.counts.update(counts.get(split, {}))
     said = {**best.said, "digests": {**best.said["digests"], "best": train.digest}}
@@ -87,7 +87,7 @@ def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, C
     found = figures([(one.replies, one.choice) for one in made], best.settings.samples)
     _tell(counts["train"] + counts["test"], found, console)
     if not counts["train"]["prompts_kept"]:
-        raise _elsewhere(best_of_rows.nothing(counts["train"]), best)
+        raise _again(best_of_rows.nothing(counts["train"]), best)
     best_of_rows.write(path, parts)
     return counts, found
 
@@ -100,7 +100,10 @@ def _tell(total: Counter[str], found: dict[str, float], console: Console) -> Non
     console.print(f"best of {total['replies_graded']} replies to {total['prompts_kept']} prompts{rest}", markup=False)
 
 
-def _elsewhere(problem: str, best: BestOfJob) -> InputError:
+def _again(problem: str, best: BestOfJob) -> InputError:
+    """The folder is anyone's again: only what was written tells which settings it allows."""
+    if launch.state().is_main_process:
+        output.release(best.out)
     return InputError(
-        f"{problem}; then train into another --out, with --set reuse=[{best.out}], which keeps these replies"
+        f"{problem}; then give the command again: the replies in {best.out} are kept, and nothing is trained yet"
     )

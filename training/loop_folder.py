@@ -14,6 +14,7 @@ from training.described import described
 from training.loop_config import LoopConfig, Phase
 from training.loop_steps import Round, rounds
 from training.report import SETTINGS as TRAINING
+from training.report import claimed
 
 SETTINGS = "loop.yaml"
 
@@ -45,7 +46,7 @@ def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
         folder = out / f"round-{number}"
         if folder.exists():
             trained = {"training": f"try-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
-            later = {name for name, begun in trained.items() if not any(folder.glob(begun))}
+            later = {name for name, begun in trained.items() if not any(map(claimed, folder.glob(begun)))}
             kept[number] = {name: value for name, value in one.items() if name not in later}
     return {**said, "rounds": kept}
 

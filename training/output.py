@@ -1,6 +1,6 @@
 """The folder a recipe writes: whose it is, what it goes on from, when it is done.
 
-training.yaml      what was asked for, whole; the folder is known by it
+training.yaml      what was asked for, whole; the folder is known by it; empty where nothing was trained and any settings may follow
 metrics.jsonl      a line for each logged step
 checkpoints/       what a killed run goes on from; gone once it is done
 training.html      curves
@@ -26,7 +26,7 @@ from evaluation.inputs import InputError
 from generation.folder import RunFolderError, changes, check_ours, locked, write_atomically
 from training import launch
 from training.metrics import DATA, Metrics, Row, read
-from training.report import SETTINGS
+from training.report import SETTINGS, claimed
 
 Counts = Mapping[str, Mapping[str, int]]
 """Split -> what became of its rows."""
@@ -48,7 +48,7 @@ def check(folder: Path) -> None:
 def claim(folder: Path, said: Mapping[str, Any]) -> None:
     """Make the folder this run's own, or check that it already is. Raises InputError where it is another's."""
     path = folder / SETTINGS
-    if path.is_file():
+    if claimed(path):
         try:
             old = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, ValueError):
@@ -60,6 +60,11 @@ def claim(folder: Path, said: Mapping[str, Any]) -> None:
                 f"{folder}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder"
             )
     write_atomically(path, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
+
+
+def release(folder: Path) -> None:
+    """Let other settings go on with what the folder has: what they need was paid for, and nothing is trained yet."""
+    write_atomically(folder / SETTINGS, "")
 
 
 def owning(folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -29,6 +29,11 @@ Curves = Mapping[tuple[str, str], Curve]
 """Name and split -> its curve, in the order in which they first came."""
 
 
+def claimed(path: Path) -> bool:
+    """Whether a training.yaml binds its folder to settings."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def write_page(folder: Path, warnings: Sequence[str] = ()) -> None:
     """Write the page of a run's folder from its `metrics.jsonl` and, where it is there, `training.yaml`.
 

@@ -176,14 +176,28 @@ def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
     assert ((out / "best.jsonl").read_bytes(), calls_of(out)) == (whole, calls)
 
 
-def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_the_rows_forbid_may_change(
+    best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """How many rows there are is known once they are paid for."""
     assert best(batch=40, keep=3) == 2
     said = capfd.readouterr().err
-    first = tmp_path / "out"
     assert "batch: got 40, and there are " in said
     assert said.strip().endswith(
-        f"then train into another --out, with --set reuse=[{first}], which keeps these replies"
+        f"then give the command again: the replies in {tmp_path / 'out'} are kept, and nothing is trained yet"
     )
+    calls = calls_of(tmp_path / "out")
+    assert best(batch=4, keep=2) == 0
+    assert "opening" not in capfd.readouterr().err
+    assert calls_of(tmp_path / "out") == calls
+    assert best(batch=2, keep=2) == 2
+    assert "batch: was 4, now 2" in capfd.readouterr().err
+
+
+def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = tmp_path / "out"
+    assert best(keep=3) == 0
+    assert "opening" in capfd.readouterr().err
     assert best(out=tmp_path / "second", reuse=[str(first)]) == 0
     assert "opening" not in capfd.readouterr().err
     assert calls_of(tmp_path / "second") == calls_of(first)
@@ -270,8 +284,8 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert said == (
         "no reply is left to imitate of 15 prompts to train on (dropped alike 15); raise samples or sampler.temperature, lower "
-        f"least, or set a reward that tells replies apart; then train into another --out, with --set reuse=[{tmp_path / 'out'}], "
-        "which keeps these replies"
+        "least, or set a reward that tells replies apart; then give the command again: the replies in "
+        f"{tmp_path / 'out'} are kept, and nothing is trained yet"
     )
 
 

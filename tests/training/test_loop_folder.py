@@ -12,6 +12,7 @@ from tests.training.scripted_loop import REWARDED
 from tests.training.small_loop import DPO, small_settings
 from training.loop_config import LoopConfig
 from training.loop_folder import claim
+from training.output import release
 from training.report import SETTINGS
 
 
@@ -25,7 +26,7 @@ def begun(folder: Path, *steps: str) -> None:
     """Begin the first round, and some of its trainings."""
     for step in ("run", *steps):
         (folder / "loop" / "round-1" / step).mkdir(parents=True)
-        (folder / "loop" / "round-1" / step / SETTINGS).touch()
+        (folder / "loop" / "round-1" / step / SETTINGS).write_text("recipe: some\n")
 
 
 SMALLER = {**DPO, "training": {**DPO["training"], "batch": 2}}
@@ -45,6 +46,8 @@ def test_training_that_has_not_begun_may_change(
     begun(tmp_path, *others)
     (tmp_path / "loop" / "round-1" / step).mkdir(parents=True)
     claimed(tmp_path, changed)
+    release(tmp_path / "loop" / "round-1" / step)
+    claimed(tmp_path, first)
 
 
 @pytest.mark.parametrize(("first", "changed", "step", "line"), CHANGES)
