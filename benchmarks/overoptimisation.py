@@ -1,7 +1,7 @@
 """Over-optimisation on purpose: PPO against a small reward model that can be gamed, without a pull to the reference.
 
-The reward model is the first layers of the embedded model, trained on a few pairs of replies with no, one or two questions, of which
-the one that asks more is the better one. Gold, by rules, wants a question or two, beside something that is said: it agrees with the
+The reward model is the first layers of the embedded model, trained on a few pairs of replies with up to two questions, of which the
+one that asks more is the better one. Gold, by rules, wants a question or two, beside something that is said: it agrees with the
 labels of these pairs, and not with what the reward model makes of them beyond. So gold rises with the reward at first and falls
 later. Prints gold's peak, the check at which the monitor halted, and the page that shows both.
 
