@@ -54,7 +54,7 @@ ASKED = (
 )  # fmt: skip
 GOLD = [
     {"id": "asks", "objective": "form", "text": "Ask something.", "check": {"must_match": r"\?"}},
-    {"id": "few", "objective": "form", "text": "Ask no more than twice.", "check": {"must_not_match": r"(\?[\s\S]*){3}"}},
+    {"id": "few", "objective": "form", "text": "At most twice.", "check": {"must_not_match": r"(\?[\s\S]*){3}"}},
     {"id": "says", "objective": "form", "text": "Say something, too.", "check": {"must_match": r"\w[^?!.]*\w\s*\."}},
     {"id": "varied", "objective": "form", "text": "Do not repeat yourself.", "check": {"max_repetition": 0.1}},
 ]
