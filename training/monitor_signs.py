@@ -175,10 +175,10 @@ def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     if best is None or len(checks) - 1 - best < k or len(has(checks[-k:], "gold")) < k:
         return
     recent, peak = checks[-k:], checks[best]
-    if len(has([peak, *recent], "proxy")) <= k or min(c.values["proxy"] for c in recent) <= peak.values["proxy"]:
+    if len(has([peak, *recent], "proxy")) <= k:
         return
     gold, proxy = moved(peak, recent, "gold"), moved(peak, recent, "proxy")
-    if gold.by >= 0:
+    if gold.by >= 0 or proxy.by <= 0:
         return
     seen = len(has(checks, "gold"))
     said = f"since step {peak.step} the reward rose {proxy}"
