@@ -45,7 +45,7 @@ def write_page(folder: Path, warnings: Sequence[str] = ()) -> None:
         if row.split not in (WARNING, DATA):
             for name, value in row.values.items():
                 curves.setdefault((name, row.split), []).append((row.step, value))
-    logged = [f"Step {row.step}: {row.text}" for row in rows if row.split == WARNING]
+    logged = [row.text[:1].upper() + row.text[1:] for row in rows if row.split == WARNING]
     sections = [
         _values(curves),
         verdicts(read_checks(folder)),

@@ -85,7 +85,7 @@ def test_a_run_that_games_its_reward_ends_and_saves_the_policy_of_golds_best_che
     one, other = weights(out), weights(shorter)
     assert all(torch.equal(one[name], other[name]) for name in one)
     page = (out / "training.html").read_text()
-    assert re.search(rf"<li>Step {said['steps']}: step {said['steps']}: over-optimisation", page)
+    assert re.search(rf"<li>Step {said['steps']}: over-optimisation", page)
     assert re.findall(r"<figcaption>(Gain of .*?)</figcaption>", page) == ["Gain of reward and gold over the distance"]
     assert f"halted, step {said['steps']} from" in page
 

@@ -84,7 +84,7 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
     for step, loss in ((1, 0.7), (2, 0.2), (3, math.nan), (4, 0.5)):
         metrics.write(step, {"loss": loss, "logp_chosen": -step, "logp_rejected": -2 * step, "mine.a": 1, "mine.b": 2})
     metrics.write(4, {"loss": 0.6}, "eval")
-    metrics.warn(3, "loss is nan")
+    metrics.warn(3, "step 3: loss is nan")
     (tmp_path / "training.yaml").write_text("lr: 1.0e-05\nlora: {r: 8, targets: [q, v]}\nnothing:\n")
     html = page(tmp_path, "from outside")
     assert re.findall(r"<li>(.*?)</li>", html) == ["from outside", "Step 3: loss is nan"]
