@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from generation.engine import Completion, Engine, Request
 from generation.store import CallStore
@@ -39,7 +40,7 @@ class Stored:
                 return completion
             made = True
             call = self._in_flight[key] = asyncio.create_task(self._make(key, request))
-            call.add_done_callback(lambda _: self._in_flight.pop(key, None))
+            call.add_done_callback(partial(self._done, key))
         completion = await asyncio.shield(call)
         self._observer(request, completion, not made, time.monotonic() - begin)
         return completion
@@ -52,6 +53,11 @@ class Stored:
                 await engine.result().close()
             else:
                 engine.cancel()
+
+    def _done(self, key: bytes, call: asyncio.Task[Completion]) -> None:
+        self._in_flight.pop(key, None)
+        if not call.cancelled():
+            call.exception()  # seen; else asyncio prints it where whoever asked has been cancelled meanwhile
 
     async def _make(self, key: bytes, request: Request) -> Completion:
         if self._engine is None:

@@ -1,6 +1,7 @@
 """Calls on disk: nothing lost, nothing twice, errors told."""
 
 import asyncio
+import gc
 import itertools
 import math
 import random
@@ -240,6 +241,30 @@ def test_terminal_errors_are_stored_and_transient_ones_are_not(tmp_path: Path) -
 def test_a_model_that_cannot_be_opened_is_told_to_every_caller(tmp_path: Path) -> None:
     errors = ask(None, tmp_path / "c.sqlite", request(), request(1))
     assert [str(error) for error in errors] == ["no such model"] * 2
+
+
+def test_a_failure_that_nobody_waits_for_is_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that ends cancels hundreds of callers at once; each call's traceback would bury what ended it."""
+    engine = Counting(TransientError("the engine died"))
+
+    async def opened() -> Engine:
+        return engine
+
+    async def given_up() -> None:
+        store = CallStore(tmp_path / "c.sqlite")
+        stored = Stored(store, opened, lambda *_: None)
+        caller = asyncio.create_task(stored.generate(request()))
+        while not engine.calls:
+            await asyncio.sleep(0)
+        caller.cancel()
+        assert isinstance((await asyncio.gather(caller, return_exceptions=True))[0], asyncio.CancelledError)
+        await asyncio.sleep(0.05)
+        await stored.close()
+        store.close()
+
+    asyncio.run(given_up())
+    gc.collect()
+    assert caplog.messages == []
 
 
 def test_a_recording_answers_and_knows_what_it_lacks(tmp_path: Path) -> None:
