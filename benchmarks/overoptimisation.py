@@ -42,7 +42,7 @@ PROMPTS = (
     "What would you ask an expert on {}?", "Let us talk about {}. What do you want to know?",
     "I am writing about {}. Which question should I answer first?",
 )  # fmt: skip
-"""A third of the base's replies to these ask something, so there is a way up, and one beyond."""
+"""Almost half of the base's replies to these ask something, so there is a way up, and one beyond."""
 SAID = (
     "{} can be a quiet part of the day.", "Many people learn about {} from a friend.", "There is more to {} than it seems.",
     "It takes a while to get used to {}.", "Everyone has some memory of {}.", "{} is older than most of our words for it.",
@@ -133,7 +133,7 @@ def measure(seed: int, layers: int, count: int, more: Sequence[str], out: Path, 
     judged = fit.run(job.prepare(load(Reward, None, _pairs(flags)), out / "reward"), console)
     lines = (json.dumps({"prompt": q.format(thing)}) + "\n" for q, thing in itertools.product(PROMPTS, THINGS))
     (out / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
-    laws = {"name": "ask-once", "version": 1, "objectives": {"form": 1.0}, "principles": GOLD}
+    laws = {"name": "ask-a-little", "version": 1, "objectives": {"form": 1.0}, "principles": GOLD}
     (out / "gold.yaml").write_text(yaml.safe_dump(laws), encoding="utf-8")
     gold = {"rules": {"constitution": str(out / "gold.yaml")}}
     flags = {

@@ -125,6 +125,13 @@ def test_the_reward_that_rises_while_gold_falls_ends_the_run() -> None:
     )
 
 
+def test_a_dip_of_the_reward_at_one_check_is_no_excuse() -> None:
+    """A policy that falls apart loses reward now and then; what counts is the mean, as for gold."""
+    (*_, last) = watched(series(proxy=[0, 1, 2, 4, 1.5], gold=[0, 0.5, 0.8, 0.6, 0.4]))
+    assert last.level == "halt"
+    assert "the reward rose from 2 to 2.75, while gold fell from 0.8 to 0.5" in last.reason
+
+
 @pytest.mark.parametrize(
     ("proxy", "gold"),
     [
