@@ -1,6 +1,6 @@
 """The folder a recipe writes: whose it is, what it goes on from, when it is done.
 
-training.yaml      what was asked for, whole; the folder is known by it; empty where nothing was trained and any settings may follow
+training.yaml      what was asked for, whole; the folder is known by it
 metrics.jsonl      a line for each logged step
 checkpoints/       what a killed run goes on from; gone once it is done
 training.html      curves
@@ -26,7 +26,7 @@ from evaluation.inputs import InputError
 from generation.folder import RunFolderError, changes, check_ours, locked, write_atomically
 from training import launch
 from training.metrics import DATA, Metrics, Row, read
-from training.report import SETTINGS, claimed
+from training.report import RELEASED, SETTINGS, claimed
 
 Counts = Mapping[str, Mapping[str, int]]
 """Split -> what became of its rows."""
@@ -64,7 +64,7 @@ def claim(folder: Path, said: Mapping[str, Any]) -> None:
 
 def release(folder: Path) -> None:
     """Let other settings go on with what the folder has: what they need was paid for, and nothing is trained yet."""
-    write_atomically(folder / SETTINGS, "")
+    write_atomically(folder / SETTINGS, RELEASED)
 
 
 def owning(folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from training.monitor_page import verdicts
 
 PAGE = "training.html"
 SETTINGS = "training.yaml"
+RELEASED = "# nothing is trained yet: other settings may follow\n"
+"""What it says of a folder that is bound to no settings."""
 TEMPLATE = Path(__file__).parent / "templates" / "training.html.jinja"
 POINTS = 400
 """Most points of a line; the first and the last are among them."""
@@ -31,7 +33,7 @@ Curves = Mapping[tuple[str, str], Curve]
 
 def claimed(path: Path) -> bool:
     """Whether a training.yaml binds its folder to settings."""
-    return path.is_file() and path.stat().st_size > 0
+    return path.is_file() and path.read_bytes() != RELEASED.encode()
 
 
 def write_page(folder: Path, warnings: Sequence[str] = ()) -> None:

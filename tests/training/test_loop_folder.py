@@ -26,7 +26,7 @@ def begun(folder: Path, *steps: str) -> None:
     """Begin the first round, and some of its trainings."""
     for step in ("run", *steps):
         (folder / "loop" / "round-1" / step).mkdir(parents=True)
-        (folder / "loop" / "round-1" / step / SETTINGS).write_text("recipe: some\n")
+        (folder / "loop" / "round-1" / step / SETTINGS).touch()
 
 
 SMALLER = {**DPO, "training": {**DPO["training"], "batch": 2}}
