@@ -101,7 +101,9 @@ def _tell(total: Counter[str], found: dict[str, float], console: Console) -> Non
 
 
 def _again(problem: str, best: BestOfJob) -> InputError:
-    """The folder is anyone's again: only what was written tells which settings it allows."""
+    """The folder is anyone's again, since only what was written tells which settings it allows; not one that training began in."""
+    if output.last_checkpoint(best.out):
+        return InputError(problem)
     if launch.state().is_main_process:
         output.release(best.out)
     return InputError(

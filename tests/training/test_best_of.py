@@ -194,6 +194,23 @@ def test_settings_that_the_rows_forbid_may_change(
     assert "batch: was 4, now 2" in capfd.readouterr().err
 
 
+def test_a_folder_that_training_began_in_stays_its_own(
+    best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert best(batch=4) == 0
+    out = tmp_path / "out"
+    # as if killed after a checkpoint, and gone on with on a machine whose micro_batch does not fit
+    (out / "training.json").unlink()
+    (out / "checkpoints/checkpoint-1").mkdir(parents=True)
+    (out / "checkpoints/checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
+    assert best(batch=4, micro_batch=3) == 2
+    assert (
+        capfd.readouterr().err.strip().splitlines()[-1].startswith("batch: got 4; allowed are multiples of micro_batch")
+    )
+    assert best(batch=2) == 2
+    assert "batch: was 4, now 2" in capfd.readouterr().err
+
+
 def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = tmp_path / "out"
     assert best(keep=3) == 0
