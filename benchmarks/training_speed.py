@@ -30,6 +30,7 @@ from generation import settings as reading
 from generation.models import load_tokenizer
 from training import fit, job, rows
 from training.config import DPO, Reward, Training
+from training.data import encode_pairs
 from training.trainer import peak_memory
 
 
@@ -63,7 +64,7 @@ def compare(recipe: str, options: argparse.Namespace, folder: Path) -> None:
     kind: type[Training] = DPO if recipe == "dpo" else Reward
     given = {
         "model": options.model, "data": {options.data: 1.0}, "steps": options.steps, "batch": options.batch,
-        "micro_batch": options.batch, "bucket": False, "test_fraction": 0.0, "report_to": [],
+        "micro_batch": options.batch, "bucket": False, "cut": "drop", "test_fraction": 0.0, "report_to": [],
     }  # fmt: skip
     settings = reading.load(kind, None, options.set, given)
     plan = job.prepare(settings, folder / "ours")
@@ -112,7 +113,9 @@ def _ours(plan: job.Job) -> tuple[float, list[float]]:
 
 def _trl(recipe: str, plan: job.Job, folder: Path) -> tuple[float, list[float]]:
     settings = plan.settings
-    pairs = rows.pairs(settings).train
+    assert isinstance(settings, (DPO, Reward))
+    # those that are not dropped, which the order counts
+    pairs = [p for p in rows.pairs(settings).train if encode_pairs([p], plan.encoder, settings, settings.labels).rows]
     texts = [
         {
             "prompt": [m.model_dump(exclude_defaults=True) | {"content": m.content} for m in pair.prompt.messages],
@@ -141,9 +144,20 @@ def _trl(recipe: str, plan: job.Job, folder: Path) -> tuple[float, list[float]]:
         torch.nn.init.zeros_(model.score.weight)
         model.config.pad_token_id = tokenizer.pad_token_id
         trainer = RewardTrainer(model, args=RewardConfig(**common), train_dataset=data, processing_class=tokenizer)
+    _check_same(trainer.train_dataset, plan)
     began = time.monotonic()
     trainer.train()
     return time.monotonic() - began, _losses(trainer)
+
+
+def _check_same(theirs: Dataset, plan: job.Job) -> None:
+    """Raises ValueError unless TRL sees the very tokens that we see, in the same order."""
+    for step, (row, turn) in enumerate(zip(theirs, plan.order, strict=True)):
+        prompt = row.get("prompt_ids", [])
+        example = plan.train.rows[turn].example
+        for name, reply in zip(("chosen_ids", "rejected_ids"), example.replies, strict=True):
+            if prompt + row[name] != [*example.prompt, *reply]:
+                raise ValueError(f"pair {step}: TRL's {name} are not ours")
 
 
 def _ended_by_turn(plan: job.Job) -> Any:
