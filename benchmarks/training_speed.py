@@ -38,6 +38,8 @@ class Measured(NamedTuple):
     """One trainer's run."""
 
     pairs_per_second: float
+    before: float
+    """GB held when it began."""
     peak: float
     """GB."""
     losses: list[float]
@@ -77,6 +79,7 @@ def compare(recipe: str, options: argparse.Namespace, folder: Path) -> None:
     show(f"{recipe}: ours over TRL", ours.pairs_per_second / theirs.pairs_per_second, "times", f">= {best}")
     show(f"{recipe}: TRL's peak memory", theirs.peak, "GB", "baseline")
     show(f"{recipe}: ours", ours.peak, "GB", "baseline")
+    show(f"{recipe}: of it, held before ours began", ours.before, "GB", f"{theirs.before:.1f} before TRL")
     show(f"{recipe}: ours over TRL", ours.peak / theirs.peak, "times", f"<= {most}")
     _apart(f"{recipe}: losses apart", ours.losses, theirs.losses, "<= 2")
     if options.exact:
@@ -97,8 +100,9 @@ def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> M
     gc.collect()
     CDLL("libc.so.6").malloc_trim(0)
     _reset_peak()
+    before = peak_memory() / 1e9
     seconds, losses = train()
-    return Measured(len(plan.order) / seconds, peak_memory() / 1e9, losses)
+    return Measured(len(plan.order) / seconds, before, peak_memory() / 1e9, losses)
 
 
 def _ours(plan: job.Job) -> tuple[float, list[float]]:
