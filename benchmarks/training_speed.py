@@ -1,17 +1,21 @@
 """Pairs a second and peak memory of TRL's trainers and ours: the same pairs, order, model, batch, precision, in one process.
 
     python -m benchmarks.training_speed --data PAIRS [--model embedded] [--steps 50] [--batch 4] [--set precision=bf16] [--exact]
+    python -m benchmarks.training_speed --lengths 64/64 --lengths 1024/256 --batch 16
 
 Ours includes the pass that computes the reference's log-probabilities, with nothing in the cache. Every step's loss is compared:
 both see the same rows in the same order, at the same learning rate. Peak memory is the process's resident set (the GPU's
 allocated memory where there is one), reset between the two; TRL runs first, so what it leaves behind counts against us.
 With `--exact` ours trains once more, in float32, and what is printed is how far the losses of both are from those.
+With `--lengths` the pairs are made, of so many tokens of prompt and of each reply, and each trainer's share of what a large
+product of matrices does is printed too. On a GPU both have a few steps first, in which kernels are loaded and chosen.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import os
 import tempfile
 import time
@@ -25,9 +29,10 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
+from benchmarks import shapes
 from benchmarks.common import show
 from generation import settings as reading
-from generation.models import load_tokenizer
+from generation.models import load_tokenizer, resolve
 from training import fit, job, rows
 from training.config import DPO, Reward, Training
 from training.data import encode_pairs
@@ -48,46 +53,77 @@ class Measured(NamedTuple):
 def main() -> None:
     """Run both recipes in both libraries, or the one that is named."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--data", required=True, help="pairs: a run folder, JSONL, ...")
+    pairs = p.add_mutually_exclusive_group(required=True)
+    pairs.add_argument("--data", help="pairs: a run folder, JSONL, ...")
+    pairs.add_argument(
+        "--lengths", action="append", type=shapes.parse, metavar="PROMPT/REPLY", help="tokens; may be repeated"
+    )
     p.add_argument("--model", default="embedded")
     p.add_argument("--steps", type=int, default=50)
-    p.add_argument("--batch", type=int, default=4, help="pairs of a step")
+    p.add_argument("--batch", type=int, action="append", help="pairs of a step (4); may be repeated")
     p.add_argument("--recipe", choices=("dpo", "reward"), action="append")
     p.add_argument("--exact", action="store_true", help="compare both with losses in float32, too")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = p.parse_args()
-    for recipe in options.recipe or ("dpo", "reward"):
-        with tempfile.TemporaryDirectory() as folder:
-            compare(recipe, options, Path(folder))
+    most = shapes.ceiling() if options.lengths else 0.0
+    if most:
+        show("a large product of matrices", most / 1e12, "TFLOP/s", "report")
+    for batch, shape in itertools.product(options.batch or [4], options.lengths or [None]):
+        for recipe in options.recipe or ("dpo", "reward"):
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ["SOLON_CACHE"] = folder  # where no reference is known
+                _case(options, recipe, batch, shape, most, Path(folder))
 
 
-def compare(recipe: str, options: argparse.Namespace, folder: Path) -> None:
-    """Both libraries on one recipe; prints the figures."""
+def _case(
+    options: argparse.Namespace, recipe: str, batch: int, shape: shapes.Shape | None, most: float, folder: Path
+) -> None:
+    """One recipe on one source of pairs; prints the figures."""
     kind: type[Training] = DPO if recipe == "dpo" else Reward
-    given = {
-        "model": options.model, "data": {options.data: 1.0}, "steps": options.steps, "batch": options.batch,
-        "micro_batch": options.batch, "bucket": False, "cut": "drop", "test_fraction": 0.0, "report_to": [],
+    given: dict[str, Any] = {
+        "model": options.model, "steps": options.steps, "batch": batch, "micro_batch": batch, "bucket": False, "cut": "drop",
+        "test_fraction": 0.0, "report_to": [],
     }  # fmt: skip
+    files = resolve(options.model)
+    if shape is None:
+        name, given["data"] = recipe, {options.data: 1.0}
+    else:
+        name = f"{recipe} {shape}, {batch} a step"
+        made = shapes.write_pairs(folder / "pairs.jsonl", load_tokenizer(files), shape, options.steps * batch)
+        given |= {"data": {str(made): 1.0}, "max_length": sum(shape)}
     settings = reading.load(kind, None, options.set, given)
-    plan = job.prepare(settings, folder / "ours")
-    os.environ["SOLON_CACHE"] = str(folder)  # where no reference is known
-    theirs = measured(lambda: _trl(recipe, plan, folder), plan)
-    ours = measured(lambda: _ours(plan), plan)
-    best, most = ("2.5", "0.5") if recipe == "dpo" else ("1.5", "report")
-    show(f"{recipe}: TRL", theirs.pairs_per_second, "pairs/s", "baseline")
-    show(f"{recipe}: ours", ours.pairs_per_second, "pairs/s", "baseline")
-    show(f"{recipe}: ours over TRL", ours.pairs_per_second / theirs.pairs_per_second, "times", f">= {best}")
-    show(f"{recipe}: TRL's peak memory", theirs.peak, "GB", "baseline")
-    show(f"{recipe}: of it, held before TRL began", theirs.before, "GB", "report")
-    show(f"{recipe}: ours", ours.peak, "GB", "baseline")
-    show(f"{recipe}: of it, held before ours began", ours.before, "GB", "report")
-    show(f"{recipe}: ours over TRL", ours.peak / theirs.peak, "times", f"<= {most}")
-    _apart(f"{recipe}: losses apart", ours.losses, theirs.losses, "<= 2")
+    if torch.cuda.is_available():
+        compare(recipe, settings.model_copy(update={"steps": 3}), folder / "warm")
+    theirs, ours = compare(recipe, settings, folder)
+    _tell(name, theirs, ours, ("2.5", "0.5") if recipe == "dpo" else ("1.5", "report"))
+    if shape is not None:
+        for whose, run in (("TRL", theirs), ("ours", ours)):
+            share = shapes.flops(files, shape, recipe) * run.pairs_per_second / most
+            show(f"{name}: {whose}, of that product's speed", 100 * share, "%", "report")
     if options.exact:
         exact = job.prepare(settings.model_copy(update={"precision": "fp32"}), folder / "exact")
         losses = _ours(exact)[1]
-        _apart(f"{recipe}: ours from float32", ours.losses, losses, "report")
-        _apart(f"{recipe}: TRL from float32", theirs.losses, losses, "report")
+        _apart(f"{name}: ours from float32", ours.losses, losses, "report")
+        _apart(f"{name}: TRL from float32", theirs.losses, losses, "report")
+
+
+def compare(recipe: str, settings: Training, folder: Path) -> tuple[Measured, Measured]:
+    """TRL's run and ours."""
+    plan = job.prepare(settings, folder / "ours")
+    theirs = measured(lambda: _trl(recipe, plan, folder), plan)
+    return theirs, measured(lambda: _ours(plan), plan)
+
+
+def _tell(name: str, theirs: Measured, ours: Measured, targets: tuple[str, str]) -> None:
+    show(f"{name}: TRL", theirs.pairs_per_second, "pairs/s", "baseline")
+    show(f"{name}: ours", ours.pairs_per_second, "pairs/s", "baseline")
+    show(f"{name}: ours over TRL", ours.pairs_per_second / theirs.pairs_per_second, "times", f">= {targets[0]}")
+    show(f"{name}: TRL's peak memory", theirs.peak, "GB", "baseline")
+    show(f"{name}: of it, held before TRL began", theirs.before, "GB", "report")
+    show(f"{name}: ours", ours.peak, "GB", "baseline")
+    show(f"{name}: of it, held before ours began", ours.before, "GB", "report")
+    show(f"{name}: ours over TRL", ours.peak / theirs.peak, "times", f"<= {targets[1]}")
+    _apart(f"{name}: losses apart", ours.losses, theirs.losses, "<= 2")
 
 
 def _apart(name: str, losses: Sequence[float], others: Sequence[float], target: str) -> None:

@@ -6,10 +6,14 @@ own, so it works in every model whose attention can be exchanged there.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+import inspect
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 from torch.nn.attention import varlen
 from transformers import AttentionInterface
@@ -28,21 +32,14 @@ MORE = ("s_aux", "softcap", "position_bias")
 """Arguments by which a model asks its attention for more than products and a softmax."""
 
 
-class Piece(NamedTuple):
-    """A run of queries: a prompt, or a reply with the prompt before it."""
-
-    prompt: int | None
-    """Which piece its prompt is; None for a prompt."""
-    mask: Any
-    """[tokens, prompt + tokens] bool for a reply: what each token sees. None for a prompt, which is plainly causal."""
-
-
-class Segments(NamedTuple):
-    """How one row of tokens is made up."""
+@dataclass(frozen=True)
+class Segments:
+    """How one row of tokens is made up of pieces: each a prompt, or a reply that sees the prompt before it too."""
 
     sizes: list[int]
     """Tokens of each piece, in order."""
-    pieces: list[Piece]
+    prompts: list[int | None]
+    """Which piece is the prompt of each; None for a prompt."""
     gather: Any
     """[K] places of the keys, piece after piece with its prompt's before it; for variable-length kernels."""
     queries: Any
@@ -52,31 +49,43 @@ class Segments(NamedTuple):
     longest: tuple[int, int]
     """Most queries and most keys of a piece."""
 
+    @cached_property
+    def masks(self) -> list[Any]:
+        """[tokens, prompt + tokens] bool of each reply: what each token sees. None for a prompt, which is plainly causal."""
+        return [
+            None
+            if home is None
+            else torch.ones(n, self.sizes[home] + n, dtype=torch.bool, device=self.gather.device).tril(self.sizes[home])
+            for n, home in zip(self.sizes, self.prompts, strict=True)
+        ]
+
 
 def segments(batch: Batch) -> Segments:
     """The pieces of a packed batch, made once for all layers."""
-    device = batch["tokens"].device
     sizes: list[int] = []
-    pieces: list[Piece] = []
-    spans: list[list[tuple[int, int]]] = []
+    prompts: list[int | None] = []
+    counts: list[int] = []
+    spans: list[Any] = []
     lengths = iter(batch["lengths"].tolist())
     start = 0
     for prompt, replies in zip(batch["prompts"].tolist(), batch["replies"].tolist(), strict=True):
-        home, begin = len(sizes), start
+        home, begin = len(sizes), np.arange(start, start + prompt)
         sizes.append(prompt)
-        pieces.append(Piece(None, None))
-        spans.append([(begin, prompt)])
+        prompts.append(None)
+        counts.append(prompt)
+        spans.append(begin)
         start += prompt
         for _ in range(replies):
             n = next(lengths)
             sizes.append(n)
-            mask = torch.ones(n, prompt + n, dtype=torch.bool, device=device).tril(prompt)
-            pieces.append(Piece(home, mask))
-            spans.append([(begin, prompt), (start, n)])
+            prompts.append(home)
+            counts.append(prompt + n)
+            spans += [begin, np.arange(start, start + n)]
             start += n
-    counts = [sum(n for _, n in span) for span in spans]
-    gather = torch.cat([torch.arange(a, a + n, device=device) for span in spans for a, n in span])
-    return Segments(sizes, pieces, gather, _starts(sizes, device), _starts(counts, device), (max(sizes), max(counts)))
+    places = (np.concatenate(spans), _starts(sizes), _starts(counts))
+    device = batch["tokens"].device
+    gather, queries, keys = (torch.from_numpy(x).to(device) for x in places)
+    return Segments(sizes, prompts, gather, queries, keys, (max(sizes), max(counts)))
 
 
 def attend(
@@ -109,12 +118,12 @@ def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout:
     wide = torch.float32 if query.device.type == "cpu" else query.dtype
     queries, keys, values = (x.to(wide).split(segments.sizes, dim=2) for x in (query, key, value))
     parts = []
-    for i, piece in enumerate(segments.pieces):
+    for i, (home, mask) in enumerate(zip(segments.prompts, segments.masks, strict=True)):
         k, v = keys[i], values[i]
-        if piece.prompt is not None:
-            k, v = torch.cat([keys[piece.prompt], k], 2), torch.cat([values[piece.prompt], v], 2)
+        if home is not None:
+            k, v = torch.cat([keys[home], k], 2), torch.cat([values[home], v], 2)
         out = functional.scaled_dot_product_attention(
-            queries[i], k, v, piece.mask, dropout, is_causal=piece.mask is None, scale=scaling, enable_gqa=True
+            queries[i], k, v, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=True
         )
         parts.append(out.transpose(1, 2))
     return torch.cat(parts, 1).to(query.dtype)
@@ -124,11 +133,18 @@ def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: S
     """Causal from the last query and the last key of each piece backwards, as variable-length kernels have it."""
     q = query[0].transpose(0, 1)
     k, v = (x[0].transpose(0, 1).index_select(0, segments.gather) for x in (key, value))
+    more = {"enable_gqa": True} if _asks_for_groups() else {}
     most = segments.longest
     out = varlen.varlen_attn(
-        q, k, v, segments.queries, segments.keys, *most, scale=scaling, window_size=(-1, 0), enable_gqa=True
+        q, k, v, segments.queries, segments.keys, *most, scale=scaling, window_size=(-1, 0), **more
     )
     return out[None]
+
+
+@cache
+def _asks_for_groups() -> bool:
+    """Whether torch wants to be told of fewer heads of keys than of queries; 2.11 takes them as they are."""
+    return "enable_gqa" in inspect.signature(varlen.varlen_attn).parameters
 
 
 def packs(config: Any, length: int) -> str | None:
@@ -163,5 +179,5 @@ def register() -> None:
     AttentionMaskInterface.register(NAME, lambda *_, **__: None)
 
 
-def _starts(sizes: list[int], device: Any) -> Any:
-    return torch.tensor([0, *sizes], dtype=torch.int32, device=device).cumsum(0, dtype=torch.int32)
+def _starts(sizes: list[int]) -> NDArray[np.int32]:
+    return np.cumsum([0, *sizes], dtype=np.int32)

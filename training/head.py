@@ -11,8 +11,15 @@ from typing import Any
 
 import torch
 
-CHUNK = 1 << 23
-"""Most logits that exist at once: 32 MiB in float32."""
+CHUNK = {"cpu": 1 << 23}
+"""Most logits that exist at once, by kind of device: 32 MiB in float32 on a CPU, which then find room near its caches."""
+_OTHER = 1 << 26
+"""Elsewhere: 256 MiB, since each chunk is a dozen kernels that must be launched."""
+
+
+def chunk(device: str) -> int:
+    """Most logits that exist at once on a kind of device, such as `cuda`."""
+    return CHUNK.get(device, _OTHER)
 
 
 def token_scores(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0, bias: Any = None) -> tuple[Any, Any]:
@@ -28,10 +35,11 @@ def token_scores(hidden: Any, weight: Any, targets: Any, temperature: float = 1.
 class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, hidden: Any, weight: Any, targets: Any, temperature: float, bias: Any) -> tuple[Any, Any]:
+        ctx.set_materialize_grads(False)
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
         h, w = hidden.to(dtype), weight.to(dtype)
-        rows = max(1, CHUNK // len(weight))
+        rows = max(1, chunk(kind) // len(weight))
         logprobs, entropies, totals = [], [], []
         for part, wanted in zip(h.split(rows), targets.split(rows), strict=True):
             logits = _logits(part, w, bias, temperature)
@@ -53,16 +61,16 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
         grad_hidden = torch.empty_like(h) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[4] else None
-        steered = bool(by_entropy.any())
+        by_logprob = torch.zeros_like(totals) if by_logprob is None else by_logprob
         for start in range(0, len(h), ctx.rows):
             part = slice(start, start + ctx.rows)
             logp = _logits(h[part], w, bias, ctx.temperature).sub_(totals[part, None])
-            by_p = by_logprob[part, None] + (by_entropy[part] * entropies[part])[:, None]
-            if steered:
+            if by_entropy is None:
+                grad = logp.exp_().mul_(-by_logprob[part, None])
+            else:
+                by_p = by_logprob[part, None] + (by_entropy[part] * entropies[part])[:, None]
                 p = logp.exp()
                 grad = logp.mul_(-by_entropy[part, None]).sub_(by_p).mul_(p)
-            else:
-                grad = logp.exp_().mul_(-by_p)
             grad.scatter_add_(-1, targets[part, None], by_logprob[part, None])
             grad = grad.div_(ctx.temperature)
             if grad_bias is not None:

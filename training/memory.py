@@ -18,7 +18,7 @@ from generation.models import ModelFiles
 from training import launch
 from training.batches import Example, Layout
 from training.config import Lora, Training
-from training.head import CHUNK
+from training.head import chunk
 
 _CGROUP = Path("/sys/fs/cgroup")
 _SHORT = 64
@@ -82,7 +82,8 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     size = 2 if half else 4
     layer = (4 * width + 3 * inner) * size + 16 * width + 12 * inner  # some of it is float32 in any precision
     kept = 12 * width * layers + layer if settings.gradient_checkpointing else layer * layers
-    return Need(weights, tokens * kept + 3 * 4 * CHUNK)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Need(weights, tokens * kept + 3 * 4 * chunk(device))
 
 
 def available() -> int:

@@ -115,7 +115,7 @@ class Update:
             logp, entropy = (tabled(values, batch, width) for values in scores)
             surrogate = policy_loss(logp, old, advantages, mask, s.clip, s.clip_high, total)
             spread = masked_mean(entropy, mask, total)
-            loss = surrogate.loss - s.entropy * spread
+            loss = surrogate.loss - s.entropy * spread if s.entropy else surrogate.loss
         if not alone:
             loss.backward()
         found: tuple[Any, ...] = (loss, *surrogate, spread)

@@ -46,8 +46,6 @@ class Turns(Dataset):  # type: ignore[misc]
 class RowTrainer(Trainer):  # type: ignore[misc]
     """Trains a module on rows by a recipe."""
 
-    loss_is_scaled_for_ga = True
-
     def __init__(
         self,
         recipe: Recipe,
@@ -68,6 +66,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
             data_collator=lambda rows: recipe.collate(rows, module.layout),
             train_dataset=train,
             eval_dataset=test,
+            compute_loss_func=recipe.outcome,  # never called; without one, losses are divided by the number of micro-batches
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)

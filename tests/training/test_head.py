@@ -32,7 +32,7 @@ def gradients(scores: Any, by_logprob: Any, by_entropy: Any, *inputs: Any) -> li
 def test_values_and_gradients_are_those_of_log_softmax(
     monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, biased: bool, paths: str
 ) -> None:
-    monkeypatch.setattr(head, "CHUNK", 50 * rows)
+    monkeypatch.setitem(head.CHUNK, "cpu", 50 * rows)
     hidden, weight, targets = data(7)
     bias = torch.randn(50, generator=torch.Generator().manual_seed(1)) if biased else None
     inputs = [x.requires_grad_() for x in (hidden, weight, bias) if x is not None]
@@ -90,7 +90,7 @@ def test_gradients_of_chunks_add_up_in_float32_even_for_bfloat16_weights(monkeyp
     hidden, weight, targets = data(400)
     weight = weight.bfloat16().requires_grad_()
     exact = torch.autograd.grad(plain(hidden.bfloat16(), weight, targets)[0].sum(), weight)[0].float()
-    monkeypatch.setattr(head, "CHUNK", 50)
+    monkeypatch.setitem(head.CHUNK, "cpu", 50)
     grad = torch.autograd.grad(token_scores(hidden.bfloat16(), weight, targets)[0].sum(), weight)[0].float()
     assert (grad - exact).norm() < 0.01 * exact.norm()
 
@@ -105,7 +105,7 @@ def test_extreme_logits_stay_finite() -> None:
 
 
 def test_no_table_of_all_logits_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head, "CHUNK", 50 * 4)
+    monkeypatch.setitem(head.CHUNK, "cpu", 50 * 4)
     hidden, weight, targets = data(200)
     kept: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
