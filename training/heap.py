@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-EVERY = 60.0
+EVERY = 5.0
 """Seconds between two times: what is given back must be asked for again."""
 
 _last = time.monotonic()
