@@ -95,7 +95,7 @@ def _case(
     if torch.cuda.is_available():
         compare(recipe, settings.model_copy(update={"steps": 3}), folder / "warm")
     theirs, ours = compare(recipe, settings, folder)
-    _tell(name, theirs, ours, ("2.5", "0.5") if recipe == "dpo" else ("1.5", "report"))
+    _tell(name, theirs, ours, ("2.5", "0.5") if recipe == "dpo" and shape is None else ("1.5", "report"))
     if shape is not None:
         for whose, run in (("TRL", theirs), ("ours", ours)):
             share = shapes.flops(files, shape, recipe) * run.pairs_per_second / most
@@ -136,6 +136,7 @@ def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> M
     """One run from clean memory. train: returns its seconds and losses."""
     gc.collect()
     CDLL("libc.so.6").malloc_trim(0)
+    torch.cuda.empty_cache()  # nothing where there is no GPU
     _reset_peak()
     before = peak_memory() / 1e9
     seconds, losses = train()
