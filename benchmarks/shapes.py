@@ -26,10 +26,11 @@ class Shape(NamedTuple):
         return f"{self.prompt}/{self.reply}"
 
 
-def parse(text: str) -> Shape:
-    """`256/64` -> its shape. Raises ValueError."""
-    prompt, reply = text.split("/")
-    return Shape(int(prompt), int(reply))
+def parse(text: str) -> tuple[Shape, int | None]:
+    """`256/64` -> its shape and None; `256/64x16` -> its shape and 16 pairs a step. Raises ValueError."""
+    lengths, _, batch = text.partition("x")
+    prompt, reply = lengths.split("/")
+    return Shape(int(prompt), int(reply)), int(batch) if batch else None
 
 
 def write_pairs(path: Path, tokenizer: Any, shape: Shape, count: int) -> Path:

@@ -1,7 +1,7 @@
 """Pairs a second and peak memory of TRL's trainers and ours: the same pairs, order, model, batch, precision, in one process.
 
     python -m benchmarks.training_speed --data PAIRS [--model embedded] [--steps 50] [--batch 4] [--set precision=bf16] [--exact]
-    python -m benchmarks.training_speed --lengths 64/64 --lengths 1024/256 --batch 16
+    python -m benchmarks.training_speed --lengths 64/64x32 --lengths 1024/256x8
 
 Ours includes the pass that computes the reference's log-probabilities, with nothing in the cache. Every step's loss is compared:
 both see the same rows in the same order, at the same learning rate. Peak memory is the process's resident set (the GPU's
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import itertools
 import os
 import tempfile
 import time
@@ -60,7 +59,7 @@ def main() -> None:
     )
     p.add_argument("--model", default="embedded")
     p.add_argument("--steps", type=int, default=50)
-    p.add_argument("--batch", type=int, action="append", help="pairs of a step (4); may be repeated")
+    p.add_argument("--batch", type=int, default=4, help="pairs of a step")
     p.add_argument("--recipe", choices=("dpo", "reward"), action="append")
     p.add_argument("--exact", action="store_true", help="compare both with losses in float32, too")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -68,11 +67,11 @@ def main() -> None:
     most = shapes.ceiling() if options.lengths else 0.0
     if most:
         show("a large product of matrices", most / 1e12, "TFLOP/s", "report")
-    for batch, shape in itertools.product(options.batch or [4], options.lengths or [None]):
-        for recipe in options.recipe or ("dpo", "reward"):
+    for recipe in options.recipe or ("dpo", "reward"):
+        for shape, batch in options.lengths or [(None, None)]:
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["SOLON_CACHE"] = folder  # where no reference is known
-                _case(options, recipe, batch, shape, most, Path(folder))
+                _case(options, recipe, batch or options.batch, shape, most, Path(folder))
 
 
 def _case(

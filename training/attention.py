@@ -107,9 +107,14 @@ def attend(
     """
     if segments is None or attention_mask is not None or any(more.get(name) is not None for name in MORE):
         raise ModelError(f"{type(module).__name__} attends in a way of its own; set layout: padded")
-    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        return _varlen(query, key, value, scaling, segments), None
-    with torch.autocast(query.device.type, enabled=False):
+    kind = query.device.type
+    half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    if query.is_cuda and half in (
+        torch.bfloat16,
+        torch.float16,
+    ):  # rotary positions make float32 of what autocast multiplies
+        return _varlen(query.to(half), key.to(half), value.to(half), scaling, segments), None
+    with torch.autocast(kind, enabled=False):
         return _piecewise(query, key, value, scaling, dropout, segments), None
 
 

@@ -23,6 +23,9 @@ from training.report import write_page
 from training.trainer import RowTrainer, Turns, arguments
 from training.watch import Watch
 
+FORWARD = 4
+"""Micro-batches that a GPU takes at once where nothing is kept for a backward pass."""
+
 
 class Stopped(Exception):
     """A bad sign ended the run; the message says which and what to try."""
@@ -129,7 +132,8 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
 
     def compute(model: Any) -> None:
         cast = bf16 and not sharded  # a sharded model casts by itself
-        recipe.references = reference.compute(model, module, rows, job.settings.micro_batch, trainer.accelerator, cast)
+        at_once = job.settings.micro_batch * (1 if launch.on_cpu() else FORWARD)
+        recipe.references = reference.compute(model, module, rows, at_once, trainer.accelerator, cast)
         if main and (warning := reference.keep(name, rows, recipe.references)):
             rank.tell(warning)
 

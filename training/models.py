@@ -25,7 +25,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from generation.engine import ModelError
 from generation.folder import write_atomically
 from generation.models import ModelFiles
-from training import attention
+from training import attention, launch
 from training.batches import Batch, Example, Layout, collate
 from training.card import ADAPTER
 from training.config import Lora, Training
@@ -191,7 +191,10 @@ def load_critic(files: ModelFiles, settings: Training) -> RewardModel:
 
 def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     """How batches are laid out. Raises ModelError where `packed` was asked for and is impossible."""
-    if settings.layout == "padded":
+    slow = (
+        settings.precision == "fp32" and not launch.on_cpu()
+    )  # the kernel of packed batches takes half precision alone
+    if settings.layout == "padded" or (settings.layout == "auto" and slow):
         return "padded"
     reason = attention.packs(AutoConfig.from_pretrained(files.path).get_text_config(), settings.max_length)
     if reason and settings.layout == "packed":

@@ -13,7 +13,7 @@ from generation.models import ModelFiles, load_tokenizer
 
 @pytest.mark.model
 def test_prompts_and_replies_have_so_many_tokens(embedded: ModelFiles, encoder: Encoder, tmp_path: Path) -> None:
-    path = write_pairs(tmp_path / "pairs.jsonl", load_tokenizer(embedded), parse("64/20"), 5)
+    path = write_pairs(tmp_path / "pairs.jsonl", load_tokenizer(embedded), Shape(64, 20), 5)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         chat = [{"role": "user", "content": row["prompt"]}]
@@ -26,6 +26,12 @@ def test_prompts_and_replies_have_so_many_tokens(embedded: ModelFiles, encoder: 
 def test_no_room_for_a_word_is_told(embedded: ModelFiles, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"lengths 5/20: the template alone takes \d+ and 1; ask for more"):
         write_pairs(tmp_path / "pairs.jsonl", load_tokenizer(embedded), Shape(5, 20), 1)
+
+
+def test_a_shape_is_read_with_its_batch_or_without() -> None:
+    assert parse("256/64x16") == (Shape(256, 64), 16)
+    assert parse("256/64") == (Shape(256, 64), None)
+    assert str(Shape(256, 64)) == "256/64"
 
 
 def test_arithmetic_by_hand(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_the_variable_length_kernel_is_attention_and_has_its_gradient() -> None:
         assert (ours.float() - theirs).norm() < 0.01 * theirs.norm()
 
 
+def test_autocast_takes_that_kernel_though_rotary_positions_are_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = policy().cuda()
+    calls = []
+    plain = attention._varlen
+    monkeypatch.setattr(attention, "_varlen", lambda *inputs: calls.append(inputs[0].dtype) or plain(*inputs))
+    with torch.autocast("cuda", torch.bfloat16):
+        module(on_gpu(collate(EXAMPLES, "packed")))
+    assert calls == [torch.bfloat16] * 2  # each layer
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 def test_log_probabilities_are_the_cpus(family: str, layout: Any) -> None:
@@ -79,7 +89,11 @@ def test_one_process_over_nccl_learns_what_it_learns_alone(
     process = start(accelerate_launch, *arguments, "--out", str(tmp_path / way), log=tmp_path / "log")
     wait(process)
     assert process.exitcode == 0, (tmp_path / "log").read_text()
-    found, wanted = ([r.values["loss"] for r in read(tmp_path / run / "metrics.jsonl")] for run in (way, "alone"))
+    found, wanted = (
+        [row.values["loss"] for row in read(tmp_path / run / "metrics.jsonl") if "loss" in row.values]
+        for run in (way, "alone")
+    )
+    assert len(wanted) == 6
     assert found == pytest.approx(wanted, rel=1e-3)
 
 
