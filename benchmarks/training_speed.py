@@ -32,7 +32,7 @@ from benchmarks import shapes
 from benchmarks.common import show
 from generation import settings as reading
 from generation.models import load_tokenizer, resolve
-from training import fit, job, rows
+from training import fit, job, launch, rows
 from training.config import DPO, Reward, Training
 from training.data import encode_pairs
 from training.trainer import peak_memory
@@ -143,7 +143,7 @@ def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> M
 
 
 def _ours(plan: job.Job) -> tuple[float, list[float]]:
-    module = fit.load(plan)
+    module = fit.load(plan).to(launch.state().device)  # as TRL's is before its time begins
     began = time.monotonic()
     trainer = fit.build(plan, module)
     trainer.args.save_strategy = "no"  # as theirs

@@ -136,8 +136,10 @@ def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout:
 
 def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: Segments) -> Any:
     """Causal from the last query and the last key of each piece backwards, as variable-length kernels have it."""
-    q = query[0].transpose(0, 1)
-    k, v = (x[0].transpose(0, 1).index_select(0, segments.gather) for x in (key, value))
+    q, k, v = (
+        x.squeeze(0).transpose(0, 1) for x in (query, key, value)
+    )  # x[0] would fill a table with zeros on the way back
+    k, v = (x.index_select(0, segments.gather) for x in (k, v))
     more = {"enable_gqa": True} if _asks_for_groups() else {}
     most = segments.longest
     out = varlen.varlen_attn(

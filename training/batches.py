@@ -15,6 +15,7 @@ A batch is a mapping of tensors, so that every library can move and split it. Re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -47,24 +48,26 @@ def collate(examples: Sequence[Example], layout: Layout) -> Batch:
 
 
 def _packed(examples: Sequence[Example]) -> Batch:
-    tokens: list[int] = []
-    positions: list[int] = []
+    parts: list[Sequence[int]] = []
+    positions: list[NDArray[np.int64]] = []
     where: list[NDArray[np.int64]] = []
     last: list[int] = []
+    first = 0
     for prompt, replies in examples:
-        start, n = len(tokens), len(prompt)
-        tokens += prompt
-        positions += range(n)
+        n, before = len(prompt), first + len(prompt) - 1
+        parts.append(prompt)
+        positions.append(np.arange(n))
+        first += n
         for reply in replies:
-            first = len(tokens)
-            tokens += reply
-            positions += range(n, n + len(reply))
+            parts.append(reply)
+            positions.append(np.arange(n, n + len(reply)))
             where.append(np.arange(first - 1, first - 1 + len(reply)))
-            where[-1][0] = start + n - 1  # the prompt's last token, which may lie before another reply
-            last.append(len(tokens) - 1)
+            where[-1][0] = before  # the prompt's last token, which may lie before another reply
+            first += len(reply)
+            last.append(first - 1)
     return {
-        "tokens": torch.tensor([tokens]),
-        "positions": torch.tensor([positions]),
+        "tokens": _flat(parts)[None],
+        "positions": torch.from_numpy(np.concatenate(positions))[None],
         **_replies(examples, where, last),
         "prompts": torch.tensor([len(e.prompt) for e in examples]),
         "replies": torch.tensor([len(e.replies) for e in examples]),
@@ -78,11 +81,11 @@ def _padded(examples: Sequence[Example]) -> Batch:
     mask = torch.zeros_like(tokens)
     where, last = [], []
     for i, (n, ids) in enumerate(rows):
-        tokens[i, : len(ids)] = torch.tensor(ids)
+        tokens[i, : len(ids)] = _flat([ids])
         mask[i, : len(ids)] = 1
         where.append(np.arange(i * longest + n - 1, i * longest + len(ids) - 1))
         last.append(i * longest + len(ids) - 1)
-    positions = torch.arange(longest).expand(len(rows), -1)
+    positions = torch.arange(longest).repeat(len(rows), 1)  # no view of one row: memory for a GPU is pinned
     return {"tokens": tokens, "positions": positions, "mask": mask, **_replies(examples, where, last)}
 
 
@@ -90,11 +93,16 @@ def _replies(examples: Sequence[Example], where: Sequence[NDArray[np.int64]], la
     lengths = torch.tensor([len(reply) for e in examples for reply in e.replies])
     return {
         "where": torch.from_numpy(np.concatenate(where)),
-        "targets": torch.tensor([token for e in examples for reply in e.replies for token in reply]),
+        "targets": _flat([reply for e in examples for reply in e.replies]),
         "row": torch.repeat_interleave(torch.arange(len(lengths)), lengths),
         "last": torch.tensor(last),
         "lengths": lengths,
     }
+
+
+def _flat(parts: Sequence[Sequence[int]]) -> Any:
+    """One tensor of all tokens, by way of numpy: torch reads a list ten times slower."""
+    return torch.from_numpy(np.fromiter(chain.from_iterable(parts), np.int64, sum(map(len, parts))))
 
 
 def by_reply(values: Any, batch: Batch) -> Any:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.batches import MEGABATCH, Example, by_reply, collate, order, unflatten
+from training.batches import MEGABATCH, Example, Layout, by_reply, collate, order, unflatten
 
 TWO = [Example([5, 6, 7], [[8, 9], [10]]), Example([11], [[12, 13, 14]])]
 
@@ -41,6 +41,12 @@ def test_padded_has_the_prompt_before_each_reply() -> None:
     assert batch["where"].tolist() == [2, 3, 7, 10, 11, 12]
     assert batch["targets"].tolist() == [8, 9, 10, 12, 13, 14]
     assert batch["last"].tolist() == [4, 8, 13]
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_no_number_has_two_names_in_memory(layout: Layout) -> None:
+    """Or it could not be copied into the pinned memory from which a GPU reads."""
+    assert all(values.is_contiguous() for values in collate(TWO, layout).values())
 
 
 @given(examples, layouts)
