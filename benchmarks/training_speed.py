@@ -54,9 +54,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     pairs = p.add_mutually_exclusive_group(required=True)
     pairs.add_argument("--data", help="pairs: a run folder, JSONL, ...")
-    pairs.add_argument(
-        "--lengths", action="append", type=shapes.parse, metavar="PROMPT/REPLY", help="tokens; may be repeated"
-    )
+    pairs.add_argument("--lengths", action="append", type=shapes.parse, metavar="PROMPT/REPLY[xBATCH]", help="tokens")
     p.add_argument("--model", default="embedded")
     p.add_argument("--steps", type=int, default=50)
     p.add_argument("--batch", type=int, default=4, help="pairs of a step")

@@ -108,12 +108,10 @@ def attend(
     if segments is None or attention_mask is not None or any(more.get(name) is not None for name in MORE):
         raise ModelError(f"{type(module).__name__} attends in a way of its own; set layout: padded")
     kind = query.device.type
-    half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
-    if query.is_cuda and half in (
-        torch.bfloat16,
-        torch.float16,
-    ):  # rotary positions make float32 of what autocast multiplies
-        return _varlen(query.to(half), key.to(half), value.to(half), scaling, segments), None
+    # Under autocast, rotary positions have made float32 of queries and keys.
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    if kind == "cuda" and dtype in (torch.bfloat16, torch.float16):
+        return _varlen(query.to(dtype), key.to(dtype), value.to(dtype), scaling, segments), None
     with torch.autocast(kind, enabled=False):
         return _piecewise(query, key, value, scaling, dropout, segments), None
 
@@ -138,7 +136,7 @@ def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: S
     """Causal from the last query and the last key of each piece backwards, as variable-length kernels have it."""
     q, k, v = (
         x.squeeze(0).transpose(0, 1) for x in (query, key, value)
-    )  # x[0] would fill a table with zeros on the way back
+    )  # x[0] fills a table with zeros on its way back
     k, v = (x.index_select(0, segments.gather) for x in (k, v))
     more = {"enable_gqa": True} if _asks_for_groups() else {}
     most = segments.longest

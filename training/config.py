@@ -78,7 +78,7 @@ class Training(Strict):
     """Rows of similar length share a micro-batch."""
     layout: Literal["auto", "packed", "padded"] = "auto"
     """packed: no padding, and replies of one prompt share it. padded: for models whose attention cannot be replaced.
-    auto takes packed where it works."""
+    auto takes packed where it works, but padded in float32 on a GPU, which has a kernel for half precision alone."""
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer of them."""
     lora: Lora | None = None

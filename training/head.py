@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 CHUNK = {"cpu": 1 << 23}
-"""Most logits that exist at once, by kind of device: 32 MiB in float32 on a CPU, which then find room near its caches."""
+"""Most logits that exist at once, by kind of device: 32 MiB in float32 on a CPU, near the size of its caches."""
 _OTHER = 1 << 26
 """Elsewhere: 256 MiB, since each chunk is a dozen kernels that must be launched."""
 

@@ -191,10 +191,8 @@ def load_critic(files: ModelFiles, settings: Training) -> RewardModel:
 
 def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     """How batches are laid out. Raises ModelError where `packed` was asked for and is impossible."""
-    slow = (
-        settings.precision == "fp32" and not launch.on_cpu()
-    )  # the kernel of packed batches takes half precision alone
-    if settings.layout == "padded" or (settings.layout == "auto" and slow):
+    exact_on_gpu = settings.precision == "fp32" and not launch.on_cpu()  # whose kernel takes half precision alone
+    if settings.layout == "padded" or (settings.layout == "auto" and exact_on_gpu):
         return "padded"
     reason = attention.packs(AutoConfig.from_pretrained(files.path).get_text_config(), settings.max_length)
     if reason and settings.layout == "packed":
