@@ -15,6 +15,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from generation.chat import Encoder
 from generation.models import ModelFiles
 
+_SOME = 1000
+"""Words to draw from."""
+
 
 class Shape(NamedTuple):
     """Tokens of a prompt, and of each of its two replies; what the template adds is counted."""
@@ -36,12 +39,16 @@ def parse(text: str) -> tuple[Shape, int | None]:
 def write_pairs(path: Path, tokenizer: Any, shape: Shape, count: int) -> Path:
     """Pairs that all differ, of words that are one token each. Raises ValueError for a shape with no room for words."""
     encoder, chance = Encoder(tokenizer), random.Random(0)
-    words = [
-        w for w in _words(tokenizer) if len(encoder.encode([{"role": "user", "content": w}])) == _around(encoder) + 1
-    ]
-    sizes = shape.prompt - _around(encoder), shape.reply - 1
+    around = len(encoder.encode([{"role": "user", "content": "a"}])) - 1
+    sizes = shape.prompt - around, shape.reply - 1
     if min(sizes) < 1:
-        raise ValueError(f"lengths {shape}: the template alone takes {_around(encoder)} and 1; ask for more")
+        raise ValueError(f"lengths {shape}: the template alone takes {around} and 1; ask for more")
+    known = _words(tokenizer)
+    words = [
+        w
+        for w in chance.sample(known, min(_SOME, len(known)))
+        if len(encoder.encode([{"role": "user", "content": w}])) == around + 1
+    ]
 
     def text(size: int) -> str:
         return " ".join(chance.choices(words, k=size))
@@ -52,11 +59,6 @@ def write_pairs(path: Path, tokenizer: Any, shape: Shape, count: int) -> Path:
     )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def _around(encoder: Encoder) -> int:
-    """Tokens of a chat's prompt without the words of its user."""
-    return len(encoder.encode([{"role": "user", "content": "a"}])) - 1
 
 
 def _words(tokenizer: Any) -> list[str]:
