@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import tempfile
 import time
@@ -62,8 +63,8 @@ def main() -> None:
     p.add_argument("--exact", action="store_true", help="compare both with losses in float32, too")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = p.parse_args()
-    most = shapes.ceiling() if options.lengths else 0.0
-    if most:
+    most = shapes.ceiling() if options.lengths else math.nan
+    if options.lengths:
         show("a large product of matrices", most / 1e12, "TFLOP/s", "report")
     for recipe in options.recipe or ("dpo", "reward"):
         for shape, batch in options.lengths or [(None, None)]:

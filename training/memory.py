@@ -82,7 +82,7 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     size = 2 if half else 4
     layer = (4 * width + 3 * inner) * size + 16 * width + 12 * inner  # some of it is float32 in any precision
     kept = 12 * width * layers + layer if settings.gradient_checkpointing else layer * layers
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cpu" if launch.on_cpu() else "cuda"
     return Need(weights, tokens * kept + 3 * 4 * chunk(device))
 
 
