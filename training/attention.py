@@ -31,6 +31,9 @@ WINDOWS = ("sliding_attention", "chunked_attention")
 MORE = ("s_aux", "softcap", "position_bias")
 """Arguments by which a model asks its attention for more than products and a softmax."""
 
+_ASKS_FOR_GROUPS = "enable_gqa" in inspect.signature(varlen.varlen_attn).parameters
+"""Whether torch wants to be told of fewer heads of keys than of queries; 2.11 takes them as they are."""
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -112,23 +115,25 @@ def attend(
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
     if kind == "cuda" and dtype in (torch.bfloat16, torch.float16):
         return _varlen(query.to(dtype), key.to(dtype), value.to(dtype), scaling, segments), None
-    with torch.autocast(kind, enabled=False):
-        return _piecewise(query, key, value, scaling, dropout, segments), None
+    return _piecewise(query, key, value, scaling, dropout, segments), None
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout: float, segments: Segments) -> Any:
     """In float32: the CPU's bfloat16 kernels are made anew, and kept, for every pair of lengths, and their backward is slower."""
-    wide = torch.float32 if query.device.type == "cpu" else query.dtype
+    kind = query.device.type
+    wide = torch.float32 if kind == "cpu" else query.dtype
     queries, keys, values = (x.to(wide).split(segments.sizes, dim=2) for x in (query, key, value))
     parts = []
-    for i, (home, mask) in enumerate(zip(segments.prompts, segments.masks, strict=True)):
-        k, v = keys[i], values[i]
-        if home is not None:
-            k, v = torch.cat([keys[home], k], 2), torch.cat([values[home], v], 2)
-        out = functional.scaled_dot_product_attention(
-            queries[i], k, v, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=True
-        )
-        parts.append(out.transpose(1, 2))
+    with torch.autocast(kind, enabled=False):
+        for i, (home, mask) in enumerate(zip(segments.prompts, segments.masks, strict=True)):
+            k, v = keys[i], values[i]
+            if home is not None:
+                k, v = torch.cat([keys[home], k], 2), torch.cat([values[home], v], 2)
+            out = functional.scaled_dot_product_attention(
+                queries[i], k, v, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=True
+            )
+            parts.append(out.transpose(1, 2))
     return torch.cat(parts, 1).to(query.dtype)
 
 
@@ -138,18 +143,12 @@ def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: S
         x.squeeze(0).transpose(0, 1) for x in (query, key, value)
     )  # x[0] fills a table with zeros on its way back
     k, v = (x.index_select(0, segments.gather) for x in (k, v))
-    more = {"enable_gqa": True} if _asks_for_groups() else {}
+    more = {"enable_gqa": True} if _ASKS_FOR_GROUPS else {}
     most = segments.longest
     out = varlen.varlen_attn(
         q, k, v, segments.queries, segments.keys, *most, scale=scaling, window_size=(-1, 0), **more
     )
     return out[None]
-
-
-@cache
-def _asks_for_groups() -> bool:
-    """Whether torch wants to be told of fewer heads of keys than of queries; 2.11 takes them as they are."""
-    return "enable_gqa" in inspect.signature(varlen.varlen_attn).parameters
 
 
 def packs(config: Any, length: int) -> str | None:

@@ -15,6 +15,7 @@ MACHINE_SETTINGS = (
     "micro_batch",
     "layout",
     "gradient_checkpointing",
+    "compile",
     "log_every",
     "save_every",
     "keep_checkpoints",

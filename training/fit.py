@@ -122,7 +122,7 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
     rows = [*(job.train.rows[turn] for turn in sorted({*job.order})), *job.test.rows]
     main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
     bf16 = job.settings.precision == "bf16"
-    precision = job.settings.precision + "-sharded" * (sharded and bf16)
+    precision = job.settings.precision + "-sharded" * (sharded and bf16) + "-compiled" * (job.settings.compile and bf16)
     name = reference.digest(job.files.digest, rows, precision, module.layout, trainer.accelerator.device.type)
     known = reference.cached(name, rows) if main else None
     table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from torch._dynamo.utils import counters
 
 from generation.models import ModelFiles
 from tests.training.conftest import some_pairs, some_targets
@@ -91,6 +92,25 @@ def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) ->
             assert ours == pytest.approx(theirs, rel=1e-3, abs=2e-4), name
         for key, weight in found.items():
             assert (weight - wanted[key]).abs().max() < 2e-3, f"{name}: {key}"  # steps are 1e-2 long
+
+
+def test_compiled_layers_decide_nothing(train: Callable[..., Any]) -> None:
+    """Both layers and batches of all lengths share what is compiled: five pieces around attention, with gradients and without."""
+    wanted, rows = train(DPO, "plain", micro_batch=2, eval_every=2)
+    torch.compiler.reset()
+    counters.clear()
+    found, others = train(DPO, "compiled", micro_batch=2, eval_every=2, compile=True)
+    assert 0 < counters["stats"]["unique_graphs"] <= 10
+    for ours, theirs in zip(numbers(others), numbers(rows), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=2e-4)
+    for key, weight in found.items():
+        assert (weight - wanted[key]).abs().max() < 2e-3, key
+
+
+def test_compiled_a_policy_is_its_own_reference_in_bfloat16(train: Callable[..., Any]) -> None:
+    _, rows = train(DPO, "run", precision="bf16", compile=True)
+    first = next(row for row in rows if row.split == "train").values
+    assert (first["loss"], first["reward_margin"]) == (pytest.approx(LN2, abs=1e-6), 0)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1.0, 3), (2.0, 5), (0.25, 1), (8 / 17, 1)])
