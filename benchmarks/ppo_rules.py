@@ -36,14 +36,12 @@ RULES = [
 TUNED: dict[str, object] = {
     "lora": {"r": 16},
     "learning_rate": 5e-4,
-    "critic_learning_rate": 5e-4,
     "value_clip": None,
     "warmup": 0.0,
     "prompts": 16,
     "samples": 4,
     "batch": 64,
     "micro_batch": 32,
-    "lam": 1.0,
     "evaluated": 32,
     "test_fraction": 0.25,
     "missing_end_penalty": 0.25,
@@ -52,6 +50,8 @@ TUNED: dict[str, object] = {
     "report_to": [],
     "save_every": None,
 }
+OWN: dict[str, dict[str, object]] = {"group": {}, "critic": {"critic_learning_rate": 5e-4, "lam": 1.0}}
+"""Baseline -> settings that it alone reads."""
 STEPS = {"group": 14, "critic": 18}
 """Iterations; a critic has to learn too."""
 
@@ -74,6 +74,7 @@ def measure(baseline: str, kl: float, more: list[str], out: Path, console: Conso
     steps = STEPS[baseline]
     flags = {
         **TUNED,
+        **OWN[baseline],
         "steps": steps,
         "eval_every": steps,
         **inputs(out.parent),

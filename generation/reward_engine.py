@@ -29,7 +29,9 @@ class Reward:
 
         self._context = files.context
         self._model = load_model(AutoModelForSequenceClassification, files, settings)
-        _check(self._model, files)
+        check(self._model.config, files)
+        if not hasattr(self._model, "score"):
+            raise _none(type(self._model).__name__, self._model.config, files)
         self._batcher = Batcher(self._answer, settings.batch_size, lambda _: None)
 
     async def generate(self, request: Request) -> Completion:
@@ -74,17 +76,16 @@ def _named(heads: Sequence[float]) -> dict[str, float]:
     return {REWARD: sum(heads) / len(heads), **{f"{REWARD}/{i}": value for i, value in enumerate(heads)}}
 
 
-def _check(model: Any, files: ModelFiles) -> None:
-    """Refuse checkpoints of other kinds, for which transformers has invented a head. Raises ModelError."""
-    kind = ", ".join(model.config.architectures or ["unknown"])
-    heads = getattr(model.config, HEADS, 1)
-    if (
-        not kind.endswith("ForSequenceClassification")
-        or model.config.num_labels != heads
-        or not hasattr(model, "score")
-    ):
-        raise ModelError(
-            f"model {files.path}: is no reward model (got {kind} with {model.config.num_labels} labels); allowed is a causal "
-            "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
-            f"(or as many as {HEADS} says, for an ensemble)"
-        )
+def check(config: Any, files: ModelFiles) -> None:
+    """Refuse the configuration of another kind of checkpoint, for which transformers would invent a head. Raises ModelError."""
+    kind = ", ".join(config.architectures or ["unknown"])
+    if not kind.endswith("ForSequenceClassification") or config.num_labels != getattr(config, HEADS, 1):
+        raise _none(kind, config, files)
+
+
+def _none(kind: str, config: Any, files: ModelFiles) -> ModelError:
+    return ModelError(
+        f"model {files.path}: is no reward model (got {kind} with {config.num_labels} labels); allowed is a causal "
+        "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
+        f"(or as many as {HEADS} says, for an ensemble)"
+    )

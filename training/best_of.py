@@ -20,7 +20,7 @@ from training import best_of_rows, data, fit, launch, output
 from training.best_of_choice import figures
 from training.best_of_job import BestOfJob
 from training.best_of_replies import outcomes
-from training.job import Job, arranged
+from training.job import Job, arranged, check_tested
 from training.rollouts import as_prompt
 from training.sft import Supervised
 
@@ -51,7 +51,8 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
     train, test = (data.encode_targets(imitated[split], best.encoder, best.settings) for split in SPLITS)
     try:
         data.check_some(train, best.settings)
-        layout, order = arranged(best.settings, best.files, train.rows)
+        check_tested(best.settings, test)
+        order = arranged(best.settings, best.files, train.rows)
     except InputError as error:
         raise _again(str(error), best) from None
     for encoded, split in zip((train, test), SPLITS, strict=True):
@@ -64,7 +65,6 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
         tokenizer=best.tokenizer,
         encoder=best.encoder,
         recipe=Supervised("best_of"),
-        layout=layout,
         train=train,
         test=test,
         order=order,

@@ -56,6 +56,7 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)
+    job.check_tested(settings, test)
     # the most and the longest rows that can come of the prompts
     reply = range(settings.sampler.max_tokens)
     most = [data.TargetRow(row.prompt.id, Example(row.tokens, (reply,)), 1.0) for row in train.rows] * settings.keep
@@ -75,10 +76,7 @@ def _room(settings: BestOf) -> int:
             f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
             f"({settings.max_length}); lower it, or raise max_length"
         )
-    processes = launch.state().num_processes
-    if processes > 1 and settings.sampler.engine == "vllm":
-        raise InputError(
-            f"sampler.engine: got vllm with {processes} processes, one of which writes the replies and cannot start vLLM under a "
-            "launcher; set transformers, or endpoint and a server"
-        )
+    launch.check_engine("sampler.engine", settings.sampler.engine, launch.ENGINES)
+    if settings.reward.judge:
+        launch.check_engine("reward.judge.engine", settings.reward.judge.engine, launch.ENGINES)
     return room

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -45,6 +47,11 @@ def _compiler(wanted: bool) -> bool:
         raise ValueError(
             f"got true, which needs a C++ compiler, and there is no {name}; install it, name another in CXX, or leave compile out"
         )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if wanted and not header.is_file():
+        raise ValueError(
+            f"got true, which needs {header}; install Python's headers (python3-dev), or leave compile out"
+        )
     return wanted
 
 
@@ -62,7 +69,7 @@ class Training(Strict):
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many rows of each split of each source."""
     seed: int = Field(default=0, ge=0)
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps in place of `epochs`."""
@@ -70,7 +77,7 @@ class Training(Strict):
     """Rows of one optimizer step, over all processes."""
     micro_batch: int = Field(default=4, ge=1)
     """Rows that one process works on at once. It changes memory and speed, never the result."""
-    learning_rate: float = Field(default=1e-5, gt=0)
+    learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """Its highest. Where none is given, `lora` takes 10 times the recipe's default: low-rank updates start at zero, and bear it."""
     schedule: Schedule = "linear"
     """How the learning rate goes down after its warm-up."""
@@ -84,7 +91,7 @@ class Training(Strict):
     max_length: int = Field(default=1024, ge=8)
     """Most tokens of a prompt with a reply. A prompt that leaves no room is dropped, a longer reply cut; both are counted."""
     cut: Literal["keep", "drop"] = "keep"
-    """What happens to a row whose reply had to be cut."""
+    """What happens to a row whose reply has to be cut, or was when it was written."""
     bucket: bool = True
     """Rows of similar length share a micro-batch."""
     layout: Literal["auto", "packed", "padded"] = "auto"
@@ -143,7 +150,7 @@ class Labels(Strict):
 
     floor: float = Field(default=0.0, ge=0, lt=0.5)
     """Probabilities are kept within [floor, 1 - floor]."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Their log-odds are divided by it: above 1 trusts the judge less."""
     least: float = Field(default=0.5, ge=0.5, le=1)
     """Pairs with a smaller p_chosen are dropped and counted."""
@@ -152,7 +159,7 @@ class Labels(Strict):
 class SFT(Training):
     """Supervised fine-tuning on the accepted revisions: the first phase of Constitutional AI (arXiv:2212.08073)."""
 
-    learning_rate: float = Field(default=2e-5, gt=0)
+    learning_rate: float = Field(default=2e-5, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
 
 
@@ -173,9 +180,9 @@ class DPO(Training):
     """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290) on soft labels."""
 
     labels: Labels = Labels()
-    learning_rate: float = Field(default=5e-6, gt=0)
+    learning_rate: float = Field(default=5e-6, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
-    beta: float = Field(default=0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Strength of the pull towards the reference."""
     loss: Literal["soft", "hard", "ipo", "conservative", "robust", "gdpo", "plain"] = "soft"
     """plain is the textbook's form without a reference."""

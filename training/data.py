@@ -152,7 +152,7 @@ def _example(
         return None
     end = (encoder.end_of_turn,)
     ended = [(*reply, *(() if lost else end)) for reply, lost in zip(rendered, cut, strict=True)]
-    if settings.cut == "drop" and any(len(reply) > room for reply in ended):
+    if settings.cut == "drop" and (any(cut) or any(len(reply) > room for reply in ended)):
         counts["dropped_cut"] += 1
         return None
     return Example(tuple(before), tuple(reply[:room] for reply in ended))

@@ -25,12 +25,12 @@ class Preferring:
     def __init__(self, settings: DPO) -> None:
         self._settings = settings
         self.references: dict[PairRow, tuple[float, float]] = {}
-        """Pair -> the reference's log-probabilities of its two replies. Those of other pairs are computed as they come."""
+        """Pair -> the reference's log-probabilities of its two replies; of every pair, before the first batch is made."""
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
-        """See recipe.pair_batch; with the reference's log-probabilities where they are known."""
+        """See recipe.pair_batch; with the reference's log-probabilities, but for `plain`."""
         batch = pair_batch(rows, layout)
-        if self.references:
+        if self._settings.loss != "plain":
             batch[REFERENCE] = torch.tensor([self.references[row] for row in rows], dtype=torch.float32).flatten()
         return batch
 
@@ -39,15 +39,10 @@ class Preferring:
         settings = self._settings
         scores = model(batch)
         logps, lengths = by_reply(scores.logprobs, batch), batch["lengths"].float()
-        if settings.loss == "plain":
-            reference = torch.zeros_like(logps)
-        elif REFERENCE in batch:
-            reference = batch[REFERENCE]
-        else:
-            with torch.no_grad():
-                reference = by_reply(model(batch, reference=True).logprobs, batch)
-        ratios = logps - reference
-        fell = {} if settings.loss == "plain" else {"logp_drop": -(ratios / reference.abs()).detach()[0::2]}
+        ratios, fell = logps, {}
+        if settings.loss != "plain":
+            ratios = logps - batch[REFERENCE]
+            fell = {"logp_drop": -(ratios / batch[REFERENCE].abs()).detach()[0::2]}
         if settings.normalise:
             ratios = length_normalised(ratios, lengths)
         chosen, rejected = ratios[0::2], ratios[1::2]

@@ -155,7 +155,8 @@ class _AtBegin(TrainerCallback):  # type: ignore[misc]
         """Raises InputError where a resumed run's model is no longer the reference."""
         if state.global_step and not self._always:
             raise InputError(
-                "the reference's log-probabilities are gone from the cache; train again into another --out"
+                "the reference's log-probabilities are not in the cache: give back layout and compile where they were changed, "
+                "else train again into another --out"
             )
         self._do()
 

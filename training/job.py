@@ -12,7 +12,7 @@ from evaluation.inputs import InputError
 from generation.chat import Encoder
 from generation.models import ModelFiles, load_tokenizer, resolve
 from training import data, launch, memory, output, rows
-from training.batches import Layout, order
+from training.batches import order
 from training.config import DPO, SFT, Reward, Training
 from training.described import described
 from training.dpo import Preferring
@@ -32,7 +32,6 @@ class Job:
     tokenizer: Any
     encoder: Encoder
     recipe: Recipe
-    layout: Layout
     train: data.Encoded
     test: data.Encoded
     order: list[int]
@@ -63,22 +62,31 @@ def prepare(settings: Training, out: Path) -> Job:
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
     recipe, train, test, sources = _read(settings, encoder)
     data.check_some(train, settings)
-    layout, turn = arranged(settings, files, train.rows)
+    check_tested(settings, test)
+    turn = arranged(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     said = described(recipe.name, settings, digests)
-    return Job(settings, out, files, tokenizer, encoder, recipe, layout, train, test, turn, said, sources)
+    return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, said, sources)
 
 
-def arranged(
-    settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]
-) -> tuple[Layout, list[int]]:
-    """How rows are laid out, and whose turn it is. Raises InputError for a batch that cannot be cut up or does not fit."""
+def check_tested(settings: Training, test: data.Encoded) -> None:
+    """Raises InputError for settings that go by rows which nobody held out."""
+    asked = [name for name in ("best", "patience") if getattr(settings, name)]
+    if asked and not test.rows:
+        raise InputError(
+            f"{', '.join(asked)}: no row is held out to go by; raise test_fraction (now {settings.test_fraction}), name data with "
+            "a test split, or leave it out"
+        )
+
+
+def arranged(settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]) -> list[int]:
+    """Whose turn it is. Raises InputError for a batch that cannot be cut up or does not fit."""
     turns = _turns(settings, len(kept), launch.state().num_processes)
     examples = [row.example for row in kept]
     turn = order([example.size for example in examples], turns, settings.batch, settings.bucket, settings.seed)
     layout = choose_layout(files, settings)
     memory.check(files, settings, examples, turn, layout, memory.available())
-    return layout, turn
+    return turn
 
 
 def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded, tuple[rows.Source, ...]]:

@@ -12,6 +12,9 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from evaluation.inputs import InputError
 
+ENGINES = "transformers, or endpoint and a server"
+"""What judges and writes where several processes train."""
+
 
 def on_cpu() -> bool:
     """True where training runs on CPUs: there is no GPU, or the launcher was told not to use it."""
@@ -21,6 +24,15 @@ def on_cpu() -> bool:
 def state() -> Any:
     """accelerate's view of this process. The first call joins the others, over gloo on CPUs."""
     return PartialState(cpu=on_cpu())
+
+
+def check_engine(place: str, engine: str, others: str) -> None:
+    """Raises InputError where several processes train and a setting names vLLM. others: what to set there."""
+    processes = state().num_processes
+    if processes > 1 and engine == "vllm":
+        raise InputError(
+            f"{place}: got vllm with {processes} processes, and vLLM cannot start under a launcher; set {others}"
+        )
 
 
 def sharded() -> bool:

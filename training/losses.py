@@ -114,11 +114,6 @@ def right(margin: Tensor, p: Tensor) -> Tensor:
     return 0.5 + 0.5 * margin.sign() * _beside((p - 0.5).sign(), margin)
 
 
-def accuracy(margin: Tensor, p: Tensor) -> Tensor:
-    """The share of `right` pairs, one number from 0 to 1."""
-    return right(margin, p).mean()
-
-
 def _beside(per_pair: Tensor | float, rewards: Tensor) -> Tensor | float:
     """A value per pair [n] in a shape that meets rewards [n] or [n, heads] pair by pair."""
     if isinstance(per_pair, Tensor) and per_pair.dim() == 1:

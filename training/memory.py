@@ -87,8 +87,11 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
 
 
 def available() -> int:
-    """Bytes that are free: of the GPU where there is one, else of the machine or its container, shared by its processes."""
-    if torch.cuda.is_available():
+    """Bytes that are free: of this process's GPU, else of the machine or its container, shared by its processes.
+
+    Ask after `launch.state`, which chooses the GPU.
+    """
+    if not launch.on_cpu():
         return int(torch.cuda.mem_get_info()[0])
     free = psutil.virtual_memory().available
     limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))

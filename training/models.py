@@ -83,18 +83,16 @@ class Trained(nn.Module):  # type: ignore[misc]
         """True when low-rank updates are trained and not the weights."""
         return isinstance(self.model, PeftModel)
 
-    @property
-    def trainable(self) -> int:
-        """Numbers that training changes."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
     def compile_layers(self) -> None:
-        """Let torch.compile fuse what each decoder layer does; layers of one shape share what is compiled, as do batches of any size.
+        """Let torch.compile fuse what a decoder layer does; layers of one shape share what is compiled, as do batches of any size.
 
         What is fused is rounded where single operations would be. Without that, in bfloat16, a forward pass that keeps gradients
-        would differ from one that does not, and a policy from itself as its reference.
+        would differ from one that does not, and a policy from itself as its reference. Raises ModelError for a model that does
+        not say which modules are its layers.
         """
         layers = self._no_split_modules
+        if not layers:
+            raise ModelError(f"compile: model {self.config.model_type} does not name its layers; leave compile out")
         for module in self.modules():
             if type(module).__name__ in layers:
                 module.compile(dynamic=True, options={"emulate_precision_casts": True})

@@ -21,6 +21,7 @@ from rich.console import Console
 from transformers import set_seed
 
 from constitution.records import Failure
+from generation.engine import TransientError
 from generation.folder import write_atomically
 from generation.run import UNAVAILABLE
 from training import heap, launch, output
@@ -56,8 +57,9 @@ LIVE = "tensorboard"
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used, Incomplete where models that reward were away, Stopped for a run that a bad
-    sign ended; where it was the monitor that ended it, the policy of gold's best check is saved, and training.json says so.
+    Raises InputError for a folder that cannot be used, Incomplete where models that write or reward were away, Stopped for a run
+    that a bad sign ended; where it was the monitor that ended it, the policy of gold's best check is saved, and training.json says
+    so.
     """
     accelerator = Accelerator(
         cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
@@ -200,7 +202,7 @@ class Loop:
         places = range(self._accelerator.process_index, len(prompts), self._accelerator.num_processes)
         mine = [prompts[place] for place in places]
         self._writer.refresh(self.policy, iteration)
-        written = self._writer.write(mine, seeds_of(s.seed, iteration, mine, s.samples))
+        written = self._write(mine, seeds_of(s.seed, iteration, mine, s.samples))
         wrote = time.monotonic()
         replies, told = self._rewarded(mine, list(places), written, iteration)
         logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
@@ -289,6 +291,13 @@ class Loop:
 
         return measured(mixed, replies, self._settings.micro_batch, layout, self._accelerator.device)
 
+    def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """Replies by the sampler. Raises Incomplete where it failed."""
+        try:
+            return self._writer.write(prompts, seeds)
+        except TransientError as error:
+            raise Incomplete(f"the sampler failed ({error}); the same command goes on") from None
+
     def _evaluate(self, iteration: int) -> dict[str, float]:
         """One reply to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
         rows = self._job.held_out()
@@ -299,7 +308,7 @@ class Loop:
         places = range(self._accelerator.process_index, len(rows), self._accelerator.num_processes)
         mine = [rows[place] for place in places]
         self._writer.refresh(self.policy, iteration)
-        written = self._writer.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
+        written = self._write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
         graded = self._graded(mine, written, self._job.rewards)
         gold = self._graded(mine, written, self._job.gold) if self._job.gold and due else None
         examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]

@@ -125,15 +125,16 @@ class SamplerSettings(Strict):
     """How replies are written."""
 
     engine: Literal["auto", "vllm", "generate"] = "auto"
-    """auto: vllm where it is installed and there is a GPU, else generate. With generate the same seed writes the same replies."""
+    """auto: vllm where it is installed, there is a GPU, and one process trains; else generate. With generate the same seed writes
+    the same replies."""
     max_tokens: int = Field(default=128, ge=1)
     """Most tokens of a reply."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Also of the policy that is trained: log-probabilities are those at this temperature."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Below 1 replies come from another distribution than the one that is trained; `mismatch` shows how far it is."""
     rows: int = Field(default=64, ge=1)
-    """Most replies written at once, with generate."""
+    """Most replies written at once, with generate; those to one prompt are written together in any case."""
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
 
     @model_validator(mode="before")
@@ -162,12 +163,19 @@ class PPOMonitor(MonitorSettings):
         return self
 
 
+_OF_OTHERS = {
+    "critic": ("leave_one_out", "scale"),
+    "group": ("whiten_rewards", "gamma", "lam", "critic", "critic_learning_rate", "critic_warmup"),
+}
+"""Baseline -> settings that it does not read. `value_clip` may be off with either."""
+
+
 class PPO(Training):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) on the policy's own replies. A step is an iteration:
     replies are written, rewarded, and learnt from.
     """
 
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Passes over the prompts."""
     steps: int | None = Field(default=None, ge=1)
     """Iterations in place of `epochs`."""
@@ -181,7 +189,7 @@ class PPO(Training):
     """Replies of one optimizer step, over all processes; rounded to whole prompts."""
     micro_batch: int = Field(default=16, ge=1)
     """Replies that one process works on at once. It changes memory and speed, never the result."""
-    learning_rate: float = Field(default=1e-5, gt=0)
+    learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
     schedule: Literal["linear", "cosine", "constant"] = "constant"
     save_every: int | None = Field(default=10, ge=1)
@@ -215,7 +223,7 @@ class PPO(Training):
     """λ of generalised advantage estimation (arXiv:1506.02438)."""
     critic: str | None = None
     """The critic's model. None: the first of reward.models where its tokens are the policy's, else the policy with a zero head."""
-    critic_learning_rate: float = Field(default=1e-5, gt=0)
+    critic_learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     critic_warmup: int = Field(default=0, ge=0)
     """First iterations, in which the critic learns alone."""
     value_clip: float | None = Field(default=0.2, gt=0)
@@ -245,6 +253,13 @@ class PPO(Training):
             raise ValueError(
                 f"{'; '.join(told)}: PPO writes its own replies, to each prompt alike and without dropout; leave it out"
             )
+        fields = type(self).model_fields
+        if told := [
+            f"{name}: got {given}"
+            for name in _OF_OTHERS[self.baseline]
+            if (given := getattr(self, name)) != fields[name].default
+        ]:
+            raise ValueError(f"{'; '.join(told)}: baseline: {self.baseline} does not read it; leave it out")
         return self
 
     @property

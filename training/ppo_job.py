@@ -73,6 +73,7 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
             "lora: {r: 16} where memory is short"
         )
     output.check(out)
+    _check_engines(settings)
     files = resolve(settings.model)
     tokenizer = load_tokenizer(files)
     encoder = Encoder(tokenizer)
@@ -114,6 +115,14 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, said,
         split.sources,
     )  # fmt: skip
+
+
+def _check_engines(settings: PPO) -> None:
+    """Raises InputError for one that cannot start where several processes train."""
+    launch.check_engine("sampler.engine", settings.sampler.engine, "generate")
+    for place, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
+        if rewards and rewards.judge:
+            launch.check_engine(f"{place}.judge.engine", rewards.judge.engine, launch.ENGINES)
 
 
 def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
@@ -211,8 +220,3 @@ def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, t
         held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16
     free = max(0, memory.available() - held)
     memory.check(files, settings, examples, order, choose_layout(files, settings), free)
-    world = launch.state().num_processes
-    if world > 1 and settings.sampler.engine == "vllm":
-        raise InputError(
-            f"sampler.engine: got vllm with {world} processes, which would each open one on the same device; set generate"
-        )

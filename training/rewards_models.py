@@ -8,6 +8,7 @@ from asyncio import gather
 from collections.abc import Mapping
 
 from scipy.special import expit
+from transformers import AutoConfig
 
 from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
@@ -18,7 +19,7 @@ from generation.chat_model import ChatModel
 from generation.engine import Completion, Engine, Request, TransientError
 from generation.models import ModelFiles, load_tokenizer, resolve
 from generation.panel import Panel, panel_of, unknown_principles
-from generation.reward_engine import Reward, head_rewards
+from generation.reward_engine import Reward, check, head_rewards
 from generation.run import UNAVAILABLE
 from generation.transformers_engine import TransformersSettings
 from generation.voting import graded
@@ -142,6 +143,7 @@ def _reward_model(files: ModelFiles, settings: TransformersSettings, wrap: Wrap)
     async def open_engine() -> Engine:
         return Reward(files, settings)
 
+    check(AutoConfig.from_pretrained(files.path), files)
     encoder = Encoder(load_tokenizer(files))
     _ = encoder.end_of_turn  # a template without one is told now
     return ChatModel(files.name, files.digest, wrap(open_engine), encoder, files.context)

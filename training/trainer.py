@@ -183,16 +183,16 @@ def changed(module: Any, state: Mapping[str, Any] | None = None) -> dict[str, An
 
 
 def peak_memory() -> int:
-    """Most bytes this process has used: of the GPU where it has one."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return heap.peak()
+    """Most bytes this process has used: of the GPU where it trains on one."""
+    if launch.on_cpu():
+        return heap.peak()
+    return int(torch.cuda.max_memory_allocated())
 
 
 def arguments(settings: Training, out: Path, steps: int, processes: int, evaluate: bool) -> TrainingArguments:
     """The settings as transformers takes them. processes: over which a step's rows are spread."""
     evaluates = "steps" if evaluate and settings.eval_every else "no"
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         per_device_train_batch_size=settings.micro_batch,
         per_device_eval_batch_size=settings.micro_batch,
@@ -221,9 +221,11 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
         disable_tqdm=True,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=not launch.on_cpu(),
         label_names=[],
     )
+    made._n_gpu = min(made.n_gpu, 1)  # without a launcher transformers would cut each batch up for all GPUs
+    return made
 
 
 def _tenth(steps: int, unit: int | None) -> int:

@@ -14,6 +14,7 @@ import torch
 
 from generation.engine import ModelError, Sampling
 from generation.vllm_engine import VLLM, unavailable
+from training import launch
 from training.card import RANKS
 from training.data import PromptRow
 from training.models import Policy
@@ -98,7 +99,9 @@ def open_writer(job: PPOJob, ends: frozenset[int], mixed: bool, runner: asyncio.
     """The sampler that the settings name. Raises ModelError where it cannot be opened."""
     engine = job.settings.sampler.engine
     if engine == "auto":
-        engine = "vllm" if torch.cuda.is_available() and find_spec("vllm") and not unavailable() else "generate"
+        alone = launch.state().num_processes == 1
+        fits = alone and not launch.on_cpu() and find_spec("vllm") and not unavailable()
+        engine = "vllm" if fits else "generate"
     if engine == "generate":
         return Generate(job.settings.sampler, ends, job.files, mixed)
     if reason := unavailable():

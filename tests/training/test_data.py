@@ -89,6 +89,8 @@ def test_after_a_reply_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -> N
     assert whole[-1] == chatml.end_of_turn
     assert list(cut) == chatml.reply(prompt("What is the answer?").messages, "three four")[1]
     assert encoded.counts == {"read": 1, "kept": 1, "kept_cut": 1}
+    dropping = encode_pairs([pair("one", "two")._replace(cut=(False, True))], chatml, DPO(cut="drop"), Labels())
+    assert dropping.counts == {"read": 1, "kept": 0, "dropped_cut": 1}
 
 
 def test_a_reply_that_just_fits_is_whole(chatml: Encoder) -> None:

@@ -55,10 +55,12 @@ PPO_CASE = {
     "passes": 2,
     "eval_every": 2,
     "learning_rate": 1e-3,
-    "critic_warmup": 1,
     "test_fraction": 0.3,
 }
-PPO_CASES: dict[str, dict[str, Any]] = {"group": {"baseline": "group"}, "critic": {"lora": {"r": 4}}}
+PPO_CASES: dict[str, dict[str, Any]] = {
+    "group": {"baseline": "group"},
+    "critic": {"lora": {"r": 4}, "critic_warmup": 1},
+}
 KILLED = [*SHARED, "steps=30", "save_every=1", "eval_every=10", "beta=0.2"]
 """Settings of the run that is killed."""
 SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}

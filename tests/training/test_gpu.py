@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from tests.forks import start, wait
 from tests.training.conftest import some_pairs
@@ -54,6 +55,18 @@ def test_autocast_takes_that_kernel_though_rotary_positions_are_float32(monkeypa
     with torch.autocast("cuda", torch.bfloat16):
         module(on_gpu(collate(EXAMPLES, "packed")))
     assert calls == [torch.bfloat16] * 2  # each layer
+
+
+def test_a_compiled_layer_is_one_piece_with_that_kernel_in_it() -> None:
+    batch = on_gpu(collate(EXAMPLES, "packed"))
+    plain, fused = policy().cuda(), policy().cuda()
+    fused.compile_layers()
+    torch.compiler.reset()
+    counters.clear()
+    with torch.autocast("cuda", torch.bfloat16):
+        wanted, found = plain(batch).logprobs, fused(batch).logprobs
+    assert counters["stats"]["unique_graphs"] == 1  # both layers share it
+    assert (found - wanted).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])

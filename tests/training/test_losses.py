@@ -13,7 +13,6 @@ from torch import Tensor
 
 from training.losses import (
     DPOKind,
-    accuracy,
     bradley_terry,
     dpo,
     length_normalised,
@@ -260,8 +259,6 @@ def test_accuracy_counts_ties_as_half() -> None:
     """Right, wrong, a tie of the model, right about a label under 1/2, wrong about it, a label that prefers neither."""
     m, p = t(2, -2, 0, -1, 1, 3), t(0.9, 0.9, 1, 0.2, 0.2, 0.5)
     close(right(m, p), 1, 0, 0.5, 1, 0, 0.5)
-    assert accuracy(m, p).item() == 0.5
-    assert accuracy(m[:4], p[:4]).item() == 0.625
 
 
 def test_accuracy_of_heads() -> None:

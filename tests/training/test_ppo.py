@@ -10,18 +10,19 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from evaluation.inputs import InputError
-from generation.engine import ModelError
-from generation.models import load_tokenizer, resolve
+from generation.engine import TransientError
+from generation.models import resolve
 from generation.settings import load
 from tests.training.ppo_small import LETTER, SHORT, numbers, run_small, small_inputs, small_model
-from training import memory, output, ppo
+from training import output, ppo
 from training.batches import Example, collate
-from training.fit import Stopped
+from training.fit import Incomplete, Stopped
 from training.metrics import read
 from training.models import load_critic, load_reward
 from training.ppo_config import PPO
 from training.ppo_experience import Replies, by_group, chunks, shaped
 from training.ppo_job import prepare
+from training.rollouts import Generate
 
 BASELINES = pytest.mark.parametrize("baseline", ["group", "critic"])
 
@@ -101,7 +102,9 @@ def test_results_do_not_depend_on_the_micro_batch(baseline: str, inputs: dict[st
 def test_a_trivial_reward_is_learnt(baseline: str, inputs: dict[str, Any], tmp_path: Path) -> None:
     settings = small_inputs(tmp_path, {**LETTER, "check": {"must_match": "ab|e"}, "id": "letter"})
     settings |= {"sampler": {"engine": "generate", "max_tokens": 3}, "samples": 8, "batch": 32, "micro_batch": 32}
-    settings |= {"critic_learning_rate": 3e-3, "eval_every": 40, "test_fraction": 0.3}
+    settings |= {"eval_every": 40, "test_fraction": 0.3}
+    if baseline == "critic":
+        settings["critic_learning_rate"] = 3e-3
     rows = run_small(
         tmp_path / "run", settings, baseline=baseline, learning_rate=1e-2, steps=40, kl={"coefficient": 0.0}
     )
@@ -245,27 +248,17 @@ def test_narrowed_sampling_is_warned_of_and_measured(inputs: dict[str, Any], tmp
     assert numbers(rows)[0]["clip_fraction"] == 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        pytest.param(
-            {"prompts": 40}, "prompts: got 40, and there are 19 to train on; lower prompts, or add data", id="prompts"
-        ),
-        pytest.param(
-            {"sampler": {"max_tokens": 256}},
-            "sampler.max_tokens: got 256, which leaves no room for a prompt in max_length (256); lower it, or raise max_length",
-            id="room",
-        ),
-        pytest.param({"reward": {"rules": {"constitution": "none.yaml"}}}, "none.yaml", id="constitution"),
-    ],
-)
-def test_bad_input_is_told_before_anything_loads(
-    changes: dict[str, Any], message: str, inputs: dict[str, Any], tmp_path: Path
+def test_a_sampler_that_fails_is_no_bad_sign(
+    inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError) as error:
-        prepare(load(PPO, None, [], {**inputs, **changes}), tmp_path / "run")
-    assert message in str(error.value)
-    assert not (tmp_path / "run").exists()
+    def fail(*_: Any) -> Any:
+        raise TransientError("the engine is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Generate, "write", fail)
+        with pytest.raises(Incomplete, match=r"the sampler failed \(the engine is gone\); the same command goes on"):
+            run_small(tmp_path / "run", inputs)
+    assert len(numbers(run_small(tmp_path / "run", inputs))) == 3
 
 
 def test_iterations_see_every_prompt_once_in_an_order_that_the_seed_decides(
@@ -300,14 +293,8 @@ def test_chunks_keep_the_order_and_cut_groups_where_they_must() -> None:
 )
 def test_a_group_is_measured_against_itself(changes: dict[str, Any], expected: list[float]) -> None:
     replies = Replies([Example((1,), ((2,), (3,))), Example((4,), ((5,),))], [0, 1], [1.0, 2.5, 9.0], [])
-    settings = PPO.model_validate({"reward": {"rules": {"constitution": "x"}}, **changes})
+    settings = PPO.model_validate({"reward": {"rules": {"constitution": "x"}}, "baseline": "group", **changes})
     assert by_group(torch.tensor(replies.scores), replies, settings).tolist() == expected
-
-
-def test_settings_of_another_run_are_refused(inputs: dict[str, Any], tmp_path: Path) -> None:
-    run_small(tmp_path / "run", inputs, baseline="group")
-    with pytest.raises(InputError, match="belongs to other settings"):
-        run_small(tmp_path / "run", inputs, baseline="group", clip=0.3)
 
 
 @pytest.mark.parametrize(
@@ -352,31 +339,6 @@ def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any],
     assert source.rows == 20
     (line,) = [line for line in (tmp_path / "run" / "README.md").read_text().splitlines() if source.digest in line]
     assert "20" in line
-
-
-def test_a_folder_of_something_else_is_refused_before_anything_is_read(inputs: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("Dear", encoding="utf-8")
-    with pytest.raises(InputError, match="mine"):
-        prepare(load(PPO, None, [], {**inputs, "model": "none"}), tmp_path / "mine")
-
-
-def test_a_template_without_an_end_of_turn_is_told_before_anything_loads(
-    inputs: dict[str, Any], tmp_path: Path
-) -> None:
-    tokenizer = load_tokenizer(resolve(inputs["model"]))
-    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-    tokenizer.save_pretrained(inputs["model"])
-    with pytest.raises(ModelError, match="ends the assistant's turn with no control token"):
-        prepare(load(PPO, None, [], inputs), tmp_path / "run")
-
-
-def test_where_all_memory_is_held_none_is_free(
-    inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 1)
-    with pytest.raises(InputError, match=r"and 0\.0 GiB are free"):
-        prepare(load(PPO, None, [], {**inputs, "micro_batch": 1}), tmp_path / "run")
 
 
 def test_how_replies_are_written_may_change_between_restarts(inputs: dict[str, Any], tmp_path: Path) -> None:

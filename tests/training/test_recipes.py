@@ -18,10 +18,10 @@ from training import fit, job
 from training.batches import Example, Layout
 from training.config import DPO, SFT, Lora, Reward, Training
 from training.data import PairRow, TargetRow
-from training.dpo import REFERENCE, Preferring
+from training.dpo import Preferring
 from training.metrics import Metrics, read
 from training.models import load_policy, load_reward
-from training.recipe import WEIGHT
+from training.recipe import WEIGHT, pair_batch
 from training.recorder import Recorder
 from training.reward import BOOTSTRAP, Rewarding, bootstrap
 from training.sft import Supervised
@@ -151,14 +151,6 @@ def test_dpo_tells_what_chosen_replies_lost(train: Callable[..., Any]) -> None:
     assert any(values["logp_drop"] != 0 for values in seen[1:])
 
 
-def test_dpo_without_cached_references_turns_its_adapter_off(tiny_files: ModelFiles) -> None:
-    policy = load_policy(tiny_files, DPO(lora=Lora(r=4)))
-    recipe = Preferring(DPO())
-    batch = recipe.collate(PAIRS, "packed")
-    assert REFERENCE not in batch
-    assert recipe.outcome(policy, batch).loss.tolist() == pytest.approx([LN2] * 3, abs=1e-6)
-
-
 @pytest.mark.parametrize("heads", [1, 3])
 def test_reward_begins_at_ln_2(train: Callable[..., Any], tiny_files: ModelFiles, heads: int) -> None:
     settings = Reward(heads=heads)
@@ -234,12 +226,11 @@ def test_soft_labels_settle_at_their_log_odds(tiny_files: ModelFiles, kind: str,
     settings = DPO(beta=0.5)
     recipe: Any = Preferring(settings) if kind == "dpo" else Rewarding(Reward())
     model: Any = load_policy(tiny_files, settings) if kind == "dpo" else load_reward(tiny_files, 1, Reward())
-    batch = recipe.collate(rows, "packed")
     if kind == "dpo":
         with torch.no_grad():
-            start = model(batch).logprobs
+            start = model(pair_batch(rows, "packed")).logprobs
             recipe.references = {rows[0]: (float(start[:3].sum()), float(start[3:].sum()))}
-        batch = recipe.collate(rows, "packed")
+    batch = recipe.collate(rows, "packed")
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     margins = []
     for _ in range(150):

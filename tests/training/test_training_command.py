@@ -169,6 +169,15 @@ def test_a_batch_that_cannot_be_cut_up(changes: tuple[str, ...], message: str, r
     assert refused("--data", pairs, "--set", "test_fraction=0", *words) == message
 
 
+@pytest.mark.parametrize("name", ["best=true", "patience=2"])
+def test_what_goes_by_held_out_rows_needs_some(name: str, refused: Say, pairs: Path) -> None:
+    words = ("--set", "test_fraction=0", "--set", "eval_every=2", "--set", name)
+    assert refused("--data", pairs, *words) == (
+        f"{name.split('=')[0]}: no row is held out to go by; raise test_fraction (now 0.0), name data with a test split, or leave it "
+        "out"
+    )
+
+
 def test_too_little_memory(refused: Say, pairs: Path, broken: Path) -> None:
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps({**config, "intermediate_size": 10**9}))

@@ -36,6 +36,10 @@ def test_adapters_learn_ten_times_as_fast(kind: type[Training], given: dict[str,
         pytest.param(DPO, {"loss": "robust"}, "smoothing: got 0, with which loss: robust is soft; set smoothing above 0", id="no smoothing"),
         pytest.param(Reward, {"data": {"a": 1}, "tested": ["b"]}, "tested: got b; allowed are sources of data: a", id="tested"),
         pytest.param(SFT, {"tested": ["b"]}, "tested: got b; allowed are sources of data: none, as none are named", id="no data"),
+        pytest.param(PPO, {"baseline": "group", "gamma": 0.9, "critic_warmup": 1}, "gamma: got 0.9; critic_warmup: got 1: baseline: group does not read it", id="group"),
+        pytest.param(PPO, {"scale": True}, "scale: got True: baseline: critic does not read it", id="critic"),
+        pytest.param(DPO, {"labels": {"temperature": float("inf")}}, "labels.temperature\n  Input should be a finite number", id="infinite"),
+        pytest.param(SFT, {"epochs": float("inf")}, "epochs\n  Input should be a finite number", id="endless"),
         pytest.param(PPO, {"cut": "drop"}, "cut: got drop: PPO writes its own replies", id="cut"),
         pytest.param(PPO, {"bucket": False}, "bucket: got false: PPO writes its own replies", id="bucket"),
         pytest.param(PPO, {"lora": {"dropout": 0.1}}, "lora.dropout: got more than 0: PPO", id="dropout"),
@@ -51,3 +55,12 @@ def test_what_nobody_would_read_is_refused(kind: type[Training], given: dict[str
 @pytest.mark.parametrize("loss", ["conservative", "robust"])
 def test_a_loss_that_reads_smoothing_takes_it(loss: str) -> None:
     assert DPO.model_validate({"loss": loss, "smoothing": 0.1}).smoothing == 0.1
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        ValidationError, match=r"compile\n.*got true, which needs a C\+\+ compiler, and there is no no-such-compiler"
+    ):
+        SFT(compile=True)
+    assert not SFT().compile

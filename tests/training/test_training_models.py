@@ -18,10 +18,12 @@ from transformers import (
 
 from generation.engine import ModelError
 from generation.models import ModelFiles, load_tokenizer, resolve
+from training import launch
 from training.attention import segments
 from training.batches import Example, collate
 from training.config import DPO, SFT, Lora, Reward
 from training.models import RewardModel, choose_padding, load_policy, load_reward
+from training.trainer import arguments
 
 END = 2
 """Ends a turn in the tiny model, and is its padding as well."""
@@ -117,7 +119,8 @@ def test_an_adapter_changes_nothing_at_first_and_is_off_for_the_reference(tiny_f
                 weight.fill_(0.05)
     assert (module(batch).logprobs - base).abs().max() > 1e-3
     torch.testing.assert_close(module(batch, reference=True).logprobs, base, rtol=0, atol=1e-6)
-    assert module.trainable < 0.5 * sum(p.numel() for p in module.parameters())
+    trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    assert trained < 0.5 * sum(p.numel() for p in module.parameters())
 
 
 def test_a_whole_model_has_no_adapter_to_turn_off(tiny_files: ModelFiles) -> None:
@@ -206,3 +209,11 @@ def test_every_kind_of_dropout_is_off(tmp_path: Path) -> None:
     module = load_policy(ModelFiles("x", tmp_path, "0" * 32, 8), SFT()).train()
     batch = collate([Example([1], [[3, 2]])], module.layout)
     torch.testing.assert_close(module(batch).logprobs, module.eval()(batch).logprobs)
+
+
+def test_without_a_launcher_one_gpu_trains_and_not_all_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """transformers would hand each of two GPUs half of a batch's tensors, whose first dimensions are not rows."""
+    monkeypatch.setattr(launch, "on_cpu", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    made = arguments(SFT(precision="fp32", batch=8, micro_batch=2), tmp_path, 10, 1, evaluate=False)
+    assert (made.n_gpu, made.train_batch_size, made.gradient_accumulation_steps) == (1, 2, 4)
