@@ -42,7 +42,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "reward": ("heads=2", "learning_rate=1e-2"),
     "dpo": ("bucket=false", "sft=0.1"),
     "dpo_padded": ("layout=padded",),
-    "dpo_compiled": ("compile=true",),
     "dpo_lora": ("lora.r=4", "learning_rate=1e-2"),
     "dpo_bf16": ("precision=bf16",),
     "reward_bf16": ("precision=bf16",),

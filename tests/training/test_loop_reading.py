@@ -14,6 +14,7 @@ from tests.training.small_run import write_run
 from training.loop_config import LoopConfig
 from training.loop_inputs import read
 
+CLASSIFIER = "LlamaForSequenceClassification"
 PPO = {"recipe": "ppo", "training": {}, "reward": {}}
 
 
@@ -22,6 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Settings whose files are named as they lie, in the current folder."""
     monkeypatch.chdir(tmp_path)
     small_model(Path("model"))
+    small_model(Path("reward"), CLASSIFIER, num_labels=1)
     write("none.jsonl", '{"prompt": ""}\n')
     write("labels.jsonl", '{"prompt": "Why?", "label": "maybe"}\n')
     write("rules.yaml", {**LAWS, "name": "rules", "objectives": {"form": 1.0}, "principles": [LAWS["principles"][1]]})
@@ -89,7 +91,8 @@ def unread(settings: dict[str, Any]) -> list[str]:
         pytest.param(rewarded(rules={"constitution": "words.yaml"}), "phases.0.training.reward.rules: reward.rules.constitution: words has no principle with a `check`", id="no-rules"),
         pytest.param(rewarded(judge={**JUDGED, "constitution": "gone.yaml"}), "phases.0.training.reward.judge: gone.yaml:1: cannot be read", id="judged-by"),
         pytest.param(rewarded(judge={**JUDGED, "engine": "transformers", "model": "./gone"}), "phases.0.training.reward.judge: model './gone': no such folder", id="reward-judge"),
-        pytest.param(rewarded(models={"paths": ["model", "./gone"]}), "phases.0.training.reward.models../gone: model './gone': no such folder", id="reward-model"),
+        pytest.param(rewarded(models={"paths": ["reward", "./gone"]}), "phases.0.training.reward.models../gone: model './gone': no such folder", id="reward-model"),
+        pytest.param(rewarded(models={"paths": ["model"]}), "phases.0.training.reward.models.model: model model: is no reward model (got LlamaForCausalLM", id="no-reward-model"),
         pytest.param({"phases": [{**PPO, "reward": {"model": "./gone"}}]}, "phases.0.reward.model: model './gone': no such folder", id="rewards-start"),
         pytest.param({"phases": [{**PPO, "training": {"critic": "./gone"}}]}, "phases.0.training.critic: model './gone': no such folder", id="critic"),
         pytest.param({"phases": [{**PPO, "training": {"eval_every": 1, "monitor": {"gold": {"rules": {"constitution": "gone.yaml"}}}}}]}, "phases.0.training.monitor.gold.rules: gone.yaml:1: cannot be read", id="monitors-gold"),
@@ -115,7 +118,7 @@ def test_what_could_only_fail_later_is_told_beforehand(
         pytest.param(evaluated(held_out=["trained"], constitution="renamed.yaml"), id="held-out"),
         pytest.param({**evaluated(held_out=["trained"], constitution="renamed.yaml"), "phases": [DPO, BY_RULES]}, id="held-out-from-the-first-round"),
         pytest.param({"constitution": "rules.yaml"}, id="rules-alone"),
-        pytest.param(rewarded(judge=JUDGED, rules={"constitution": "rules.yaml"}, models={"paths": ["model"]}), id="all-rewards"),
+        pytest.param(rewarded(judge=JUDGED, rules={"constitution": "rules.yaml"}, models={"paths": ["reward"]}), id="all-rewards"),
     ],
 )  # fmt: skip
 def test_what_is_sound_is_let_through(changes: dict[str, Any], here: dict[str, Any]) -> None:
@@ -135,13 +138,12 @@ def test_gold_is_not_what_a_run_was_labelled_by(here: dict[str, Any]) -> None:
 
 def test_an_edit_of_what_rewards_or_is_trained_on_changes_a_digest(here: dict[str, Any]) -> None:
     write_run(Path("run"))
-    small_model(Path("reward"), seed=1)
     sources = {"rules": {"constitution": "rules.yaml"}, "judge": JUDGED, "models": {"paths": ["reward"]}}
     config = LoopConfig.model_validate({**here, "data": {"run": 1.0}, "phases": [DPO, *rewarded(**sources)["phases"]]})
     before = read(config, Path("out")).digests
     write("rules.yaml", {**LAWS, "name": "rules", "version": 2})
     write("words.yaml", {**LAWS, "name": "words", "version": 2})
-    small_model(Path("reward"), seed=2)
+    small_model(Path("reward"), CLASSIFIER, seed=2, num_labels=1)
     write_run(Path("run"), prompts=10)
     after = read(config, Path("out")).digests
     assert before.keys() == after.keys()
