@@ -86,9 +86,8 @@ class Trained(nn.Module):  # type: ignore[misc]
     def compile_layers(self) -> None:
         """Let torch.compile fuse what a decoder layer does; layers of one shape share what is compiled, as do batches of any size.
 
-        What is fused is rounded where single operations would be. Without that, in bfloat16, a forward pass that keeps gradients
-        would differ from one that does not, and a policy from itself as its reference. Raises ModelError for a model that does
-        not say which modules are its layers.
+        What is fused is rounded where single operations would be, to stay close to the same training without it. Raises ModelError
+        for a model that does not say which modules are its layers.
         """
         layers = self._no_split_modules
         if not layers:

@@ -48,6 +48,14 @@ def test_the_first_step_starts_at_the_reference_with_a_ratio_of_one(
     assert second["clip_fraction"] == 0
 
 
+def test_compiled_a_policy_is_still_its_own_reference(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """The reference's weights are bfloat16 and keep no gradients: it is compiled apart, and rounds as the policy does."""
+    torch.compiler.reset()
+    first = numbers(run_small(tmp_path / "run", inputs, baseline="group", precision="bf16", compile=True, steps=1))[0]
+    assert first["kl"] == 0
+    assert first["ratio"] == pytest.approx(1, abs=1e-6)
+
+
 @pytest.mark.parametrize("lora", [None, {"r": 4}], ids=["full", "lora"])
 def test_the_reference_of_a_model_with_tied_embeddings_is_the_policy(
     lora: dict[str, Any] | None, inputs: dict[str, Any], tmp_path: Path

@@ -95,10 +95,7 @@ def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) ->
 
 
 def test_compiled_layers_decide_nothing(train: Callable[..., Any]) -> None:
-    """Both layers and batches of all lengths share what is compiled: five pieces around attention, with gradients and without.
-
-    A policy is still its own reference, though what makes up the two is compiled apart and rounds in bfloat16.
-    """
+    """Both layers and batches of all lengths share what is compiled: five pieces around attention, with gradients and without."""
     more = {"precision": "bf16", "micro_batch": 2, "learning_rate": 1e-3}
     _, rows = train(DPO, "plain", **more)
     torch.compiler.reset()
