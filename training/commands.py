@@ -11,7 +11,7 @@ from rich.console import Console
 from evaluation.inputs import InputError
 from generation.engine import ModelError
 from generation.folder import write_atomically
-from training import best_of, best_of_job, fit, job, ppo, ppo_job, rank
+from training import best_of, best_of_job, fit, job, launch, ppo, ppo_job, rank
 from training.best_of_config import BestOf
 from training.config import Training
 from training.described import STOPPED
@@ -62,4 +62,5 @@ def train(recipe: str, settings: Training, out: Path, console: Console) -> int:
         return 2
     if rank.first():
         show(said, out, console)
+    launch.leave()
     return 0

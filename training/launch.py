@@ -26,6 +26,13 @@ def state() -> Any:
     return PartialState(cpu=on_cpu())
 
 
+def leave() -> None:
+    """Part from the other processes once all are done: where one ends badly while another writes, the launcher ends both."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        state().wait_for_everyone()
+        torch.distributed.destroy_process_group()
+
+
 def check_engine(place: str, engine: str, others: str) -> None:
     """Raises InputError where several processes train and a setting names vLLM. others: what to set there."""
     processes = state().num_processes
