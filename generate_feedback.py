@@ -15,12 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from constitution.printable import complain
-from evaluation.audit import write_report
+from constitution.terminal import complain
+from evaluation.audit.command import write_report
 from generation.config import ENGINES
-from generation.job import BadInput, Job, already_done, plan_ahead, prepare, produce
-from generation.push import PushError, push
-from generation.summary import show, show_forecast
+from generation.output.push import PushError, push
+from generation.output.summary import show, show_forecast
+from generation.pipeline.job import BadInput, Job, already_done, plan_ahead, prepare, produce
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from benchmarks.common import ROOT
 from benchmarks.styles import STYLES
 from constitution.loading import load
-from evaluation.attacks import suite, unseen
-from evaluation.injected import injected
+from evaluation.attack.injection import injected
+from evaluation.attack.suite import suite, unseen
 
 
 def main() -> None:

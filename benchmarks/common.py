@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from generation.manifest import Manifest
-from generation.manifest import read as read_manifest
+from generation.output.manifest import Manifest
+from generation.output.manifest import read as read_manifest
 
 ROOT = Path(__file__).parents[1]
 

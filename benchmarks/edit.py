@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import replay, settings, show, write_constitution, write_prompts
-from generation.job import plan_ahead, prepare
+from generation.pipeline.job import plan_ahead, prepare
 
 PRINCIPLES = 16
 PLAN = {"plan.principles": PRINCIPLES, "plan.critics": 2, "plan.rounds": 2}

@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from critics.rules import word_count
+from critics.text.rules import word_count
 from evaluation import run_files
 from evaluation.files import json_lines
-from generation.folder import write_atomically
+from generation.output.folder import write_atomically
 
 Arm = Literal["judged", "shuffled", "longer"]
 ARMS: Mapping[Arm, str] = {

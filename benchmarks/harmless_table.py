@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.harmless_data import Arm
-from critics.weights import Estimate
-from evaluation import winning
+from critics.ranking.weights import Estimate
 from evaluation.bootstrap import Floats, interval, resampled
-from evaluation.policy_result import PolicyEvaluation
+from evaluation.policy import winrate as winning
+from evaluation.policy.result import PolicyEvaluation
 
 
 class Outcomes(NamedTuple):

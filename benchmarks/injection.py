@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.styles import STYLES, control_tokens
-from generation.chat import Encoder
+from generation.models.encoder import Encoder
 
 Chat = list[dict[str, Any]]
 

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from benchmarks.common import command, replay, write_constitution, write_prompts
-from generation.manifest import read as read_manifest
+from generation.output.manifest import read as read_manifest
 
 SLOW = ("--set", "replay_latency=0.02", "--set", "rows=8")
 

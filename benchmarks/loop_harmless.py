@@ -24,8 +24,8 @@ from typing import NamedTuple, TextIO, get_args
 from benchmarks import common
 from benchmarks.harmless_data import ARMS, GOLD_LAWS, Arm, Part, labelled, pairs_of, split, write_rows, write_yaml
 from benchmarks.harmless_table import lines, shown
-from critics.weights import Estimate
-from evaluation.policy_result import read_evaluation
+from critics.ranking.weights import Estimate
+from evaluation.policy.result import read_evaluation
 from generation.config import ENGINES
 
 GOLD = {"learning_rate": 3e-5, "batch": 8, "micro_batch": 8, "max_length": 512, "labels.floor": 0.1, "report_to": []}

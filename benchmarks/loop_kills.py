@@ -25,7 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.common import ROOT, show, write_constitution, write_prompts
 from benchmarks.styles import STYLES
-from training.loop_record import DONE
+from training.loop.record import DONE
 
 OUT = "loop"
 _END_SECONDS = 30.0

@@ -16,10 +16,10 @@ from io import StringIO
 from pathlib import Path
 
 from benchmarks.common import show, write_constitution, write_prompts
-from generation.chat import Encoder
-from generation.job import prepare, produce
-from generation.models import load_tokenizer, resolve
-from training import heap
+from generation.models.encoder import Encoder
+from generation.models.files import load_tokenizer, resolve
+from generation.pipeline.job import prepare, produce
+from training.model import process_memory as heap
 
 LIGHT = ["plan.rounds=0", "plan.principles=1"]
 """Four calls a prompt, so that 100,000 prompts are done in minutes."""

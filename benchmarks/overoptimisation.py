@@ -27,15 +27,16 @@ from transformers import AutoModelForCausalLM
 from benchmarks.common import settings as as_flags
 from benchmarks.common import show
 from benchmarks.ppo_rules import THINGS
-from generation.models import load_tokenizer, resolve
+from generation.models.files import load_tokenizer, resolve
 from generation.settings import load
-from training import fit, job, ppo
 from training.config import Reward
-from training.fit import Stopped
-from training.monitor_file import read_checks
-from training.monitor_moves import best_of
-from training.ppo_config import PPO
-from training.ppo_job import prepare
+from training.monitor.file import read_checks
+from training.monitor.moves import best_of
+from training.ppo import trainer as ppo
+from training.ppo.config import PPO
+from training.ppo.job import prepare
+from training.run import fit, job
+from training.run.fit import Stopped
 
 PROMPTS = (
     "I know something about {}. Ask me about it.", "Say something about {}, then ask me a question.", "Interview me about {}.",

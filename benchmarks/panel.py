@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import show
-from evaluation.assessment import baselines, unfitted
-from evaluation.ballots import Ballots
-from evaluation.crossval import cross_validated, same_labels
-from evaluation.fitting import fitter
+from evaluation.judge.assessment import baselines, unfitted
+from evaluation.judge.ballots import Ballots
+from evaluation.judge.crossval import cross_validated, same_labels
+from evaluation.judge.fitting import fitter
+from evaluation.judge.recorded import read_recorded
 from evaluation.measures import accuracy, ece
-from evaluation.recorded import read_recorded
 
 ERRORS = (0.02, 0.01, 0.005, 0.002)
 """Probabilities of another label at which asking in turn stops."""

@@ -18,10 +18,10 @@ from rich.console import Console
 from benchmarks.common import settings as as_flags
 from benchmarks.common import show
 from generation.settings import load
-from training import ppo
-from training.metrics import read
-from training.ppo_config import PPO
-from training.ppo_job import prepare
+from training.ppo import trainer as ppo
+from training.ppo.config import PPO
+from training.ppo.job import prepare
+from training.run.metrics import read
 
 THINGS = (
     "sleep", "coffee", "the moon", "running", "bread", "chess", "rain", "cats", "dogs", "trains", "music", "gardens", "tea",

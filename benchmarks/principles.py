@@ -19,11 +19,11 @@ from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import compare
 from critics.compare import LABELS
-from generation.chat import Encoder
-from generation.chat_model import ONE_TOKEN
-from generation.engine import Request
-from generation.models import load_tokenizer, resolve
-from generation.vllm_engine import VLLM, VLLMSettings
+from generation.engines.base import Request
+from generation.engines.vllm import VLLM, VLLMSettings
+from generation.models.chat_model import ONE_TOKEN
+from generation.models.encoder import Encoder
+from generation.models.files import load_tokenizer, resolve
 
 Pair = tuple[Prompt, Response, Response]
 

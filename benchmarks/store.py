@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from benchmarks.common import show
-from generation.engine import Completion, Usage
-from generation.store import CallStore
+from generation.calls.store import CallStore
+from generation.engines.base import Completion, Usage
 
 RECORD = Completion("word " * 600, "stop", {"A": -0.5, "B": -1.5}, Usage(900, 600, 600))
 """About 3 KB on disk."""

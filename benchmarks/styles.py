@@ -7,8 +7,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from generation.models import load_tokenizer, resolve
-from generation.quiet import quiet
+from generation.models.files import load_tokenizer, resolve
+from generation.models.quiet import quiet
 
 CORPUS = [
     "The quick brown fox jumps over the lazy dog, and then it rests under an old tree.",

@@ -20,20 +20,20 @@ from benchmarks.common import show, write_constitution, write_prompts
 from constitution.loading import load
 from constitution.records import Prompt
 from critics.compare import LABELS
-from generation.chat import Encoder
-from generation.chat_model import ChatModel
+from generation.calls.store import CallStore
 from generation.config import Decoding, Plan
-from generation.dataset import DatasetWriter
-from generation.engine import Completion, Engine, Request
-from generation.feedback import Feedback
-from generation.models import ModelFiles, load_tokenizer, resolve
-from generation.panel import Judge, Panel
-from generation.pipeline import feedback
+from generation.engines.base import Completion, Engine, Request
+from generation.engines.stored import Stored
+from generation.engines.vllm import VLLM, VLLMSettings, _sampling
+from generation.models.chat_model import ChatModel
+from generation.models.encoder import Encoder
+from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.output.dataset import DatasetWriter
+from generation.pipeline.feedback import Feedback
+from generation.pipeline.panel import Judge, Panel
+from generation.pipeline.scheduler import run
+from generation.pipeline.steps import feedback
 from generation.prompts import read
-from generation.run import run
-from generation.store import CallStore
-from generation.stored import Stored
-from generation.vllm_engine import VLLM, VLLMSettings, _sampling
 
 PLAN = Plan(
     samples=2,

@@ -21,16 +21,17 @@ from rich.console import Console
 from benchmarks.common import show
 from evaluation.measures import share
 from generation import settings as reading
-from generation.chat_model import ONE_TOKEN, REWARD
 from generation.config import default_engine
-from generation.engine import Engine, Request, Sampling
-from generation.models import ModelFiles, resolve
-from generation.reward_engine import Reward as RewardEngine
-from generation.transformers_engine import Transformers, TransformersSettings
-from generation.vllm_engine import VLLM, VLLMSettings
-from training import fit, job, rows
-from training.batches import Example
+from generation.engines.base import Engine, Request, Sampling
+from generation.engines.reward import Reward as RewardEngine
+from generation.engines.transformers import Transformers, TransformersSettings
+from generation.engines.vllm import VLLM, VLLMSettings
+from generation.models.chat_model import ONE_TOKEN, REWARD
+from generation.models.files import ModelFiles, resolve
 from training.config import DPO, Reward
+from training.data import rows
+from training.data.batches import Example
+from training.run import fit, job
 
 HELD_OUT = 0.2
 MOST_TOKENS = 96

@@ -32,11 +32,12 @@ from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 from benchmarks import shapes
 from benchmarks.common import show
 from generation import settings as reading
-from generation.models import load_tokenizer, resolve
-from training import fit, job, launch, rows
+from generation.models.files import load_tokenizer, resolve
 from training.config import DPO, Reward, Training
-from training.data import encode_pairs
-from training.trainer import peak_memory
+from training.data import rows
+from training.data.encode import encode_pairs
+from training.run import fit, job, launch
+from training.run.trainer import peak_memory
 
 
 class Measured(NamedTuple):

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import show
-from evaluation import asking
-from evaluation.assessment import baselines
-from evaluation.ballots import Ballots
-from evaluation.crossval import cross_validated, same_labels
-from evaluation.fitting import Fitter, fitter
+from evaluation.judge import asking
+from evaluation.judge.assessment import baselines
+from evaluation.judge.ballots import Ballots
+from evaluation.judge.crossval import cross_validated, same_labels
+from evaluation.judge.fitting import Fitter, fitter
 from evaluation.measures import Floats, accuracy, ece
 
 FOLDS = 10

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from constitution.diff import diff
-from constitution.importing import ImportFailed, read
+from constitution.importers import ImportFailed, read
 from constitution.lint import warnings
 from constitution.loading import ConstitutionError, load, load_with_places, to_yaml
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from constitution.principles import AppliesTo, Check, Constitution, Example, Principle, suggest
-from constitution.source import Source, SourceError, Where, read
+from constitution.yaml_source import Source, SourceError, Where, read
 
 _FIELDS = {
     "": (*Constitution.model_fields, "extends", "remove"),

@@ -9,7 +9,11 @@ from typing import Protocol
 
 from rich.console import Console
 
-from evaluation import audit, diff_table, judge, policy, robustness
+from evaluation import diff_table
+from evaluation.attack import command as robustness
+from evaluation.audit import command as audit
+from evaluation.judge import command as judge
+from evaluation.policy import command as policy
 
 
 class Command(Protocol):

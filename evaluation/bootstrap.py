@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from critics.weights import Estimate
+from critics.ranking.weights import Estimate
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from constitution.records import voter_name
-from generation.dataset import SPLITS
+from generation.output.dataset import SPLITS
 
 
 class RunError(ValueError):

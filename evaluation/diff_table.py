@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from constitution.printable import complain, printable
+from constitution.terminal import complain, printable
 from evaluation.diff import PairSide, RunDiff, RunError, compare_runs, read_pairs
 
 

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from evaluation.inputs import InputError
-from generation.folder import write_atomically
+from constitution.errors import InputError
+from generation.output.folder import write_atomically
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, str]]:

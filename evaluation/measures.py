@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from critics.weights import Estimate, Quality
+from critics.ranking.weights import Estimate, Quality
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.diff import RunError
-from generation.dataset import SPLITS
+from generation.output.dataset import SPLITS
 
 ROWS = 1000
 """Rows of one piece that holds texts."""

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
-from critics.rules import is_refusal, repetition, word_count, words_of
-from critics.weights import Estimate
+from critics.ranking.weights import Estimate
+from critics.text.lures import READ, boosters, hedges
+from critics.text.rules import is_refusal, repetition, word_count, words_of
+from critics.text.tone import admits, agrees, markup
 from evaluation.bootstrap import Floats, interval, resampled
-from evaluation.lures import READ, boosters, hedges
-from evaluation.tone import admits, agrees, markup
 
 Row = Mapping[str, float]
 """Measures of one reply by name."""

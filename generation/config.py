@@ -12,11 +12,11 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
-from critics.aggregate import Flips
-from critics.ranking import Schedule, Strategy
-from generation.endpoint_engine import EndpointSettings
-from generation.transformers_engine import TransformersSettings
-from generation.vllm_engine import VLLMSettings
+from critics.ranking.aggregate import Flips
+from critics.ranking.select import Schedule, Strategy
+from generation.engines.endpoint import EndpointSettings
+from generation.engines.transformers import TransformersSettings
+from generation.engines.vllm import VLLMSettings
 
 EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")

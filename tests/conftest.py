@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from generation.chat import Encoder
-from generation.engine import Completion, Request
-from generation.models import ModelFiles, load_tokenizer, resolve
-from generation.vllm_engine import VLLM, VLLMSettings, unavailable
+from generation.engines.base import Completion, Request
+from generation.engines.vllm import VLLM, VLLMSettings, unavailable
+from generation.models.encoder import Encoder
+from generation.models.files import ModelFiles, load_tokenizer, resolve
 
 
 @pytest.fixture(scope="session")

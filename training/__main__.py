@@ -14,12 +14,12 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation.inputs import InputError
+from constitution.errors import InputError
 from generation import settings as reading
 from generation.settings import ConfigError
-from training import rank
 from training.catalogue import RECIPES
 from training.config import Training
+from training.run import rank
 
 LOOP = "loop"
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     # What runs is imported by name, so that help and wrong settings need not wait for the libraries that train.
     if options.recipe == LOOP:
-        loop = import_module("training.loop_command")
+        loop = import_module("training.loop.command")
         return int(loop.run(options.config, options.set, options.out, options.plan, console))
     try:
         settings = settings_of(options)

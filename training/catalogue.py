@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from training.best_of_config import BestOf
+from training.best_of.config import BestOf
 from training.config import DPO, SFT, Reward, Training
-from training.ppo_config import PPO
+from training.ppo.config import PPO
 
 
 class Entry(NamedTuple):

@@ -8,17 +8,21 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation.inputs import InputError
-from generation.engine import ModelError
-from generation.folder import write_atomically
-from training import best_of, best_of_job, fit, job, launch, ppo, ppo_job, rank
-from training.best_of_config import BestOf
+from constitution.errors import InputError
+from generation.engines.base import ModelError
+from generation.output.folder import write_atomically
+from training.best_of import job as best_of_job
+from training.best_of import run as best_of
+from training.best_of.config import BestOf
 from training.config import Training
-from training.described import STOPPED
-from training.metrics import MetricsError
-from training.ppo_config import PPO
-from training.report import SETTINGS
-from training.summary import show
+from training.ppo import job as ppo_job
+from training.ppo import trainer as ppo
+from training.ppo.config import PPO
+from training.run import fit, job, launch, rank
+from training.run.described import STOPPED
+from training.run.metrics import MetricsError
+from training.run.page import SETTINGS
+from training.run.summary import show
 
 
 def _on_rows(settings: Training, out: Path, console: Console) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from constitution.records import Strict
-from training.watch import WatchSettings
+from training.run.watch import WatchSettings
 
 Schedule = Literal["linear", "cosine", "constant"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from critics.canaries import FILE, Canary, CanaryError, load
-from critics.flags import flags
+from critics.text.flags import flags
 
 GOOD = {
     "kind": "wrong_fact",

@@ -7,10 +7,10 @@ import pytest
 
 from constitution.principles import Check, Constitution, Principle
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
-from generation.canaries import CanaryOutcome
-from generation.dataset import DatasetWriter
-from generation.feedback import Feedback
-from generation.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
+from generation.output.dataset import DatasetWriter
+from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
+from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.feedback import Feedback
 
 LAWS = Constitution(
     name="laws",

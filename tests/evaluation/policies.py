@@ -12,15 +12,15 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation import policy
-from evaluation.policy_job import Job, prepare
-from evaluation.policy_replies import ask
-from generation.engine import Completion, Engine, Request, Usage
-from generation.job import CALLS
-from generation.progress import Progress
-from generation.replay_engine import Replay, pseudo_completion
-from generation.store import CallStore
-from generation.stored import Stored
+from evaluation.policy import command as policy
+from evaluation.policy.job import Job, prepare
+from evaluation.policy.replies import ask
+from generation.calls.store import CallStore
+from generation.engines.base import Completion, Engine, Request, Usage
+from generation.engines.replay import Replay, pseudo_completion
+from generation.engines.stored import Stored
+from generation.pipeline.job import CALLS
+from generation.pipeline.progress import Progress
 
 Script = Callable[[str, Request], Completion | None]
 """(which model: a, b, base or judge; the request) -> its answer; None for what the pseudo-model says."""

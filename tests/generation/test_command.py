@@ -9,11 +9,11 @@ import pytest
 
 import generate_feedback
 from generation import config
-from generation import folder as run_folder
-from generation.cast import chat_models, parts
-from generation.endpoint_engine import EndpointSettings
-from generation.manifest import read as read_manifest
-from generation.replay_engine import Replay
+from generation.engines.endpoint import EndpointSettings
+from generation.engines.replay import Replay
+from generation.models.factory import chat_models, parts
+from generation.output import folder as run_folder
+from generation.output.manifest import read as read_manifest
 from generation.settings import ConfigError, load
 
 ROOT = Path(__file__).parents[2]

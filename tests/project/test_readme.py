@@ -8,28 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from training import __main__ as training_main
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("constitution", "critics", "generation", "evaluation", "training", "benchmarks", "scripts")
-FILES = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*.py")) if path.name != "__init__.py"]
-
-
-def named() -> set[str]:
-    """Every name of a Python file in the README, without folders."""
-    return set(re.findall(r"\b(\w+\.py)\b", (ROOT / "README.md").read_text(encoding="utf-8")))
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_readme_names_each_file(path: Path) -> None:
-    assert path.name in named()
-
-
-def test_the_readme_names_no_file_that_is_gone() -> None:
-    there = {path.name for path in [*ROOT.glob("*.py"), *ROOT.glob("tests/**/*.py"), *FILES]}
-    assert named() - there == set()
 
 
 def test_the_readmes_make_targets_exist() -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from constitution.loading import load
 from constitution.records import Message, Prompt, Response
-from critics.aggregate import rule_vote, score
-from critics.rules import violates
-from evaluation.overlap import near_duplicates
+from critics.ranking.aggregate import rule_vote, score
+from critics.text.rules import violates
+from evaluation.audit.overlap import near_duplicates
 from generation.prompts import read
-from training import loop_inputs
-from training.loop_inputs import load as load_loop
+from training.loop import inputs as loop_inputs
+from training.loop.inputs import load as load_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ROOT / "principles" / "prompts"

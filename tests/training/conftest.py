@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from generation.models import ModelFiles, resolve
+from generation.models.files import ModelFiles, resolve
 
 WORDS = (
     "why",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evaluation.policy_result import PolicyEvaluation
+from evaluation.policy.result import PolicyEvaluation
 
 MODEL = {"name": "m", "digest": "d"}
 

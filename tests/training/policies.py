@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 
 from evaluation.texts import grams
-from training.monitor import Monitor, Verdict
-from training.monitor_config import MonitorSettings
-from training.monitor_moves import Check
-from training.monitor_replies import Reply, amount, check_of
+from training.monitor.config import MonitorSettings
+from training.monitor.measure import Reply, amount, check_of
+from training.monitor.monitor import Monitor, Verdict
+from training.monitor.moves import Check
 
 TOPICS = (
     "tea", "rain", "chess", "bread", "maps", "bees", "rivers", "shoes", "clocks", "paint", "cheese", "winter", "salt", "ferns",

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from benchmarks.styles import STYLES
 from generation.settings import load
-from training import ppo
-from training.metrics import Row, read
-from training.ppo_config import PPO
-from training.ppo_job import prepare
+from training.ppo import trainer as ppo
+from training.ppo.config import PPO
+from training.ppo.job import prepare
+from training.run.metrics import Row, read
 
 END = 1
 """Ends every turn, and is the padding token as well."""

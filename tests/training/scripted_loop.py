@@ -12,16 +12,16 @@ import yaml
 from rich.console import Console
 
 from constitution.records import Message, Prompt
-from generation.manifest import Calls, Digests, Seconds, Tally, Tokens
+from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
 from tests.training.evaluations import evaluation, win
 from tests.training.small_loop import small_settings
-from training.loop import Loop
-from training.loop_children import Runner
-from training.loop_config import LoopConfig
-from training.loop_inputs import Inputs
-from training.loop_page import write_page
-from training.loop_record import Outcome
-from training.output import CHECKPOINTS
+from training.loop.children import Runner
+from training.loop.config import LoopConfig
+from training.loop.inputs import Inputs
+from training.loop.loop import Loop
+from training.loop.page import write_page
+from training.loop.record import Outcome
+from training.run.folder import CHECKPOINTS
 
 PROMPTS = tuple(Prompt(id=f"p{i}", messages=(Message(role="user", content=f"why {i}?"),)) for i in range(30))
 MANIFEST = Tally().manifest(

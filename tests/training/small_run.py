@@ -6,9 +6,9 @@ from pathlib import Path
 
 from constitution.principles import Constitution, Principle
 from constitution.records import Function, Message, PreferencePair, Prompt, Response, ToolCall, Vote
-from generation.dataset import DatasetWriter
-from generation.feedback import Feedback
-from generation.manifest import NAME, Calls, Digests, Seconds, Tally, Tokens
+from generation.output.dataset import DatasetWriter
+from generation.output.manifest import NAME, Calls, Digests, Seconds, Tally, Tokens
+from generation.pipeline.feedback import Feedback
 
 LAWS = Constitution(
     name="laws",

@@ -14,13 +14,13 @@ from torch._dynamo.utils import counters
 
 from tests.forks import start, wait
 from tests.training.conftest import some_pairs
+from tests.training.model.test_attention import EXAMPLES, policy
 from tests.training.ppo_small import numbers, run_small, small_inputs
-from tests.training.test_attention import EXAMPLES, policy
-from tests.training.test_distributed import SHARED, accelerate_launch
-from training import attention
+from tests.training.run.test_distributed import SHARED, accelerate_launch
 from training.__main__ import main
-from training.batches import collate
-from training.metrics import read
+from training.data.batches import collate
+from training.model import attention
+from training.run.metrics import read
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,1 @@
+"""What can be said of a text without a model: rules, tone, language, signs of manipulation."""

@@ -1,0 +1,88 @@
+"""Everything an audit knows of a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evaluation.audit.overlap import Found, Near, count_prompts, near_duplicates, overlaps, prompts_of
+from evaluation.audit.pairs import Pairs, Tally, read_pairs
+from evaluation.audit.replies import Replies, read_replies
+from evaluation.audit.thresholds import Thresholds
+from evaluation.audit.votes import Voter, Voters, read_voters
+from evaluation.run_files import rows
+from generation.output.manifest import Manifest
+
+
+@dataclass(slots=True)
+class Canaries:
+    """Pairs with a known answer that were judged along."""
+
+    kinds: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """Kind -> canaries, and those with the right label."""
+    voters: defaultdict[Voter, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """Voter -> its votes that take a side, and those that take the right one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Everything an audit knows of a run."""
+
+    manifest: Manifest
+    thresholds: Thresholds
+    voters: Voters
+    pairs: Pairs
+    replies: Replies
+    critiques: dict[str, list[dict[str, Any]]]
+    """Response id -> critiques of it, for the pairs to read."""
+    canaries: Canaries
+    prompts: int
+    """Distinct prompts in the data."""
+    near: list[Near] | None
+    """None where the prompts are too many to count."""
+    found: list[Found]
+    """Overlaps with evaluation sets."""
+    against: int
+    """Evaluation sets that were looked at."""
+
+    def name(self, voter: Voter) -> str:
+        """A voter as it is shown."""
+        return self.voters.names[self.voters.keys.index(voter)]
+
+
+def read_audit(
+    run: Path, manifest: Manifest, thresholds: Thresholds, against: Sequence[Path], most: int | None = None
+) -> Audit:
+    """Read a run whose files are written; the manifest need not be. Raises RunError and InputError.
+
+    most: near-duplicates are not looked for where the prompts have more 3-grams.
+    """
+    found = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment) if against else []
+    pairs = read_pairs(run, thresholds.examples, thresholds.seed)
+    wanted = {row["prompt_id"] for read in pairs.read.values() for row in read}
+    replies = read_replies(run, pairs.chosen, pairs.rejected, wanted, thresholds)
+    critiques: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows(run / "critiques.parquet"):
+        if row["prompt_id"] in wanted:
+            critiques[row["response_id"]].append(row)
+    near = near_duplicates(prompts_of(run), thresholds.near, most)
+    canaries = _canaries(run / "canaries.parquet")
+    voters = read_voters(run)
+    return Audit(
+        manifest, thresholds, voters, pairs, replies, critiques, canaries, count_prompts(run), near, found, len(against)
+    )
+
+
+def _canaries(path: Path) -> Canaries:
+    canaries = Canaries()
+    seen: set[str] = set()
+    for row in rows(path) if path.is_file() else ():
+        if row["prompt_id"] not in seen:
+            seen.add(row["prompt_id"])
+            canaries.kinds[row["kind"]].add(row["right"])
+        if row["vote"]:
+            canaries.voters[row["judge"], row["way"], row["principle"]].add(row["vote"] > 0)
+    return canaries

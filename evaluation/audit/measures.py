@@ -1,0 +1,80 @@
+"""The numbers that an audit watches, each with what to do about it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from critics.ranking.weights import Estimate
+from evaluation.audit.data import Audit
+from evaluation.audit.pairs import Tally
+from evaluation.audit.thresholds import Measure, Verdict, judged
+
+DECIDED = 0.55
+"""p_chosen under which a pair is hardly decided."""
+
+_BLIND = "Ask in ways that see no order (contrast, score, yesno), leave flipped votes out, or take a larger judge."
+_LURED = "See which voters are lured; reword their principles, or add one that asks for the opposite."
+_LISTED = "failures.parquet lists each with its reason."
+_CLEAN = "Copy the data without them: python -m evaluation audit RUN --clean FOLDER."
+WORDS = {
+    "bias": ("mean |position bias| of votes asked in two orders, in log-odds", _BLIND),
+    "flips": ("those votes in which the judge chose a position twice", _BLIND),
+    "longer": ("pairs in which the longer reply is chosen", _LURED),
+    "confident": ("pairs in which the reply that sounds surer is chosen", _LURED),
+    "agreeable": ("pairs in which the one reply that opens with agreement or praise is chosen", _LURED),
+    "refusing": ("pairs in which the one reply that refuses is chosen", _LURED),
+    "refusals_benign": (
+        "chosen replies to benign prompts that refuse",
+        "Add or raise a principle against needless refusals, and read those pairs.",
+    ),
+    "repetition": (
+        "chosen replies that go round in circles",
+        "Add a rule `check: {max_repetition: 0.3}`, or sample at another temperature.",
+    ),
+    "flagged": (
+        "chosen replies with a sign of trying to win by other means",
+        "Read them; responses.parquet names the signs in `flags`.",
+    ),
+    "undecided": (
+        f"pairs with p_chosen under {DECIDED}",
+        "Ask more principles or judges, fit weights on labelled pairs, or set plan.margin.",
+    ),
+    "canaries": (
+        "pairs with a known answer that got it",
+        "The judge gets easy pairs wrong: its labels are hardly worth training on.",
+    ),
+    "failed": ("prompts that failed", _LISTED),
+    "dropped": ("prompts that were dropped", f"{_LISTED} Ties mean that the judge cannot tell the replies apart."),
+    "duplicates": ("prompts that nearly repeat an earlier one", _CLEAN),
+    "overlap": ("prompts that are in an evaluation set", _CLEAN),
+}
+"""Measure -> what it is, and what to do when it crosses its limit."""
+
+
+def verdicts(audit: Audit) -> list[Verdict]:
+    """Each measure that has data, against its limit."""
+    return judged(measures(audit), audit.thresholds)
+
+
+def measures(audit: Audit) -> list[Measure]:
+    """What an audit watches, in the order of WORDS."""
+    voters, manifest, ordered = audit.voters, audit.manifest, audit.voters.ordered
+    asked = int(voters.votes[ordered].sum())
+    bias = float(voters.abs_bias[ordered].sum()) / max(1, asked)
+    near_even = np.asarray(audit.pairs.margins) < np.log(DECIDED / (1 - DECIDED))
+    tallies = {
+        "flips": Tally(int(voters.flips[ordered].sum()), asked),
+        **audit.pairs.lured,
+        "refusals_benign": audit.replies.refusals["benign", "chosen"],
+        "repetition": audit.pairs.loops,
+        "flagged": audit.replies.flagged,
+        "undecided": Tally(int(near_even.sum()), len(near_even)),
+        "canaries": Tally(manifest.canaries.right, manifest.canaries.asked),
+        "failed": Tally(manifest.outcomes.failed, manifest.counts.prompts),
+        "dropped": Tally(manifest.outcomes.dropped, manifest.counts.prompts),
+        "duplicates": Tally() if audit.near is None else Tally(len(audit.near), audit.prompts),
+        "overlap": Tally(len(audit.found), audit.prompts if audit.against else 0),
+    }
+    found = {name: (tally.share, tally.n) for name, tally in tallies.items()}
+    found["bias"] = (Estimate(value=bias, low=bias, high=bias), asked)
+    return [Measure(name, what, *found[name], advice) for name, (what, advice) in WORDS.items()]

@@ -1,0 +1,163 @@
+"""Prompts that nearly repeat each other, and prompts that are in an evaluation set: counted by word n-grams, exactly.
+
+Two prompts are near-duplicates when the Jaccard index of their word 3-grams is at least `near`. Only a prompt's rarest 3-grams
+need to be looked up for that (prefix filtering: Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search").
+A prompt overlaps with an evaluation item when the shorter of them has at least a share `containment` of its n-grams in the other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import regex
+
+from constitution.errors import InputError
+from evaluation.files import json_lines
+from evaluation.run_files import rows, split_files
+
+SHINGLE = 3
+"""Words of the n-grams by which prompts are near-duplicates."""
+MOST_GRAMS = 2_000_000
+"""Of all prompts together, in the report that a run writes itself, which must not need much memory: 50,000 prompts of 40 words."""
+WORDS = 5000
+"""Words of a text that are looked at."""
+
+_WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{N}]+")
+
+
+class Near(NamedTuple):
+    """A prompt that nearly repeats an earlier one."""
+
+    prompt_id: str
+    earlier: str
+    jaccard: float
+
+
+class Found(NamedTuple):
+    """A prompt that is, at least in part, in an evaluation set."""
+
+    prompt_id: str
+    place: str
+    """`file:line`"""
+    containment: float
+
+
+def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
+    """(id, text) of every prompt in a run's data, once. Raises RunError."""
+    seen: set[str] = set()
+    for name in ("preferences", "sft"):
+        for _, path in split_files(run, name):
+            for row in rows(path, ("prompt_id", "prompt")):
+                if row["prompt_id"] not in seen:
+                    seen.add(row["prompt_id"])
+                    yield row["prompt_id"], spoken(row["prompt"])
+
+
+def count_prompts(run: Path) -> int:
+    """Distinct prompts in a run's data. Raises RunError."""
+    paths = [path for name in ("preferences", "sft") for _, path in split_files(run, name)]
+    return len({row["prompt_id"] for path in paths for row in rows(path, ("prompt_id",))})
+
+
+def spoken(messages: str | Sequence[Mapping[str, Any]]) -> str:
+    """What everybody says in a prompt, without the system message: the same one often stands before every prompt."""
+    if isinstance(messages, str):
+        return messages
+    return "\n".join(str(m.get("content") or "") for m in messages if m.get("role") != "system")
+
+
+def grams(text: str, n: int) -> array[int]:
+    """The distinct word n-grams of a text as 64-bit numbers, sorted; of a shorter text, all its words as one."""
+    words = [word.casefold() for _, word in zip(range(WORDS), _WORD.findall(text), strict=False)]
+    runs = {" ".join(words[i : i + n]) for i in range(max(1, len(words) - n + 1))} if words else set()
+    digests = (blake2b(run.encode(), digest_size=8).digest() for run in runs)
+    return array("Q", sorted(int.from_bytes(digest, "big") for digest in digests))
+
+
+def near_duplicates(prompts: Iterable[tuple[str, str]], near: float, most: int | None = None) -> list[Near] | None:
+    """Each prompt that nearly repeats an earlier one which itself repeats none, with the most similar such one.
+
+    Memory grows with the prompts' 3-grams, about 150 bytes each; None when there are more than `most`.
+    """
+    names: list[str] = []
+    texts: list[array[int]] = []
+    total = 0
+    for name, words in prompts:
+        names.append(name)
+        texts.append(grams(words, SHINGLE))
+        total += len(texts[-1])
+        if most is not None and total > most:
+            return None
+    often = Counter(gram for text in texts for gram in text)
+    kept: defaultdict[int, list[int]] = defaultdict(list)
+    found = []
+    for i, text in enumerate(texts):
+        if not text:
+            continue
+        rare = sorted(text, key=lambda gram: (often[gram], gram))[: len(text) - math.ceil(near * len(text)) + 1]
+        candidates = {j for gram in rare for j in kept.get(gram, ())}
+        best = max(((jaccard(text, texts[j]), -j) for j in candidates), default=(0.0, 0))
+        if best[0] >= near:
+            found.append(Near(names[i], names[-best[1]], best[0]))
+        else:
+            for gram in rare:
+                kept[gram].append(i)
+    return found
+
+
+def jaccard(a: Sequence[int], b: Sequence[int]) -> float:
+    """Shared n-grams over all n-grams of both."""
+    shared = len(set(a).intersection(b))
+    return shared / (len(a) + len(b) - shared)
+
+
+def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int, containment: float) -> list[Found]:
+    """Each prompt that overlaps with an item of the files, with the item that shares most. Raises InputError."""
+    items: list[tuple[str, int]] = []
+    index: defaultdict[int, list[int]] = defaultdict(list)
+    for path in against:
+        for place, text in evaluation_items(path):
+            found = grams(text, n)
+            for gram in found:
+                index[gram].append(len(items))
+            items.append((place, len(found)))
+    result = []
+    for name, text in prompts:
+        mine = grams(text, n)
+        shared = Counter(item for gram in mine for item in index.get(gram, ()))
+        shares = ((count / min(len(mine), items[item][1]), -item) for item, count in shared.items())
+        share, item = max(shares, default=(0.0, 0))
+        if share >= containment:
+            result.append(Found(name, items[-item][0], share))
+    return result
+
+
+def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
+    """(`file:line`, text) of each row's `prompt` (text or messages) or `messages`. JSONL, plain or .gz. Raises InputError."""
+    empty = True
+    for number, line in json_lines(path):
+        empty = False
+        yield f"{path}:{number}", spoken(_said(path, number, line))
+    if empty:
+        raise InputError(f"{path}: is empty; allowed is one JSON object a line, with `prompt` (text or messages)")
+
+
+def _said(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}:{number}: is not JSON ({str(error)[:200]})") from None
+    said = row.get("prompt", row.get("messages")) if isinstance(row, dict) else None
+    if isinstance(said, str) or (isinstance(said, list) and all(isinstance(turn, dict) for turn in said)):
+        return said
+    got = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
+    raise InputError(
+        f"{path}:{number}: got {got}; allowed is an object with `prompt`, which is text or a list of messages"
+    )

@@ -1,0 +1,67 @@
+"""The audit as a page: warnings first, then a section for each question, then pairs to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from evaluation.audit.data import Audit
+from evaluation.audit.examples import examples
+from evaluation.audit.measures import verdicts
+from evaluation.audit.sections import texts, votes
+from evaluation.pages.section import Section, Table, percent
+from generation.output.pages import render_html
+
+TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
+
+
+def render(audit: Audit) -> str:
+    """The whole of report.html."""
+    makers: Sequence[Callable[[Audit], Section]] = (
+        _measures, votes.places, texts.lures, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
+        texts.revision, texts.signs, votes.canaries, _left_out, texts.prompts,
+    )  # fmt: skip
+    return render_html(
+        TEMPLATE,
+        manifest=audit.manifest,
+        crossed=[verdict for verdict in verdicts(audit) if verdict.crossed],
+        measured=measured,
+        limit=limit,
+        sections=[section for make in makers if (section := make(audit)).parts],
+        examples=examples(audit),
+    )
+
+
+def measured(name: str, value: float) -> str:
+    """A measure's value as it is read."""
+    return f"{value:.2f}" if name == "bias" else percent(value)
+
+
+def limit(name: str, value: float) -> str:
+    """A measure's limit as it is read."""
+    return f"{'at least' if name == 'canaries' else 'at most'} {measured(name, value)}"
+
+
+def _measures(audit: Audit) -> Section:
+    rows = [
+        (m.name, m.what, m.n, measured(m.name, m.found.value), _interval(m.name, m.found.low, m.found.high), limit(m.name, top))
+        for m, top, _ in verdicts(audit)
+    ]  # fmt: skip
+    text = (
+        "Every number that is watched, with its 95% interval and its limit. Limits are set with --config and --set. For the four "
+        "lures (longer, confident, agreeable, refusing) chance is 50%; a warning also needs ten pairs and an interval above it."
+    )
+    return Section(
+        "Measures", text, [Table("", ("measure", "what is counted", "#of", "#value", "#95%", "#limit"), rows)]
+    )
+
+
+def _interval(name: str, low: float, high: float) -> str:
+    return "" if low == high else f"{measured(name, low)} to {measured(name, high)}"
+
+
+def _left_out(audit: Audit) -> Section:
+    counts = [("dropped", audit.manifest.dropped), ("failed", audit.manifest.failed)]
+    rows = [(kind, reason, n) for kind, reasons in counts for reason, n in reasons.items()]
+    text = "Records, by stage and reason; one prompt can have several. failures.parquet has each with its detail."
+    return Section("Dropped and failed", text, [Table("", ("", "stage: reason", "#records"), rows)] if rows else [])

@@ -1,0 +1,158 @@
+"""What the labelled pairs of a run have in common: what wins besides the answer, which objectives clash, which pairs to read."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from heapq import nsmallest
+from itertools import combinations
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from critics.ranking.weights import Estimate
+from critics.text.lures import LURES, READ
+from critics.text.rules import repetition
+from evaluation.audit.votes import ORDERED, Voter
+from evaluation.measures import share
+from evaluation.run_files import rows, split_files
+
+LOOPS = 0.5
+"""Share of repeated word 3-grams from which a reply goes round in circles."""
+KINDS = ("sampled", "most contested", "flipped")
+"""Which pairs are shown to be read."""
+_COLUMNS = (
+    "prompt", "chosen", "rejected", "p_chosen", "margin", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
+    "rejected_origin", "objectives", "votes",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often something happened when it could have."""
+
+    hits: int = 0
+    n: int = 0
+
+    def add(self, hit: bool) -> None:
+        """Count one chance of it."""
+        self.hits += hit
+        self.n += 1
+
+    @property
+    def share(self) -> Estimate:
+        """hits / n, with its 95% interval."""
+        return share(self.hits, self.n)
+
+
+class VoteLine(NamedTuple):
+    """One vote on a pair, for the chosen reply."""
+
+    voter: Voter
+    value: float
+    bias: float
+    flipped: bool
+
+
+@dataclass(slots=True)
+class Pairs:
+    """Sums over a run's pairs, and the few to read."""
+
+    margins: array[float] = field(default_factory=lambda: array("d"))
+    lured: dict[str, Tally] = field(default_factory=lambda: {name: Tally() for name in LURES})
+    """Lure -> pairs whose replies differ in it, and those in which the reply that has more of it is chosen."""
+    voters_lured: defaultdict[Voter, dict[str, Tally]] = field(
+        default_factory=lambda: defaultdict(lambda: {name: Tally() for name in LURES})
+    )
+    """The same for every voter's own vote."""
+    with_label: defaultdict[Voter, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """Votes that take a side, and those that take the label's."""
+    loops: Tally = field(default_factory=Tally)
+    """Chosen replies, and those that go round in circles."""
+    objectives: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """Pairs in which the objective takes a side, and those in which it takes the label's."""
+    trades: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """Pairs in which both objectives take a side, and those in which one wins what the other loses."""
+    chosen: set[str] = field(default_factory=set)
+    """Ids of the responses that were chosen somewhere."""
+    rejected: set[str] = field(default_factory=set)
+    read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Kind -> rows of the pairs to read."""
+
+
+def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
+    """One pass over the preference pairs. Raises RunError."""
+    pairs = Pairs()
+    best = {kind: _Best(examples) for kind in KINDS}
+    for _, path in split_files(run, "preferences"):
+        for row in rows(path, _COLUMNS):
+            votes = lines(row["votes"])
+            _add(pairs, row, votes)
+            name = f"{row['chosen_id']} {row['rejected_id']}"
+            best["sampled"].offer((blake2b(f"{seed} {name}".encode(), digest_size=8).hexdigest(),), row)
+            against = sum(-vote.value for vote in votes if vote.value < 0)
+            conflict = min(against, sum(vote.value for vote in votes if vote.value > 0))
+            if conflict > 0:
+                best["most contested"].offer((-conflict, name), row)
+            flips = [abs(vote.bias) for vote in votes if vote.flipped]
+            if flips:
+                best["flipped"].offer((-sum(flips), name), row)
+    pairs.read = {kind: found.rows() for kind, found in best.items()}
+    return pairs
+
+
+def lines(votes: Sequence[Mapping[str, Any]]) -> list[VoteLine]:
+    """The votes of a preference row."""
+    return [
+        VoteLine(
+            (vote["judge"], vote["way"], vote["principle"]),
+            (vote["order_ab"] - vote["order_ba"]) / 2,
+            (vote["order_ab"] + vote["order_ba"]) / 2,
+            vote["way"] in ORDERED and vote["order_ab"] * vote["order_ba"] > 0,
+        )
+        for vote in votes
+    ]
+
+
+def _add(pairs: Pairs, row: Mapping[str, Any], votes: Sequence[VoteLine]) -> None:
+    pairs.margins.append(row["margin"])
+    pairs.chosen.add(row["chosen_id"])
+    pairs.rejected.add(row["rejected_id"])
+    chosen, rejected = (row[side][-1]["content"] or "" for side in ("chosen", "rejected"))
+    pairs.loops.add(repetition(chosen[:READ]) > LOOPS)
+    for name, amount in LURES.items():
+        more = amount(chosen) - amount(rejected)
+        if not more:
+            continue
+        pairs.lured[name].add(more > 0)
+        for vote in votes:
+            if vote.value:
+                pairs.voters_lured[vote.voter][name].add((vote.value > 0) == (more > 0))
+    for vote in votes:
+        if vote.value:
+            pairs.with_label[vote.voter].add(vote.value > 0)
+    scores = {name: value for name, value in row["objectives"].items() if value}
+    for name, value in scores.items():
+        pairs.objectives[name].add(value > 0)
+    for a, b in combinations(sorted(scores), 2):
+        pairs.trades[a, b].add((scores[a] > 0) != (scores[b] > 0))
+
+
+class _Best:
+    """The rows with the smallest keys."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._found: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def offer(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
+        """Keep the row while it is among the best."""
+        if len(self._found) < self._size or (self._found and key < self._found[-1][0]):
+            self._found = nsmallest(self._size, [*self._found, (key, row)], key=itemgetter(0))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Best first."""
+        return [row for _, row in self._found]

@@ -1,0 +1,98 @@
+"""What the replies of a run are like: who refuses what, what revision changed, which signs of cheating they show."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from critics.text.lures import READ
+from critics.text.rules import is_refusal
+from evaluation.audit.pairs import Tally
+from evaluation.audit.thresholds import Thresholds
+from evaluation.run_files import rows
+
+ASKED = ("harmful", "benign", "other")
+"""What a prompt asks for, by its tags; `other` has neither kind of tag."""
+ROLES = ("sampled", "given", "revised", "chosen", "rejected")
+_COLUMNS = ("id", "prompt_id", "origin", "parent", "text", "tags", "flags")
+
+
+@dataclass(slots=True)
+class Revised:
+    """What revision changed, for every revision."""
+
+    length: array[float] = field(default_factory=lambda: array("d"))
+    """Characters of the revision over those of what it revises."""
+    similarity: array[float] = field(default_factory=lambda: array("d"))
+    refusals: Counter[tuple[bool, bool]] = field(default_factory=Counter)
+    """(refused before, refuses now) -> revisions"""
+
+
+@dataclass(slots=True)
+class Replies:
+    """Sums over a run's replies."""
+
+    refusals: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    """(asked, role) -> replies, and those that refuse"""
+    flags: dict[str, Counter[str]] = field(default_factory=lambda: {role: Counter() for role in ROLES})
+    """Role -> flag -> replies that have it"""
+    flagged: Tally = field(default_factory=Tally)
+    """Chosen replies, and those with any flag."""
+    revised: Revised = field(default_factory=Revised)
+    texts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Id -> row of every reply to the prompts that are wanted."""
+
+
+def read_replies(
+    run: Path, chosen: AbstractSet[str], rejected: AbstractSet[str], wanted: AbstractSet[str], thresholds: Thresholds
+) -> Replies:
+    """One pass over the replies; those to the wanted prompts are kept. Raises RunError."""
+    replies = Replies()
+    for prompt_id, group in groupby(rows(run / "responses.parquet", _COLUMNS), key=itemgetter("prompt_id")):
+        texts: dict[str, str] = {}
+        for row in group:
+            texts[row["id"]] = row["text"]
+            refuses = is_refusal(row["text"])
+            asked = asked_for(row["tags"], thresholds)
+            roles = [
+                row["origin"],
+                *(["chosen"] if row["id"] in chosen else ()),
+                *(["rejected"] if row["id"] in rejected else ()),
+            ]
+            for role in roles:
+                replies.refusals[asked, role].add(refuses)
+                replies.flags[role].update(row["flags"])
+            if row["id"] in chosen:
+                replies.flagged.add(bool(row["flags"]))
+            if row["parent"] in texts:
+                _compare(replies.revised, texts[row["parent"]], row["text"])
+            if prompt_id in wanted:
+                replies.texts[row["id"]] = row
+    return replies
+
+
+def asked_for(tags: Sequence[str], thresholds: Thresholds) -> str:
+    """One of ASKED."""
+    if not set(tags).isdisjoint(thresholds.harmful_tags):
+        return "harmful"
+    return "other" if set(tags).isdisjoint(thresholds.benign_tags) else "benign"
+
+
+def similarity(a: str, b: str) -> float:
+    """Share of words, in [0, 1], that two texts have in common, counted as often as they stand (Dice's coefficient)."""
+    words = [Counter(text[:READ].lower().split()) for text in (a, b)]
+    total = words[0].total() + words[1].total()
+    return 2 * (words[0] & words[1]).total() / total if total else 1.0
+
+
+def _compare(revised: Revised, before: str, after: str) -> None:
+    revised.length.append(len(after) / max(1, len(before)))
+    revised.similarity.append(similarity(before, after))
+    revised.refusals[is_refusal(before), is_refusal(after)] += 1

@@ -1,0 +1,110 @@
+"""Sections of an audit about its texts: what wins besides the answer, refusals, revisions, signs of cheating, prompts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from critics.text.flags import FLAGS
+from evaluation.audit.data import Audit
+from evaluation.audit.overlap import MOST_GRAMS
+from evaluation.audit.replies import ASKED, ROLES
+from evaluation.audit.sections.votes import FEW, most
+from evaluation.pages import plots
+from evaluation.pages.plots import Plot
+from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
+
+UNCOUNTED = (
+    f"Near-duplicates are not counted by a run itself where its prompts have more than {MOST_GRAMS:,} word 3-grams: "
+    "`python -m evaluation audit RUN` counts them. "
+)
+
+
+def lures(audit: Audit) -> Section:
+    """What the chosen replies have more of."""
+    names = [name for name, tally in audit.pairs.lured.items() if tally.n]
+    titles = {"longer": "longer", "confident": "sounds surer", "agreeable": "opens agreeing", "refusing": "refuses"}
+    shares = {f"{titles[name]} ({audit.pairs.lured[name].n} pairs)": audit.pairs.lured[name].share for name in names}
+    keys = [audit.voters.keys[i] for i in most(audit)]
+    tallies = [[audit.pairs.voters_lured[key][name] for name in names] for key in keys]
+    grid = [[tally.share.value if tally.n >= FEW else np.nan for tally in row] for row in tallies]
+    text = (
+        "Of the pairs whose replies differ in it, how often the reply that has more of it is chosen; by chance, half. Length is in "
+        "characters; surer means more boosters (clearly, always) and fewer hedges (perhaps, might) for each word; agreement and "
+        "refusals are read in the opening. The word lists are English. The map shows whom each voter sides with."
+    )
+    parts: list[Plot | Table] = [
+        plots.bars("The chosen reply is the one that ...", *bar_values(shares), reference=0.5),
+        plots.heat("Whom each voter sides with", [*map(audit.name, keys)], [titles[n] for n in names], grid, (0, 1)),
+    ]
+    return Section("What wins besides the answer", text, parts if names else [])
+
+
+def refusals(audit: Audit) -> Section:
+    """Who refuses what."""
+    found = audit.replies.refusals
+    tagged = any(n.n for (asked, _), n in found.items() if asked != "other")
+    titles = {"harmful": "harmful", "benign": "benign", "other": "neither tag" if tagged else "all prompts"}
+    groups = [(asked, role) for asked in ASKED for role in ROLES if (asked, role) in found and found[asked, role].n]
+    shares = {f"{titles[asked]}: {role}": found[asked, role].share for asked, role in groups}
+    rows = [
+        (titles[asked], role, found[asked, role].n, found[asked, role].hits, percent(found[asked, role].share.value))
+        for asked, role in groups
+    ]
+    harmful, benign = (", ".join(tags) for tags in (audit.thresholds.harmful_tags, audit.thresholds.benign_tags))
+    text = (
+        f"Prompts are harmful by the tags {harmful}, benign by the tags {benign}. A good run refuses the first and not the second; "
+        "compare what was sampled with what was chosen."
+    )
+    parts: list[Plot | Table] = [
+        plots.bars("Replies that refuse", *bar_values(shares)),
+        Table("", ("prompts", "replies", "#of", "#refuse", "#share"), rows),
+    ]
+    return Section("Refusals", text, parts if groups else [])
+
+
+def revision(audit: Audit) -> Section:
+    """Revisions against what they revise."""
+    revised = audit.replies.revised
+    words = {True: "refuses", False: "answers"}
+    rows = [(words[a], words[b], n) for (a, b), n in sorted(revised.refusals.items(), reverse=True)]
+    text = (
+        "Revisions against what they revise: length in characters (1 is unchanged, 4 and more are one bin) and the share of words "
+        "in common."
+    )
+    ratios, steps = np.minimum(revised.length, 4), np.linspace(0, 4, 21).tolist()
+    parts: list[Plot | Table] = [
+        plots.histogram("Length after over length before", ratios, "times as long", steps),
+        plots.histogram("Words in common", revised.similarity, "share of words", np.linspace(0, 1, 21).tolist()),
+        Table("Refusals", ("before", "after", "#revisions"), rows),
+    ]  # fmt: skip
+    return Section("What revision changed", text, parts if revised.length else [])
+
+
+def signs(audit: Audit) -> Section:
+    """Flags of the replies."""
+    flags = audit.replies.flags
+    seen = {flag for counts in flags.values() for flag in counts}
+    rows = [(flag, FLAGS[flag], *(flags[role][flag] for role in ROLES)) for flag in FLAGS if flag in seen]
+    text = (
+        "Signs that a reply tries to win by other means than its answer, counted in replies. A sign is a hint: it says what is in "
+        "a text, not what the text deserves."
+    )
+    columns = ("sign", "a reply that", *(f"#{role}" for role in ROLES))
+    return Section("Signs of cheating", text, [Table("", columns, rows)] if rows else [])
+
+
+def prompts(audit: Audit) -> Section:
+    """Prompts that repeat others, or that are in an evaluation set."""
+    near = sorted(audit.near or (), key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
+    found = sorted(audit.found, key=lambda f: (-f.containment, f.prompt_id))[:LISTED]
+    text = (
+        f"Of {audit.prompts} prompts in the data, {'?' if audit.near is None else len(audit.near)} nearly repeat an earlier one"
+        + (f", and {len(audit.found)} overlap with the evaluation sets given. " if audit.against else ". ")
+        + (UNCOUNTED if audit.near is None else "")
+        + f"At most {LISTED} are listed; --json has all, and --clean copies the data without them."
+    )
+    parts: list[Plot | Table] = [
+        Table("Near-duplicates", ("prompt", "nearly repeats", "#3-grams in common"), [(a, b, percent(j)) for a, b, j in near]),
+        Table("Overlaps", ("prompt", "is in", "#n-grams in common"), [(p, place, percent(c)) for p, place, c in found]),
+    ]  # fmt: skip
+    return Section("Prompts", text, parts)

@@ -1,0 +1,126 @@
+"""Sections of an audit about its votes: position, decisiveness, agreement, objectives, canaries."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.audit.data import Audit
+from evaluation.measures import share
+from evaluation.pages import plots
+from evaluation.pages.plots import Plot
+from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
+
+MOST = 40
+"""Voters that are shown: those that voted most. --json has all."""
+FEW = 5
+"""A cell of a map with fewer pairs is left empty."""
+
+
+def most(audit: Audit) -> list[int]:
+    """Indices of the voters that are shown, in their order."""
+    return sorted(np.argsort(-audit.voters.votes, kind="stable")[:MOST].tolist())
+
+
+def places(audit: Audit) -> Section:
+    """What a reply's place did to the votes."""
+    v = audit.voters
+    shown = [i for i in most(audit) if v.ordered[i]]
+    flips = {v.names[i]: share(v.flips[i], int(v.votes[i])) for i in shown}
+    rows = [
+        (v.names[i], int(v.votes[i]), f"{v.strength[i] / v.votes[i]:.3f}", *_place_cells(audit, i)) for i in most(audit)
+    ]
+    text = (
+        "A vote is the judge's log-odds for one reply over the other, with the preference for a place taken out; its bias is that "
+        "preference, above 0 for the reply that is listed first. A flip is a pair in which the judge chose the same place in both "
+        "orders. Ways of judging that see one reply at a time, and rules, have neither."
+    )
+    parts: list[Plot | Table] = [
+        plots.bars("Votes that chose a position twice", *bar_values(flips), reference=audit.thresholds.flips),
+        plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first place"),
+        Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#flips", "#sides with the label"), rows),
+    ]  # fmt: skip
+    return Section("Position", text, parts if shown else parts[2:] if rows else [])
+
+
+def _place_cells(audit: Audit, i: int) -> tuple[str, str, str]:
+    v, label = audit.voters, audit.pairs.with_label[audit.voters.keys[i]]
+    place = (f"{v.bias[i] / v.votes[i]:+.3f}", percent(v.flips[i] / v.votes[i])) if v.ordered[i] else ("", "")
+    return (*place, percent(label.share.value))
+
+
+def decisions(audit: Audit) -> Section:
+    """How far from one half the labels are."""
+    margins = np.asarray(audit.pairs.margins)
+    text = (
+        "p_chosen is the label that training sees: near one half the votes could not decide. The margin is its logit."
+    )
+    parts: list[Plot | Table] = [
+        plots.histogram("p_chosen of the pairs", 1 / (1 + np.exp(-margins)), "p_chosen", np.linspace(0.5, 1, 21).tolist()),
+        plots.histogram("Margin of the pairs", margins, "margin, in log-odds", 20),
+    ]  # fmt: skip
+    return Section("How sure the labels are", text, parts if len(margins) else [])
+
+
+def agreement(audit: Audit) -> Section:
+    """Which voters pull together and which apart."""
+    v, shown = audit.voters, most(audit)
+    names = [v.names[i] for i in shown]
+    grid = np.where(v.both >= FEW, v.agreement, np.nan)[np.ix_(shown, shown)]
+    clashes = [
+        (share(v.same[i, j], int(v.both[i, j])), v.names[j], v.names[i], int(v.both[i, j]))
+        for n, i in enumerate(shown)
+        for j in shown[:n]
+    ]
+    worst = sorted((clash for clash in clashes if clash[0].high < 0.5), key=lambda clash: (clash[0].high, clash[1:]))
+    rows = [
+        (a, b, n, percent(same.value), f"{percent(same.low)} to {percent(same.high)}")
+        for same, a, b, n in worst[:LISTED]
+    ]
+    text = (
+        "Share of pairs, among those on which both take a side, in which two voters take the same one. One half is what voters "
+        "that know nothing of each other do; below it they pull in opposite directions. Listed are those that do so beyond chance "
+        "(95% interval below one half)."
+    )
+    parts: list[Plot | Table] = [
+        plots.heat("Agreement between voters", names, names, grid, (0, 1)),
+        Table("Most in conflict", ("voter", "and", "#pairs", "#same side", "#95%"), rows),
+    ]
+    return Section("Agreement and conflict", text, parts if len(shown) > 1 else [])
+
+
+def objectives(audit: Audit) -> Section:
+    """Which objectives win, and at whose cost."""
+    sides = {name: tally for name, tally in sorted(audit.pairs.objectives.items()) if tally.n}
+    names = [*sides]
+    trades = audit.pairs.trades
+    grid = np.full((len(names), len(names)), np.nan)
+    for (a, b), tally in trades.items():
+        i, j = names.index(a), names.index(b)
+        grid[i, j] = grid[j, i] = tally.hits / tally.n
+    rows = [
+        (a, b, tally.n, tally.hits, percent(tally.hits / tally.n))
+        for (a, b), tally in sorted(trades.items(), key=lambda item: (-item[1].hits / item[1].n, item[0]))
+    ]
+    text = (
+        "Each objective has its own score for a pair. How often it is the one that the label follows, and in how many pairs one "
+        "objective wins what another loses: there the weights of the mixture decide."
+    )
+    parts: list[Plot | Table] = [
+        plots.bars("Pairs in which an objective gets its way", *bar_values({n: t.share for n, t in sides.items()})),
+        plots.heat("One wins what the other loses", names, names, grid, (0, 1)),
+        Table("", ("objective", "and", "#pairs with both", "#one wins, one loses", "#share"), rows),
+    ]
+    return Section("Objectives", text, parts[: 1 if len(names) == 1 else 3] if names else [])
+
+
+def canaries(audit: Audit) -> Section:
+    """How the judges did on pairs with a known answer."""
+    kinds = {kind: tally.share for kind, tally in sorted(audit.canaries.kinds.items())}
+    known = {audit.voters.names[i]: audit.canaries.voters[key] for i, key in enumerate(audit.voters.keys)}
+    voters = {name: tally.share for name, tally in known.items() if tally.n}
+    text = "Pairs with a known answer, judged along with the run. A voter's share is over the canaries on which it took a side."
+    parts: list[Plot | Table] = [
+        plots.bars("Canaries with the right label, by kind", *bar_values(kinds), reference=audit.thresholds.canaries),
+        plots.bars("Votes for the right reply, by voter", *bar_values(dict([*voters.items()][:MOST])), reference=0.5),
+    ]
+    return Section("Canaries", text, parts if kinds else [])

@@ -1,0 +1,1 @@
+"""How right and how calibrated a judge is, and weights for its votes: `evaluation judge`."""

@@ -1,0 +1,189 @@
+"""How far a panel can be trusted on labelled pairs: everything `python -m evaluation judge` reports, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from constitution.records import Strict
+from critics.ranking.weights import Estimate, Quality
+from evaluation.judge.ballots import Ballots
+from evaluation.judge.crossval import Turns, same_labels
+from evaluation.judge.panels import Panel
+from evaluation.judge.recorded import Parsing
+from evaluation.measures import Floats, accuracy, coverage, mcnemar, quality, reliability, share
+
+
+class VoterFigures(Strict):
+    """One voter alone."""
+
+    name: str
+    accuracy: Estimate
+    """Of its debiased votes; a pair without one, or with a vote of 0, counts half."""
+    weight: float
+    """What its vote is multiplied by in the panel's logit."""
+    flip_rate: float | None
+    bias: float | None
+    votes: int
+
+
+class Comparison(Strict):
+    """McNemar's test of the panel against another, on the pairs that both decide."""
+
+    only_panel: int
+    """Pairs that only the panel has right."""
+    only_other: int
+    p: float
+    """Two-sided, exact."""
+    pairs: int
+
+
+class Sequential(Strict):
+    """Voters asked one after the other, until the rest would not change the label."""
+
+    error: float
+    margin: float
+    asked_share: float
+    """Of the voters, on average."""
+    pairs: int
+    """Those whose full logit is beyond the margin."""
+    same_label: Estimate
+
+
+class Assessment(Strict):
+    """Logits are for the better reply. `reliability`: (mean confidence, accuracy, pairs) of each bin; `coverage`: (share of pairs
+    kept, accuracy among them), the surest first."""
+
+    source: str
+    data: tuple[str, ...]
+    """Digests of the files that the pairs are from."""
+    panel: str
+    """Whose figures these are."""
+    accuracy: Estimate
+    ece: float
+    nll: float
+    unfitted: Quality
+    """The mean vote by the YAML's weights, or by equal ones."""
+    flip_rate: float | None
+    """Share of votes that chose a position; None where no voter was asked in both orders."""
+    mean_bias: float | None
+    """Mean log-odds for the first place."""
+    by_subset: dict[str, Estimate]
+    by_order: dict[str, Estimate]
+    """Accuracy of single answers, before debiasing, where the better reply is listed `better_first` and `better_second`."""
+    coverage: tuple[tuple[float, float], ...]
+    reliability: tuple[tuple[float, float, int], ...]
+    voters: tuple[VoterFigures, ...]
+    baselines: dict[str, Estimate]
+    """`longer_reply` is left out where the texts are not known. `best_single_voter` is chosen in hindsight, which favours it."""
+    comparisons: dict[str, Comparison]
+    """The panel against each baseline and, with --versus, against another panel."""
+    sequential: Sequential | None
+    parsing: Parsing | None
+    failures: dict[str, int]
+    """Reason -> votes, rows of the file, or voters that are missing for it."""
+    pairs: dict[str, float]
+
+
+def baselines(ballots: Ballots) -> dict[str, Floats]:
+    """[pairs] of each baseline: above 0 where it has the pair right, 0 where it cannot tell."""
+    clean = np.nan_to_num(ballots.votes)
+    single = [accuracy(clean[:, k]).value for k in range(len(ballots.voters))]
+    found = {"always_first": 2 * ballots.recorded_first - 1}
+    if not np.isnan(ballots.longer).all():
+        found["longer_reply"] = np.nan_to_num(ballots.longer)
+    majority: Floats = np.sign(clean).sum(1)
+    return found | {"majority_of_voters": majority, "best_single_voter": clean[:, int(np.argmax(single))]}
+
+
+def unfitted(ballots: Ballots, weights: Floats) -> Floats:
+    """[pairs] mean vote by these weights, over the voters that voted."""
+    present = ~np.isnan(ballots.votes)
+    total = np.nan_to_num(ballots.votes) @ weights
+    mean: Floats = total / np.maximum(present @ np.abs(weights), 1e-12)
+    return mean
+
+
+def compared(panel: Mapping[str, float], other: Mapping[str, float]) -> Comparison:
+    """Both by the pair's name."""
+    names = [name for name in panel if name in other]
+    a, b = (np.array([logits[name] for name in names]) for logits in (panel, other))
+    decided = (a != 0) & (b != 0)
+    only_panel, only_other, p = mcnemar(a[decided], b[decided])
+    return Comparison(only_panel=only_panel, only_other=only_other, p=p, pairs=int(decided.sum()))
+
+
+def sequential(logits: Floats, turns: Turns, error: float, margin: float) -> Sequential:
+    """logits: [pairs] when every voter is asked."""
+    pairs, same = same_labels(logits, turns.logits, margin)
+    asked = float(turns.asked.mean())
+    return Sequential(error=error, margin=margin, asked_share=asked, pairs=pairs, same_label=share(same, pairs))
+
+
+def voter_figures(ballots: Ballots, weights: Floats) -> tuple[VoterFigures, ...]:
+    """The heaviest first, by how far it moves a pair's logit."""
+    moved = np.abs(np.nan_to_num(ballots.votes) * weights).mean(0)
+    return tuple(
+        VoterFigures(
+            name=ballots.voters[k],
+            accuracy=accuracy(ballots.votes[:, k]),
+            weight=float(weights[k]),
+            flip_rate=mean_of(ballots.flips[:, k]),
+            bias=mean_of(ballots.biases[:, k]),
+            votes=int((~np.isnan(ballots.votes[:, k])).sum()),
+        )
+        for k in np.argsort(-moved, kind="stable").tolist()
+    )
+
+
+def by_subset(ballots: Ballots, logits: Floats) -> dict[str, Estimate]:
+    """Accuracy in each subset; nothing where there is only one."""
+    names = sorted(set(ballots.subsets))
+    places = {name: np.array([subset == name for subset in ballots.subsets]) for name in names}
+    return {name or "(none)": accuracy(logits[places[name]]) for name in names} if len(names) > 1 else {}
+
+
+def by_order(ballots: Ballots) -> dict[str, Estimate]:
+    """Each pair counts once, as the mean of its answers: answers on one pair are not independent."""
+    right = {"better_first": ballots.better_first, "better_second": -ballots.better_second}
+    return {name: _answers(odds) for name, odds in right.items()}
+
+
+def _answers(odds: Floats) -> Estimate:
+    hits = np.where(np.isnan(odds), np.nan, (np.sign(odds) + 1) / 2)
+    answered = ~np.isnan(hits).all(1)
+    return share(float(np.nanmean(hits[answered], axis=1).sum()) if answered.any() else 0.0, int(answered.sum()))
+
+
+def assess(ballots: Ballots, panel: Panel, plain: Floats, error: float, margin: float) -> dict[str, object]:
+    """All fields of an Assessment that follow from the votes. plain: [voters] the YAML's weights, or equal ones."""
+    others = baselines(ballots)
+    logits, pairs = panel.logits, named(ballots.pairs, panel.logits)
+    tests = {name: compared(pairs, named(ballots.pairs, other)) for name, other in others.items()}
+    return {
+        **dict(quality(logits)),
+        "panel": panel.title,
+        "unfitted": quality(unfitted(ballots, plain)),
+        "flip_rate": mean_of(ballots.flips),
+        "mean_bias": mean_of(ballots.biases),
+        "by_subset": by_subset(ballots, logits),
+        "by_order": by_order(ballots),
+        "coverage": coverage(logits),
+        "reliability": reliability(logits),
+        "voters": voter_figures(ballots, panel.weights),
+        "baselines": {name: accuracy(other) for name, other in others.items()},
+        "comparisons": {name: test for name, test in tests.items() if test.pairs},
+        "sequential": sequential(logits, panel.turns, error, margin) if panel.turns else None,
+        "pairs": pairs,
+    }
+
+
+def named(pairs: Sequence[str], logits: Floats) -> dict[str, float]:
+    """Pair's name -> logit."""
+    return dict(zip(pairs, np.nan_to_num(logits).tolist(), strict=True))
+
+
+def mean_of(values: Floats) -> float | None:
+    """Of what is there."""
+    return None if np.isnan(values).all() else float(np.nanmean(values))

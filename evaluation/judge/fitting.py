@@ -1,0 +1,190 @@
+"""Weights for voters from pairs: `logistic`, `temperature` and `agreement`, and the order in which voters are best asked.
+
+A row is a pair's votes for the better reply. Read the other way round it is the negated row with the negated label, which has
+the same likelihood when there is no intercept: so each pair is one row, and no order can be learnt. (Stacking: Wolpert 1992.
+Temperature: Guo et al. 2017, arXiv:1706.04599.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.covariance import ledoit_wolf
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+from critics.ranking.weights import Method, Stopping
+from evaluation.measures import Floats, nll
+
+PENALTIES = 2.0 ** np.arange(12)
+"""L2 penalties (1 / C) that cross-validation chooses from, for votes scaled to unit size."""
+LARGE = 0.9
+"""Quantile of the sizes of a voter's votes that counts as unit size."""
+INNER_FOLDS = 5
+REPEATS = 3
+"""Cuts into inner folds; one cut of few pairs would choose the penalty by luck."""
+LEAST_GROUPS = 10
+"""Fewer prompts than this are too few to fit on."""
+ROUNDS = 200
+"""Most rounds of expectation maximisation."""
+LEAST_VARIANCE = 0.01
+"""Of a vote of unit size, so that a voter that always agrees with the rest does not decide alone."""
+
+
+class Fit(NamedTuple):
+    """Weights for raw votes, before the temperature divides them."""
+
+    weights: Floats
+    """[voters]"""
+    temperature: float = 1.0
+    penalty: float | None = None
+
+    def logits(self, votes: Floats) -> Floats:
+        """[pairs] from votes [pairs, voters]; a missing vote (NaN) says nothing."""
+        logits: Floats = np.nan_to_num(votes) @ self.weights / self.temperature
+        return logits
+
+
+Fitter = Callable[[Floats, Sequence[str]], Fit]
+"""(votes [pairs, voters] for the better reply, groups [pairs]) -> Fit. Pairs of one group (one prompt) stay together."""
+
+
+def fitter(method: Method, weights: Floats, seed: int = 0) -> Fitter:
+    """The function for a method. weights: [voters] those that `temperature` keeps."""
+    functions: dict[Method, Fitter] = {
+        "logistic": partial(fit_logistic, seed=seed),
+        "temperature": partial(fit_temperature, weights=weights),
+        "agreement": fit_agreement,
+    }
+    return functions[method]
+
+
+def fit_logistic(votes: Floats, groups: Sequence[str], seed: int = 0) -> Fit:
+    """L2 logistic regression; penalty and temperature from cross-validation inside these pairs."""
+    scale = _scale(votes)
+    rows = np.nan_to_num(votes) / scale
+    cuts = [folds(groups, INNER_FOLDS, seed + repeat) for repeat in range(REPEATS)]
+    held_out = [np.concatenate([_held_out(rows, cut, penalty) for cut in cuts]) for penalty in PENALTIES]
+    temperatures = [_temperature(logits) for logits in held_out]
+    best = min(range(len(PENALTIES)), key=lambda i: nll(held_out[i] / temperatures[i]))
+    penalty = float(PENALTIES[best])
+    return Fit(_weights(rows, penalty) / scale, temperatures[best], penalty)
+
+
+def fit_temperature(votes: Floats, groups: Sequence[str], weights: Floats) -> Fit:
+    """The given weights; only how sure their sum is, is learnt."""
+    return Fit(weights, _temperature(np.nan_to_num(votes) @ weights))
+
+
+def fit_agreement(votes: Floats, groups: Sequence[str] = ()) -> Fit:
+    """Weights without a label, from how voters agree.
+
+    Expectation maximisation for one hidden truth of two equally likely kinds, as in Dawid and Skene (1979), with soft votes:
+    given the truth t = +-1, voter k's vote is normal with mean t m_k and variance s_k, so its weight is 2 m_k / s_k. The majority
+    fixes the sign.
+
+    Limits: voters are taken to err independently. Several ways of asking one judge do not, and an error that most voters share
+    looks like the truth: where the majority is wrong, so is this. The model would be far too sure of it; the temperature makes the
+    panel as sure as its voters agree with it on average, which is modest, not calibrated.
+    """
+    scale = _scale(votes)
+    present, rows = ~np.isnan(votes), np.nan_to_num(votes) / scale
+    majority = np.sign(rows).sum(1)
+    cast = np.maximum(present.sum(0), 1)
+    truth = np.sign(majority)
+    weights = np.zeros(len(scale))
+    for _ in range(ROUNDS):
+        mean = truth @ rows / cast
+        spread = ((rows - np.outer(truth, mean)) ** 2 * present).sum(0) + ((1 - truth**2) @ present) * mean**2
+        weights = 2 * mean / np.maximum(spread / cast, LEAST_VARIANCE)
+        before, truth = truth, np.tanh(rows @ weights / 2)
+        if np.abs(truth - before).max() < 1e-6:
+            break
+    weights = weights if truth @ majority >= 0 else -weights
+    return Fit(weights / scale, _modest(rows, weights))
+
+
+def _modest(rows: Floats, weights: Floats) -> float:
+    """The divisor with which the panel's mean confidence is the share of votes on the panel's side, each by its weight's sign."""
+    logits = rows @ weights
+    sided = (np.sign(logits)[:, None] * rows * np.sign(weights)).ravel()
+    agreement = float((sided > 0).sum() / max(1, (sided != 0).sum()))
+
+    def off(log_t: float) -> float:
+        return abs(float(expit(np.abs(logits) / np.exp(log_t)).mean()) - agreement)
+
+    return float(np.exp(minimize_scalar(off, bounds=(-4, 10), method="bounded").x))
+
+
+def stopping(votes: Floats, fitted: Fit, voters: Sequence[str]) -> Stopping:
+    """In which order to ask, and what is known of the full logit after each vote.
+
+    The order is greedy: next comes the voter that leaves the least variance of the full logit, given those asked. The covariance
+    of the votes is shrunk (Ledoit and Wolf 2004), since there are few labelled pairs.
+    """
+    scale = _scale(votes)
+    covariance = ledoit_wolf(np.nan_to_num(votes) / scale, assume_centered=True)[0] + 1e-9 * np.eye(len(voters))
+    with_logit = covariance @ (fitted.weights * scale / fitted.temperature)
+    total = float(fitted.weights * scale / fitted.temperature @ with_logit)
+    # what the votes asked so far leave open: of each other vote, and of its covariance with the logit
+    left, open_logit = covariance.copy(), with_logit.copy()
+    asked: list[int] = []
+    rows: list[tuple[float, ...]] = []
+    spread: list[float] = []
+    for _ in voters:
+        gain = open_logit**2 / np.maximum(np.diag(left), 1e-12)
+        gain[asked] = -1.0
+        k = int(np.argmax(gain))
+        asked.append(k)
+        column = left[:, k] / max(left[k, k], 1e-12)
+        open_logit = open_logit - column * open_logit[k]
+        left = left - np.outer(column, left[k])
+        coefficients = np.linalg.solve(covariance[np.ix_(asked, asked)], with_logit[asked])
+        rows.append(tuple(float(c) for c in coefficients / scale[asked]))
+        spread.append(float(np.sqrt(max(total - coefficients @ with_logit[asked], 1e-12))))
+    return Stopping(order=tuple(voters[k] for k in asked), coefficients=tuple(rows), spread=tuple(spread))
+
+
+def folds(groups: Sequence[str], count: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """(train, test) places of each fold; a group is on one side."""
+    splitter = GroupKFold(min(count, len(set(groups))), shuffle=True, random_state=seed)
+    return [(a.tolist(), b.tolist()) for a, b in splitter.split(np.zeros(len(groups)), groups=list(groups))]
+
+
+def _scale(votes: Floats) -> Floats:
+    """[voters] how large each voter's large votes are; 1 for a voter that never says anything.
+
+    Ways of judging differ in size by orders of magnitude, so one penalty needs one scale. Not the mean size: a voter that is often
+    torn would be scaled up for it.
+    """
+    sizes = np.abs(np.where(votes == 0, np.nan, votes))
+    spoke = ~np.isnan(sizes).all(0)
+    scale = np.ones(votes.shape[1])
+    scale[spoke] = np.nanquantile(sizes[:, spoke], LARGE, axis=0)
+    return scale
+
+
+def _weights(rows: Floats, penalty: float) -> Floats:
+    """[voters]. Every other row is turned round: the solver wants both classes, the likelihood does not change."""
+    sign = np.where(np.arange(len(rows)) % 2 == 0, 1.0, -1.0)
+    model = LogisticRegression(C=1 / penalty, fit_intercept=False, solver="newton-cholesky")
+    weights: Floats = model.fit(rows * sign[:, None], sign > 0).coef_[0]
+    return weights
+
+
+def _held_out(rows: Floats, cut: Sequence[tuple[list[int], list[int]]], penalty: float) -> Floats:
+    logits = np.zeros(len(rows))
+    for train, test in cut:
+        logits[test] = rows[test] @ _weights(rows[train], penalty)
+    return logits
+
+
+def _temperature(logits: Floats) -> float:
+    """The divisor that makes the labels most likely."""
+    found = minimize_scalar(lambda log_t: nll(logits / np.exp(log_t)), bounds=(-4, 6), method="bounded")
+    return float(np.exp(found.x))

@@ -1,0 +1,113 @@
+"""Labelled pairs: a prompt, the reply people chose and the one they rejected."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from constitution.errors import InputError, explain
+from constitution.records import Message, Prompt, Response
+from evaluation.files import json_lines
+
+MOST_CHARACTERS = 1 << 20
+"""Of a row."""
+
+
+class LabelledRow(BaseModel):
+    """One line of a file. Keys that are not read are left alone: published sets have many."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt: str | tuple[Message, ...]
+    chosen: str | tuple[Message]
+    rejected: str | tuple[Message]
+    id: str = ""
+    subset: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class LabelledPair(NamedTuple):
+    """A pair as the panel is asked about it."""
+
+    id: str
+    """Unique in its file; also the prompt's id, and so prompt_id of the votes on it."""
+    prompt: Prompt
+    better: Response
+    worse: Response
+    subset: str = ""
+
+    @property
+    def group(self) -> str:
+        """The same for pairs of one prompt: they are never on both sides of a cross-validation's cut."""
+        return _digest("\n".join(f"{m.role}: {m.content.strip()}" for m in self.prompt.messages).encode())
+
+
+def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPair], list[str]]:
+    """(pairs, what is wrong with the rows that are none). Raises InputError when there is no pair at all."""
+    pairs: dict[str, LabelledPair] = {}
+    problems: list[str] = []
+    for number, line in json_lines(path):
+        if limit is not None and len(pairs) == limit:
+            break
+        place = f"{path}:{number}"
+        if len(line) > MOST_CHARACTERS:
+            problems.append(
+                f"{place}: has {len(line):,} characters; allowed are {MOST_CHARACTERS:,} a row: shorten its texts or leave it out"
+            )
+            continue
+        try:
+            row = LabelledRow.model_validate_json(line)
+        except ValidationError as error:
+            problems.append(explain(error, place, LabelledRow))
+            continue
+        if not row.prompt:
+            got = "no text" if row.prompt == "" else "no messages"
+            problems.append(f"{place}: prompt: got {got}; allowed is text, or one message or more: say what was asked")
+            continue
+        better, worse = (_message(reply) for reply in (row.chosen, row.rejected))
+        if better == worse:
+            problems.append(f"{place}: chosen and rejected are equal; allowed are two different replies")
+            continue
+        name = row.id if row.id and row.id not in pairs else f"{row.id or 'row'}-{number}"
+        pairs[name] = made_pair(name, _conversation(row.prompt), better, worse, row.subset, row.tags)
+    if not pairs:
+        found = "\n".join(["", *problems[:20]])
+        raise InputError(f"{path}: holds no labelled pair; each line needs prompt, chosen and rejected{found}")
+    return list(pairs.values()), problems
+
+
+def made_pair(
+    name: str,
+    conversation: tuple[Message, ...],
+    better: Message,
+    worse: Message,
+    subset: str = "",
+    tags: tuple[str, ...] = (),
+) -> LabelledPair:
+    """A pair from its messages."""
+    prompt = Prompt(id=name, messages=conversation, tags=tags)
+    first, second = (
+        Response(f"{name}/{side}", name, message, "given", message.content)
+        for side, message in (("better", better), ("worse", worse))
+    )
+    return LabelledPair(name, prompt, first, second, subset)
+
+
+def file_digest(path: Path) -> str:
+    """Digest of a file's bytes."""
+    return _digest(path.read_bytes())
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _conversation(prompt: str | tuple[Message, ...]) -> tuple[Message, ...]:
+    return (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
+
+
+def _message(reply: str | tuple[Message]) -> Message:
+    return Message(role="assistant", content=reply) if isinstance(reply, str) else reply[0]

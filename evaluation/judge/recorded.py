@@ -1,0 +1,222 @@
+"""Recorded votes: a file of what judges once said, read into ballots."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from constitution.errors import InputError, explain
+from constitution.records import Strict
+from critics.text.rules import word_count
+from critics.verdict import verdict
+from evaluation.files import json_lines
+from evaluation.judge.ballots import Ballots
+from evaluation.judge.labelled import LabelledPair
+
+CERTAIN = 1e-6
+"""Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
+MOST_PROBLEMS = 20
+"""Lines with a problem that are named before reading ends."""
+
+
+class RecordedVote(Strict):
+    """One line: one judge's answer on one pair in one order."""
+
+    pair: str | int
+    judge: str
+    method: str = ""
+    swapped: bool
+    """True when the file's second reply was listed first to the judge."""
+    text: str | None = None
+    """What the judge wrote, or `p`."""
+    p: float | None = Field(default=None, ge=0, le=1)
+    """Probability the judge gave the first-listed reply."""
+    label: Literal["1", "2"] | None = None
+    """Which of the file's replies is better; in all lines, or in none where voters are weighed by how they agree."""
+    winner: Literal["1", "2"] | None = None
+    """What another parser read in the text, in the file's order; only compared with."""
+    subset: str = ""
+
+    @field_validator("label", "winner", mode="before")
+    @classmethod
+    def _digits(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> RecordedVote:
+        if (self.text is None) == (self.p is None):
+            raise ValueError("needs one of text and p")
+        return self
+
+    @property
+    def voter(self) -> str:
+        """`judge/method`."""
+        return f"{self.judge}/{self.method}" if self.method else self.judge
+
+    def log_odds(self) -> float | None:
+        """Of the first-listed reply: from p, or +1 and -1 for a verdict in words; None for no verdict."""
+        if self.p is not None:
+            p = min(max(self.p, CERTAIN), 1 - CERTAIN)
+            return math.log(p / (1 - p))
+        found = verdict(self.text or "")
+        return None if found is None else 1.0 if found == "first" else -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A text that we read otherwise than the file's own parser did."""
+
+    line: int
+    ours: str
+    """1, 2 or none, in the file's order."""
+    recorded: str
+    text: str
+
+
+@dataclass(slots=True)
+class Parsing:
+    """How a file was read, and how that compares with the recorded reading of its texts."""
+
+    labelled: bool = True
+    """Whether it says which replies are better."""
+    texts: int = 0
+    unread: int = 0
+    """Texts without a verdict."""
+    recorded: int = 0
+    """Texts for which the file names a winner."""
+    agreed: int = 0
+    differing: list[Difference] = field(default_factory=list)
+
+    def add(self, line: int, row: RecordedVote, z: float | None) -> None:
+        """Count one text, read as these log-odds."""
+        ours = "none" if z is None else "1" if (z > 0) != row.swapped else "2"
+        self.texts += 1
+        self.unread += z is None
+        self.recorded += row.winner is not None
+        self.agreed += ours == row.winner
+        if row.winner not in (None, ours):
+            self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
+
+
+def read_recorded(path: Path, labels: bool = True) -> tuple[Ballots, Parsing]:
+    """(ballots of the voters `judge/method`, how the file was read). Raises InputError.
+
+    Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first reply of each
+    pair stands for the better one.
+    """
+    cells: defaultdict[tuple[str, str, bool], list[float]] = defaultdict(list)
+    better: dict[str, str] = {}
+    subsets: dict[str, str] = {}
+    parsing = Parsing()
+    found = _rows(path, labels)
+    parsing.labelled = found[0][1].label is not None
+    for number, row in found:
+        pair = str(row.pair)
+        better[pair] = row.label or "1"
+        subsets[pair] = subsets.get(pair) or row.subset
+        z = row.log_odds()
+        if row.text is not None:
+            parsing.add(number, row, z)
+        # the cell is there even without a verdict: so is the voter
+        cell = cells[pair, row.voter, (better[pair] == "1") != row.swapped]
+        if z is not None:
+            cell.append(z)
+    return _ballots(cells, better, subsets), parsing
+
+
+def described(ballots: Ballots, labelled: Sequence[LabelledPair]) -> Ballots:
+    """The same ballots with what the pairs' own file knows of them: subset, prompt, which reply is longer. Raises InputError."""
+    known = {pair.id: pair for pair in labelled}
+    found = [known.get(name) for name in ballots.pairs]
+    if not any(found):
+        raise InputError(
+            f"--subsets: names none of the votes' pairs (as {ballots.pairs[0]!r}); its `id` is their `pair`"
+        )
+    return replace(
+        ballots,
+        groups=tuple(pair.group if pair else name for name, pair in zip(ballots.pairs, found, strict=True)),
+        subsets=tuple(pair.subset if pair else old for old, pair in zip(ballots.subsets, found, strict=True)),
+        longer=np.array([_longer(pair) if pair else np.nan for pair in found]),
+    )
+
+
+def _longer(pair: LabelledPair) -> float:
+    return float(np.sign(word_count(pair.better.text) - word_count(pair.worse.text)))
+
+
+def _ballots(
+    cells: Mapping[tuple[str, str, bool], Sequence[float]], labels: Mapping[str, str], subsets: Mapping[str, str]
+) -> Ballots:
+    pairs, voters = tuple(labels), tuple(sorted({voter for _, voter, _ in cells}))
+    row, column = ({name: i for i, name in enumerate(names)} for names in (pairs, voters))
+    first, second = (np.full((len(pairs), len(voters)), np.nan) for _ in range(2))
+    for (pair, voter, listed_first), values in cells.items():
+        if values:
+            (first if listed_first else second)[row[pair], column[voter]] = sum(values) / len(values)
+    return Ballots(
+        pairs,
+        voters,
+        first,
+        second,
+        groups=pairs,
+        subsets=tuple(subsets[pair] for pair in pairs),
+        recorded_first=np.array([float(labels[pair] == "1") for pair in pairs]),
+        longer=np.full(len(pairs), np.nan),
+    )
+
+
+def two_orders(ballots: Ballots, path: Path) -> tuple[Ballots, int]:
+    """(the voters that were asked about some pair in both orders, how many others there are). Raises InputError for none.
+
+    A voter that saw each pair in one order only has no vote that is free of position bias.
+    """
+    kept = ~np.isnan(ballots.votes).all(0) | (np.isnan(ballots.better_first) & np.isnan(ballots.better_second)).all(0)
+    if np.isnan(ballots.votes).all():
+        raise InputError(
+            f"{path}: swapped: no voter has a verdict on a pair in both orders; allowed is true and false for each pair and voter: "
+            "record what was said with the replies swapped too"
+        )
+    return ballots.only(kept.tolist()), int((~kept).sum())
+
+
+def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
+    """(line, row) of the whole file. Raises InputError with its problems, at most MOST_PROBLEMS."""
+    problems: list[str] = []
+    rows: list[tuple[int, RecordedVote]] = []
+    known: dict[str, str | None] = {}
+    for number, line in json_lines(path):
+        if len(problems) >= MOST_PROBLEMS:
+            break
+        try:
+            row = RecordedVote.model_validate_json(line)
+        except ValidationError as error:
+            problems.append(explain(error, f"{path}:{number}", RecordedVote))
+            continue
+        rows.append((number, row))
+        label, first = known.setdefault(str(row.pair), row.label), rows[0][1].label
+        if row.label is None and (labels or first is not None):
+            problems.append(
+                f"{path}:{number}: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement "
+                "and without --weights, --page and --versus"
+            )
+        elif first is None and row.label is not None and not labels:
+            problems.append(
+                f"{path}:{number}: label: got {row.label}, and line {rows[0][0]} has none; give all or none"
+            )
+        elif label != row.label:
+            problems.append(
+                f"{path}:{number}: label: got {row.label} for pair {row.pair}, which was {label} above; "
+                "allowed is one label a pair"
+            )
+    if not rows and not problems:
+        problems = [f"{path}: holds no votes; each line needs pair, judge, swapped, label and one of text and p"]
+    if problems:
+        raise InputError("\n".join(problems))
+    return rows

@@ -1,0 +1,131 @@
+"""What `python -m evaluation judge` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from constitution.terminal import printable
+from critics.ranking.weights import Estimate
+from evaluation.judge.assessment import Assessment, VoterFigures
+from evaluation.judge.recorded import Parsing
+from evaluation.pages.section import LISTED
+
+START, END = 45, 70
+"""Characters of a text that are printed."""
+WIDTHS = (24, 10, 8, 8, 8)
+"""Of a voter's figures."""
+
+
+def show(found: Assessment, console: Console) -> None:
+    """Print every figure, at most LISTED voters, and each text that was read otherwise."""
+    for reason, count in found.failures.items():
+        console.print(f"missing: {printable(reason)} {count}", markup=False)
+    console.print(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {printable(found.panel)}", markup=False)
+    console.print(_panel(found))
+    console.print(_others(found))
+    console.print(_parts(found))
+    _voters(found.voters, console)
+    if found.parsing and found.parsing.texts:
+        _parsing(found.parsing, console)
+
+
+def interval(estimate: Estimate) -> str:
+    """`90.1% [85.4, 93.4]`."""
+    return f"{estimate.value:.1%} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def rows(found: Assessment) -> list[tuple[str, str]]:
+    """The panel's figures by name."""
+    share, mean, turns = found.flip_rate, found.mean_bias, found.sequential
+    figures = [
+        ("accuracy", interval(found.accuracy)),
+        ("expected calibration error", f"{found.ece:.3f}"),
+        ("negative log-likelihood", f"{found.nll:.3f}"),
+        ("unfitted mean: accuracy", interval(found.unfitted.accuracy)),
+        ("unfitted mean: calibration error", f"{found.unfitted.ece:.3f}"),
+        ("votes that flip with the order", flips(share)),
+        ("mean position bias, log-odds", "" if mean is None else f"{mean:+.3f}"),
+    ]
+    if turns:
+        figures += [
+            ("asked in turn: share of voters asked", f"{turns.asked_share:.1%}"),
+            (f"asked in turn: same label, {turns.pairs} pairs", interval(turns.same_label)),
+        ]
+    return figures
+
+
+def _panel(found: Assessment) -> Table:
+    table = Table(show_header=False)
+    for name, figure in rows(found):
+        table.add_row(name, figure)
+    return table
+
+
+def _others(found: Assessment) -> Table:
+    table = Table(title="against (McNemar's test)")
+    for column in ("", "accuracy", "only panel right", "only other right", "p"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name in [*found.baselines, *(name for name in found.comparisons if name not in found.baselines)]:
+        test = found.comparisons.get(name)
+        cells = (str(test.only_panel), str(test.only_other), f"{test.p:.2g}") if test else ("", "", "")
+        table.add_row(
+            escape(printable(name.replace("_", " "))),
+            interval(found.baselines[name]) if name in found.baselines else "",
+            *cells,
+        )
+    return table
+
+
+def _parts(found: Assessment) -> Table:
+    table = Table(title="accuracy by part")
+    table.add_column("")
+    table.add_column("accuracy", justify="right")
+    for name, estimate in found.by_subset.items():
+        table.add_row(escape(printable(f"subset {name}")), interval(estimate))
+    for name, estimate in found.by_order.items():
+        table.add_row(f"single answers, {name.replace('_', ' listed ')}", interval(estimate))
+    return table
+
+
+def _voters(voters: Sequence[VoterFigures], console: Console) -> None:
+    """Plain lines: names are long, and a table would break them."""
+    left = len(voters) - LISTED
+    more = f" ({left} more in --json)" if left > 0 else ""
+    console.print(f"voters that move the panel most{more}: accuracy, weight, flips, bias, votes", markup=False)
+    for voter in voters[:LISTED]:
+        console.print(f"  {printable(voter.name)}", markup=False)
+        cells = (
+            interval(voter.accuracy),
+            f"{voter.weight:+.3f}",
+            flips(voter.flip_rate),
+            bias(voter.bias),
+            str(voter.votes),
+        )
+        console.print("".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)), markup=False)
+
+
+def flips(share: float | None) -> str:
+    """A share of votes that chose a position."""
+    return "" if share is None else f"{share:.1%}"
+
+
+def bias(value: float | None) -> str:
+    """A position bias in log-odds."""
+    return "" if value is None else f"{value:+.2f}"
+
+
+def _parsing(parsing: Parsing, console: Console) -> None:
+    agreed = f"{parsing.agreed / parsing.recorded:.2%}" if parsing.recorded else "none"
+    console.print(
+        f"verdicts: {parsing.texts} texts, {parsing.unread} without a verdict; of {parsing.recorded} with a recorded winner "
+        f"{parsing.agreed} are read alike ({agreed}), {len(parsing.differing)} otherwise",
+        markup=False,
+    )
+    for found in parsing.differing:
+        text = printable(" ".join(found.text.split()))
+        said = text if len(text) <= START + END else f"{text[:START]} ... {text[-END:]}"
+        console.print(f"  line {found.line}: {found.ours}, recorded {found.recorded}: {said}", markup=False)

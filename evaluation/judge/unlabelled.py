@@ -1,0 +1,88 @@
+"""A panel on pairs whose better reply nobody named: how its voters agree, and weights from that."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+
+from constitution.records import Strict
+from constitution.terminal import printable
+from critics.ranking.weights import Estimate
+from evaluation.judge.assessment import mean_of, named
+from evaluation.judge.ballots import Ballots
+from evaluation.judge.fitting import Fit
+from evaluation.judge.table import bias, flips, interval
+from evaluation.measures import share
+from evaluation.pages.section import LISTED
+
+
+class AgreeingVoter(Strict):
+    """One voter."""
+
+    name: str
+    weight: float
+    """What its vote is multiplied by in the panel's logit."""
+    agreement: Estimate
+    """Share of the pairs in which it sides with the panel of the others, by their weights; where it or they take no side, half."""
+    flip_rate: float | None
+    bias: float | None
+
+
+class Unlabelled(Strict):
+    """What can be said without labels: nothing here tells how often the panel is right."""
+
+    source: str
+    failures: dict[str, int]
+    """Reason -> voters that are missing for it."""
+    flip_rate: float | None
+    """Share of votes that chose a position."""
+    mean_bias: float | None
+    """Mean log-odds for the first place."""
+    voters: tuple[AgreeingVoter, ...]
+    """The heaviest first."""
+    pairs: dict[str, float]
+    """Pair's name -> log-odds of the file's first reply."""
+
+
+def weighed(ballots: Ballots, fitted: Fit, source: str, failures: dict[str, int]) -> Unlabelled:
+    """The figures of voters under these weights."""
+    votes, logits = np.nan_to_num(ballots.votes), fitted.logits(ballots.votes)
+    weights = fitted.weights / fitted.temperature
+    voters = []
+    for k in np.argsort(-np.abs(weights), kind="stable").tolist():
+        both = votes[:, k] * (logits - votes[:, k] * weights[k])
+        voters.append(
+            AgreeingVoter(
+                name=ballots.voters[k],
+                weight=float(weights[k]),
+                agreement=share(float((both > 0).sum() + 0.5 * (both == 0).sum()), len(both)),
+                flip_rate=mean_of(ballots.flips[:, k]),
+                bias=mean_of(ballots.biases[:, k]),
+            )
+        )
+    return Unlabelled(
+        source=source,
+        failures=failures,
+        flip_rate=mean_of(ballots.flips),
+        mean_bias=mean_of(ballots.biases),
+        voters=tuple(voters),
+        pairs=named(ballots.pairs, logits),
+    )
+
+
+def show(found: Unlabelled, console: Console) -> None:
+    """Print every figure, at most LISTED voters."""
+    for reason, count in found.failures.items():
+        console.print(f"missing: {printable(reason)} {count}", markup=False)
+    console.print(
+        f"{len(found.pairs)} pairs without labels, {len(found.voters)} voters: fitted (agreement)", markup=False
+    )
+    console.print(f"votes that flip with the order: {flips(found.flip_rate)}", markup=False)
+    console.print(f"mean position bias, log-odds: {bias(found.mean_bias)}", markup=False)
+    console.print("the heaviest voters: agreement with the others, weight, flips, bias", markup=False)
+    for voter in found.voters[:LISTED]:
+        console.print(f"  {printable(voter.name)}", markup=False)
+        cells = (interval(voter.agreement), f"{voter.weight:+.3f}", flips(voter.flip_rate), bias(voter.bias))
+        console.print(
+            "".join(f"{cell:>{width}}" for cell, width in zip(cells, (24, 10, 8, 8), strict=True)), markup=False
+        )

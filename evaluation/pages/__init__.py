@@ -1,0 +1,1 @@
+"""Plots and sections that the pages of all commands are made of."""

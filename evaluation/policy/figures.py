@@ -1,0 +1,237 @@
+"""What was asked of two policies -> figures. Pure: no model is called, nothing is read."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from constitution.errors import InputError
+from constitution.records import Failure, Prompt
+from critics.ranking.weights import Estimate
+from critics.transcript import conversation, spoken
+from evaluation import texts
+from evaluation.bootstrap import Floats, interval, resampled
+from evaluation.policy import winrate as winning
+from evaluation.policy.job import Job
+from evaluation.policy.probes import probe_rates, refusal_rates
+from evaluation.policy.replies import Answer, Evidence, Pair, Ratio, Reply
+from evaluation.policy.result import Calls, Example, Gold, Judged, Measures, Named, PolicyEvaluation, Prompts, Sides
+from evaluation.policy.votes import RULES, Bench, Verdict, agreement, verdicts, win
+
+SHOWN = 4
+"""Examples of each kind."""
+DISTINCT = (1, 2, 3)
+MOST_CUT = 0.1
+"""Share of replies cut by the limit that is let pass without a word."""
+MOST_UNANSWERED = 0.1
+"""The same of replies that are empty or missing."""
+Said = tuple[Reply, str]
+"""A reply and its prompt's id."""
+
+
+def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
+    """Every figure. Raises InputError when no prompt could be compared."""
+    seed = job.run.plan.seed
+    found = decided(job, evidence)
+    failures = Counter(f"{failure.stage}: {failure.reason}" for failure in evidence.failures())
+    if not found:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
+        raise InputError(
+            f"{job.source}: no prompt could be compared ({reasons}); see --out {job.out} for what was answered"
+        )
+    gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, gold=True)) if job.gold else []
+    compared = {each.pair.prompt.id for each in found}
+    asked = {name for is_gold in (False, True) for name in bench(job, is_gold).judges}
+    judges = {name: part for name, part in job.judges.judges.items() if name in asked}
+    said, differences = replies(evidence.pairs, seed)
+    refusals, rates = probed(job, evidence)
+    kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
+    return PolicyEvaluation(
+        a=Named(name=job.a.name, digest=job.a.digest),
+        b=Named(name=job.b.name, digest=job.b.digest),
+        base=Named(name=job.base.name, digest=job.base.digest),
+        prompts=Prompts(
+            source=job.source,
+            digest=job.digest,
+            count=len(job.rows),
+            compared=len(compared),
+            failed=len(job.rows) - len(compared),
+        ),
+        constitution=job.constitution.digest,
+        judges={name: part.digest for name, part in judges.items()},
+        judge_models={name: part.name for name, part in judges.items()},
+        seen=job.seen,
+        held_out=job.held_out,
+        win=win(found, seed),
+        gold=Gold(constitution=job.gold.digest, win=win(gold, seed), seen=job.gold_seen) if job.gold and gold else None,
+        kl=kl,
+        kl_per_token=per_token,
+        kl_missing=missing,
+        replies=said,
+        differences=differences,
+        refusals=refusals,
+        probes=rates,
+        agreement=agreements(found, gold, seed),
+        failures=dict(sorted(failures.items())),
+        pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
+        examples=examples(found, seed),
+        warnings=(*job.warnings, *unanswered(evidence), *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
+        calls=Calls(made=evidence.calls_made, reused=evidence.calls_reused),
+    )
+
+
+def decided(job: Job, evidence: Evidence) -> list[Verdict]:
+    """The pairs that have a preference or are a tie."""
+    return verdicts(evidence.pairs, lambda pair: pair.votes, bench(job))
+
+
+def bench(job: Job, gold: bool = False) -> Bench:
+    """By what pairs are judged: the constitution, or the gold one by the YAML's weights."""
+    laws = job.gold if gold and job.gold else job.constitution
+    judges = [name for name in job.judges.judges if name not in job.held_out and any(p.judged for p in laws.principles)]
+    rules = [RULES] if any(p.check for p in laws.principles) else []
+    weights, seen = (None, job.gold_seen) if gold else (job.weights, job.seen)
+    return Bench(laws, (*judges, *rules), weights, job.run.plan, seen)
+
+
+def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
+    """A word of warning where the limit cut many replies: their comparison says little of how they would have ended."""
+    for side in ("a", "b"):
+        said = [reply for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        share = sum(reply.cut for reply in said) / max(1, len(said))
+        if share > MOST_CUT:
+            yield f"{share:.0%} of {side.upper()}'s replies were cut at {limit} tokens; raise plan.sample.max_tokens"
+
+
+def unanswered(evidence: Evidence) -> Iterator[str]:
+    """A word of warning where a policy left many prompts without a reply: the measures are of the replies that it gave."""
+    asked: dict[str, Sequence[Answer]] = {
+        "A to the prompts": [pair.a for pair in evidence.pairs],
+        "B to the prompts": [pair.b for pair in evidence.pairs],
+        "A to refusals and probes": evidence.further.a,
+        "B to refusals and probes": evidence.further.b,
+    }
+    for which, answers in asked.items():
+        share = sum(isinstance(answer, Failure) for answer in answers) / max(1, len(answers))
+        if share > MOST_UNANSWERED:
+            yield f"{share:.0%} of the replies of {which} are empty or missing; KL, measures and rates are of the others"
+
+
+def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:
+    """(KL per reply, per token, why there is none): mean of log p_A - log p_base over replies that A drew at temperature 1.
+
+    The estimate is unbiased and may be negative where the two hardly differ; its interval is by bootstrap over prompts.
+    """
+    ratios = [(pair.ratio, pair.prompt.id) for pair in pairs if isinstance(pair.ratio, Ratio)]
+    if not ratios:
+        return None, None, unscored or "no reply of A could be scored; see failures"
+    nats, tokens = (np.array([getattr(ratio, name) for ratio, _ in ratios], dtype=float) for name in ("nats", "tokens"))
+
+    def estimate(sizes: Floats) -> Estimate:
+        drawn = resampled(lambda w: (w @ nats) / (w @ sizes), len(ratios), seed, [name for _, name in ratios])
+        return interval(drawn, float(nats.sum() / sizes.sum()))
+
+    return estimate(np.ones_like(nats)), estimate(tokens), ""
+
+
+def replies(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
+    """(measures of both sides, the differences over the pairs that have both)."""
+    sides = [
+        [(reply, pair.prompt.id) for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        for side in ("a", "b")
+    ]
+    amount = min(texts.total_words(reply.text for reply, _ in side) for side in sides)
+    prompts = [pair.prompt.id for pair in pairs]
+    missing = [
+        winning.win_rate([isinstance(getattr(pair, side), Failure) for pair in pairs], seed, prompts)
+        for side in ("a", "b")
+    ]
+    measured = [
+        {"unanswered": share, **_measured(side, amount, seed)} for share, side in zip(missing, sides, strict=True)
+    ]
+    both = [(*pair.both, pair.prompt.id) for pair in pairs if pair.both]
+    rows_a, rows_b = [_row(a) for a, _, _ in both], [_row(b) for _, b, _ in both]
+    differences = winning.paired(rows_a, rows_b, seed, [name for _, _, name in both])
+    return Sides(a=measured[0], b=measured[1]), differences
+
+
+def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
+    """Measures of one policy's replies; distinct-n of `amount` words."""
+    words = [reply.text for reply, _ in said]
+    prompts = [name for _, name in said]
+    found = texts.means([_row(reply) for reply, _ in said], seed, prompts)
+    for n in DISTINCT:
+        share = texts.distinct_interval(words, n, amount, prompts)
+        if not np.isnan([share.value, share.low, share.high]).any():
+            found[f"distinct_{n}"] = share
+    return {name: found[name] for name in texts.MEASURES if name in found}
+
+
+def _row(reply: Reply) -> dict[str, float]:
+    return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.cut)}
+
+
+def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
+    """(refusals, probes) of both sides."""
+    sides = [
+        {prompt.id: answer.text for prompt, answer in zip(job.further, side, strict=True) if isinstance(answer, Reply)}
+        for side in evidence.further
+    ]
+    refusals = [_told(refusal_rates(job.refusals, said)) for said in sides]
+    rates = [_told(probe_rates(job.probes, said)) if job.probes else {} for said in sides]
+    return Sides(a=refusals[0], b=refusals[1]), Sides(a=rates[0], b=rates[1])
+
+
+def _told(measures: Measures) -> Measures:
+    """Those that somebody answered for."""
+    return {name: e for name, e in measures.items() if not np.isnan(e.value)}
+
+
+def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> Measures:
+    """Between the models that judge, and between everybody and the gold constitution, of what they were asked about."""
+    found = [each for each in found if each.pair.settled is None]
+    clusters = [each.pair.prompt.id for each in found]
+    models = [{name: z for name, z in each.judges.items() if name != RULES} for each in found]
+    shares = agreement(models, seed, clusters)
+    golden = {id(each.pair): each.logit for each in gold}
+    known = [{"panel": each.logit, "gold": golden.get(id(each.pair), 0.0)} for each in found]
+    return shares | agreement(known, seed, clusters)
+
+
+def examples(found: Sequence[Verdict], seed: int) -> tuple[Example, ...]:
+    """A's clearest wins, its clearest losses, and some drawn from the rest, of pairs with two replies: SHOWN of each."""
+    found = [each for each in found if each.pair.both]
+    ranked = sorted((each for each in found if each.logit), key=lambda each: -each.logit)
+    wins = [each for each in ranked if each.logit > 0][:SHOWN]
+    losses = [each for each in reversed(ranked) if each.logit < 0][:SHOWN]
+    chosen = {id(each) for each in (*wins, *losses)}
+    rest = [each for each in found if id(each) not in chosen]
+    drawn = random.Random(seed).sample(rest, min(SHOWN, len(rest)))
+    groups = (("win", wins), ("loss", losses), ("random", drawn))
+    return tuple(_example(why, each) for why, group in groups for each in group)
+
+
+def _example(why: str, each: Verdict) -> Example:
+    assert each.pair.both
+    a, b = each.pair.both
+    cut = {"a": a.cut, "b": b.cut}
+    return Example.model_validate(
+        {
+            "why": why,
+            "prompt_id": each.pair.prompt.id,
+            "prompt": asked(each.pair.prompt),
+            "a": spoken(a.response.message),
+            "b": spoken(b.response.message),
+            "logit": each.logit,
+            "votes": dict(each.votes),
+            "truncated": tuple(side for side, is_cut in cut.items() if is_cut),
+        }
+    )
+
+
+def asked(prompt: Prompt) -> str:
+    """A prompt as it is read: one question as it stands, a conversation with its speakers."""
+    return prompt.messages[0].content if len(prompt.messages) == 1 and not prompt.tools else conversation(prompt)

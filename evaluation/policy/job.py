@@ -1,0 +1,312 @@
+"""The options of `python -m evaluation policy` -> a job that is checked through before any model loads."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from constitution.errors import InputError
+from constitution.loading import load
+from constitution.principles import Constitution, suggest
+from constitution.records import MAIN, Failure, Prompt
+from critics import templating
+from critics.ranking.weights import Weights, WeightsError, read_weights, refuse_other
+from evaluation.files import check_writable
+from evaluation.judge import asking
+from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
+from evaluation.policy.provenance import history
+from evaluation.policy.result import Seen
+from generation import prompts
+from generation.calls.store import StoredCalls
+from generation.config import RunConfig
+from generation.engines.base import ModelError
+from generation.engines.replay import Replay
+from generation.models.chat_model import ChatModel
+from generation.models.factory import Cast, Part, Wrap, chat_model, chat_models, parts
+from generation.output.folder import SETTINGS
+from generation.pipeline.job import CALLS, WRONG_INPUT
+from generation.pipeline.panel import Panel, check_voters, panel_of
+
+T = TypeVar("T")
+TRAINED = "trained"
+"""As a name for --held-out: everything that a policy is known to be trained against."""
+UNUSED = (
+    "hint", "hinted", "rounds", "critics", "principles", "schedule", "comparisons", "canaries", "pairs", "keep_truncated",
+    "critique", "revise",
+)  # fmt: skip
+"""Settings of a run's plan that an evaluation has no use for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that is known before a model loads."""
+
+    a: Part
+    b: Part
+    base: Part
+    """What the KL is measured from."""
+    judges: Cast
+    """Of `run`, whose policy is its judge."""
+    run: RunConfig
+    constitution: Constitution
+    """The principles that judge: those held out are not among them."""
+    gold: Constitution | None
+    weights: Weights | None
+    held_out: tuple[str, ...]
+    seen: Seen
+    """What of all this the policies are known to be trained against."""
+    gold_seen: Seen
+    """The same of the gold constitution and its judges."""
+    warnings: tuple[str, ...]
+    source: str
+    digest: str
+    """Of the prompts."""
+    rows: tuple[Prompt | Failure, ...]
+    probes: Probes | None
+    """Further prompts for both policies; None where they are not asked."""
+    refusals: tuple[RefusalProbe, ...]
+    out: Path
+    reuse: tuple[Path, ...]
+
+    @property
+    def further(self) -> list[Prompt]:
+        """Prompts that both policies answer beside those that are compared."""
+        return [*(probe_prompts(self.probes) if self.probes else ()), *refusal_prompts(self.refusals)]
+
+    @property
+    def unscored(self) -> str:
+        """Why replies cannot be scored, and so the KL not be measured; empty where they can."""
+        mute = [part.name for part in (self.a, self.base) if any(not server.token_ids for server in part.endpoints)]
+        if not mute:
+            return ""
+        return f"{mute[0]}: a server of messages scores no given reply; use a vLLM server with token_ids: true"
+
+    def crew(self, wrap: Wrap) -> Crew:
+        """The models; tokenizers load now, weights at the first call. Raises ModelError."""
+        _, judges = chat_models(self.run, self.judges, wrap)
+        made = {_identity(self.judges.judges[name]): model for name, model in judges.items()}
+        for part in (self.a, self.b, self.base):
+            if _identity(part) not in made:
+                made[_identity(part)] = chat_model(self.run, part, wrap)
+        panel = panel_of(self.run, judges, self.weights)
+        asked = replace(panel, judges=tuple(j for j in panel.judges if j.name not in self.held_out))
+        a, b, base = (made[_identity(part)] for part in (self.a, self.b, self.base))
+        return Crew(a, b, base, asked, replace(asked, weights=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The models of an evaluation. Equal parts are one model."""
+
+    a: ChatModel
+    b: ChatModel
+    base: ChatModel
+    panel: Panel
+    """The judges that are not held out."""
+    unweighted: Panel
+    """The same by the YAML's weights: no others are fitted for the gold constitution."""
+
+
+def prepare(options: argparse.Namespace) -> Job:
+    """Read and check everything. Raises InputError with the problems of all files at once."""
+    problems: list[str] = []
+
+    def attempt(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (InputError, *WRONG_INPUT) as error:
+            problems.append(str(error))
+            return None
+
+    if options.limit is not None and options.limit < 1:
+        problems.append(f"--limit: got {options.limit}; allowed is 1 or more")
+    seeded = [f"plan.seed={options.seed}"] if options.seed is not None else []
+    read = attempt(partial(asking.read_both, options, seeded))
+    gold = attempt(partial(load, options.gold)) if options.gold else None
+    limit = options.limit if options.limit and options.limit > 0 else None
+    info = attempt(partial(prompts.inspect, options.prompts, limit))
+    attempt(partial(_check_out, options.out))
+    attempt(partial(check_writable, options.json, options.page))
+    reuse = tuple(path / CALLS for path in options.reuse)
+    attempt(lambda: StoredCalls(reuse).close())
+    run = _judging(read[1]) if read else None
+    policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(options)] if read else []
+    cast = attempt(partial(parts, run)) if run else None
+    refusals = attempt(partial(_refusals, options))
+    past = attempt(partial(history, options.trained, [options.a, options.b]))
+    seen = past.seen(read[0], cast.digests()) if past and read and cast else Seen()
+    gold_seen = past.seen(gold, cast.digests()) if past and gold and cast else Seen()
+    held_out = _held_out(options.held_out, seen)
+    constitution = attempt(partial(_without, read[0], held_out, run)) if read and run else None
+    weights = attempt(partial(_weights, options.weights, read[0], run, cast)) if read and run and cast else None
+    if problems or not (read and run and cast and constitution and info and past) or None in policies:
+        raise InputError("\n".join(problems))
+    a, b, base = (part for part in policies if part)
+    still = _still(seen, held_out)
+    job = Job(
+        a=a, b=b, base=base, judges=cast, run=run, constitution=constitution, gold=gold, weights=weights,
+        held_out=held_out, seen=still, gold_seen=gold_seen.model_copy(update={"judges": still.judges}),
+        warnings=(*past.unknown, *_idle(read[1], options.held_out, seen)),
+        source=options.prompts, digest=info.fingerprint, rows=tuple(prompts.read(options.prompts, limit)),
+        probes=None if options.no_probes else probes(), refusals=refusals or (), out=options.out, reuse=reuse,
+    )  # fmt: skip
+    _check_judges(job)
+    return replace(job, warnings=(*_warnings(job), *job.warnings))
+
+
+def _refusals(options: argparse.Namespace) -> tuple[RefusalProbe, ...]:
+    """Prompts that should be answered, or declined. Raises InputError."""
+    if options.no_probes and options.refusals:
+        raise InputError(f"--refusals {options.refusals}: nobody is asked with --no-probes; leave one of them out")
+    if options.no_probes:
+        return ()
+    return read_refusal_prompts(options.refusals) if options.refusals else probes().refusals
+
+
+def _specs(options: argparse.Namespace) -> list[tuple[str, str]]:
+    return [("--a", options.a), ("--b", options.b), ("--base", options.base or options.b)]
+
+
+def _held_out(given: Sequence[str], seen: Seen) -> tuple[str, ...]:
+    """Names, whether given one by one or with commas; TRAINED stands for all that is known to be trained against."""
+    trained = (*seen.principles, *seen.judges)
+    return tuple(dict.fromkeys(n for name in _names(given) for n in (trained if name == TRAINED else (name,))))
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    return [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
+def _idle(run: RunConfig, held_out: Sequence[str], seen: Seen) -> Iterator[str]:
+    """What was asked for and does nothing, in words."""
+    if unused := [f"plan.{name}" for name in UNUSED if name in run.plan.model_fields_set]:
+        yield f"{', '.join(unused)}: of no use here, where replies are compared as they are, by all principles that apply"
+    if TRAINED in _names(held_out) and not (seen.principles or seen.judges):
+        yield f"--held-out {TRAINED}: no principle and no judge is known that a policy was trained against; nothing is held out"
+
+
+def _still(seen: Seen, held_out: Sequence[str]) -> Seen:
+    """What judges here although a policy was trained against it."""
+    principles, judges = (
+        tuple(name for name in names if name not in held_out) for names in (seen.principles, seen.judges)
+    )
+    return seen.model_copy(update={"principles": principles, "judges": judges})
+
+
+def _warnings(job: Job) -> Iterator[str]:
+    """What makes the figures less than they seem, in words."""
+    voting = {
+        v.judge.name for v in job.crew(lambda _: Replay.pseudo()).panel.voters(job.constitution.principles) if v.judge
+    }
+    for name, part in job.judges.judges.items():
+        for side, policy in (("A", job.a), ("B", job.b)):
+            if name in voting and part.digest == policy.digest:
+                yield f"the judge `{name}` is policy {side} itself, and may prefer its own words; name another with --judge"
+    gold = job.gold.principles if job.gold else ()
+    fresh = [principle for principle in gold if principle.id not in job.gold_seen.principles]
+    met = [n for n in job.seen.judges if n in voting]
+    if met:
+        beside = ", --gold is beside it" if any(not principle.judged for principle in fresh) else ""
+        yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out{beside}"
+    if job.seen.principles:
+        beside = ", --gold is beside them" if fresh else ""
+        yield f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out{beside}"
+    if job.gold_seen.principles:
+        left = "gold.win.unseen is by the others" if fresh else "it has no others; name another"
+        yield f"a policy was trained on {', '.join(job.gold_seen.principles)} of --gold; {left}"
+
+
+def _judging(run: RunConfig) -> RunConfig:
+    """The settings with the judge as their only model, and one reply a prompt unless they say otherwise. No hint: it would be told
+    to both policies, and the KL is of what they say untold.
+    """
+    samples = run.plan.samples if "samples" in run.plan.model_fields_set else 1
+    plan = run.plan.model_copy(update={"samples": samples, "hint": "", "hinted": 1})
+    changed = {"policy": run.judge_model, "judge": "", "plan": plan}
+    return run.model_copy(update=changed | ({"vllm": run.judge_vllm} if run.judge_vllm else {}))
+
+
+def _policy(run: RunConfig, spec: str, flag: str) -> Part:
+    """One policy, alone on the machine. Raises InputError."""
+    alone = run.model_copy(update={"policy": spec, "judge": "", "panel": (), "judge_endpoints": ()})
+    fixed = [server.url for server in run.endpoints if server.model and server.model != spec]
+    if fixed and run.engine == "endpoint":
+        raise InputError(
+            f"{flag} {spec}: endpoints: {fixed[0]} is asked for another model, {run.endpoints[0].model!r}; leave `model` out, so "
+            "that each policy is asked for by its own name"
+        )
+    try:
+        return parts(alone).policy
+    except ModelError as error:
+        raise InputError(f"{flag}: {error}") from None
+
+
+def _identity(part: Part) -> tuple[object, ...]:
+    return part.digest, part.endpoints, part.rewards, part.vllm
+
+
+def _check_out(out: Path) -> None:
+    if (out / SETTINGS).exists():
+        raise InputError(f"{out}: is the folder of a run; choose another --out, with --reuse {out} to take its calls")
+
+
+def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig) -> Constitution:
+    """The constitution without the principles that are held out. Raises InputError."""
+    judges = [MAIN, *(member.name for member in run.panel)]
+    known = [*(principle.id for principle in constitution.principles), *judges]
+    unknown = [name for name in held_out if name not in known]
+    if unknown:
+        raise InputError(
+            "\n".join(
+                f"--held-out: {name!r} is no principle of {constitution.name} and no judge{suggest(name, known)}; "
+                f"allowed: {', '.join(known)}"
+                for name in unknown
+            )
+        )
+    kept = tuple(principle for principle in constitution.principles if principle.id not in held_out)
+    if not kept or (set(judges) <= set(held_out) and not any(p.check for p in kept)):
+        raise InputError(f"--held-out {','.join(held_out)}: leaves nobody to judge; hold out fewer")
+    if len(kept) == len(constitution.principles):
+        return constitution
+    objectives = {p.objective for p in kept}
+    mixture = {name: weight for name, weight in constitution.objectives.items() if name in objectives}
+    # made anew: a copy would keep the digest that the whole one was asked for
+    return Constitution(
+        **{name: getattr(constitution, name) for name in ("name", "version", "description", "licence")},
+        objectives=mixture,
+        principles=kept,
+    )
+
+
+def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast: Cast) -> Weights | None:
+    """The fitted weights, checked against all that judges. Raises WeightsError and ModelError."""
+    if path is None:
+        if run.plan.stop_error:
+            raise WeightsError(
+                f"plan.stop_error {run.plan.stop_error}: needs fitted weights; add --weights FILE, or leave it 0"
+            )
+        return None
+    weights = read_weights(path)
+    refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), run.plan.judging())
+    _, judges = chat_models(run, cast, lambda _: Replay.pseudo())
+    check_voters(panel_of(run, judges, weights), constitution)
+    return weights
+
+
+def _check_judges(job: Job) -> None:
+    """Refuse what nobody would judge, and models that lack the words of their ways. Raises InputError."""
+    try:
+        crew = job.crew(lambda _: Replay.pseudo())
+    except ModelError as error:
+        raise InputError(str(error)) from None
+    panels = [("--constitution", job.constitution, crew.panel)]
+    panels += [("--gold", job.gold, crew.unweighted)] if job.gold else []
+    silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]
+    if silent:
+        raise InputError(
+            f"{' and '.join(silent)}: nobody judges these principles; hold out fewer, or set panel and plan.ways"
+        )

@@ -1,0 +1,170 @@
+"""The page of `python -m evaluation policy`: win rates, what else changed, and replies side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from critics.ranking.weights import Estimate
+from critics.text.rules import word_count
+from evaluation.pages import plots
+from evaluation.pages.plots import Plot
+from evaluation.pages.section import Section, Table, bar_values
+from evaluation.policy import winrate as winning
+from evaluation.policy.replies import Pair, Ratio, Reply
+from evaluation.policy.result import PolicyEvaluation
+from evaluation.policy.table import PROBES, judged_by, measures, notes, parts, probes, wins
+from evaluation.policy.votes import Verdict
+from evaluation.texts import MEASURES
+from generation.output.pages import render_html
+
+TEMPLATE = Path(__file__).parent / "templates" / "policy.html.jinja"
+BINS = 24
+SIMILAR = 0.2
+"""Replies are about equally long where the shorter lacks at most this share of the longer's words."""
+WHY = {"win": "Clearest wins of A", "loss": "Clearest losses of A", "random": "Others, drawn at random"}
+
+
+def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pair]) -> str:
+    """One self-contained page."""
+    sections = [_winning(found), _lengths(found, decided, pairs), _kl(found, pairs), _texts(found), *_probed(found)]
+    examples = [(title, [e for e in found.examples if e.why == why]) for why, title in WHY.items()]
+    return render_html(
+        TEMPLATE,
+        found=found,
+        notes=[*notes(found)],
+        judged_by=judged_by(found),
+        rows=wins(found),
+        sections=sections,
+        examples=[(title, group) for title, group in examples if group],
+    )
+
+
+def _winning(found: PolicyEvaluation) -> Section:
+    text = (
+        "Share of prompts on which A's reply is preferred; a tie is half a win, and 50% is no difference. At equal length means "
+        "without what length alone explains. "
+    )
+    win, gold = found.win, found.gold.win if found.gold else None
+    if found.gold:
+        seen = [*found.gold.seen.principles, *found.gold.seen.judges]
+        known = (
+            f"of which a policy was trained against {', '.join(seen)}"
+            if seen
+            else "that nothing is known to be trained on"
+        )
+        text += (
+            f"Gold is a constitution {known}: where the judges see a gain and what is unseen in training sees none, A has learnt "
+            "to please the judges."
+        )
+    whole: dict[str, Estimate | None] = {
+        "judges": win.raw,
+        "judges, at equal length": win.controlled,
+        "judges, unseen in training": win.unseen,
+        "gold": gold.raw if gold else None,
+        "gold, at equal length": gold.controlled if gold else None,
+        "gold, unseen in training": gold.unseen if gold else None,
+    }
+    shown: list[Plot | Table] = [_bars("Win rate of A", {name: e for name, e in whole.items() if e})]
+    for kind in ("objectives", "principles", "judges"):
+        if rates := getattr(win, kind):
+            shown.append(_bars(f"Win rate by {kind[:-1]}", rates))
+    if gold:
+        shown.append(_bars("Win rate by gold principle", gold.principles))
+    shown.append(Table("All parts", ("part", "#win rate", "#gold"), parts(found)))
+    if found.agreement:
+        shown.append(plots.bars("Same reply preferred by both", *bar_values(found.agreement), reference=0.5))
+    return Section("Who wins", text, shown)
+
+
+def _lengths(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pair]) -> Section:
+    text = (
+        "Judges tend to prefer longer replies, and a constitution may ask for shorter ones. Where A wins only when its reply is "
+        f"the longer (or the shorter), length is what it learnt. About equal: within {SIMILAR:.0%} of the longer."
+    )
+    sides = {
+        side: [word_count(reply.text) for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        for side in ("a", "b")
+    }
+    edges = np.linspace(0, max([1, *sides["a"], *sides["b"]]), BINS + 1).tolist()
+    shown: list[Plot | Table] = [_bars("Win rate of A by length of its reply", by_length(decided))]
+    shown += [
+        plots.histogram(f"Words of {side.upper()}'s replies", words, "words", edges) for side, words in sides.items()
+    ]
+    return Section("Length", text, shown)
+
+
+def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
+    """Win rates of A where its reply is shorter than B's, about as long, or longer; of pairs with two replies."""
+    groups: dict[str, list[Verdict]] = {"shorter": [], "about equal": [], "longer": []}
+    for each in decided:
+        if each.pair.both is None:
+            continue
+        a, b = (word_count(reply.text) for reply in each.pair.both)
+        name = "about equal" if abs(a - b) <= SIMILAR * max(a, b) else "shorter" if a < b else "longer"
+        groups[name].append(each)
+    return {
+        f"{name} ({len(group)})": winning.win_rate(
+            winning.outcomes([each.logit for each in group]), clusters=[each.pair.prompt.id for each in group]
+        )
+        for name, group in groups.items()
+        if group
+    }
+
+
+def _kl(found: PolicyEvaluation, pairs: Sequence[Pair]) -> Section:
+    text = (
+        f"log p(reply) by A less that by {found.base.name}, on A's own replies at temperature 1. The mean is the KL: how far "
+        "training has moved A. A gain that costs many nats is likelier to come from what the judge overlooks (Gao et al. 2022, "
+        "arXiv:2210.10760)."
+    )
+    nats = [pair.ratio.nats for pair in pairs if isinstance(pair.ratio, Ratio)]
+    shown = [plots.histogram("log p_A - log p_base of each reply", nats, "nats", BINS)] if nats else []
+    return Section("Distance from the base", text, shown)
+
+
+def _texts(found: PolicyEvaluation) -> Section:
+    text = (
+        "Measures by rule, of all replies; A - B on prompts that both answered. Habits that a judge rewards and nobody asked for "
+        "show here: length, markup, certainty, agreement, repetition. distinct-n is taken at equal amounts of text."
+    )
+    meanings = [(name, m.meaning, m.unit) for name, m in MEASURES.items() if name in found.replies.a]
+    shares = {name: e for name, e in found.differences.items() if MEASURES[name].unit == "share"}
+    values, _, intervals = bar_values(shares)
+    return Section(
+        "What the replies are like",
+        text,
+        [
+            Table("", ("measure", "#A", "#B", "#A - B"), measures(found)),
+            plots.bars("A's shares less B's", values, "difference, with 95% interval", intervals, reference=0.0),
+            Table("What they mean", ("measure", "meaning", "unit"), meanings),
+        ],
+    )
+
+
+def _probed(found: PolicyEvaluation) -> list[Section]:
+    text = (
+        "Both policies were asked further prompts: harmless ones that sound harmful, harmful ones, facts with the user's wrong "
+        "belief beside them, and questions that nobody can answer."
+    )
+    rows = probes(found)
+    if not rows:
+        return []
+    sides: Mapping[str, Mapping[str, Estimate]] = {
+        "A": {**found.refusals.a, **found.probes.a},
+        "B": {**found.refusals.b, **found.probes.b},
+    }
+    shares = {f"{PROBES[name]}: {who}": sides[who][name] for name in PROBES for who in sides if name in sides[who]}
+    return [
+        Section(
+            "Refusals and probes",
+            text,
+            [plots.bars("Refusals and probes", *bar_values(shares)), Table("", ("", "#A", "#B"), rows)],
+        )
+    ]
+
+
+def _bars(title: str, rates: Mapping[str, Estimate]) -> Plot:
+    return plots.bars(title, *bar_values(rates), reference=0.5)

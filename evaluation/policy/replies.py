@@ -1,0 +1,255 @@
+"""Two policies answer, one after the other; the base scores A's replies; the panel judges. Every call is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from constitution.errors import InputError
+from constitution.records import Failure, Prompt, Response, Vote
+from critics.ranking.aggregate import RULE_LOG_ODDS
+from evaluation.judge.asking import ask_panel
+from evaluation.policy.job import Crew, Job
+from generation.calls.store import CallStore, StoreError
+from generation.config import Plan
+from generation.engines.base import Completion, Engine, ModelError, TransientError
+from generation.engines.stored import Stored
+from generation.models.chat_model import ChatModel
+from generation.models.factory import OpenEngine
+from generation.output.folder import RunFolderError, locked
+from generation.pipeline.job import CALLS
+from generation.pipeline.progress import Progress
+from generation.pipeline.scheduler import UNAVAILABLE
+from generation.pipeline.steps import draw
+
+SILENT = ("empty", "malformed_tool_call")
+"""Reasons of a policy's own for which there is no reply."""
+
+
+class Reply(NamedTuple):
+    """What a policy said."""
+
+    response: Response
+    tokens: int
+    cut: bool
+    """The limit ended it."""
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+        return self.response.text
+
+
+Answer = Reply | Failure
+
+
+class Ratio(NamedTuple):
+    """How much likelier a reply that A drew at temperature 1 is for A than for the base."""
+
+    nats: float
+    tokens: int
+
+
+class Pair(NamedTuple):
+    """A prompt, the i-th reply of both, and what was said of them."""
+
+    prompt: Prompt
+    a: Answer
+    b: Answer
+    ratio: Ratio | Failure | None
+    """None where the models cannot score."""
+    votes: list[Vote | Failure]
+    """With a = A's; none where a reply is missing, and where the pair is settled."""
+    gold: list[Vote | Failure]
+
+    @property
+    def settled(self) -> float | None:
+        """Log-odds for A's reply where nobody needs to be asked, None elsewhere: equal replies, or two empty ones, are a tie; an
+        empty one loses to any other as one that breaks a rule does.
+        """
+        a, b = _gave(self.a), _gave(self.b)
+        if a is None or b is None or (self.both and self.both[0].response.message != self.both[1].response.message):
+            return None
+        return RULE_LOG_ODDS * (a - b)
+
+    @property
+    def both(self) -> tuple[Reply, Reply] | None:
+        """Both replies, where there are two."""
+        return (self.a, self.b) if isinstance(self.a, Reply) and isinstance(self.b, Reply) else None
+
+
+def _gave(answer: Answer) -> bool | None:
+    """Whether there is a reply; None where that there is none says nothing of the policy."""
+    return True if isinstance(answer, Reply) else False if answer.reason in SILENT else None
+
+
+class Further(NamedTuple):
+    """Answers of both policies to the job's further prompts, in their order."""
+
+    a: list[Answer]
+    b: list[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that was asked of models."""
+
+    pairs: list[Pair]
+    unread: list[Failure]
+    """Rows of the prompts that are none."""
+    further: Further
+    calls_made: int
+    calls_reused: int
+
+    def failures(self) -> Iterator[Failure]:
+        """All records of what went wrong."""
+        yield from self.unread
+        for pair in self.pairs:
+            for record in (pair.a, pair.b, pair.ratio, *pair.votes, *pair.gold):
+                if isinstance(record, Failure):
+                    yield record
+        yield from (answer for side in self.further for answer in side if isinstance(answer, Failure))
+
+    @property
+    def unavailable(self) -> int:
+        """Records that are missing because a model stayed away: the same command asks again."""
+        return sum(failure.reason == UNAVAILABLE for failure in self.failures())
+
+
+def gather(job: Job) -> Evidence:
+    """Ask all that is not stored yet. Raises InputError."""
+    try:
+        with locked(job.out, CALLS), closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
+            return asyncio.run(_gather(job, store))
+    except (RunFolderError, StoreError, ModelError) as error:
+        raise InputError(str(error)) from error
+
+
+async def _gather(job: Job, store: CallStore) -> Evidence:
+    with Progress(job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)) as progress:
+        engines: list[Stored] = []
+
+        def wrap(open_engine: OpenEngine) -> Engine:
+            engines.append(Stored(store, open_engine, progress.call))
+            return engines[-1]
+
+        try:
+            pairs, further = await ask(job, job.crew(wrap), progress)
+        finally:
+            for engine in engines:
+                await engine.close()
+    made, reused = (sum(getattr(stage, name) for stage in progress.stages.values()) for name in ("made", "reused"))
+    return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, made, reused)
+
+
+async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Further]:
+    """Model after model, so that no two need to fit into memory together but the judges of a panel."""
+    prompts = [row for row in job.rows if isinstance(row, Prompt)]
+    plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
+    judges = [judge.model for judge in crew.panel.judges]
+    a, further_a = await _answers(crew.a, "a", prompts, job.further, plan, rows)
+    plain = _undistorted(plan)
+    drawn = a if plain == plan or job.unscored else (await _answers(crew.a, "kl", prompts, (), plain, rows))[0]
+    each = [prompt for prompt in prompts for _ in range(plan.samples)]
+    scored = [*zip(each, drawn, strict=True)]
+    own = await _scores(crew.a, scored, rows, job.unscored)
+    await _release(crew.a, crew.b)
+    b, further_b = await _answers(crew.b, "b", prompts, job.further, plan, rows)
+    await _release(crew.b, crew.base)
+    others = await _scores(crew.base, scored, rows, job.unscored)
+    await _release(crew.base, *judges)
+    pairs = [
+        Pair(prompt, x, y, z if isinstance(z, Failure) and z is not x else _ratio(prompt, one, other), [], [])
+        for prompt, x, y, z, one, other in zip(each, a, b, drawn, own, others, strict=True)
+    ]
+    judged = await asyncio.gather(*(_judged(job, crew, pair, rows, progress) for pair in pairs))
+    return judged, Further(further_a, further_b)
+
+
+def _undistorted(plan: Plan) -> Plan:
+    """The plan with replies that are samples of the policy itself, as the KL needs them."""
+    return plan.model_copy(update={"sample": plan.sample.model_copy(update={"temperature": 1.0, "top_p": 1.0})})
+
+
+async def _release(model: ChatModel, *needed: ChatModel) -> None:
+    """Close a model's engine unless it is needed next; a later call would open it again."""
+    if not any(model is other for other in needed):
+        await model.engine.close()
+
+
+async def _answers(
+    model: ChatModel,
+    side: str,
+    prompts: Sequence[Prompt],
+    further: Sequence[Prompt],
+    plan: Plan,
+    rows: asyncio.Semaphore,
+) -> tuple[list[Answer], list[Answer]]:
+    """plan.samples replies to each prompt in its turn, and one to each further prompt. Both policies have the same seeds."""
+
+    async def one(prompt: Prompt, index: int) -> Answer:
+        async with rows:
+            try:
+                drawn = await draw(model, prompt, index, plan)
+            except TransientError as error:
+                return Failure(prompt.id, "sample", UNAVAILABLE, str(error))
+        if isinstance(drawn, Failure):
+            return drawn
+        response, completion = drawn
+        named = replace(response, id=f"{prompt.id}/{side}{index}")
+        return Reply(named, completion.usage.completion, completion.finish == "length")
+
+    answers = asyncio.gather(*(one(prompt, index) for prompt in prompts for index in range(plan.samples)))
+    others = asyncio.gather(*(one(prompt, 0) for prompt in further))
+    return await answers, await others
+
+
+async def _scores(
+    model: ChatModel, said: Sequence[tuple[Prompt, Answer]], rows: asyncio.Semaphore, unscored: str
+) -> list[Completion | None]:
+    """Log-probabilities of each reply's tokens; None where there is no reply, or no score to be had."""
+
+    async def one(prompt: Prompt, answer: Answer) -> Completion | None:
+        if unscored or not isinstance(answer, Reply):
+            return None
+        async with rows:
+            try:
+                text = answer.response.raw
+                return await model.likelihood(prompt.messages, text, prompt.tools, ended=not answer.cut)
+            except TransientError as error:
+                return Completion("", "error", error=f"{UNAVAILABLE}: {error}")
+
+    return await asyncio.gather(*(one(prompt, answer) for prompt, answer in said))
+
+
+def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> Ratio | Failure | None:
+    """log p_A - log p_base of a reply, or why there is none."""
+    if own is None or other is None:
+        return None
+    for completion in (own, other):
+        if completion.finish == "error":
+            reason, _, detail = completion.error.partition(": ")
+            return Failure(prompt.id, "likelihood", reason, detail)
+    if len(own.scores) != len(other.scores):
+        detail = f"{len(own.scores)} tokens by A, {len(other.scores)} by the base"
+        return Failure(prompt.id, "likelihood", "other_tokenizer", detail)
+    nats = math.fsum(own.scores) - math.fsum(other.scores)
+    if not math.isfinite(nats):
+        return Failure(prompt.id, "likelihood", "score_nan", "a token's log-probability is missing")
+    return Ratio(nats, len(own.scores))
+
+
+async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, progress: Progress) -> Pair:
+    """The pair with its votes, unless it is settled without any."""
+    both = pair.both
+    if both is not None and pair.settled is None:
+        a, b = (reply.response for reply in both)
+        votes = await ask_panel(crew.panel, job.constitution, job.run, pair.prompt, a, b, rows)
+        gold = await ask_panel(crew.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
+        pair = pair._replace(votes=votes, gold=gold)
+    progress.row(failed=both is None and pair.settled is None)
+    return pair

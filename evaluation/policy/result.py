@@ -1,0 +1,171 @@
+"""What `python -m evaluation policy --json` writes: policy A against policy B. Gates, monitors and the loop read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from constitution.errors import InputError, explain
+from constitution.records import Strict
+from critics.ranking.weights import Estimate
+
+Measures = dict[str, Estimate]
+
+
+class Named(Strict):
+    """A model."""
+
+    name: str
+    digest: str
+    """Of weights, tokenizer and chat template."""
+
+
+class Prompts(Strict):
+    """What both policies were asked."""
+
+    source: str
+    digest: str
+    count: int
+    """Rows that were read: those compared and those failed."""
+    compared: int
+    """Prompts of which one pair of replies, at least, has a preference or is a tie; an empty reply loses to another."""
+    failed: int
+    """The others; `failures` says why."""
+
+
+class Win(Strict):
+    """Shares of prompts, 0 to 1, on which A's reply is preferred to B's; a tie is half a win. 95% intervals over prompts."""
+
+    raw: Estimate
+    controlled: Estimate | None = None
+    """What would be left of it if both replies were equally long (Dubois et al. 2024, arXiv:2404.04475); None where unknown."""
+    probability: Estimate
+    """Mean probability that A's reply is better: a close call counts less than a clear one."""
+    objectives: Measures = Field(default_factory=dict)
+    principles: Measures = Field(default_factory=dict)
+    judges: Measures = Field(default_factory=dict)
+    """By each judge's votes alone; `rules` are the principles that no model judges."""
+    unseen: Estimate | None = None
+    """By the principles and judges that neither policy is known to be trained against; None where that is all of them or none."""
+
+
+class Seen(Strict):
+    """What judges a policy was trained against, as far as is known."""
+
+    sources: tuple[str, ...] = ()
+    """Runs and model folders that were read to know it."""
+    principles: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+
+
+class Gold(Strict):
+    """A second constitution, by which nothing should have been trained."""
+
+    constitution: str
+    """Digest."""
+    win: Win
+    seen: Seen = Seen()
+    """What of it a policy was trained on all the same; `win.unseen` is by the rest."""
+
+
+class Sides(Strict):
+    """A figure of both policies."""
+
+    a: Measures = Field(default_factory=dict)
+    b: Measures = Field(default_factory=dict)
+
+
+class Judged(Strict):
+    """What the votes on one pair of replies came to."""
+
+    prompt_id: str
+    """Several pairs may be of one prompt."""
+    logit: float
+    """Log-odds that A's reply is better; 0 is a tie."""
+    longer: int
+    """Words of A's reply less those of B's; 0 where one is empty."""
+
+
+class Example(Strict):
+    """One prompt with both replies."""
+
+    why: Literal["win", "loss", "random"]
+    """Among A's clearest wins, its clearest losses, or drawn from the rest."""
+    prompt_id: str
+    prompt: str
+    a: str
+    b: str
+    logit: float
+    """Log-odds that A's is better."""
+    votes: dict[str, float]
+    """Voter -> its vote, in log-odds for A's."""
+    truncated: tuple[Literal["a", "b"], ...] = ()
+    """Whose reply the limit cut."""
+
+
+class Calls(Strict):
+    """Model calls of this start."""
+
+    made: int
+    reused: int
+
+
+class PolicyEvaluation(Strict):
+    """Every figure of policy A against policy B."""
+
+    version: Literal[1] = 1
+    a: Named
+    b: Named
+    prompts: Prompts
+    constitution: str
+    """Digest of the principles that judged."""
+    judges: dict[str, str]
+    """Name within the panel -> digest of its model."""
+    judge_models: dict[str, str] = Field(default_factory=dict)
+    """Name within the panel -> its model's name."""
+    seen: Seen = Seen()
+    held_out: tuple[str, ...] = ()
+    """Principles and judges that did not judge."""
+    win: Win
+    gold: Gold | None = None
+    base: Named
+    """What `kl` is measured from."""
+    kl: Estimate | None = None
+    """Mean of log p_A - log p_base, in nats per reply with its end, over replies that A gave at temperature 1, which are drawn for
+    this where others are compared; none of them is empty. None where `kl_missing` says why."""
+    kl_per_token: Estimate | None = None
+    """The sum over all replies by the sum of their tokens."""
+    kl_missing: str = ""
+    replies: Sides
+    """Measures of the replies to the prompts, by the names of `evaluation.texts.MEASURES`: of those that were given, but for
+    `unanswered`."""
+    differences: Measures = Field(default_factory=dict)
+    """A's measure less B's, over prompts that both answered."""
+    refusals: Sides = Sides()
+    """Share of `safe` and of `unsafe` prompts that are refused."""
+    probes: Sides = Sides()
+    """`sycophancy`: share of questions whose answer turns to the user's wrong belief. `told`: share of them whose answer could be
+    told for right or wrong. `confidence`: share of questions that nobody can answer which are answered as if known. `answered`:
+    share of easy ones that are answered."""
+    agreement: Measures = Field(default_factory=dict)
+    """`one vs other` -> share of prompts, decided by both, on which both prefer the same reply."""
+    failures: dict[str, int]
+    """`stage: reason` -> records."""
+    pairs: tuple[Judged, ...] = ()
+    """All that were compared, for comparing this evaluation with another of the same prompts."""
+    examples: tuple[Example, ...] = ()
+    warnings: tuple[str, ...] = ()
+    calls: Calls
+
+
+def read_evaluation(path: Path) -> PolicyEvaluation:
+    """What `--json` wrote. Raises InputError."""
+    again = f"`python -m evaluation policy --json {path}` writes one"
+    try:
+        return PolicyEvaluation.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {again}") from None
+    except ValidationError as error:
+        raise InputError(f"{explain(error, str(path), PolicyEvaluation)}; {again}") from None

@@ -1,0 +1,134 @@
+"""What `python -m evaluation policy` prints, and the cells that its page shows too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from constitution.terminal import printable
+from critics.ranking.weights import Estimate
+from evaluation.judge.table import interval
+from evaluation.policy.result import PolicyEvaluation, Sides, Win
+from evaluation.texts import MEASURES
+
+Row = tuple[str, ...]
+PROBES = {
+    "safe": "harmless prompts refused",
+    "unsafe": "harmful prompts refused",
+    "sycophancy": "answers that turn to the user's wrong belief",
+    "told": "answers to such a user that can be told for right or wrong",
+    "confidence": "questions nobody can answer, answered as if known",
+    "answered": "easy questions that are answered",
+}
+"""Name of a figure of refusals and probes -> what it says."""
+
+
+def show(found: PolicyEvaluation, console: Console, told: Sequence[str]) -> None:
+    """Print every figure. told: warnings that were given before."""
+    for line in notes(found, told):
+        console.print(printable(line), markup=False)
+    p = found.prompts
+    console.print(
+        f"{p.compared} prompts compared, {p.failed} failed: A = {printable(found.a.name)}, B = {printable(found.b.name)}",
+        markup=False,
+    )
+    console.print(printable(judged_by(found)), markup=False)
+    console.print(_table("how often A wins", ("", "win rate, 95% interval"), wins(found)))
+    console.print(_table("by part", ("", "win rate", "gold" if found.gold else ""), parts(found)))
+    console.print(_table("replies", ("", "A", "B", "A - B"), measures(found)))
+    if probed := probes(found):
+        console.print(_table("refusals and probes", ("", "A", "B"), probed))
+    if found.agreement:
+        console.print(
+            _table("same reply preferred", ("", "share"), [(n, interval(e)) for n, e in found.agreement.items()])
+        )
+
+
+def judged_by(found: PolicyEvaluation) -> str:
+    """Who judges, by its name and its model's."""
+    return "judged by " + (", ".join(map(" = ".join, found.judge_models.items())) or "rules alone")
+
+
+def notes(found: PolicyEvaluation, told: Sequence[str] = ()) -> Iterator[str]:
+    """Warnings, and what is missing."""
+    yield from (f"warning: {warning}" for warning in found.warnings if warning not in told)
+    yield from (f"missing: {reason} {count}" for reason, count in found.failures.items())
+    if found.kl is None:
+        yield f"missing: KL ({found.kl_missing})"
+
+
+def wins(found: PolicyEvaluation) -> list[Row]:
+    """(name, figure) of the whole: win rates and KL."""
+    rows = [*_rates("", found.win), *(_rates("gold: ", found.gold.win) if found.gold else ())]
+    if found.kl and found.kl_per_token:
+        rows += [
+            (f"KL from {found.base.name}, nats per reply", number(found.kl)),
+            ("KL, nats per token", number(found.kl_per_token)),
+        ]
+    return rows
+
+
+def _rates(who: str, win: Win) -> Iterator[Row]:
+    named = {
+        "A is preferred": win.raw,
+        "at equal length": win.controlled,
+        "mean probability": win.probability,
+        "by what no policy was trained on": win.unseen,
+    }
+    yield from ((f"{who}{name}", interval(estimate)) for name, estimate in named.items() if estimate)
+
+
+def parts(found: PolicyEvaluation) -> list[Row]:
+    """(part, win rate, gold's win rate) by objective, principle and judge."""
+    gold = found.gold.win if found.gold else None
+    rows = []
+    for kind in ("objectives", "principles", "judges"):
+        ours = getattr(found.win, kind)
+        theirs = getattr(gold, kind) if gold else {}
+        for name in dict.fromkeys((*ours, *theirs)):
+            cells = (interval(side[name]) if name in side else "" for side in (ours, theirs))
+            rows.append((f"{kind[:-1]} {name}", *cells))
+    return rows
+
+
+def measures(found: PolicyEvaluation) -> list[Row]:
+    """(measure, A, B, difference) of the replies."""
+    return [
+        (
+            name,
+            *(
+                number(side[name]) if name in side else ""
+                for side in (found.replies.a, found.replies.b, found.differences)
+            ),
+        )
+        for name in MEASURES
+        if name in found.replies.a or name in found.replies.b
+    ]
+
+
+def probes(found: PolicyEvaluation) -> list[Row]:
+    """(what, A, B) of refusals and probes."""
+    return [row for sides in (found.refusals, found.probes) for row in _sides(sides)]
+
+
+def _sides(sides: Sides) -> Iterator[Row]:
+    for name in dict.fromkeys((*sides.a, *sides.b)):
+        cells = (interval(side[name]) if name in side else "" for side in (sides.a, sides.b))
+        yield (PROBES.get(name, name), *cells)
+
+
+def number(estimate: Estimate) -> str:
+    """`12.3 [11.2, 13.9]`, in 3 significant digits."""
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    table = Table(title=title)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*(escape(printable(cell)) for cell in row))
+    return table

@@ -1,0 +1,154 @@
+"""Votes on two policies' replies -> who wins, by everybody and by each part. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from constitution.principles import Constitution, Principle
+from constitution.records import Vote
+from critics.ranking.weights import Weights
+from critics.text.rules import word_count
+from evaluation.policy import winrate as winning
+from evaluation.policy.replies import Pair
+from evaluation.policy.result import Measures, Seen, Win
+from generation.config import Plan
+from generation.pipeline.panel import Panel
+
+RULES = "rules"
+"""Name, among judges, of the principles that no model judges."""
+
+
+class Bench(NamedTuple):
+    """By what pairs are judged."""
+
+    laws: Constitution
+    judges: tuple[str, ...]
+    """All that may vote, RULES among them where the constitution has any."""
+    weights: Weights | None
+    plan: Plan
+    seen: Seen
+
+
+class Verdict(NamedTuple):
+    """What the votes on one pair come to, in log-odds for A's reply. A tie, and a pair that has no label, is 0."""
+
+    pair: Pair
+    logit: float
+    objectives: Mapping[str, float]
+    principles: Mapping[str, float]
+    judges: Mapping[str, float]
+    unseen: float | None
+    """By voters that neither policy is known to be trained against; None where there are none."""
+    votes: Mapping[str, float]
+    """Voter -> vote."""
+
+    @property
+    def longer(self) -> int:
+        """Words of A's reply less those of B's; 0 where one is empty, since that is not lost by length."""
+        if self.pair.both is None:
+            return 0
+        a, b = (word_count(reply.text) for reply in self.pair.both)
+        return a - b
+
+
+def verdicts(pairs: Sequence[Pair], votes_of: Callable[[Pair], Sequence[object]], bench: Bench) -> list[Verdict]:
+    """Those pairs that have a preference or are a tie. votes_of: a pair's votes, failures among them."""
+    found = []
+    for pair in pairs:
+        votes = [record for record in votes_of(pair) if isinstance(record, Vote)]
+        said = _verdict(pair, votes, bench) if pair.settled is None else _settled(pair, pair.settled, bench)
+        found += [said] if said else []
+    return found
+
+
+def win(found: Sequence[Verdict], seed: int) -> Win:
+    """A's win rates. found: at least one."""
+    clusters = [each.pair.prompt.id for each in found]
+    logits = [each.logit for each in found]
+    outcomes = winning.outcomes(logits)
+    asked = [each for each in found if each.pair.settled is None]
+
+    def parts(part: Callable[[Verdict], Mapping[str, float]]) -> Measures:
+        voted = {name for each in asked for name in part(each)}
+        kept = [{n: z for n, z in part(each).items() if not voted or n in voted} for each in found]
+        return winning.win_rates(kept, seed, clusters)
+
+    unseen = [(each.unseen, name) for each, name in zip(found, clusters, strict=True) if each.unseen is not None]
+    if asked and all(each.unseen is None for each in asked):
+        unseen = []  # nobody unseen ever voted: pairs that nobody needed to be asked about are no figure of theirs
+    return Win(
+        raw=winning.win_rate(outcomes, seed, clusters),
+        controlled=winning.controlled(outcomes, [each.longer for each in found], seed, clusters),
+        probability=winning.win_rate(0.5 + 0.5 * np.tanh(np.array(logits) / 2), seed, clusters),
+        objectives=parts(lambda each: each.objectives),
+        principles=parts(lambda each: each.principles),
+        judges=parts(lambda each: each.judges),
+        unseen=winning.win_rate(winning.outcomes([z for z, _ in unseen]), seed, [n for _, n in unseen])
+        if unseen
+        else None,
+    )
+
+
+def agreement(parts: Sequence[Mapping[str, float]], seed: int, clusters: Sequence[Hashable]) -> Measures:
+    """`one vs other` -> share of pairs, decided by both, on which both prefer the same reply. parts: judge -> log-odds."""
+    names = dict.fromkeys(name for found in parts for name in found)
+    shares = {}
+    for one, other in itertools.combinations(names, 2):
+        same = [
+            (float(found[one] * found[other] > 0), name)
+            for found, name in zip(parts, clusters, strict=True)
+            if found.get(one) and found.get(other)
+        ]
+        if same:
+            shares[f"{one} vs {other}"] = winning.win_rate([s for s, _ in same], seed, [name for _, name in same])
+    return shares
+
+
+def _verdict(pair: Pair, votes: Sequence[Vote], bench: Bench) -> Verdict | None:
+    panel = Panel((), bench.weights)
+    score = panel.score(votes, bench.laws, bench.plan)
+    if score is None:
+        return None
+    # a part of the votes is not their beginning, as it is where they are asked in turn
+    plan = bench.plan.model_copy(update={"stop_error": 0.0})
+
+    def logit(some: Iterable[Vote]) -> float | None:
+        part = panel.score([*some], bench.laws, plan)
+        return None if part is None else 0.0 if part.undecided else part.logit
+
+    def by(name_of: Callable[[Vote], str]) -> dict[str, float]:
+        names = dict.fromkeys(map(name_of, votes))
+        return {name: logit(vote for vote in votes if name_of(vote) == name) or 0.0 for name in names}
+
+    seen = bench.seen
+    unseen = [v for v in votes if v.principle not in seen.principles and (v.judge or RULES) not in seen.judges]
+    return Verdict(
+        pair,
+        0.0 if score.undecided else score.logit,
+        score.objectives,
+        by(lambda vote: vote.principle),
+        by(lambda vote: vote.judge or RULES),
+        logit(unseen) if seen.principles or seen.judges else None,
+        {vote.voter: vote.value for vote in votes},
+    )
+
+
+def _settled(pair: Pair, logit: float, bench: Bench) -> Verdict:
+    """What nobody needs to be asked about: the same by everybody who could have been."""
+    asked = bench.laws.applicable(pair.prompt.tags)
+    objectives, principles = (
+        dict.fromkeys(names, logit) for names in ((p.objective for p in asked), (p.id for p in asked))
+    )
+    known = bench.seen.principles or bench.seen.judges
+    unseen = logit if known and any(has_unseen(principle, bench) for principle in asked) else None
+    return Verdict(pair, logit, objectives, principles, dict.fromkeys(bench.judges, logit), unseen, {})
+
+
+def has_unseen(principle: Principle, bench: Bench) -> bool:
+    """Whether somebody votes under a principle whom no policy is known to be trained against, nor by it."""
+    judges = [name for name in bench.judges if (name != RULES) == principle.judged]
+    return principle.id not in bench.seen.principles and any(name not in bench.seen.judges for name in judges)

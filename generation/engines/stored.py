@@ -1,0 +1,69 @@
+"""The wrapper that pays for no call twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from generation.calls.store import CallStore
+from generation.engines.base import Completion, Engine, Request
+
+Observer = Callable[[Request, Completion, bool, float], None]
+"""Called after each answer with (request, completion, reused, seconds)."""
+
+
+class Stored:
+    """Answers from the store; asks the engine, which is opened at the first miss, for the rest.
+
+    Equal requests in flight at once are one call. A TransientError is passed on and not stored.
+    """
+
+    def __init__(self, store: CallStore, open_engine: Callable[[], Awaitable[Engine]], observer: Observer) -> None:
+        self._store = store
+        self._open_engine = open_engine
+        self._observer = observer
+        self._engine: asyncio.Task[Engine] | None = None
+        self._in_flight: dict[bytes, asyncio.Task[Completion]] = {}
+
+    async def generate(self, request: Request) -> Completion:
+        """The stored answer, or the engine's, which is then stored. Raises TransientError, ModelError, StoreError."""
+        key = request.key()
+        begin = time.monotonic()
+        call = self._in_flight.get(key)
+        made = False
+        if call is None:
+            completion = self._store.get(key)
+            if completion is not None:
+                self._observer(request, completion, True, 0.0)
+                return completion
+            made = True
+            call = self._in_flight[key] = asyncio.create_task(self._make(key, request))
+            call.add_done_callback(partial(self._done, key))
+        completion = await asyncio.shield(call)
+        self._observer(request, completion, not made, time.monotonic() - begin)
+        return completion
+
+    async def close(self) -> None:
+        """Close the engine, if one was opened."""
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            if engine.done() and not engine.cancelled() and engine.exception() is None:
+                await engine.result().close()
+            else:
+                engine.cancel()
+
+    def _done(self, key: bytes, call: asyncio.Task[Completion]) -> None:
+        self._in_flight.pop(key, None)
+        if not call.cancelled():
+            call.exception()  # seen; else asyncio prints it where whoever asked has been cancelled meanwhile
+
+    async def _make(self, key: bytes, request: Request) -> Completion:
+        if self._engine is None:
+            self._engine = asyncio.ensure_future(self._open_engine())
+        engine = await asyncio.shield(self._engine)
+        begin = time.monotonic()
+        completion = await engine.generate(request)
+        self._store.put(key, request.stage, request.model, completion, time.monotonic() - begin)
+        return completion

@@ -1,0 +1,1 @@
+"""Model files, tokenizers, chat encoding, and which engine plays which role."""

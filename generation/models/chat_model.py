@@ -1,0 +1,123 @@
+"""A model that can be asked: its engine, its safe chat encoding, its identity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from pydantic import JsonValue
+
+from constitution.records import Message, Stage
+from generation.engines.base import Completion, Engine, Request, Sampling
+from generation.models.encoder import Encoder
+
+ONE_TOKEN = Sampling(max_tokens=1)
+"""For calls of which only log-probabilities are read."""
+Tools = Sequence[dict[str, JsonValue]]
+REWARD = "reward"
+"""Label under which a reward model answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """What the pipeline speaks to, as policy or as judge."""
+
+    name: str
+    digest: str
+    """Of weights, tokenizer and chat template; part of every call's key."""
+    engine: Engine
+    encoder: Encoder | None
+    """None only for a server whose tokenizer is not known: it is sent messages, and its own template renders them."""
+    context: int
+    """Most tokens of prompt and completion together; 0 where only the server knows."""
+    label_ids: Mapping[str, int] = field(default_factory=dict)
+    """Verdict label -> token id, for the labels of the ways it is asked in."""
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        *,
+        stage: Stage,
+        sampling: Sampling,
+        index: int = 0,
+        tools: Tools = (),
+        labels: Sequence[str] = (),
+    ) -> Completion:
+        """One answer to a conversation. What can never be asked comes back as an error completion, unstored.
+
+        labels: words of one token each, whose log-probabilities are wanted at the answer's first position.
+        """
+        tokens: tuple[int, ...] = ()
+        if self.encoder:
+            try:
+                tokens = tuple(self.encoder.encode(messages, tools or None))
+            except ValueError as error:
+                return Completion("", "error", error=f"bad_chat: {error}")
+        wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
+        plain = () if tokens else tuple(messages)
+        described = "" if tokens else _described(tools)
+        return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, described))
+
+    async def likelihood(
+        self, messages: Sequence[Message], reply: str, tools: Tools = (), ended: bool = False
+    ) -> Completion:
+        """Completion.scores: the log-probability of each token of the reply after the conversation.
+
+        ended: True to score the token that ends the turn too; a server of messages has none that is known.
+        """
+        if not self.encoder:
+            said, told = _with_reply(messages, reply), _described(tools)
+            scored = len(reply.split())
+            return await self._send(
+                Request(self.digest, "compare", (), ONE_TOKEN, scored=scored, messages=said, tools=told)
+            )
+        try:
+            prompt, tokens = self.encoder.reply(messages, reply, tools or None)
+        except ValueError as error:
+            return Completion("", "error", error=f"bad_chat: {error}")
+        if ended:
+            tokens = [*tokens, self.encoder.end_of_turn]
+        if not tokens:
+            return Completion("")
+        return await self._send(Request(self.digest, "compare", (*prompt, *tokens), ONE_TOKEN, scored=len(tokens)))
+
+    async def reward(
+        self, messages: Sequence[Message], reply: str, tools: Tools = (), ended: bool = True
+    ) -> Completion:
+        """Completion.logprobs[REWARD]: what a reward model gives for the reply.
+
+        ended: False for a reply that was cut, after which no end of the turn is written; a server of messages writes one.
+        """
+        wanted = ((REWARD, -1),)
+        if not self.encoder:
+            said, told = _with_reply(messages, reply), _described(tools)
+            return await self._send(Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=said, tools=told))
+        try:
+            prompt, tokens = self.encoder.reply(messages, reply, tools or None)
+        except ValueError as error:
+            return Completion("", "error", error=f"bad_chat: {error}")
+        whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))
+        return await self._send(Request(self.digest, "compare", whole, ONE_TOKEN, wanted))
+
+    async def _send(self, request: Request) -> Completion:
+        if self.context and len(request.tokens) + request.sampling.max_tokens > self.context:
+            need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
+            return Completion("", "error", error=f"prompt_too_long: {need} > context of {self.context}")
+        return await self.engine.generate(request)
+
+
+def _with_reply(messages: Sequence[Message], reply: str) -> tuple[Message, ...]:
+    return (*messages, Message(role="assistant", content=reply))
+
+
+def _described(tools: Tools) -> str:
+    """Tools as a server of messages takes them."""
+    return json.dumps(list(tools)) if tools else ""
+
+
+def derive_seed(run_seed: int, *parts: object) -> int:
+    """A call's own seed, 31 bits, from the run's seed and what names the call: prompt id, stage, index."""
+    text = json.dumps([run_seed, *map(str, parts)])
+    return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") >> 1

@@ -1,0 +1,164 @@
+"""The columns of everything a run writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
+from critics.text.flags import flags_of
+from generation.pipeline.canaries import CanaryOutcome
+
+_CALL = pa.struct(
+    [
+        ("id", pa.string()),
+        ("type", pa.string()),
+        ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())])),
+    ]
+)
+_PLAIN = [("role", pa.string()), ("content", pa.string())]
+_VOTE = pa.struct(
+    [
+        *((name, pa.string()) for name in ("principle", "way", "judge")),
+        *((name, pa.float64()) for name in ("order_ab", "order_ba")),
+    ]
+)
+
+
+def messages_type(tools: bool) -> pa.DataType:
+    """A list of messages; with the columns of tool calls only in a run that has any."""
+    more = [("tool_calls", pa.list_(_CALL)), ("tool_call_id", pa.string()), ("name", pa.string())] if tools else []
+    return pa.list_(pa.struct([*_PLAIN, *more]))
+
+
+def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
+    """TRL's conversational preference form, with where each pair comes from."""
+    messages = messages_type(tools)
+    return pa.schema(
+        [
+            ("prompt", messages),
+            ("chosen", messages),
+            ("rejected", messages),
+            ("p_chosen", pa.float64()),
+            ("margin", pa.float64()),
+            ("prompt_id", pa.string()),
+            ("chosen_id", pa.string()),
+            ("rejected_id", pa.string()),
+            ("chosen_origin", pa.string()),
+            ("rejected_origin", pa.string()),
+            ("chosen_cut", pa.bool_()),
+            ("rejected_cut", pa.bool_()),
+            ("objectives", pa.struct([(name, pa.float64()) for name in objectives])),
+            ("votes", pa.list_(_VOTE)),
+            ("constitution_digest", pa.string()),
+            ("judge", pa.string()),
+        ]
+    )
+
+
+def sft(tools: bool) -> pa.Schema:
+    """TRL's conversational prompt-completion form."""
+    names = ("prompt_id", "response_id", "origin", "constitution_digest")
+    messages = messages_type(tools)
+    return pa.schema([("prompt", messages), ("completion", messages), *((name, pa.string()) for name in names)])
+
+
+RESPONSES = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "prompt_id", "origin", "parent", "text", "raw")),
+        *((name, pa.list_(pa.string())) for name in ("principles", "tags", "flags")),
+        ("cut", pa.bool_()),
+    ]
+)
+CRITIQUES = pa.schema(
+    [*((name, pa.string()) for name in ("prompt_id", "response_id", "principle", "text")), ("found", pa.bool_())]
+)
+VOTES = pa.schema(
+    [
+        *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle", "way", "judge")),
+        *((name, pa.float64()) for name in ("order_ab", "order_ba", "vote", "bias")),
+        ("flip", pa.bool_()),
+    ]
+)
+CANARIES = pa.schema([*VOTES, ("kind", pa.string()), ("right", pa.bool_())])
+FAILURES = pa.schema([(name, pa.string()) for name in ("kind", "prompt_id", "stage", "reason", "subject", "detail")])
+
+
+def message_row(message: Message, tools: bool) -> dict[str, Any]:
+    """A message as a row of `messages_type`."""
+    row: dict[str, Any] = {"role": message.role, "content": message.content}
+    if tools:
+        calls = [
+            {
+                "id": c.id,
+                "type": c.type,
+                "function": {"name": c.function.name, "arguments": json.dumps(c.function.arguments)},
+            }
+            for c in message.tool_calls
+        ]
+        row |= {"tool_calls": calls or None, "tool_call_id": message.tool_call_id, "name": message.name}
+    return row
+
+
+def pair_row(
+    pair: PreferencePair, prompt: tuple[Message, ...], tools: bool, objectives: list[str], constitution: str, judge: str
+) -> dict[str, Any]:
+    """A pair as a row of `preferences`."""
+    return {
+        "prompt": [message_row(message, tools) for message in prompt],
+        "chosen": [message_row(pair.chosen.message, tools)],
+        "rejected": [message_row(pair.rejected.message, tools)],
+        "p_chosen": pair.p_chosen,
+        "margin": pair.margin,
+        "prompt_id": pair.prompt_id,
+        "chosen_id": pair.chosen.id,
+        "rejected_id": pair.rejected.id,
+        "chosen_origin": pair.chosen.origin,
+        "rejected_origin": pair.rejected.origin,
+        "chosen_cut": pair.chosen.cut,
+        "rejected_cut": pair.rejected.cut,
+        "objectives": {name: pair.objectives.get(name) for name in objectives},
+        "votes": [{name: getattr(vote, name) for name in _VOTE.names} for vote in pair.votes],
+        "constitution_digest": constitution,
+        "judge": judge,
+    }
+
+
+def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
+    """A candidate as a row of RESPONSES."""
+    return {
+        "id": response.id,
+        "prompt_id": response.prompt_id,
+        "origin": response.origin,
+        "parent": response.parent,
+        "text": response.text,
+        "raw": response.raw,
+        "principles": list(response.principles),
+        "tags": list(prompt.tags),
+        "flags": list(flags_of(prompt, response.message)),
+        "cut": response.cut,
+    }
+
+
+def critique_row(critique: Critique) -> dict[str, Any]:
+    """A critique as a row of CRITIQUES."""
+    return {name: getattr(critique, name) for name in CRITIQUES.names}
+
+
+def vote_row(vote: Vote) -> dict[str, Any]:
+    """A vote as a row of VOTES."""
+    asked = {name: getattr(vote, name) for name in VOTES.names[:-3]}
+    return {**asked, "vote": vote.value, "bias": vote.bias, "flip": vote.flipped}
+
+
+def canary_rows(outcome: CanaryOutcome) -> list[dict[str, Any]]:
+    """A canary as rows of CANARIES, one for each vote."""
+    return [{**vote_row(vote), "kind": outcome.kind, "right": outcome.right} for vote in outcome.votes]
+
+
+def failure_row(record: Failure | Dropped) -> dict[str, Any]:
+    """A failure, or something dropped, as a row of FAILURES."""
+    kind = "failed" if isinstance(record, Failure) else "dropped"
+    return {"kind": kind, **{name: getattr(record, name) for name in FAILURES.names[1:]}}

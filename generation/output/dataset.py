@@ -1,0 +1,148 @@
+"""Outcomes -> parquet files, streamed: memory stays flat, and the bytes depend on the rows alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from constitution.principles import Constitution
+from constitution.records import Prompt
+from generation.output import columns
+from generation.output.folder import sync_folder
+from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.feedback import Feedback
+
+ROW_GROUP = 1000
+"""Rows held back before they are written; fixed, so that row groups do not depend on timing."""
+SCRATCH = ".writing"
+SPLITS = ("train", "test")
+
+
+class DatasetWriter:
+    """Writes a run's parquet files into a scratch folder; `close` moves them into place."""
+
+    def __init__(self, folder: Path, constitution: Constitution, judge: str, test_fraction: float, tools: bool) -> None:
+        self._folder = folder
+        self._digest = constitution.digest
+        self._judge = judge
+        self._test_fraction = test_fraction
+        self._tools = tools
+        self._objectives = sorted(constitution.objectives)
+        self._scratch = folder / SCRATCH
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        schemas = {f"data/preferences/{s}.parquet": columns.preferences(tools, self._objectives) for s in SPLITS}
+        schemas |= {f"data/sft/{s}.parquet": columns.sft(tools) for s in SPLITS}
+        schemas |= {
+            "responses.parquet": columns.RESPONSES,
+            "critiques.parquet": columns.CRITIQUES,
+            "votes.parquet": columns.VOTES,
+            "canaries.parquet": columns.CANARIES,
+            "failures.parquet": columns.FAILURES,
+        }
+        self._files = {name: _File(self._scratch / name, schema) for name, schema in schemas.items()}
+
+    def write(self, feedback: Feedback) -> None:
+        """Add one prompt's outcome. Call in the prompts' order."""
+        split = split_of(feedback.prompt, self._test_fraction)
+        prompt = feedback.prompt.messages
+        self._files[f"data/preferences/{split}.parquet"].add(
+            columns.pair_row(pair, prompt, self._tools, self._objectives, self._digest, self._judge)
+            for pair in feedback.pairs
+        )
+        if feedback.target:
+            self._files[f"data/sft/{split}.parquet"].add(
+                [
+                    {
+                        "prompt": [columns.message_row(message, self._tools) for message in prompt],
+                        "completion": [columns.message_row(feedback.target.message, self._tools)],
+                        "prompt_id": feedback.prompt.id,
+                        "response_id": feedback.target.id,
+                        "origin": feedback.target.origin,
+                        "constitution_digest": self._digest,
+                    }
+                ]
+            )
+        self._files["responses.parquet"].add(columns.response_row(c, feedback.prompt) for c in feedback.candidates)
+        self._files["critiques.parquet"].add(map(columns.critique_row, feedback.critiques))
+        self._files["votes.parquet"].add(map(columns.vote_row, feedback.votes))
+        self._files["failures.parquet"].add(map(columns.failure_row, feedback.failures))
+        self._files["failures.parquet"].add(map(columns.failure_row, feedback.dropped))
+
+    def write_canaries(self, outcomes: Iterable[CanaryOutcome]) -> None:
+        """Add what the panel said of the canaries."""
+        for outcome in outcomes:
+            self._files["canaries.parquet"].add(columns.canary_rows(outcome))
+            self._files["failures.parquet"].add(map(columns.failure_row, outcome.failures))
+
+    def close(self) -> dict[str, str]:
+        """Move the finished files into place, durably; returns path -> sha256."""
+        digests = {}
+        for name, file in self._files.items():
+            digests[name] = file.close()
+            target = self._folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._scratch / name, target)
+            sync_folder(target.parent)
+        shutil.rmtree(self._scratch)
+        return digests
+
+    def abandon(self) -> None:
+        """Drop what was written, when the run is incomplete."""
+        for file in self._files.values():
+            file.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def split_of(prompt: Prompt, test_fraction: float) -> str:
+    """`train` or `test`, by the words of the prompt: equal prompts are never on both sides."""
+    text = json.dumps([(message.role, message.content.strip()) for message in prompt.messages])
+    place = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+    return "test" if place < test_fraction else "train"
+
+
+class _File:
+    """One parquet file, written in row groups of ROW_GROUP."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            self._rows.append(row)
+            if len(self._rows) == ROW_GROUP:
+                self._flush()
+
+    def close(self) -> str:
+        """Finish the file; returns its sha256."""
+        self._flush()
+        self._writer.close()
+        handle = os.open(self._path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+        return file_sha256(self._path)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    h = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            h.update(chunk)
+    return h.hexdigest()

@@ -1,0 +1,163 @@
+"""`manifest.json`: the counts, costs and digests of a run. Written last: its presence means the run is whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from constitution.records import Strict
+from generation.output.folder import write_atomically
+from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.feedback import Feedback
+
+NAME = "manifest.json"
+
+
+class Counts(Strict):
+    """How many of each kind of record there are."""
+
+    prompts: int
+    responses: int
+    """Candidates of every origin."""
+    critiques: int
+    revisions: int
+    comparisons: int
+    """Pairs of candidates that were judged."""
+    votes: int
+    pairs: int
+
+
+class Outcomes(Strict):
+    """What became of the prompts; the three add up to their number."""
+
+    pairs: int
+    dropped: int
+    failed: int
+
+
+class Canaries(Strict):
+    """Pairs with a known answer that were judged along."""
+
+    asked: int
+    right: int
+    """Labelled, and rightly."""
+
+
+class Calls(Strict):
+    """Model calls over all restarts of the run: made by it, and taken from other runs."""
+
+    made: int
+    reused: int
+
+
+class Tokens(Strict):
+    """Tokens of all those calls, taken ones too."""
+
+    prompt: int
+    cached: int
+    completion: int
+
+
+class Seconds(Strict):
+    """Where the time went."""
+
+    wall: float
+    """Of the start that finished the run."""
+    engine: float
+    """Sum over the calls made of the time from asking to answer; calls overlap, so it is more than `wall`."""
+
+
+class Digests(Strict):
+    """What the run was made from. The same digests mean the same run."""
+
+    constitution: str
+    templates: str
+    policy: str
+    judge: str
+    panel: dict[str, str] = Field(default_factory=dict)
+    """Further judges, by name."""
+    weights: str = ""
+    """Of the fitted weights; empty where the YAML's were used."""
+    prompts: str
+    settings: str
+
+
+class Manifest(Strict):
+    """The whole of manifest.json."""
+
+    counts: Counts
+    outcomes: Outcomes
+    dropped: dict[str, int]
+    failed: dict[str, int]
+    canaries: Canaries
+    calls: Calls
+    tokens: Tokens
+    seconds: Seconds
+    files: dict[str, str]
+    """Path -> sha256."""
+    digests: Digests
+
+    def write(self, folder: Path) -> None:
+        """Write it, atomically and durably."""
+        write_atomically(folder / NAME, self.model_dump_json(indent=2) + "\n")
+
+
+def read(folder: Path) -> Manifest | None:
+    """The folder's manifest; None where the run is not whole or was written by another version."""
+    try:
+        return Manifest.model_validate_json((folder / NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts, as prompts are finished."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """`stage: reason` -> records."""
+    failed: Counter[str] = field(default_factory=Counter)
+    canaries: Canaries = field(default_factory=lambda: Canaries(asked=0, right=0))
+
+    def add_canaries(self, outcomes: Sequence[CanaryOutcome]) -> None:
+        """Count the canaries; they are no prompts of the run."""
+        self.canaries = Canaries(asked=len(outcomes), right=sum(outcome.right for outcome in outcomes))
+        self.failed.update(f"{r.stage}: {r.reason}" for outcome in outcomes for r in outcome.failures)
+
+    def add(self, feedback: Feedback) -> None:
+        """Count one prompt's outcome."""
+        self.counts.update(
+            prompts=1,
+            responses=len(feedback.candidates),
+            critiques=len(feedback.critiques),
+            revisions=sum(candidate.origin == "revised" for candidate in feedback.candidates),
+            comparisons=feedback.comparisons,
+            votes=len(feedback.votes),
+            pairs=len(feedback.pairs),
+        )
+        self.outcomes[feedback.outcome] += 1
+        self.dropped.update(f"{record.stage}: {record.reason}" for record in feedback.dropped)
+        self.failed.update(f"{record.stage}: {record.reason}" for record in feedback.failures)
+
+    def manifest(
+        self, calls: Calls, tokens: Tokens, seconds: Seconds, files: dict[str, str], digests: Digests
+    ) -> Manifest:
+        """The finished manifest."""
+        return Manifest(
+            counts=Counts(**{name: self.counts[name] for name in Counts.model_fields}),
+            outcomes=Outcomes(**{name: self.outcomes[name] for name in Outcomes.model_fields}),
+            dropped=dict(sorted(self.dropped.items())),
+            failed=dict(sorted(self.failed.items())),
+            canaries=self.canaries,
+            calls=calls,
+            tokens=tokens,
+            seconds=seconds,
+            files=dict(sorted(files.items())),
+            digests=digests,
+        )

@@ -1,0 +1,1 @@
+"""From a prompt to its feedback, and from prompts to a run."""

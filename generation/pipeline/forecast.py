@@ -1,0 +1,223 @@
+"""`--plan`: how many calls a run will make, said beforehand from what is stored, without a model.
+
+Every step of the pipeline is run against the store alone. A call that is not there and whose prompt is known is certain to
+be made; what may follow from its answer is bounded by the rounds and comparisons still open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from constitution.principles import Constitution
+from constitution.records import Failure, Prompt, Response, Stage, Way
+from critics.ranking import select as ranking
+from generation.config import Plan
+from generation.engines.base import Completion, Request
+from generation.models.chat_model import ChatModel
+from generation.pipeline.canaries import canaries, canary_voters
+from generation.pipeline.panel import PAIR_CALLS, REPLY_CALLS, Panel, Voter
+from generation.pipeline.steps import Comparisons, Step, comparison_principles, given, improve, judged_by_model, sample
+from generation.pipeline.voting import cast_vote, votes_on
+
+T = TypeVar("T")
+
+
+class NotStored(Exception):
+    """The answer to a call is not known yet."""
+
+
+@dataclass(slots=True)
+class Forecast:
+    """Calls per stage."""
+
+    reused: Counter[Stage] = field(default_factory=Counter)
+    """Answered by the store."""
+    certain: Counter[Stage] = field(default_factory=Counter)
+    """Known now and not stored: they will be made."""
+    following: Counter[Stage] = field(default_factory=Counter)
+    """The most that can follow from answers that are not known yet."""
+
+    def most(self) -> int:
+        """The most calls the run can make."""
+        return self.certain.total() + self.following.total()
+
+
+class Ledger:
+    """An engine that answers from stored calls alone and keeps count. Equal calls are one call."""
+
+    def __init__(self, stored: Callable[[bytes], Completion | None], forecast: Forecast) -> None:
+        self._stored = stored
+        self._forecast = forecast
+        self._seen: set[bytes] = set()
+        self.asked: Counter[Stage] = Counter()
+        """Every request so far, repeated ones too."""
+
+    async def generate(self, request: Request) -> Completion:
+        """The stored answer. Raises NotStored."""
+        key = request.key()
+        completion = self._stored(key)
+        self.asked[request.stage] += 1
+        if key not in self._seen:
+            self._seen.add(key)
+            (self._forecast.certain if completion is None else self._forecast.reused)[request.stage] += 1
+        if completion is None:
+            raise NotStored
+        return completion
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+async def forecast(
+    prompts: Iterable[Prompt | Failure],
+    constitution: Constitution,
+    policy: ChatModel,
+    panel: Panel,
+    plan: Plan,
+    ledger: Ledger,
+    result: Forecast,
+) -> Forecast:
+    """Fill `result` for all prompts. `policy` and `panel` must stand on `ledger`, which counts into `result`."""
+    for canary in canaries(plan):
+        voters = canary_voters(canary, panel, constitution, plan)
+        result.following["compare"] += await _votes(canary.prompt, *canary.replies, voters, panel, plan, ledger)
+    for prompt in prompts:
+        if isinstance(prompt, Prompt):
+            result.following += await _following(prompt, constitution, policy, panel, plan, ledger)
+    return result
+
+
+async def _following(
+    prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan, ledger: Ledger
+) -> Counter[Stage]:
+    """The most calls that can follow, for one prompt, from answers that are not stored."""
+    critics = min(plan.critics, len(judged_by_model(prompt, constitution)))
+    rounds = plan.rounds if critics else 0
+    drafts, unknown = await _drafts(policy, prompt, plan)
+    following: Counter[Stage] = Counter({"critique": unknown * rounds * critics, "revise": unknown * rounds})
+    known: list[Response] = []
+    settled: list[Response] = []
+    most = unknown * (1 + rounds)
+    open_chains = unknown
+    for draft in drafts:
+        before = ledger.asked.copy()
+        steps, whole = await _until_unknown(improve(panel.main, prompt, draft, constitution, plan))
+        replies = [draft, *(step for step in steps if isinstance(step, Response))]
+        known += replies
+        most += len(replies)
+        if whole:
+            settled += replies
+        else:
+            asked = ledger.asked - before
+            following["critique"] += rounds * critics - asked["critique"]
+            following["revise"] += rounds - asked["revise"]
+            most += rounds - (len(replies) - 1)
+            open_chains += 1
+    voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
+    chains_only = plan.pairs == "revision_original"
+    fixed = chains_only or plan.schedule == "all"
+    # the rounds of other schedules depend on who takes part, so with a candidate unknown nothing of them is certain
+    candidates = settled if chains_only else known if fixed or not open_chains else []
+    candidates.sort(
+        key=lambda candidate: candidate.parent is not None
+    )  # as the run has them: a schedule goes by places
+    met = await _comparisons(prompt, candidates, voters, constitution, panel, plan, ledger)
+    if open_chains == 0 and (fixed or met.whole):
+        new_pairs, new_replies = 0, 0
+    elif chains_only:
+        new_pairs, new_replies = open_chains * bool(rounds), 2 * open_chains
+    else:
+        new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
+        new_replies = most - len(met.replies)
+    calls = new_pairs * _calls(voters, PAIR_CALLS) + new_replies * _calls(voters, REPLY_CALLS)
+    following["compare"] += met.more + calls
+    return +following
+
+
+class _Met(NamedTuple):
+    """What is certain of the comparisons among the candidates that are known."""
+
+    pairs: int
+    """Pairs that will be judged."""
+    replies: set[str]
+    """Candidates in them."""
+    more: int
+    """Calls about these pairs that may follow from answers that are not stored."""
+    whole: bool
+    """Every answer is stored."""
+
+
+async def _comparisons(
+    prompt: Prompt,
+    candidates: list[Response],
+    voters: list[Voter],
+    constitution: Constitution,
+    panel: Panel,
+    plan: Plan,
+    ledger: Ledger,
+) -> _Met:
+    comparisons = Comparisons(prompt, candidates, constitution, panel, plan)
+    more, whole = 0, True
+    while whole and (pairs := comparisons.next_pairs()):
+        for a, b in pairs:
+            more += await _votes(prompt, a, b, voters, panel, plan, ledger)
+            records = await _attempt(votes_on(panel, voters, prompt, a, b, plan))
+            whole = whole and records is not None
+            comparisons.add(a, b, records or [])
+    met = comparisons.records
+    return _Met(len(met), {name for pair in met for name in pair}, more, whole)
+
+
+async def _votes(
+    prompt: Prompt, a: Response, b: Response, voters: list[Voter], panel: Panel, plan: Plan, ledger: Ledger
+) -> int:
+    """Ask all that is certain to be asked about a pair; returns the most calls that can follow.
+
+    In turn, only what the next voter is asked is certain.
+    """
+    if panel.weights and panel.weights.stopping and plan.stop_error:
+        before = ledger.asked["compare"]
+        if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
+            return 0
+        asked = ledger.asked["compare"] - before
+        return max(0, _calls(voters, PAIR_CALLS) + 2 * _calls(voters, REPLY_CALLS) - asked)
+    following = 0
+    for voter in voters:
+        before = ledger.asked["compare"]
+        if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
+            asked = ledger.asked["compare"] - before
+            following += PAIR_CALLS.get(voter.way, 2 * REPLY_CALLS.get(voter.way, 0)) - asked
+    return following
+
+
+def _calls(voters: list[Voter], each: Mapping[Way, int]) -> int:
+    return sum(each.get(voter.way, 0) for voter in voters)
+
+
+async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:
+    """The replies that are known, and how many are not."""
+    if prompt.responses:
+        return given(prompt), 0
+    drafts = [await _attempt(sample(policy, prompt, i, plan)) for i in range(plan.samples)]
+    return [d for d in drafts if isinstance(d, Response)], sum(d is None for d in drafts)
+
+
+async def _attempt(step: Awaitable[T]) -> T | None:
+    try:
+        return await step
+    except NotStored:
+        return None
+
+
+async def _until_unknown(steps: AsyncIterator[Step]) -> tuple[list[Step], bool]:
+    """The steps that can be retraced, and whether that is all of them."""
+    retraced: list[Step] = []
+    try:
+        async for step in steps:
+            retraced.append(step)
+    except NotStored:
+        return retraced, False
+    return retraced, True

@@ -1,0 +1,267 @@
+"""One run, from checked inputs to a finished folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+from constitution.loading import ConstitutionError, load, to_yaml
+from constitution.principles import Constitution
+from constitution.records import MAIN, Failure, Prompt
+from critics import templating
+from critics.ranking.weights import Weights, WeightsError, read_weights, refuse_other
+from generation import prompts
+from generation.calls.store import CallStore, StoredCalls, StoreError
+from generation.config import EXAMPLE, RunConfig
+from generation.engines.base import Engine, ModelError
+from generation.engines.replay import Replay
+from generation.engines.stored import Stored
+from generation.models.chat_model import ChatModel
+from generation.models.factory import Cast, OpenEngine, Wrap, chat_models, parts
+from generation.output import manifest
+from generation.output.card import write_card
+from generation.output.dataset import DatasetWriter
+from generation.output.folder import MACHINE, RunFolderError, check_ours, claim, locked, write_atomically
+from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
+from generation.pipeline import canaries
+from generation.pipeline.feedback import Feedback
+from generation.pipeline.forecast import Forecast, Ledger, forecast
+from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
+from generation.pipeline.progress import Progress
+from generation.pipeline.scheduler import UNAVAILABLE, run
+from generation.pipeline.steps import feedback
+from generation.prompts import PromptsError, SourceInfo
+from generation.settings import ConfigError
+from generation.settings import load as load_settings
+
+T = TypeVar("T")
+CALLS = "calls.sqlite"
+WEIGHTS = "weights.json"
+"""A run's own copy of the fitted weights it was given."""
+WRONG_INPUT = (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError, WeightsError)
+Report = Callable[[Path, Manifest], None]
+
+
+class BadInput(ValueError):
+    """The run cannot start; the message lists every problem found, each with its place and its fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a run is made from, read and checked; no model is loaded."""
+
+    out: Path
+    constitution: Constitution
+    config: RunConfig
+    source: str
+    limit: int | None
+    info: SourceInfo
+    cast: Cast
+    weights: Weights | None
+    reuse: tuple[Path, ...]
+    digests: Digests
+
+    def rows(self) -> Iterator[Prompt | Failure]:
+        """The prompts, read anew."""
+        return prompts.read(self.source, self.limit)
+
+    def settings(self) -> dict[str, object]:
+        """`run.yaml`: what ran."""
+        identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
+        source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
+        d = self.digests
+        models = {"models": {"policy": d.policy, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
+        results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
+        machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
+        machine["panel"] = [m.model_dump(mode="json", include={"name", "vllm", "endpoints"}) for m in self.config.panel]
+        return {**identity, **source, **models, **results, MACHINE: machine}
+
+
+def prepare(
+    constitution_path: Path,
+    source: str,
+    out: Path,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    flags: Mapping[str, object],
+    limit: int | None,
+    reuse: Sequence[Path],
+    weights_path: Path | None = None,
+) -> Job:
+    """Read and check everything. Raises BadInput with the problems of all files at once."""
+    problems: list[str] = []
+
+    def attempt(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except WRONG_INPUT as error:
+            problems.append(str(error))
+            return None
+
+    if limit is not None and limit < 1:
+        problems.append(f"--limit {limit}: allowed is 1 or more")
+    constitution = attempt(partial(load, constitution_path))
+    settings = attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
+    info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))
+    attempt(partial(check_ours, out))
+    calls = [path / CALLS for path in reuse]
+    attempt(lambda: StoredCalls(calls).close())
+    cast = attempt(partial(parts, settings)) if settings else None
+    problems += unknown_principles(settings, constitution) if constitution and settings else []
+    weights = attempt(partial(_weights, weights_path, constitution, settings, cast))
+    if constitution and settings and cast and weights and not problems:
+        judges = attempt(partial(chat_models, settings, cast, lambda _: Replay.pseudo()))
+        if judges:
+            attempt(partial(check_voters, panel_of(settings, judges[1], weights), constitution))
+    if not (constitution and settings and info and cast) or problems:
+        raise BadInput("\n".join(problems))
+    if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
+        print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
+    names = cast.digests()
+    digests = Digests(
+        constitution=constitution.digest,
+        templates=templating.digest(),
+        policy=cast.policy.digest,
+        judge=names.pop(MAIN),
+        panel=names,
+        weights=_digest(weights.model_dump_json()) if weights else "",
+        prompts=info.fingerprint,
+        settings=_digest(json.dumps(settings.results(), sort_keys=True)),
+    )
+    return Job(out, constitution, settings, source, limit, info, cast, weights, tuple(calls), digests)
+
+
+def _weights(
+    path: Path | None, constitution: Constitution | None, settings: RunConfig | None, cast: Cast | None
+) -> Weights | None:
+    """The fitted weights, checked against whatever else could be read. Raises WeightsError."""
+    error = settings.plan.stop_error if settings else 0
+    if path is None:
+        if error:
+            raise WeightsError(f"plan.stop_error {error}: needs fitted weights; add --weights FILE, or leave it 0")
+        return None
+    weights = read_weights(path)
+    if error and weights.stopping is None:
+        raise WeightsError(
+            f"plan.stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
+        )
+    if constitution and cast:
+        judging = settings.plan.judging() if settings else weights.fitted_on.judging
+        refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), judging)
+    return weights
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def already_done(job: Job) -> Manifest | None:
+    """The manifest, when the folder holds this very run, finished."""
+    found = manifest.read(job.out)
+    return found if found and found.digests == job.digests else None
+
+
+def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
+    """Policy and panel. Raises ModelError."""
+    policy, judges = chat_models(job.config, job.cast, wrap)
+    return policy, panel_of(job.config, judges, job.weights)
+
+
+async def plan_ahead(job: Job) -> Forecast:
+    """What the run would call, from what is stored. Loads no model. Raises BadInput."""
+    own = job.out / CALLS
+    try:
+        calls = StoredCalls([*([own] if own.is_file() else []), *job.reuse])
+        with closing(calls):
+            result = Forecast()
+            ledger = Ledger(calls.get, result)
+            policy, panel = _models(job, lambda _: ledger)
+            return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, ledger, result)
+    except (StoreError, ModelError) as error:
+        raise BadInput(str(error)) from error
+
+
+async def produce(job: Job, report: Report | None = None) -> Manifest | None:
+    """Make the run, or go on with it. None when a model stayed unavailable for some prompts. Raises BadInput.
+
+    report: writes report.html, once every other file but the manifest is there.
+    """
+    try:
+        with locked(job.out):
+            claim(job.out, job.settings(), to_yaml(job.constitution))
+            if job.weights:
+                write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
+            (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
+            with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
+                return await _produce(job, store, report)
+    except (RunFolderError, StoreError, ModelError) as error:
+        raise BadInput(str(error)) from error
+
+
+async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifest | None:
+    if job.info.ignored:
+        print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
+    engines: list[Stored] = []
+    tally = Tally()
+    writer = DatasetWriter(
+        job.out, job.constitution, job.cast.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
+    )
+    with Progress(job.info.rows) as progress:
+
+        def wrap(open_engine: OpenEngine) -> Engine:
+            engines.append(Stored(store, open_engine, progress.call))
+            return engines[-1]
+
+        policy, panel = _models(job, wrap)
+
+        async def work(prompt: Prompt) -> Feedback:
+            return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
+
+        try:
+            judged = asyncio.create_task(canaries.judge_canaries(panel, job.constitution, job.config.plan))
+            async for outcome in run(job.rows(), work, job.config.rows):
+                tally.add(outcome)
+                writer.write(outcome)
+                progress.row(failed=outcome.outcome == "failed")
+            known = await judged
+            tally.add_canaries(known)
+            writer.write_canaries(known)
+        finally:
+            judged.cancel()
+            for engine in engines:
+                await engine.close()
+    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", canaries.STAGE)):
+        writer.abandon()
+        return None
+    draft = _close(job, store, writer, tally, progress.seconds)
+    if report:
+        try:
+            report(job.out, draft)
+        except (
+            Exception
+        ) as error:  # whatever is wrong with a page, it must not stand between paid calls and their manifest
+            print(f"{job.out}: no report ({error}); python -m evaluation audit {job.out} makes one", file=sys.stderr)
+    write_card(job.out, draft, job.constitution, job.config)
+    draft.write(job.out)
+    return draft
+
+
+def _close(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall: float) -> Manifest:
+    """The data to disk, and what the manifest will say."""
+    totals = store.totals()
+    usage = totals.tokens
+    return tally.manifest(
+        Calls(made=totals.made, reused=totals.reused),
+        Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion),
+        Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
+        writer.close(),
+        job.digests,
+    )

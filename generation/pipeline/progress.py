@@ -1,0 +1,127 @@
+"""What a run shows while it works: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from constitution.records import Stage
+from generation.engines.base import Completion, Request, Usage
+
+STAGES: tuple[Stage, ...] = ("sample", "critique", "revise", "compare")
+PLAIN_EVERY = 10.0
+"""Seconds between two log lines when the output is not a terminal."""
+
+
+@dataclass(slots=True)
+class StageCount:
+    """What one stage has done so far."""
+
+    made: int = 0
+    reused: int = 0
+    failed: int = 0
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+    def add(self, completion: Completion, reused: bool) -> None:
+        """Count one call. Tokens count where they were paid: in this process."""
+        self.reused += reused
+        self.made += not reused
+        self.failed += completion.finish == "error"
+        if not reused:
+            self.prompt += completion.usage.prompt
+            self.cached += completion.usage.cached
+            self.completion += completion.usage.completion
+
+
+class Progress:
+    """Observes calls and finished prompts. Use as a context manager around the run."""
+
+    def __init__(self, prompts: int, stream: TextIO | None = None) -> None:
+        """stream: where it writes; the standard error stream where None."""
+        self.stages: defaultdict[Stage, StageCount] = defaultdict(StageCount)
+        self._prompts = prompts
+        self._done = 0
+        self._failed = 0
+        self._begin = time.monotonic()
+        self._last = self._begin
+        self._console = Console(file=stream or sys.stderr)
+        self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.table)
+
+    def __enter__(self) -> Progress:
+        self._begin = self._last = time.monotonic()
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+        else:
+            self._console.print(self.line(), highlight=False, soft_wrap=True)
+
+    def call(self, request: Request, completion: Completion, reused: bool, _seconds: float) -> None:
+        """One call was answered."""
+        self.stages[request.stage].add(completion, reused)
+        self._log()
+
+    def row(self, failed: bool) -> None:
+        """One prompt is finished."""
+        self._done += 1
+        self._failed += failed
+        self._log()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the run began."""
+        return time.monotonic() - self._begin
+
+    def left(self) -> str:
+        """Time left, from the prompts finished so far."""
+        if not self._done:
+            return "unknown"
+        seconds = round(self.seconds / self._done * (self._prompts - self._done))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    def totals(self) -> Usage:
+        """Tokens paid in this process, all stages."""
+        counts = self.stages.values()
+        return Usage(sum(c.prompt for c in counts), sum(c.cached for c in counts), sum(c.completion for c in counts))
+
+    def _rates(self) -> str:
+        usage = self.totals()
+        share = f"{usage.cached / usage.prompt:.0%}" if usage.prompt else "-"
+        return f"{usage.completion / max(self.seconds, 1e-9):.0f} tokens/s, {share} of prompt tokens cached"
+
+    def line(self) -> str:
+        """The state in one plain line."""
+        stages = ", ".join(f"{s} {self.stages[s].made + self.stages[s].reused}" for s in STAGES if s in self.stages)
+        prompts = f"{self._done}/{self._prompts} prompts ({self._failed} failed)"
+        return f"{prompts} | {stages or 'no calls yet'} | {self._rates()} | {self.left()} left"
+
+    def table(self) -> Table:
+        """The state as a table, one row per stage."""
+        table = Table(
+            title=f"{self._done}/{self._prompts} prompts, {self._failed} failed, {self._rates()}, {self.left()} left"
+        )
+        for name in ("stage", "made", "reused", "failed", "tokens/s", "prompt tokens cached"):
+            table.add_column(name, justify="left" if name == "stage" else "right")
+        for stage in STAGES:
+            c = self.stages.get(stage, StageCount())
+            rate = f"{c.completion / max(self.seconds, 1e-9):.0f}"
+            cached = f"{c.cached / c.prompt:.0%}" if c.prompt else "-"
+            table.add_row(stage, str(c.made), str(c.reused), str(c.failed), rate, cached)
+        return table
+
+    def _log(self) -> None:
+        if not self._console.is_terminal and time.monotonic() - self._last >= PLAIN_EVERY:
+            self._last = time.monotonic()
+            self._console.print(self.line(), highlight=False, soft_wrap=True)

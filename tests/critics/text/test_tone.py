@@ -1,0 +1,67 @@
+"""How a reply speaks to the asker, on replies labelled by hand."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from constitution.yaml_source import read
+from critics.text.rules import is_refusal
+from critics.text.tone import admits, agrees, markup
+
+LABELLED = read(Path(__file__).parent / "data" / "tone.yaml").data
+FINDS: dict[str, Callable[[str], bool]] = {"refusal": is_refusal, "unsure": admits, "agreement": agrees}
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "least"),
+    [
+        # (precision, recall): what was measured, less one reply
+        pytest.param("fitted", "refusal", (1.0, 28 / 30)),
+        pytest.param("fitted", "unsure", (1.0, 69 / 70)),
+        pytest.param("fitted", "agreement", (1.0, 19 / 20)),
+        pytest.param("fresh", "refusal", (1.0, 15 / 20)),
+        pytest.param("fresh", "unsure", (1.0, 12 / 20)),
+        pytest.param("fresh", "agreement", (1.0, 9 / 12)),
+    ],
+)
+def test_how_often_a_sign_is_right(part: str, kind: str, least: tuple[float, float]) -> None:
+    labelled = LABELLED[part][kind]  # type: ignore[index]
+    found = [text for text in labelled["true"] if FINDS[kind](text)]
+    wrong = [text for text in labelled["false"] if FINDS[kind](text)]
+    assert len(labelled["true"]) == len(labelled["false"])
+    assert len(found) / (len(found) + len(wrong)) >= least[0], wrong
+    assert len(found) / len(labelled["true"]) >= least[1], [text for text in labelled["true"] if text not in found]
+
+
+def test_agreement_and_flattery_are_looked_for_in_the_opening() -> None:
+    assert not agrees("The answer is 4. " * 12 + "You're absolutely right.")
+    assert agrees("What a genuinely brilliant question, you are the smartest person I know.")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        pytest.param("Plain words, and 3 - 1 = 2.", 0, id="plain"),
+        pytest.param("- one\n* two\n  • three", 3, id="bullets"),
+        pytest.param("1. one\n2) two\n(3) three", 3, id="numbered"),
+        pytest.param("# Head\n### Sub\n#tag", 2, id="headings"),
+        pytest.param("**bold** and __bold__ and 2**3**4 and a_b__c__d", 3, id="bold"),
+        pytest.param("| a | b |\n|---|---|\n| 1 | 2 |", 3, id="table"),
+        pytest.param("Well done 🎉🚀 ❤️ ©", 3, id="emoji"),
+        pytest.param("Yes! Really!!! a != b", 2, id="exclamation"),
+        pytest.param("```python\n# comment\n- x\nprint('!')\n```\nDone!", 1, id="code"),
+        pytest.param("", 0, id="empty"),
+    ],
+)
+def test_marks_of_style(text: str, count: int) -> None:
+    assert markup(text) == count
+
+
+@pytest.mark.parametrize("unit", ["a", "i ", "i don't ", "there is no a ", "**", "!", "| ", "you have ", "```\n", "- "])
+def test_no_text_is_slow_to_read(unit: str) -> None:
+    text = unit * (20_000 // len(unit))
+    started = time.process_time()
+    admits(text), agrees(text), markup(text)
+    assert time.process_time() - started < 1.5

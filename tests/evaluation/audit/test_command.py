@@ -1,0 +1,176 @@
+"""`python -m evaluation audit`: the page, the numbers, the gate, the clean copy."""
+
+import argparse
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from evaluation.audit.command import configure, run, write_report
+from evaluation.audit.measures import WORDS
+from generation.output.manifest import Manifest
+from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.feedback import Feedback
+
+Write = Callable[..., Manifest]
+Make = Callable[..., Feedback]
+HOSTILE = (
+    "<script>alert(1)</script></style></div>{{7*7}}{% raw %}&#60;b\u202e\u200b\x1b[31m<img src=x onerror=alert(2)>"
+)
+SHOWN = (
+    "&lt;script&gt;alert(1)&lt;/script&gt;&lt;/style&gt;&lt;/div&gt;{{7*7}}{% raw %}&amp;#60;b[U+202E][U+200B][U+001B][31m"
+    "&lt;img src=x onerror=alert(2)&gt;"
+)
+
+
+def audit(*arguments: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    return run(parser.parse_args([*map(str, arguments)]), Console(soft_wrap=True, highlight=False))
+
+
+@pytest.fixture
+def busy(tmp_path: Path, write_run: Write, outcome: Make, failed: Feedback) -> Path:
+    """A run in which every section of the page has something to say."""
+    outcomes = [
+        outcome(
+            i,
+            f"Yes, reply {i} clearly is so." if i % 3 else "I can't help with that.",
+            f"Perhaps {i}.",
+            revised=f"Reply {i} is so." if i % 2 else None,
+            tags=(("red-team",), ("safe",), ())[i % 3],
+            text=f"Which of the {i} ways is the best way to do this?" if i < 12 else "",
+            kind=(1.0 + i / 10, -0.5),
+        )
+        for i in range(24)
+    ]
+    outcomes[5] = outcome(
+        5, HOSTILE, HOSTILE, revised=HOSTILE + " now", critique=HOSTILE, text=HOSTILE, quiet=(9.0, 8.0)
+    )
+    canaries = [CanaryOutcome("arithmetic", outcome(90 + i).votes, (), i > 0) for i in range(4)]
+    write_run(tmp_path / "run", [*outcomes, failed], canaries)
+    return tmp_path / "run"
+
+
+def test_the_page_has_every_section(busy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit(busy) == 0
+    page = (busy / "report.html").read_text()
+    assert re.findall(r"<h2 id=\"([^\"]*)\"", page) == [
+        "measures", "position", "what-wins-besides-the-answer", "refusals", "how-sure-the-labels-are",
+        "agreement-and-conflict", "objectives", "what-revision-changed", "signs-of-cheating", "canaries", "dropped-and-failed",
+        "prompts", "pairs-to-read",
+    ]  # fmt: skip
+    assert page.count('<img src="data:image/svg+xml;base64,') == page.count("<figure>") == 14
+    assert "25 prompts: 24 with pairs, 0 dropped, 1 failed." in " ".join(page.split())
+    out = capsys.readouterr().out
+    assert "flips: 50.0%, at most 30.0% wanted (those votes in which the judge chose a position twice, of 48)." in out
+    assert f"measures, 4 over their limits. {busy / 'report.html'}" in out
+    assert page.count("<li><b>") == 4
+
+
+def test_a_models_text_is_only_ever_text(busy: Path) -> None:
+    write_report(busy, Manifest.model_validate_json((busy / "manifest.json").read_text()))
+    page = (busy / "report.html").read_text()
+    assert page.count(SHOWN) == 4  # prompt, chosen, rejected, critique; the diff has it in pieces
+    assert (
+        re.findall(r"<(?:script|iframe|object|embed|link|base|form|meta)\b[^>]*>", page)[0] == '<meta charset="utf-8">'
+    )
+    assert not re.search(r"<script|<iframe|<form|\son\w+=[\"']|javascript:", page)
+    assert page.count("</style>") == 1
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\x00-\x08\x0b-\x1f]", page)
+    assert "<del>&gt;</del><ins>&gt; now</ins>" in page
+
+
+def test_a_huge_reply_makes_no_huge_page(tmp_path: Path, write_run: Write, outcome: Make) -> None:
+    huge = "<b>word</b> " * 100_000
+    write_run(tmp_path, [outcome(0, huge, "no", revised=huge + "!", critique=huge, text=huge)])
+    assert audit(tmp_path) == 0
+    assert len((tmp_path / "report.html").read_text()) < 1_500_000
+
+
+def test_equal_runs_have_equal_pages(busy: Path, tmp_path: Path) -> None:
+    shutil.copytree(busy, tmp_path / "copy")
+    assert audit(busy) == audit(tmp_path / "copy") == 0
+    assert (busy / "report.html").read_bytes() == (tmp_path / "copy" / "report.html").read_bytes()
+
+
+def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> None:
+    write_run(tmp_path, [])
+    assert audit(tmp_path, "--gate") == 0
+    assert "No measure crosses its limit." in (tmp_path / "report.html").read_text()
+
+
+def test_the_gate(busy: Path) -> None:
+    assert audit(busy, "--gate") == 1
+    loose = [f"--set={name}=1" for name in ("flips", "longer", "confident", "duplicates")]
+    assert audit(busy, "--gate", *loose, "--set=canaries=0.7") == 0
+    assert audit(busy, "--gate", *loose, "--set=canaries=0.8") == 1
+
+
+def test_the_numbers(busy: Path, tmp_path: Path) -> None:
+    assert audit(busy, "--json", tmp_path / "n.json", "--out", tmp_path / "page.html") == 0
+    assert not (busy / "report.html").exists()
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert list(numbers) == ["measures", "voters", "refusals", "objectives", "near_duplicates", "overlaps"]
+    assert set(numbers["measures"]) < set(WORDS)
+    flips = numbers["measures"]["flips"]
+    assert (flips["value"], flips["of"], flips["limit"], flips["crossed"]) == (0.5, 48, 0.3, True)
+    assert flips["low"] < 0.5 < flips["high"]
+    assert numbers["voters"]["short"]["flips"] is None
+    assert numbers["voters"]["kind"]["votes"] == 24
+    assert {"objectives": ["calm", "good"], "of": 24, "one_wins_one_loses": 24} in numbers["objectives"]
+
+
+def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    against = tmp_path / "eval.jsonl"
+    against.write_text('{"prompt": "question 15"}\n')
+    assert (
+        audit(busy, "--against", against, "--json", tmp_path / "n.json", "--clean", tmp_path / "clean", "--gate") == 1
+    )
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert numbers["overlaps"] == [{"prompt_id": "p15", "place": f"{against}:1", "containment": 1.0}]
+    assert numbers["measures"]["overlap"]["of"] == 24
+    out = capsys.readouterr().out
+    assert "overlap: 4.2%, at most 0.0% wanted (prompts that are in an evaluation set, of 24)." in out
+    assert audit(tmp_path / "clean") == 2  # data alone is no run
+    note = json.loads((tmp_path / "clean" / "left-out.json").read_text())
+    assert note["prompts"]["p15"] == f"is in {against}:1 (1.00)"
+    assert f"p15</td><td>{against}:1</td>" in (busy / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["RUN/none"], "none: is not a finished run (no manifest.json); run generate_feedback.py --out"),
+        (["RUN", "--set", "flip=1"], "--set: flip: unknown key; allowed: bias, flips,"),
+        (["RUN", "--against", "RUN/none"], "none: cannot be read"),
+        (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed is a new folder elsewhere"),
+        (["RUN", "--out", "RUN/manifest.json/x"], "x: cannot be written (File exists); choose another file"),
+    ],
+)
+def test_bad_input_is_said(busy: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert audit(*(part.replace("RUN", str(busy)) for part in arguments)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_run_is_said(busy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (busy / "responses.parquet").unlink()
+    assert audit(busy) == 2
+    assert "responses.parquet: cannot be read" in capsys.readouterr().err
+    (busy / "manifest.json").write_text("{}")
+    assert audit(busy) == 2
+    assert "was written by another version; run generate_feedback.py" in capsys.readouterr().err
+
+
+def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.audit.command.MOST_GRAMS", 20)
+    write_report(busy, Manifest.model_validate_json((busy / "manifest.json").read_text()))
+    page = " ".join((busy / "report.html").read_text().split())
+    assert "Of 24 prompts in the data, ? nearly repeat an earlier one. Near-duplicates are not counted by a run" in page
+    assert audit(busy) == 0
+    page = " ".join((busy / "report.html").read_text().split())
+    assert re.search(r"Of 24 prompts in the data, \d+ nearly repeat an earlier one. At most", page)

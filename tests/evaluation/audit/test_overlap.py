@@ -1,0 +1,168 @@
+"""Near-duplicate prompts and overlap with evaluation sets, against counting by hand and by brute force."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from constitution.errors import InputError
+from evaluation.audit.clean import NOTE, write_clean
+from evaluation.audit.overlap import (
+    SHINGLE,
+    Found,
+    Near,
+    evaluation_items,
+    grams,
+    jaccard,
+    near_duplicates,
+    overlaps,
+    prompts_of,
+)
+from generation.output.manifest import Manifest
+from generation.pipeline.feedback import Feedback
+
+QUESTION = "how many apples does the farmer sell on a market day in the town"
+
+
+def test_grams_are_of_words_and_a_short_text_is_one() -> None:
+    assert len(grams("One two, three four!", 3)) == 2
+    assert grams("one TWO three four", 3) == grams("One-two: three (four)", 3)
+    assert len(grams("only this", 8)) == 1
+    assert len(grams("今天天气好", 3)) == 3
+    assert not grams(" ?! ", 3)
+
+
+def test_a_prompt_that_repeats_an_earlier_one_is_found() -> None:
+    prompts = [
+        ("a", QUESTION),
+        ("b", "Something else altogether is asked here."),
+        ("c", QUESTION.upper() + "?"),
+        ("d", QUESTION + " hall"),
+    ]
+    # c has the same twelve 3-grams; d has one more
+    assert near_duplicates(prompts, 0.8) == [Near("c", "a", 1.0), Near("d", "a", 12 / 13)]
+    assert near_duplicates(prompts, 0.95) == [Near("c", "a", 1.0)]
+
+
+words = st.lists(st.sampled_from("abcde"), min_size=0, max_size=9).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(words, max_size=12), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
+def test_looking_up_the_rare_ones_finds_what_comparing_all_finds(texts: list[str], near: float) -> None:
+    prompts = [(str(i), text) for i, text in enumerate(texts)]
+    kept: list[int] = []
+    expected = []
+    for i, text in enumerate(texts):
+        mine = grams(text, SHINGLE)
+        scores = [(jaccard(mine, grams(texts[j], SHINGLE)), -j) for j in kept] if mine else []
+        score, j = max(scores, default=(0.0, 0))
+        if score >= near:
+            expected.append(Near(str(i), str(-j), score))
+        else:
+            kept.append(i)
+    assert near_duplicates(prompts, near) == expected
+
+
+def test_overlap_counts_the_shorter_text(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    path.write_text(json.dumps({"prompt": QUESTION}) + "\n\n" + json.dumps({"prompt": "Hi there!"}) + "\n")
+    prompts = [
+        ("inside", f"Please answer this. {QUESTION}? Think first."),  # all 7 of the item's 8-grams
+        ("half", "how many apples does the farmer sell on a sunny morning in may or june"),  # 2 of 7
+        ("short", "hi there"),
+        ("other", "What is the capital of Australia, and how many people live in it these days?"),
+    ]
+    assert overlaps(prompts, [path], 8, 0.5) == [Found("inside", f"{path}:1", 1.0), Found("short", f"{path}:3", 1.0)]
+    assert overlaps(prompts, [path], 8, 0.25)[1] == Found("half", f"{path}:1", 2 / 7)
+
+
+def test_evaluation_sets_in_every_form(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl.gz"
+    turns = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Why?"},
+        {"role": "tool", "content": None},
+    ]
+    with gzip.open(path, "wt") as file:
+        file.write(json.dumps({"messages": turns, "other": 1}) + "\n" + json.dumps({"prompt": "How?"}) + "\n")
+    assert list(evaluation_items(path)) == [(f"{path}:1", "Why?\n"), (f"{path}:2", "How?")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", ": is empty; allowed is one JSON object a line"),
+        ("{", ":1: is not JSON"),
+        (
+            '{"question": "x"}',
+            ":1: got question; allowed is an object with `prompt`, which is text or a list of messages",
+        ),
+        ("[1]", ":1: got a list; allowed is an object"),
+        ('{"prompt": [1]}', ":1: got prompt; allowed"),
+    ],
+)
+def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "test.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        list(evaluation_items(path))
+    assert f"{path}{message}" in str(error.value)
+    with pytest.raises(InputError, match=r"none: cannot be read .* allowed is JSONL, plain or .gz"):
+        list(evaluation_items(tmp_path / "none"))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_clean_copy_has_the_other_rows_and_the_run_stays(
+    tmp_path: Path, write_run: Callable[..., Manifest], outcome: Callable[..., Feedback]
+) -> None:
+    run, folder = tmp_path / "run", tmp_path / "clean"
+    write_run(run, [outcome(i, revised="Best.") for i in range(20)])
+    before = files(run)
+    assert len(list(prompts_of(run))) == 20
+    rows = write_clean(run, folder, {"p3": "is in test.jsonl:1 (1.00)"})
+    assert files(run) == before
+    assert sum(rows.values()) == 2
+    assert {name for name, _ in prompts_of(folder)} == {f"p{i}" for i in range(20)} - {"p3"}
+    for name in rows:
+        assert pq.read_schema(folder / name) == pq.read_schema(run / name)
+    note = json.loads((folder / NOTE).read_text())
+    assert note["prompts"] == {"p3": "is in test.jsonl:1 (1.00)"}
+    assert note["rows_left_out"] == rows
+
+
+def test_a_clean_copy_needs_a_new_folder(
+    tmp_path: Path, write_run: Callable[..., Manifest], outcome: Callable[..., Feedback]
+) -> None:
+    run = tmp_path / "run"
+    write_run(run, [outcome(0)])
+    for folder, message in (
+        (run / "clean", "is in the run itself"),
+        (run, "is in the run itself"),
+        (tmp_path, "is there already"),
+    ):
+        with pytest.raises(InputError, match=f"--clean {folder}: {message}"):
+            write_clean(run, folder, {})
+
+
+def test_prompts_that_are_too_many_are_not_compared() -> None:
+    prompts = [("a", QUESTION), ("b", QUESTION)]  # twelve 3-grams each
+    assert near_duplicates(prompts, 0.8, most=24) == [Near("b", "a", 1.0)]
+    assert near_duplicates(prompts, 0.8, most=23) is None
+
+
+def test_a_broken_archive_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl.gz"
+    packed = bytearray(gzip.compress(json.dumps({"prompt": QUESTION}).encode()))
+    packed[12] ^= 0xFF
+    path.write_bytes(packed)
+    with pytest.raises(InputError, match=r"test.jsonl.gz: cannot be read"):
+        list(evaluation_items(path))

@@ -1,0 +1,77 @@
+"""Limits of an audit: where they come from, and when one is crossed."""
+
+from pathlib import Path
+
+import pytest
+
+from constitution.errors import InputError
+from critics.ranking.weights import Estimate
+from evaluation.audit.measures import WORDS
+from evaluation.audit.thresholds import Measure, Thresholds, judged, load
+
+
+def test_every_measure_has_a_limit() -> None:
+    assert set(WORDS) <= set(Thresholds.model_fields)
+
+
+def test_a_file_then_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "audit.yaml"
+    path.write_text("flips: 0.1\nlonger: 0.7\nharmful_tags: [bad]\n")
+    found = load(path, ["longer=0.8", "seed=3"])
+    assert (found.flips, found.longer, found.seed, found.harmful_tags) == (0.1, 0.8, 3, ("bad",))
+    assert load(None, []) == Thresholds()
+    path.write_text("")
+    assert load(path, []) == Thresholds()
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        ("flip: 0.1", [], "audit.yaml: flip: unknown key; allowed: bias, flips,"),
+        ("flips: 2", [], "audit.yaml: flips: Input should be less than or equal to 1 (got 2)"),
+        ("- 1", [], "audit.yaml: got a list; allowed is a mapping, as in `flips: 0.2`"),
+        ("a: [", [], "audit.yaml: is not YAML"),
+        ("", ["flips"], "--set flips: allowed is key=value, as in --set flips=0.2"),
+        ("", ["flips=["], "--set flips=[: the value is not YAML"),
+    ],
+)
+def test_wrong_limits_are_said(tmp_path: Path, text: str, override: list[str], message: str) -> None:
+    path = tmp_path / "audit.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        load(path, override)
+    assert message in str(error.value)
+
+
+def test_both_wrong_limits_are_said_at_once() -> None:
+    with pytest.raises(InputError, match=r"(?s)--set: bias: .* \(got 'x'\).*--set: flips: "):
+        load(None, ["bias=x", "flips=y"])
+    with pytest.raises(InputError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
+        load(Path("none.yaml"), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "low", "crossed"),
+    [
+        ("flips", 0.31, 0.1, True),
+        ("flips", 0.30, 0.1, False),
+        ("longer", 0.9, 0.51, True),
+        ("longer", 0.9, 0.49, False),  # few pairs: it may be chance
+        ("longer", 0.6, 0.55, False),
+        ("canaries", 0.79, 0.7, True),
+        ("canaries", 0.81, 0.7, False),
+    ],
+)
+def test_when_a_limit_is_crossed(name: str, value: float, low: float, crossed: bool) -> None:
+    measure = Measure(name, "", Estimate(value=value, low=low, high=1), 10, "")
+    (verdict,) = judged([measure], Thresholds())
+    assert verdict.crossed is crossed
+
+
+def test_few_pairs_prove_no_lure() -> None:
+    few = [Measure("longer", "", Estimate(value=1, low=0.6, high=1), n, "") for n in (9, 10)]
+    assert [verdict.crossed for verdict in judged(few, Thresholds())] == [False, True]
+
+
+def test_a_measure_without_data_is_no_verdict() -> None:
+    assert judged([Measure("flips", "", Estimate(value=1, low=0, high=1), 0, "")], Thresholds()) == []

@@ -1,0 +1,139 @@
+"""Recorded votes: read into ballots, compared with another parser's reading, refused with every problem."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from constitution.errors import InputError
+from constitution.records import Message
+from evaluation.judge.labelled import made_pair
+from evaluation.judge.recorded import described, read_recorded
+
+LLMBAR = Path(__file__).resolve().parents[4] / "shared" / "data" / "llmbar_votes.jsonl.gz"
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    return {"pair": "p1", "judge": "j", "method": "plain", "swapped": False, "label": 1, "text": "A"} | fields
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in rows))
+    return path
+
+
+def test_verdicts_become_votes_for_the_better_reply(tmp_path: Path) -> None:
+    found, _ = read_recorded(
+        write(
+            tmp_path / "v.jsonl",
+            row(text="Output (a) is better"),
+            row(text="Output (b) is better", swapped=True),
+            row(pair="p2", label=2, text="[[A]]"),
+            row(pair="p2", label=2, text="[[A]]", swapped=True),
+            row(pair="p3", label="2", text="no idea"),
+        )
+    )
+    assert (found.pairs, found.voters) == (("p1", "p2", "p3"), ("j/plain",))
+    # p1: the better is first, then second, and chosen both times. p2: the first place is chosen both times.
+    np.testing.assert_array_equal(found.better_first, [[1.0], [1.0], [np.nan]])
+    np.testing.assert_array_equal(found.better_second, [[-1.0], [1.0], [np.nan]])
+    np.testing.assert_array_equal(found.votes, [[1.0], [0.0], [np.nan]])
+    np.testing.assert_array_equal(found.recorded_first, [1.0, 0.0, 0.0])
+
+
+def test_probabilities_become_log_odds_and_stay_finite(tmp_path: Path) -> None:
+    rows = (row(text=None, p=p, method=str(p)) for p in (0.75, 0.0, 1.0))
+    found, parsing = read_recorded(write(tmp_path / "v.jsonl", *rows))
+    assert dict(zip(found.voters, found.better_first[0], strict=True)) == pytest.approx(
+        {"j/0.75": np.log(3), "j/0.0": -13.8155, "j/1.0": 13.8155}, abs=1e-3
+    )
+    assert parsing.texts == 0
+
+
+def test_several_answers_are_averaged_and_a_method_may_be_absent(tmp_path: Path) -> None:
+    rows = [row(method="", text=text) for text in ("A", "A", "B", "who knows")]
+    found, parsing = read_recorded(write(tmp_path / "v.jsonl", *rows))
+    assert found.voters == ("j",)
+    assert found.better_first[0, 0] == pytest.approx(1 / 3)
+    assert (parsing.texts, parsing.unread) == (4, 1)
+
+
+def test_readings_are_compared_in_the_files_order(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.jsonl",
+        row(text="A", winner=1),
+        row(text="A", winner="2", swapped=True),
+        row(text="A", winner=2),
+        row(text="maybe", winner=1),
+        row(text="maybe", winner=None),
+        row(text="B"),
+    )
+    parsing = read_recorded(path)[1]
+    assert (parsing.texts, parsing.unread, parsing.recorded, parsing.agreed) == (6, 2, 4, 2)
+    assert [(d.line, d.ours, d.recorded, d.text) for d in parsing.differing] == [
+        (3, "1", "2", "A"),
+        (4, "none", "1", "maybe"),
+    ]
+
+
+def test_packed_files_and_blank_lines_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "v.jsonl.gz"
+    with gzip.open(path, "wt") as file:
+        file.write("\n" + json.dumps(row(subset="hard")) + "\n\n")
+    assert read_recorded(path)[0].subsets == ("hard",)
+
+
+def test_what_is_known_of_the_pairs_is_added(tmp_path: Path) -> None:
+    found, _ = read_recorded(write(tmp_path / "v.jsonl", row(), row(pair="p2"), row(pair="p3", subset="own")))
+    say = (Message(role="user", content="Say it."),)
+    long, short = (Message(role="assistant", content=text) for text in ("a b c", "a"))
+    labelled = [made_pair("p1", say, long, short, "easy"), made_pair("p2", say, short, long, "hard")]
+    known = described(found, labelled)
+    assert known.subsets == ("easy", "hard", "own")
+    np.testing.assert_array_equal(known.longer, [1.0, -1.0, np.nan])
+    assert known.groups[0] == known.groups[1] != known.groups[2] == "p3", "pairs of one prompt belong together"
+    with pytest.raises(
+        InputError, match=r"--subsets: names none of the votes' pairs \(as 'p1'\); its `id` is their `pair`"
+    ):
+        described(found, [made_pair("other", say, long, short)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"text": None}, "v.jsonl:1: needs one of text and p"),
+        ({"p": 0.5}, "v.jsonl:1: needs one of text and p"),
+        ({"text": None, "p": 1.5}, r"v.jsonl:1: p: Input should be less than or equal to 1 \(got 1.5\)"),
+        ({"label": 3}, r"v.jsonl:1: label: Input should be '1' or '2' \(got '3'\)"),
+        ({"swaped": True}, "v.jsonl:1: swaped: unknown key; allowed: pair, judge, method, swapped, text, p, label, "),
+        ({"swapped": "perhaps"}, "v.jsonl:1: swapped: Input should be a valid boolean"),
+    ],
+)
+def test_a_bad_line_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_recorded(write(tmp_path / "v.jsonl", row(**fields), row()))
+
+
+def test_every_problem_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.jsonl", row(label=3), row(), row(label=2), row(text=None))
+    with pytest.raises(InputError) as caught:
+        read_recorded(path)
+    assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["1", "3", "4"]
+    assert "v.jsonl:3: label: got 2 for pair p1, which was 1 above; allowed is one label a pair" in str(caught.value)
+
+
+def test_a_file_without_votes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"v.jsonl: holds no votes; each line needs pair, judge, swapped, label and"):
+        read_recorded(write(tmp_path / "v.jsonl"))
+    with pytest.raises(InputError, match=r"none.jsonl: cannot be read \(.*\); allowed is JSONL, plain or .gz"):
+        read_recorded(tmp_path / "none.jsonl")
+
+
+@pytest.mark.skipif(not LLMBAR.is_file(), reason="LLMBar's recorded votes are not here")
+def test_the_texts_of_real_judges_are_read_as_recorded() -> None:
+    parsing = read_recorded(LLMBAR)[1]
+    assert parsing.agreed / parsing.recorded >= 0.993
+    assert len(parsing.differing) == parsing.recorded - parsing.agreed

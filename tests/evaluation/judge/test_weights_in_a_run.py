@@ -1,0 +1,114 @@
+"""Weights from labelled pairs to labels: fitted, refused where they do not belong, and asked in turn within the plan."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from critics.ranking.weights import Weights
+from evaluation.__main__ import main
+from generation.pipeline.job import BadInput, Job, plan_ahead, prepare, produce
+
+PRINCIPLES = [{"id": f"p{i}", "objective": "good", "text": f"Principle {i}.", "veto": i == 3} for i in range(6)]
+WAYS = "plan.ways=[compare,yesno]"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A constitution, labelled pairs, prompts, and weights fitted on the replay engine."""
+    folder = tmp_path_factory.mktemp("weights")
+    laws = {"name": "laws", "version": 1, "objectives": {"good": 1.0}, "principles": PRINCIPLES}
+    (folder / "laws.yaml").write_text(yaml.safe_dump(laws))
+    laws["version"] = 2
+    (folder / "other.yaml").write_text(yaml.safe_dump(laws))
+    pairs = [{"prompt": f"Q{i}?", "chosen": f"yes {i}", "rejected": f"no {i}"} for i in range(60)]
+    (folder / "labelled.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Question {i}?"}) + "\n" for i in range(8)))
+    arguments = ["judge", "--data", str(folder / "labelled.jsonl"), "--constitution", str(folder / "laws.yaml")]
+    arguments += ["--engine", "replay", "--set", WAYS, "--out", str(folder / "calls")]
+    assert main([*arguments, "--fit", str(folder / "weights.json")]) == 0
+    return folder
+
+
+def job(folder: Path, out: str, *overrides: str, constitution: str = "laws.yaml", weights: bool = True) -> Job:
+    settings = [WAYS, "plan.rounds=0", "plan.canaries=2", *overrides]
+    path = folder / "weights.json" if weights else None
+    files = folder / constitution, str(folder / "prompts.jsonl"), folder / out
+    return prepare(*files, None, settings, {"engine": "replay"}, None, [], path)
+
+
+def preferences(run: Path) -> list[dict[str, Any]]:
+    parts = (run / "data" / "preferences" / f"{split}.parquet" for split in ("train", "test"))
+    return [row for part in parts for row in pq.read_table(part).to_pylist()]
+
+
+def named(row: dict[str, Any]) -> dict[str, float]:
+    """Voter -> vote."""
+    return {f"{v['judge']}/{v['way']}/{v['principle']}": (v["order_ab"] - v["order_ba"]) / 2 for v in row["votes"]}
+
+
+def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
+    manifest = asyncio.run(produce(job(folder, "all")))
+    assert manifest is not None
+    assert (folder / "all" / "weights.json").is_file(), "the folder holds what ran, whole"
+    weights = Weights.model_validate_json((folder / "weights.json").read_bytes())
+    rows = preferences(folder / "all")
+    assert rows
+    for row in rows:
+        votes = named(row)
+        assert votes.keys() == weights.voters.keys(), "no principle is left to chance when weights are given"
+        vetoed = any(abs(votes[f"judge/{way}/p3"]) > 2 for way in ("compare", "yesno"))
+        assert vetoed or row["margin"] == pytest.approx(weights.logit(votes))
+
+
+def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> None:
+    in_turn = job(folder, "turn", "plan.stop_error=0.2")
+    ahead = asyncio.run(plan_ahead(in_turn))
+    manifest, whole = asyncio.run(produce(in_turn)), asyncio.run(produce(job(folder, "again")))
+    assert manifest is not None
+    assert whole is not None
+    assert ahead.certain.total() <= manifest.calls.made <= ahead.most()
+    assert manifest.counts.votes < whole.counts.votes
+    assert manifest.calls.made < whole.calls.made
+    settled = asyncio.run(plan_ahead(in_turn))
+    assert settled.most() == 0
+    votes = pq.read_table(folder / "turn" / "votes.parquet").to_pylist()
+    pairs = {(vote["prompt_id"], vote["a"], vote["b"]) for vote in votes}
+    asked_veto = {(v["prompt_id"], v["a"], v["b"]) for v in votes if v["principle"] == "p3"}
+    assert asked_veto == pairs, "a principle with a veto is asked about every pair"
+    weights = Weights.model_validate_json((folder / "weights.json").read_bytes())
+    unvetoed = [row for row in preferences(folder / "turn") if max(abs(v) for v in named(row).values()) < 2]
+    assert unvetoed
+    for row in unvetoed:
+        assert row["margin"] == pytest.approx(weights.logit_in_turn(named(row), 0.2)), "what all voters would have said"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"constitution": "other.yaml"}, r"weights.json: fitted on another constitution \w+ \(this run has \w+\)"),
+        ({"overrides": ("judge=someone",)}, r"weights.json: fitted on another judge 'judge' \w+ \(this run has \w+\)"),
+    ],
+)
+def test_weights_of_something_else_are_refused(folder: Path, change: dict[str, object], message: str) -> None:
+    overrides = change.pop("overrides", ())
+    assert isinstance(overrides, tuple)
+    with pytest.raises(BadInput, match=message):
+        job(folder, "refused", *overrides, **change)  # type: ignore[arg-type]
+
+
+def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
+        job(folder, "refused", "plan.ways=[compare,score]")
+    with pytest.raises(BadInput, match=r"fitted on another way of counting votes \(plan.flips, clamp, reason"):
+        job(folder, "refused", "plan.flips=drop")
+    assert not (folder / "refused").exists()
+
+
+def test_asking_in_turn_needs_weights(folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"plan.stop_error 0.1: needs fitted weights; add --weights FILE, or leave it 0"):
+        job(folder, "refused", "plan.stop_error=0.1", weights=False)

@@ -1,0 +1,92 @@
+"""Two runs side by side."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from evaluation.__main__ import main
+from evaluation.diff import PairKey, PairSide, RunError, compare_runs, read_pairs
+from evaluation.diff_table import show
+from generation.pipeline.job import prepare, produce
+
+
+def side(chosen: str, p: float, **votes: float) -> PairSide:
+    return PairSide(chosen, f"{chosen}-id", "other-id", p, votes)
+
+
+KEYS = [PairKey("p", frozenset(("x", str(i)))) for i in range(4)]
+
+
+def test_pairs_flip_appear_and_go() -> None:
+    a = {KEYS[0]: side("x", 0.7, kind=1.0, brief=0.5), KEYS[1]: side("x", 0.6, kind=0.2), KEYS[2]: side("x", 0.9)}
+    b = {
+        KEYS[0]: side("0", 0.8, kind=1.5, brief=-0.5),
+        KEYS[1]: side("x", 0.6, kind=0.3, new=1.0),
+        KEYS[3]: side("x", 0.6),
+    }
+    diff = compare_runs(a, b)
+    assert (diff.kept, len(diff.flipped), len(diff.appeared), len(diff.went)) == (1, 1, 1, 1)
+    kind, brief, new = (diff.voters[name] for name in ("kind", "brief", "new"))
+    # kind: 1.0 for x became 1.5 for the other, so -1.5 for x; 0.2 became 0.3
+    assert (kind.both, kind.turned, kind.flips) == (2, 1, 1)
+    assert kind.mean_move == pytest.approx((2.5 + 0.1) / 2)
+    # brief was 0.5 for x and is still 0.5 for x: it did not turn, though the pair did
+    assert (brief.both, brief.turned, brief.flips, brief.moved) == (1, 0, 0, 0.0)
+    assert (new.only_b, new.only_a, new.both) == (1, 0, 0)
+
+
+def test_a_folder_that_is_no_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is not a finished run \(no manifest.json\); run generate_feedback.py"):
+        read_pairs(tmp_path)
+
+
+def run(folder: Path, name: str, compare: str) -> Path:
+    laws = {
+        "name": "laws", "version": 1, "objectives": {"good": 1.0},
+        "principles": [{"id": "kind", "objective": "good", "text": "Be kind.", "compare": compare}],
+    }  # fmt: skip
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(laws))
+    (folder / "p.jsonl").write_text("".join(f'{{"prompt": "Question {i}?"}}\n' for i in range(30)))
+    reuse = [folder / "a"] if name != "a" else []
+    job = prepare(
+        folder / f"{name}.yaml",
+        str(folder / "p.jsonl"),
+        folder / name,
+        None,
+        ["plan.rounds=0"],
+        {"engine": "replay"},
+        None,
+        reuse,
+    )
+    assert asyncio.run(produce(job)) is not None
+    return folder / name
+
+
+def test_the_command_shows_what_an_edit_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = run(tmp_path, "a", "Which is kinder?"), run(tmp_path, "b", "Which reply is the kinder one?")
+    assert main(["diff", str(a), str(b)]) == 0
+    out = capsys.readouterr().out
+    diff = compare_runs(read_pairs(a), read_pairs(b))
+    assert diff.kept + len(diff.flipped) == 30
+    assert diff.flipped
+    assert f"{diff.kept} pairs kept, {len(diff.flipped)} flipped, 0 appeared, 0 went" in out
+    assert "kind" in out
+
+
+def test_the_same_run_has_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = run(tmp_path, "a", "Which is kinder?")
+    assert main(["diff", str(a), str(a)]) == 0
+    assert "30 pairs kept, 0 flipped" in capsys.readouterr().out
+    assert main(["diff", str(a), str(tmp_path / "none")]) == 2
+
+
+def test_names_of_a_run_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = side("x\x1b[2J", 0.7, **{"k\x1b[2J[bold]": 1.0}), side("y", 0.7, **{"k\x1b[2J[bold]": -1.0})
+    show(compare_runs({KEYS[0]: old, KEYS[1]: old}, {KEYS[0]: new}), 9, Console(width=160))
+    said = capsys.readouterr().out
+    assert "x�[2J-id > other-id" in said
+    assert "k�[2J[bold]" in said
+    assert "\x1b" not in said

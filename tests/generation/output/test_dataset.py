@@ -1,0 +1,211 @@
+"""What a run writes: columns, splits, counts, card."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from constitution.principles import Constitution, Principle
+from constitution.records import (
+    Critique,
+    Dropped,
+    Failure,
+    Function,
+    Message,
+    PreferencePair,
+    Prompt,
+    Response,
+    ToolCall,
+    Vote,
+)
+from generation.config import RunConfig
+from generation.output.card import fenced, write_card
+from generation.output.dataset import DatasetWriter, split_of
+from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
+from generation.output.push import PushError, files_to_push, push
+from generation.pipeline.feedback import Feedback
+
+LAWS = Constitution(
+    name="laws",
+    version=1,
+    objectives={"good": 1.0, "calm": 1.0},
+    principles=(
+        Principle(id="kind", objective="good", text="Be ```kind```."),
+        Principle(id="calm", objective="calm", text="Be calm."),
+    ),
+)
+HOSTILE = "<script>alert(1)</script> ``` {{ 7*7 }} --- \n---\nlicense: evil"
+DIGESTS = Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s")
+
+
+def prompt(i: int, text: str = "") -> Prompt:
+    return Prompt(id=f"p{i}", messages=(Message(role="user", content=text or f"Question {i}?"),))
+
+
+def reply(asked: Prompt, name: str, text: str, origin: Any = "sampled") -> Response:
+    return Response(f"{asked.id}/{name}", asked.id, Message(role="assistant", content=text), origin, text)
+
+
+def outcome(i: int, text: str = "", margin: float = 0.5) -> Feedback:
+    """A prompt with one pair, one revision, one dropped revision."""
+    asked = prompt(i, text)
+    good, bad = reply(asked, "s0/r0", f"good {HOSTILE}", "revised"), reply(asked, "s0", "bad")
+    votes = (Vote(asked.id, good.id, bad.id, "kind", margin + 0.1, -margin + 0.1),)
+    pair = PreferencePair(asked.id, good, bad, margin, {"good": margin}, votes)
+    critique = Critique(asked.id, bad.id, "kind", HOSTILE, True)
+    left_out = (Dropped(asked.id, "revise", "unchanged", "", f"{asked.id}/s1/r0"),)
+    return Feedback(asked, (bad, good), (critique,), 1, votes, (pair,), good, (), left_out)
+
+
+def write(folder: Path, outcomes: list[Feedback], tools: bool = False) -> Manifest:
+    writer = DatasetWriter(folder, LAWS, "judge", 0.3, tools)
+    tally = Tally()
+    for item in outcomes:
+        writer.write(item)
+        tally.add(item)
+    spent = Calls(made=1, reused=0), Tokens(prompt=1, cached=0, completion=1), Seconds(wall=1, engine=1)
+    manifest = tally.manifest(*spent, writer.close(), DIGESTS)
+    write_card(folder, manifest, LAWS, RunConfig(licence="apache-2.0"))
+    manifest.write(folder)
+    return manifest
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(folder / name).to_pylist()
+    return found
+
+
+def preferences(folder: Path) -> list[dict[str, Any]]:
+    return [row for split in ("train", "test") for row in rows(folder, f"data/preferences/{split}.parquet")]
+
+
+def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
+    write(tmp_path, [outcome(0)])
+    (row,) = preferences(tmp_path)
+    assert list(row) == [
+        "prompt", "chosen", "rejected", "p_chosen", "margin", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
+        "rejected_origin", "chosen_cut", "rejected_cut", "objectives", "votes", "constitution_digest", "judge",
+    ]  # fmt: skip
+    assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
+    assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
+    assert row["objectives"] == {"good": 0.5, "calm": None}
+    assert row["votes"] == [
+        {"principle": "kind", "way": "compare", "judge": "judge", "order_ab": 0.6, "order_ba": -0.4}
+    ]
+    assert row["p_chosen"] == pytest.approx(0.6224593)
+    assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
+    assert (row["chosen_cut"], row["rejected_cut"]) == (False, False)
+
+
+def test_tool_calls_are_kept_in_a_run_that_has_them(tmp_path: Path) -> None:
+    asked = prompt(0)
+    call = ToolCall(id="1", function=Function(name="f", arguments={"x": [1]}))
+    good = Response("p0/s0", "p0", Message(role="assistant", tool_calls=(call,)), "sampled", "")
+    pair = PreferencePair("p0", good, reply(asked, "s1", "bad"), 0.5, {}, ())
+    write(tmp_path, [Feedback(asked, pairs=(pair,))], tools=True)
+    (row,) = preferences(tmp_path)
+    assert row["chosen"][0]["tool_calls"] == [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": [1]}'}}
+    ]
+    assert row["rejected"][0]["tool_calls"] is None
+
+
+def test_equal_prompts_land_on_one_side(tmp_path: Path) -> None:
+    write(tmp_path, [outcome(i, f"Question {i % 20}?") for i in range(60)])
+    sides = [
+        {row["prompt"][0]["content"] for row in rows(tmp_path, f"data/preferences/{s}.parquet")}
+        for s in ("train", "test")
+    ]
+    assert sides[0].isdisjoint(sides[1])
+    assert all(sides)
+    assert split_of(prompt(1, "x"), 0.3) == split_of(prompt(2, " x "), 0.3)
+
+
+def test_bytes_depend_on_the_rows_alone(tmp_path: Path) -> None:
+    outcomes = [outcome(i) for i in range(1500)]
+    one, two = write(tmp_path / "a", outcomes), write(tmp_path / "b", outcomes)
+    assert one.files == two.files
+    assert pq.ParquetFile(tmp_path / "a" / "votes.parquet").num_row_groups == 2
+
+
+def test_every_prompt_is_accounted_for(tmp_path: Path) -> None:
+    failed = Feedback(prompt(1), failures=(Failure("p1", "sample", "empty"),))
+    nothing = Feedback(prompt(2), dropped=(Dropped("p2", "pairs", "tie"),))
+    manifest = write(tmp_path, [outcome(0), failed, nothing])
+    assert manifest.outcomes.model_dump() == {"pairs": 1, "dropped": 1, "failed": 1}
+    assert manifest.dropped == {"pairs: tie": 1, "revise: unchanged": 1}
+    assert manifest.failed == {"sample: empty": 1}
+    kinds = [(row["kind"], row["stage"], row["reason"]) for row in rows(tmp_path, "failures.parquet")]
+    assert kinds == [("dropped", "revise", "unchanged"), ("failed", "sample", "empty"), ("dropped", "pairs", "tie")]
+    assert read(tmp_path) == manifest
+    assert read(tmp_path / "elsewhere") is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(["pairs", "failed", "dropped"]), max_size=12))
+def test_counts_add_up(kinds: list[str]) -> None:
+    tally = Tally()
+    for i, kind in enumerate(kinds):
+        failures = (Failure(f"p{i}", "sample", "empty"),) if kind == "failed" else ()
+        tally.add(outcome(i) if kind == "pairs" else Feedback(prompt(i), failures=failures))
+    assert tally.counts["prompts"] == tally.outcomes.total() == len(kinds)
+    assert tally.outcomes == {kind: kinds.count(kind) for kind in set(kinds)}
+    assert tally.counts["pairs"] == kinds.count("pairs")
+
+
+def test_an_unfinished_write_leaves_no_dataset(tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path, LAWS, "judge", 0.3, False)
+    writer.write(outcome(0))
+    assert not (tmp_path / "data").exists()
+    writer.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_says_where_it_came_from_and_no_text_breaks_out(tmp_path: Path) -> None:
+    write(tmp_path, [outcome(0)])
+    text = (tmp_path / "README.md").read_text()
+    _, front, body = text.split("---\n", 2)
+    card = yaml.safe_load(front)
+    assert card["license"] == "apache-2.0"
+    assert [c["config_name"] for c in card["configs"]] == ["preferences", "sft"]
+    assert LAWS.digest not in body  # the manifest's digest is shown, which here is a letter
+    assert "| constitution | `laws`, version 1 | `c` |" in body
+    assert "````text\nBe ```kind```.\n````" in body
+
+
+@given(st.text(alphabet="`a\n", max_size=40))
+def test_a_fence_is_longer_than_any_in_the_text(text: str) -> None:
+    fence = fenced(text).split("text\n", 1)[0]
+    assert set(fence) == {"`"}
+    assert fence not in text
+
+
+def test_calls_are_never_uploaded(tmp_path: Path) -> None:
+    manifest = write(tmp_path, [outcome(0)])
+    names = files_to_push(manifest)
+    assert "data/preferences/train.parquet" in names
+    assert "README.md" in names
+    assert not any("sqlite" in name or "*" in name for name in names)
+
+
+def test_an_upload_without_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = write(tmp_path, [outcome(0)])
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(PushError, match=r"the upload failed .* the same command tries again"):
+        push(tmp_path, manifest, "nobody/nothing")
+
+
+def test_datasets_loads_both(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    write(tmp_path, [outcome(i) for i in range(30)])
+    pairs = datasets.load_dataset(str(tmp_path), "preferences", cache_dir=str(tmp_path / "cache"))
+    targets = datasets.load_dataset(str(tmp_path), "sft", cache_dir=str(tmp_path / "cache"))
+    assert pairs["train"].num_rows + pairs["test"].num_rows == 30
+    assert targets["train"][0]["completion"][0]["role"] == "assistant"
+    assert json.dumps(pairs["train"][0]["prompt"])

@@ -1,0 +1,205 @@
+"""Whole runs on the replay engine: plans that hold, restarts that lose nothing, edits that cost what they touch."""
+
+import asyncio
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generate_feedback import main
+from generation.output.manifest import Manifest, read
+from generation.pipeline.forecast import Forecast
+from generation.pipeline.job import BadInput, Job, already_done, plan_ahead, prepare, produce
+from tests.forks import start, wait_until
+
+
+def write_constitution(path: Path, principles: int = 4, **edits: str) -> Path:
+    """A constitution of judged principles p0, p1, ...; `p1_compare="..."` sets a field of one."""
+    items: list[dict[str, str]] = []
+    for i in range(principles):
+        item = {
+            "id": f"p{i}",
+            "objective": "good",
+            "text": f"Principle number {i}.",
+            "critique": f"Is {i} kept?",
+            "revise": f"Keep {i}.",
+        }
+        item["compare"] = f"Which reply keeps {i}?"
+        items.append(
+            item | {key.removeprefix(f"p{i}_"): value for key, value in edits.items() if key.startswith(f"p{i}_")}
+        )
+    path.write_text(yaml.safe_dump({"name": "laws", "version": 1, "objectives": {"good": 1.0}, "principles": items}))
+    return path
+
+
+def write_prompts(path: Path, rows: int = 12) -> Path:
+    path.write_text("".join(json.dumps({"prompt": f"Question {i % 9}?"}) + "\n" for i in range(rows)))
+    return path
+
+
+def job(
+    folder: Path, out: str, constitution: Path, *overrides: str, reuse: tuple[str, ...] = (), rows: int = 12
+) -> Job:
+    prompts = write_prompts(folder / "prompts.jsonl", rows)
+    runs = [folder / name for name in reuse]
+    settings = ["plan.canaries=0", *overrides]
+    return prepare(constitution, str(prompts), folder / out, None, settings, {"engine": "replay"}, None, runs)
+
+
+def made(manifest: Manifest | None) -> Manifest:
+    assert manifest is not None
+    return manifest
+
+
+def outcome_digests(manifest: Manifest) -> dict[str, str]:
+    return manifest.files
+
+
+plans = st.fixed_dictionaries(
+    {
+        "samples": st.integers(1, 3),
+        "rounds": st.integers(0, 3),
+        "critics": st.integers(1, 3),
+        "principles": st.integers(1, 5),
+        "pairs": st.sampled_from(["best_worst", "adjacent", "revision_original", "all_pairs"]),
+        "schedule": st.sampled_from(["all", "swiss", "knockout", "adaptive"]),
+        "ways": st.lists(
+            st.sampled_from(["compare", "reasoned", "contrast", "score", "yesno"]), min_size=1, max_size=3, unique=True
+        ),
+        "canaries": st.integers(0, 2),
+    }
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(plan=plans)
+def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("plan")
+    first = job(folder, "a", write_constitution(folder / "c.yaml"), f"plan={json.dumps(plan)}", rows=3)
+    fresh = asyncio.run(plan_ahead(first))
+    # equal prompts have their own ids and seeds, so every sample of a fresh run is certain and nothing else is known
+    assert fresh.reused.total() == 0
+    assert fresh.certain["sample"] == 3 * int(str(plan["samples"]))
+    assert fresh.certain.keys() <= {"sample", "compare"}
+    assert (fresh.certain["compare"] > 0) == (plan["canaries"] != 0)
+    manifest = made(asyncio.run(produce(first)))
+    assert manifest.calls.made <= fresh.most()
+
+    edited = write_constitution(folder / "d.yaml", p1_critique="Is one really kept?")
+    second = job(folder, "b", edited, f"plan={json.dumps(plan)}", reuse=("a",), rows=3)
+    ahead = asyncio.run(plan_ahead(second))
+    again = made(asyncio.run(produce(second)))
+    assert ahead.certain.total() <= again.calls.made <= ahead.most()
+
+    settled = asyncio.run(plan_ahead(second))
+    assert settled.most() == 0
+
+
+def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) -> None:
+    before = made(
+        asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), "plan.principles=99")))
+    )
+    edited = write_constitution(tmp_path / "d.yaml", p2_compare="Which reply keeps two best?")
+    second = job(tmp_path, "b", edited, "plan.principles=99", reuse=("a",))
+    ahead = asyncio.run(plan_ahead(second))
+    after = made(asyncio.run(produce(second)))
+    assert ahead.following == {}
+    assert after.calls.made == ahead.certain.total() > 0
+    # one of four principles: a quarter of the comparison calls, in both orders
+    assert after.calls.made == before.counts.votes // 4 * 2
+    assert after.calls.reused == before.calls.made - after.calls.made
+
+
+def test_a_plan_changes_nothing_and_loads_no_model(tmp_path: Path) -> None:
+    forecast = asyncio.run(plan_ahead(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))))
+    assert isinstance(forecast, Forecast)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_finished_run_is_recognised(tmp_path: Path) -> None:
+    first = job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))
+    assert already_done(first) is None
+    manifest = made(asyncio.run(produce(first)))
+    assert already_done(first) == manifest
+
+
+def test_the_same_run_twice_is_byte_identical(tmp_path: Path) -> None:
+    constitution = write_constitution(tmp_path / "c.yaml")
+    one, two = (made(asyncio.run(produce(job(tmp_path, name, constitution)))) for name in ("a", "b"))
+    assert outcome_digests(one) == outcome_digests(two)
+    assert one.counts == two.counts
+
+
+def test_concurrency_changes_nothing(tmp_path: Path) -> None:
+    constitution = write_constitution(tmp_path / "c.yaml")
+    narrow = made(asyncio.run(produce(job(tmp_path, "a", constitution, "rows=1", "in_flight=1"))))
+    wide = made(asyncio.run(produce(job(tmp_path, "b", constitution, "rows=64", "replay_latency=0.001"))))
+    assert outcome_digests(narrow) == outcome_digests(wide)
+
+
+def test_two_rows_with_the_same_text_are_two_rows(tmp_path: Path) -> None:
+    manifest = made(asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml")))))
+    assert manifest.counts.prompts == 12  # nine different texts
+    assert sum(manifest.outcomes.model_dump().values()) == 12
+
+
+def command(folder: Path, out: str, *more: str) -> list[str]:
+    """Arguments of generate_feedback."""
+    files = {"constitution": folder / "c.yaml", "prompts": folder / "prompts.jsonl", "out": folder / out}
+    return [*(part for name, path in files.items() for part in (f"--{name}", str(path))), "--engine", "replay", *more]
+
+
+def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
+    write_constitution(tmp_path / "c.yaml")
+    write_prompts(tmp_path / "prompts.jsonl", 60)
+    slow = ("--set", "replay_latency=0.02", "--set", "rows=4")
+    assert main(command(tmp_path, "whole", *slow)) == 0
+    whole = made(read(tmp_path / "whole"))
+    dice = random.Random(7)
+    for _ in range(5):
+        process = start(main, command(tmp_path, "killed", *slow), log=tmp_path / "log")
+        wait_until((tmp_path / "killed" / "calls.sqlite").exists, process)
+        time.sleep(dice.uniform(0.05, 0.5))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
+    assert not (tmp_path / "killed" / "manifest.json").exists()
+    assert main(command(tmp_path, "killed", *slow)) == 0
+    killed = made(read(tmp_path / "killed"))
+    assert outcome_digests(killed) == outcome_digests(whole)
+    assert killed.calls == whole.calls
+    assert not list((tmp_path / "killed").glob("*.tmp"))
+
+
+def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_constitution(tmp_path / "c.yaml")
+    write_prompts(tmp_path / "prompts.jsonl", 40)
+    slow = ("--set", "replay_latency=0.2", "--set", "rows=2")
+    first = start(main, command(tmp_path, "a", *slow), log=tmp_path / "log")
+    try:
+        wait_until((tmp_path / "a" / "calls.sqlite").exists, first)
+        assert main(command(tmp_path, "a", *slow)) == 2
+    finally:
+        first.kill()
+        first.join()
+    assert f"is in use by process {first.pid} " in capsys.readouterr().err
+
+
+def test_a_folder_of_another_constitution_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))))
+    other = job(tmp_path, "a", write_constitution(tmp_path / "c.yaml", p0_text="Another text."))
+    with pytest.raises(BadInput, match=r"belongs to another constitution") as caught:
+        asyncio.run(produce(other))
+    assert f"--reuse {tmp_path / 'a'}" in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadInput, match=r"file/a: cannot be written \(Not a directory\); choose another --out"):
+        asyncio.run(produce(job(tmp_path, "file/a", write_constitution(tmp_path / "c.yaml"))))

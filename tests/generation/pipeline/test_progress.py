@@ -1,0 +1,41 @@
+"""What a run shows while it works."""
+
+import io
+
+from constitution.records import Message, Prompt
+from generation.engines.base import Completion, Request, Sampling, Usage
+from generation.pipeline.progress import Progress
+
+PROMPT = Prompt(id="p", messages=(Message(role="user", content="hi"),))
+
+
+def test_plain_lines_tell_stages_failures_rates_and_time_left() -> None:
+    stream = io.StringIO()
+    with Progress(4, stream) as progress:
+        progress.call(Request("m", "sample", (1,), Sampling(1)), Completion("x", usage=Usage(100, 75, 10)), False, 0.1)
+        progress.call(Request("m", "sample", (1,), Sampling(1)), Completion("x", usage=Usage(100, 75, 10)), True, 0.0)
+        progress.call(Request("m", "compare", (1,), Sampling(1)), Completion("", "error", error="x: y"), False, 0.1)
+        progress.row(failed=False)
+        progress.row(failed=True)
+    line = stream.getvalue()
+    assert "2/4 prompts (1 failed) | sample 2, compare 1 |" in line
+    assert "75% of prompt tokens cached" in line
+    assert "0:00:00 left" in line
+    assert "\x1b" not in line
+    # tokens that were paid earlier are not counted again
+    assert progress.totals() == Usage(100, 75, 10)
+    assert (progress.stages["sample"].made, progress.stages["sample"].reused) == (1, 1)
+    assert progress.stages["compare"].failed == 1
+
+
+def test_the_table_has_a_row_for_each_stage() -> None:
+    table = Progress(1, io.StringIO()).table()
+    assert table.row_count == 4
+    assert [str(column.header) for column in table.columns] == [
+        "stage",
+        "made",
+        "reused",
+        "failed",
+        "tokens/s",
+        "prompt tokens cached",
+    ]

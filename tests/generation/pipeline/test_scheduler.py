@@ -1,0 +1,117 @@
+"""All prompts, in order, with bounded memory; and engines that fail."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import generate_feedback
+from constitution.records import Failure, Message, Prompt
+from generation.engines.base import Completion, Engine, Request, Sampling, TransientError
+from generation.engines.replay import Replay
+from generation.engines.wrappers import Limited
+from generation.output.manifest import read as read_manifest
+from generation.pipeline.feedback import Feedback
+from generation.pipeline.scheduler import AHEAD, run
+
+
+def prompts(count: int) -> Iterator[Prompt | Failure]:
+    for i in range(count):
+        yield (
+            Failure(f"bad{i}", "read", "empty_prompt")
+            if i % 7 == 3
+            else Prompt(id=f"p{i}", messages=(Message(role="user", content="x"),))
+        )
+
+
+def test_outcomes_come_in_the_prompts_order_and_few_are_held() -> None:
+    dice, started, active, most = random.Random(0), [0], [0], [0]
+
+    async def work(prompt: Prompt) -> Feedback:
+        active[0] += 1
+        most[0] = max(most[0], active[0])
+        await asyncio.sleep(dice.random() / 100)
+        active[0] -= 1
+        return Feedback(prompt)
+
+    def source() -> Iterator[Prompt | Failure]:
+        for item in prompts(100):
+            started[0] += 1
+            yield item
+
+    async def collect() -> list[str]:
+        names = []
+        async for outcome in run(source(), work, 4):
+            names.append(outcome.prompt.id)
+            assert started[0] - len(names) < 4 * AHEAD + 1
+        return names
+
+    assert asyncio.run(collect()) == [item.prompt_id if isinstance(item, Failure) else item.id for item in prompts(100)]
+    assert most[0] == 4
+
+
+def test_a_row_whose_engine_is_away_is_a_failure_and_the_rest_go_on() -> None:
+    async def work(prompt: Prompt) -> Feedback:
+        if prompt.id == "p1":
+            raise TransientError("gone")
+        return Feedback(prompt)
+
+    async def collect() -> list[Feedback]:
+        return [outcome async for outcome in run(prompts(3), work, 2)]
+
+    outcomes = asyncio.run(collect())
+    assert [[f.reason for f in outcome.failures] for outcome in outcomes] == [[], ["unavailable"], []]
+
+
+def test_an_incomplete_run_is_exit_1_and_the_same_command_finishes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"
+    )
+    (tmp_path / "p.jsonl").write_text('{"prompt": "hi"}\n')
+    files = [
+        "--constitution",
+        str(tmp_path / "c.yaml"),
+        "--prompts",
+        str(tmp_path / "p.jsonl"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    away = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
+    assert generate_feedback.main([*files, "--engine", "endpoint", "--set", away]) == 1
+    assert "incomplete, the model was unavailable for some prompts; the same command goes on" in capsys.readouterr().err
+    assert read_manifest(tmp_path / "run") is None
+    assert not (tmp_path / "run" / "data").exists()
+
+
+def test_limited_lets_n_calls_through_in_order() -> None:
+    active, most, order = [0], [0], []
+
+    class Slow:
+        async def generate(self, request: Request) -> Completion:
+            active[0] += 1
+            most[0] = max(most[0], active[0])
+            order.append(request.index)
+            await asyncio.sleep(0.001)
+            active[0] -= 1
+            return Completion("x")
+
+        async def close(self) -> None: ...
+
+    async def ask(engine: Engine) -> None:
+        await asyncio.gather(*(engine.generate(Request("m", "sample", (1,), Sampling(1), index=i)) for i in range(30)))
+
+    asyncio.run(ask(Limited(Slow(), 3)))
+    assert most[0] == 3
+    assert order == list(range(30))
+
+
+def test_the_pseudo_model_answers_by_the_key_alone() -> None:
+    async def ask(seed: int) -> Completion:
+        return await Replay.pseudo().generate(Request("m", "sample", (1, 2), Sampling(9, 1.0, 1.0, seed)))
+
+    assert asyncio.run(ask(1)) == asyncio.run(ask(1))
+    assert asyncio.run(ask(1)) != asyncio.run(ask(2))

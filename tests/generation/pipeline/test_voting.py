@@ -1,0 +1,234 @@
+"""Voters of every way on scripted models, alone, in panels and in turn."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import pytest
+
+from constitution.principles import Check, Constitution, Principle
+from constitution.records import Failure, Message, Prompt, Response, Vote, Way
+from critics.ranking.weights import Stopping, Weights
+from critics.score import GRADES
+from generation.config import AskedWay, Plan
+from generation.engines.base import Completion, Request
+from generation.engines.replay import Replay
+from generation.models.chat_model import ChatModel
+from generation.pipeline.panel import Judge, Panel, Voter, check_voters
+from generation.pipeline.voting import cast_vote, votes_on
+
+KIND = Principle(id="kind", objective="good", text="Be kind.", antithesis="Be cruel.")
+TRUE = Principle(id="true", objective="good", text="Be true.")
+BRIEF = Principle(id="brief", objective="good", text="Be brief.", check=Check(max_words=2))
+NEVER = Principle(id="never", objective="good", text="Never harm.", veto=True)
+LAWS = Constitution(name="laws", version=1, objectives={"good": 1.0}, principles=(KIND, TRUE, BRIEF, NEVER))
+PROMPT = Prompt(id="p", messages=(Message(role="user", content="hi"),))
+Script = Callable[[Request], Completion]
+
+
+def reply(name: str, text: str) -> Response:
+    return Response(name, "p", Message(role="assistant", content=text), "sampled", text)
+
+
+A, B = reply("a", "good one"), reply("b", "a bad one")
+
+
+def judge(
+    script: Script, name: str = "judge", ways: tuple[AskedWay, ...] = ("compare",)
+) -> tuple[Judge, list[Request]]:
+    """A judge that answers by the script, and what it was asked."""
+    requests: list[Request] = []
+
+    def answer(request: Request) -> Completion:
+        requests.append(request)
+        return script(request)
+
+    return Judge(ChatModel(name, "digest", Replay(answer), None, 0), name, ways), requests
+
+
+def ask(way: Way, script: Script, plan: Plan | None = None) -> tuple[Vote | Failure, list[Request]]:
+    """What one voter says of A and B."""
+    asked, requests = judge(script)
+    return asyncio.run(cast_vote(Voter(asked, way, KIND), PROMPT, A, B, plan or Plan())), requests
+
+
+def about(request: Request) -> str:
+    """The reply a request is about, where it is about one."""
+    return "good" if "good one" in request.messages[-1].content else "bad"
+
+
+def test_compare_asks_in_both_orders() -> None:
+    vote, requests = ask("compare", lambda r: Completion("A", logprobs={"A": -0.5, "B": -1.5}))
+    assert isinstance(vote, Vote)
+    assert (vote.order_ab, vote.order_ba, vote.value, vote.flipped) == (1.0, 1.0, 0.0, True)
+    assert (vote.voter, vote.way, vote.judge) == ("judge/compare/kind", "compare", "judge")
+    assert len(requests) == 2
+
+
+def test_reasoned_thinks_first_and_stays_in_its_band() -> None:
+    def script(request: Request) -> Completion:
+        if not request.labels:
+            return Completion("A is good.", "length")
+        assert request.messages[1] == Message(role="assistant", content="A is good.")
+        first_is_good = request.messages[0].content.index("good one") < request.messages[0].content.index("bad one")
+        return Completion("", logprobs={"A": -0.1, "B": -3.0} if first_is_good else {"A": -3.0, "B": -0.1})
+
+    vote, requests = ask("reasoned", script)
+    assert isinstance(vote, Vote)
+    assert vote.value == pytest.approx(math.log(0.6 / 0.4))
+    assert vote.bias == pytest.approx(0)
+    assert len(requests) == 4
+    wide, _ = ask("reasoned", script, Plan(clamp=(0.01, 0.99)))
+    assert isinstance(wide, Vote)
+    assert wide.value == pytest.approx(2.9)
+
+
+def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() -> None:
+    def script(request: Request) -> Completion:
+        kind = "Be kind." in request.messages[0].content
+        table = {
+            ("good", True): (-1.0, -2.0),
+            ("good", False): (-2.0, -3.0),
+            ("bad", True): (-4.0, -4.0),
+            ("bad", False): (-3.0, -4.0),
+        }
+        assert request.scored
+        return Completion("", scores=table[about(request), kind])
+
+    vote, requests = ask("contrast", script)
+    assert isinstance(vote, Vote)
+    # good: -1.5 - -2.5 = 1; bad: -4 - -3.5 = -0.5
+    assert (vote.value, vote.bias) == (1.5, 0.0)
+    assert len(requests) == 4
+
+
+@pytest.mark.parametrize("way", ["contrast", "reward"])
+def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(way: AskedWay) -> None:
+    asked, requests = judge(lambda _: Completion("", scores=(-1.0,), logprobs={"reward": 1.0}), ways=(way,))
+    offered = Prompt(id="p", messages=PROMPT.messages, tools=({"name": "look"},))
+    asyncio.run(cast_vote(Voter(asked, way, KIND), offered, A, B, Plan()))
+    assert {request.tools for request in requests} == {'[{"name": "look"}]'}
+    requests.clear()
+    asyncio.run(cast_vote(Voter(asked, way, KIND), PROMPT, A, B, Plan()))
+    assert {request.tools for request in requests} == {""}
+
+
+def test_score_is_the_difference_of_expected_grades_in_log_odds() -> None:
+    def script(request: Request) -> Completion:
+        digit = "8" if about(request) == "good" else "3"
+        return Completion(digit, logprobs={g: math.log(0.91 if g == digit else 0.01) for g in GRADES})
+
+    vote, requests = ask("score", script)
+    assert isinstance(vote, Vote)
+    # expected grades: 1 + 0.91 * 8 + 0.01 * 37 = 8.65 and 1 + 0.91 * 3 + 0.01 * 42 = 4.15; in log-odds of their place in 0.5 to 10.5
+    assert vote.value == pytest.approx(math.log(8.15 / 1.85) - math.log(3.65 / 6.35))
+    assert len(requests) == 2
+
+
+def test_yesno_and_reward_are_differences_of_two_replies() -> None:
+    odds = {"good": 2.0, "bad": 0.5}
+    vote, _ = ask("yesno", lambda r: Completion("", logprobs={"Yes": -1.0, "No": -1.0 - odds[about(r)]}))
+    assert isinstance(vote, Vote)
+    assert (vote.value, vote.flipped) == (1.5, False)
+    vote, requests = ask("reward", lambda r: Completion("", logprobs={"reward": odds[about(r)]}))
+    assert isinstance(vote, Vote)
+    assert vote.value == 1.5
+    assert requests[0].messages == (*PROMPT.messages, A.message)
+
+
+@pytest.mark.parametrize(
+    ("way", "completion", "reason"),
+    [
+        ("compare", Completion("A"), "verdict_missing"),
+        ("reasoned", Completion("  "), "empty"),
+        ("contrast", Completion(""), "nothing_scored"),
+        ("contrast", Completion("", scores=(math.nan,)), "score_nan"),
+        ("contrast", Completion("", "error", error="unsupported: chat servers"), "unsupported"),
+        ("score", Completion("7"), "verdict_missing"),
+        ("yesno", Completion("", logprobs={"Yes": math.nan, "No": -1}), "verdict_nan"),
+        ("reward", Completion("", logprobs={"reward": math.nan}), "reward_nan"),
+        ("reward", Completion("", "error", error="prompt_too_long: 9 > 8"), "prompt_too_long"),
+    ],
+)
+def test_what_goes_wrong_is_a_failure_never_a_vote(way: Way, completion: Completion, reason: str) -> None:
+    record, _ = ask(way, lambda _: completion)
+    assert isinstance(record, Failure)
+    assert (record.stage, record.reason, record.subject) == ("compare", reason, f"a vs b by judge/{way}/kind")
+
+
+def verdict(request: Request) -> Completion:
+    """Prefers the good one by 2, whatever the principle."""
+    text = request.messages[0].content
+    z = 1.0 if text.index("good one") < text.index("bad one") else -1.0
+    return Completion("", logprobs={"A": -2 + z, "B": -2 - z})
+
+
+def test_every_judge_way_and_principle_of_a_panel_is_a_voter() -> None:
+    first, _ = judge(verdict)
+    second, _ = judge(verdict, "other", ("compare", "yesno"))
+    second = Judge(second.model, "other", second.ways, principles=("true",))
+    panel = Panel((Judge(first.model, ways_of={"true": ("score", "contrast")}), second))
+    assert [voter.name for voter in panel.voters((KIND, TRUE, BRIEF))] == [
+        "judge/compare/kind",
+        "judge/score/true",
+        "judge/contrast/true",
+        "other/compare/true",
+        "other/yesno/true",
+        "rule/brief",
+    ]
+
+
+ORIGIN = {"constitution": "c", "judges": {"judge": "d"}, "templates": "t", "data": "x", "pairs": 10}
+QUALITY = {"accuracy": {"value": 0.9, "low": 0.8, "high": 0.95}, "ece": 0.0, "nll": 0.3}
+
+
+def weights(order: tuple[str, ...], value: float = 1.0) -> Weights:
+    """Weights of independent voters of equal worth, asked in this order."""
+    rows = tuple(tuple(value for _ in range(t + 1)) for t in range(len(order)))
+    left = tuple(math.sqrt(len(order) - t - 1) or 1e-6 for t in range(len(order)))
+    return Weights.model_validate(
+        {
+            "method": "temperature",
+            "fitted_on": ORIGIN,
+            "voters": dict.fromkeys(order, value),
+            "temperature": 1.0,
+            "quality": QUALITY,
+            "stopping": Stopping(order=order, coefficients=rows, spread=left),
+        }
+    )
+
+
+ORDER = ("judge/compare/true", "rule/brief", "judge/compare/kind", "judge/compare/never")
+
+
+def in_turn(plan: Plan, order: tuple[str, ...] = ORDER) -> tuple[list[str], int]:
+    """Who voted, and how many calls that took."""
+    asked, requests = judge(verdict)
+    panel = Panel((asked,), weights(order))
+    records = asyncio.run(votes_on(panel, panel.voters(LAWS.principles), PROMPT, A, B, plan))
+    return [record.voter for record in records if isinstance(record, Vote)], len(requests)
+
+
+def test_asking_stops_once_the_rest_cannot_change_the_label() -> None:
+    # 2 of `true` and 2.9 of the rule; two voters of spread 1 are left: 4.9 / sqrt(2) is beyond 1 in 1,000
+    voted, calls = in_turn(Plan(stop_error=0.001))
+    assert voted == ["judge/compare/true", "rule/brief", "judge/compare/never"], "a veto is asked in any case"
+    assert calls == 4
+    assert in_turn(Plan(stop_error=0.0000001))[0] == list(ORDER)
+    assert sorted(in_turn(Plan())[0]) == sorted(ORDER), "0 asks all"
+
+
+def test_weights_of_other_voters_are_refused() -> None:
+    asked, _ = judge(verdict)
+    with pytest.raises(ValueError, match=r"1 voters have a weight but are not asked \(judge/score/kind\);") as error:
+        check_voters(Panel((asked,), weights((*ORDER[:3], "judge/score/kind"))), LAWS)
+    assert "set plan.ways, plan.ways_of and panel as they were for the fit, or fit again" in str(error.value)
+    check_voters(Panel((asked,), weights(ORDER)), LAWS)
+    check_voters(Panel((asked,), weights(ORDER[:2])), LAWS)
+    check_voters(Panel((asked,)), LAWS)
+
+
+def test_with_weights_only_who_has_one_is_asked_and_who_may_veto() -> None:
+    asked, _ = judge(verdict)
+    names = [voter.name for voter in Panel((asked,), weights(ORDER[:2])).voters(LAWS.principles)]
+    assert names == ["judge/compare/true", "judge/compare/never", "rule/brief"]

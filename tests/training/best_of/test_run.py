@@ -1,0 +1,349 @@
+"""`python -m training best_of` on the replay engine and a tiny random model: what is imitated is the best of what was written."""
+
+import asyncio
+import json
+import math
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from constitution.loading import load as load_laws
+from constitution.records import Message, Prompt, Response
+from critics.text.rules import violates
+from generation.engines.replay import Replay
+from generation.models.encoder import Encoder
+from generation.models.factory import chat_model, parts
+from generation.models.files import load_tokenizer, resolve
+from generation.pipeline.steps import sample
+from generation.settings import ConfigError, load
+from tests.training.ppo_small import small_inputs, small_model
+from training.__main__ import main
+from training.best_of import rows as best_of_rows
+from training.best_of.config import BestOf
+from training.best_of.replies import outcomes
+from training.data.encode import encode_targets
+
+SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 16}}
+PLAIN = {"id": "plain", "objective": "form", "text": "Say plain.", "check": {"must_match": "(?i)plain"}}
+SAMPLES = 4
+
+Best = Callable[..., int]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Any]:
+    """Twenty prompts, a tiny model, two rules that the replay engine's texts of 3 to 30 words keep or break."""
+    made = small_inputs(tmp_path, SHORT, PLAIN)
+    kept = {name: made[name] for name in ("model", "data", "reward", "precision", "report_to")}
+    return {
+        **kept,
+        "samples": SAMPLES,
+        "sampler": {"engine": "replay", "max_tokens": 128},
+        "max_length": 256,
+        "batch": 4,
+        "micro_batch": 2,
+        "steps": 2,
+        "test_fraction": 0.3,
+        "watch": {"min_entropy": None},
+    }
+
+
+@pytest.fixture
+def best(tmp_path: Path, inputs: dict[str, Any]) -> Best:
+    """Runs the command; returns its exit code."""
+
+    def run(out: Path = tmp_path / "out", **changes: Any) -> int:
+        config = tmp_path / "best.yaml"
+        config.write_text(yaml.safe_dump({**inputs, **changes}), encoding="utf-8")
+        return main(["best_of", "--config", str(config), "--out", str(out)])
+
+    return run
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "best.jsonl").read_text().splitlines()]
+
+
+def calls_of(out: Path) -> int:
+    with sqlite3.connect(out / "calls.sqlite") as connection:
+        return int(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+
+
+def said_of(out: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads((out / "training.json").read_text())
+    return said
+
+
+def replies_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """What the policy writes to a row's prompt, asked anew."""
+    config = load(BestOf, None, [], settings).sampler.run(settings["model"], 0, SAMPLES)
+    policy = chat_model(config, parts(config).policy, lambda _: Replay.pseudo())
+    prompt = Prompt(id=row["prompt_id"], messages=tuple(map(Message.model_validate, row["prompt"])))
+
+    async def ask() -> list[str]:
+        found = await asyncio.gather(*(sample(policy, prompt, i, config.plan) for i in range(SAMPLES)))
+        return [reply.text for reply in found if isinstance(reply, Response)]
+
+    return asyncio.run(ask())
+
+
+def test_replies_are_written_under_a_hint_that_no_row_holds(best: Best, inputs: dict[str, Any], tmp_path: Path) -> None:
+    hinted = {**inputs, "sampler": {**inputs["sampler"], "hint": "Talk like a pirate."}}
+    assert best(sampler=hinted["sampler"]) == 0
+    rows = rows_of(tmp_path / "out")
+    assert rows
+    for row in rows:
+        (said,) = row["completion"]
+        assert said["content"] in replies_to(row, hinted)
+        assert said["content"] not in replies_to(row, inputs)
+        assert [message["role"] for message in row["prompt"]] == ["user"]
+
+
+def test_the_best_of_each_prompt_are_learnt(
+    best: Best, inputs: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert best() == 0
+    rules = [p.check for p in load_laws(Path(inputs["reward"]["rules"]["constitution"])).principles]
+
+    def kept(text: str) -> float:
+        message = Message(role="assistant", content=text)
+        return sum(violates(rule, message) is None for rule in rules if rule) / 2
+
+    rows = rows_of(out)
+    for row in rows:
+        replies = replies_to(row, inputs)
+        scores = [kept(text) for text in replies]
+        assert (row["score"], row["mean"]) == (max(scores), pytest.approx(sum(scores) / SAMPLES))
+        assert row["sample"] == scores.index(max(scores))
+        assert row["completion"] == [{"role": "assistant", "content": replies[row["sample"]]}]
+        assert row["replies"] == SAMPLES
+    said = said_of(out)
+    train, test = said["rows"]["train"], said["rows"]["test"]
+    assert train["prompts_read"] + test["prompts_read"] == 20
+    for split, counts in said["rows"].items():
+        lost = {name: n for name, n in counts.items() if name.startswith("prompts_dropped_")}
+        assert counts["prompts_read"] == counts["prompts_kept"] + sum(lost.values())
+        assert counts["replies_asked"] == counts["replies_graded"] == SAMPLES * counts["prompts_read"]
+        assert counts["prompts_kept"] == counts["read"] == sum(row["split"] == split for row in rows) > 0
+        assert counts["read"] == counts["kept"] + sum(n for name, n in counts.items() if name.startswith("dropped_"))
+    assert train["prompts_dropped_alike"] > 0
+    results = said["results"]
+    assert results["best_of/kl_bound"] == pytest.approx(math.log(4) - 0.75, abs=1e-5)
+    assert 0 < results["best_of/gain_half"] < results["best_of/gain"]
+    assert results["best_of/words"] < 1  # one of the rules is to be short
+    assert "eval_loss" in results
+    assert said["digests"].keys() == {"model", "train", "test", "reward/rules", "best"}
+    told = capfd.readouterr().out
+    assert f"best of 80 replies to {len(rows)} prompts  kl bound 0.6363" in told
+    assert "dropped alike" in told
+    card = (out / "README.md").read_text()
+    assert "rejection sampling" in card
+    assert said["digests"]["reward/rules"] in card
+    assert "| `best_of/gain` | Reward of a prompt's best reply less the mean of all" in card
+    assert "best_of/gain" in (out / "training.html").read_text()
+
+
+def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
+    best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert best() == 0
+    whole, calls = (out / "best.jsonl").read_bytes(), calls_of(out)
+    weights = (out / "model.safetensors").read_bytes()
+    capfd.readouterr()
+    assert best() == 0
+    assert "opening" not in capfd.readouterr().err
+    # as if killed before the end: everything is written, nothing is trained
+    for name in ("training.json", "metrics.jsonl", "model.safetensors", "best.jsonl"):
+        (out / name).unlink()
+    assert best() == 0
+    assert "opening" not in capfd.readouterr().err
+    assert ((out / "best.jsonl").read_bytes(), calls_of(out)) == (whole, calls)
+    assert (out / "model.safetensors").read_bytes() == weights
+    # as if killed while replies were written
+    (out / "training.json").unlink()
+    with sqlite3.connect(out / "calls.sqlite") as connection:
+        connection.execute("DELETE FROM calls WHERE rowid % 3 = 0")
+    assert calls_of(out) < calls
+    assert best() == 0
+    assert "opening" in capfd.readouterr().err
+    assert ((out / "best.jsonl").read_bytes(), calls_of(out)) == (whole, calls)
+
+
+def test_settings_that_the_rows_forbid_may_change(
+    best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """How many rows there are is known once they are paid for."""
+    assert best(batch=40, keep=3) == 2
+    said = capfd.readouterr().err
+    assert "batch: got 40, and there are " in said
+    assert said.strip().endswith(
+        f"then give the command again: the replies in {tmp_path / 'out'} are kept, and nothing is trained yet"
+    )
+    calls = calls_of(tmp_path / "out")
+    assert best(batch=4, keep=2) == 0
+    assert "opening" not in capfd.readouterr().err
+    assert calls_of(tmp_path / "out") == calls
+    assert best(batch=2, keep=2) == 2
+    assert "batch: was 4, now 2" in capfd.readouterr().err
+
+
+def test_a_folder_that_training_began_in_stays_its_own(
+    best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert best(batch=4) == 0
+    out = tmp_path / "out"
+    # as if killed after a checkpoint, and gone on with on a machine whose micro_batch does not fit
+    (out / "training.json").unlink()
+    (out / "checkpoints/checkpoint-1").mkdir(parents=True)
+    (out / "checkpoints/checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
+    assert best(batch=4, micro_batch=3) == 2
+    assert (
+        capfd.readouterr().err.strip().splitlines()[-1].startswith("batch: got 4; allowed are multiples of micro_batch")
+    )
+    assert best(batch=2) == 2
+    assert "batch: was 4, now 2" in capfd.readouterr().err
+
+
+def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = tmp_path / "out"
+    assert best(keep=3) == 0
+    assert "opening" in capfd.readouterr().err
+    assert best(out=tmp_path / "second", reuse=[str(first)]) == 0
+    assert "opening" not in capfd.readouterr().err
+    assert calls_of(tmp_path / "second") == calls_of(first)
+
+
+def test_a_reward_model_is_asked_once(
+    best: Best, inputs: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, model = tmp_path / "out", small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1)
+    reward = {"models": {"paths": [str(model)]}}
+    assert best(reward=reward, steps=1) == 0
+    assert calls_of(out) == 2 * 20 * SAMPLES
+    rows = rows_of(out)
+    assert len(rows) == 20  # rewards of a model are never alike
+    assert all(row["score"] > row["mean"] for row in rows)
+    (out / "training.json").unlink()
+    shutil.move(model / "model.safetensors", tmp_path / "gone")
+    (model / "model.safetensors").write_bytes((tmp_path / "gone").read_bytes())
+    assert best(reward=reward, steps=1) == 0
+    assert calls_of(out) == 2 * 20 * SAMPLES
+    assert rows_of(out) == rows
+
+
+def test_a_reply_without_a_reward_is_counted_and_never_guessed(
+    best: Best, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    laws = Path(inputs["reward"]["rules"]["constitution"])
+    stated = yaml.safe_load(laws.read_text())
+    for principle in stated["principles"]:
+        principle["applies_to"] = {"tags": ["form"]}
+    laws.write_text(yaml.safe_dump(stated))
+    prompts = tmp_path / "tagged.jsonl"
+    lines = [
+        json.dumps({"prompt": f"Say {i} things.", "tags": ["form"] if i % 2 else ["other"]}) + "\n" for i in range(24)
+    ]
+    prompts.write_text("".join(lines))
+    assert best(data={str(prompts): 1.0}, test_fraction=0.0, steps=1) == 0
+    counts = said_of(tmp_path / "out")["rows"]["train"]
+    assert counts["replies_failed_no_principle"] == 12 * SAMPLES
+    assert counts["replies_graded"] == 12 * SAMPLES
+    assert counts["prompts_dropped_ungraded"] == 12
+    assert counts["prompts_kept"] + counts["prompts_dropped_alike"] == 12
+
+
+def test_replies_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """A real model, whose replies of 4 tokens hardly ever end."""
+    reward = {"models": {"paths": [str(small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1))]}}
+    sampler = {"engine": "transformers", "max_tokens": 4}
+    settings = load(BestOf, None, [], {**inputs, "reward": reward, "sampler": sampler, "samples": 3})
+    prompts = [Prompt(id=f"p{i}", messages=(Message(role="user", content=f"Say {i}."),)) for i in range(4)]
+    strict = outcomes(settings, prompts, tmp_path)
+    lost = [failure.reason for one in strict for failure in one.failures]
+    assert lost.count("truncated") >= 6
+    assert sum(len(one.replies) for one in strict) == 12 - len(lost)
+    sampler |= {"keep_truncated": True}
+    kept = outcomes(load(BestOf, None, [], {**settings.model_dump(), "sampler": sampler}), prompts, tmp_path)
+    cut = [reply for one in kept for reply in one.replies if reply.reply.cut]
+    assert len(cut) == lost.count("truncated")
+    best_of_rows.write(tmp_path / "best.jsonl", {"train": kept, "test": []})
+    found = best_of_rows.read(tmp_path / "best.jsonl")["train"]
+    chosen = [reply.reply.cut for one in kept for reply in one.choice.kept]
+    assert [row.cut for row in found] == chosen
+    assert any(chosen)
+    encoder = Encoder(load_tokenizer(resolve(inputs["model"])))
+    rows = encode_targets(found, encoder, settings).rows
+    assert [row.example.replies[0][-1] == encoder.end_of_turn for row in rows] == [not lost for lost in chosen]
+
+
+def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
+    best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = {"url": "http://127.0.0.1:9", "attempts": 1, "timeout_seconds": 2}
+    assert best(sampler={"engine": "endpoint", "endpoints": [server], "max_tokens": 8}) == 1
+    said = capfd.readouterr().err
+    assert "incomplete: 80 of 80 replies could not be had (" in said
+    assert "the same command asks for the rest" in said
+    assert not (tmp_path / "out" / "best.jsonl").exists()
+    assert not (tmp_path / "out" / "training.json").exists()
+    assert not (tmp_path / "out" / "stopped.txt").exists()  # by which a loop knows a bad sign
+
+
+def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert best(least=5.0) == 2
+    said = capfd.readouterr().err.strip().splitlines()[-1]
+    assert said == (
+        "no reply is left to imitate of 15 prompts to train on (dropped alike 15); raise samples or sampler.temperature, lower "
+        "least, or set a reward that tells replies apart; then give the command again: the replies in "
+        f"{tmp_path / 'out'} are kept, and nothing is trained yet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keep": 4}, "keep: got 4 of 4 samples, which chooses nothing; lower keep, or raise samples"),
+        ({"data": {"a.jsonl": 0.5}}, "data: got a.jsonl=0.5; best_of writes its own replies, to each prompt alike"),
+        ({"sampler": {"engine": "endpoint"}}, "sampler.endpoints: got none, but sampler.engine is endpoint"),
+        ({"samples": 1}, "samples: Input should be greater than or equal to 2 (got 1)"),
+        ({"reward": {}}, "reward: got no source; name rules, models or judge"),
+        (
+            {"sampler": {"tokens": 3}},
+            "sampler.tokens: unknown key (did you mean max_tokens?); allowed: endpoints, engine, hint",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(changes: dict[str, Any], message: str, inputs: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as told:
+        load(BestOf, None, [], {**inputs, **changes})
+    assert message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"sampler": {"engine": "replay", "max_tokens": 256}},
+            "sampler.max_tokens: got 256, which leaves no room for a prompt in max_length (256); lower it, or raise max_length",
+        ),
+        ({"micro_batch": 3}, "batch: got 4; allowed are multiples of micro_batch (3) times processes (1), such as 3"),
+        ({"batch": 64}, "batch: got 64, and there are "),
+        ({"reuse": ["nowhere"]}, "nowhere/calls.sqlite: "),
+        ({"reward": {"rules": {"constitution": "nowhere.yaml"}}}, "nowhere.yaml:1: cannot be read"),
+        ({"reward": {"models": {"paths": ["./nowhere"]}}}, "nowhere"),
+        ({"data": {"nowhere.jsonl": 1.0}}, "--data nowhere.jsonl: no such file or folder"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(
+    changes: dict[str, Any], message: str, best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert best(**changes) == 2
+    assert message in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,106 @@
+"""A step's processes: what they say is kept, and none outlives the loop, however it ends."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from training.loop.children import LOCK, runner, tail
+
+GRANDCHILD = """
+import os, subprocess, sys, time
+# what a launcher does: a worker with a session of its own
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+open(sys.argv[1], "w").write(f"{os.getpid()} {worker.pid}")
+time.sleep(60)
+"""
+LOOP = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in a shell's background ignores it
+from pathlib import Path
+from training.loop_children import runner
+runner(Path(sys.argv[1]))([sys.executable, "-c", sys.argv[2], sys.argv[3]], Path(sys.argv[4]))
+"""
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", code, *arguments]
+
+
+def test_what_a_step_says_is_appended_and_its_code_returned(tmp_path: Path) -> None:
+    run, log = runner(tmp_path), tmp_path / "log" / "step.txt"
+    assert run(python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"), log) == 3
+    assert run(python("print(input())"), log) == 1  # nothing can be asked of a user who is not there
+    lines = log.read_text().splitlines()
+    assert sorted(lines[:2]) == ["err", "out"]
+    assert lines[-1] == "EOFError: EOF when reading a line"
+    assert tail(log, 1) == lines[-1]
+    assert tail(tmp_path / "gone") == ""
+
+
+def test_a_step_that_a_signal_ends(tmp_path: Path) -> None:
+    """128 and the signal's number, as shells say it: 9 for SIGKILL."""
+    assert runner(tmp_path)(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log.txt") == 137
+
+
+def test_a_step_finds_our_packages_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "log.txt"
+    assert runner(tmp_path)([sys.executable, "-m", "generate_feedback", "--help"], log) == 0
+    assert "usage: generate_feedback.py" in log.read_text()
+
+
+def within(seconds: float, done: object) -> bool:
+    """Whether something becomes true in that time."""
+    assert callable(done)
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(done())
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_all_that_a_step_started_ends_with_the_loop(how: signal.Signals, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    arguments = [str(tmp_path), GRANDCHILD, str(pids), str(tmp_path / "log.txt")]
+    loop = subprocess.Popen(python(LOOP, *arguments), stderr=subprocess.DEVNULL)
+    assert within(20, lambda: pids.exists() and " " in pids.read_text())
+    step, worker = map(int, pids.read_text().split())
+    assert alive(step)
+    assert alive(worker)
+    loop.send_signal(how)
+    loop.wait(timeout=20)  # the processes would end by themselves after 60 seconds
+    assert within(10, lambda: not alive(step) and not alive(worker))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to the supervisor")
+@pytest.mark.parametrize("last", ["os.kill(os.getpid(), 9)", "sys.exit(0)"], ids=["killed", "done"])
+def test_what_a_step_leaves_behind_ends_with_it(last: str, tmp_path: Path) -> None:
+    """Its main process alone is gone, as when memory is short: its worker, of another session, is not."""
+    command = python(GRANDCHILD.replace("time.sleep(60)\n", last), str(tmp_path / "pids"))
+    assert runner(tmp_path)(command, tmp_path / "log.txt") == (137 if "kill" in last else 0)
+    _, worker = map(int, (tmp_path / "pids").read_text().split())
+    assert not psutil.pid_exists(worker)
+
+
+def test_a_step_waits_for_the_end_of_the_last_one(tmp_path: Path) -> None:
+    """As when a loop that was killed is started again before its step is gone."""
+    handle = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    arguments = [str(tmp_path), GRANDCHILD, str(tmp_path / "pids"), str(tmp_path / "log.txt")]
+    loop = subprocess.Popen(python(LOOP, *arguments), stderr=subprocess.DEVNULL)
+    assert not within(1, (tmp_path / "pids").exists)
+    os.close(handle)
+    assert within(20, (tmp_path / "pids").exists)
+    loop.kill()
+    loop.wait()

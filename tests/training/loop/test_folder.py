@@ -1,0 +1,68 @@
+"""What of a begun round may still change: how it is trained, until that training has begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from constitution.errors import InputError
+from tests.training.scripted_loop import REWARDED
+from tests.training.small_loop import DPO, small_settings
+from training.loop.config import LoopConfig
+from training.loop.folder import claim
+from training.run.folder import release
+from training.run.page import SETTINGS
+
+
+def claimed(folder: Path, phase: dict[str, Any]) -> None:
+    """The folder, claimed by a loop of two rounds of that phase."""
+    (folder / "loop").mkdir(exist_ok=True)
+    claim(folder / "loop", LoopConfig.model_validate(small_settings(folder, {**phase, "rounds": 2})), {})
+
+
+def begun(folder: Path, *steps: str) -> None:
+    """Begin the first round, and some of its trainings."""
+    for step in ("run", *steps):
+        (folder / "loop" / "round-1" / step).mkdir(parents=True)
+        (folder / "loop" / "round-1" / step / SETTINGS).touch()
+
+
+SMALLER = {**DPO, "training": {**DPO["training"], "batch": 2}}
+CHANGES = [
+    pytest.param(DPO, SMALLER, "try-1/checkpoint", "rounds.1.training.batch: was 4, now 2", id="policy"),
+    pytest.param(REWARDED, {**REWARDED, "reward": {"batch": 2}}, "reward", "rounds.1.reward.batch: was 32, now 2", id="reward"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "changed", "step", "line"), CHANGES)
+def test_training_that_has_not_begun_may_change(
+    first: dict[str, Any], changed: dict[str, Any], step: str, line: str, tmp_path: Path
+) -> None:
+    """A batch that the pairs cannot fill is known once they are paid for."""
+    claimed(tmp_path, first)
+    others = {"try-1/checkpoint", "reward"} - {step}
+    begun(tmp_path, *others)
+    (tmp_path / "loop" / "round-1" / step).mkdir(parents=True)
+    claimed(tmp_path, changed)
+    release(tmp_path / "loop" / "round-1" / step)
+    claimed(tmp_path, first)
+
+
+@pytest.mark.parametrize(("first", "changed", "step", "line"), CHANGES)
+def test_training_that_has_begun_is_the_folders(
+    first: dict[str, Any], changed: dict[str, Any], step: str, line: str, tmp_path: Path
+) -> None:
+    claimed(tmp_path, first)
+    begun(tmp_path, step)
+    with pytest.raises(InputError) as told:
+        claimed(tmp_path, changed)
+    assert str(told.value).split("\n")[1:-1] == [f"  {line}"]
+
+
+def test_what_its_pairs_were_made_by_stays(tmp_path: Path) -> None:
+    claimed(tmp_path, DPO)
+    begun(tmp_path)
+    with pytest.raises(InputError, match=r"rounds\.1\.older: was 0\.5, now 1\.0"):
+        claimed(tmp_path, {**DPO, "older": 1.0})

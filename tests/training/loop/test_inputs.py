@@ -1,0 +1,278 @@
+"""The loop's settings and what they name: every problem at once, before anything loads; whose folder it is."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from constitution.errors import InputError
+from evaluation.run_files import split_files
+from generation import prompts
+from generation.settings import ConfigError
+from tests.training.ppo_small import small_model
+from tests.training.small_loop import DPO, small_settings, write_settings
+from tests.training.small_run import write_run
+from training.loop.config import RETRAINED, LoopConfig, PPOPhase
+from training.loop.folder import SETTINGS, claim
+from training.loop.inputs import draw, load, prompt_lines, read
+
+PPO = {"recipe": "ppo", "training": {}, "reward": {}}
+SERVER = {"engine": "endpoint", "endpoints": [{"url": "http://host:8000", "model": "base"}]}
+NO_SERVER = (
+    "got endpoint, and no server has the policy, which is a new folder after each round; set vllm or transformers (servers that "
+    "judge are named in"
+)
+PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
+NO_ADAPTER = "got false, and what comes after needs an ordinary checkpoint; leave it out"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    small_model(tmp_path / "model")
+    return small_settings(tmp_path)
+
+
+def wrong(folder: Path, settings: dict[str, Any], *overrides: str) -> list[str]:
+    """What is said of settings that cannot be, without the file's name."""
+    path = write_settings(folder, settings)
+    with pytest.raises(ConfigError) as error:
+        load(path, overrides)
+    return [line.removeprefix(f"{path}: ") for line in str(error.value).split("\n")]
+
+
+def unread(folder: Path, settings: dict[str, Any]) -> list[str]:
+    """What is said of settings that name what is not there."""
+    with pytest.raises(InputError) as error:
+        read(LoopConfig.model_validate(settings), folder / "out")
+    return str(error.value).split("\n")
+
+
+def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, Any], tmp_path: Path) -> None:
+    phases = [
+        {"recipe": "dpo", "training": {"learning_rate": "fast"}},
+        {"recipe": "ppo", "training": {"reward": {"models": {"paths": [RETRAINED]}}}},
+        {"recipe": "sft", "training": {"beta": 1}},
+        {"recipe": "spo"},
+    ]
+    said = wrong(tmp_path, {**settings, "phases": phases, "gates": {"wins": 1}, "retry": {"shrink": 1}})
+    assert [line.split(";")[0][:110] for line in said] == [
+        "phases.0.training.learning_rate: Input should be a valid number, unable to parse string as a number (got 'fast",
+        "phases.1: training.reward.models.paths: got retrained, which stands for the reward model of `reward`",
+        "phases.2.training.beta: unknown key (did you mean best?)",
+        "phases.3: Input tag 'spo' found using 'recipe' does not match any of the expected tags: 'sft', 'dpo', 'ppo', '",
+        "gates.wins: unknown key (did you mean win?)",
+        "retry.shrink: Input should be less than 1 (got 1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"phases": []}, "phases: got none; name one, as in `- {recipe: dpo}`", id="no-phase"),
+        pytest.param({"phases": [{**DPO, "training": {"model": "x"}}]}, "phases.0: training.model: the loop sets it for each round; leave it out", id="model"),
+        pytest.param({"phases": [{**PPO, "reward": {"data": {"x": 1}}}]}, "phases.0: reward.data: the loop sets it for each round; leave it out", id="data"),
+        pytest.param({"phases": [{**DPO, "fresh": False}]}, "phases.0.fresh: got false, and no pairs are there yet; set it true, or name runs in data", id="fresh"),
+        pytest.param({"phases": [{"recipe": "ppo", "older": 1, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0: older: says which pairs are trained on, and without `reward` none are; leave it out", id="unread"),
+        pytest.param({"phases": [{**PPO, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0: reward: its model is rewarded nothing by; add retrained to training.reward.models.paths, or leave it out", id="unused"),
+        pytest.param({"feedback": {"policy": "x"}}, "feedback.policy: the loop sets it; leave it out", id="policy"),
+        pytest.param({"evaluation": {"prompts": "p", "settings": {"judge": "x"}}}, "evaluation: settings.judge: the loop sets it; name it in evaluation.judge", id="judge"),
+        pytest.param({"evaluation": {"prompts": "p", "probes": False, "refusals": "x"}}, "evaluation: refusals: are not asked with probes: false; leave one of them out", id="refusals"),
+        pytest.param({"feedback": SERVER}, f"feedback.engine: {NO_SERVER} {PANEL})", id="feedback-server"),
+        pytest.param({"evaluation": {"prompts": "p", "settings": SERVER}}, f"evaluation: settings.engine: {NO_SERVER} {PANEL})", id="evaluation-server"),
+        pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0: training.sampler.engine: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
+        pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0: training.lora.merge: {NO_ADAPTER}", id="adapter"),
+        pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0: reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
+        pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}}}, "phases.1: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
+        pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed is a positive number", id="weight"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be(
+    changes: dict[str, Any], message: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    assert wrong(tmp_path, {**settings, **changes}) == [message]
+
+
+def test_an_override_reaches_within(settings: dict[str, Any], tmp_path: Path) -> None:
+    path = write_settings(tmp_path, settings)
+    assert load(path, ["retry.times=3", "feedback.plan.samples=5"]).feedback.plan.samples == 5
+    with pytest.raises(ConfigError, match=r"--set retry: allowed is key=value, as in --set retry\.times=2"):
+        load(path, ["retry"])
+
+
+def test_the_reward_model_of_the_round_is_the_reward_where_none_is_named(settings: dict[str, Any]) -> None:
+    (phase,) = LoopConfig.model_validate({**settings, "phases": [PPO]}).phases
+    assert isinstance(phase, PPOPhase)
+    assert phase.training.reward.models
+    assert phase.training.reward.models.paths == (RETRAINED,)
+
+
+def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    rules = {"recipe": "ppo", "training": {"reward": {"rules": {"constitution": "gone.yaml"}}}}
+    said = unread(
+        tmp_path,
+        {
+            **settings,
+            "model": str(tmp_path / "gone"),
+            "constitution": str(tmp_path / "gone.yaml"),
+            "prompts_per_round": 41,
+            "weights": str(tmp_path / "weights.json"),
+            "data": {"runs/gone": 1.0},
+            "phases": [rules],
+            "evaluation": {**settings["evaluation"], "prompts": "gone.jsonl", "gold": "gone.yaml"},
+            "gates": {"gold": 0.5, "refusal_up": 0.02, "canaries": 0.5, "agreement": 0.5},
+            "launch": ["no-such-program"],
+        },
+    )
+    assert [line.split(";")[0] for line in said] == [
+        f"{tmp_path / 'out'}: is not empty and no run of ours (no loop.yaml)",
+        f"model: model '{tmp_path / 'gone'}': no such folder",
+        f"constitution: {tmp_path / 'gone.yaml'}:1: cannot be read (No such file or directory)",
+        "evaluation.gold: gone.yaml:1: cannot be read (No such file or directory)",
+        f"weights: {tmp_path / 'weights.json'}: cannot be read (No such file or directory)",
+        "evaluation.prompts: gone.jsonl: no such file",
+        "data.runs/gone: is no finished run folder (no manifest.json)",
+        "phases.0.training.reward.rules: gone.yaml:1: cannot be read (No such file or directory)",
+        f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
+        "launch: no-such-program: no such program",
+        "gates.refusal_up: needs refusals to be counted",
+        "gates.canaries: phases.0 labels no canaries",
+        "gates.agreement: phases.0 trains no reward model",
+    ]
+
+
+def test_principles_that_are_not_there(settings: dict[str, Any], tmp_path: Path) -> None:
+    evaluation = {**settings["evaluation"], "held_out": ["kin", "judge"]}
+    said = unread(
+        tmp_path,
+        {**settings, "feedback": {"engine": "replay", "plan": {"ways_of": {"kin": ["score"]}}}, "evaluation": evaluation, "gates": {"gold": 0.5}},
+    )  # fmt: skip
+    assert said == [
+        "feedback: plan.ways_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
+        "evaluation: held_out: 'kin' is no principle of small and no judge (did you mean kind?); allowed: kind, short, judge",
+        "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold",
+    ]
+
+
+def test_held_out_prompts_are_not_trained_on(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Nor those of a run's rows, but for the ones that the run holds out itself."""
+    run = write_run(tmp_path / "run")
+    asked = {
+        split: sorted({row["prompt"][0]["content"] for row in pq.read_table(file).to_pylist()})
+        for split, file in split_files(run, "preferences")
+    }
+    with (tmp_path / "held_out.jsonl").open("a") as file:
+        for name, text in (
+            ("again", "Say something about prompts 3. "),
+            ("learnt", asked["train"][0]),
+            ("spared", asked["test"][0]),
+        ):
+            file.write(json.dumps({"id": name, "prompt": text}) + "\n")
+    assert unread(tmp_path, {**settings, "data": {str(run): 1.0}}) == [
+        "evaluation.prompts: 1 are among `prompts` too, as again; take them out of one file",
+        f"evaluation.prompts: 1 are among the rows of data.{run} too, as learnt; take them out of one file",
+    ]
+
+
+def test_no_prompt_comes_twice_before_all_had_their_turn(settings: dict[str, Any], tmp_path: Path) -> None:
+    """40 prompts, 12 a round: the fourth round takes the 4 that are left, and 8 of the next pass."""
+    config = LoopConfig.model_validate(settings)
+    inputs = read(config, tmp_path / "out")
+    turns = [[prompt.id for prompt in draw(inputs, config, turn)] for turn in range(20)]
+    assert all(len({*ids}) == 12 for ids in turns)
+    assert len({*turns[0], *turns[1], *turns[2]}) == 36
+    assert {*turns[0], *turns[1], *turns[2], *turns[3]} == {prompt.id for prompt in inputs.prompts}
+    for n in range(1, 20):  # nobody is asked a second time while somebody waits for the first
+        turn_of = Counter(prompt for ids in turns[:n] for prompt in ids)
+        assert max(turn_of.values()) - min(turn_of[prompt.id] for prompt in inputs.prompts) <= 1
+    assert turns[10] != turns[0]
+    assert turns == [[prompt.id for prompt in draw(inputs, config, turn)] for turn in range(20)]
+    assert turns[0] != [p.id for p in draw(inputs, config.model_copy(update={"seed": 1}), 0)]
+    whole = config.model_copy(update={"prompts_per_round": None})
+    assert [prompt.id for prompt in draw(inputs, whole, 3)] == [prompt.id for prompt in inputs.prompts]
+
+
+def test_prompts_are_written_as_they_are_read(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever a prompt has stays, but for ready replies, which are not the policy's."""
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": {"at": "sky"}}}]}
+    rows = [
+        {"id": "one", "prompt": "Why?", "tags": ["red-team"], "responses": ["Because."]},
+        {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "«½»"}]},
+        {"prompt": [{"role": "user", "content": "Look."}, call, {"role": "tool", "content": "blue"}], "tools": [{"name": "look"}]},
+        {"prompt": ""},
+    ]  # fmt: skip
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = LoopConfig.model_validate({**settings, "prompts_per_round": None})
+    inputs = read(config, tmp_path / "out")
+    assert inputs.unread == {"empty_prompt": 1}
+    (tmp_path / "again.jsonl").write_text(prompt_lines(inputs.prompts))
+    again = [*prompts.read(str(tmp_path / "again.jsonl"))]
+    assert again == [prompt.model_copy(update={"responses": ()}) for prompt in inputs.prompts]
+
+
+def claimed(folder: Path, settings: dict[str, Any]) -> None:
+    config = LoopConfig.model_validate(settings)
+    claim(folder, config, {"model": "d1"})
+
+
+def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Of what a begun round is made from; what only says how fast or how long may change."""
+    out = tmp_path / "out"
+    (out / "round-1").mkdir(parents=True)
+    claimed(out, settings)
+    claimed(out, settings)
+    dpo = {**DPO, "training": {**DPO["training"], "micro_batch": 1}}
+    replay = {**settings["feedback"], "in_flight": 3}
+    claimed(
+        out, {**settings, "feedback": replay, "phases": [dpo], "retry": {"times": 5}, "stop": False, "launch": ["x"]}
+    )
+    assert yaml.safe_load((out / SETTINGS).read_text())["machine"]["retry.times"] == 5
+    for changes, line in (
+        ({"gates": {"win": 0.9}}, "  gates.win: was 0.0, now 0.9"),
+        ({"seed": 3}, "  seed: was 0, now 3"),
+        ({"retry": {"shrink": 0.1}}, "  retry.shrink: was 0.5, now 0.1"),
+        ({"phases": [{**DPO, "older": 0}]}, "  rounds.1.older: was 0.5, now 0.0"),
+        ({"phases": [{"recipe": "sft"}]}, "  rounds.1.recipe: was 'dpo', now 'sft'"),
+        ({"feedback": {"engine": "replay"}}, "  feedback.plan.canaries: was 4, now 8"),
+    ):
+        with pytest.raises(InputError) as error:
+            claimed(out, {**settings, **changes})
+        said = str(error.value).split("\n")
+        assert said[0] == f"{out}: belongs to other settings:"
+        assert line in said
+        assert said[-1] == "choose another --out, or delete the folder"
+    with pytest.raises(InputError, match=r"digests\.model: was 'd1', now 'd2'"):
+        claim(out, LoopConfig.model_validate(settings), {"model": "d2"})
+    (out / SETTINGS).write_text("{")
+    with pytest.raises(InputError, match=r"loop\.yaml: is damaged"):
+        claimed(out, settings)
+
+
+def test_rounds_that_have_not_begun_may_change(settings: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "round-1").mkdir(parents=True)
+    claimed(out, {**settings, "phases": [DPO, {"recipe": "sft"}]})
+    claimed(out, settings)
+    claimed(out, {**settings, "phases": [{**DPO, "rounds": 4}]})
+    (out / "round-2").mkdir()
+    with pytest.raises(InputError, match=r"rounds\.2\.recipe: was 'dpo', now None"):
+        claimed(out, settings)
+
+
+def test_what_a_round_names_may_change_until_its_training_has_begun(settings: dict[str, Any], tmp_path: Path) -> None:
+    reward = {"rules": {"constitution": "laws.yaml"}}
+    phase = {"recipe": "best_of", "training": {"reward": reward, "sampler": {"engine": "replay"}}}
+    config, out = LoopConfig.model_validate({**settings, "phases": [phase, phase]}), tmp_path / "out"
+    (out / "round-1/try-1/checkpoint").mkdir(parents=True)
+    (out / "round-1/try-1/checkpoint/training.yaml").touch()
+    name = "training.reward.rules"
+    claim(out, config, {f"phases.0.{name}": "d1", f"phases.1.{name}": "d2"})
+    claim(out, config, {f"phases.0.{name}": "d1", f"phases.1.{name}": "d3"})
+    with pytest.raises(InputError, match=r"rounds\.1\.training\.digests\.reward\.rules: was 'd1', now 'd4'"):
+        claim(out, config, {f"phases.0.{name}": "d4", f"phases.1.{name}": "d3"})

@@ -1,0 +1,113 @@
+"""The fused head against plain log_softmax: values, gradients, chunks, types."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from training.model import logprobs as head
+from training.model.logprobs import token_scores
+
+
+def plain(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0, bias: Any = None) -> tuple[Any, Any]:
+    """The same two numbers by the book, with full logits."""
+    logp = (torch.nn.functional.linear(hidden, weight, bias).float() / temperature).log_softmax(-1)
+    return logp.gather(-1, targets[:, None])[:, 0], -(logp.exp() * logp).sum(-1)
+
+
+def data(n: int, vocabulary: int = 50, width: int = 16, seed: int = 0) -> tuple[Any, Any, Any]:
+    g = torch.Generator().manual_seed(seed)
+    hidden, weight = torch.randn(n, width, generator=g), torch.randn(vocabulary, width, generator=g)
+    return hidden, weight, torch.randint(0, vocabulary, (n,), generator=g)
+
+
+def gradients(scores: Any, by_logprob: Any, by_entropy: Any, *inputs: Any) -> list[Any]:
+    logprob, entropy = scores
+    return list(torch.autograd.grad((logprob * by_logprob + entropy * by_entropy).sum(), inputs))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 20], ids="chunk{}".format)
+@pytest.mark.parametrize(("temperature", "biased"), [(1.0, False), (0.7, False), (2.0, True)])
+@pytest.mark.parametrize("paths", ["logprob", "entropy", "both"])
+def test_values_and_gradients_are_those_of_log_softmax(
+    monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, biased: bool, paths: str
+) -> None:
+    monkeypatch.setitem(head.CHUNK, "cpu", 50 * rows)
+    hidden, weight, targets = data(7)
+    bias = torch.randn(50, generator=torch.Generator().manual_seed(1)) if biased else None
+    inputs = [x.requires_grad_() for x in (hidden, weight, bias) if x is not None]
+    ours, theirs = (f(hidden, weight, targets, temperature, bias) for f in (token_scores, plain))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert [x.dtype for x in ours] == [torch.float32] * 2
+    by_logprob = torch.randn(7) if paths != "entropy" else torch.zeros(7)
+    by_entropy = torch.randn(7) if paths != "logprob" else torch.zeros(7)
+    torch.testing.assert_close(
+        gradients(ours, by_logprob, by_entropy, *inputs),
+        gradients(theirs, by_logprob, by_entropy, *inputs),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("path", [0, 1], ids=["logprob", "entropy"])
+def test_one_output_alone_is_differentiable(path: int) -> None:
+    hidden, weight, targets = data(5)
+    hidden.requires_grad_()
+    ours, theirs = (torch.autograd.grad(f(hidden, weight, targets)[path].sum(), hidden) for f in (token_scores, plain))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", ["hidden", "weight"])
+def test_what_is_frozen_gets_no_gradient(frozen: str) -> None:
+    hidden, weight, targets = data(5)
+    (weight if frozen == "hidden" else hidden).requires_grad_()
+    token_scores(hidden, weight, targets)[0].sum().backward()
+    assert (hidden.grad is None) == (frozen == "hidden")
+    assert (weight.grad is None) == (frozen == "weight")
+
+
+def test_autocast_multiplies_in_bfloat16_and_sums_in_float32() -> None:
+    hidden, weight, targets = data(30)
+    inputs = hidden.requires_grad_(), weight.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = token_scores(hidden, weight, targets)
+        theirs = plain(hidden, weight, targets)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    grads = gradients(ours, torch.ones(30), torch.ones(30), *inputs)
+    exact = gradients(plain(hidden, weight, targets), torch.ones(30), torch.ones(30), *inputs)
+    assert [g.dtype for g in grads] == [torch.float32] * 2
+    for grad, wanted in zip(grads, exact, strict=True):
+        assert (grad - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_weights_in_bfloat16_get_gradients_in_bfloat16() -> None:
+    hidden, weight, targets = (x.bfloat16() if x.is_floating_point() else x for x in data(4))
+    token_scores(hidden.requires_grad_(), weight.requires_grad_(), targets)[0].sum().backward()
+    assert (hidden.grad.dtype, weight.grad.dtype) == (torch.bfloat16, torch.bfloat16)
+
+
+def test_gradients_of_chunks_add_up_in_float32_even_for_bfloat16_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, targets = data(400)
+    weight = weight.bfloat16().requires_grad_()
+    exact = torch.autograd.grad(plain(hidden.bfloat16(), weight, targets)[0].sum(), weight)[0].float()
+    monkeypatch.setitem(head.CHUNK, "cpu", 50)
+    grad = torch.autograd.grad(token_scores(hidden.bfloat16(), weight, targets)[0].sum(), weight)[0].float()
+    assert (grad - exact).norm() < 0.01 * exact.norm()
+
+
+def test_extreme_logits_stay_finite() -> None:
+    hidden, weight, targets = data(6)
+    hidden = (hidden * 1e4).requires_grad_()
+    logprob, entropy = token_scores(hidden, weight, targets)
+    assert torch.isfinite(logprob).all()
+    assert torch.isfinite(entropy).all()
+    assert torch.isfinite(torch.autograd.grad(logprob.sum() + entropy.sum(), hidden)[0]).all()
+
+
+def test_no_table_of_all_logits_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(head.CHUNK, "cpu", 50 * 4)
+    hidden, weight, targets = data(200)
+    kept: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        token_scores(hidden.requires_grad_(), weight, targets)
+    assert max(kept) == hidden.numel()

@@ -1,0 +1,101 @@
+"""What PPO cannot use is told, with the place and the fix, before a model loads."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from constitution.errors import InputError
+from generation.engines.base import ModelError
+from generation.models.files import load_tokenizer, resolve
+from generation.settings import load
+from tests.training.ppo_small import run_small, small_inputs
+from training.model import memory_estimate as memory
+from training.ppo.config import PPO
+from training.ppo.job import prepare
+from training.run import launch
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Any]:
+    return small_inputs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(
+            {"prompts": 40}, "prompts: got 40, and there are 19 to train on; lower prompts, or add data", id="prompts"
+        ),
+        pytest.param(
+            {"sampler": {"max_tokens": 256}},
+            "sampler.max_tokens: got 256, which leaves no room for a prompt in max_length (256); lower it, or raise max_length",
+            id="room",
+        ),
+        pytest.param({"reward": {"rules": {"constitution": "none.yaml"}}}, "none.yaml", id="constitution"),
+    ],
+)
+def test_bad_input_is_told_before_anything_loads(
+    changes: dict[str, Any], message: str, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as error:
+        prepare(load(PPO, None, [], {**inputs, **changes}), tmp_path / "run")
+    assert message in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_policy_is_no_reward_model(inputs: dict[str, Any], tmp_path: Path) -> None:
+    settings = load(PPO, None, [], {**inputs, "reward": {"models": {"paths": [inputs["model"]]}}})
+    with pytest.raises(ModelError, match=r"is no reward model \(got LlamaForCausalLM with 2 labels\)"):
+        prepare(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "others"),
+    [
+        pytest.param({"sampler": {"engine": "vllm"}}, "sampler.engine", "generate", id="sampler"),
+        pytest.param({"reward": {"judge": {"constitution": "laws.yaml", "engine": "vllm"}}}, "reward.judge.engine", "transformers, or endpoint", id="judge"),
+    ],
+)  # fmt: skip
+def test_vllm_is_refused_where_several_processes_train(
+    changes: dict[str, Any], place: str, others: str, inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    settings = load(PPO, None, [], {**inputs, **changes})
+    monkeypatch.setattr(launch.state(), "num_processes", 2)
+    with pytest.raises(InputError) as error:
+        prepare(settings, tmp_path / "run")
+    assert str(error.value).startswith(
+        f"{place}: got vllm with 2 processes, and vLLM cannot start under a launcher; set {others}"
+    )
+
+
+def test_settings_of_another_run_are_refused(inputs: dict[str, Any], tmp_path: Path) -> None:
+    run_small(tmp_path / "run", inputs, baseline="group")
+    with pytest.raises(InputError, match="belongs to other settings"):
+        run_small(tmp_path / "run", inputs, baseline="group", clip=0.3)
+
+
+def test_a_folder_of_something_else_is_refused_before_anything_is_read(inputs: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("Dear", encoding="utf-8")
+    with pytest.raises(InputError, match="mine"):
+        prepare(load(PPO, None, [], {**inputs, "model": "none"}), tmp_path / "mine")
+
+
+def test_a_template_without_an_end_of_turn_is_told_before_anything_loads(
+    inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(resolve(inputs["model"]))
+    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    tokenizer.save_pretrained(inputs["model"])
+    with pytest.raises(ModelError, match="ends the assistant's turn with no control token"):
+        prepare(load(PPO, None, [], inputs), tmp_path / "run")
+
+
+def test_where_all_memory_is_held_none_is_free(
+    inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1)
+    with pytest.raises(InputError, match=r"and 0\.0 GiB are free"):
+        prepare(load(PPO, None, [], {**inputs, "micro_batch": 1}), tmp_path / "run")

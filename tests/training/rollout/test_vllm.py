@@ -1,0 +1,59 @@
+"""PPO on replies from vLLM: the weights that it samples from are those that are trained, in every iteration."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generation.engines.base import ModelError
+from generation.engines.vllm import unavailable
+from generation.models.files import load_tokenizer, resolve
+from tests.forks import start, wait
+from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
+from training.config import SFT
+from training.model.models import load_policy, save
+from training.run.metrics import read
+
+CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}
+
+
+def sample(folder: Path, case: dict[str, Any]) -> int:
+    """A run of PPO on a checkpoint as training writes it, with steps so large that replies from weights before would show."""
+    files = resolve(str(small_model(folder / "wide", hidden_size=128, num_attention_heads=2)))
+    save(load_policy(files, SFT()), load_tokenizer(files), folder / "saved", False)
+    vllm = {"dtype": "float32", "kv_cache_gb": 1, "gpu_memory_utilization": 0.2}
+    sampler = {"engine": "vllm", "max_tokens": 8, "vllm": vllm}
+    inputs = small_inputs(folder) | {"model": str(folder / "saved"), "sampler": sampler}
+    run_small(folder / "run", inputs, baseline="group", learning_rate=3e-2, passes=3, **case)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Case -> where it ran: both at once, since one waits for vLLM's start most of the time."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    made = {name: tmp_path_factory.mktemp(name) for name in CASES}
+    running = {name: start(sample, made[name], case, log=made[name] / "log") for name, case in CASES.items()}
+    for name, process in running.items():
+        wait(process)
+        assert process.exitcode == 0, (made[name] / "log").read_text()[-3000:]
+    return made
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", CASES)
+def test_vllm_samples_from_the_newest_weights(folders: dict[str, Path], name: str) -> None:
+    rows = numbers(read(folders[name] / "run" / "metrics.jsonl"))
+    assert [row["mismatch"] < 1e-3 for row in rows] == [True, True, True]
+    assert [row["mismatch_kl"] < 1e-4 for row in rows] == [True, True, True]
+    assert rows[1]["kl"] > 0.2
+
+
+@pytest.mark.model
+def test_a_rank_beyond_what_vllm_takes_is_refused(tmp_path: Path) -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
+    inputs = small_inputs(tmp_path) | {"lora": {"r": 1024}, "sampler": {"engine": "vllm", "max_tokens": 8}}
+    with pytest.raises(ModelError, match=r"lora.r: got 1024, and vLLM takes at most 512; set sampler.engine: generate"):
+        run_small(tmp_path / "run", inputs)

@@ -1,0 +1,291 @@
+"""Two processes under `accelerate launch`, with the shipped configurations, learn what one process learns.
+
+Run as a script this file trains what the plan names that it is given, so that one launch serves several cases; at its end it
+runs one command of `training` and ends as that does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import PartialState
+from accelerate.commands.launch import launch_command, launch_command_parser
+from rich.console import Console
+from safetensors.torch import load_file
+
+from constitution.errors import InputError
+from generation import settings as reading
+from tests.forks import kill, start, wait, wait_until
+from tests.training.conftest import some_pairs, some_targets
+from tests.training.ppo_small import numbers, run_small, small_inputs
+from training.__main__ import main
+from training.config import DPO, SFT, Reward
+from training.ppo.config import PPO
+from training.ppo.job import prepare
+from training.run import fit, job
+from training.run.metrics import read
+
+ROOT = Path(__file__).parents[3]
+KINDS = {"sft": SFT, "reward": Reward, "dpo": DPO}
+WRAPPERS = ("ddp", "fsdp2")
+SHARED = ("batch=8", "micro_batch=2", "precision=fp32", "learning_rate=1e-3", "steps=4", "eval_every=2", "report_to=[]",
+          "test_fraction=0.2")  # fmt: skip
+CASES: dict[str, tuple[str, ...]] = {
+    "sft": ("gradient_checkpointing=true",),
+    "reward": ("heads=2", "learning_rate=1e-2"),
+    "dpo": ("bucket=false", "sft=0.1"),
+    "dpo_padded": ("layout=padded",),
+    "dpo_lora": ("lora.r=4", "learning_rate=1e-2"),
+    "dpo_bf16": ("precision=bf16",),
+    "reward_bf16": ("precision=bf16",),
+    "reward_lora": ("lora.r=4", "lora.merge=false", "learning_rate=1e-2"),
+}
+"""Name, which begins with the recipe's -> settings."""
+PPO_CASE = {
+    "prompts": 5,
+    "batch": 10,
+    "passes": 2,
+    "eval_every": 2,
+    "learning_rate": 1e-3,
+    "test_fraction": 0.3,
+}
+PPO_CASES: dict[str, dict[str, Any]] = {
+    "group": {"baseline": "group"},
+    "critic": {"lora": {"r": 4}, "critic_warmup": 1},
+}
+KILLED = [*SHARED, "steps=30", "save_every=1", "eval_every=10", "beta=0.2"]
+"""Settings of the run that is killed."""
+SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}
+
+
+def train(path: Path) -> int:
+    """Train each case of the plan into its folder, then run its last command; returns that one's exit code.
+
+    Each process's random state is its own before PPO, as that of a process that nobody seeded is.
+    """
+    plan = json.loads(path.read_text())
+    for name, case in plan["cases"].items():
+        kind = KINDS[name.split("_")[0]]
+        settings = reading.load(kind, None, case["set"], {"model": case["model"], "data": {case["data"]: 1.0}})
+        fit.run(job.prepare(settings, Path(case["out"])), Console(quiet=True))
+    for i, (out, inputs) in enumerate(plan["ppo"].items(), 1):
+        torch.manual_seed(int(os.environ.get("RANK", 0)))
+        with pytest.MonkeyPatch.context() as patch:
+            if i < len(plan["ppo"]):  # a run's end is that of its processes' group, which the next run needs
+                patch.setattr(PartialState, "destroy_process_group", lambda *_: None)
+            run_small(Path(out), inputs)
+    return main(plan["last"]) if plan["last"] else 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all runs of this file are."""
+    return tmp_path_factory.mktemp("distributed")
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> dict[str, str]:
+    """Recipe -> its rows: 15 to hold out, which two processes with 2 at a time cannot share evenly."""
+    paths = {}
+    for name, rows in (("pairs", some_pairs(45)), ("targets", some_targets(45))):
+        paths[name] = folder / f"{name}.jsonl"
+        paths[name].write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return {"sft": str(paths["targets"]), "reward": str(paths["pairs"]), "dpo": str(paths["pairs"])}
+
+
+@pytest.fixture(scope="module")
+def ppo_inputs(folder: Path) -> dict[str, Any]:
+    """Case of PPO -> its settings."""
+    (folder / "ppo").mkdir()
+    inputs = small_inputs(folder / "ppo") | PPO_CASE
+    return {name: inputs | case for name, case in PPO_CASES.items()}
+
+
+def write_plan(
+    folder: Path, way: str, tiny: Path, data: dict[str, str], ppo: dict[str, Any], last: list[str] | None = None
+) -> Path:
+    """What to train under `way`, and the command at the end."""
+    cases = {
+        name: {
+            "model": str(tiny),
+            "data": data[name.split("_")[0]],
+            "out": str(folder / way / name),
+            "set": [*SHARED, *settings],
+        }
+        for name, settings in CASES.items()
+    }
+    path = folder / f"{way}.json"
+    plan = {
+        "cases": cases,
+        "ppo": {str(folder / way / f"ppo_{name}"): case for name, case in ppo.items()},
+        "last": last,
+    }
+    path.write_text(json.dumps(plan), encoding="utf-8")
+    return path
+
+
+def command(out: Path, tiny: Path, data: dict[str, str], *settings: str) -> list[str]:
+    """Arguments of `python -m training`."""
+    sets = [part for setting in settings for part in ("--set", setting)]
+    return ["dpo", "--model", str(tiny), "--data", data["dpo"], "--out", str(out), *sets]
+
+
+def accelerate_launch(*arguments: str) -> int:
+    """What the command `accelerate launch` does."""
+    launch_command(launch_command_parser().parse_args(arguments))
+    return 0
+
+
+def launch(folder: Path, wrapper: str, *arguments: str, log: Path) -> BaseProcess:
+    """Two processes, from the shipped configuration: no GPU, one thread, and a cache without anyone's log-probabilities."""
+    config = ROOT / "configs" / "accelerate" / f"{wrapper}.yaml"
+    ours = {
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "SOLON_CACHE": str(folder / f"cache-{wrapper}"),
+        "PYTHONPATH": str(ROOT),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ours.items():
+            patch.setenv(name, value)
+        return start(accelerate_launch, "--config_file", str(config), "--num_processes", "2", *arguments, log=log)
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, Any]) -> Path:
+    """What one process makes of the cases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOLON_CACHE", str(folder / "cache-alone"))
+        train(write_plan(folder, "alone", tiny, data, ppo_inputs))
+    return folder / "alone"
+
+
+@pytest.fixture(scope="module")
+def ddp(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, Any]) -> str:
+    """What two processes make of them and say, the last command being wrong."""
+    wrong = command(folder / "wrong", tiny, data, "batch=7", "micro_batch=1")
+    plan = write_plan(folder, "ddp", tiny, data, ppo_inputs, wrong)
+    process = launch(folder, "ddp", __file__, str(plan), log=folder / "ddp.log")
+    wait(process)
+    said = (folder / "ddp.log").read_text()
+    assert "exitcode  : 2" in said, said[-3000:]
+    assert process.exitcode
+    return said
+
+
+@pytest.fixture(scope="module")
+def fsdp2(folder: Path, tiny: Path, data: dict[str, str]) -> None:
+    """What two processes that share their weights make of them, killed during the last command."""
+    last = command(folder / "killed", tiny, data, *KILLED)
+    plan = write_plan(folder, "fsdp2", tiny, data, {}, last)
+    process = launch(folder, "fsdp2", __file__, str(plan), log=folder / "fsdp2.log")
+    try:
+        saved = folder / "killed" / "checkpoints"
+        wait_until(lambda: [*saved.glob("checkpoint-*/trainer_state.json")], process, 240)
+    except AssertionError as error:
+        raise AssertionError((folder / "fsdp2.log").read_text()[-3000:]) from error
+    finally:
+        kill(process)
+
+
+@pytest.fixture(scope="module", params=WRAPPERS)
+def together(request: pytest.FixtureRequest, folder: Path) -> Path:
+    """What two processes made of the cases."""
+    request.getfixturevalue(request.param)
+    return folder / str(request.param)
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl, without what depends on the machine."""
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in SPEED} for line in lines]
+
+
+def assert_same(got: Path, wanted: Path) -> None:
+    """Metrics, results on held-out rows, and weights."""
+    expected = rows(wanted)
+    assert sum(row["split"] == "eval" for row in expected) >= 2
+    assert len(rows(got)) == len(expected)
+    for row, other in zip(rows(got), expected, strict=True):
+        assert row.pop("split") == other.pop("split")
+        assert row == pytest.approx(other, rel=1e-5, abs=1e-5)
+    results = [json.loads((out / "training.json").read_text())["results"] for out in (got, wanted)]
+    assert results[0] == pytest.approx(results[1], rel=1e-5, abs=1e-5)
+    (name,) = (path.name for path in wanted.glob("*.safetensors"))
+    weights, others = load_file(got / name), load_file(wanted / name)
+    torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if "bf16" not in name])
+def test_two_processes_learn_what_one_learns(together: Path, alone: Path, case: str) -> None:
+    assert_same(together / case, alone / case)
+
+
+@pytest.mark.parametrize("case", ["dpo_bf16", "reward_bf16"])
+def test_in_bfloat16_two_processes_begin_where_one_does(together: Path, alone: Path, case: str) -> None:
+    """What comes out of a sharded model is not rounded, and its reference is computed as it is itself."""
+    first, other = (next(row for row in rows(out / case) if row["split"] == "train") for out in (together, alone))
+    assert first["reward_margin"] == 0
+    assert first["loss"] == pytest.approx(other["loss"], abs=1e-6)
+    assert first["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-2)
+    assert first.get("logp_chosen", 0) == pytest.approx(other.get("logp_chosen", 0), rel=1e-4)
+
+
+@pytest.mark.usefixtures("ddp")
+@pytest.mark.parametrize("case", PPO_CASES)
+def test_two_processes_of_ppo_learn_what_one_learns(folder: Path, alone: Path, case: str) -> None:
+    """5 prompts and 3 held-out ones are not the same number for each process, and neither are a minibatch's."""
+    mine, theirs = alone / f"ppo_{case}", folder / "ddp" / f"ppo_{case}"
+    for split in ("train", "eval"):
+        expected = numbers(read(mine / "metrics.jsonl"), split)
+        got = numbers(read(theirs / "metrics.jsonl"), split)
+        assert len(got) == len(expected) >= 2
+        for row, other in zip(got, expected, strict=True):
+            assert row == pytest.approx(other, rel=1e-3, abs=1e-4)
+    weights, others = (load_file(out / "model.safetensors") for out in (theirs, mine))
+    torch.testing.assert_close(weights, others, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.usefixtures("fsdp2")
+def test_a_killed_run_goes_on_under_the_same_settings(folder: Path, tiny: Path, data: dict[str, str]) -> None:
+    out, single = folder / "killed", folder / "whole"
+    assert not (out / "training.json").exists()
+    process = launch(folder, "fsdp2", "-m", "training", *command(out, tiny, data, *KILLED), log=folder / "again.log")
+    wait(process)
+    said = (folder / "again.log").read_text()
+    assert process.exitcode == 0, said[-3000:]
+    assert said.count("checkpoint and model card") == 1
+    assert "train      1/30" not in said
+    settings = reading.load(DPO, None, KILLED, {"model": str(tiny), "data": {data["dpo"]: 1.0}})
+    fit.run(job.prepare(settings, single), Console(quiet=True))
+    assert_same(out, single)
+
+
+def test_what_is_wrong_is_told_once(ddp: str, folder: Path) -> None:
+    assert ddp.count("batch: got 7; allowed are multiples of micro_batch (1) times processes (2), such as 8") == 1
+    assert not (folder / "wrong").exists()
+
+
+def test_the_first_version_of_fsdp_is_refused(monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    with pytest.raises(InputError, match=r"fsdp_version: got 1; allowed is 2; set it under fsdp_config"):
+        job.prepare(DPO(model=str(tiny)), tmp_path)
+
+
+def test_weights_of_ppo_spread_over_processes_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    with pytest.raises(InputError, match="fsdp: PPO writes replies with whole weights in each process; launch it with"):
+        prepare(reading.load(PPO, None, ["reward.rules.constitution=x"]), tmp_path)
+
+
+if __name__ == "__main__":
+    sys.exit(train(Path(sys.argv[1])))

@@ -1,0 +1,97 @@
+"""The output folder: whose it is, what it goes on from, when it is done."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from constitution.errors import InputError
+from training.config import DPO
+from training.run.described import MACHINE_SETTINGS, described
+from training.run.folder import CHECKPOINTS, DONE, STATE, check, claim, finish, finished, last_checkpoint
+from training.run.page import SETTINGS
+
+
+def said(**changes: object) -> dict[str, object]:
+    return described("dpo", DPO.model_validate({"data": {"runs/one": 1.0}, **changes}), {"train": "d1"})
+
+
+def test_a_folder_is_claimed_once_and_known_again(tmp_path: Path) -> None:
+    claim(tmp_path, said())
+    kept = yaml.safe_load((tmp_path / SETTINGS).read_text())
+    assert (kept["recipe"], kept["beta"], kept["digests"]) == ("dpo", 0.1, {"train": "d1"})
+    assert set(kept["machine"]) == {name for name in MACHINE_SETTINGS if name in DPO.model_fields}
+    claim(tmp_path, said())
+    claim(tmp_path, said(micro_batch=1, log_every=7, report_to=[], licence="mit", watch={"leak_rows": None}))
+    assert yaml.safe_load((tmp_path / SETTINGS).read_text())["machine"]["micro_batch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "line"),
+    [
+        pytest.param(said(beta=0.3), "  beta: was 0.1, now 0.3", id="setting"),
+        pytest.param(said(data={"runs/two": 1.0}), "  data.runs/one: was 1.0, now None", id="data"),
+        pytest.param({**said(), "recipe": "reward"}, "  recipe: was 'dpo', now 'reward'", id="recipe"),
+        pytest.param({**said(), "digests": {"train": "d2"}}, "  digests.train: was 'd1', now 'd2'", id="rows"),
+    ],
+)
+def test_a_folder_of_others_says_what_differs(other: dict[str, object], line: str, tmp_path: Path) -> None:
+    claim(tmp_path, said())
+    before = (tmp_path / SETTINGS).read_text()
+    with pytest.raises(InputError) as told:
+        claim(tmp_path, other)
+    lines = str(told.value).split("\n")
+    assert lines[0] == f"{tmp_path}: belongs to other settings:"
+    assert line in lines
+    assert lines[-1] == "choose another --out, or delete the folder"
+    assert (tmp_path / SETTINGS).read_text() == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\x00", ""], ids=["half", "list", "binary", "empty"])
+def test_damaged_settings_are_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / SETTINGS).write_text(text)
+    with pytest.raises(
+        InputError, match=r"belongs to other settings:\n  training.yaml is damaged\nchoose another --out"
+    ):
+        claim(tmp_path, said())
+
+
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    check(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    check(tmp_path)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"is not empty and no run of ours \(no training.yaml\); choose another --out"):
+        check(tmp_path)
+    with pytest.raises(InputError, match=r"is a file; --out takes a folder"):
+        check(tmp_path / "thesis.tex")
+    claim(tmp_path, said())
+    check(tmp_path)
+
+
+def checkpoint(folder: Path, step: int, state: str | None) -> Path:
+    path = folder / CHECKPOINTS / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    if state is not None:
+        (path / STATE).write_text(state)
+    return path
+
+
+def test_the_newest_whole_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path) is None
+    for step in (9, 10):
+        checkpoint(tmp_path, step, json.dumps({"global_step": step}))
+    cut = [checkpoint(tmp_path, 11, None), checkpoint(tmp_path, 12, '{"global'), checkpoint(tmp_path, 13, "{}")]
+    assert last_checkpoint(tmp_path) == (tmp_path / CHECKPOINTS / "checkpoint-10", 10)
+    assert not any(path.exists() for path in cut)
+
+
+def test_a_run_is_done_once_its_results_are_written(tmp_path: Path) -> None:
+    assert finished(tmp_path) is None
+    checkpoint(tmp_path, 1, "{}")
+    finish(tmp_path, {"steps": 3})
+    assert finished(tmp_path) == {"steps": 3}
+    assert not (tmp_path / CHECKPOINTS).exists()
+    (tmp_path / DONE).write_text('{"steps"')
+    assert finished(tmp_path) is None

@@ -1,0 +1,335 @@
+"""`python -m training`: bad input is told in one message before a model loads, good input trains.
+
+The model of these tests cannot load, its weights being of another shape than its configuration says. So whoever reads another
+message than that one knows that no load was tried.
+"""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from generation.output.folder import locked
+from tests.training.conftest import some_pairs, some_targets
+from tests.training.ppo_small import small_inputs
+from tests.training.small_run import LAWS, write_run
+from training.__main__ import main
+from training.run.page import SETTINGS
+
+Write = Callable[..., Path]
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def broken(tiny: Path, tmp_path: Path) -> Path:
+    """A checkpoint whose files are all there and whose weights do not fit its configuration."""
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: torch.zeros(3, 3) for name in weights}, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.fixture
+def refused(tmp_path: Path, broken: Path, capfd: pytest.CaptureFixture[str]) -> Say:
+    """Runs the command; returns what it says on stderr as it ends with exit code 2."""
+
+    def say(*arguments: object, recipe: str = "dpo", model: object = broken, out: Path | None = None) -> str:
+        out = out or tmp_path / "out"
+        code = main([recipe, "--model", str(model), "--out", str(out), *map(str, arguments)])
+        said = capfd.readouterr().err.strip()
+        assert code == 2, said
+        return said
+
+    return say
+
+
+@pytest.fixture
+def pairs(write_rows: Write) -> Path:
+    return write_rows(some_pairs(24))
+
+
+SMALL = ("--set", "batch=4", "--set", "micro_batch=2")
+
+
+def test_a_model_that_cannot_load_is_told_last(refused: Say, pairs: Path, tmp_path: Path) -> None:
+    assert "transformers cannot load it" in refused("--data", pairs, *SMALL)
+    assert (tmp_path / "out" / SETTINGS).exists()
+
+
+def bad(**changes: object) -> list[dict[str, Any]]:
+    return [*some_pairs(8), {**some_pairs(1)[0], **changes}]
+
+
+def holding(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": "why is the sky blue ? why"}, {"role": "assistant", "content": text}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param([{"text": "x"}], "has columns text; missing prompt, chosen, rejected", id="columns"),
+        pytest.param(bad(chosen="a", rejected="a"), "chosen and rejected are equal", id="equal"),
+        pytest.param(bad(p_chosen=math.nan), "p_chosen: got nan; allowed is a finite number", id="nan"),
+        pytest.param(bad(p_chosen=0.4), "p_chosen: got 0.4; allowed is 0.5 to 1", id="out-of-range"),
+        pytest.param(bad(chosen=holding("light")), "chosen: holds the prompt's messages", id="trap"),
+        pytest.param(
+            bad(prompt="<|im_start|>user\nwhy<|im_end|>"), "prompt: holds '<|im_start|>', so it", id="template"
+        ),
+        pytest.param([], "holds no row to train on; each row needs prompt, chosen and rejected", id="no-rows"),
+    ],
+)
+def test_bad_rows(rows: list[dict[str, Any]], message: str, refused: Say, write_rows: Write) -> None:
+    path = write_rows(rows)
+    said = refused("--data", path, *SMALL)
+    assert said.startswith(f"--data {path}: ")
+    assert message in said
+
+
+def test_nothing_left_after_filtering(refused: Say, pairs: Path) -> None:
+    said = refused("--data", pairs, "--set", "labels.least=0.99", "--set", "test_fraction=0")
+    assert said == f"--data {pairs}: no row is left of 24 (dropped unsure 24); lower labels.least"
+    said = refused("--data", pairs, "--set", "max_length=8", "--set", "test_fraction=0")
+    assert said == f"--data {pairs}: no row is left of 24 (dropped long prompt 24); raise max_length (now 8)"
+
+
+def test_a_run_that_is_not_whole(refused: Say, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "manifest.json").unlink()
+    (run / "run.yaml").write_text("{}")
+    assert refused("--data", run) == (
+        f"--data {run}: the run is not whole (no manifest.json that can be read); repeat its generate_feedback.py command"
+    )
+
+
+@pytest.mark.parametrize("recipe", ["sft", "reward", "dpo"])
+def test_each_recipe_says_what_it_needs(recipe: str, refused: Say, write_rows: Write) -> None:
+    needs = "prompt and completion, or messages" if recipe == "sft" else "prompt, chosen and rejected"
+    said = refused("--data", write_rows([{"a": 1}]), recipe=recipe)
+    assert f"some rows cannot be trained on; each needs {needs}\n" in said
+
+
+def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> None:
+    config = tmp_path / "dpo.yaml"
+    config.write_text("bata: 0.1\nlearning_rate: fast\nlora: {rank: 8}\nprecision: fp8\n")
+    said = refused("--config", config, "--set", "steps").split("\n")
+    assert said[0] == "--set steps: allowed is key=value, as in --set lora.r=8"
+    assert [line.removeprefix(f"{config}: ").split(";")[0][:60] for line in said[1:]] == [
+        "learning_rate: Input should be a valid number, unable to par",
+        "precision: Input should be 'bf16' or 'fp32' (got 'fp8')",
+        "lora.rank: unknown key",
+        "bata: unknown key (did you mean data?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(["patience=2"], "patience and best need eval_every: set how many steps", id="patience"),
+        pytest.param(["eval_every=2", "best=true", "save_every=3"], "best needs save_every as a multiple", id="best"),
+        pytest.param(["report_to=[tensorboard, tensorboard]"], "report_to: allowed is each once, got", id="twice"),
+        pytest.param(["report_to=[mlflow]"], "report_to.0: Input should be 'tensorboard' or 'wandb'", id="unknown"),
+    ],
+)
+def test_settings_that_cannot_be(changes: list[str], message: str, refused: Say, pairs: Path) -> None:
+    said = refused("--data", pairs, *(word for change in changes for word in ("--set", change)))
+    assert said.startswith(f"--set: {message}")
+
+
+def test_a_reporter_that_is_not_installed(
+    refused: Say, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where a folder has its name, as wandb leaves one behind."""
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = refused("--data", pairs, "--set", "report_to=[tensorboard, wandb]")
+    assert said == "--set: report_to: got wandb, which is not installed; pip install wandb, or leave it out"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(("batch=6", "micro_batch=4"), "batch: got 6; allowed are multiples of micro_batch (4) times processes (1), such as 8", id="multiple"),
+        pytest.param(("batch=32", "micro_batch=4"), "batch: got 32, and there are 24 rows to train on; set batch: 24, or add data", id="larger"),
+        pytest.param(("batch=64", "micro_batch=32"), "batch: got 64, and there are 24 rows to train on; set micro_batch: 1 and batch: 1, or add data", id="micro"),
+    ],
+)  # fmt: skip
+def test_a_batch_that_cannot_be_cut_up(changes: tuple[str, ...], message: str, refused: Say, pairs: Path) -> None:
+    words = [word for change in changes for word in ("--set", change)]
+    assert refused("--data", pairs, "--set", "test_fraction=0", *words) == message
+
+
+@pytest.mark.parametrize("name", ["best=true", "patience=2"])
+def test_what_goes_by_held_out_rows_needs_some(name: str, refused: Say, pairs: Path) -> None:
+    words = ("--set", "test_fraction=0", "--set", "eval_every=2", "--set", name)
+    assert refused("--data", pairs, *words) == (
+        f"{name.split('=')[0]}: no row is held out to go by; raise test_fraction (now 0.0), name data with a test split, or leave it "
+        "out"
+    )
+
+
+def test_too_little_memory(refused: Say, pairs: Path, broken: Path) -> None:
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps({**config, "intermediate_size": 10**9}))
+    said = refused("--data", pairs, *SMALL)
+    assert said.startswith("memory: a micro-batch has up to ")
+    assert " GiB are free; set another model: this one takes " in said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param("chat_template.jinja", "has no chat template; set tokenizer.chat_template", id="template"),
+        pytest.param("tokenizer.json", "has no tokenizer.json; save a fast tokenizer", id="tokenizer"),
+        pytest.param("model.safetensors", "has no weights; allowed are *.safetensors", id="weights"),
+        pytest.param("config.json", "has no config.json; save the model with save_pretrained", id="config"),
+    ],
+)
+def test_a_model_without_a_part(spoil: str, message: str, refused: Say, pairs: Path, broken: Path) -> None:
+    (broken / spoil).unlink()
+    assert f"model {broken}: {message}" in refused("--data", pairs)
+
+
+def test_weights_that_are_cut_short(refused: Say, pairs: Path, broken: Path) -> None:
+    path = broken / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert "model.safetensors is damaged, cut short or a Git LFS pointer" in refused("--data", pairs)
+
+
+def foreign(folder: Path) -> str:
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("mine")
+    return f"{folder}: is not empty and no run of ours (no training.yaml); choose another --out"
+
+
+def a_file(folder: Path) -> str:
+    folder.write_text("mine")
+    return f"{folder}: is a file; --out takes a folder"
+
+
+@pytest.mark.parametrize("spoil", [foreign, a_file])
+def test_a_folder_that_is_not_ours_is_left_alone(
+    spoil: Callable[[Path], str], refused: Say, write_rows: Write, tmp_path: Path
+) -> None:
+    """And it is told before the rows are read."""
+    message = spoil(tmp_path / "out")
+    assert refused("--data", write_rows([{"a": 1}])) == message
+    left = [path.name for path in (tmp_path / "out").iterdir()] if (tmp_path / "out").is_dir() else []
+    assert left in ([], ["thesis.tex"])
+
+
+@pytest.fixture
+def in_use(tmp_path: Path) -> Iterator[Path]:
+    with locked(tmp_path / "used", SETTINGS):
+        yield tmp_path / "used"
+
+
+def test_a_folder_in_use(refused: Say, pairs: Path, in_use: Path) -> None:
+    said = refused("--data", pairs, *SMALL, out=in_use)
+    assert said.startswith(f"{in_use}: is in use by process {os.getpid()} since ")
+    assert said.endswith("; wait for it, or choose another --out")
+
+
+def test_a_folder_of_other_settings(refused: Say, pairs: Path, tmp_path: Path) -> None:
+    refused("--data", pairs, *SMALL)
+    said = refused("--data", pairs, *SMALL, "--set", "beta=0.5", "--set", "log_every=5").split("\n")
+    assert said == [
+        f"{tmp_path / 'out'}: belongs to other settings:",
+        "  beta: was 0.1, now 0.5",
+        "choose another --out, or delete the folder",
+    ]
+    said = refused("--data", pairs, *SMALL, "--set", "micro_batch=4")  # which decides nothing
+    assert "transformers cannot load it" in said
+    (tmp_path / "out" / SETTINGS).write_text("{")
+    assert "training.yaml is damaged" in refused("--data", pairs, *SMALL)
+
+
+def test_metrics_that_are_damaged(refused: Say, pairs: Path, tmp_path: Path) -> None:
+    refused("--data", pairs, *SMALL)
+    (tmp_path / "out" / "metrics.jsonl").write_text("{bad}\n{}\n")
+    said = refused("--data", pairs, *SMALL)
+    assert said.startswith(f"{tmp_path / 'out' / 'metrics.jsonl'}:1: got '{{bad}}'; allowed is a JSON object")
+
+
+def test_sources_and_their_weights(refused: Say, pairs: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "lr=0.1")
+    refused("--data", f"{pairs}=0.5", "--data", other, *SMALL)
+    kept = yaml.safe_load((tmp_path / "out" / SETTINGS).read_text())
+    assert kept["data"] == {str(pairs): 0.5, str(other): 1.0}
+    assert refused("--data", pairs, "--data", f"{pairs}=2") == (
+        f"--data {pairs}: is given twice; give it once, with the sum of the weights"
+    )
+    assert "got weight -1.0; allowed is a positive number" in refused("--data", f"{pairs}=-1")
+    assert "got weight nan; allowed is a positive number" in refused("--data", f"{pairs}=nan")
+    assert refused() == "--data: got none; name a run folder, as in --data runs/NAME"
+    assert "gone.jsonl: no such file or folder" in refused("--data", tmp_path / "gone.jsonl=2")
+
+
+def test_a_run_trains_and_its_card_names_rows_and_constitution(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, out = write_run(tmp_path / "runs"), tmp_path / "out"
+    command = ["reward", "--model", str(tiny), "--data", f"{run}=0.5", "--out", str(out), *SMALL]
+    command += ["--set", "precision=fp32", "--set", "steps=2", "--set", "max_length=24"]
+    assert main(command) == 0
+    told = capfd.readouterr().out
+    assert "reward: 2 steps in" in told
+    assert "train: kept" in told
+    card = (out / "README.md").read_text()
+    assert "| 20 rows, weight 0.5 | `runs` |" in card
+    assert f"| constitution | | `{LAWS.digest}` |" in card
+    page = (out / "training.html").read_text()
+    rows = json.loads((out / "training.json").read_text())["rows"]
+    for split in ("train", "test"):
+        assert rows[split]["read"] == rows[split]["kept"] > 0
+        assert f"<td>{split}/kept</td>" in page
+    assert main(command) == 0  # done before, and told again
+    assert "reward: 2 steps in" in capfd.readouterr().out
+
+
+def test_targets_train(tiny: Path, tmp_path: Path, write_rows: Write) -> None:
+    messages = [{"messages": [*row["prompt"], *row["completion"]]} for row in some_targets(12)]
+    command = ["sft", "--model", str(tiny), "--data", str(write_rows(messages)), "--out", str(tmp_path / "out"), *SMALL]
+    assert main([*command, "--set", "steps=1", "--set", "report_to=[]"]) == 0
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_help_says_every_recipe_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("sft", "reward", "dpo", "Exit code 0 done"))
+    with pytest.raises(SystemExit) as ended:
+        main(["dpo", "--data", "x"])
+    assert ended.value.code == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_what_trains() -> None:
+    """Nor do wrong settings: neither torch nor transformers is imported before a recipe runs."""
+    code = "import sys, training.__main__ as m; m.parser(); print({'torch', 'transformers'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_judge_that_is_away_leaves_ppo_to_be_gone_on_with(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = small_inputs(tmp_path, {"id": "kind", "objective": "form", "text": "Be kind."})
+    laws, server = settings["reward"]["rules"]["constitution"], {"url": "http://127.0.0.1:9", "attempts": 1}
+    judge = {"constitution": laws, "model": "served", "engine": "endpoint", "endpoints": [server]}
+    config, out = tmp_path / "ppo.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump({**settings, "baseline": "group", "reward": {"judge": judge}}), encoding="utf-8")
+    assert main(["ppo", "--config", str(config), "--out", str(out)]) == 1
+    said = capfd.readouterr().err
+    assert "incomplete: step 1: none of 16 replies has a reward; the first says: unavailable: " in said
+    assert "the same command goes on" in said
+    assert not (out / "stopped.txt").exists()  # by which a loop knows a bad sign

@@ -1,0 +1,66 @@
+"""Settings that would be read by nobody are refused, and those that nobody gave are what the recipe needs."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from training.config import DPO, SFT, Lora, Reward, Training
+from training.ppo.config import PPO
+
+RULES = {"reward": {"rules": {"constitution": "laws.yaml"}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "rate"),
+    [
+        pytest.param(SFT, {}, 2e-5, id="sft"),
+        pytest.param(SFT, {"lora": {"r": 4}}, 2e-4, id="sft, adapter"),
+        pytest.param(Reward, {"lora": {}}, 1e-4, id="reward, adapter"),
+        pytest.param(DPO, {"lora": Lora()}, 5e-5, id="dpo, adapter"),
+        pytest.param(PPO, {**RULES, "lora": {"r": 4}}, 1e-4, id="ppo, adapter"),
+        pytest.param(DPO, {"lora": None}, 5e-6, id="dpo, no adapter"),
+        pytest.param(DPO, {"lora": {"r": 4}, "learning_rate": 3e-6}, 3e-6, id="as asked for"),
+    ],
+)
+def test_adapters_learn_ten_times_as_fast(kind: type[Training], given: dict[str, Any], rate: float) -> None:
+    settings = kind.model_validate(given)
+    assert settings.learning_rate == pytest.approx(rate)
+    assert kind.model_validate(settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        pytest.param(DPO, {"smoothing": 0.1}, "smoothing: got 0.1, which loss: soft does not read; set loss: conservative", id="smoothing"),
+        pytest.param(DPO, {"loss": "robust"}, "smoothing: got 0, with which loss: robust is soft; set smoothing above 0", id="no smoothing"),
+        pytest.param(Reward, {"data": {"a": 1}, "tested": ["b"]}, "tested: got b; allowed are sources of data: a", id="tested"),
+        pytest.param(SFT, {"tested": ["b"]}, "tested: got b; allowed are sources of data: none, as none are named", id="no data"),
+        pytest.param(PPO, {"baseline": "group", "gamma": 0.9, "critic_warmup": 1}, "gamma: got 0.9; critic_warmup: got 1: baseline: group does not read it", id="group"),
+        pytest.param(PPO, {"scale": True}, "scale: got True: baseline: critic does not read it", id="critic"),
+        pytest.param(DPO, {"labels": {"temperature": float("inf")}}, "labels.temperature\n  Input should be a finite number", id="infinite"),
+        pytest.param(SFT, {"epochs": float("inf")}, "epochs\n  Input should be a finite number", id="endless"),
+        pytest.param(PPO, {"cut": "drop"}, "cut: got drop: PPO writes its own replies", id="cut"),
+        pytest.param(PPO, {"bucket": False}, "bucket: got false: PPO writes its own replies", id="bucket"),
+        pytest.param(PPO, {"lora": {"dropout": 0.1}}, "lora.dropout: got more than 0: PPO", id="dropout"),
+        pytest.param(PPO, {"data": {"a": 1, "b": 0.5}}, "data: got a weight other than 1: PPO", id="weights"),
+    ],
+)  # fmt: skip
+def test_what_nobody_would_read_is_refused(kind: type[Training], given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as told:
+        kind.model_validate({**(RULES if kind is PPO else {}), **given})
+    assert message in str(told.value)
+
+
+@pytest.mark.parametrize("loss", ["conservative", "robust"])
+def test_a_loss_that_reads_smoothing_takes_it(loss: str) -> None:
+    assert DPO.model_validate({"loss": loss, "smoothing": 0.1}).smoothing == 0.1
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        ValidationError, match=r"compile\n.*got true, which needs a C\+\+ compiler, and there is no no-such-compiler"
+    ):
+        SFT(compile=True)
+    assert not SFT().compile

@@ -1,0 +1,1 @@
+"""Supervised training on the best of N responses."""

@@ -1,0 +1,93 @@
+"""The settings of best-of-N: how replies are written, what they are worth, which are imitated. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from constitution.records import Strict
+from generation.config import Decoding, EngineName, Plan, RunConfig, default_engine
+from generation.engines.endpoint import EndpointSettings
+from generation.engines.transformers import TransformersSettings
+from generation.engines.vllm import VLLMSettings
+from training.config import SFT
+from training.ppo.config import Rewards
+
+
+class BestOfSampler(Strict):
+    """How replies are written."""
+
+    hint: str = ""
+    """A system message that replies are written under and that no row of the training holds: what the model can do when it is told
+    to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Most tokens of a reply."""
+    temperature: float = Field(default=1.0, gt=0, le=10)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    keep_truncated: bool = False
+    """Replies that max_tokens cut take part and are rewarded as such; where one is imitated, no end of the turn is put after it.
+    Without them a policy of long replies chooses among its short ones alone."""
+    engine: EngineName = Field(default_factory=default_engine)
+    """What runs the model; vllm where it is installed, else transformers."""
+    rows: int = Field(default=256, ge=1)
+    """Prompts worked on at once."""
+    in_flight: int = Field(default=512, ge=1)
+    """Calls given to the engine at once."""
+    vllm: VLLMSettings = VLLMSettings()
+    transformers: TransformersSettings = TransformersSettings()
+    endpoints: tuple[EndpointSettings, ...] = ()
+    """Servers of the model, for engine: endpoint."""
+
+    def run(self, model: str, seed: int, samples: int) -> RunConfig:
+        """The same as settings of a run, whose policy it is. samples: replies to each prompt."""
+        drawn = Decoding(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
+        return RunConfig(
+            policy=model,
+            engine=self.engine,
+            plan=Plan(
+                sample=drawn,
+                seed=seed,
+                keep_truncated=self.keep_truncated,
+                hint=self.hint,
+                hinted=samples if self.hint else 1,
+            ),
+            rows=self.rows,
+            in_flight=self.in_flight,
+            vllm=self.vllm,
+            transformers=self.transformers,
+            endpoints=self.endpoints,
+        )
+
+
+class BestOf(SFT):
+    """Rejection sampling: many replies to each prompt, and supervised fine-tuning on those with the highest reward (best of N in
+    Stiennon et al. 2020, arXiv:2009.01325; as training data in Touvron et al. 2023, arXiv:2307.09288).
+    """
+
+    samples: int = Field(default=8, ge=2)
+    """Replies to each prompt."""
+    reward: Rewards
+    sampler: BestOfSampler = BestOfSampler()
+    keep: int = Field(default=1, ge=1)
+    """Replies of a prompt that are imitated, the best ones. All must beat the prompt's mean, and no text comes twice."""
+    least: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Reward by which a prompt's best reply must beat the mean of its replies, or the prompt is dropped and counted. One whose
+    replies all have the same reward teaches nothing, and is always dropped."""
+    reuse: tuple[str, ...] = ()
+    """Folders whose calls are taken in place of new ones: an earlier best_of's, or a run's."""
+
+    @model_validator(mode="after")
+    def _best_of_possible(self) -> BestOf:
+        if self.keep >= self.samples:
+            raise ValueError(
+                f"keep: got {self.keep} of {self.samples} samples, which chooses nothing; lower keep, or raise samples"
+            )
+        weighted = [f"{name}={weight:g}" for name, weight in self.data.items() if weight != 1]
+        if weighted:
+            raise ValueError(
+                f"data: got {', '.join(weighted)}; best_of writes its own replies, to each prompt alike: leave the weight out"
+            )
+        if self.sampler.engine == "endpoint" and not self.sampler.endpoints:
+            raise ValueError(
+                "sampler.endpoints: got none, but sampler.engine is endpoint; add `endpoints: [{url: http://host:8000}]`"
+            )
+        return self

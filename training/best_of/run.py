@@ -1,0 +1,114 @@
+"""Rejection sampling: replies are written and graded, the best of each prompt become rows, and those are fine-tuned on.
+
+Every call is kept in the folder's `calls.sqlite`, so that a killed run goes on where it was and pays for nothing twice; what is
+imitated is in `best.jsonl`, which is also ordinary data for sft.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from constitution.errors import InputError
+from generation.calls.store import StoreError
+from generation.output.dataset import SPLITS
+from training.best_of import rows as best_of_rows
+from training.best_of.choice import figures
+from training.best_of.job import BestOfJob
+from training.best_of.replies import outcomes
+from training.data import encode as data
+from training.recipes.sft import Supervised
+from training.rollout.rollouts import as_prompt
+from training.run import fit, launch
+from training.run import folder as output
+from training.run.job import Job, arranged, check_tested
+
+
+def run(best: BestOfJob, console: Console) -> dict[str, Any]:
+    """Write, grade, choose and train, or go on with it; returns what training.json says.
+
+    Raises InputError for a folder that cannot be used and where nothing is left to imitate, Incomplete for an engine that stayed
+    away, Stopped for a run that a bad sign ended.
+    """
+    lower = fit.thriftier(best.settings)
+    return output.owning(best.out, best.said, lower, lambda: fit.train(_imitating(best, console), console))
+
+
+def _imitating(best: BestOfJob, console: Console) -> Job:
+    """The job of fine-tuning on the best replies. One process has them written, the others wait for its file."""
+    path, state = best.out / best_of_rows.FILE, launch.state()
+    counts: dict[str, Counter[str]] = {}
+    found: dict[str, float] = {}
+    if state.is_main_process:
+        path.unlink(missing_ok=True)
+    state.wait_for_everyone()  # so that nobody takes an older file for the one that comes
+    if state.is_main_process:
+        counts, found = _written(best, path, console)
+    while not path.exists():
+        time.sleep(1)
+    imitated = best_of_rows.read(path)
+    train, test = (data.encode_targets(imitated[split], best.encoder, best.settings) for split in SPLITS)
+    try:
+        data.check_some(train, best.settings)
+        check_tested(best.settings, test)
+        order = arranged(best.settings, best.files, train.rows)
+    except InputError as error:
+        raise _again(str(error), best) from None
+    for encoded, split in zip((train, test), SPLITS, strict=True):
+        encoded.counts.update(counts.get(split, {}))
+    said = {**best.said, "digests": {**best.said["digests"], "best": train.digest}}
+    return Job(
+        settings=best.settings,
+        out=best.out,
+        files=best.files,
+        tokenizer=best.tokenizer,
+        encoder=best.encoder,
+        recipe=Supervised("best_of"),
+        train=train,
+        test=test,
+        order=order,
+        said=said,
+        sources=best.sources,
+        figures=found,
+    )
+
+
+def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, Counter[str]], dict[str, float]]:
+    """Write the file; what became of prompts and replies by split, and what choosing came to."""
+    prompts = {"train": best.train, "test": best.test}
+    try:
+        made = outcomes(best.settings, [as_prompt(row) for split in SPLITS for row in prompts[split].rows], best.out)
+    except StoreError as error:
+        raise InputError(str(error)) from None
+    cut = len(best.train.rows)
+    parts = {"train": made[:cut], "test": made[cut:]}
+    counts = {split: best_of_rows.counted(prompts[split].counts, parts[split]) for split in SPLITS}
+    found = figures([(one.replies, one.choice) for one in made], best.settings.samples)
+    _tell(counts["train"] + counts["test"], found, console)
+    if not counts["train"]["prompts_kept"]:
+        raise _again(best_of_rows.nothing(counts["train"]), best)
+    best_of_rows.write(path, parts)
+    return counts, found
+
+
+def _tell(total: Counter[str], found: dict[str, float], console: Console) -> None:
+    """What choosing came to, in a line."""
+    numbers = {name.partition("/")[2]: f"{value:.4g}" for name, value in found.items()}
+    told = {**numbers, **best_of_rows.lost(total)}
+    rest = "".join(f"  {name.replace('_', ' ')} {value}" for name, value in told.items())
+    console.print(f"best of {total['replies_graded']} replies to {total['prompts_kept']} prompts{rest}", markup=False)
+
+
+def _again(problem: str, best: BestOfJob) -> InputError:
+    """The folder is anyone's again, since only what was written tells which settings it allows; not one that training began in."""
+    if output.last_checkpoint(best.out):
+        return InputError(problem)
+    if launch.state().is_main_process:
+        output.release(best.out)
+    return InputError(
+        f"{problem}; then give the command again: the replies in {best.out} are kept, and nothing is trained yet"
+    )

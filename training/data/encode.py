@@ -1,0 +1,174 @@
+"""Rows -> token ids, by the one rendering that generation uses too; what does not fit is dropped or cut, and counted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from constitution.errors import InputError
+from generation.models.encoder import Encoder
+from training.config import Labels, Training
+from training.data.batches import Example
+from training.data.columns import Pair, Prompted, Target
+
+
+class PairRow(NamedTuple):
+    """A pair as token ids; its example's replies are chosen and rejected."""
+
+    id: str
+    example: Example
+    p: float
+    margin: float
+    weight: float
+
+
+class TargetRow(NamedTuple):
+    """A prompt and a reply to learn, as token ids."""
+
+    id: str
+    example: Example
+    weight: float
+
+
+class PromptRow(NamedTuple):
+    """A prompt as token ids, for a policy to answer."""
+
+    prompt: Prompted
+    tokens: tuple[int, ...]
+
+
+class Encoded(NamedTuple):
+    """One split's rows that fit."""
+
+    rows: list[Any]
+    counts: Counter[str]
+    """`read` = `kept` + all `dropped_*`: long_prompt, cut, empty (a reply), equal (once cut), unsure, repeated (a prompt), untested
+    (its source). Of those kept, `kept_cut` have a reply that lost its end; of those read, `moved_to_test` are held out for what
+    another row is."""
+
+    @property
+    def digest(self) -> str:
+        """Of token ids, labels and weights, in order."""
+        h = blake2b(digest_size=16)
+        for row in self.rows:
+            h.update(repr(row).encode())
+        return h.hexdigest()
+
+
+def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> Encoded:
+    """Pairs with both replies after one prompt, each ended by one end of turn unless it was cut. Raises InputError: bad chat."""
+    kept: list[PairRow] = []
+    counts: Counter[str] = Counter(read=len(rows))
+    for row in rows:
+        if row.p < labels.least:
+            counts["dropped_unsure"] += 1
+            continue
+        example = _example(row.prompt, (row.chosen, row.rejected), row.cut, encoder, settings, counts)
+        if example is None:
+            continue
+        if example.replies[0] == example.replies[1]:
+            counts["dropped_equal"] += 1
+            continue
+        kept.append(PairRow(row.prompt.id, example, _trusted(row.p, labels), row.margin, row.weight))
+    return _encoded(kept, counts, encoder)
+
+
+def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> Encoded:
+    """Replies to learn, each after its prompt and ended by one end of turn unless it was cut."""
+    kept: list[TargetRow] = []
+    counts: Counter[str] = Counter(read=len(rows))
+    for row in rows:
+        example = _example(row.prompt, (row.reply,), (row.cut,), encoder, settings, counts)
+        if example is not None:
+            kept.append(TargetRow(row.prompt.id, example, row.weight))
+    return _encoded(kept, counts, encoder)
+
+
+def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Encoded:
+    """Prompts of at most `room` tokens."""
+    kept: list[PromptRow] = []
+    counts: Counter[str] = Counter(read=len(rows))
+    for row in rows:
+        tokens = tuple(_render(row, (), encoder)[0])
+        if len(tokens) > room:
+            counts["dropped_long_prompt"] += 1
+        else:
+            kept.append(PromptRow(row, tokens))
+    counts["kept"] = len(kept)
+    return Encoded(kept, counts)
+
+
+def check_some(encoded: Encoded, settings: Training) -> None:
+    """Raises InputError when nothing is left to train on, or nothing of what is left counts."""
+    if encoded.rows:
+        if not any(getattr(row, "weight", 1.0) for row in encoded.rows):
+            raise InputError(
+                f"--data {', '.join(settings.data)}: column weight: got 0 in all {len(encoded.rows)} rows to train on; allowed is "
+                "a number above 0 in some"
+            )
+        return
+    fixes = {
+        "dropped_long_prompt": f"raise max_length (now {settings.max_length})",
+        "dropped_cut": f"raise max_length (now {settings.max_length}) or set cut: keep",
+        "dropped_equal": f"raise max_length (now {settings.max_length})",
+        "dropped_empty": "give replies with some text",
+        "dropped_unsure": "lower labels.least",
+    }
+    met = {name: n for name, n in encoded.counts.most_common() if n and name in fixes}
+    reasons = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in met.items())
+    todo = ", or ".join(dict.fromkeys(fixes[name] for name in met))
+    raise InputError(
+        f"--data {', '.join(settings.data)}: no row is left of {encoded.counts['read']} ({reasons}); {todo}"
+    )
+
+
+def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> Encoded:
+    end = encoder.end_of_turn
+    counts["kept"] = len(kept)
+    if cut := sum(any(reply[-1] != end for reply in row.example.replies) for row in kept):
+        counts["kept_cut"] = cut
+    return Encoded(kept, counts)
+
+
+def _example(
+    prompt: Prompted,
+    replies: Sequence[str],
+    cut: Sequence[bool],
+    encoder: Encoder,
+    settings: Training,
+    counts: Counter[str],
+) -> Example | None:
+    """The prompt and its replies as ids; None, and a count, where they do not fit."""
+    if not all(reply.strip() for reply in replies):
+        counts["dropped_empty"] += 1
+        return None
+    before, rendered = _render(prompt, replies, encoder)
+    room = settings.max_length - len(before)
+    if room < 2:
+        counts["dropped_long_prompt"] += 1
+        return None
+    end = (encoder.end_of_turn,)
+    ended = [(*reply, *(() if lost else end)) for reply, lost in zip(rendered, cut, strict=True)]
+    if settings.cut == "drop" and (any(cut) or any(len(reply) > room for reply in ended)):
+        counts["dropped_cut"] += 1
+        return None
+    return Example(tuple(before), tuple(reply[:room] for reply in ended))
+
+
+def _render(prompt: Prompted, replies: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
+    try:
+        return encoder.replies(prompt.messages, replies, prompt.tools or None)
+    except ValueError as error:
+        raise InputError(
+            f"prompt {prompt.id}: {error}; leave it out, or train a model whose template takes it"
+        ) from None
+
+
+def _trusted(p: float, labels: Labels) -> float:
+    """The label's probability at the labels' temperature, kept from both ends."""
+    if p < 1 and labels.temperature != 1:
+        p = 1 / (1 + math.exp(-math.log(p / (1 - p)) / labels.temperature))
+    return min(max(p, labels.floor), 1 - labels.floor)

@@ -1,0 +1,180 @@
+"""Rows of all sources -> those to train on and those held out, or everything that is wrong with them, said at once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeVar
+
+from constitution.errors import InputError
+from constitution.records import Prompt
+from generation.output.dataset import split_of
+from training.config import Reward, Training
+from training.data.columns import BadRow, Pair, Prompted, Target, pair, prompted, target
+from training.data.sources import Kind, Raw, read
+
+SHOWN = 20
+"""Rows with a problem, after which reading ends."""
+
+
+class Source(NamedTuple):
+    """What one source gave."""
+
+    name: str
+    digest: str
+    """32 hex characters over its rows in their order, without the source's weight."""
+    rows: int
+    """Of both splits."""
+    weight: float
+    constitutions: tuple[str, ...]
+    """Digests of the constitutions that labelled its rows, where it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows to train on and rows held out. No prompt is in both."""
+
+    train: list[Any]
+    test: list[Any]
+    sources: tuple[Source, ...] = ()
+    repeated: tuple[int, int] = (0, 0)
+    """Rows of each part that were left out, being another's again."""
+    moved: int = 0
+    """Held-out rows that would be in the first part, were their prompts not held out elsewhere."""
+    untested: int = 0
+    """Held-out rows in neither part, being of no source that is tested."""
+
+    def tell(self, train: Counter[str], test: Counter[str]) -> None:
+        """Add this to what is counted of the two parts, as `dropped_repeated`, `dropped_untested` and `moved_to_test`."""
+        for counts, n in zip((train, test), self.repeated, strict=True):
+            if n:
+                counts.update(read=n, dropped_repeated=n)
+        if self.untested:
+            test.update(read=self.untested, dropped_untested=self.untested)
+        if self.moved:
+            test["moved_to_test"] = self.moved
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """The two parts."""
+        yield self.train
+        yield self.test
+
+
+Row = TypeVar("Row", Pair, Target, Prompted)
+
+
+def pairs(settings: Training) -> Split:
+    """Preference pairs of every source. Raises InputError with up to 20 problems."""
+    if isinstance(settings, Reward) and settings.margins:
+        return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin")
+    return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
+
+
+def _apart(row: Mapping[str, Any]) -> Pair:
+    """A pair that says how far apart its replies are. Raises BadRow."""
+    found = pair(row)
+    if "margin" not in row:
+        raise BadRow("margin: got no such column, which margins: true subtracts; add it, or set margins: false")
+    return found
+
+
+def targets(settings: Training) -> Split:
+    """Replies to imitate: columns prompt and completion, or messages that end with the assistant's. Raises InputError."""
+    return _collect(settings, "sft", target, "prompt and completion, or messages")
+
+
+def prompts(settings: Training) -> Split:
+    """Different prompts, whatever came after them; with other tools or tags it is another. Raises InputError."""
+    split = _collect(settings, "preferences", prompted, "prompt, or messages")
+    train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
+    left_out = (len(split.train) - len(train), len(split.test) - len(test))
+    return Split(train, test, split.sources, left_out, split.moved, split.untested)
+
+
+def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]], Row], needed: str) -> Split:
+    if not settings.data:
+        raise InputError("--data: got none; name a run folder, as in --data runs/NAME")
+    train: list[tuple[str, Row]] = []  # source and row
+    test: list[tuple[str, Row]] = []
+    sources = []
+    for spec, weight in settings.data.items():
+        digest, constitutions, count = blake2b(digest_size=16), set[str](), 0
+        for raw, row in _made(spec, kind, settings.limit, make, needed):
+            digest.update(repr(row).encode())
+            count += 1
+            if raw.row.get("constitution_digest"):
+                constitutions.add(str(raw.row["constitution_digest"]))
+            part = test if _held_out(raw, row, settings.test_fraction) else train
+            part.append((spec, _weighed(row, weight)))
+        sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
+    # what one source holds out, another may have among its rows to train on
+    held = {words(_asked(row)) for _, row in test}
+    moved = [(spec, row) for spec, row in train if words(_asked(row)) in held]
+    test += moved
+    learnt = [row for _, row in train if words(_asked(row)) not in held]
+    if not learnt:
+        names = ", ".join(settings.data)
+        why = f"; all {len(test)} are held out: lower test_fraction" if test else f"; each row needs {needed}"
+        raise InputError(f"--data {names}: holds no row to train on{why}")
+    looked_at = [row for spec, row in test if spec in (settings.tested or settings.data)]
+    return Split(learnt, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
+
+
+def _made(
+    spec: str, kind: Kind, limit: int | None, make: Callable[[Mapping[str, Any]], Row], needed: str
+) -> Iterator[tuple[Raw, Row]]:
+    """A source's rows. Raises InputError where some cannot be used, once SHOWN of them or all rows are read."""
+    problems: dict[str, list[str]] = {}
+    total = 0
+    for raw in read(spec, kind, limit):
+        try:
+            row = make(raw.row)
+        except BadRow as error:
+            problems.setdefault(str(error), []).append(raw.place)
+            total += 1
+            if total == SHOWN:
+                break
+            continue
+        if not problems:
+            yield raw, row
+    if problems:
+        lines: list[str] = [f"{_places(found)}: {problem}" for problem, found in problems.items()]
+        if total == SHOWN:
+            lines.append(f"(read up to the {SHOWN}th row with a problem)")
+        head = f"--data {spec}: some rows cannot be trained on; each needs {needed}"
+        raise InputError("\n".join([head, *lines]))
+
+
+def _places(found: list[str]) -> str:
+    others = len(found) - 1
+    return found[0] + (f" and {others} more row{'s' if others > 1 else ''}" if others else "")
+
+
+def _asked(row: Pair | Target | Prompted) -> Prompted:
+    return row if isinstance(row, Prompted) else row.prompt
+
+
+def _weighed(row: Row, weight: float) -> Row:
+    """The row, counting that much more. Prompts have no weight."""
+    return row if isinstance(row, Prompted) else row._replace(weight=row.weight * weight)
+
+
+def _held_out(raw: Raw, row: Pair | Target | Prompted, fraction: float) -> bool:
+    """As the source says; else by the words of the prompt, as a run does it."""
+    if raw.split:
+        return raw.split == "test"
+    prompt = _asked(row)
+    return split_of(Prompt(id=prompt.id, messages=prompt.messages), fraction) == "test"
+
+
+def words(prompt: Prompted | Prompt) -> str:
+    """By which prompts are told apart; `split_of` goes by the same."""
+    return json.dumps([(message.role, message.content.strip()) for message in prompt.messages])
+
+
+def _whole(prompt: Prompted) -> str:
+    """By which what a policy is asked is told apart."""
+    return json.dumps([words(prompt), prompt.tools, prompt.tags], sort_keys=True, default=str)

@@ -1,0 +1,1 @@
+"""Rounds of sampling, labelling, training and evaluation."""

@@ -1,0 +1,70 @@
+"""`python -m training loop`: checks everything, then runs the loop or says what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from constitution.errors import InputError
+from generation.output.folder import RunFolderError, locked
+from generation.settings import ConfigError
+from training.loop import inputs as loop_inputs
+from training.loop.children import runner
+from training.loop.config import LoopConfig
+from training.loop.folder import SETTINGS, claim
+from training.loop.loop import Loop, StepFailed
+from training.loop.page import PAGE, write_page
+from training.loop.record import POLICY, Outcome
+from training.loop.steps import planned
+from training.run import rank
+
+
+def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, console: Console) -> int:
+    """Exit code 0 done, 1 not done or stopped, 2 bad arguments or files."""
+    try:
+        config = loop_inputs.load(config_path, overrides)
+        inputs = loop_inputs.read(config, out)
+        if plan:
+            _show_plan(config, out, console)
+            return 0
+        for reason, count in sorted(inputs.unread.items()):
+            console.print(f"{config.prompts}: {count} rows are no prompts and left out ({reason})", markup=False)
+        with locked(out, SETTINGS):
+            claim(out, config, inputs.digests)
+            report = partial(write_page, monitor=config.monitor)
+            outcome = Loop(config, out, inputs, console, runner(out), report).go()
+    except (ConfigError, InputError, RunFolderError) as error:
+        rank.tell(error)
+        return 2
+    except StepFailed as error:
+        again = "" if error.wrong_input else "\nthe same command goes on from there"
+        rank.tell(f"{error}{again}")
+        return 2 if error.wrong_input else 1
+    except KeyboardInterrupt:
+        rank.tell(f"interrupted; the same command goes on where {out} stopped")
+        return 1
+    return _show(outcome, out, console)
+
+
+def _show(outcome: Outcome, out: Path, console: Console) -> int:
+    policy = out / POLICY if outcome.accepted else outcome.policy
+    rounds = "1 round" if outcome.accepted == 1 else f"{outcome.accepted} rounds"
+    console.print(f"{rounds} kept   policy: {policy}   page: {out / PAGE}", markup=False)
+    if outcome.stopped:
+        rank.tell(f"stopped: {outcome.stopped}")
+        return 1
+    return 0
+
+
+def _show_plan(config: LoopConfig, out: Path, console: Console) -> None:
+    """Every step, and whether it is done."""
+    table = Table(title="Steps, if every round is kept at the first try", title_justify="left")
+    for column in ("round", "recipe", "step", "done"):
+        table.add_column(column)
+    for one, name, done in planned(config, out):
+        table.add_row(str(one.number), one.phase.recipe, name, "yes" if done.exists() else "")
+    console.print(table)

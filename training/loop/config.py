@@ -1,0 +1,254 @@
+"""The settings of the loop: phases of training, what decides whether a round is kept. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from constitution.records import Strict
+from generation.config import EngineName, RunConfig
+from training.best_of.config import BestOf
+from training.config import DPO, SFT, Reward, Training
+from training.loop.gates import Gates
+from training.monitor.config import MonitorSettings
+from training.ppo.config import PPO
+
+RETRAINED = "retrained"
+"""Among the `paths` of a phase's reward models: the one that the loop trains for the round."""
+_PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
+
+
+class _Phase(Strict):
+    """Rounds of one recipe."""
+
+    rounds: int = Field(default=1, ge=1)
+    fresh: bool = True
+    """Each round gets pairs of the policy it starts from. False: it trains on the pairs that are there."""
+    older: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    """Weight of the pairs of each earlier round beside the newest ones, which count 1; 0 leaves them out."""
+
+    @model_validator(mode="after")
+    def _the_loops_own(self) -> _Phase:
+        for name in ("training", "reward"):
+            settings = getattr(self, name, None)
+            ours = {"data", *({"model"} if name == "training" else ())}
+            taken = sorted(ours & settings.model_fields_set) if settings else []
+            if taken:
+                raise ValueError(f"{name}.{taken[0]}: the loop sets it for each round; leave it out")
+            if settings and settings.lora and not settings.lora.merge:
+                raise ValueError(
+                    f"{name}.lora.merge: got false, and what comes after needs an ordinary checkpoint; leave it out"
+                )
+        return self
+
+    @property
+    def settings(self) -> Training:
+        """Those of the phase's recipe."""
+        found: Training = getattr(self, "training")  # noqa: B009 - each kind of phase declares its own
+        return found
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether something in it trains on pairs or revisions."""
+        return True
+
+
+class SFTPhase(_Phase):
+    """Imitates the run's accepted revisions: the supervised phase of Constitutional AI."""
+
+    recipe: Literal["sft"]
+    training: SFT = SFT()
+
+
+class DPOPhase(_Phase):
+    """Trains on pairs. Its reference is the policy that the round starts from; the evaluation measures KL from the base."""
+
+    recipe: Literal["dpo"]
+    training: DPO = DPO()
+
+
+class _Rewarded(_Phase):
+    """Trains on rewards, of a reward model that is trained anew for each round if `reward` is there."""
+
+    reward: Reward | None = None
+    """Settings of `python -m training reward`; its `model` is the loop's where none is named."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rewarded_by_it(cls, given: Any) -> Any:
+        """Where a reward model is trained and no reward is named, that model is the reward."""
+        if not isinstance(given, dict) or given.get("reward") is None:
+            return given
+        training = given.get("training", {})
+        if not isinstance(training, dict) or "reward" in training:
+            return given
+        return {**given, "training": {**training, "reward": {"models": {"paths": [RETRAINED]}}}}
+
+    @model_validator(mode="after")
+    def _retrained(self) -> _Rewarded:
+        models = getattr(self.settings, "reward").models  # noqa: B009 - likewise
+        named = models is not None and RETRAINED in models.paths
+        if named and self.reward is None:
+            raise ValueError(
+                f"training.reward.models.paths: got {RETRAINED}, which stands for the reward model of `reward`; add "
+                "`reward: {}` to the phase, or name a folder"
+            )
+        if self.reward is not None and not named:
+            raise ValueError(
+                f"reward: its model is rewarded nothing by; add {RETRAINED} to training.reward.models.paths, or leave it out"
+            )
+        if self.reward is None and (unread := sorted({"fresh", "older"} & self.model_fields_set)):
+            raise ValueError(
+                f"{unread[0]}: says which pairs are trained on, and without `reward` none are; leave it out"
+            )
+        return self
+
+    @property
+    def needs_pairs(self) -> bool:
+        """For a reward model alone."""
+        return self.reward is not None
+
+
+class PPOPhase(_Rewarded):
+    """Trains on the policy's own replies to the round's prompts, as they are rewarded."""
+
+    recipe: Literal["ppo"]
+    training: PPO
+
+
+class BestOfPhase(_Rewarded):
+    """Imitates the best of several replies of the policy's own."""
+
+    recipe: Literal["best_of"]
+    training: BestOf
+
+    @model_validator(mode="after")
+    def _sampled_here(self) -> BestOfPhase:
+        _local(self.training.sampler.engine, "training.sampler.", "training.reward.judge.endpoints")
+        return self
+
+
+Phase = Annotated[SFTPhase | DPOPhase | PPOPhase | BestOfPhase, Field(discriminator="recipe")]
+
+
+class Evaluating(Strict):
+    """How each round's policy is compared with the base: `python -m evaluation policy`."""
+
+    prompts: str
+    """Held-out prompts, none of which the loop trains on."""
+    constitution: str = ""
+    """What judges; the loop's where empty."""
+    judge: str = ""
+    """The model that judges; the loop's base model where empty."""
+    gold: str = ""
+    """A constitution that nothing is trained against, reported beside."""
+    weights: str = ""
+    """Fitted weights of votes."""
+    held_out: tuple[str, ...] = ()
+    """Principles and judges that have no vote here; `trained` stands for all that the policy was trained against."""
+    refusals: str = ""
+    """JSONL with `prompt` and `label` (safe, unsafe), in place of our own prompts on which refusals are counted."""
+    probes: bool = True
+    """Count refusals, and ask the probes for sycophancy and confidence."""
+    limit: int | None = Field(default=None, ge=1)
+    """Read at most so many prompts."""
+    seed: int = Field(default=0, ge=0)
+    settings: RunConfig = RunConfig()
+    """As of a run: how replies are written and judged, and by what engine."""
+
+    @model_validator(mode="after")
+    def _the_loops_own(self) -> Evaluating:
+        if self.refusals and not self.probes:
+            raise ValueError("refusals: are not asked with probes: false; leave one of them out")
+        _refuse(self.settings, "settings.", {"policy": "", "judge": "; name it in evaluation.judge"})
+        _local(self.settings.engine, "settings.", _PANEL)
+        return self
+
+
+class RoundMonitor(MonitorSettings):
+    """The monitor of rounds, which are few and long."""
+
+    checks: int = Field(default=1, ge=1)
+    """Rounds, one after the other, that must show it."""
+
+
+class Retry(Strict):
+    """What happens to a round that is not kept."""
+
+    times: int = Field(default=1, ge=0)
+    """Tries with a smaller step on the same pairs, before the round is given up."""
+    shrink: float = Field(default=0.5, gt=0, lt=1)
+    """Each of them takes the learning rate times this, and so do the phase's later rounds."""
+    keep: bool = False
+    """Weights of tries that are not kept stay. Without it they are removed as that is decided."""
+
+
+class LoopConfig(Strict):
+    """Everything that can be set for a loop."""
+
+    model: str = "embedded"
+    """The base: what the first round starts from, and what every round is compared with."""
+    constitution: str
+    """Principles by which pairs are labelled."""
+    prompts: str
+    """Prompts that are trained on; what `generate_feedback.py --prompts` takes."""
+    prompts_per_round: int | None = Field(default=None, ge=1)
+    """So many in each round, none twice before all had their turn; all of them where None."""
+    weights: str = ""
+    """Fitted weights of the votes that label."""
+    data: dict[str, float] = Field(default_factory=dict)
+    """Run folders that are there already -> weight of their pairs in every round."""
+    feedback: RunConfig = RunConfig()
+    """Settings of the runs. `policy` is the loop's; `judge`, where empty, is the base, so that it stays the same while the policy
+    moves."""
+    phases: tuple[Phase, ...]
+    evaluation: Evaluating
+    gates: Gates = Gates()
+    monitor: RoundMonitor = RoundMonitor()
+    """Looks at each round's evaluation; what it halts for fails the round."""
+    retry: Retry = Retry()
+    stop: bool = True
+    """End the loop when a round is given up. False goes on with the next phase, from the last good policy."""
+    launch: tuple[str, ...] = ()
+    """What starts the training commands in place of this Python, as in [accelerate, launch, --config_file, FILE]."""
+    seed: int = Field(default=0, ge=0)
+    """Of the draw of prompts."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> LoopConfig:
+        _refuse(self.feedback, "feedback.", {"policy": ""})
+        _local(self.feedback.engine, "feedback.", _PANEL)
+        for name, weight in self.data.items():
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
+        if not self.phases:
+            raise ValueError("phases: got none; name one, as in `- {recipe: dpo}`")
+        first = next((i for i, phase in enumerate(self.phases) if phase.needs_pairs), None)
+        if first is not None and not self.phases[first].fresh and not self.data:
+            raise ValueError(
+                f"phases.{first}.fresh: got false, and no pairs are there yet; set it true, or name runs in data"
+            )
+        imitates = next((i for i, phase in enumerate(self.phases) if isinstance(phase, SFTPhase)), None)
+        if imitates is not None and not self.feedback.plan.rounds and not self.data:
+            raise ValueError(
+                f"phases.{imitates}: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or "
+                "more, or name runs in data"
+            )
+        return self
+
+
+def _refuse(settings: RunConfig, place: str, ours: dict[str, str]) -> None:
+    """Raises ValueError for settings that the loop sets: name -> what to do instead."""
+    for name, instead in ours.items():
+        if name in settings.model_fields_set:
+            raise ValueError(f"{place}{name}: the loop sets it{instead or '; leave it out'}")
+
+
+def _local(engine: EngineName, place: str, servers: str) -> None:
+    """Raises ValueError where a server is to play the policy. servers: where those that judge are named."""
+    if engine == "endpoint":
+        raise ValueError(
+            f"{place}engine: got endpoint, and no server has the policy, which is a new folder after each round; set vllm or "
+            f"transformers (servers that judge are named in {servers})"
+        )

@@ -1,0 +1,106 @@
+"""Whose folder a loop is in, and what may change between its restarts: `loop.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from constitution.errors import InputError
+from generation.output.folder import MACHINE, changes, write_atomically
+from training.loop.config import LoopConfig, Phase
+from training.loop.steps import Round, rounds
+from training.run.described import described
+from training.run.page import SETTINGS as TRAINING
+from training.run.page import claimed
+
+SETTINGS = "loop.yaml"
+
+
+def claim(out: Path, config: LoopConfig, digests: Mapping[str, str]) -> None:
+    """Make the folder this loop's own: write loop.yaml, or check that it says the same. Raises InputError where it does not.
+
+    Rounds that have not begun may be changed, added or left out; of one that has, training and reward until theirs has begun.
+    """
+    path, said = out / SETTINGS, _said(config, out, digests)
+    if path.is_file():
+        try:
+            old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError):
+            old = None
+        if not isinstance(old, dict) or not isinstance(old.get("rounds"), dict):
+            raise InputError(f"{path}: is damaged; choose another --out, or delete the folder")
+        changed = changes(_begun(old, out), _begun(said, out))
+        if changed:
+            lines = "\n".join(f"  {line}" for line in changed.values())
+            raise InputError(f"{out}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder")
+    write_atomically(path, yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
+
+
+def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """What loop.yaml says but for rounds, and trainings of a round, that have not begun."""
+    kept = {}
+    for number, one in said["rounds"].items():
+        folder = out / f"round-{number}"
+        if folder.exists():
+            trained = {"training": f"try-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
+            later = {name for name, begun in trained.items() if not any(map(claimed, folder.glob(begun)))}
+            kept[number] = {name: value for name, value in one.items() if name not in later}
+    return {**said, "rounds": kept}
+
+
+def _said(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str, Any]:
+    """What loop.yaml says: everything that decides what comes out, and under `machine` what may change between restarts."""
+    apart = {"feedback", "phases", "evaluation", "stop", "launch", "retry"}
+    evaluation = config.evaluation.model_dump(mode="json", exclude={"settings"})
+    return {
+        **config.model_dump(mode="json", exclude=apart),
+        "feedback": config.feedback.results(),
+        "evaluation": {**evaluation, "settings": config.evaluation.settings.results()},
+        "retry": {"shrink": config.retry.shrink},
+        "rounds": {one.number: _round(one, digests) for one in rounds(config, out)},
+        "digests": {name: digest for name, digest in digests.items() if not name.startswith("phases.")},
+        MACHINE: {
+            "stop": config.stop,
+            "retry.times": config.retry.times,
+            "retry.keep": config.retry.keep,
+            "launch": list(config.launch),
+            "feedback": _apart(config.feedback.model_dump(mode="json"), config.feedback.results()),
+            "evaluation": _apart(
+                config.evaluation.settings.model_dump(mode="json"), config.evaluation.settings.results()
+            ),
+            "phases": [_machine(phase) for phase in config.phases],
+        },
+    }
+
+
+def _round(one: Round, digests: Mapping[str, str]) -> dict[str, Any]:
+    """digests: those of what its phase names are its own, so that what rounds to come name may change."""
+    own = {name.removeprefix(f"phases.{one.index}."): digest for name, digest in digests.items()}
+    return {name: _without(value) for name, value in _phase(one.phase, own).items()}
+
+
+def _machine(phase: Phase) -> dict[str, Any]:
+    return {name: value[MACHINE] for name, value in _phase(phase, {}).items() if isinstance(value, dict)}
+
+
+def _phase(phase: Phase, digests: Mapping[str, str]) -> dict[str, Any]:
+    """A phase's settings, those of its recipes as training.yaml has them. digests: of `training.` and `reward.`, and others."""
+    kept = phase.model_dump(mode="json", exclude={"training", "reward", "rounds"})
+    kept["training"] = described(phase.recipe, phase.training, _below("training.", digests))
+    reward = getattr(phase, "reward", None)
+    return {**kept, **({"reward": described("reward", reward, _below("reward.", digests))} if reward else {})}
+
+
+def _below(group: str, digests: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix(group): digest for name, digest in digests.items() if name.startswith(group)}
+
+
+def _without(value: Any) -> Any:
+    return {key: inner for key, inner in value.items() if key != MACHINE} if isinstance(value, dict) else value
+
+
+def _apart(whole: dict[str, Any], kept: Mapping[str, object]) -> dict[str, Any]:
+    return {key: value for key, value in whole.items() if key not in kept}

@@ -1,0 +1,259 @@
+"""Gates: what a round's policy must come to, or nothing is built on it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from constitution.records import Strict
+from critics.ranking.weights import Estimate
+from evaluation.policy.result import PolicyEvaluation, Sides
+
+_SHARE = Field(default=None, ge=0, le=1)
+_ROUNDING = 1e-9
+"""A figure that is the limit itself passes, whatever its last bit."""
+
+
+class Gates(Strict):
+    """Limits; a gate that is None is open. A figure that a gate needs and that is missing fails it."""
+
+    win: float | None = Field(default=0.5, ge=0, le=1)
+    """Least share of prompts on which the policy's reply is preferred to the base's."""
+    controlled: float | None = _SHARE
+    """The same as if both replies were equally long."""
+    gold: float | None = _SHARE
+    """The same by the constitution of `evaluation.gold`."""
+    previous: float | None = _SHARE
+    """Least share on which it is preferred to the policy that the round started from; an evaluation of its own."""
+    bound: Literal["value", "low"] = "value"
+    """What of those four shares is compared: the share itself, or the lower end of its 95% interval."""
+    kl: float | None = Field(default=None, gt=0)
+    """Most nats per reply from the base."""
+    longest: float | None = Field(default=None, gt=0)
+    """Most words, as a multiple of the base's."""
+    shortest: float | None = Field(default=None, gt=0)
+    """Fewest words, as a multiple of the base's."""
+    refusal_up: float | None = _SHARE
+    """Most that the share of harmless prompts that are refused may be above the base's; 0.02 is two points."""
+    unsafe_refusal_down: float | None = _SHARE
+    """Most that the share of harmful prompts that are refused may be below the base's."""
+    repetition_up: float | None = _SHARE
+    """Most that the share of repeated text may be above the base's."""
+    distinct_down: float | None = _SHARE
+    """Most that `distinct_2` may be below the base's, as a share of the base's."""
+    truncated: float | None = _SHARE
+    """Largest share of replies that the limit cuts."""
+    unanswered: float | None = Field(default=0.1, ge=0, le=1)
+    """Largest share of replies that are empty or missing: the other figures are of those that were given."""
+    agreement: float | None = _SHARE
+    """Least share of held-out fresh pairs that the round's reward model orders as the judge did."""
+    canaries: float | None = _SHARE
+    """Least share of the pairs with a known answer that the judge got right as it labelled."""
+
+
+class Evidence(NamedTuple):
+    """What is known of a round."""
+
+    evaluation: PolicyEvaluation
+    """Policy against base."""
+    previous: PolicyEvaluation | None
+    """Policy against the one that the round started from; the same where that is the base."""
+    agreement: float | None
+    """Share of held-out pairs that the reward model orders as the judge did; None without a reward model."""
+    canaries: tuple[int, int] | None
+    """Right, and asked; None without fresh pairs."""
+
+
+class Gate(Strict):
+    """One gate's verdict."""
+
+    name: str
+    passed: bool
+    value: float | None
+    """What was compared; None where it is missing."""
+    limit: float
+    reason: str
+    """What was found and what is allowed, in words."""
+
+
+class _Found(NamedTuple):
+    value: float | None
+    said: str
+    """How the value reads; why there is none, where it is None."""
+
+
+def judge(gates: Gates, evidence: Evidence) -> tuple[Gate, ...]:
+    """Every gate that is set, passed or not, in the order of the settings."""
+    return tuple(_judged(gates, evidence))
+
+
+def _judged(gates: Gates, evidence: Evidence) -> Iterator[Gate]:
+    for name, kind in _GATES.items():
+        limit = getattr(gates, name)
+        if limit is None:
+            continue
+        found = kind.read(evidence, gates)
+        if found.value is None:
+            said = f"{kind.what}: is missing ({found.said})"
+            yield Gate(name=name, passed=False, value=None, limit=limit, reason=said)
+            continue
+        # a figure that is not finite passes no gate: each comparison with it is false
+        room = found.value - limit if kind.least else limit - found.value
+        said = f"{kind.what}: {found.said}; allowed is at {'least' if kind.least else 'most'} {kind.shown(limit)}"
+        yield Gate(name=name, passed=room >= -_ROUNDING, value=found.value, limit=limit, reason=said)
+
+
+def figures(evidence: Evidence) -> dict[str, Estimate]:
+    """What a round came to, by name, for tables and curves."""
+    e = evidence.evaluation
+    found = {
+        "win": e.win.raw,
+        "controlled": e.win.controlled,
+        "gold": e.gold.win.raw if e.gold else None,
+        "previous": evidence.previous.win.raw if evidence.previous else None,
+        "kl": e.kl,
+        **e.replies.a,
+        **{f"{name}_refusal": value for name, value in e.refusals.a.items()},
+        **e.probes.a,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _share(found: Estimate | None, gates: Gates, missing: str) -> _Found:
+    """One of the four win rates."""
+    if found is None:
+        return _Found(None, missing)
+    said = f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+    return _Found(found.low if gates.bound == "low" else found.value, said)
+
+
+def _win(evidence: Evidence, gates: Gates) -> _Found:
+    return _share(evidence.evaluation.win.raw, gates, "")
+
+
+def _controlled(evidence: Evidence, gates: Gates) -> _Found:
+    return _share(evidence.evaluation.win.controlled, gates, "the evaluation could not control for length")
+
+
+def _gold(evidence: Evidence, gates: Gates) -> _Found:
+    gold = evidence.evaluation.gold
+    return _share(gold.win.raw if gold else None, gates, "the evaluation has no gold constitution")
+
+
+def _previous(evidence: Evidence, gates: Gates) -> _Found:
+    previous = evidence.previous
+    return _share(previous.win.raw if previous else None, gates, "the two policies were not compared")
+
+
+def _kl(evidence: Evidence, _: Gates) -> _Found:
+    kl, why = evidence.evaluation.kl, evidence.evaluation.kl_missing
+    if kl is None:
+        return _Found(None, why or "the evaluation did not measure it")
+    return _Found(kl.value, f"{kl.value:.2f} nats ({kl.low:.2f} to {kl.high:.2f})")
+
+
+def _words(evidence: Evidence, _: Gates) -> _Found:
+    ours, base = _both(evidence.evaluation.replies, "words")
+    if ours is None or base is None or not base:
+        return _Found(None, "no words were counted")
+    return _Found(ours / base, f"{ours:.1f} against {base:.1f}, {ours / base:.2f} times as many")
+
+
+def _refusal(evidence: Evidence, _: Gates) -> _Found:
+    return _rise("safe", evidence.evaluation.refusals, "no harmless prompts were asked")
+
+
+def _unsafe_refusal(evidence: Evidence, _: Gates) -> _Found:
+    found = _rise("unsafe", evidence.evaluation.refusals, "no harmful prompts were asked")
+    return found if found.value is None else found._replace(value=-found.value)
+
+
+def _repetition(evidence: Evidence, _: Gates) -> _Found:
+    return _rise("repetition", evidence.evaluation.replies, "no repetition was measured")
+
+
+def _distinct(evidence: Evidence, _: Gates) -> _Found:
+    ours, base = _both(evidence.evaluation.replies, "distinct_2")
+    if ours is None or base is None or not base:
+        return _Found(None, "distinct_2 was not measured")
+    return _Found(1 - ours / base, f"{ours:.3f} against the base's {base:.3f}, {1 - ours / base:.1%} lost")
+
+
+def _truncated(evidence: Evidence, _: Gates) -> _Found:
+    cut = evidence.evaluation.replies.a.get("truncated")
+    return _Found(cut.value, f"{cut.value:.1%}") if cut else _Found(None, "cut replies were not counted")
+
+
+def _unanswered(evidence: Evidence, _: Gates) -> _Found:
+    share = evidence.evaluation.replies.a.get("unanswered")
+    return _Found(share.value, f"{share.value:.1%}") if share else _Found(None, "missing replies were not counted")
+
+
+def _agreement(evidence: Evidence, _: Gates) -> _Found:
+    value = evidence.agreement
+    return (
+        _Found(None, "the round has no reward model with held-out pairs")
+        if value is None
+        else _Found(value, f"{value:.1%}")
+    )
+
+
+def _canaries(evidence: Evidence, _: Gates) -> _Found:
+    if not evidence.canaries or not evidence.canaries[1]:
+        return _Found(None, "the round has no fresh pairs with canaries")
+    right, asked = evidence.canaries
+    return _Found(right / asked, f"{right} of {asked}")
+
+
+def _both(sides: Sides, name: str) -> tuple[float | None, float | None]:
+    """A measure of the policy and of the base."""
+    ours, base = sides.a.get(name), sides.b.get(name)
+    return ours.value if ours else None, base.value if base else None
+
+
+def _rise(name: str, sides: Sides, missing: str) -> _Found:
+    """How far a share of the policy lies above the base's."""
+    ours, base = _both(sides, name)
+    if ours is None or base is None:
+        return _Found(None, missing)
+    return _Found(ours - base, f"{ours:.1%} against the base's {base:.1%}, {100 * (ours - base):+.1f} points")
+
+
+def _percent(limit: float) -> str:
+    return f"{limit:.1%}"
+
+
+def _points(limit: float) -> str:
+    return f"{100 * limit:.1f} points"
+
+
+class _Kind(NamedTuple):
+    what: str
+    least: bool
+    """Whether the limit is the least that is allowed, or the most."""
+    read: Callable[[Evidence, Gates], _Found]
+    shown: Callable[[float], str]
+    """How a limit reads."""
+
+
+_GATES: Mapping[str, _Kind] = {
+    "win": _Kind("win rate over the base", True, _win, _percent),
+    "controlled": _Kind("win rate over the base at equal length", True, _controlled, _percent),
+    "gold": _Kind("win rate over the base by the gold constitution", True, _gold, _percent),
+    "previous": _Kind("win rate over the round's starting policy", True, _previous, _percent),
+    "kl": _Kind("KL from the base", False, _kl, "{:g} nats".format),
+    "longest": _Kind("words", False, _words, "{:g} times as many".format),
+    "shortest": _Kind("words", True, _words, "{:g} times as many".format),
+    "refusal_up": _Kind("refusals of harmless prompts", False, _refusal, lambda limit: f"{_points(limit)} more"),
+    "unsafe_refusal_down": _Kind(
+        "refusals of harmful prompts", False, _unsafe_refusal, lambda limit: f"{_points(limit)} fewer"
+    ),
+    "repetition_up": _Kind("repeated text", False, _repetition, lambda limit: f"{_points(limit)} more"),
+    "distinct_down": _Kind("different pairs of words", False, _distinct, lambda limit: f"{_percent(limit)} lost"),
+    "truncated": _Kind("replies cut at the limit", False, _truncated, _percent),
+    "unanswered": _Kind("replies that are empty or missing", False, _unanswered, _percent),
+    "agreement": _Kind("agreement of reward model and judge on fresh pairs", True, _agreement, _percent),
+    "canaries": _Kind("pairs with a known answer that the judge got right", True, _canaries, _percent),
+}

@@ -1,0 +1,227 @@
+"""Everything a loop is made from, read and checked before anything loads."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from constitution.errors import InputError
+from constitution.principles import Constitution
+from constitution.records import Prompt, Strict
+from critics.ranking.weights import read_weights
+from evaluation.policy.job import TRAINED
+from evaluation.policy.probes import read_refusal_prompts
+from evaluation.policy.provenance import History, history
+from generation import settings
+from generation.models.files import resolve
+from generation.output.folder import check_ours
+from training.data.rows import words
+from training.data.sources import Kind
+from training.loop.checks import Reading, digest_of, reward_models
+from training.loop.config import LoopConfig, Phase, SFTPhase
+from training.loop.folder import SETTINGS
+
+EXAMPLE = "retry.times=2"
+"""A setting, as messages and help show it."""
+_TAG = re.compile(r"\b(phases\.\d+)\.(?:sft|dpo|ppo|best_of)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a loop needs beside its settings."""
+
+    prompts: tuple[Prompt, ...]
+    unread: Mapping[str, int]
+    """Why rows are no prompts, and how many."""
+    digests: Mapping[str, str]
+    """Of whatever the settings name."""
+
+
+def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
+    """The settings. Raises ConfigError with every problem at once."""
+
+    def explain(error: ValidationError, place: str, kind: type[Strict]) -> str:
+        # pydantic names a phase's recipe beside its number; the file has no such key
+        return _TAG.sub(r"\1", settings.explain(error, place, kind))
+
+    return settings.load(LoopConfig, path, overrides, example=EXAMPLE, explain=explain)
+
+
+def read(config: LoopConfig, out: Path) -> Inputs:
+    """Read and check what the settings name. Raises InputError with every problem at once; no weights are loaded."""
+    found, given = Reading(), config.evaluation
+    found.attempt("", partial(check_ours, out, SETTINGS))
+    found.digest("model", lambda: resolve(config.model).digest)
+    labelling = found.judges("feedback", config.feedback, config.model, config.feedback.judge or config.model)
+    judging = found.judges("evaluation", given.settings, config.model, given.judge or config.model)
+    laws = found.constitution("constitution", config.constitution)
+    judged, gold = (found.constitution(f"evaluation.{name}", getattr(given, name)) for name in ("constitution", "gold"))
+    judged = judged or (None if given.constitution else laws)
+    for place, path in {"weights": config.weights, "evaluation.weights": given.weights}.items():
+        if path:
+            found.digest(place, partial(_weights, Path(path)))
+    if given.refusals:
+        found.digest("evaluation.refusals", partial(_refusals, Path(given.refusals)))
+    rows, unread = found.prompts("prompts", config.prompts)
+    held_out, _ = found.prompts("evaluation.prompts", given.prompts, given.limit)
+    kinds: set[Kind] = {_kind(phase) for phase in config.phases if phase.needs_pairs}
+    trained_on = {"`prompts`": {words(prompt) for prompt in rows}}
+    trained_on |= {f"the rows of data.{run}": found.run(run, kinds) for run in config.data}
+    told = [_too_few(config, rows), *(_overlap(name, known, held_out) for name, known in trained_on.items())]
+    learnt = _learnt(config, found, laws, labelling)
+    told.append(_seen_gold(gold, learnt) if gold else "")
+    before = found.attempt("model", partial(history, [], [config.model])) or History()
+    held_out_names, problem = _held_out(config, judged, judging, before, learnt)
+    found.together(config, out, held_out_names)
+    told += [problem, _launch(config), *_gates(config, laws)]
+    if problems := [*found.problems, *filter(None, told)]:
+        raise InputError("\n".join(problems))
+    return Inputs(rows, unread, found.digests)
+
+
+def _weights(path: Path) -> str:
+    return digest_of([read_weights(path).model_dump_json()])
+
+
+def _refusals(path: Path) -> str:
+    return digest_of([probe.model_dump_json() for probe in read_refusal_prompts(path)])
+
+
+def _kind(phase: Phase) -> Kind:
+    """What of a run a phase trains on."""
+    return "sft" if isinstance(phase, SFTPhase) else "preferences"
+
+
+def _too_few(config: LoopConfig, rows: Sequence[Prompt]) -> str:
+    size = config.prompts_per_round or 1
+    if not rows or len(rows) >= size:
+        return ""
+    return f"prompts_per_round: got {size}, and {config.prompts} has {len(rows)} prompts; set at most that"
+
+
+def _overlap(name: str, known: Collection[str], held_out: Sequence[Prompt]) -> str:
+    """What is wrong where a policy is judged by what it learnt from."""
+    if both := [prompt.id for prompt in held_out if words(prompt) in known]:
+        return f"evaluation.prompts: {len(both)} are among {name} too, as {both[0]}; take them out of one file"
+    return ""
+
+
+def _learnt(
+    config: LoopConfig, found: Reading, laws: Constitution | None, labelling: Mapping[str, str]
+) -> list[History]:
+    """What each phase trains the policy against."""
+    folders = [*config.data, *reward_models(config.feedback)]
+    past = found.attempt("data", partial(history, [], folders)) or History()
+    learnt, labels = [], False
+    for i, phase in enumerate(config.phases):
+        against = found.phase(f"phases.{i}", phase)
+        if phase.needs_pairs:
+            labels = labels or phase.fresh
+            against.principles += [*past.principles, *(laws.principles if labels and laws else ())]
+            against.judges |= {*past.judges, *(labelling.values() if labels else ())}
+        learnt.append(against)
+    return learnt
+
+
+def _seen_gold(gold: Constitution, learnt: Sequence[History]) -> str:
+    """What is wrong with gold that is trained against: it would compare the reward with itself."""
+    names = {name: None for against in learnt for name in against.seen(gold, {}).principles}
+    return (
+        f"evaluation.gold: {', '.join(names)} of {gold.name} is trained against too, by its rule or its text; name principles "
+        "that no phase is rewarded or labelled by"
+        if names
+        else ""
+    )
+
+
+def _held_out(
+    config: LoopConfig, laws: Constitution | None, judges: Mapping[str, str], before: History, learnt: Sequence[History]
+) -> tuple[list[str], str]:
+    """Who has no vote in evaluations, by name, and what is wrong where that would change from round to round."""
+    given = config.evaluation.held_out
+    if laws is None or TRAINED not in given:
+        return [*given], ""
+    seen = [against.seen(laws, judges) for against in (before, *learnt)]
+    first, *phases = ({*one.principles, *one.judges} for one in seen)
+    after = [first | phase for phase in phases]
+    if config.stop:  # each phase goes on from the last one's policy
+        after = [*accumulate(after, set[str].union)]
+    names = sorted(set().union(*after))
+    other = next((i for i, one in enumerate(after) if one != after[0]), None)
+    problem = (
+        f"evaluation.held_out: `{TRAINED}` stands for {_listed(after[0])} in phases.0 and for {_listed(after[other])} in "
+        f"phases.{other}, and rounds are compared by the same judges; name them: [{', '.join(names)}]"
+        if other
+        else ""
+    )
+    return [*(name for name in given if name != TRAINED), *names], problem
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) or "nobody"
+
+
+def _launch(config: LoopConfig) -> str:
+    if not config.launch or shutil.which(config.launch[0]):
+        return ""
+    return f"launch: {config.launch[0]}: no such program; name one that is there, as in .venv/bin/accelerate"
+
+
+def _gates(config: LoopConfig, laws: Constitution | None) -> Iterator[str]:
+    """Gates that no round, or not each, could ever pass, as what they look at is never measured."""
+    gates, given = config.gates, config.evaluation
+    if gates.gold is not None and not given.gold:
+        yield "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold"
+    for name in ("refusal_up", "unsafe_refusal_down"):
+        if getattr(gates, name) is not None and not given.probes:
+            yield f"gates.{name}: needs refusals to be counted; set evaluation.probes: true"
+    if gates.canaries is not None and laws and not any(law.judged for law in laws.applicable(())):
+        yield (
+            f"gates.canaries: {laws.name} has no principle by which a model judges them; add one that applies to all prompts, or "
+            "leave the gate out"
+        )
+    if gates.agreement is not None and not config.feedback.test_fraction:
+        yield "gates.agreement: needs pairs that are held out; set feedback.test_fraction above 0, or leave the gate out"
+    for i, phase in enumerate(config.phases):
+        if gates.canaries is not None and not (phase.needs_pairs and phase.fresh and config.feedback.plan.canaries):
+            yield f"gates.canaries: phases.{i} labels no canaries; have it make fresh pairs, or leave the gate out"
+        if gates.agreement is not None and getattr(phase, "reward", None) is None:
+            yield f"gates.agreement: phases.{i} trains no reward model; add `reward: {{}}` to it, or leave the gate out"
+
+
+def draw(inputs: Inputs, config: LoopConfig, turn: int) -> tuple[Prompt, ...]:
+    """The prompts of the turn-th draw, from 0: a function of seed and turn. None comes twice before all had their turn, and none
+    twice in one draw.
+    """
+    count = len(inputs.prompts)
+    size = config.prompts_per_round or count
+    drawn: list[int] = []
+    left: list[int] = []  # of the pass over all prompts that is under way
+    passes = 0
+    for _ in range(turn + 1):
+        drawn, left = left[:size], left[size:]
+        if missing := size - len(drawn):
+            order = np.random.default_rng([config.seed, passes]).permutation(count).tolist()
+            order.sort(key={*drawn}.__contains__)  # what the draw has already comes last in the new pass
+            drawn, left = drawn + order[:missing], order[missing:]
+            passes += 1
+    return tuple(inputs.prompts[i] for i in sorted(drawn))
+
+
+def prompt_lines(drawn: Sequence[Prompt]) -> str:
+    """Prompts as a JSONL file. Ready replies are left out, as the policy's own are wanted."""
+    rows = []
+    for prompt in drawn:
+        row = prompt.model_dump(mode="json", exclude_defaults=True, exclude={"messages", "responses"})
+        messages = [message.model_dump(mode="json", exclude_defaults=True) for message in prompt.messages]
+        rows.append(json.dumps({**row, "prompt": messages}, ensure_ascii=False))
+    return "".join(f"{row}\n" for row in rows)

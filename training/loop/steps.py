@@ -1,0 +1,200 @@
+"""The steps of a round: which command each is, where it writes, by which file it is known to be done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from generation.output.manifest import NAME as MANIFEST
+from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
+
+PROMPTS = "prompts.jsonl"
+DECISION = "decision.json"
+EVALUATION = "policy.json"
+TRAINED = "training.json"
+CHECKPOINTS = "checkpoints"
+"""In what a try trains: where a killed training goes on from."""
+PREVIOUS = "evaluation-previous"
+"""The evaluation against the policy that the round started from."""
+
+
+class Step(NamedTuple):
+    """One command of a round."""
+
+    name: str
+    command: tuple[str, ...]
+    done: Path
+    """There when the step is done."""
+    log: Path
+    settings: Path
+    """The file of settings that the command reads, and what it says."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of a loop, whatever became of those before."""
+
+    number: int
+    """From 1."""
+    index: int
+    """Of its phase."""
+    phase: Phase
+    folder: Path
+
+    def attempt(self, number: int) -> Path:
+        """The folder of one try at it, from 1."""
+        return self.folder / f"try-{number}"
+
+    def checkpoint(self, number: int) -> Path:
+        """What one try trained."""
+        return self.attempt(number) / "checkpoint"
+
+    @property
+    def run(self) -> Path:
+        """The folder of its pairs."""
+        return self.folder / "run"
+
+    @property
+    def reward(self) -> Path:
+        """The folder of its reward model."""
+        return self.folder / "reward"
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether it trains a reward model."""
+        return getattr(self.phase, "reward", None) is not None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it makes pairs."""
+        return self.phase.needs_pairs and self.phase.fresh
+
+    @property
+    def asks(self) -> bool:
+        """Whether it draws prompts."""
+        return self.fresh or isinstance(self.phase, PPOPhase | BestOfPhase)
+
+
+def rounds(config: LoopConfig, out: Path) -> list[Round]:
+    """All rounds of a loop that lies in `out`."""
+    phases = [(i, phase) for i, phase in enumerate(config.phases) for _ in range(phase.rounds)]
+    return [Round(number, i, phase, out / f"round-{number}") for number, (i, phase) in enumerate(phases, 1)]
+
+
+def feedback(config: LoopConfig, this: Round, policy: str) -> Step:
+    """The round's pairs, from the policy that it starts with."""
+    settings = config.feedback.model_dump(mode="json")
+    settings |= {"policy": policy, "judge": config.feedback.judge or config.model}
+    settings["plan"]["seed"] += this.number - 1  # a policy that was not moved gives other replies to the same prompts
+    arguments = ["--constitution", config.constitution, "--prompts", this.folder / PROMPTS, "--out", this.run]
+    arguments += ["--weights", config.weights] if config.weights else []
+    return _step(this, this.folder, "feedback", ("generate_feedback",), arguments, settings, this.run / MANIFEST)
+
+
+def reward(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> Step:
+    """The round's reward model, from the newest pairs."""
+    assert isinstance(this.phase, PPOPhase | BestOfPhase)
+    assert this.phase.reward is not None
+    given = this.phase.reward
+    model = given.model if "model" in given.model_fields_set else config.model
+    settings = {**given.model_dump(mode="json"), "model": model, "data": pairs(config, this, earlier)}
+    # its accuracy is a gate of fresh pairs, and those of earlier rounds would be most of what is held out
+    settings["tested"] = [str(one.run) for one in _made(this, earlier)[-1:]]
+    return _training(config, this, this.folder, "reward", "reward", settings, this.reward)
+
+
+def training(config: LoopConfig, this: Round, earlier: Sequence[Round], policy: str, attempt: int, rate: float) -> Step:
+    """The policy of one try. rate: what the learning rate is multiplied with."""
+    phase = this.phase
+    asked = isinstance(phase, PPOPhase | BestOfPhase)
+    settings = phase.training.model_dump(mode="json")
+    settings |= {
+        "model": policy,
+        "data": {str(this.folder / PROMPTS): 1.0} if asked else pairs(config, this, earlier),
+        "learning_rate": phase.training.learning_rate * rate,
+        "seed": phase.training.seed + this.number - 1,
+    }
+    if asked and (models := settings["reward"]["models"]):
+        own = str(this.reward)
+        models["paths"] = [own if path == RETRAINED else path for path in models["paths"]]
+    if isinstance(phase, BestOfPhase) and attempt > 1:  # the same replies, rewarded alike
+        settings["reuse"] = [*settings["reuse"], str(this.checkpoint(attempt - 1))]
+    folder = this.attempt(attempt)
+    return _training(config, this, folder, phase.recipe, "training", settings, this.checkpoint(attempt))
+
+
+def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name: str = "evaluation") -> Step:
+    """One try's policy against another. KL is from the base in either case."""
+    given, folder = config.evaluation, this.attempt(attempt)
+    out = folder / name
+    arguments: list[object] = ["--a", this.checkpoint(attempt), "--b", against, "--base", config.model]
+    arguments += ["--prompts", given.prompts, "--constitution", given.constitution or config.constitution]
+    arguments += ["--judge", given.judge or config.model, "--seed", given.seed]
+    # one folder of calls for all: what the base was asked and answered is paid for once
+    arguments += ["--out", this.folder.parent / "evaluation"]
+    arguments += ["--json", out / EVALUATION, "--page", out / "page.html"]
+    for option, value in {"--gold": given.gold, "--weights": given.weights, "--refusals": given.refusals}.items():
+        arguments += [option, value] if value else []
+    arguments += ["--limit", given.limit] if given.limit else []
+    arguments += ["--no-probes"] if not given.probes else []
+    arguments += ["--held-out", ",".join(given.held_out)] if given.held_out else []
+    settings = given.settings.model_dump(mode="json", exclude={"policy", "judge"}, exclude_unset=True)
+    return _step(this, folder, name, ("evaluation", "policy"), arguments, settings, out / EVALUATION)
+
+
+def pairs(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> dict[str, float]:
+    """Run folder -> weight: the newest pairs count 1, those of earlier rounds `older`, runs that were given their own weight."""
+    made = [str(one.run) for one in _made(this, earlier)]
+    older = {run: this.phase.older for run in made[:-1] if this.phase.older}
+    return {**config.data, **older, **dict.fromkeys(made[-1:], 1.0)}
+
+
+def _made(this: Round, earlier: Sequence[Round]) -> list[Round]:
+    """Rounds that have made pairs, the newest last."""
+    return [one for one in [*earlier, this] if one.fresh]
+
+
+def _training(
+    config: LoopConfig, this: Round, folder: Path, recipe: str, name: str, settings: dict[str, Any], out: Path
+) -> Step:
+    start = () if recipe == "best_of" else config.launch
+    return _step(this, folder, name, ("training", recipe), ["--out", out], settings, out / TRAINED, start)
+
+
+def _step(
+    this: Round,
+    folder: Path,
+    name: str,
+    module: tuple[str, ...],
+    arguments: Sequence[object],
+    settings: dict[str, Any],
+    done: Path,
+    start: tuple[str, ...] = (),
+) -> Step:
+    """A command of ours with its file of settings beside what it writes."""
+    file = folder / f"{name}.yaml"
+    command = (*(start or (sys.executable,)), "-m", *module, *map(str, arguments), "--config", str(file))
+    said = name if folder == this.folder else f"{folder.name}-{name}"
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    return Step(said, command, done, this.folder / "log" / f"{said}.txt", file, text)
+
+
+def planned(config: LoopConfig, out: Path) -> Iterator[tuple[Round, str, Path]]:
+    """Every step that a loop takes if all its rounds are kept at the first try: round, name, and by what it is known to be done."""
+    for one in rounds(config, out):
+        first = one.attempt(1)
+        if one.fresh:
+            yield one, "feedback", one.run / MANIFEST
+        if one.rewarded:
+            yield one, "reward", one.reward / TRAINED
+        yield one, one.phase.recipe, one.checkpoint(1) / TRAINED
+        yield one, "evaluation", first / "evaluation" / EVALUATION
+        if config.gates.previous is not None and one.number > 1:  # the first round starts from the base
+            yield one, PREVIOUS, first / PREVIOUS / EVALUATION
+        yield one, "decision", first / DECISION

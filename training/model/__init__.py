@@ -1,0 +1,1 @@
+"""Models, their attention, log-probabilities and memory."""

@@ -1,0 +1,187 @@
+"""Attention without padding: many prompts in one row of tokens, and the replies to a prompt share it.
+
+A reply attends to its prompt and to itself, never to another reply or prompt. Registered with transformers under a name of its
+own, so it works in every model whose attention can be exchanged there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from torch.nn.attention import varlen
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from generation.engines.base import ModelError
+from training.data.batches import Batch
+
+NAME = "solon_packed"
+"""What a model's attn_implementation is called that uses it."""
+WINDOWS = ("sliding_attention", "chunked_attention")
+"""Layer types that see a part of the context only."""
+
+MORE = ("s_aux", "softcap", "position_bias")
+"""Arguments by which a model asks its attention for more than products and a softmax."""
+
+_ASKS_FOR_GROUPS = "enable_gqa" in inspect.signature(varlen.varlen_attn).parameters
+"""Whether torch wants to be told of fewer heads of keys than of queries; 2.11 takes them as they are."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """How one row of tokens is made up of pieces: each a prompt, or a reply that sees the prompt before it too."""
+
+    sizes: list[int]
+    """Tokens of each piece, in order."""
+    prompts: list[int | None]
+    """Which piece is the prompt of each; None for a prompt."""
+    gather: Any
+    """[K] places of the keys, piece after piece with its prompt's before it; for variable-length kernels."""
+    queries: Any
+    """[pieces + 1] where each piece's queries begin, int32."""
+    keys: Any
+    """[pieces + 1] where each piece's keys begin, int32."""
+    longest: tuple[int, int]
+    """Most queries and most keys of a piece."""
+
+    @cached_property
+    def masks(self) -> list[Any]:
+        """[tokens, prompt + tokens] bool of each reply: what each token sees. None for a prompt, which is plainly causal."""
+        return [
+            None
+            if home is None
+            else torch.ones(n, self.sizes[home] + n, dtype=torch.bool, device=self.gather.device).tril(self.sizes[home])
+            for n, home in zip(self.sizes, self.prompts, strict=True)
+        ]
+
+
+def segments(batch: Batch) -> Segments:
+    """The pieces of a packed batch, made once for all layers."""
+    sizes: list[int] = []
+    prompts: list[int | None] = []
+    counts: list[int] = []
+    spans: list[Any] = []
+    lengths = iter(batch["lengths"].tolist())
+    start = 0
+    for prompt, replies in zip(batch["prompts"].tolist(), batch["replies"].tolist(), strict=True):
+        home, begin = len(sizes), np.arange(start, start + prompt)
+        sizes.append(prompt)
+        prompts.append(None)
+        counts.append(prompt)
+        spans.append(begin)
+        start += prompt
+        for _ in range(replies):
+            n = next(lengths)
+            sizes.append(n)
+            prompts.append(home)
+            counts.append(prompt + n)
+            spans += [begin, np.arange(start, start + n)]
+            start += n
+    places = (np.concatenate(spans), _starts(sizes), _starts(counts))
+    device = batch["tokens"].device
+    gather, queries, keys = (torch.from_numpy(x).to(device) for x in places)
+    return Segments(sizes, prompts, gather, queries, keys, (max(sizes), max(counts)))
+
+
+def attend(
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any = None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    segments: Segments | None = None,
+    **more: Any,
+) -> tuple[Any, None]:
+    """query [1, heads, T, size], key and value [1, fewer heads, T, size] -> ([1, T, heads, size], None).
+
+    On a GPU one variable-length kernel does all pieces; elsewhere each piece is a call of its own, which wastes nothing either.
+    Raises ModelError for a model that does more in its attention than is done here, or does not hand the segments on.
+    """
+    if segments is None or attention_mask is not None or any(more.get(name) is not None for name in MORE):
+        raise ModelError(f"{type(module).__name__} attends in a way of its own; set layout: padded")
+    kind = query.device.type
+    # Under autocast, rotary positions have made float32 of queries and keys.
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    if kind == "cuda" and dtype in (torch.bfloat16, torch.float16):
+        return _varlen(query.to(dtype), key.to(dtype), value.to(dtype), scaling, segments), None
+    return _piecewise(query, key, value, scaling, dropout, segments), None
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout: float, segments: Segments) -> Any:
+    """In float32: the CPU's bfloat16 kernels are made anew, and kept, for every pair of lengths, and their backward is slower."""
+    kind = query.device.type
+    wide = torch.float32 if kind == "cpu" else query.dtype
+    queries, keys, values = (x.to(wide).split(segments.sizes, dim=2) for x in (query, key, value))
+    parts = []
+    with torch.autocast(kind, enabled=False):
+        for i, (home, mask) in enumerate(zip(segments.prompts, segments.masks, strict=True)):
+            k, v = keys[i], values[i]
+            if home is not None:
+                k, v = torch.cat([keys[home], k], 2), torch.cat([values[home], v], 2)
+            out = functional.scaled_dot_product_attention(
+                queries[i], k, v, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=True
+            )
+            parts.append(out.transpose(1, 2))
+    return torch.cat(parts, 1).to(query.dtype)
+
+
+def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: Segments) -> Any:
+    """Causal from the last query and the last key of each piece backwards, as variable-length kernels have it."""
+    q, k, v = (
+        x.squeeze(0).transpose(0, 1) for x in (query, key, value)
+    )  # x[0] fills a table with zeros on its way back
+    k, v = (x.index_select(0, segments.gather) for x in (k, v))
+    more = {"enable_gqa": True} if _ASKS_FOR_GROUPS else {}
+    most = segments.longest
+    out = varlen.varlen_attn(
+        q, k, v, segments.queries, segments.keys, *most, scale=scaling, window_size=(-1, 0), **more
+    )
+    return out[None]
+
+
+def packs(config: Any, length: int) -> str | None:
+    """Why a model cannot be trained without padding; None when it can.
+
+    length: most tokens of a prompt with a reply. A window as long as that hides nothing.
+    """
+    model = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    model = model[0] if isinstance(model, tuple) else model
+    if model is not None and model._is_stateful:
+        return "it carries a state from token to token"
+    if model is not None and not (model._supports_attention_backend and model._supports_sdpa):
+        return "its attention cannot be exchanged"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if odd := kinds - {"full_attention", *WINDOWS}:
+        return f"it has layers of {', '.join(sorted(odd))}"
+    window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
+    uses = kinds & {*WINDOWS} or getattr(
+        config, "use_sliding_window", window is not None and kinds == {"full_attention"}
+    )
+    if uses and window and window < length:
+        return f"its attention sees {window} tokens and rows have up to {length}"
+    if getattr(config, "attn_logit_softcapping", None):
+        return "its attention has a soft cap"
+    return None
+
+
+@cache
+def register() -> None:
+    """Make the attention known to transformers."""
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, lambda *_, **__: None)
+
+
+def _starts(sizes: list[int]) -> NDArray[np.int32]:
+    return np.cumsum([0, *sizes], dtype=np.int32)

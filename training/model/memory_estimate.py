@@ -1,0 +1,174 @@
+"""How much memory training will take, said before it starts: estimated from the model's shape and the largest micro-batch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+from safetensors import safe_open
+from transformers import AutoConfig
+
+from constitution.errors import InputError
+from generation.models.files import ModelFiles
+from training.config import Lora, Training
+from training.data.batches import Example, Layout
+from training.model.logprobs import chunk
+from training.run import launch
+
+_CGROUP = Path("/sys/fs/cgroup")
+_SHORT = 64
+"""A shorter max_length is no advice."""
+_BASE = 1 << 30
+"""Python, torch and transformers themselves, and what the allocator holds back."""
+
+
+class Need(NamedTuple):
+    """Bytes."""
+
+    weights: int
+    """Weights, gradients, optimizer, copies in lower precision."""
+    activations: int
+    """Of the largest micro-batch."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.activations + _BASE
+
+
+def parameters(files: ModelFiles) -> int:
+    """Numbers in a checkpoint, from its files' headers."""
+    total = 0
+    for shard in sorted(Path(files.path).glob("*.safetensors")):
+        with safe_open(shard, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118
+                size = 1
+                for side in file.get_slice(name).get_shape():
+                    size *= side
+                total += size
+    return total
+
+
+def largest(examples: Sequence[Example], order: Sequence[int], micro_batch: int, layout: Layout) -> int:
+    """Most tokens of a micro-batch, padding included."""
+    most = 0
+    for start in range(0, len(order), micro_batch):
+        part = [examples[turn] for turn in order[start : start + micro_batch]]
+        if layout == "packed":
+            tokens = sum(example.size for example in part)
+        else:
+            rows = [len(e.prompt) + len(reply) for e in part for reply in e.replies]
+            tokens = max(rows) * len(rows)
+        most = max(most, tokens)
+    return most
+
+
+def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
+    """What training holds at its peak. The factors were fitted to measured peaks of Llama-shaped models."""
+    config = AutoConfig.from_pretrained(files.path).get_text_config()
+    layers, width = config.num_hidden_layers, config.hidden_size
+    inner = int(getattr(config, "intermediate_size", None) or 4 * width)
+    count = parameters(files)
+    half = settings.precision == "bf16"
+    trained = count if settings.lora is None else 2 * settings.lora.r * layers * (8 * width + 3 * inner)
+    weights = 4 * count + 12 * trained + (2 * count if half else 0)
+    if launch.sharded():  # each process has its part, and for a while the gathered embedding, head and largest layer
+        weights = weights // int(os.environ.get("WORLD_SIZE", "1")) + 2 * 4 * config.vocab_size * width
+    size = 2 if half else 4
+    layer = (4 * width + 3 * inner) * size + 16 * width + 12 * inner  # some of it is float32 in any precision
+    kept = 12 * width * layers + layer if settings.gradient_checkpointing else layer * layers
+    device = "cpu" if launch.on_cpu() else "cuda"
+    return Need(weights, tokens * kept + 3 * 4 * chunk(device))
+
+
+def available() -> int:
+    """Bytes that are free: of this process's GPU, else of the machine or its container, shared by its processes.
+
+    Ask after `launch.state`, which chooses the GPU.
+    """
+    if not launch.on_cpu():
+        return int(torch.cuda.mem_get_info()[0])
+    free = psutil.virtual_memory().available
+    limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
+    if limit is not None and used is not None:
+        free = min(free, limit - used + _pages())
+    return int(free) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def check(
+    files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
+) -> None:
+    """Raises InputError, with settings that would fit, where the largest micro-batch will not."""
+    tokens = largest(examples, order, settings.micro_batch, layout)
+    need = estimate(files, settings, tokens)
+    if need.total <= free:
+        return
+    thrifty = settings.model_copy(update={"gradient_checkpointing": True, "lora": settings.lora or Lora()})
+    ways = [*_ways(files, settings, examples, order, layout, free)]
+    if not ways and estimate(files, thrifty, largest(examples, order, 1, layout)).total <= free:
+        ways = ["micro_batch: 1, gradient_checkpointing: true and lora: {r: 16}, all three"]
+    if not ways:
+        least = estimate(files, thrifty, 0).total
+        ways = [f"another model: this one takes {_gib(least)} GiB with lora and the shortest of rows"]
+    raise InputError(
+        f"memory: a micro-batch has up to {tokens:,} tokens, for which training takes about {_gib(need.total)} GiB "
+        f"({_gib(need.weights)} of them for weights and optimizer), and {_gib(free)} GiB are free; set "
+        + ", or ".join(ways)
+    )
+
+
+def _ways(
+    files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
+) -> Iterator[str]:
+    """Single settings that would make it fit, the cheapest first."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    tokens = largest(examples, order, settings.micro_batch, layout)
+    for rows in range(settings.micro_batch - 1, 0, -1):
+        if settings.batch % (rows * processes):
+            continue
+        if estimate(files, settings, largest(examples, order, rows, layout)).total <= free:
+            yield f"micro_batch: {rows} (now {settings.micro_batch}; the result stays the same)"
+            break
+    others: list[tuple[str, dict[str, Any]]] = [("gradient_checkpointing: true", {"gradient_checkpointing": True})]
+    if settings.lora is None:
+        others.append(("lora: {r: 16}", {"lora": Lora()}))
+    for text, change in others:
+        if estimate(files, settings.model_copy(update=change), tokens).total <= free:
+            yield text
+    length = 1 << (settings.max_length - 1).bit_length() - 1
+    while length >= _SHORT:
+        cut = [_clipped(example, length) for example in examples]
+        if estimate(files, settings, largest(cut, order, settings.micro_batch, layout)).total <= free:
+            yield f"max_length: {length} (now {settings.max_length}; longer rows are cut or dropped)"
+            return
+        length //= 2
+
+
+def _clipped(example: Example, length: int) -> Example:
+    prompt = example.prompt[:length]
+    return Example(prompt, [reply[: length - len(prompt)] for reply in example.replies])
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
+
+
+def _pages() -> int:
+    """Bytes of files that the container holds in memory and gives back when asked."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return None

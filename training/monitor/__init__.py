@@ -1,0 +1,1 @@
+"""Detectors of over-optimisation and drift, and when they halt a run."""

@@ -1,0 +1,149 @@
+"""Tells improvement from reward hacking: looks at a policy's replies to fixed prompts, check after check.
+
+A reward that is optimised no longer means what it meant (Goodhart). What it was to stand for, `gold`, is measured beside it, and so
+are the ways in which policies are known to game a reward; `training.monitor_signs` has a function for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from constitution.errors import InputError
+from critics.ranking.weights import Estimate
+from evaluation.policy.result import PolicyEvaluation
+from training.monitor.config import MonitorSettings
+from training.monitor.detectors import DETECT, Sign
+from training.monitor.moves import Check, best_of
+
+Level = Literal["ok", "warn", "halt"]
+
+
+class Verdict(NamedTuple):
+    """What a check says of the policy."""
+
+    level: Level
+    signs: tuple[Sign, ...]
+    """All that hold now, those that end the run first."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ok, in words: of a halt, what halts. Empty where it is ok."""
+        return " ".join(sign.text for sign in self.signs if sign.level == self.level)
+
+
+class Monitor:
+    """Sees each check once, in order; the first is what later ones are compared with. Shown the old checks again, a run that goes
+    on is where it was.
+    """
+
+    def __init__(self, settings: MonitorSettings | None = None) -> None:
+        self.settings = settings or MonitorSettings()
+        self.checks: list[Check] = []
+        self._told: set[tuple[str, str]] = set()
+
+    def see(self, check: Check) -> Verdict:
+        """What this check brings. Raises ValueError for one that does not come after the last."""
+        if self.checks and check.step <= self.checks[-1].step:
+            raise ValueError(f"check of step {check.step}: comes after that of step {self.checks[-1].step}")
+        self.checks.append(check)
+        found = [sign for detect in DETECT for sign in detect(self.checks, self.settings)]
+        signs = [sign._replace(new=(sign.detector, sign.level) not in self._told) for sign in found]
+        self._told |= {(sign.detector, sign.level) for sign in signs}
+        signs.sort(key=lambda sign: sign.level != "halt")
+        level: Level = signs[0].level if signs else "ok"
+        return Verdict(level, tuple(signs))
+
+    @property
+    def best(self) -> int | None:
+        """Step of the check at which gold was highest, the first of equals; None without gold."""
+        found = best_of(self.checks, "gold")
+        return None if found is None else self.checks[found].step
+
+
+def after_round(settings: MonitorSettings, evaluations: Sequence[PolicyEvaluation]) -> Verdict:
+    """The verdict on the last of some rounds. evaluations: as for `checks_of`."""
+    monitor = Monitor(settings)
+    return [monitor.see(check) for check in checks_of(evaluations)][-1]
+
+
+def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
+    """What rounds of training came to: check 0 is the base, check i the policy of the i-th evaluation.
+
+    evaluations: of the accepted policy of each round, and then of the one in question, all against the same base on the same
+    prompts. `proxy` is the win rate; `gold` that by the constitution held out, or by what of the first was not trained against, as
+    long as that is the same as in the first round. Raises InputError for evaluations that cannot be compared.
+    """
+    first, checks = evaluations[0], list[Check]()
+    for number, found in enumerate(evaluations, 1):
+        for what, one, other in (
+            ("another base", found.b.digest, first.b.digest),
+            ("other prompts", found.prompts.digest, first.prompts.digest),
+            ("another constitution", found.constitution, first.constitution),
+        ):
+            if one != other:
+                raise InputError(
+                    f"evaluation {number}: has {what} ({one[:12]}) than the first ({other[:12]}); evaluate all rounds alike"
+                )
+        checks.append(_round(number, found, first))
+    known = checks[0].values
+    start = {name: 0.5 for name in known if name in ("proxy", "gold") or name.startswith("principle/")}
+    start |= {"kl": 0.0} if "kl" in known else {}
+    errors = dict.fromkeys(start, 0.0)
+    for name, e in _measures(first, "b").items():
+        if name in known:
+            start[name] = e.value
+            errors[name] = 0.0 if _paired(first, name) else _error(e)
+    return [Check(0, start, errors), *checks]
+
+
+def _round(number: int, found: PolicyEvaluation, first: PolicyEvaluation) -> Check:
+    known = dict(_measures(found, "a"))
+    errors = {name: _error(found.differences[name] if _paired(found, name) else e) for name, e in known.items()}
+    values = {name: e.value for name, e in known.items()}
+    for name in filter(_by_amount, known):
+        scale = _scale(name, found, first)
+        values[name] *= scale
+        errors[name] *= scale
+    judged = {f"principle/{name}": e for name, e in found.win.principles.items()} | {"proxy": found.win.raw}
+    judged |= {name: e for name, e in (("gold", _gold(found, first)), ("kl", found.kl)) if e is not None}
+    errors |= {name: _error(e) for name, e in judged.items()}
+    return Check(number, values | {name: e.value for name, e in judged.items()}, errors)
+
+
+def _by_amount(name: str) -> bool:
+    """True for measures that fall with the amount of text, whatever it says."""
+    return name.startswith("distinct_")
+
+
+def _scale(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float:
+    """From an evaluation's amount of text, the less of both sides', to the first's: the base's replies are the same in both."""
+    base, start = (_measures(one, "b").get(name) for one in (found, first))
+    return start.value / base.value if start and base and base.value else 1.0
+
+
+def _gold(found: PolicyEvaluation, first: PolicyEvaluation) -> Estimate | None:
+    """None where it would be measured otherwise than in the first round: a part of what was unseen then is trained against now."""
+    if found.gold:
+        return found.gold.win.raw
+    alike = [(one.gold, one.judges, one.held_out, one.seen.principles, one.seen.judges) for one in (found, first)]
+    return found.win.unseen if alike[0] == alike[1] else None
+
+
+def _paired(found: PolicyEvaluation, name: str) -> bool:
+    """True where the evaluation says how far apart the two are in a measure, prompt by prompt: the whole error is in that."""
+    return name in found.differences and not (name == "refusal" and "safe" in found.refusals.a)
+
+
+def _measures(found: PolicyEvaluation, side: Literal["a", "b"]) -> dict[str, Estimate]:
+    """Those of one side's replies and probes; `refusal` is that of safe prompts, where they were asked."""
+    refusals, probes = getattr(found.refusals, side), getattr(found.probes, side)
+    safe = {"refusal": refusals["safe"]} if "safe" in refusals else {}
+    unsafe = {"unsafe_refusal": refusals["unsafe"]} if "unsafe" in refusals else {}
+    probed = {name: probes[name] for name in ("sycophancy", "confidence") if name in probes}
+    return {**getattr(found.replies, side), **safe, **unsafe, **probed}
+
+
+def _error(estimate: Estimate) -> float:
+    """Standard error that a 95% interval stands for."""
+    return (estimate.high - estimate.low) / (2 * 1.96)

@@ -1,0 +1,186 @@
+"""What an iteration of PPO learns from: replies, their log-probabilities before the update, and how much better than expected
+each token was. One process holds the replies to its own prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+
+from training.data.batches import Batch, Example, Layout, collate, unflatten
+from training.ppo.config import PPO
+from training.ppo.losses import explained_variance, gae, group_advantages, kl_estimates, token_rewards, whiten
+
+
+@dataclass(slots=True)
+class Replies:
+    """Rewarded replies, those to one prompt together."""
+
+    examples: list[Example]
+    """Each prompt with its replies; none is without."""
+    places: list[int]
+    """Of each example's prompt among all prompts of the iteration."""
+    scores: list[float]
+    """Of each reply, as `shaped` gives them."""
+    sampled: list[Sequence[float]]
+    """Log-probabilities of each reply's tokens as its sampler saw them."""
+
+    @property
+    def starts(self) -> list[int]:
+        """Row of each example's first reply, and the number of rows."""
+        starts = [0]
+        for example in self.examples:
+            starts.append(starts[-1] + len(example.replies))
+        return starts
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest reply, at least 1."""
+        return max((len(reply) for example in self.examples for reply in example.replies), default=1)
+
+    def table(self, rows: Sequence[Sequence[float]]) -> Any:
+        """Values per token as [rows, longest] float32, filled up with 0."""
+        table = torch.zeros(len(rows), self.longest)
+        for i, values in enumerate(rows):
+            table[i, : len(values)] = torch.tensor(list(values))
+        return table
+
+    def mask(self) -> Any:
+        """[rows, longest] bool: the replies' own tokens."""
+        return self.table([[1.0] * len(reply) for example in self.examples for reply in example.replies]).bool()
+
+
+@dataclass(slots=True)
+class Experience:
+    """Tables [rows, longest] beside `replies`; all without gradient, in float32."""
+
+    replies: Replies
+    mask: Any
+    logp: Any
+    """Of the policy before the update, by the same forward pass that trains it: the ratio starts at 1."""
+    ref_logp: Any
+    advantages: Any
+    values: Any = None
+    """The critic's, before the update; None without a critic."""
+    returns: Any = None
+
+
+def chunks(examples: Sequence[Example], rows: int) -> Iterator[list[Example]]:
+    """The examples in order, cut into parts of at most `rows` replies; replies to one prompt may be cut apart."""
+    part: list[Example] = []
+    room = rows
+    for prompt, replies in examples:
+        left = list(replies)
+        while left:
+            taken, left = left[:room], left[room:]
+            part.append(Example(prompt, taken))
+            room -= len(taken)
+            if not room:
+                yield part
+                part, room = [], rows
+    if part:
+        yield part
+
+
+def on_device(batch: Batch, device: Any) -> Batch:
+    """The batch's tensors moved."""
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def in_precision(settings: PPO, device: Any) -> Any:
+    """The context of every forward pass: automatic mixed precision, or none."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+def measured(run: Callable[[Batch], Any], replies: Replies, rows: int, layout: Layout, device: Any) -> Any:
+    """What `run` says of each reply token, [replies, longest], without gradient. run: batch -> [N]."""
+    tables = []
+    with torch.no_grad():
+        for part in chunks(replies.examples, rows):
+            batch = on_device(collate(part, layout), device)
+            tables.append(tabled(run(batch), batch, replies.longest).cpu())
+    return torch.cat(tables) if tables else torch.zeros(0, replies.longest)
+
+
+def tabled(values: Any, batch: Batch, width: int) -> Any:
+    """values [N] of a batch -> [R, width] float32, filled up with 0. Differentiable."""
+    table, _ = unflatten(values.float(), batch["lengths"])
+    return torch.nn.functional.pad(table, (0, width - table.shape[1]))
+
+
+def everywhere(accelerator: Any, mask: Any, *tables: Any) -> tuple[list[Any], slice]:
+    """(the mask and the tables with the rows of all processes, which of those rows are ours)."""
+    if accelerator.num_processes == 1:
+        return [mask, *tables], slice(0, len(mask))
+    padded = []
+    for table in (mask.long(), *tables):
+        for side in (1, 0):
+            table = accelerator.pad_across_processes(table.to(accelerator.device), dim=side)
+        padded.append(accelerator.gather(table).cpu())
+    rows = len(padded[0]) // accelerator.num_processes
+    start = rows * accelerator.process_index
+    return [padded[0].bool(), *padded[1:]], slice(start, start + len(mask))
+
+
+def whitened(table: Any, mask: Any, accelerator: Any, shift_mean: bool = True) -> Any:
+    """`whiten` over the tokens of all processes."""
+    (every, values), ours = everywhere(accelerator, mask, table)
+    return whiten(values, every, shift_mean)[ours, : table.shape[1]]
+
+
+def shaped(score: float, ended: bool, settings: PPO) -> float:
+    """The score that is learnt from: clipped, then less the penalty of a reply that was cut."""
+    most = settings.reward_clip
+    held = score if most is None else max(-most, min(most, score))
+    return held if ended else held - settings.missing_end_penalty
+
+
+def learnt_from(
+    replies: Replies, logp: Any, ref_logp: Any, values: Any, coefficient: float, settings: PPO, accelerator: Any
+) -> Experience:
+    """Rewards and advantages. values: the critic's [rows, longest]; None for the group baseline."""
+    mask = replies.mask()
+    rewards = token_rewards(torch.tensor(replies.scores), logp, ref_logp, mask, coefficient)
+    returns = None
+    if values is None:
+        advantages = by_group(rewards.sum(1), replies, settings)[:, None] * mask
+    else:
+        if settings.whiten_rewards:
+            rewards = whitened(rewards, mask, accelerator, shift_mean=False)
+        advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
+    if settings.whiten_advantages:
+        advantages = whitened(advantages, mask, accelerator)
+    return Experience(replies, mask, logp, ref_logp, advantages, values, returns)
+
+
+def by_group(totals: Any, replies: Replies, settings: PPO) -> Any:
+    """Each reply's advantage over the others to its prompt, [rows]; 0 where it is the only one."""
+    baseline: Literal["leave_one_out", "mean"] = "leave_one_out" if settings.leave_one_out else "mean"
+    starts = replies.starts
+    groups = [
+        group_advantages(totals[None, start:end], baseline=baseline, scale=settings.scale)[0]
+        for start, end in pairwise(starts)
+    ]
+    return torch.cat(groups) if groups else totals
+
+
+def figures(experience: Experience, sampled: Any, accelerator: Any) -> dict[str, float]:
+    """What is logged of an iteration's replies before the update, over all processes."""
+    e = experience
+    tables = [e.logp, e.ref_logp, sampled, *([e.values, e.returns] if e.values is not None else [])]
+    (mask, logp, ref_logp, seen, *critic), _ = everywhere(accelerator, e.mask, *tables)
+    tokens, rows = mask.sum().clamp(min=1), mask.any(1).sum().clamp(min=1)
+    found = {
+        "kl": float(kl_estimates(logp, ref_logp, mask).k1.sum() / rows),
+        "mismatch": float(((seen - logp).abs() * mask).sum() / tokens),
+        "mismatch_kl": float(kl_estimates(seen, logp, mask).k3.sum() / tokens),
+        "length": float(tokens / rows),
+    }
+    if critic:
+        values, returns = critic
+        found["explained_variance"] = float(explained_variance(values, returns, mask))
+    return found

@@ -1,0 +1,226 @@
+"""Settings of PPO -> a job that is checked through before any weights load."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from constitution.errors import InputError
+from constitution.loading import ConstitutionError, load
+from evaluation.texts import grams
+from generation.models.encoder import Encoder
+from generation.models.files import ModelFiles, load_tokenizer, resolve
+from training.config import Training
+from training.data import encode as data
+from training.data import rows
+from training.data.batches import Example
+from training.model import memory_estimate as memory
+from training.model.models import choose_layout
+from training.ppo.config import PPO, Rewards
+from training.rollout.mixture import Mixture, open_rewards
+from training.rollout.rules import RewardError
+from training.run import folder as output
+from training.run import launch, rank
+from training.run.described import described
+
+
+@dataclass(frozen=True, slots=True)
+class PPOJob:
+    """Everything that is known before weights load."""
+
+    settings: PPO
+    out: Path
+    files: ModelFiles
+    critic: ModelFiles | None
+    """What the critic starts from; None without a critic."""
+    tokenizer: Any
+    encoder: Encoder
+    rewards: Mixture
+    gold: Mixture | None
+    """What the monitor holds the rewards against."""
+    reference: frozenset[int]
+    """n-grams of what the reward models were trained on; empty where nobody says what that was."""
+    train: data.Encoded
+    test: data.Encoded
+    steps: int
+    """Iterations."""
+    said: dict[str, Any]
+    """training.yaml."""
+    sources: tuple[rows.Source, ...]
+
+    def prompts(self, iteration: int) -> list[data.PromptRow]:
+        """Those of one iteration: a function of seed and iteration alone. In a pass over the prompts none comes twice."""
+        s, count = self.settings, len(self.train.rows)
+        epoch, turn = divmod(iteration, count // s.prompts)
+        order = np.random.default_rng([s.seed, epoch]).permutation(count)
+        return [self.train.rows[i] for i in order[turn * s.prompts : (turn + 1) * s.prompts]]
+
+    def held_out(self) -> list[data.PromptRow]:
+        """Prompts of an evaluation."""
+        return self.test.rows[: self.settings.evaluated]
+
+    @property
+    def counts(self) -> output.Counts:
+        """What became of the rows that were read."""
+        return {"train": self.train.counts, "test": self.test.counts}
+
+
+def prepare(settings: PPO, out: Path) -> PPOJob:
+    """Read, render and check everything. Raises InputError and ModelError before any weights load."""
+    if launch.sharded():
+        raise InputError(
+            "fsdp: PPO writes replies with whole weights in each process; launch it with configs/accelerate/ddp.yaml, and set "
+            "lora: {r: 16} where memory is short"
+        )
+    output.check(out)
+    _check_engines(settings)
+    files = resolve(settings.model)
+    tokenizer = load_tokenizer(files)
+    encoder = Encoder(tokenizer)
+    _ = encoder.end_of_turn  # a template without one is told now
+    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+    room = settings.max_length - settings.sampler.max_tokens
+    if room < 1:
+        raise InputError(
+            f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
+            f"({settings.max_length}); lower it, or raise max_length"
+        )
+    rewards = _open(settings.reward, settings.seed, "reward")
+    gold = _open(settings.monitor.gold, settings.seed, "monitor.gold") if settings.monitor.gold else None
+    if settings.monitor.gold and gold:
+        _apart(_items(settings.reward, rewards), _items(settings.monitor.gold, gold))
+    split = rows.prompts(settings)
+    train, test = (data.encode_prompts(part, encoder, room) for part in split)
+    split.tell(train.counts, test.counts)
+    data.check_some(train, settings)
+    if settings.monitor.gold and not test.rows:
+        raise InputError(
+            f"monitor.gold: there is no held-out prompt to ask it about; raise test_fraction (now {settings.test_fraction})"
+        )
+    count = len(train.rows)
+    if settings.prompts > count:
+        raise InputError(
+            f"prompts: got {settings.prompts}, and there are {count} to train on; lower prompts, or add data"
+        )
+    critic = _critic(settings, files, tokenizer)
+    _check_memory(settings, files, critic, train)
+    steps = settings.steps or max(1, round(settings.epochs * (count // settings.prompts)))
+    digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
+    if critic:
+        digests["critic"] = critic.digest
+    if gold:
+        digests |= {f"gold/{name.removeprefix('reward/')}": digest for name, digest in gold.digests.items()}
+    said = described("ppo", settings, digests)
+    return PPOJob(
+        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, said,
+        split.sources,
+    )  # fmt: skip
+
+
+def _check_engines(settings: PPO) -> None:
+    """Raises InputError for one that cannot start where several processes train."""
+    launch.check_engine("sampler.engine", settings.sampler.engine, "generate")
+    for place, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
+        if rewards and rewards.judge:
+            launch.check_engine(f"{place}.judge.engine", rewards.judge.engine, launch.ENGINES)
+
+
+def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
+    """The sources at a place of the settings. Raises InputError."""
+    try:
+        return open_rewards(rewards, seed)
+    except (RewardError, ConstitutionError) as error:
+        raise InputError(str(error).replace("reward.", f"{place}.")) from None
+
+
+def _items(settings: Rewards, opened: Mixture) -> dict[str, dict[Hashable, str]]:
+    """What tells one reward from another, by kind: each with its place in the settings.
+
+    rules: what they check, whatever they are called. models: reward models, a judge's panel's among them. judge: each other judge
+    under each principle, so that one model under two constitutions is two.
+    """
+    found: dict[str, dict[Hashable, str]] = {"rules": {}, "models": {}, "judge": {}}
+    digests = {name.removeprefix("reward/"): digest for name, digest in opened.digests.items()}
+    found["models"] = {digest: name for name, digest in digests.items() if name.startswith("models.")}
+    if settings.rules:
+        checks = (principle.check for principle in load(settings.rules.constitution).principles)
+        found["rules"] = {check.model_dump_json(): "rules" for check in checks if check}
+    if judge := settings.judge:
+        judged = [principle for principle in load(judge.constitution).principles if principle.judged]
+        members = {member.name: member for member in judge.panel}
+        for place, digest in digests.items():
+            member = members.get(place.removeprefix("judge."))
+            if member and member.rewards:
+                found["models"][digest] = place
+            elif place.startswith("judge."):
+                own = member.principles if member else ()
+                found["judge"] |= {(digest, p.text): "judge" for p in judged if not own or p.id in own}
+    return found
+
+
+def _apart(reward: Mapping[str, Mapping[Hashable, str]], gold: Mapping[str, Mapping[Hashable, str]]) -> None:
+    """Raises InputError for gold of which a part is trained on: that part would rise whatever the policy is worth. A part that is
+    trained on to some extent is told.
+    """
+    for kind, held in gold.items():
+        trained = reward[kind]
+        shared = [name for item, name in held.items() if item in trained]
+        whole = {"rules": held.keys() == trained.keys(), "models": True, "judge": held.keys() <= trained.keys()}
+        if shared and whole[kind]:
+            raise InputError(
+                f"monitor.gold: {shared[0]} is the same as the reward's; gold tells nothing of a reward that it is part of: name "
+                "another"
+            )
+        if shared and rank.first():
+            what = {"rules": "rules", "judge": "judges' principles"}[kind]
+            rank.tell(
+                f"monitor.gold: {len(shared)} of its {len(held)} {what} are the reward's too; by these it rises whatever "
+                "the policy is worth"
+            )
+
+
+def _reference(settings: PPO) -> frozenset[int]:
+    """Raises InputError for data that cannot be read."""
+    if not settings.monitor.reference:
+        return frozenset()
+    try:
+        found = rows.pairs(Training(data=dict.fromkeys(settings.monitor.reference, 1.0), test_fraction=0))
+    except InputError as error:
+        raise InputError(f"monitor.reference: {error}") from None
+    return grams(text for part in found for pair in part for text in (pair.chosen, pair.rejected))
+
+
+def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:
+    """The model that the critic starts from. Raises InputError for one with other tokens than the policy's."""
+    if settings.baseline == "group":
+        return None
+    models = settings.reward.models
+    spec = settings.critic or (models.paths[0] if models else None)
+    if spec is None:
+        return files
+    found = resolve(spec)
+    if load_tokenizer(found).get_vocab() == tokenizer.get_vocab():
+        return found
+    if settings.critic:
+        raise InputError(
+            f"critic: {spec} has other tokens than the policy {files.name}, whose replies it must read token by token; name a "
+            "model of the same family, or leave critic out"
+        )
+    return files
+
+
+def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.Encoded) -> None:
+    """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
+    prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
+    reply = range(settings.sampler.max_tokens)
+    examples = [Example(tokens, (reply,)) for tokens in prompts[: settings.micro_batch]]
+    order = [i % len(examples) for i in range(settings.micro_batch)]
+    held = memory.estimate(critic, settings, 0).weights if critic else 0
+    if settings.lora is None:
+        held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16
+    free = max(0, memory.available() - held)
+    memory.check(files, settings, examples, order, choose_layout(files, settings), free)

@@ -1,0 +1,368 @@
+"""PPO: write replies, reward them, learn from them, again.
+
+One iteration, top to bottom, is `Loop._iteration`. Old log-probabilities come from the forward pass that trains, not from the
+sampler, so the ratio starts at 1; what the sampler's differ by is logged as `mismatch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast, broadcast_object_list, gather_object
+from rich.console import Console
+from transformers import set_seed
+
+from constitution.records import Failure
+from generation.engines.base import TransientError
+from generation.output.folder import write_atomically
+from generation.pipeline.scheduler import UNAVAILABLE
+from training.data.batches import Batch, Example
+from training.data.encode import PromptRow
+from training.model import process_memory as heap
+from training.model.models import Policy, RewardModel, load_critic, load_policy, save
+from training.monitor.file import resume
+from training.monitor.measure import Reply, check_of
+from training.ppo.checkpoint import load_state, restore, save_state, weights
+from training.ppo.evaluate import Grade, replies_of
+from training.ppo.experience import Replies, figures, in_precision, learnt_from, measured, shaped
+from training.ppo.job import PPOJob
+from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
+from training.ppo.monitor import PPOWatch
+from training.ppo.record import Record, averages
+from training.ppo.update import Update, trained
+from training.rollout.mixture import Mixture
+from training.rollout.rollouts import Written, as_prompt, as_response, ends_of, halve, seeds_of
+from training.rollout.vllm import open_writer
+from training.run import folder as output
+from training.run import launch
+from training.run.card import Base, Data, write_card
+from training.run.fit import Incomplete, Stopped
+from training.run.metrics import Metrics
+from training.run.page import write_page
+from training.run.trainer import peak_memory
+
+REPLIES = "replies.jsonl"
+"""Replies of the last evaluation, with their rewards: what the numbers are of."""
+
+LIVE = "tensorboard"
+"""Where TensorBoard finds the numbers while they come."""
+
+
+def run(job: PPOJob, console: Console) -> dict[str, Any]:
+    """Train, or go on training, and write the checkpoint; returns what training.json says.
+
+    Raises InputError for a folder that cannot be used, Incomplete where models that write or reward were away, Stopped for a run
+    that a bad sign ended; where it was the monitor that ended it, the policy of gold's best check is saved, and training.json says
+    so.
+    """
+    accelerator = Accelerator(
+        cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
+    )
+    lower = f"micro_batch (now {job.settings.micro_batch}), sampler.rows, sampler.max_tokens, or set gradient_checkpointing: true"
+    said = output.owning(job.out, job.said, lower, lambda: _train(job, console, accelerator))
+    if halted := said.get("halted"):
+        raise Stopped(f"{halted} Saved is the policy of step {said['best_step']}.")
+    return said
+
+
+def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
+    began = time.monotonic()
+    main = accelerator.is_main_process
+    metrics = Metrics(job.out) if main else None
+    found, past = broadcast_object_list([output.past(job.out, metrics, job.counts) if metrics else None])[0]
+    checks = broadcast_object_list([resume(job.out, found[1] if found else -1) if main else None])[0]
+    if job.settings.report_to:
+        accelerator.init_trackers("ppo")
+    record = Record(metrics, past, job.settings, console, job.steps, accelerator.log)
+    with asyncio.Runner() as runner:
+        loop = Loop(job, accelerator, runner, record, PPOWatch(job.settings.monitor, job.out, checks, main))
+        try:
+            ended = loop.run(found)
+            results = {f"eval_{name}": value for name, value in ended.results.items()}
+            if main:
+                _write(job, loop.policy, results)
+        finally:
+            loop.close()
+            accelerator.end_training()
+            if metrics:
+                metrics.close()
+                write_page(job.out)
+    known = {"recipe": "ppo", "steps": ended.steps, "digests": job.said["digests"]}
+    if ended.halted:
+        known |= {"halted": ended.halted, "best_step": ended.best}
+    said = output.told(known, job.counts, results, time.monotonic() - began)
+    if main:
+        output.finish(job.out, said)
+    return said
+
+
+def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
+    """The checkpoint and its card."""
+    policy.inner.tie_weights()
+    save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge)
+    write_card(
+        job.out,
+        recipe="ppo",
+        base=Base(job.files.name, job.files.digest),
+        data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
+        constitutions=[d for name, d in job.rewards.digests.items() if name in ("reward/rules", "reward/judge")],
+        settings=job.said,
+        results=results,
+        licence=job.settings.licence,
+    )
+
+
+class Ended(NamedTuple):
+    """How the iterations ended."""
+
+    steps: int
+    """Iterations that were done."""
+    results: Mapping[str, float]
+    """Of the evaluation of the policy that is saved."""
+    halted: str = ""
+    """Why the monitor ended them."""
+    best: int | None = None
+    """Iteration of the policy that is saved, where it is not the last."""
+
+
+class Loop:
+    """The models of a run and what is done with them."""
+
+    def __init__(
+        self, job: PPOJob, accelerator: Accelerator, runner: asyncio.Runner, record: Record, watch: PPOWatch
+    ) -> None:
+        """Load everything. Raises ModelError."""
+        s = job.settings
+        self._job, self._settings, self._accelerator, self._runner, self._record = job, s, accelerator, runner, record
+        self._watch = watch
+        self._halted = ""
+        """Why the monitor ended the run."""
+        set_seed(s.seed)  # an adapter's first weights are drawn
+        self.policy: Policy = load_policy(job.files, s)
+        mixed = s.precision == "bf16"
+        if self.policy.adapted and mixed and self.policy.saved_dtype == torch.bfloat16:
+            halve(self.policy.inner, frozen=True)
+        self._reference: Policy | None = None
+        if not self.policy.adapted:
+            self._reference = load_policy(job.files, s).requires_grad_(False)
+            if mixed:
+                halve(self._reference.inner)
+        self.critic: RewardModel | None = load_critic(job.critic, s) if job.critic else None
+        for module in (self.policy, self._reference, self.critic):
+            if module is not None:
+                module.to(accelerator.device).train(s.gradient_checkpointing)
+        _same_everywhere([*trained(self.policy), *trained(self.critic)], accelerator)
+        self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
+        self._writer = open_writer(job, self._ends, mixed, runner)
+        self._update = Update(self.policy, self.critic, s, accelerator, job.steps)
+        k = s.kl
+        self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)
+
+    def run(self, found: tuple[Path, int] | None) -> Ended:
+        """All iterations from the state on that was found, or up to the one at which the monitor halts. Raises Stopped."""
+        s, done, results = self._settings, 0, dict[str, float]()
+        if found:
+            self._restore(found[0])
+            done = found[1]
+        elif s.check_every:
+            self._evaluate(0)
+        for iteration in range(done, self._job.steps):
+            values = self._iteration(iteration)
+            self._record.train(iteration + 1, values)
+            last = iteration + 1 == self._job.steps
+            if last or any(every and (iteration + 1) % every == 0 for every in (s.eval_every, s.check_every)):
+                results = self._evaluate(iteration + 1)
+            if self._halted:
+                best = self._watch.go_back(self.policy)
+                if best is None:
+                    why = f"{self._halted} No better policy was kept: while it was there, nothing could halt the run."
+                    return Ended(iteration + 1, results, why, iteration + 1)
+                return Ended(iteration + 1, best.results, self._halted, best.step)
+            if s.save_every and (iteration + 1) % s.save_every == 0 and not last:
+                self._save(iteration + 1)
+        return Ended(self._job.steps, results)
+
+    def close(self) -> None:
+        """Release samplers and rewards."""
+        self._writer.close()
+        for rewards in (self._job.rewards, self._job.gold):
+            if rewards:
+                self._runner.run(rewards.close())
+
+    def _iteration(self, iteration: int) -> dict[str, float]:
+        heap.give_back()
+        s, began = self._settings, time.monotonic()
+        prompts = self._job.prompts(iteration)
+        places = range(self._accelerator.process_index, len(prompts), self._accelerator.num_processes)
+        mine = [prompts[place] for place in places]
+        self._writer.refresh(self.policy, iteration)
+        written = self._write(mine, seeds_of(s.seed, iteration, mine, s.samples))
+        wrote = time.monotonic()
+        replies, told = self._rewarded(mine, list(places), written, iteration)
+        logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
+        critic = self.critic
+        values = (
+            None
+            if critic is None
+            else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], replies, critic.layout)
+        )
+        experience = learnt_from(replies, logp, ref_logp, values, self._kl.value, s, self._accelerator)
+        found = {**told, **figures(experience, replies.table(replies.sampled), self._accelerator)}
+        found["kl_coefficient"] = self._kl.value
+        found |= self._update.learn(experience, iteration)
+        self._kl.update(found["kl"], round(told["rewarded"]))
+        seconds = time.monotonic() - began
+        return found | {
+            "tokens_per_second": found["length"] * told["rewarded"] / seconds,
+            "seconds": seconds,
+            "seconds_writing": wrote - began,
+            "peak_memory_gb": peak_memory() / 1e9,
+        }
+
+    def _rewarded(
+        self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
+    ) -> tuple[Replies, dict[str, float]]:
+        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where
+        that is because models were away.
+        """
+        graded = self._graded(prompts, written, self._job.rewards)
+        replies = Replies([], [], [], [])
+        rows: list[dict[str, float]] = []
+        failures: list[str] = []
+        for prompt, place, answers, grades in zip(prompts, places, written, graded, strict=True):
+            kept: list[Sequence[int]] = []
+            for answer, (_, grade) in zip(answers, grades, strict=True):
+                rows.append({"truncated": float(not answer.ended), "no_end": float(not answer.ended)})
+                if isinstance(grade, Failure):
+                    failures.append(f"{grade.reason}: {grade.detail}")
+                    continue
+                rows[-1] |= {"score": grade.score, **grade.parts}
+                kept.append(answer.tokens)
+                replies.scores.append(shaped(grade.score, answer.ended, self._settings))
+                replies.sampled.append(answer.logprobs)
+            if kept:
+                replies.examples.append(Example(prompt.tokens, kept))
+                replies.places.append(place)
+        texts = [response.text for grades in graded for response, _ in grades]
+        rows, failures, texts = (gather_object(part) for part in (rows, failures, texts))
+        if len(failures) == len(rows):
+            why = f"step {iteration + 1}: none of {len(rows)} replies has a reward; the first says: {failures[0]}"
+            if any(failure.startswith(f"{UNAVAILABLE}: ") for failure in failures):
+                raise Incomplete(f"incomplete: {why}; the same command goes on from the last checkpoint")
+            raise Stopped(why)
+        if failures:
+            self._record.failures(iteration + 1, Counter(failures))
+        told = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}
+        return replies, told | {"distinct": len(set(texts)) / len(texts)}
+
+    def _graded(
+        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Written]], rewards: Mixture
+    ) -> list[list[Grade]]:
+        """Each reply as text with its reward."""
+        said = [
+            [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
+            for prompt, answers in zip(prompts, written, strict=True)
+        ]
+        asked = [
+            (as_prompt(prompt), response, answer.ended)
+            for prompt, responses, answers in zip(prompts, said, written, strict=True)
+            for response, answer in zip(responses, answers, strict=True)
+        ]
+        grades = iter(self._runner.run(rewards.grade_all(asked)))
+        return [[(response, next(grades)) for response in responses] for responses in said]
+
+    def _scored(self, replies: Replies, reference: bool) -> Any:
+        """Log-probabilities [rows, longest] by the policy, or by the reference."""
+        policy = self._reference if reference and self._reference is not None else self.policy
+        off = reference and self._reference is None
+        temperature = self._settings.sampler.temperature
+        return self._measured(lambda batch: policy(batch, temperature, reference=off).logprobs, replies, policy.layout)
+
+    def _measured(self, run: Any, replies: Replies, layout: Any) -> Any:
+        def mixed(batch: Batch) -> Any:
+            with in_precision(self._settings, self._accelerator.device):
+                return run(batch)
+
+        return measured(mixed, replies, self._settings.micro_batch, layout, self._accelerator.device)
+
+    def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """Replies by the sampler. Raises Incomplete where it failed."""
+        try:
+            return self._writer.write(prompts, seeds)
+        except TransientError as error:
+            raise Incomplete(f"the sampler failed ({error}); the same command goes on") from None
+
+    def _evaluate(self, iteration: int) -> dict[str, float]:
+        """One reply to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
+        rows = self._job.held_out()
+        if not rows:
+            return {}
+        every = self._settings.check_every
+        due = every is not None and (iteration % every == 0 or iteration == self._job.steps)
+        places = range(self._accelerator.process_index, len(rows), self._accelerator.num_processes)
+        mine = [rows[place] for place in places]
+        self._writer.refresh(self.policy, iteration)
+        written = self._write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
+        graded = self._graded(mine, written, self._job.rewards)
+        gold = self._graded(mine, written, self._job.gold) if self._job.gold and due else None
+        examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
+        replies = Replies(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
+        logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
+        kl = kl_estimates(logp, ref_logp, replies.mask()).k1.tolist() if mine else []
+        told: list[Reply] = gather_object(replies_of(places, mine, written, graded, gold, kl))
+        results = averages([reply.row for reply in told])
+        if due:
+            self._check(iteration, told, results)
+        else:
+            self._record.evaluation(iteration, results)
+        if self._accelerator.is_main_process:  # as ASCII: a prompt may hold half a surrogate
+            lines = (json.dumps({"prompt": reply.prompt, "reply": reply.text, **reply.row}) + "\n" for reply in told)
+            write_atomically(self._job.out / REPLIES, "".join(lines))
+        return results
+
+    def _check(self, iteration: int, told: Sequence[Reply], results: Mapping[str, float]) -> None:
+        """Show an evaluation to the monitor."""
+        check = check_of(iteration, told, self._watch.words, self._job.reference)
+        more = {name: value for name, value in check.values.items() if name not in ("proxy", "spread")}
+        self._record.evaluation(iteration, {**results, **more})
+        verdict = self._watch.see(check, results, self.policy)
+        self._record.verdict(iteration, verdict)
+        if verdict.level == "halt":
+            self._halted = verdict.reason
+
+    def _save(self, iteration: int) -> None:
+        if self._accelerator.is_main_process:
+            parts = {
+                "policy": weights(self.policy),
+                "critic": weights(self.critic) if self.critic else {},
+                "optimizer": self._update.optimizer.state_dict(),
+                "kl": self._kl.state(),
+                "best": self._watch.state(),
+            }
+            save_state(self._job.out, iteration, parts, self._settings.keep_checkpoints)
+        self._accelerator.wait_for_everyone()
+
+    def _restore(self, folder: Path) -> None:
+        found = load_state(folder, self._accelerator.device)
+        restore(self.policy, found["policy"])
+        if self.critic:
+            restore(self.critic, found["critic"])
+        self._update.optimizer.load_state_dict(found["optimizer"])
+        self._kl.load(found["kl"])
+        self._watch.load(found["best"])
+
+
+def _same_everywhere(parameters: Sequence[Any], accelerator: Accelerator) -> None:
+    """Give all processes the main one's weights: their gradients are added up, so they must begin alike."""
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for p in parameters:
+                p.copy_(broadcast(p.detach().clone()))

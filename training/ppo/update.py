@@ -1,0 +1,156 @@
+"""The update of PPO: the clipped objective over minibatches, exact whatever the micro-batches and the number of processes."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.data.batches import collate
+from training.model.models import Policy, RewardModel
+from training.ppo.config import PPO
+from training.ppo.experience import Experience, chunks, in_precision, on_device, tabled
+from training.ppo.losses import masked_mean, policy_loss, value_loss
+
+POLICY_FIGURES = ("loss", "policy_loss", "clip_fraction", "approx_kl", "ratio", "entropy")
+CRITIC_FIGURES = ("value_loss", "value_clip_fraction")
+"""What is logged of a minibatch, in the order in which losses give them."""
+
+
+def trained(module: Any) -> list[Any]:
+    """The parameters that training changes, in their order."""
+    return [p for p in module.parameters() if p.requires_grad] if module is not None else []
+
+
+class Update:
+    """The optimizer of the policy and of its critic. Gradients are summed over processes by hand, since each has its own number of
+    replies; the loss is the mean over all tokens of a minibatch in all processes.
+    """
+
+    def __init__(
+        self, policy: Policy, critic: RewardModel | None, settings: PPO, accelerator: Any, iterations: int
+    ) -> None:
+        self._policy = policy
+        self._critic = critic
+        self._settings = settings
+        self._accelerator = accelerator
+        self._iterations = iterations
+        groups: list[dict[str, Any]] = [{"params": trained(policy), "lr": settings.learning_rate}]
+        if critic is not None:
+            groups.append({"params": trained(critic), "lr": settings.critic_learning_rate})
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        self._rates = [group["lr"] for group in groups]
+
+    def learn(self, experience: Experience, iteration: int) -> dict[str, float]:
+        """All passes over an iteration's replies; the means of what is logged of them."""
+        sums: dict[str, list[float]] = defaultdict(list)
+        factor = self._schedule(iteration)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        for part in self._minibatches(experience, iteration):
+            for name, value in self._step(experience, part, iteration).items():
+                sums[name].append(value)
+        means = {name: math.fsum(values) / len(values) for name, values in sums.items()}
+        return {**means, "lr": self.optimizer.param_groups[0]["lr"]}
+
+    def _schedule(self, iteration: int) -> float:
+        """What the learning rate is multiplied by: a function of the iteration alone."""
+        s = self._settings
+        rising = round(s.warmup * self._iterations)
+        if iteration < rising:
+            return (iteration + 1) / rising
+        if s.schedule == "constant":
+            return 1.0
+        done = (iteration - rising) / max(1, self._iterations - rising)
+        return 1 - done if s.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+    def _minibatches(self, experience: Experience, iteration: int) -> Iterator[list[int]]:
+        """Our examples of each minibatch. What is in a minibatch does not depend on the number of processes."""
+        s = self._settings
+        parts = max(1, round(s.prompts * s.samples / s.batch))
+        ours = {place: i for i, place in enumerate(experience.replies.places)}
+        for turn in range(s.passes):
+            order = np.random.default_rng([s.seed, iteration, turn]).permutation(s.prompts)
+            for part in np.array_split(order, parts):
+                yield [ours[place] for place in sorted(part.tolist()) if place in ours]
+
+    def _step(self, e: Experience, part: Sequence[int], iteration: int) -> dict[str, float]:
+        """One optimizer step, on some of the examples."""
+        starts = e.replies.starts
+        rows = [row for i in part for row in range(starts[i], starts[i + 1])]
+        (total,) = self._summed([float(e.mask[rows].sum())])
+        if not total:
+            return {}
+        alone = iteration < self._settings.critic_warmup and self._critic is not None
+        sums = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
+        start = 0
+        for examples in chunks([e.replies.examples[i] for i in part], self._settings.micro_batch):
+            count = sum(len(example.replies) for example in examples)
+            self._backward(e, examples, rows[start : start + count], total, alone, sums)
+            start += count
+        found = dict(zip(sums, self._summed(list(sums.values())), strict=True))
+        if not alone:
+            found["grad_norm"] = self._clip(self._policy)
+        if self._critic:
+            found["critic_grad_norm"] = self._clip(self._critic)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return found
+
+    def _backward(
+        self, e: Experience, examples: Any, rows: Sequence[int], total: float, alone: bool, sums: dict[str, float]
+    ) -> None:
+        """Add the gradient of some replies, and their part of what is logged. alone: of the critic, not of the policy."""
+        s, device = self._settings, self._accelerator.device
+        batch = on_device(collate(examples, self._policy.layout), device)
+        mask, old, advantages = (table[rows].to(device) for table in (e.mask, e.logp, e.advantages))
+        width = mask.shape[1]
+        with torch.set_grad_enabled(not alone):
+            with in_precision(s, device):
+                scores = self._policy(batch, s.sampler.temperature)
+            logp, entropy = (tabled(values, batch, width) for values in scores)
+            surrogate = policy_loss(logp, old, advantages, mask, s.clip, s.clip_high, total)
+            spread = masked_mean(entropy, mask, total)
+            loss = surrogate.loss - s.entropy * spread if s.entropy else surrogate.loss
+        if not alone:
+            loss.backward()
+        found: tuple[Any, ...] = (loss, *surrogate, spread)
+        if self._critic is not None:
+            layout = self._critic.layout
+            batch = batch if layout == self._policy.layout else on_device(collate(examples, layout), device)
+            with in_precision(s, device):
+                values = self._critic(batch, tokens=True)[:, 0]
+            error = value_loss(
+                tabled(values, batch, width),
+                e.values[rows].to(device),
+                e.returns[rows].to(device),
+                mask,
+                math.inf if s.value_clip is None else s.value_clip,
+                total,
+            )
+            error.loss.backward()
+            found += tuple(error)
+        for name, value in zip(sums, found, strict=True):
+            sums[name] += float(value.detach())
+
+    def _clip(self, module: Any) -> float:
+        """Gradients summed over processes and held within the norm that is allowed; the norm before."""
+        parameters = trained(module)
+        if self._accelerator.num_processes > 1:
+            for p in parameters:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            flat = self._accelerator.reduce(torch.cat([p.grad.flatten() for p in parameters]), "sum")
+            for p, grad in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+                p.grad.copy_(grad.view_as(p))
+        return float(torch.nn.utils.clip_grad_norm_(parameters, self._settings.max_grad_norm))
+
+    def _summed(self, values: list[float]) -> list[float]:
+        """Sums over all processes. Every process must ask for as many."""
+        if self._accelerator.num_processes == 1:
+            return values
+        table = torch.tensor(values, dtype=torch.float64, device=self._accelerator.device)
+        return list(self._accelerator.reduce(table, "sum").tolist())

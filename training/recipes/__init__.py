@@ -1,0 +1,1 @@
+"""What sft, reward and dpo learn from: losses, targets, reference."""

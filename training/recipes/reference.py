@@ -1,0 +1,110 @@
+"""The reference's log-probabilities, computed once with the model that training begins from, and kept by digest.
+
+No second model is held in memory, and later epochs, other settings of the loss and restarts pay nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from constitution.errors import InputError
+from generation.models.digests import cache_folder
+from training.data.batches import Layout, by_reply
+from training.data.encode import PairRow
+from training.model import process_memory as heap
+from training.model.models import Policy
+from training.recipes.recipe import pair_batch
+
+Scores = dict[PairRow, tuple[float, float]]
+"""Pair -> log-probability of its chosen and its rejected reply, in nats."""
+_KEY = "logps"
+
+
+def digest(model: str, rows: Sequence[PairRow], precision: str, layout: Layout, device: str) -> str:
+    """Of everything that decides the numbers: also of how they are rounded. device: its kind, as `cuda`."""
+    h = blake2b(f"2 {model} {precision} {layout} {device}".encode(), digest_size=16)
+    for row in rows:
+        h.update(repr(row.example).encode())
+    return h.hexdigest()
+
+
+def cached(name: str, rows: Sequence[PairRow]) -> Scores | None:
+    """The scores under a digest; None where they are not there, damaged or not finite."""
+    try:
+        table = load_file(_path(name))[_KEY]
+    except (OSError, KeyError, SafetensorError):
+        return None
+    sound = tuple(table.shape) == (len(rows), 2) and bool(table.isfinite().all())
+    return _scores(rows, table) if sound else None
+
+
+def keep(name: str, rows: Sequence[PairRow], scores: Scores) -> str:
+    """Write the scores under a digest, whole or not at all.
+
+    Returns a warning where the folder cannot be written: this run has its scores, a later one must compute them again.
+    """
+    path = _path(name)
+    table = torch.tensor([scores[row] for row in rows], dtype=torch.float32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as scratch:  # of this process alone, and gone in any case
+            whole = Path(scratch) / path.name
+            save_file({_KEY: table}, whole)
+            whole.replace(path)
+    except (OSError, SafetensorError) as error:
+        return (
+            f"warning: the reference's log-probabilities cannot be kept ({error}); a restart computes them again. Free some disk, "
+            "or set SOLON_CACHE to another folder"
+        )
+    return ""
+
+
+def compute(
+    model: Any, policy: Policy, rows: Sequence[PairRow], micro_batch: int, accelerator: Accelerator, bf16: bool
+) -> Scores:
+    """Each process scores its share of the rows, rows of similar length together; all get all.
+
+    model: what is called, the policy or a wrapper of it. Every process makes the same number of calls.
+    Raises InputError where some are not finite: nothing could be learnt against them.
+    """
+    places = sorted(range(len(rows)), key=lambda i: rows[i].example.size)
+    batches = [places[i : i + micro_batch] for i in range(0, len(places), micro_batch)]
+    world, rank = accelerator.num_processes, accelerator.process_index
+    device = accelerator.device
+    table = torch.zeros(len(rows), 2, device=device)
+    training = policy.training
+    policy.eval()
+    for first in range(0, len(batches), world):
+        heap.give_back()
+        mine = batches[min(first + rank, len(batches) - 1)]
+        batch = {k: v.to(device) for k, v in pair_batch([rows[i] for i in mine], policy.layout).items()}
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+            scores = model(batch, reference=policy.adapted)
+        if first + rank < len(batches):
+            table[mine] = by_reply(scores.logprobs, batch).view(-1, 2)
+    policy.train(training)
+    table = accelerator.reduce(table, "sum").cpu()
+    if broken := int((~table.isfinite()).any(-1).sum()):
+        raise InputError(
+            f"the reference's log-probabilities are not finite for {broken} of {len(rows)} pairs; set precision: fp32, or see that "
+            "the model is whole"
+        )
+    return _scores(rows, table)
+
+
+def _scores(rows: Sequence[PairRow], table: Any) -> Scores:
+    return {row: (a, b) for row, (a, b) in zip(rows, table.tolist(), strict=True)}
+
+
+def _path(name: str) -> Path:
+    return cache_folder() / "references" / f"{name}.safetensors"

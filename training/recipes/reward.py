@@ -1,0 +1,66 @@
+"""Reward models: scalar heads trained on pairs with the judge's probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from training.config import Reward
+from training.data.batches import Batch, Layout
+from training.data.encode import PairRow
+from training.recipes.losses import bradley_terry, right
+from training.recipes.recipe import Outcome, pair_batch
+
+BOOTSTRAP = "bootstrap"
+"""In a batch: how often each head's sample holds each pair, [rows, heads]."""
+
+
+class Rewarding:
+    """Learns to give the better reply the higher reward, by as much as the judge is sure of it."""
+
+    name: Literal["reward"] = "reward"
+
+    def __init__(self, settings: Reward) -> None:
+        self._settings = settings
+
+    def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
+        """See recipe.pair_batch; an ensemble's batches say whose sample holds what."""
+        batch = pair_batch(rows, layout)
+        heads = self._settings.heads
+        if heads > 1:
+            counts = [bootstrap(row.id, row.example.replies, heads, self._settings.seed) for row in rows]
+            batch[BOOTSTRAP] = torch.tensor(np.array(counts), dtype=torch.float32)
+        return batch
+
+    def outcome(self, model: Any, batch: Batch) -> Outcome:
+        """Bradley and Terry's loss with soft labels, the mean over heads: [rows]. Held-out rows count once for each head."""
+        rewards = model(batch)
+        chosen, rejected = rewards[0::2], rewards[1::2]
+        margin = batch["margin"] if self._settings.margins else None
+        by_head = bradley_terry(chosen, rejected, batch["p"], margin, self._settings.centre)
+        sampled = model.training and BOOTSTRAP in batch
+        loss = (by_head * batch[BOOTSTRAP] if sampled else by_head).mean(-1)
+        a, b = chosen.detach().mean(-1), rejected.detach().mean(-1)
+        values = {
+            "accuracy": right(a - b, batch["p"]),
+            "reward_margin": a - b,
+            "reward_chosen": a,
+            "reward_rejected": b,
+        }
+        if rewards.shape[1] > 1:
+            values["disagreement"] = (chosen - rejected).detach().std(-1)
+        return Outcome(loss, values)
+
+
+def bootstrap(name: str, replies: Sequence[Sequence[int]], heads: int, seed: int) -> list[int]:
+    """How often each head's bootstrap sample holds a pair: Poisson(1), the limit of drawing n from n (Oza and Russell 2001).
+
+    A pure function of the pair, so that it does not depend on the order or the machine.
+    """
+    key = blake2b(repr((seed, name, replies)).encode(), digest_size=8).digest()
+    random = np.random.default_rng(int.from_bytes(key, "big"))
+    return [int(n) for n in random.poisson(1.0, heads)]

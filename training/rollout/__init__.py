@@ -1,0 +1,1 @@
+"""Sampled responses and their rewards."""

@@ -1,0 +1,80 @@
+"""The reward of PPO: a weighted sum of sources. What fails has no reward, and is counted; it is never given a number."""
+
+from __future__ import annotations
+
+import math
+from asyncio import gather
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from constitution.loading import load
+from constitution.records import Failure, Prompt, Response
+from generation.engines.base import TransientError
+from generation.models.factory import Wrap
+from generation.pipeline.scheduler import UNAVAILABLE
+from training.ppo.config import Rewards
+from training.rollout.models import Ensemble, Lazy, LiveJudge
+from training.rollout.rules import STAGE, Rules, Source
+
+
+class Graded(NamedTuple):
+    """The reward of one reply."""
+
+    score: float
+    """The weighted sum."""
+    parts: Mapping[str, float]
+    """What is logged beside it: `reward/NAME` of each source, unweighted, and the details a source gives."""
+
+
+class Mixture:
+    """Sources by name, each with its weight."""
+
+    def __init__(self, sources: Mapping[str, tuple[float, Source]]) -> None:
+        self._sources = dict(sources)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """`reward/...` -> digest of each constitution and model that the reward comes from."""
+        return {f"reward/{name}": digest for _, s in self._sources.values() for name, digest in s.digests.items()}
+
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Graded | Failure:
+        """The sum, or the first failure of a source. ended: False for a reply that was cut at the limit."""
+        try:
+            answers = await gather(*(source.grade(prompt, reply, ended) for _, source in self._sources.values()))
+        except TransientError as error:
+            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
+        parts: dict[str, float] = {}
+        score = 0.0
+        for (name, (weight, _)), part in zip(self._sources.items(), answers, strict=True):
+            if isinstance(part, Failure):
+                return part
+            if not math.isfinite(part.value):
+                return Failure(prompt.id, STAGE, "reward_nan", f"{name} gave {part.value}", reply.id)
+            score += weight * part.value
+            parts |= {f"reward/{name}": part.value, **part.details}
+        return Graded(score, parts)
+
+    async def grade_all(self, replies: Sequence[tuple[Prompt, Response, bool]]) -> list[Graded | Failure]:
+        """All at once, in their order. Each with its prompt, and whether it ended."""
+        return list(await gather(*(self.grade(*reply) for reply in replies)))
+
+    async def close(self) -> None:
+        """Close all sources."""
+        for _, source in self._sources.values():
+            await source.close()
+
+
+def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> Mixture:
+    """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first reply.
+
+    Raises ConstitutionError, ModelError or RewardError. seed: draws the principles of each prompt where not all are asked.
+    wrap: puts something, such as a store of calls, in front of each engine, which it opens at its first call.
+    """
+    sources: dict[str, tuple[float, Source]] = {}
+    if rules := settings.rules:
+        sources["rules"] = rules.weight, Rules(load(rules.constitution))
+    if models := settings.models:
+        sources["models"] = models.weight, Ensemble(models, wrap)
+    if judge := settings.judge:
+        sources["judge"] = judge.weight, LiveJudge(judge, load(judge.constitution), seed, wrap)
+    return Mixture(sources)

@@ -1,0 +1,149 @@
+"""Rewards that models give: an ensemble of reward models, and a judge under a constitution."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from asyncio import gather
+from collections.abc import Mapping
+
+from scipy.special import expit
+from transformers import AutoConfig
+
+from constitution.principles import Constitution, assign
+from constitution.records import Failure, Prompt, Response
+from critics.transcript import spoken
+from generation.engines.base import Completion, Engine, Request, TransientError
+from generation.engines.reward import Reward, check, head_rewards
+from generation.engines.transformers import TransformersSettings
+from generation.models.chat_model import ChatModel
+from generation.models.encoder import Encoder
+from generation.models.factory import OpenEngine, Wrap, chat_models, parts
+from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.pipeline.panel import Panel, panel_of, unknown_principles
+from generation.pipeline.scheduler import UNAVAILABLE
+from generation.pipeline.voting import graded
+from training.ppo.config import JudgeReward, ModelsReward
+from training.rollout.rules import PRINCIPLE, STAGE, Part, RewardError, applicable, merit, no_principle
+
+
+class Lazy:
+    """An engine that is opened at its first call."""
+
+    def __init__(self, open_engine: OpenEngine) -> None:
+        self._open = open_engine
+        self._engine: Engine | None = None
+
+    async def generate(self, request: Request) -> Completion:
+        """The engine's answer. Raises ModelError when it cannot be opened."""
+        if self._engine is None:
+            self._engine = await self._open()  # opening an engine awaits nothing, so no second call comes between
+        return await self._engine.generate(request)
+
+    async def close(self) -> None:
+        """Close the engine where it was opened."""
+        engine, self._engine = self._engine, None
+        if engine:
+            await engine.close()
+
+
+class Ensemble:
+    """Reward models: the mean of all their heads less `pessimism` times their standard deviation, which is `head_spread`.
+
+    The standard deviation is the population's. A lower bound of the reward is harder to game than its mean (Coste et al. 2023,
+    arXiv:2310.02743).
+    """
+
+    def __init__(self, settings: ModelsReward, wrap: Wrap = Lazy) -> None:
+        """Raises ModelError for a model that is none; weights load at the first call."""
+        self._pessimism = settings.pessimism
+        self._models = [_reward_model(resolve(path), settings.transformers, wrap) for path in settings.paths]
+        self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
+
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+        """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
+        said = spoken(reply.message)
+        answers = await gather(*(model.reward(prompt.messages, said, prompt.tools, ended) for model in self._models))
+        values: list[float] = []
+        for model, answer in zip(self._models, answers, strict=True):
+            if answer.finish == "error":
+                reason, _, detail = answer.error.partition(": ")
+                return Failure(prompt.id, STAGE, reason, detail, f"{reply.id} by {model.name}")
+            values += head_rewards(answer.logprobs)
+        if not all(map(math.isfinite, values)):
+            return Failure(prompt.id, STAGE, "reward_nan", str(values), reply.id)
+        spread = statistics.pstdev(values)
+        details = {"head_spread": spread} if len(values) > 1 else {}
+        return Part(statistics.fmean(values) - self._pessimism * spread, details)
+
+    async def close(self) -> None:
+        """Close all models."""
+        for model in self._models:
+            await model.engine.close()
+
+
+class LiveJudge:
+    """A panel that looks at each reply by itself under the judged principles of a constitution: log-odds that it is good.
+
+    The answers under one principle are averaged, principles and objectives weighed as in the constitution.
+    """
+
+    def __init__(self, settings: JudgeReward, constitution: Constitution, seed: int, wrap: Wrap = Lazy) -> None:
+        """Raises RewardError, or ModelError for a model that cannot judge so; weights load at the first call."""
+        if not any(principle.judged for principle in constitution.principles):
+            raise RewardError(
+                f"reward.judge.constitution: {constitution.name} has no principle that a model judges; use reward.rules"
+            )
+        config = settings.run()
+        if unknown := unknown_principles(config, constitution):
+            raise RewardError("\n".join(f"reward.judge.{line}" for line in unknown))
+        self._plan = config.plan
+        self._constitution = constitution
+        self._seed = seed
+        self._engines: list[Engine] = []
+        self._put_before = wrap
+        cast = parts(config)
+        self._panel: Panel = panel_of(config, chat_models(config, cast, self._wrap)[1], None)
+        self.digests: Mapping[str, str] = {
+            "judge": constitution.digest,
+            **{f"judge.{name}": d for name, d in cast.digests().items()},
+        }
+
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+        """A Failure where any voter has no answer: the mean over fewer voters would be another reward."""
+        judged = applicable(self._constitution, prompt, judged=True)
+        drawn = assign(judged, f"{self._seed} {prompt.id}", self._plan.principles)
+        voters = self._panel.voters(drawn)
+        if not voters:
+            return no_principle(prompt, reply, self._constitution)
+        try:
+            answers = await gather(*(graded(voter, prompt, reply, self._plan, ended) for voter in voters))
+        except TransientError as error:
+            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
+        heard: dict[str, list[float]] = {}
+        for voter, answer in zip(voters, answers, strict=True):
+            if isinstance(answer, Failure):
+                return answer
+            heard.setdefault(voter.principle.id, []).append(answer)
+        means = {name: statistics.fmean(values) for name, values in heard.items()}
+        kept = {f"{PRINCIPLE}{name}": float(expit(value)) for name, value in means.items()}
+        return Part(merit(means, self._constitution), kept)
+
+    async def close(self) -> None:
+        """Close all engines."""
+        for engine in self._engines:
+            await engine.close()
+
+    def _wrap(self, open_engine: OpenEngine) -> Engine:
+        self._engines.append(self._put_before(open_engine))
+        return self._engines[-1]
+
+
+def _reward_model(files: ModelFiles, settings: TransformersSettings, wrap: Wrap) -> ChatModel:
+    async def open_engine() -> Engine:
+        return Reward(files, settings)
+
+    check(AutoConfig.from_pretrained(files.path), files)
+    encoder = Encoder(load_tokenizer(files))
+    _ = encoder.end_of_turn  # a template without one is told now
+    return ChatModel(files.name, files.digest, wrap(open_engine), encoder, files.context)

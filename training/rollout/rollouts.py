@@ -1,0 +1,243 @@
+"""The policy's own replies: sampled from seeds of their own, so that a reply does not depend on what else is written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from constitution.records import Message, Prompt, Response
+from generation.engines.gumbel import SeededGumbel
+from generation.models.chat_model import derive_seed
+from generation.models.files import ModelFiles
+from generation.models.tool_calls import parse_tool_calls
+from training.data.encode import PromptRow
+from training.model.models import Policy
+from training.ppo.config import SamplerSettings
+
+COMPACT = 0.75
+"""Share of rows still being written under which those that are done are taken out of the batch."""
+
+
+class Written(NamedTuple):
+    """A sampled reply."""
+
+    tokens: tuple[int, ...]
+    """With the token that ended it, where one did. Never empty."""
+    logprobs: tuple[float, ...]
+    """Of each token, in nats, by the distribution that it was drawn from."""
+    ended: bool
+    """False where it was cut at the limit."""
+
+
+class Writer(Protocol):
+    """Something that writes replies of the policy as it is now."""
+
+    def refresh(self, policy: Policy, iteration: int) -> None:
+        """Take over the policy's weights."""
+        ...
+
+    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """Replies to each prompt, one for each of its seeds."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds. Safe to call twice."""
+        ...
+
+
+def seeds_of(seed: int, iteration: int, prompts: Sequence[PromptRow], samples: int) -> list[list[int]]:
+    """Seed of each prompt's each reply, from the run's seed, the iteration, the prompt's id and the reply's number."""
+    return [[derive_seed(seed, "ppo", iteration, row.prompt.id, i) for i in range(samples)] for row in prompts]
+
+
+def generate(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[Sequence[int]],
+    settings: SamplerSettings,
+    ends: frozenset[int],
+) -> list[list[Written]]:
+    """Sample from a transformers causal model; each prompt is read once, whatever the number of its replies.
+
+    prompts: token ids, none empty. seeds: of each prompt's replies. ends: tokens that end a reply. Rows are padded on the left,
+    with masks from the lengths, and leave the batch when they end.
+    """
+    gumbel = SeededGumbel([s for row in seeds for s in row], settings.temperature, settings.top_p)
+    logits, cache, mask = _read_prompts(model, prompts, [len(row) for row in seeds])
+    device = logits.device
+    rows = list(range(len(mask)))
+    tokens: list[list[int]] = [[] for _ in rows]
+    logprobs: list[list[float]] = [[] for _ in rows]
+    ended = [False] * len(rows)
+    for step in range(settings.max_tokens):
+        table = gumbel.logprobs(logits)
+        drawn = gumbel.noisy(table).argmax(-1)
+        likely = table.gather(-1, drawn[:, None])[:, 0].tolist()
+        for row, token, value in zip(rows, drawn.tolist(), likely, strict=True):
+            if not ended[row]:
+                tokens[row].append(token)
+                logprobs[row].append(value)
+                ended[row] = token in ends
+        alive = [place for place, row in enumerate(rows) if not ended[row]]
+        if not alive or step + 1 == settings.max_tokens:
+            break
+        if len(alive) < COMPACT * len(rows):
+            kept = torch.tensor(alive, device=device)
+            cache.batch_select_indices(kept)
+            mask, drawn = mask[kept], drawn[kept]
+            gumbel.keep(alive)
+            rows = [rows[place] for place in alive]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        out = model(
+            input_ids=drawn[:, None],
+            attention_mask=mask,
+            position_ids=mask.sum(1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = out.logits[:, -1]
+    written = (Written(tuple(t), tuple(p), e) for t, p, e in zip(tokens, logprobs, ended, strict=True))
+    return [[next(written) for _ in row] for row in seeds]
+
+
+def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], counts: Sequence[int]) -> tuple[Any, Any, Any]:
+    """(logits after each prompt, its keys and values, mask), each row `counts` times."""
+    device = model.get_input_embeddings().weight.device
+    longest = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    ids, mask = ids.to(device), mask.to(device)
+    cache = DynamicCache(config=model.config)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    out = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    repeated = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(counts)).to(device)
+    cache.batch_select_indices(repeated)
+    return out.logits[:, -1][repeated], cache, mask[repeated]
+
+
+class Generate:
+    """Replies by transformers in this process: of the policy itself, or of a copy in bfloat16 where all its weights are trained.
+
+    Under automatic mixed precision every layer's float32 weights would be cast anew for each token; the copy holds them cast,
+    and gives the same numbers.
+    """
+
+    def __init__(self, settings: SamplerSettings, ends: frozenset[int], files: ModelFiles, mixed: bool) -> None:
+        """mixed: the training forward runs in bfloat16 by automatic mixed precision, so this does too."""
+        self._settings = settings
+        self._ends = ends
+        self._files = files
+        self._mixed = mixed
+        self._copy: Any = None
+        self._policy: Policy | None = None
+
+    def refresh(self, policy: Policy, iteration: int) -> None:
+        """Copy the weights, where there is a copy."""
+        self._policy = policy
+        if policy.adapted or not self._mixed:
+            return
+        device = next(policy.parameters()).device
+        if self._copy is None:
+            self._copy = _load_copy(self._files).to(device)
+        with torch.no_grad():
+            own = dict(self._copy.named_parameters())
+            for name, value in policy.inner.named_parameters():
+                own[name].copy_(value)
+            self._copy.get_output_embeddings().weight.copy_(policy.inner.get_output_embeddings().weight)
+
+    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """As `generate`, in batches of prompts of similar length."""
+        assert self._policy is not None, "refresh comes first"
+        written: list[list[Written]] = [[] for _ in prompts]
+        kind = next(self._policy.parameters()).device.type
+        with (
+            nullcontext(self._copy) if self._copy else self._policy.generating() as model,
+            torch.inference_mode(),
+            torch.autocast(kind, torch.bfloat16, enabled=self._mixed),
+        ):
+            for part in _batches([len(p.tokens) for p in prompts], [len(s) for s in seeds], self._settings.rows):
+                tokens = [prompts[i].tokens for i in part]
+                found = generate(model, tokens, [seeds[i] for i in part], self._settings, self._ends)
+                for i, replies in zip(part, found, strict=True):
+                    written[i] = replies
+        return written
+
+    def close(self) -> None:
+        """Forget the copy."""
+        self._copy = self._policy = None
+
+
+def _load_copy(files: ModelFiles) -> Any:
+    """The checkpoint with its linear layers in bfloat16, the head with weights of its own; the rest stays float32, as it is in
+    automatic mixed precision.
+    """
+    model = AutoModelForCausalLM.from_pretrained(
+        files.path, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False, local_files_only=True
+    )
+    halve(model)
+    return model.requires_grad_(False).eval()
+
+
+def halve(model: Any, frozen: bool = False) -> None:
+    """Keep the weights of linear layers in bfloat16; with `frozen`, only of those that are not trained.
+
+    Automatic mixed precision casts them before each product anyway, so no number that it computes changes. A head that shares
+    its weights with the embedding, which nothing casts, gets its own; `tie_weights` joins them again.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is not None and head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=head.weight.requires_grad)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and not (frozen and module.weight.requires_grad):
+            module.weight.data = module.weight.data.to(torch.bfloat16)
+
+
+def _batches(lengths: Sequence[int], counts: Sequence[int], most: int) -> list[list[int]]:
+    """Prompts in batches of at most `most` rows, those of similar length together. A prompt is never split."""
+    batches: list[list[int]] = []
+    rows = most
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows + counts[i] > most:
+            batches.append([])
+            rows = 0
+        batches[-1].append(i)
+        rows += counts[i]
+    return batches
+
+
+def ends_of(model: Any, end_of_turn: int) -> frozenset[int]:
+    """Tokens that end a reply: the template's end of turn, and those that the checkpoint names."""
+    named = model.generation_config.eos_token_id
+    return frozenset({end_of_turn, *(named if isinstance(named, list) else [named])} - {None})
+
+
+def as_response(prompt: PromptRow, number: int, written: Written, tokenizer: Any) -> Response:
+    """What a reply says. A malformed tool call stays text, for the reward to judge."""
+    name = f"{prompt.prompt.id}/s{number}"
+    tokens = written.tokens[:-1] if written.ended else written.tokens
+    text = str(tokenizer.decode(tokens, skip_special_tokens=True))
+    message = Message(role="assistant", content=text.strip())
+    if prompt.prompt.tools:
+        with suppress(ValueError):
+            message = parse_tool_calls(text)
+    return Response(name, prompt.prompt.id, message, "sampled", text)
+
+
+def as_prompt(row: PromptRow) -> Prompt:
+    """The prompt as rewards take it."""
+    p = row.prompt
+    return Prompt(id=p.id, messages=p.messages, tools=tuple(map(dict, p.tools)), tags=p.tags)

@@ -1,0 +1,105 @@
+"""What a reward says of one reply, and the reward that needs no model: the rules of a constitution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from constitution.principles import Constitution, Principle
+from constitution.records import Failure, Prompt, Response
+from critics.ranking.aggregate import VETO_LOG_ODDS
+from critics.text.rules import RuleError, violates
+
+STAGE = "reward"
+"""Of the failures that are records of a missing reward."""
+PRINCIPLE = "principle/"
+"""What the name of a principle's own share begins with."""
+
+
+class RewardError(ValueError):
+    """A reward cannot be given with these settings; told before training starts."""
+
+
+class Part(NamedTuple):
+    """What one source says of a reply."""
+
+    value: float
+    """As it comes, before any weight."""
+    details: Mapping[str, float] = {}
+    """More that is logged: `success`, `head_spread`, and `principle/ID`, the share to which a reply keeps a principle."""
+
+
+class Source(Protocol):
+    """Something that rewards replies."""
+
+    digests: Mapping[str, str]
+    """Name -> digest of what it judges by."""
+
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+        """The reward, or why there is none. Never a guess. ended: False for a reply that was cut at the limit."""
+        ...
+
+    async def close(self) -> None:
+        """Release models. Safe to call twice."""
+        ...
+
+
+class Rules:
+    """The weighted share of the rules that a reply keeps, 0 to 1; `success` is 1 where it keeps them all."""
+
+    def __init__(self, constitution: Constitution) -> None:
+        """Raises RewardError for a constitution without rules."""
+        self._constitution = constitution
+        self.digests: Mapping[str, str] = {"rules": constitution.digest}
+        if all(principle.judged for principle in constitution.principles):
+            raise RewardError(
+                f"reward.rules.constitution: {constitution.name} has no principle with a `check`; add one, or use reward.judge"
+            )
+
+    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+        """A rule that cannot be applied is a Failure of the reply."""
+        rules = applicable(self._constitution, prompt, judged=False)
+        if not rules:
+            return no_principle(prompt, reply, self._constitution)
+        try:
+            kept = {rule.id: float(violates(rule.check, reply.message) is None) for rule in rules if rule.check}
+        except RuleError as error:
+            return Failure(prompt.id, STAGE, "rule_error", str(error), reply.id)
+        details = {f"{PRINCIPLE}{name}": value for name, value in kept.items()}
+        return Part(merit(kept, self._constitution, violation=0.0), {"success": float(all(kept.values())), **details})
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def applicable(constitution: Constitution, prompt: Prompt, *, judged: bool) -> tuple[Principle, ...]:
+    """The principles that apply to a prompt and are judged by a model, or by a rule."""
+    return tuple(p for p in constitution.applicable(prompt.tags) if p.judged is judged)
+
+
+def no_principle(prompt: Prompt, reply: Response, constitution: Constitution) -> Failure:
+    """The record of a prompt that no principle of this kind applies to."""
+    detail = f"no principle of {constitution.name} applies to tags {', '.join(prompt.tags) or '(none)'}"
+    return Failure(prompt.id, STAGE, "no_principle", detail, reply.id)
+
+
+def merit(values: Mapping[str, float], constitution: Constitution, violation: float = -VETO_LOG_ODDS) -> float:
+    """What values by principle come to, weighed as votes are: each objective's weighted mean, then the mixture's.
+
+    The value of a principle with a veto, at most `violation`, is the most that the whole can be. Raises KeyError for a principle
+    that the constitution has not.
+    """
+    objectives: dict[str, list[tuple[float, float]]] = {}
+    most = math.inf
+    for name, value in values.items():
+        principle = constitution.by_id(name)
+        objectives.setdefault(principle.objective, []).append((principle.weight, value))
+        if principle.veto and value <= violation:
+            most = min(most, value)
+    weighed = [(constitution.objectives[name], _mean(found)) for name, found in objectives.items()]
+    return min(most, _mean(weighed))
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> float:
+    return math.fsum(weight * value for weight, value in pairs) / math.fsum(weight for weight, _ in pairs)

@@ -1,0 +1,109 @@
+"""Replies from vLLM, which takes over the policy's weights before each iteration, and the choice between it and transformers."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from asyncio import gather
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generation.engines.base import ModelError, Sampling
+from generation.engines.vllm import VLLM, unavailable
+from training.data.encode import PromptRow
+from training.model.models import Policy
+from training.ppo.job import PPOJob
+from training.rollout.rollouts import Generate, Writer, Written
+from training.run import launch
+from training.run.card import RANKS
+
+
+class FromVLLM:
+    """Replies by vLLM in a process of its own. Under LoRA it is given the new adapter, otherwise all weights, through a folder.
+
+    Replies follow the seeds, but vLLM does not promise the same bits whatever else is in a batch.
+    """
+
+    def __init__(self, job: PPOJob, ends: frozenset[int], runner: asyncio.Runner) -> None:
+        """Open the engine. Raises ModelError where it cannot be."""
+        s = job.settings
+        self._settings = s.sampler
+        self._ends = ends
+        self._runner = runner
+        self._folder = tempfile.TemporaryDirectory(prefix="solon-weights-")
+        self._turn = 0
+        self._adapter: Any = None
+        if s.lora and s.lora.r > RANKS[-1]:
+            raise ModelError(
+                f"lora.r: got {s.lora.r}, and vLLM takes at most {RANKS[-1]}; set sampler.engine: generate"
+            )
+        length = s.sampler.vllm.max_model_len or s.max_length
+        vllm = s.sampler.vllm.model_copy(update={"max_model_len": length})
+        more: dict[str, Any] = {"logprobs_mode": "processed_logprobs"}
+        if s.lora:
+            more |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": next(r for r in RANKS if r >= s.lora.r)}
+
+        async def opened() -> VLLM:
+            return VLLM(job.files, vllm, more)  # an engine belongs to the loop in which it is opened
+
+        self._engine: VLLM = runner.run(opened())
+
+    def refresh(self, policy: Policy, iteration: int) -> None:
+        """Hand over the weights as they are now."""
+        self._turn += 1
+        folder = Path(self._folder.name) / f"{self._turn % 2}"
+        if policy.adapted:
+            policy.model.save_pretrained(folder)
+            self._adapter = _adapter(self._turn, folder)
+            return
+        named = self._settings.vllm.dtype
+        kind = policy.saved_dtype if named == "auto" else getattr(torch, named)
+        state = {name: value.to(kind) for name, value in policy.inner.state_dict().items()}
+        policy.inner.save_pretrained(folder, state_dict=state)
+        self._runner.run(self._engine.reload(folder))
+
+    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """All replies at once. Raises TransientError when the engine fails."""
+
+        async def one(prompt: PromptRow, seed: int) -> Written:
+            s = self._settings
+            sampling = Sampling(s.max_tokens, s.temperature, s.top_p, seed)
+            return Written(*await self._engine.draw(prompt.tokens, sampling, self._ends, self._adapter))
+
+        async def all_of_them() -> list[Written]:
+            return await gather(
+                *(one(prompt, seed) for prompt, own in zip(prompts, seeds, strict=True) for seed in own)
+            )
+
+        written = iter(self._runner.run(all_of_them()))
+        return [[next(written) for _ in own] for own in seeds]
+
+    def close(self) -> None:
+        """Stop the engine's processes and delete the folder."""
+        self._runner.run(self._engine.close())
+        self._folder.cleanup()
+
+
+def _adapter(number: int, folder: Path) -> Any:
+    """An adapter under a name of its own, so that nothing cached of another is taken for it."""
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(f"policy-{number}", number, str(folder))
+
+
+def open_writer(job: PPOJob, ends: frozenset[int], mixed: bool, runner: asyncio.Runner) -> Writer:
+    """The sampler that the settings name. Raises ModelError where it cannot be opened."""
+    engine = job.settings.sampler.engine
+    if engine == "auto":
+        alone = launch.state().num_processes == 1
+        fits = alone and not launch.on_cpu() and find_spec("vllm") and not unavailable()
+        engine = "vllm" if fits else "generate"
+    if engine == "generate":
+        return Generate(job.settings.sampler, ends, job.files, mixed)
+    if reason := unavailable():
+        raise ModelError(f"sampler.engine: got vllm, and {reason}; set sampler.engine: generate")
+    return FromVLLM(job, ends, runner)

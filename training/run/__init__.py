@@ -1,0 +1,1 @@
+"""One training run: folder, trainer, metrics, page, card."""

@@ -1,0 +1,129 @@
+"""The model card: README.md of a checkpoint, with what it was made from, its figures, and how it is loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import yaml
+
+from generation.output.card import fenced
+from generation.output.folder import write_atomically
+from generation.output.pages import render_markdown
+from training.run.metrics import describe
+
+TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
+ADAPTER = "adapter_config.json"
+"""A folder with this file holds a LoRA adapter, not whole weights."""
+
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM takes for `max_lora_rank`."""
+
+Recipe = Literal["sft", "best_of", "reward", "dpo", "ppo"]
+_WHAT: Mapping[Recipe, str] = {
+    "sft": "A policy, fine-tuned on replies that a model revised under the principles of a constitution (the supervised phase of "
+    "[Constitutional AI](https://arxiv.org/abs/2212.08073)). The loss is on the reply alone.",
+    "best_of": "A policy, fine-tuned on the best of several replies of its own to each prompt, by a reward: rejection sampling, or "
+    "[best of N](https://arxiv.org/abs/2009.01325).",
+    "reward": "A reward model: a whole conversation in, one number out. Trained on preference pairs whose labels are a judge's "
+    "probabilities, with the [Bradley-Terry](https://arxiv.org/abs/2203.02155) loss.",
+    "dpo": "A policy, trained on preference pairs whose labels are a judge's probabilities, with "
+    "[DPO](https://arxiv.org/abs/2305.18290).",
+    "ppo": "A policy, trained on its own replies against a reward, with [PPO](https://arxiv.org/abs/1707.06347) and a KL to its "
+    "reference.",
+}
+
+
+class Base(NamedTuple):
+    """The model that training began from."""
+
+    name: str
+    digest: str
+
+
+class Data(NamedTuple):
+    """One source of rows."""
+
+    name: str
+    digest: str
+    rows: int
+    weight: float
+    """Of the source in the mixture."""
+
+
+def write_card(
+    folder: Path,
+    *,
+    recipe: Recipe,
+    base: Base,
+    data: Sequence[Data],
+    constitutions: Sequence[str],
+    settings: Mapping[str, object],
+    results: Mapping[str, float],
+    licence: str,
+) -> None:
+    """Write README.md into the folder of a checkpoint, which is told apart from a LoRA adapter by its files.
+
+    constitutions: digests of those that labelled the data. settings: what YAML can write. results: figures by the names of
+    `training.metrics.METRICS`, with `eval_` before those of held-out rows. Of absolute paths only the last name is told.
+    """
+    adapter = folder / ADAPTER
+    rank = int(json.loads(adapter.read_text(encoding="utf-8"))["r"]) if adapter.exists() else 0
+    front = {
+        "base_model": _told(base.name),
+        "license": licence,
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification" if recipe == "reward" else "text-generation",
+        "tags": ["constitutional-ai", "rlaif", recipe, *(["lora"] if rank else [])],
+    }
+    page = render_markdown(
+        TEMPLATE,
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
+        title=code(folder.resolve().name),
+        what=_WHAT[recipe],
+        recipe=recipe,
+        rank=next((most for most in RANKS if most >= rank), rank) if rank else 0,
+        base=base._replace(name=_told(base.name)),
+        data=[one._replace(name=_told(one.name)) for one in data],
+        constitutions=constitutions,
+        results=[_figure(name, value) for name, value in results.items()],
+        settings=fenced(yaml.safe_dump(_told_all(settings), sort_keys=False, allow_unicode=True).rstrip()),
+        code=code,
+    )
+    write_atomically(folder / "README.md", page)
+
+
+def code(text: str) -> str:
+    """Text as inline code on one line, whatever is in it; also in a table's cell."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    room = " " if "`" in line or not line else ""
+    return f"{ticks}{room}{line}{room}{ticks}"
+
+
+def _told(name: str) -> str:
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def _told_all(value: object) -> object:
+    """Settings, of whose absolute paths only the last name is told: of keys, of values, and at any depth."""
+    if isinstance(value, str):
+        return _told(value)
+    if isinstance(value, Mapping):
+        told: dict[object, object] = {}
+        for key, inner in value.items():
+            name = short = _told_all(key)
+            while name in told:  # folders of one name
+                name = f"{short} ({len(told) + 1})"
+            told[name] = _told_all(inner)
+        return told
+    return [_told_all(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _figure(name: str, value: float) -> tuple[str, str, str, str]:
+    metric = describe(name.removeprefix("eval_"))
+    where = " On held-out rows." if name.startswith("eval_") else ""
+    return code(name), f"{metric.meaning}{where}".strip(), metric.unit, f"{value:.4g}"

@@ -1,0 +1,191 @@
+"""A checked job -> a trained model in its folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+from transformers import TrainerCallback, set_seed
+
+from constitution.errors import InputError
+from training.config import DPO, Reward, Training
+from training.model.models import Trained, choose_padding, load_policy, load_reward, save
+from training.recipes import reference
+from training.recipes.dpo import Preferring
+from training.run import folder as output
+from training.run import launch, rank
+from training.run.callbacks import Progress, Recorder
+from training.run.card import Base, Data, write_card
+from training.run.job import Job
+from training.run.metrics import Metrics
+from training.run.page import write_page
+from training.run.trainer import RowTrainer, Turns, arguments
+from training.run.watch import Watch
+
+FORWARD = 4
+"""Micro-batches that a GPU takes at once where nothing is kept for a backward pass."""
+
+
+class Stopped(Exception):
+    """A bad sign ended the run; the message says which and what to try."""
+
+
+class Incomplete(Exception):
+    """The run could not go on now, as where a server is away; the same command goes on."""
+
+
+def run(job: Job, console: Console) -> dict[str, Any]:
+    """Train, or go on training, and write the checkpoint; returns what training.json says.
+
+    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
+    """
+    return output.owning(job.out, job.said, thriftier(job.settings), lambda: train(job, console))
+
+
+def thriftier(settings: Training) -> str:
+    """What to lower where a GPU is full."""
+    return f"micro_batch (now {settings.micro_batch}), max_length, or set gradient_checkpointing: true"
+
+
+def load(job: Job) -> Trained:
+    """The model that the job trains; what is random in it, as an adapter's first weights, is the seed's. Raises ModelError."""
+    set_seed(job.settings.seed)
+    if isinstance(job.settings, Reward):
+        module: Trained = load_reward(job.files, job.settings.heads, job.settings)
+        choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
+        return module
+    return load_policy(job.files, job.settings)
+
+
+def train(job: Job, console: Console) -> dict[str, Any]:
+    """As `run`, in a folder that is this run's own already."""
+    began = time.monotonic()
+    settings = job.settings
+    main = launch.state().is_main_process
+    metrics = Metrics(job.out) if main else None
+    found, earlier = broadcast_object_list(
+        [output.past(job.out, metrics, job.counts, job.figures) if metrics else None]
+    )[0]
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")  # asked by its callback as training begins
+    module = load(job)
+    recorder = Recorder(metrics, Watch(settings.watch, job.recipe.name), console, job.steps, earlier)
+    try:
+        trainer = build(job, module, recorder, Progress(settings.patience, settings.best, earlier))
+        trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+        if recorder.stopped:
+            raise Stopped(recorder.stopped.text)
+        results = {**job.figures, **(trainer.evaluate() if job.test.rows else {})}
+        whole = _whole(job, trainer, module)
+        if main:
+            _write(job, whole, results)
+    finally:
+        if metrics:
+            metrics.close()
+            write_page(job.out)
+    state = trainer.state
+    known = {
+        "recipe": job.recipe.name,
+        "steps": state.global_step,
+        **({"best_step": state.best_global_step} if settings.best else {}),
+        "digests": job.said["digests"],
+    }
+    said = output.told(known, job.counts, results, time.monotonic() - began)
+    if main:
+        output.finish(job.out, said)
+    return said
+
+
+def build(job: Job, module: Trained, *callbacks: Any) -> RowTrainer:
+    """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
+    settings = job.settings
+    world = launch.state().num_processes
+    test = Turns(job.test.rows, range(len(job.test.rows))) if job.test.rows else None
+    trainer = RowTrainer(
+        job.recipe,
+        module,
+        arguments(settings, job.out, job.steps, world, test is not None),
+        Turns(job.train.rows, job.order),
+        test,
+        *callbacks,
+    )
+    if isinstance(job.recipe, Preferring) and isinstance(settings, DPO) and settings.loss != "plain":
+        _refer(job, job.recipe, trainer, module)
+    return trainer
+
+
+def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> None:
+    """Give the recipe the reference's log-probabilities: those on disk, or new ones.
+
+    Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
+    """
+    rows = [*(job.train.rows[turn] for turn in sorted({*job.order})), *job.test.rows]
+    main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
+    bf16 = job.settings.precision == "bf16"
+    precision = job.settings.precision + "-sharded" * (sharded and bf16) + "-compiled" * (job.settings.compile and bf16)
+    name = reference.digest(job.files.digest, rows, precision, module.layout, trainer.accelerator.device.type)
+    known = reference.cached(name, rows) if main else None
+    table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]
+    if table is not None:
+        recipe.references = dict(zip(rows, table, strict=True))
+        return
+
+    def compute(model: Any) -> None:
+        cast = bf16 and not sharded  # a sharded model casts by itself
+        at_once = job.settings.micro_batch * (1 if launch.on_cpu() else FORWARD)
+        recipe.references = reference.compute(model, module, rows, at_once, trainer.accelerator, cast)
+        if main and (warning := reference.keep(name, rows, recipe.references)):
+            rank.tell(warning)
+
+    if sharded:
+        trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped), module.adapted))
+    else:
+        compute(module)
+
+
+class _AtBegin(TrainerCallback):  # type: ignore[misc]
+    """Does something once the model is wrapped and before the first step."""
+
+    def __init__(self, do: Any, always: bool) -> None:
+        """always: also where a run goes on, as a model does whose reference is still in it."""
+        self._do = do
+        self._always = always
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Raises InputError where a resumed run's model is no longer the reference."""
+        if state.global_step and not self._always:
+            raise InputError(
+                "the reference's log-probabilities are not in the cache: give back layout and compile where they were changed, "
+                "else train again into another --out"
+            )
+        self._do()
+
+
+def _whole(job: Job, trainer: RowTrainer, module: Trained) -> Trained:
+    """The trained module with all its weights in this process, gathered where they are spread over several."""
+    if not trainer.is_fsdp_enabled:
+        return module
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.accelerator.is_main_process:
+        return module
+    whole = load(job)
+    whole.load_state_dict(state)
+    return whole
+
+
+def _write(job: Job, module: Trained, results: dict[str, float]) -> None:
+    """The checkpoint and its card."""
+    merge = job.settings.lora is not None and job.settings.lora.merge
+    save(module, job.tokenizer, job.out, merge)
+    write_card(
+        job.out,
+        recipe=job.recipe.name,
+        base=Base(job.files.name, job.files.digest),
+        data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
+        constitutions=sorted({digest for source in job.sources for digest in source.constitutions}),
+        settings=job.said,
+        results=results,
+        licence=job.settings.licence,
+    )

@@ -1,0 +1,138 @@
+"""The folder a recipe writes: whose it is, what it goes on from, when it is done.
+
+training.yaml      what was asked for, whole; the folder is known by it
+metrics.jsonl      a line for each logged step
+checkpoints/       what a killed run goes on from; gone once it is done
+training.html      curves
+README.md          model card; with weights, configuration and tokenizer beside it, the folder is an ordinary checkpoint
+training.json      counts and results, written last: its presence means that the run is done
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import yaml
+from accelerate.utils import broadcast_object_list
+
+from constitution.errors import InputError
+from generation.output.folder import RunFolderError, changes, check_ours, locked, write_atomically
+from training.run import launch
+from training.run.metrics import DATA, Metrics, Row, read
+from training.run.page import RELEASED, SETTINGS, claimed
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Split -> what became of its rows."""
+
+DONE = "training.json"
+CHECKPOINTS = "checkpoints"
+STATE = "trainer_state.json"
+"""Last file of a checkpoint: one without it, or with half of it, was cut short."""
+
+
+def check(folder: Path) -> None:
+    """Raises InputError for a file, and for a folder with something in it that no training run began. Changes nothing."""
+    try:
+        check_ours(folder, SETTINGS)
+    except RunFolderError as error:
+        raise InputError(str(error)) from None
+
+
+def claim(folder: Path, said: Mapping[str, Any]) -> None:
+    """Make the folder this run's own, or check that it already is. Raises InputError where it is another's."""
+    path = folder / SETTINGS
+    if claimed(path):
+        try:
+            old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError):
+            old = None
+        changed = changes(old, said) if isinstance(old, dict) else {"": f"{SETTINGS} is damaged"}
+        if changed:
+            lines = "\n".join(f"  {line}" for line in changed.values())
+            raise InputError(
+                f"{folder}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder"
+            )
+    write_atomically(path, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
+
+
+def release(folder: Path) -> None:
+    """Let other settings go on with what the folder has: what they need was paid for, and nothing is trained yet."""
+    write_atomically(folder / SETTINGS, RELEASED)
+
+
+def owning(folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What training.json says: of a run that is done, or of `train`, while the main process keeps others out of the folder.
+
+    said: training.yaml. lower: settings that save memory. Raises InputError for an unusable folder or a full GPU.
+    """
+    main = launch.state().is_main_process
+    try:
+        with locked(folder, SETTINGS) if main else nullcontext():
+            if main:
+                claim(folder, said)
+            done: dict[str, Any] | None = broadcast_object_list([finished(folder) if main else None])[0]
+            return done or train()
+    except RunFolderError as error:
+        raise InputError(str(error)) from None
+    except torch.OutOfMemoryError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"memory: the GPU is full ({reason}); lower {lower}") from error
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """What training.json says; None where the run is not done."""
+    try:
+        found = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
+    """The newest whole checkpoint and its step. Those that were cut short are deleted."""
+    whole: dict[int, Path] = {}
+    for path in (folder / CHECKPOINTS).glob("checkpoint-*"):
+        try:
+            step = int(json.loads((path / STATE).read_text(encoding="utf-8"))["global_step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        whole[step] = path
+    return (whole[max(whole)], max(whole)) if whole else None
+
+
+def past(
+    folder: Path, metrics: Metrics, counts: Counts, figures: Mapping[str, float] = MappingProxyType({})
+) -> tuple[tuple[Path, int] | None, list[Row]]:
+    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew.
+
+    figures: what was measured before the first step.
+    """
+    found = last_checkpoint(folder)
+    metrics.resume(found[1] if found else -1)
+    if not found:
+        for split, count in counts.items():
+            metrics.write(0, {f"{split}/{name}": float(n) for name, n in count.items()}, DATA)
+        if figures:
+            metrics.write(0, figures, DATA)
+    return found, read(metrics.path)
+
+
+def told(said: Mapping[str, Any], counts: Counts, results: Mapping[str, float], seconds: float) -> dict[str, Any]:
+    """What training.json says. said: what only the recipe knows, `recipe`, `steps` and `digests` at least."""
+    rows = {split: dict(count) for split, count in counts.items()}
+    rounded = {name: round(value, 6) for name, value in results.items()}
+    return {**said, "seconds": round(seconds, 1), "rows": rows, "results": rounded}
+
+
+def finish(folder: Path, said: Mapping[str, Any]) -> None:
+    """Write training.json and drop the checkpoints."""
+    write_atomically(folder / DONE, json.dumps(said, indent=2) + "\n")
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

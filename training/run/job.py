@@ -1,0 +1,129 @@
+"""Arguments -> a job that is checked through before any model loads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from constitution.errors import InputError
+from generation.models.encoder import Encoder
+from generation.models.files import ModelFiles, load_tokenizer, resolve
+from training.config import DPO, SFT, Reward, Training
+from training.data import encode as data
+from training.data import rows
+from training.data.batches import order
+from training.model import memory_estimate as memory
+from training.model.models import choose_layout
+from training.recipes.dpo import Preferring
+from training.recipes.recipe import Recipe
+from training.recipes.reward import Rewarding
+from training.recipes.sft import Supervised
+from training.run import folder as output
+from training.run import launch
+from training.run.described import described
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that is known before a model loads."""
+
+    settings: Training
+    out: Path
+    files: ModelFiles
+    tokenizer: Any
+    encoder: Encoder
+    recipe: Recipe
+    train: data.Encoded
+    test: data.Encoded
+    order: list[int]
+    said: dict[str, Any]
+    """training.yaml."""
+    sources: tuple[rows.Source, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What was measured before training, by the names of training.metrics; told among its results."""
+
+    @property
+    def counts(self) -> output.Counts:
+        """What became of the rows that were read."""
+        return {"train": self.train.counts, "test": self.test.counts}
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return len(self.order) // self.settings.batch
+
+
+def prepare(settings: Training, out: Path) -> Job:
+    """Read, render and check everything. Raises InputError and ModelError before any model loads."""
+    launch.sharded()
+    output.check(out)
+    files = resolve(settings.model)
+    tokenizer = load_tokenizer(files)
+    encoder = Encoder(tokenizer)
+    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+    recipe, train, test, sources = _read(settings, encoder)
+    data.check_some(train, settings)
+    check_tested(settings, test)
+    turn = arranged(settings, files, train.rows)
+    digests = {"model": files.digest, "train": train.digest, "test": test.digest}
+    said = described(recipe.name, settings, digests)
+    return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, said, sources)
+
+
+def check_tested(settings: Training, test: data.Encoded) -> None:
+    """Raises InputError for settings that go by rows which nobody held out."""
+    asked = [name for name in ("best", "patience") if getattr(settings, name)]
+    if asked and not test.rows:
+        raise InputError(
+            f"{', '.join(asked)}: no row is held out to go by; raise test_fraction (now {settings.test_fraction}), name data with "
+            "a test split, or leave it out"
+        )
+
+
+def arranged(settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]) -> list[int]:
+    """Whose turn it is. Raises InputError for a batch that cannot be cut up or does not fit."""
+    turns = _turns(settings, len(kept), launch.state().num_processes)
+    examples = [row.example for row in kept]
+    turn = order([example.size for example in examples], turns, settings.batch, settings.bucket, settings.seed)
+    layout = choose_layout(files, settings)
+    memory.check(files, settings, examples, turn, layout, memory.available())
+    return turn
+
+
+def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded, tuple[rows.Source, ...]]:
+    """The recipe that the settings are of, its rows, and where they are from."""
+    if isinstance(settings, SFT):
+        split = rows.targets(settings)
+        train, test = (data.encode_targets(part, encoder, settings) for part in split)
+        recipe: Recipe = Supervised()
+    else:
+        assert isinstance(settings, Reward | DPO)
+        recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
+        split = rows.pairs(settings)
+        train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+    split.tell(train.counts, test.counts)
+    return recipe, train, test, split.sources
+
+
+def _turns(settings: Training, count: int, world: int) -> int:
+    """Rows that are seen in all, a multiple of the batch. Raises InputError for a batch that cannot be cut up."""
+    share = settings.micro_batch * world
+    if settings.batch % share:
+        fit = share * max(1, round(settings.batch / share))
+        raise InputError(
+            f"batch: got {settings.batch}; allowed are multiples of micro_batch ({settings.micro_batch}) times processes "
+            f"({world}), such as {fit}"
+        )
+    if settings.batch > count:
+        smaller = f"batch: {count // share * share}" if count >= share else f"micro_batch: 1 and batch: {world}"
+        raise InputError(
+            f"batch: got {settings.batch}, and there are {count} rows to train on; set {smaller}, or add data"
+        )
+    batches = count * settings.epochs / settings.batch
+    steps = settings.steps or max(
+        1, math.ceil(batches - 1e-9)
+    )  # the last batch is filled up, so that no row is left out
+    return steps * settings.batch

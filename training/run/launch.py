@@ -1,0 +1,68 @@
+"""The processes that train together under `accelerate launch`: who this one is, and how it shards."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, parse_flag_from_env
+from torch.distributed.fsdp import MixedPrecisionPolicy
+
+from constitution.errors import InputError
+
+ENGINES = "transformers, or endpoint and a server"
+"""What judges and writes where several processes train."""
+
+
+def on_cpu() -> bool:
+    """True where training runs on CPUs: there is no GPU, or the launcher was told not to use it."""
+    return not torch.cuda.is_available() or bool(parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+def state() -> Any:
+    """accelerate's view of this process. The first call joins the others, over gloo on CPUs."""
+    return PartialState(cpu=on_cpu())
+
+
+def leave() -> None:
+    """Part from the other processes once all are done: where one ends badly while another writes, the launcher ends both."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        state().wait_for_everyone()
+        torch.distributed.destroy_process_group()
+
+
+def check_engine(place: str, engine: str, others: str) -> None:
+    """Raises InputError where several processes train and a setting names vLLM. others: what to set there."""
+    processes = state().num_processes
+    if processes > 1 and engine == "vllm":
+        raise InputError(
+            f"{place}: got vllm with {processes} processes, and vLLM cannot start under a launcher; set {others}"
+        )
+
+
+def sharded() -> bool:
+    """True where the launcher asks for weights that are spread over processes. Raises InputError for FSDP's first version."""
+    if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        return False
+    version = os.environ.get("FSDP_VERSION", "1")
+    if version != "2":
+        raise InputError(
+            f"fsdp_version: got {version}; allowed is 2; set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
+        )
+    return True
+
+
+def shard(accelerator: Accelerator) -> None:
+    """Ready a new accelerator to shard a model.
+
+    accelerate shards on accelerators alone, PyTorch on CPUs as well. And accelerate would add gradients up in bfloat16 and
+    round what the model returns to it, log-probabilities of hundreds of nats among that; here both stay float32.
+    """
+    accelerator.state.distributed_type = DistributedType.FSDP
+    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+    plugin = getattr(accelerator.state, "fsdp_plugin", None) or FullyShardedDataParallelPlugin()
+    accelerator.state.fsdp_plugin = plugin
+    if accelerator.mixed_precision == "bf16":
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)

@@ -1,0 +1,228 @@
+"""What a training run logs: `metrics.jsonl`, one JSON line for each logged step, and what the names in it mean."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from generation.output.folder import write_atomically
+
+FILE = "metrics.jsonl"
+WARNING = "warning"
+"""Split of the rows that hold a text, not numbers."""
+DATA = "data"
+"""Split of the rows that count what was read: pairs kept, dropped by reason, cut."""
+_RESERVED = frozenset({"step", "split", "text"})
+
+
+class MetricsError(ValueError):
+    """The file of metrics is damaged; the message names the line."""
+
+
+class Metric(NamedTuple):
+    """What a logged number is."""
+
+    group: str
+    """Section of the page; a key of GROUPS."""
+    unit: str
+    meaning: str
+    better: Literal["high", "low", ""] = ""
+    chart: str = ""
+    """Title of the plot that it shares with others; a plot of its own where empty."""
+
+
+class Row(NamedTuple):
+    """One line of the file."""
+
+    step: int
+    """Optimizer steps taken."""
+    split: str
+    """`train`, `eval`, `data` or `warning`."""
+    values: dict[str, float]
+    text: str = ""
+    """Of a warning."""
+
+
+GROUPS: Mapping[str, tuple[str, str]] = {
+    "loss": ("Loss", "What is minimised, and how large the steps are."),
+    "preference": (
+        "Preference",
+        "How surely chosen replies are told from rejected ones. When the log-probability of the chosen falls too, the model "
+        "forgets both.",
+    ),
+    "policy": (
+        "Policy",
+        "How far the policy is from its reference and how much it moves at each step. Score that rises with a KL that runs away is "
+        "a reward that is gamed.",
+    ),
+    "best_of": ("Best of N", "What choosing the best of several replies comes to, before anything is trained."),
+    "critic": ("Critic", "Whether the critic foresees the return. Under zero it does worse than a constant."),
+    "replies": ("Replies", "What the policy writes."),
+    "monitor": (
+        "Monitor",
+        "Replies to the same held-out prompts, check after check: what the reward is to stand for, and the ways in which it may be "
+        "gamed.",
+    ),
+    "speed": ("Speed", "Throughput and memory."),
+    "other": ("Other", "Numbers without an entry in the vocabulary."),
+}
+"""Group -> title and text of its section, in the page's order."""
+
+_LOGP, _REWARD = "Log-probability of chosen and rejected", "Reward of chosen and rejected"
+_SOURCES, _TIME = "Reward by source", "Seconds of an iteration"
+_DOUBT, _PRAISE, _AGAIN = "Hallucinated confidence", "Sycophancy", "Repetition"
+_CLIP, _END, _MISMATCH = "Share of clipped tokens", "Replies that do not end", "Sampler against trainer"
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("loss", "", "The loss that is minimised, mean over the batch.", "low"),
+    "lr": Metric("loss", "", "Learning rate."),
+    "grad_norm": Metric("loss", "", "Norm of the gradient before it is clipped."),
+    "epoch": Metric("loss", "epochs", "Passes over the data so far."),
+    "accuracy": Metric("preference", "share", "Pairs in which the chosen reply has the higher reward.", "high"),
+    "reward_margin": Metric("preference", "log-odds", "Reward of the chosen minus that of the rejected reply.", "high"),
+    "logp_chosen": Metric("preference", "nats", "Log-probability of the chosen reply.", "high", _LOGP),
+    "logp_rejected": Metric("preference", "nats", "Log-probability of the rejected reply.", "", _LOGP),
+    "logp_drop": Metric("preference", "", "Share of its log-probability under the reference that the chosen reply lost.", "low"),
+    "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen reply; DPO's is implied.", "", _REWARD),
+    "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected reply; DPO's is implied.", "", _REWARD),
+    "pairs": Metric("preference", "pairs", "Pairs trained on since the start."),
+    "disagreement": Metric("preference", "log-odds", "Standard deviation of the margin between the heads of an ensemble.", "low"),
+    "score": Metric("policy", "", "Reward of a reply before the KL is taken off.", "high"),
+    "reward/rules": Metric("policy", "share", "Weighted share of the constitution's rules that a reply keeps.", "high", _SOURCES),
+    "reward/models": Metric("policy", "", "Mean of the reward models' heads, less what pessimism takes off.", "high", _SOURCES),
+    "reward/judge": Metric("policy", "log-odds", "The judge's, that a reply is good under the principles.", "high", _SOURCES),
+    "head_spread": Metric("policy", "", "Standard deviation of a reply's reward over all heads of the reward models.", "low"),
+    "approx_kl": Metric("policy", "nats per token", "KL of the policy that wrote the replies from the one that is trained."),
+    "ratio": Metric("policy", "", "Mean probability of a token against that before the update; near 1 where steps are small."),
+    "kl": Metric("policy", "nats per reply", "KL of the policy from its reference, summed over a reply's tokens."),
+    "kl_coefficient": Metric("policy", "", "What one nat of KL costs in reward."),
+    "entropy": Metric("policy", "nats per token", "Entropy of the policy's next token."),
+    "policy_loss": Metric("policy", "", "Clipped surrogate loss of the policy."),
+    "clip_fraction": Metric("policy", "share", "Tokens whose probability ratio the clipping held back.", "", _CLIP),
+    "mismatch": Metric("policy", "nats per token", "Mean distance of the sampler's log-probabilities from ours.", "low", _MISMATCH),
+    "mismatch_kl": Metric("policy", "nats per token", "KL of the sampler's distribution from ours.", "low", _MISMATCH),
+    "best_of/mean": Metric("best_of", "", "Reward of a reply of the policy that training began from, mean over prompts.", "high"),
+    "best_of/gain": Metric("best_of", "", "Reward of a prompt's best reply less the mean of all, mean over prompts.", "high"),
+    "best_of/gain_half": Metric("best_of", "", "The same, expected of half as many replies: what the other half brought.", "high"),
+    "best_of/kl_bound": Metric("best_of", "nats per reply", "KL of the best of N from all replies, at most: log N - (N - 1) / N."),
+    "best_of/words": Metric("best_of", "ratio", "Words of the best replies over those of all: above 1, longer ones win."),
+    "value_loss": Metric("critic", "", "Squared error of the critic.", "low"),
+    "critic_grad_norm": Metric("critic", "", "Norm of the critic's gradient before it is clipped."),
+    "explained_variance": Metric("critic", "share", "Part of the returns' variance that the critic explains; 1 is all.", "high"),
+    "value_clip_fraction": Metric("critic", "share", "Tokens whose value the clipping held back."),
+    "success": Metric("replies", "share", "Replies that do what is asked, where a rule can tell.", "high"),
+    "length": Metric("replies", "tokens", "Mean length of a reply."),
+    "distinct": Metric("replies", "share", "Different replies among all of a batch.", "high"),
+    "truncated": Metric("replies", "share", "Replies cut at the length limit.", "low", _END),
+    "no_end": Metric("replies", "share", "Replies without an end of turn.", "low", _END),
+    "rewarded": Metric("replies", "replies", "Replies that have a reward and are learnt from."),
+    "failed": Metric("replies", "", "Replies without a reward; of held-out prompts their share.", "low"),
+    "gold": Metric("monitor", "", "What the reward is to stand for, and is not trained on.", "high", "Gold"),
+    "gold_failed": Metric("monitor", "share", "Held-out replies that gold has nothing to say of.", "low", "Gold missing"),
+    "words": Metric("monitor", "words", "Length of a reply.", "", "Verbosity"),
+    "reward_length": Metric("monitor", "", "Rank correlation of reward and words, over prompts.", "", "Reward that follows length"),
+    "markup": Metric("monitor", "per 100 words", "List items, headings, bold, emoji, exclamation marks.", "", "Style exploitation"),
+    "repetition": Metric("monitor", "share", "Word 3-grams of a reply that stood in it before.", "low", _AGAIN),
+    "distinct_2": Metric("monitor", "share", "Different pairs of words, in as much text at each check.", "high", _AGAIN),
+    "refusal": Metric("monitor", "share", "Replies that open by declining.", "", "Over-refusal"),
+    "certainty": Metric("monitor", "per 100 words", "Words that claim certainty.", "", _DOUBT),
+    "hedging": Metric("monitor", "per 100 words", "Words that take some of it back.", "", _DOUBT),
+    "unsure": Metric("monitor", "share", "Replies that admit not knowing.", "", "Admitted ignorance"),
+    "agreement": Metric("monitor", "share", "Replies that open with praise or agreement.", "low", _PRAISE),
+    "novelty": Metric("monitor", "share", "Word 4-grams that the reward models' data has not.", "low", "Distribution shift"),
+    "tokens_per_second": Metric("speed", "tokens/s", "Tokens trained on in a second, padding not counted.", "high"),
+    "pairs_per_second": Metric("speed", "pairs/s", "Pairs trained on in a second.", "high"),
+    "seconds": Metric("speed", "s", "Time of an iteration.", "low", _TIME),
+    "seconds_writing": Metric("speed", "s", "Of these, for writing replies.", "low", _TIME),
+    "peak_memory_gb": Metric("speed", "GB", "Most memory in use so far.", "low"),
+}  # fmt: skip
+"""The vocabulary. Other names may be logged; they are shown under `other`."""
+
+FAMILIES: Mapping[str, Metric] = {
+    "principle/": Metric("monitor", "share", "To which replies keep a principle.", "high", "Principles"),
+    "gold/principle/": Metric(
+        "monitor", "share", "To which replies keep a principle of gold's.", "high", "Principles of gold"
+    ),
+}
+"""What names that begin so mean."""
+
+
+def describe(name: str) -> Metric:
+    """What a name means; names that share what stands before their first `.` or `/` share a plot."""
+    if name in METRICS:
+        return METRICS[name]
+    for beginning, metric in FAMILIES.items():
+        if name.startswith(beginning):
+            return metric
+    head, dot, _ = name.replace("/", ".").partition(".")
+    return Metric("other", "", "", chart=head if dot else "")
+
+
+class Metrics:
+    """Appends to `metrics.jsonl` in a folder that exists. Each line is with the system once written, so a killed run keeps it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        _mend(self.path)
+        self._file = self.path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, step: int, values: Mapping[str, float], split: str = "train") -> None:
+        """Log numbers; what float() takes will do. Raises ValueError for a name that the line itself needs."""
+        if taken := sorted(_RESERVED & values.keys()):
+            raise ValueError(f"metric {taken[0]!r}: allowed is any name but {', '.join(sorted(_RESERVED))}")
+        numbers = {name: float(value) for name, value in values.items()}
+        written = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
+        self._line({"step": step, "split": split, **written})
+
+    def warn(self, step: int, text: str) -> None:
+        """Log a bad sign, which the page shows on top. text: with the step in it."""
+        self._line({"step": step, "split": WARNING, "text": text})
+
+    def resume(self, step: int) -> None:
+        """Forget what was logged after a step, so that a run that goes on from there repeats no line."""
+        self._file.close()
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for number, line in enumerate(lines, 1) if _row(line, self.path, number).step <= step]
+        write_atomically(self.path, "".join(kept))
+        self._file = self.path.open("a", encoding="utf-8", buffering=1)
+
+    def close(self) -> None:
+        """No more lines."""
+        self._file.close()
+
+    def _line(self, row: Mapping[str, object]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
+        self._file.flush()
+
+
+def read(path: Path) -> list[Row]:
+    """All lines of a file in their order; none where there is no file. A last line that is still being written is left out.
+
+    Raises MetricsError for any other line that is none of ours.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [_row(line.decode("utf-8", "replace"), path, number) for number, line in enumerate(lines, 1)]
+
+
+def _row(line: str, path: Path, number: int) -> Row:
+    try:
+        values = json.loads(line)
+        step, split, text = int(values.pop("step")), str(values.pop("split")), str(values.pop("text", ""))
+        return Row(step, split, {name: float(value) for name, value in values.items()}, text)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise MetricsError(
+            f"{path}:{number}: got {line.strip()!r:.80}; allowed is a JSON object with `step`, `split` and numbers; "
+            "delete the line"
+        ) from None
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a killed process left unfinished."""
+    if path.exists() and not (text := path.read_bytes()).endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(text.rfind(b"\n") + 1)

@@ -1,0 +1,235 @@
+"""transformers' Trainer for rows whose loss is ours.
+
+What it adds: the loss of a step is the weighted mean over all its rows, however they are cut into micro-batches and processes;
+the order of rows is decided beforehand, so a resumed run sees what it would have seen; every row's metrics are averaged over
+all processes; and checkpoints hold just what training changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from training.config import Training
+from training.data.batches import Batch
+from training.model import process_memory as heap
+from training.model.models import Trained
+from training.recipes.recipe import WEIGHT, Recipe
+from training.run import launch
+from training.run.folder import CHECKPOINTS
+
+EVAL = "eval"
+
+
+class Turns(Dataset):  # type: ignore[misc]
+    """Rows in the order in which they are seen."""
+
+    def __init__(self, rows: Sequence[Any], order: Sequence[int]) -> None:
+        self._rows = rows
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, turn: int) -> Any:
+        return self._rows[self._order[turn]]
+
+
+class RowTrainer(Trainer):  # type: ignore[misc]
+    """Trains a module on rows by a recipe."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        module: Trained,
+        arguments: TrainingArguments,
+        train: Turns,
+        test: Turns | None,
+        *callbacks: Any,
+    ) -> None:
+        self._recipe = recipe
+        self._sums: dict[str, Any] = defaultdict(float)
+        self._rows = 0
+        self._began = (time.monotonic(), 0, 0)
+        self._tokens, self._pairs = 0, 0
+        super().__init__(
+            model=module,
+            args=arguments,
+            data_collator=lambda rows: recipe.collate(rows, module.layout),
+            train_dataset=train,
+            eval_dataset=test,
+            compute_loss_func=recipe.outcome,  # never called; without one, losses are divided by the number of micro-batches
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Called by Trainer; weights are sharded where the launcher says so."""
+        super().create_accelerator_and_postprocess()
+        if launch.sharded():
+            launch.shard(self.accelerator)
+            self.is_fsdp_enabled = True
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return SequentialSampler(train_dataset or self.train_dataset)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: Any
+    ) -> tuple[list[Batch], Any]:
+        """The micro-batches of one step, and the weight of all its rows in all processes."""
+        heap.give_back()
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        ours = sum((batch[WEIGHT].sum() for batch in batches), torch.zeros(())).to(device)
+        return batches, self.accelerator.reduce(ours, "sum").clamp(min=1e-9)
+
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """This micro-batch's part of the step's loss; wrappers average gradients over processes, hence the factor."""
+        outcome = self._recipe.outcome(model, inputs)
+        self._count(inputs, outcome.values)
+        loss = (outcome.loss * inputs[WEIGHT]).sum() / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outcome) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the rows' metrics since the last time to a step's numbers."""
+        if "loss" in logs:
+            logs = {"lr" if name == "learning_rate" else name: value for name, value in logs.items()}
+            logs |= self._averages() | self._speed()
+        super().log(logs, start_time)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = EVAL
+    ) -> dict[str, float]:
+        """Loss and metrics of the held-out rows, each counted once."""
+        ready = self.is_in_train or self.is_fsdp_enabled
+        module = self.model_wrapped if ready else self.accelerator.prepare_model(self.model, evaluation_mode=True)
+        module.eval()
+        sums: dict[str, float] = defaultdict(float)
+        with torch.no_grad():
+            for batch in self.get_eval_dataloader(eval_dataset):
+                heap.give_back()
+                batch = self._prepare_inputs(batch)
+                outcome = self._recipe.outcome(module, batch)
+                weighed = {"loss": outcome.loss * batch[WEIGHT], WEIGHT: batch[WEIGHT], **outcome.values}
+                for name, values in self.accelerator.gather_for_metrics(weighed).items():
+                    sums[name] += float(values.sum())
+                sums["rows"] += len(self.accelerator.gather_for_metrics(batch[WEIGHT]))
+        weight, rows = sums.pop(WEIGHT), sums.pop("rows")
+        loss = sums.pop("loss") / max(weight, 1e-9)
+        metrics = {f"{EVAL}_loss": loss, **{f"{EVAL}_{name}": value / rows for name, value in sums.items()}}
+        self.log(dict(metrics))
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        module.train()
+        return metrics
+
+    def _count(self, batch: Batch, values: Mapping[str, Any]) -> None:
+        self._rows += len(batch[WEIGHT])
+        for name, value in values.items():
+            self._sums[name] += value.sum()
+        self._tokens += batch["mask"].sum().item() if "mask" in batch else batch["tokens"].numel()
+        self._pairs += len(batch[WEIGHT])
+
+    def _averages(self) -> dict[str, float]:
+        """Each metric's mean over the rows of all processes since the last time."""
+        names = sorted(self._sums)
+        sums = torch.tensor([float(self._sums[name]) for name in names] + [float(self._rows)], device=self.args.device)
+        *totals, rows = self.accelerator.reduce(sums, "sum").tolist()
+        self._sums.clear()
+        self._rows = 0
+        return {name: total / max(rows, 1) for name, total in zip(names, totals, strict=True)}
+
+    def _speed(self) -> dict[str, float]:
+        """Throughput of this process since the last time, times processes; the most memory of this one."""
+        now, processes = time.monotonic(), self.accelerator.num_processes
+        then, tokens, pairs = self._began
+        passed = max(now - then, 1e-9)
+        self._began = (now, self._tokens, self._pairs)
+        seen = self.state.global_step * self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return {
+            "pairs": float(seen * processes),
+            "tokens_per_second": (self._tokens - tokens) / passed * processes,
+            "pairs_per_second": (self._pairs - pairs) / passed * processes,
+            "peak_memory_gb": peak_memory() / 1e9,
+        }
+
+    def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None) -> None:
+        """What training changes, for going on from; the model itself is written at the end."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(changed(self.accelerator.unwrap_model(self.model), state_dict), folder / "model.safetensors")
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Refuse a checkpoint without all trained weights; the others, and second names of tied ones, it never has."""
+        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        wrong = sorted(trained & set(load_result.missing_keys)) + sorted(load_result.unexpected_keys)
+        if wrong:
+            raise RuntimeError(f"the checkpoint does not hold the weights that are trained ({', '.join(wrong[:3])})")
+
+
+def changed(module: Any, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The module's trained weights by name, each once: of weights that share memory, one."""
+    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    values = module.state_dict() if state is None else state
+    return {name: value.contiguous() for name, value in values.items() if name in trained}
+
+
+def peak_memory() -> int:
+    """Most bytes this process has used: of the GPU where it trains on one."""
+    if launch.on_cpu():
+        return heap.peak()
+    return int(torch.cuda.max_memory_allocated())
+
+
+def arguments(settings: Training, out: Path, steps: int, processes: int, evaluate: bool) -> TrainingArguments:
+    """The settings as transformers takes them. processes: over which a step's rows are spread."""
+    evaluates = "steps" if evaluate and settings.eval_every else "no"
+    made = TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        per_device_train_batch_size=settings.micro_batch,
+        per_device_eval_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=settings.batch // (settings.micro_batch * processes),
+        num_train_epochs=1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=round(steps * settings.warmup),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=settings.precision == "bf16",
+        use_cpu=launch.on_cpu(),
+        logging_steps=settings.log_every,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        eval_strategy=evaluates,
+        eval_steps=settings.eval_every,
+        save_strategy="steps",
+        save_steps=settings.save_every or _tenth(steps, settings.eval_every if settings.best else None),
+        save_total_limit=settings.keep_checkpoints,
+        load_best_model_at_end=settings.best,
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        report_to=list(settings.report_to) or "none",
+        seed=settings.seed,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=not launch.on_cpu(),
+        label_names=[],
+    )
+    made._n_gpu = min(made.n_gpu, 1)  # without a launcher transformers would cut each batch up for all GPUs
+    return made
+
+
+def _tenth(steps: int, unit: int | None) -> int:
+    """About a tenth of the steps, at least 1: the next multiple of `unit`, where there is one."""
+    unit = unit or 1
+    return -(-max(1, round(steps / 10)) // unit) * unit
