@@ -33,9 +33,14 @@ GOLD_LAWS = {
 """One principle, under which a reward model votes once."""
 
 
-CUT = ("chosen_cut", "rejected_cut")
+TRUNCATED = ("chosen_truncated", "rejected_truncated")
 """Columns of a run that say whose reply the limit cut."""
-SWAPPED = {"chosen": "rejected", "rejected": "chosen", "chosen_cut": "rejected_cut", "rejected_cut": "chosen_cut"}
+SWAPPED = {
+    "chosen": "rejected",
+    "rejected": "chosen",
+    "chosen_truncated": "rejected_truncated",
+    "rejected_truncated": "chosen_truncated",
+}
 
 
 class Part(NamedTuple):
@@ -99,7 +104,7 @@ def pairs_of(run: Path) -> list[dict[str, Any]]:
         for row in run_files.rows(file):
             texts = {name: _plain(row[name]) for name in ("prompt", "chosen", "rejected")}
             if _words(texts, "chosen") != _words(texts, "rejected"):
-                kept.append({name: row[name] for name in ("prompt_id", "p_chosen", *CUT)} | texts)
+                kept.append({name: row[name] for name in ("prompt_id", "p_chosen", *TRUNCATED)} | texts)
     return sorted(kept, key=lambda row: str(row["prompt_id"]))
 
 

@@ -126,10 +126,11 @@ def prepare(options: argparse.Namespace, out: Path) -> None:
         return
     sizes = split(options.data, parts, options.tags, out / "split")
     write_yaml(out / "gold.yaml", GOLD_LAWS)
-    panel = [{"name": "gold", "model": str(out / "gold"), "ways": ["reward"]}]
+    panel = [{"name": "gold", "model": str(out / "gold"), "methods": ["reward"]}]
     drawn = {"max_tokens": options.max_tokens, "temperature": 1.0}
     write_yaml(
-        out / "panel.yaml", {"panel": panel, "plan": {"ways": ["score"], "sample": drawn, "samples": options.replies}}
+        out / "panel.yaml",
+        {"panel": panel, "plan": {"methods": ["score"], "sample": drawn, "samples": options.replies}},
     )
     marker.write_text(json.dumps({"asked": asked, "rows": sizes}))
     print("rows: " + ", ".join(f"{name} {count}" for name, count in sizes.items()))

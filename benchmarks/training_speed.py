@@ -80,7 +80,7 @@ def _case(
     """One recipe on one source of pairs; prints the figures."""
     kind: type[Training] = DPO if recipe == "dpo" else Reward
     given: dict[str, Any] = {
-        "model": options.model, "steps": options.steps, "batch": batch, "micro_batch": batch, "bucket": False, "cut": "drop",
+        "model": options.model, "steps": options.steps, "batch": batch, "micro_batch": batch, "bucket": False, "truncated": "drop",
         "test_fraction": 0.0, "report_to": [],
     }  # fmt: skip
     files = resolve(options.model)

@@ -9,8 +9,8 @@ from constitution.principles import Constitution, Principle
 STAGES = ("critique", "revise", "compare")
 _LABELS = ("objective", "weight", "veto", "check", "good_answer")
 """Fields that change labels without a call."""
-_WAYS = {"contrast": {"text", "antithesis"}, "score": {"text"}, "yesno": {"text", "ask"}}
-"""Ways of judging, in runs that use them, and the fields their prompts are made of."""
+_METHODS = {"contrast": {"text", "antithesis"}, "score": {"text"}, "yesno": {"text", "ask"}}
+"""Judging methods, in runs that use them, and the fields their prompts are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ def _changed(old: Principle, new: Principle) -> Change:
         if not old.judged or "applies_to" in fields:
             again.update(STAGES)
         again.update(stage for stage in STAGES if getattr(old, f"{stage}_request") != getattr(new, f"{stage}_request"))
-        again.update(way for way, read in _WAYS.items() if not read.isdisjoint(fields))
+        again.update(method for method, read in _METHODS.items() if not read.isdisjoint(fields))
         if "examples" in fields:
             again.update(("critique", "revise"))
-    stages = [stage for stage in (*STAGES, *_WAYS) if stage in again]
+    stages = [stage for stage in (*STAGES, *_METHODS) if stage in again]
     if any(name in _LABELS for name in fields) or not new.judged:
         stages.append("labels")
     return Change(new.id, "changed", fields, tuple(stages))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_va
 Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["sampled", "revised", "given"]
 Stage = Literal["sample", "critique", "revise", "compare"]
-Way = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward", "rule"]
+Method = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward", "rule"]
 """How a vote was come by; `critics` has one module for each."""
 
 MAIN = "judge"
@@ -110,7 +110,7 @@ class Response:
     """Id of the response that a revision rewrites."""
     principles: tuple[str, ...] = ()
     """Ids of the principles that a revision was asked to serve."""
-    cut: bool = False
+    truncated: bool = False
     """max_tokens ended it, not its author: no end of the turn belongs after it."""
 
     @property
@@ -141,9 +141,9 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One voter's judgement of responses a and b: one judge, asked in one way under one principle, in both orders.
+    """One voter's judgement of responses a and b: one judge, asked by one method under one principle, in both orders.
 
-    z is the log-odds of the first-listed response's label, so a position-blind judge has order_ab == -order_ba. A way that
+    z is the log-odds of the first-listed response's label, so a position-blind judge has logit_ab == -logit_ba. A method that
     looks at one response at a time is position-blind by construction.
     """
 
@@ -151,42 +151,42 @@ class Vote:
     a: str
     b: str
     principle: str
-    order_ab: float
+    logit_ab: float
     """z with a listed first."""
-    order_ba: float
+    logit_ba: float
     """z with b listed first."""
-    way: Way = "compare"
+    method: Method = "compare"
     judge: str = MAIN
     """Name of the judge within its panel; empty for a rule."""
 
     @property
     def voter(self) -> str:
-        """`judge/way/principle`: what a weight is fitted for."""
-        return voter_name(self.judge, self.way, self.principle)
+        """`judge/method/principle`: what a weight is fitted for."""
+        return voter_name(self.judge, self.method, self.principle)
 
     @property
     def value(self) -> float:
         """Log-odds that a is better, free of position bias."""
-        return (self.order_ab - self.order_ba) / 2
+        return (self.logit_ab - self.logit_ba) / 2
 
     @property
     def bias(self) -> float:
         """Log-odds by which the first place is favoured."""
-        return (self.order_ab + self.order_ba) / 2
+        return (self.logit_ab + self.logit_ba) / 2
 
     @property
     def flipped(self) -> bool:
         """True when the judge chose a position, not a response."""
-        return self.order_ab * self.order_ba > 0
+        return self.logit_ab * self.logit_ba > 0
 
     def swapped(self) -> Vote:
         """The same vote with a and b exchanged: value changes sign, bias stays."""
-        return replace(self, a=self.b, b=self.a, order_ab=self.order_ba, order_ba=self.order_ab)
+        return replace(self, a=self.b, b=self.a, logit_ab=self.logit_ba, logit_ba=self.logit_ab)
 
 
-def voter_name(judge: str, way: str, principle: str) -> str:
-    """`judge/way/principle`, without the parts that are empty."""
-    return "/".join(part for part in (judge, way, principle) if part)
+def voter_name(judge: str, method: str, principle: str) -> str:
+    """`judge/method/principle`, without the parts that are empty."""
+    return "/".join(part for part in (judge, method, principle) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class PreferencePair:
     prompt_id: str
     chosen: Response
     rejected: Response
-    margin: float
+    log_odds: float
     """Log-odds that chosen is better, at least 0."""
     objectives: dict[str, float]
     """Each objective's own log-odds for chosen over rejected."""
@@ -205,8 +205,8 @@ class PreferencePair:
 
     @property
     def p_chosen(self) -> float:
-        """sigmoid(margin), in [0.5, 1]."""
-        return 1 / (1 + math.exp(-self.margin))
+        """sigmoid(log_odds), in [0.5, 1]."""
+        return 1 / (1 + math.exp(-self.log_odds))
 
 
 @dataclass(frozen=True, slots=True)

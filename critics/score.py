@@ -37,7 +37,7 @@ def grade(logprobs: Mapping[str, float]) -> float | str:
 
 
 def grade_log_odds(logprobs: Mapping[str, float]) -> float | str:
-    """The expected grade in log-odds, as the other ways vote: of its place between half a grade under 1 and half over 10."""
+    """The expected grade in log-odds, as the other methods vote: of its place between half a grade under 1 and half over 10."""
     found = grade(logprobs)
     return found if isinstance(found, str) else math.log((found - 0.5) / (10.5 - found))
 

@@ -136,7 +136,7 @@ def _side(row: Mapping[str, object]) -> PairSide:
         str(row["rejected_id"]),
         float(str(row["p_chosen"])),
         {
-            voter_name(vote["judge"], vote["way"], vote["principle"]): (vote["order_ab"] - vote["order_ba"]) / 2
+            voter_name(vote["judge"], vote["method"], vote["principle"]): (vote["logit_ab"] - vote["logit_ba"]) / 2
             for vote in votes
         },
     )

@@ -32,17 +32,17 @@ class Decoding(Strict):
     top_p: float = Field(default=1.0, gt=0, le=1)
 
 
-AskedWay = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward"]
-"""Ways of judging that ask a model; the constitution's rules are judged without one."""
+ModelMethod = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward"]
+"""Judging methods that ask a model; the constitution's rules are judged without one."""
 
 
-def _once(ways: tuple[AskedWay, ...]) -> tuple[AskedWay, ...]:
-    if len(set(ways)) < len(ways):
-        raise ValueError(f"allowed is each way once, got {', '.join(ways)}")
-    return ways
+def _once(methods: tuple[ModelMethod, ...]) -> tuple[ModelMethod, ...]:
+    if len(set(methods)) < len(methods):
+        raise ValueError(f"allowed is each method once, got {', '.join(methods)}")
+    return methods
 
 
-Ways = Annotated[tuple[AskedWay, ...], Field(min_length=1), AfterValidator(_once)]
+Methods = Annotated[tuple[ModelMethod, ...], Field(min_length=1), AfterValidator(_once)]
 
 
 def over_defaults(kind: type[BaseModel], given: object) -> object:
@@ -85,12 +85,12 @@ class Plan(Strict):
     """Principles, drawn anew for each response and round, that a critique is asked under; a large number means all."""
     principles: int = Field(default=4, ge=1)
     """Judged principles, drawn for each prompt, that its comparisons are asked under; a large number means all."""
-    ways: Ways = ("compare",)
-    """How the judge is asked under each principle; every way is a voter of its own. compare: which of two, by the labels'
+    methods: Methods = ("compare",)
+    """How the judge is asked under each principle; every method is a voter of its own. compare: which of two, by the labels'
     log-probabilities in both orders. reasoned: the same after thinking. contrast: likelihood of the reply under the principle
     against under its antithesis. score: expected grade. yesno: log-odds of yes."""
-    ways_of: dict[str, Ways] = Field(default_factory=dict)
-    """Principle id -> its own ways, in place of `ways`."""
+    methods_of: dict[str, Methods] = Field(default_factory=dict)
+    """Principle id -> its own methods, in place of `methods`."""
     clamp: tuple[float, float] = (0.4, 0.6)
     """Band that the probabilities of reasoned verdicts are kept in; (0.4, 0.6) is the Constitutional AI paper's."""
     flips: Flips = "keep"
@@ -103,7 +103,7 @@ class Plan(Strict):
     comparisons: int | None = Field(default=None, ge=1)
     """Most comparisons of a swiss or adaptive schedule for one prompt."""
     defences: Defences = Defences()
-    canaries: int = Field(default=8, ge=0)
+    controls: int = Field(default=8, ge=0)
     """Pairs with a known answer that are judged along, to report the judge's health."""
     pairs: Strategy = "best_worst"
     """Which pairs to train on: best against worst, neighbours in the ranking, each revision against its original, or all beyond
@@ -122,12 +122,12 @@ class Plan(Strict):
     """Seed of the run; every call's own seed is derived from it."""
 
     @property
-    def all_ways(self) -> set[AskedWay]:
-        """Every way the judge is asked in under some principle."""
-        return {*self.ways, *chain(*self.ways_of.values())}
+    def all_methods(self) -> set[ModelMethod]:
+        """Every method the judge is asked by under some principle."""
+        return {*self.methods, *chain(*self.methods_of.values())}
 
     def judging(self) -> str:
-        """Digest of the settings that change what a vote says or counts, beside the ways that are in its voter's name."""
+        """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
         kept = [self.flips, self.clamp, self.reason.model_dump(), self.defences.nonce]
         return blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
 
@@ -149,13 +149,13 @@ class Plan(Strict):
             raise ValueError(
                 f"clamp: got [{low}, {high}]; allowed is a band around 0.5 within (0, 1), as in [0.4, 0.6]"
             )
-        for place, ways in {
-            "ways": self.ways,
-            **{f"ways_of.{name}": ways for name, ways in self.ways_of.items()},
+        for place, methods in {
+            "methods": self.methods,
+            **{f"methods_of.{name}": methods for name, methods in self.methods_of.items()},
         }.items():
-            if "reward" in ways:
+            if "reward" in methods:
                 raise ValueError(
-                    f"{place}: got reward, which the judge cannot do; name a reward model in `panel:` with ways: [reward]"
+                    f"{place}: got reward, which the judge cannot do; name a reward model in `panel:` with methods: [reward]"
                 )
         return self
 
@@ -171,10 +171,10 @@ class Member(Strict):
     name: Id
     """Its name in votes and weights."""
     model: str
-    """As `judge`; for ways: [reward] a sequence classifier with one label."""
-    ways: Ways = ("compare",)
-    ways_of: dict[str, Ways] = Field(default_factory=dict)
-    """Principle id -> its own ways, in place of `ways`."""
+    """As `judge`; for methods: [reward] a sequence classifier with one label."""
+    methods: Methods = ("compare",)
+    methods_of: dict[str, Methods] = Field(default_factory=dict)
+    """Principle id -> its own methods, in place of `methods`."""
     principles: tuple[str, ...] = ()
     """Ids of those it judges; all where empty."""
     vllm: VLLMSettings | None = None
@@ -183,22 +183,22 @@ class Member(Strict):
     """Its servers, whatever runs the other models."""
 
     @property
-    def all_ways(self) -> set[AskedWay]:
-        """Every way it is asked in under some principle."""
-        return {*self.ways, *chain(*self.ways_of.values())}
+    def all_methods(self) -> set[ModelMethod]:
+        """Every method it is asked by under some principle."""
+        return {*self.methods, *chain(*self.methods_of.values())}
 
     @property
     def rewards(self) -> bool:
         """True for a reward model: it grades, and writes nothing."""
-        return "reward" in self.all_ways
+        return "reward" in self.all_methods
 
     @model_validator(mode="after")
     def _possible(self) -> Member:
         if self.name == MAIN:
             raise ValueError(f"name: {MAIN!r} is the run's own judge; choose another name")
-        if self.rewards and self.all_ways != {"reward"}:
-            got = ", ".join([*self.ways, *chain(*self.ways_of.values())])
-            raise ValueError(f"ways: got {got}; a reward model does nothing else: allowed is [reward] alone")
+        if self.rewards and self.all_methods != {"reward"}:
+            got = ", ".join([*self.methods, *chain(*self.methods_of.values())])
+            raise ValueError(f"methods: got {got}; a reward model does nothing else: allowed is [reward] alone")
         if self.rewards and self.endpoints:
             raise ValueError("endpoints: servers give no rewards; leave them out, a reward model runs in this process")
         return self
@@ -248,19 +248,19 @@ class RunConfig(Strict):
         names = [member.name for member in self.panel]
         if len(set(names)) < len(names):
             raise ValueError(f"panel: got names {', '.join(names)}; allowed is each once")
-        asked = [(member.name, member.endpoints, member.all_ways) for member in self.panel]
+        asked = [(member.name, member.endpoints, member.all_methods) for member in self.panel]
         if self.engine == "endpoint":
-            asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_ways))
+            asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_methods))
             away = [m for m in self.panel if not (m.endpoints or m.rewards)]
             if away:
                 raise ValueError(
                     f"panel: {away[0].name}: endpoints: got none, but engine is 'endpoint'; name its servers"
                 )
-        for name, servers, ways in asked:
-            if "contrast" in ways and not all(server.token_ids for server in servers):
+        for name, servers, methods in asked:
+            if "contrast" in methods and not all(server.token_ids for server in servers):
                 raise ValueError(
                     f"{name}: contrast needs the log-probabilities of given tokens, which chat servers do not tell; use a "
-                    "vLLM server with token_ids: true, or other ways"
+                    "vLLM server with token_ids: true, or other methods"
                 )
         return self
 

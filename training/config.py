@@ -90,7 +90,7 @@ class Training(Strict):
     """Of activations; weights and optimizer are float32 in either case."""
     max_length: int = Field(default=1024, ge=8)
     """Most tokens of a prompt with a reply. A prompt that leaves no room is dropped, a longer reply cut; both are counted."""
-    cut: Literal["keep", "drop"] = "keep"
+    truncated: Literal["keep", "drop"] = "keep"
     """What happens to a row whose reply has to be cut, or was when it was written."""
     bucket: bool = True
     """Rows of similar length share a micro-batch."""

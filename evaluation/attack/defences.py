@@ -117,8 +117,8 @@ def outcome(
     """
     if defence.flags and any_flagged:
         return 0.0, 1.0
-    first = [replace(vote, order_ba=-vote.order_ab) for vote in votes]
-    second = [replace(vote, order_ab=-vote.order_ba) for vote in votes]
+    first = [replace(vote, logit_ba=-vote.logit_ab) for vote in votes]
+    second = [replace(vote, logit_ab=-vote.logit_ba) for vote in votes]
     readings = [first, second] if defence.orders == "one" else [votes]
     won = unlabelled = 0
     for reading in readings:

@@ -18,11 +18,11 @@ from generation.output.manifest import Manifest
 
 
 @dataclass(slots=True)
-class Canaries:
+class Controls:
     """Pairs with a known answer that were judged along."""
 
     kinds: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    """Kind -> canaries, and those with the right label."""
+    """Kind -> controls, and those with the right label."""
     voters: defaultdict[Voter, Tally] = field(default_factory=lambda: defaultdict(Tally))
     """Voter -> its votes that take a side, and those that take the right one."""
 
@@ -38,7 +38,7 @@ class Audit:
     replies: Replies
     critiques: dict[str, list[dict[str, Any]]]
     """Response id -> critiques of it, for the pairs to read."""
-    canaries: Canaries
+    controls: Controls
     prompts: int
     """Distinct prompts in the data."""
     near: list[Near] | None
@@ -69,20 +69,20 @@ def read_audit(
         if row["prompt_id"] in wanted:
             critiques[row["response_id"]].append(row)
     near = near_duplicates(prompts_of(run), thresholds.near, most)
-    canaries = _canaries(run / "canaries.parquet")
+    controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
     return Audit(
-        manifest, thresholds, voters, pairs, replies, critiques, canaries, count_prompts(run), near, found, len(against)
+        manifest, thresholds, voters, pairs, replies, critiques, controls, count_prompts(run), near, found, len(against)
     )
 
 
-def _canaries(path: Path) -> Canaries:
-    canaries = Canaries()
+def _controls(path: Path) -> Controls:
+    controls = Controls()
     seen: set[str] = set()
     for row in rows(path) if path.is_file() else ():
         if row["prompt_id"] not in seen:
             seen.add(row["prompt_id"])
-            canaries.kinds[row["kind"]].add(row["right"])
+            controls.kinds[row["kind"]].add(row["right"])
         if row["vote"]:
-            canaries.voters[row["judge"], row["way"], row["principle"]].add(row["vote"] > 0)
-    return canaries
+            controls.voters[row["judge"], row["method"], row["principle"]].add(row["vote"] > 0)
+    return controls

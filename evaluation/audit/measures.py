@@ -12,7 +12,7 @@ from evaluation.audit.thresholds import Measure, Verdict, judged
 DECIDED = 0.55
 """p_chosen under which a pair is hardly decided."""
 
-_BLIND = "Ask in ways that see no order (contrast, score, yesno), leave flipped votes out, or take a larger judge."
+_BLIND = "Use methods that see no order (contrast, score, yesno), leave flipped votes out, or take a larger judge."
 _LURED = "See which voters are lured; reword their principles, or add one that asks for the opposite."
 _LISTED = "failures.parquet lists each with its reason."
 _CLEAN = "Copy the data without them: python -m evaluation audit RUN --clean FOLDER."
@@ -39,7 +39,7 @@ WORDS = {
         f"pairs with p_chosen under {DECIDED}",
         "Ask more principles or judges, fit weights on labelled pairs, or set plan.margin.",
     ),
-    "canaries": (
+    "controls": (
         "pairs with a known answer that got it",
         "The judge gets easy pairs wrong: its labels are hardly worth training on.",
     ),
@@ -61,7 +61,7 @@ def measures(audit: Audit) -> list[Measure]:
     voters, manifest, ordered = audit.voters, audit.manifest, audit.voters.ordered
     asked = int(voters.votes[ordered].sum())
     bias = float(voters.abs_bias[ordered].sum()) / max(1, asked)
-    near_even = np.asarray(audit.pairs.margins) < np.log(DECIDED / (1 - DECIDED))
+    near_even = np.asarray(audit.pairs.log_odds) < np.log(DECIDED / (1 - DECIDED))
     tallies = {
         "flips": Tally(int(voters.flips[ordered].sum()), asked),
         **audit.pairs.lured,
@@ -69,7 +69,7 @@ def measures(audit: Audit) -> list[Measure]:
         "repetition": audit.pairs.loops,
         "flagged": audit.replies.flagged,
         "undecided": Tally(int(near_even.sum()), len(near_even)),
-        "canaries": Tally(manifest.canaries.right, manifest.canaries.asked),
+        "controls": Tally(manifest.controls.right, manifest.controls.asked),
         "failed": Tally(manifest.outcomes.failed, manifest.counts.prompts),
         "dropped": Tally(manifest.outcomes.dropped, manifest.counts.prompts),
         "duplicates": Tally() if audit.near is None else Tally(len(audit.near), audit.prompts),

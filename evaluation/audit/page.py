@@ -19,7 +19,7 @@ def render(audit: Audit) -> str:
     """The whole of report.html."""
     makers: Sequence[Callable[[Audit], Section]] = (
         _measures, votes.places, texts.lures, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
-        texts.revision, texts.signs, votes.canaries, _left_out, texts.prompts,
+        texts.revision, texts.signs, votes.controls, _left_out, texts.prompts,
     )  # fmt: skip
     return render_html(
         TEMPLATE,
@@ -39,7 +39,7 @@ def measured(name: str, value: float) -> str:
 
 def limit(name: str, value: float) -> str:
     """A measure's limit as it is read."""
-    return f"{'at least' if name == 'canaries' else 'at most'} {measured(name, value)}"
+    return f"{'at least' if name == 'controls' else 'at most'} {measured(name, value)}"
 
 
 def _measures(audit: Audit) -> Section:

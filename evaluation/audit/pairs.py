@@ -25,7 +25,7 @@ LOOPS = 0.5
 KINDS = ("sampled", "most contested", "flipped")
 """Which pairs are shown to be read."""
 _COLUMNS = (
-    "prompt", "chosen", "rejected", "p_chosen", "margin", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
+    "prompt", "chosen", "rejected", "p_chosen", "log_odds", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
     "rejected_origin", "objectives", "votes",
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ class VoteLine(NamedTuple):
 class Pairs:
     """Sums over a run's pairs, and the few to read."""
 
-    margins: array[float] = field(default_factory=lambda: array("d"))
+    log_odds: array[float] = field(default_factory=lambda: array("d"))
     lured: dict[str, Tally] = field(default_factory=lambda: {name: Tally() for name in LURES})
     """Lure -> pairs whose replies differ in it, and those in which the reply that has more of it is chosen."""
     voters_lured: defaultdict[Voter, dict[str, Tally]] = field(
@@ -108,17 +108,17 @@ def lines(votes: Sequence[Mapping[str, Any]]) -> list[VoteLine]:
     """The votes of a preference row."""
     return [
         VoteLine(
-            (vote["judge"], vote["way"], vote["principle"]),
-            (vote["order_ab"] - vote["order_ba"]) / 2,
-            (vote["order_ab"] + vote["order_ba"]) / 2,
-            vote["way"] in ORDERED and vote["order_ab"] * vote["order_ba"] > 0,
+            (vote["judge"], vote["method"], vote["principle"]),
+            (vote["logit_ab"] - vote["logit_ba"]) / 2,
+            (vote["logit_ab"] + vote["logit_ba"]) / 2,
+            vote["method"] in ORDERED and vote["logit_ab"] * vote["logit_ba"] > 0,
         )
         for vote in votes
     ]
 
 
 def _add(pairs: Pairs, row: Mapping[str, Any], votes: Sequence[VoteLine]) -> None:
-    pairs.margins.append(row["margin"])
+    pairs.log_odds.append(row["log_odds"])
     pairs.chosen.add(row["chosen_id"])
     pairs.rejected.add(row["rejected_id"])
     chosen, rejected = (row[side][-1]["content"] or "" for side in ("chosen", "rejected"))

@@ -17,15 +17,15 @@ from evaluation.measures import Floats
 from evaluation.run_files import tables
 
 ORDERED = ("compare", "reasoned")
-"""Ways of judging that see two replies in an order; the others cannot prefer a place."""
+"""Judging methods that see two replies in an order; the others cannot prefer a place."""
 PIECE = 1 << 16
 """Votes that are counted at once."""
-_VOTER = ("judge", "way", "principle")
+_VOTER = ("judge", "method", "principle")
 _COLUMNS = ("prompt_id", "a", "b", *_VOTER, "vote", "bias", "flip")
 
 
 Voter = tuple[str, str, str]
-"""(judge, way, principle)"""
+"""(judge, method, principle)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def read_voters(run: Path) -> Voters:
     seen: Counter[Voter] = Counter()
     for table in tables(path, _VOTER):
         for row in table.group_by(_VOTER).aggregate([([], "count_all")]).to_pylist():
-            seen[row["judge"], row["way"], row["principle"]] += row["count_all"]
+            seen[row["judge"], row["method"], row["principle"]] += row["count_all"]
     known = sorted(seen)
     n = len(known)
     votes, strength, bias, abs_bias, flips = (np.zeros(n) for _ in range(5))
@@ -82,7 +82,7 @@ def read_voters(run: Path) -> Voters:
         takes = np.abs(sides)
         both += takes.T @ takes
         same += (takes.T @ takes + sides.T @ sides) / 2
-    ordered = np.array([way in ORDERED for _, way, _ in known], dtype=bool)
+    ordered = np.array([method in ORDERED for _, method, _ in known], dtype=bool)
     return Voters(tuple(known), short_names(known), ordered, votes, strength, bias, abs_bias, flips, both, same)
 
 

@@ -1,4 +1,4 @@
-"""Ask a panel about labelled pairs: the same ways, prompts and calls as a run's, with the better reply known."""
+"""Ask a panel about labelled pairs: the same methods, prompts and calls as a run's, with the better reply known."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser, out: str = "runs/judge", aske
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="one setting, as in plan.ways=[compare,contrast]",
+        help="one setting, as in plan.methods=[compare,contrast]",
     )
     add(
         "--out",

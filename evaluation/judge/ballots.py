@@ -84,7 +84,7 @@ def from_votes(
     first, second = (np.full((len(pairs), len(voters)), np.nan) for _ in range(2))
     for k, voter in enumerate(voters):
         for i, vote in columns[voter].items():
-            first[i, k], second[i, k] = vote.order_ab, vote.order_ba
+            first[i, k], second[i, k] = vote.logit_ab, vote.logit_ba
     unordered = np.full(len(pairs), 0.5)
     return Ballots(
         tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, np.asarray(longer, dtype=float)

@@ -88,7 +88,7 @@ def fit_agreement(votes: Floats, groups: Sequence[str] = ()) -> Fit:
     given the truth t = +-1, voter k's vote is normal with mean t m_k and variance s_k, so its weight is 2 m_k / s_k. The majority
     fixes the sign.
 
-    Limits: voters are taken to err independently. Several ways of asking one judge do not, and an error that most voters share
+    Limits: voters are taken to err independently. Several methods by one judge do not, and an error that most voters share
     looks like the truth: where the majority is wrong, so is this. The model would be far too sure of it; the temperature makes the
     panel as sure as its voters agree with it on average, which is modest, not calibrated.
     """
@@ -159,7 +159,7 @@ def folds(groups: Sequence[str], count: int, seed: int) -> list[tuple[list[int],
 def _scale(votes: Floats) -> Floats:
     """[voters] how large each voter's large votes are; 1 for a voter that never says anything.
 
-    Ways of judging differ in size by orders of magnitude, so one penalty needs one scale. Not the mean size: a voter that is often
+    Judging methods differ in size by orders of magnitude, so one penalty needs one scale. Not the mean size: a voter that is often
     torn would be scaled up for it.
     """
     sizes = np.abs(np.where(votes == 0, np.nan, votes))

@@ -61,8 +61,8 @@ def _certainty(found: Assessment) -> Section:
 
 def _voters(found: Assessment) -> Section:
     text = (
-        "A voter is one judge, asked in one way. A negative weight is a voter that is reliably wrong, or that says what others say "
-        "and is subtracted from them. Ordered by how far a voter moves the panel."
+        "A voter is one judge, asked by one method. A negative weight is a voter that is reliably wrong, or that says what others "
+        "say and is subtracted from them. Ordered by how far a voter moves the panel."
     )
     shown = found.voters[:MOST]
     cells = [

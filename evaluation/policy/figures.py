@@ -101,7 +101,7 @@ def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
     """A word of warning where the limit cut many replies: their comparison says little of how they would have ended."""
     for side in ("a", "b"):
         said = [reply for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
-        share = sum(reply.cut for reply in said) / max(1, len(said))
+        share = sum(reply.truncated for reply in said) / max(1, len(said))
         if share > MOST_CUT:
             yield f"{share:.0%} of {side.upper()}'s replies were cut at {limit} tokens; raise plan.sample.max_tokens"
 
@@ -171,7 +171,7 @@ def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
 
 
 def _row(reply: Reply) -> dict[str, float]:
-    return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.cut)}
+    return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.truncated)}
 
 
 def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
@@ -217,7 +217,7 @@ def examples(found: Sequence[Verdict], seed: int) -> tuple[Example, ...]:
 def _example(why: str, each: Verdict) -> Example:
     assert each.pair.both
     a, b = each.pair.both
-    cut = {"a": a.cut, "b": b.cut}
+    cut = {"a": a.truncated, "b": b.truncated}
     return Example.model_validate(
         {
             "why": why,

@@ -35,7 +35,7 @@ T = TypeVar("T")
 TRAINED = "trained"
 """As a name for --held-out: everything that a policy is known to be trained against."""
 UNUSED = (
-    "hint", "hinted", "rounds", "critics", "principles", "schedule", "comparisons", "canaries", "pairs", "keep_truncated",
+    "hint", "hinted", "rounds", "critics", "principles", "schedule", "comparisons", "controls", "pairs", "keep_truncated",
     "critique", "revise",
 )  # fmt: skip
 """Settings of a run's plan that an evaluation has no use for."""
@@ -298,7 +298,7 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast
 
 
 def _check_judges(job: Job) -> None:
-    """Refuse what nobody would judge, and models that lack the words of their ways. Raises InputError."""
+    """Refuse what nobody would judge, and models that lack the words of their methods. Raises InputError."""
     try:
         crew = job.crew(lambda _: Replay.pseudo())
     except ModelError as error:
@@ -308,5 +308,5 @@ def _check_judges(job: Job) -> None:
     silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]
     if silent:
         raise InputError(
-            f"{' and '.join(silent)}: nobody judges these principles; hold out fewer, or set panel and plan.ways"
+            f"{' and '.join(silent)}: nobody judges these principles; hold out fewer, or set panel and plan.methods"
         )

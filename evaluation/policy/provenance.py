@@ -107,7 +107,7 @@ def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
 def _panel(folder: Path, said: Mapping[str, Any], found: History) -> None:
     """The reward models among further judges."""
     for member in said.get("panel") or ():
-        if "reward" in member.get("ways", ()):
+        if "reward" in member.get("methods", ()):
             _model(str(member["model"]), f"{folder} was judged by", found)
 
 

@@ -35,7 +35,7 @@ class Reply(NamedTuple):
 
     response: Response
     tokens: int
-    cut: bool
+    truncated: bool
     """The limit ended it."""
 
     @property
@@ -219,7 +219,7 @@ async def _scores(
         async with rows:
             try:
                 text = answer.response.raw
-                return await model.likelihood(prompt.messages, text, prompt.tools, ended=not answer.cut)
+                return await model.likelihood(prompt.messages, text, prompt.tools, ended=not answer.truncated)
             except TransientError as error:
                 return Completion("", "error", error=f"{UNAVAILABLE}: {error}")
 

@@ -32,7 +32,7 @@ TOP_LOGPROBS = 20
 
 _NO_SCORES = (
     "a server of messages gives no log-probabilities of a given reply; use a vLLM server with token_ids: true, "
-    "or leave contrast out of the ways"
+    "or leave contrast out of the methods"
 )
 
 

@@ -33,7 +33,7 @@ class ChatModel:
     context: int
     """Most tokens of prompt and completion together; 0 where only the server knows."""
     label_ids: Mapping[str, int] = field(default_factory=dict)
-    """Verdict label -> token id, for the labels of the ways it is asked in."""
+    """Verdict label -> token id, for the labels of the methods it is asked by."""
 
     async def ask(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from constitution.records import MAIN, Way
+from constitution.records import MAIN, Method
 from critics import compare, score
 from generation.config import RunConfig
 from generation.engines.base import Engine
@@ -26,7 +26,7 @@ OpenEngine = Callable[[], Awaitable[Engine]]
 Wrap = Callable[[OpenEngine], Engine]
 """Puts what all engines share (store, counters) in front of one that is opened at its first call."""
 
-LABELS: Mapping[Way, tuple[str, ...]] = {
+LABELS: Mapping[Method, tuple[str, ...]] = {
     "compare": compare.LABELS,
     "reasoned": compare.LABELS,
     "score": score.GRADES,
@@ -106,19 +106,24 @@ def _part(
 def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
     """The policy, and the judges by name; one ChatModel for each Part. Tokenizers load now, weights at the first call.
 
-    Raises ModelError when a judge lacks the words that its ways of judging read.
+    Raises ModelError when a judge lacks the words that its judging methods read.
     """
-    ways: dict[str, Iterable[Way]] = {MAIN: config.plan.all_ways, **{m.name: m.all_ways for m in config.panel}}
+    methods: dict[str, Iterable[Method]] = {
+        MAIN: config.plan.all_methods,
+        **{m.name: m.all_methods for m in config.panel},
+    }
     models: dict[int, ChatModel] = {}
     for part in (cast.policy, *cast.judges.values()):
         if id(part) not in models:
-            asked = {way for name, ways_of in ways.items() if cast.judges[name] is part for way in ways_of}
+            asked = {
+                method for name, methods_of in methods.items() if cast.judges[name] is part for method in methods_of
+            }
             models[id(part)] = chat_model(config, part, wrap, asked)
     return models[id(cast.policy)], {name: models[id(part)] for name, part in cast.judges.items()}
 
 
-def chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way] = ()) -> ChatModel:
-    """One model that can be asked in these ways. Raises ModelError where it lacks the words that they read."""
+def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[Method] = ()) -> ChatModel:
+    """One model that can be asked by these methods. Raises ModelError where it lacks the words that they read."""
 
     async def open_engine() -> Engine:
         kind = "endpoint" if part.endpoints else "reward model" if part.rewards else config.engine
@@ -128,7 +133,7 @@ def chat_model(config: RunConfig, part: Part, wrap: Wrap, ways: Iterable[Way] = 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
     if encoder and part.rewards:
         _ = encoder.end_of_turn  # a template without one is told now, not in the middle of a run
-    words = sorted({word for way in ways for word in LABELS.get(way, ())})
+    words = sorted({word for method in methods for word in LABELS.get(method, ())})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
     return ChatModel(part.name, part.digest, wrap(open_engine), encoder, _context(config, part), labels)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
 from critics.text.flags import flags_of
-from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.controls import ControlOutcome
 
 _CALL = pa.struct(
     [
@@ -21,8 +21,8 @@ _CALL = pa.struct(
 _PLAIN = [("role", pa.string()), ("content", pa.string())]
 _VOTE = pa.struct(
     [
-        *((name, pa.string()) for name in ("principle", "way", "judge")),
-        *((name, pa.float64()) for name in ("order_ab", "order_ba")),
+        *((name, pa.string()) for name in ("principle", "method", "judge")),
+        *((name, pa.float64()) for name in ("logit_ab", "logit_ba")),
     ]
 )
 
@@ -42,14 +42,14 @@ def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
             ("chosen", messages),
             ("rejected", messages),
             ("p_chosen", pa.float64()),
-            ("margin", pa.float64()),
+            ("log_odds", pa.float64()),
             ("prompt_id", pa.string()),
             ("chosen_id", pa.string()),
             ("rejected_id", pa.string()),
             ("chosen_origin", pa.string()),
             ("rejected_origin", pa.string()),
-            ("chosen_cut", pa.bool_()),
-            ("rejected_cut", pa.bool_()),
+            ("chosen_truncated", pa.bool_()),
+            ("rejected_truncated", pa.bool_()),
             ("objectives", pa.struct([(name, pa.float64()) for name in objectives])),
             ("votes", pa.list_(_VOTE)),
             ("constitution_digest", pa.string()),
@@ -69,7 +69,7 @@ RESPONSES = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "origin", "parent", "text", "raw")),
         *((name, pa.list_(pa.string())) for name in ("principles", "tags", "flags")),
-        ("cut", pa.bool_()),
+        ("truncated", pa.bool_()),
     ]
 )
 CRITIQUES = pa.schema(
@@ -77,12 +77,12 @@ CRITIQUES = pa.schema(
 )
 VOTES = pa.schema(
     [
-        *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle", "way", "judge")),
-        *((name, pa.float64()) for name in ("order_ab", "order_ba", "vote", "bias")),
+        *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle", "method", "judge")),
+        *((name, pa.float64()) for name in ("logit_ab", "logit_ba", "vote", "bias")),
         ("flip", pa.bool_()),
     ]
 )
-CANARIES = pa.schema([*VOTES, ("kind", pa.string()), ("right", pa.bool_())])
+CONTROLS = pa.schema([*VOTES, ("kind", pa.string()), ("right", pa.bool_())])
 FAILURES = pa.schema([(name, pa.string()) for name in ("kind", "prompt_id", "stage", "reason", "subject", "detail")])
 
 
@@ -111,14 +111,14 @@ def pair_row(
         "chosen": [message_row(pair.chosen.message, tools)],
         "rejected": [message_row(pair.rejected.message, tools)],
         "p_chosen": pair.p_chosen,
-        "margin": pair.margin,
+        "log_odds": pair.log_odds,
         "prompt_id": pair.prompt_id,
         "chosen_id": pair.chosen.id,
         "rejected_id": pair.rejected.id,
         "chosen_origin": pair.chosen.origin,
         "rejected_origin": pair.rejected.origin,
-        "chosen_cut": pair.chosen.cut,
-        "rejected_cut": pair.rejected.cut,
+        "chosen_truncated": pair.chosen.truncated,
+        "rejected_truncated": pair.rejected.truncated,
         "objectives": {name: pair.objectives.get(name) for name in objectives},
         "votes": [{name: getattr(vote, name) for name in _VOTE.names} for vote in pair.votes],
         "constitution_digest": constitution,
@@ -138,7 +138,7 @@ def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
         "principles": list(response.principles),
         "tags": list(prompt.tags),
         "flags": list(flags_of(prompt, response.message)),
-        "cut": response.cut,
+        "truncated": response.truncated,
     }
 
 
@@ -153,8 +153,8 @@ def vote_row(vote: Vote) -> dict[str, Any]:
     return {**asked, "vote": vote.value, "bias": vote.bias, "flip": vote.flipped}
 
 
-def canary_rows(outcome: CanaryOutcome) -> list[dict[str, Any]]:
-    """A canary as rows of CANARIES, one for each vote."""
+def control_rows(outcome: ControlOutcome) -> list[dict[str, Any]]:
+    """A control as rows of CONTROLS, one for each vote."""
     return [{**vote_row(vote), "kind": outcome.kind, "right": outcome.right} for vote in outcome.votes]
 
 

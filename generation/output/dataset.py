@@ -17,7 +17,7 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation.output import columns
 from generation.output.folder import sync_folder
-from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
 
 ROW_GROUP = 1000
@@ -44,7 +44,7 @@ class DatasetWriter:
             "responses.parquet": columns.RESPONSES,
             "critiques.parquet": columns.CRITIQUES,
             "votes.parquet": columns.VOTES,
-            "canaries.parquet": columns.CANARIES,
+            "controls.parquet": columns.CONTROLS,
             "failures.parquet": columns.FAILURES,
         }
         self._files = {name: _File(self._scratch / name, schema) for name, schema in schemas.items()}
@@ -76,10 +76,10 @@ class DatasetWriter:
         self._files["failures.parquet"].add(map(columns.failure_row, feedback.failures))
         self._files["failures.parquet"].add(map(columns.failure_row, feedback.dropped))
 
-    def write_canaries(self, outcomes: Iterable[CanaryOutcome]) -> None:
-        """Add what the panel said of the canaries."""
+    def write_controls(self, outcomes: Iterable[ControlOutcome]) -> None:
+        """Add what the panel said of the controls."""
         for outcome in outcomes:
-            self._files["canaries.parquet"].add(columns.canary_rows(outcome))
+            self._files["controls.parquet"].add(columns.control_rows(outcome))
             self._files["failures.parquet"].add(map(columns.failure_row, outcome.failures))
 
     def close(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from constitution.records import Strict
 from generation.output.folder import write_atomically
-from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
 
 NAME = "manifest.json"
@@ -39,7 +39,7 @@ class Outcomes(Strict):
     failed: int
 
 
-class Canaries(Strict):
+class Controls(Strict):
     """Pairs with a known answer that were judged along."""
 
     asked: int
@@ -93,7 +93,7 @@ class Manifest(Strict):
     outcomes: Outcomes
     dropped: dict[str, int]
     failed: dict[str, int]
-    canaries: Canaries
+    controls: Controls
     calls: Calls
     tokens: Tokens
     seconds: Seconds
@@ -123,11 +123,11 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     """`stage: reason` -> records."""
     failed: Counter[str] = field(default_factory=Counter)
-    canaries: Canaries = field(default_factory=lambda: Canaries(asked=0, right=0))
+    controls: Controls = field(default_factory=lambda: Controls(asked=0, right=0))
 
-    def add_canaries(self, outcomes: Sequence[CanaryOutcome]) -> None:
-        """Count the canaries; they are no prompts of the run."""
-        self.canaries = Canaries(asked=len(outcomes), right=sum(outcome.right for outcome in outcomes))
+    def add_controls(self, outcomes: Sequence[ControlOutcome]) -> None:
+        """Count the controls; they are no prompts of the run."""
+        self.controls = Controls(asked=len(outcomes), right=sum(outcome.right for outcome in outcomes))
         self.failed.update(f"{r.stage}: {r.reason}" for outcome in outcomes for r in outcome.failures)
 
     def add(self, feedback: Feedback) -> None:
@@ -154,7 +154,7 @@ class Tally:
             outcomes=Outcomes(**{name: self.outcomes[name] for name in Outcomes.model_fields}),
             dropped=dict(sorted(self.dropped.items())),
             failed=dict(sorted(self.failed.items())),
-            canaries=self.canaries,
+            controls=self.controls,
             calls=calls,
             tokens=tokens,
             seconds=seconds,

@@ -36,8 +36,8 @@ def _table(manifest: Manifest) -> Table:
     table.add_column(justify="right")
     for name, count in manifest.counts.model_dump().items():
         table.add_row(name, f"{count:,}")
-    if manifest.canaries.asked:
-        table.add_row("canaries right", f"{manifest.canaries.right} of {manifest.canaries.asked}")
+    if manifest.controls.asked:
+        table.add_row("control pairs right", f"{manifest.controls.right} of {manifest.controls.asked}")
     table.add_row("calls made / reused", f"{manifest.calls.made:,} / {manifest.calls.reused:,}")
     tokens = manifest.tokens
     table.add_row(
@@ -54,9 +54,9 @@ def _examples(folder: Path) -> list[Mapping[str, object]]:
     """The most decided pairs of the first row group, of different prompts."""
     with pq.ParquetFile(folder / "data" / "preferences" / "train.parquet") as file:
         rows = next(file.iter_batches(batch_size=1000), None)
-    pairs = [] if rows is None else sorted(rows.to_pylist(), key=lambda row: -row["margin"])
+    pairs = [] if rows is None else sorted(rows.to_pylist(), key=lambda row: -row["log_odds"])
     first_of_prompt = {row["prompt_id"]: row for row in reversed(pairs)}
-    return sorted(first_of_prompt.values(), key=lambda row: -row["margin"])[:EXAMPLES]
+    return sorted(first_of_prompt.values(), key=lambda row: -row["log_odds"])[:EXAMPLES]
 
 
 def _pair(index: int, row: Mapping[str, object]) -> Panel:

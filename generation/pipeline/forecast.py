@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from constitution.principles import Constitution
-from constitution.records import Failure, Prompt, Response, Stage, Way
+from constitution.records import Failure, Method, Prompt, Response, Stage
 from critics.ranking import select as ranking
 from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.models.chat_model import ChatModel
-from generation.pipeline.canaries import canaries, canary_voters
+from generation.pipeline.controls import control_voters, controls
 from generation.pipeline.panel import PAIR_CALLS, REPLY_CALLS, Panel, Voter
 from generation.pipeline.steps import Comparisons, Step, comparison_principles, given, improve, judged_by_model, sample
 from generation.pipeline.voting import cast_vote, votes_on
@@ -81,9 +81,9 @@ async def forecast(
     result: Forecast,
 ) -> Forecast:
     """Fill `result` for all prompts. `policy` and `panel` must stand on `ledger`, which counts into `result`."""
-    for canary in canaries(plan):
-        voters = canary_voters(canary, panel, constitution, plan)
-        result.following["compare"] += await _votes(canary.prompt, *canary.replies, voters, panel, plan, ledger)
+    for control in controls(plan):
+        voters = control_voters(control, panel, constitution, plan)
+        result.following["compare"] += await _votes(control.prompt, *control.replies, voters, panel, plan, ledger)
     for prompt in prompts:
         if isinstance(prompt, Prompt):
             result.following += await _following(prompt, constitution, policy, panel, plan, ledger)
@@ -189,12 +189,12 @@ async def _votes(
         before = ledger.asked["compare"]
         if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
             asked = ledger.asked["compare"] - before
-            following += PAIR_CALLS.get(voter.way, 2 * REPLY_CALLS.get(voter.way, 0)) - asked
+            following += PAIR_CALLS.get(voter.method, 2 * REPLY_CALLS.get(voter.method, 0)) - asked
     return following
 
 
-def _calls(voters: list[Voter], each: Mapping[Way, int]) -> int:
-    return sum(each.get(voter.way, 0) for voter in voters)
+def _calls(voters: list[Voter], each: Mapping[Method, int]) -> int:
+    return sum(each.get(voter.method, 0) for voter in voters)
 
 
 async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:

@@ -31,7 +31,7 @@ from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.folder import MACHINE, RunFolderError, check_ours, claim, locked, write_atomically
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
-from generation.pipeline import canaries
+from generation.pipeline import controls
 from generation.pipeline.feedback import Feedback
 from generation.pipeline.forecast import Forecast, Ledger, forecast
 from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
@@ -226,19 +226,19 @@ async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifes
             return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
 
         try:
-            judged = asyncio.create_task(canaries.judge_canaries(panel, job.constitution, job.config.plan))
+            judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
             async for outcome in run(job.rows(), work, job.config.rows):
                 tally.add(outcome)
                 writer.write(outcome)
                 progress.row(failed=outcome.outcome == "failed")
             known = await judged
-            tally.add_canaries(known)
-            writer.write_canaries(known)
+            tally.add_controls(known)
+            writer.write_controls(known)
         finally:
             judged.cancel()
             for engine in engines:
                 await engine.close()
-    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", canaries.STAGE)):
+    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", controls.STAGE)):
         writer.abandon()
         return None
     draft = _close(job, store, writer, tally, progress.seconds)

@@ -1,4 +1,4 @@
-"""Who judges: models, the ways they are asked in, the principles they are asked under, and what their votes are worth."""
+"""Who judges: models, the methods they are asked by, the principles they are asked under, and what their votes are worth."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from constitution.principles import Constitution, Principle
-from constitution.records import MAIN, Vote, Way, voter_name
+from constitution.records import MAIN, Method, Vote, voter_name
 from critics.ranking.aggregate import Score, score
 from critics.ranking.weights import Weights, WeightsError
-from generation.config import AskedWay, Plan, RunConfig
+from generation.config import ModelMethod, Plan, RunConfig
 from generation.models.chat_model import ChatModel
 
-PAIR_CALLS: Mapping[Way, int] = {"compare": 2, "reasoned": 4}
+PAIR_CALLS: Mapping[Method, int] = {"compare": 2, "reasoned": 4}
 """Calls of one voter on one pair, at most."""
-REPLY_CALLS: Mapping[Way, int] = {"contrast": 2, "score": 1, "yesno": 1, "reward": 1}
+REPLY_CALLS: Mapping[Method, int] = {"contrast": 2, "score": 1, "yesno": 1, "reward": 1}
 """Calls of one voter on one reply, whatever the number of pairs it is in."""
 
 
@@ -25,30 +25,30 @@ class Judge:
 
     model: ChatModel
     name: str = MAIN
-    ways: tuple[AskedWay, ...] = ("compare",)
-    ways_of: Mapping[str, tuple[AskedWay, ...]] = field(default_factory=dict)
-    """Principle id -> its own ways."""
+    methods: tuple[ModelMethod, ...] = ("compare",)
+    methods_of: Mapping[str, tuple[ModelMethod, ...]] = field(default_factory=dict)
+    """Principle id -> its own methods."""
     principles: tuple[str, ...] = ()
     """Ids of the principles it judges; all where empty."""
 
-    def ways_under(self, principle: Principle) -> tuple[AskedWay, ...]:
+    def methods_under(self, principle: Principle) -> tuple[ModelMethod, ...]:
         """How it is asked under a principle; not at all where that is not its own or a rule judges it."""
         if not principle.judged or (self.principles and principle.id not in self.principles):
             return ()
-        return self.ways_of.get(principle.id, self.ways)
+        return self.methods_of.get(principle.id, self.methods)
 
 
 class Voter(NamedTuple):
-    """One judge, asked in one way under one principle; no judge for a rule."""
+    """One judge, asked by one method under one principle; no judge for a rule."""
 
     judge: Judge | None
-    way: Way
+    method: Method
     principle: Principle
 
     @property
     def name(self) -> str:
         """What its weight goes by: Vote.voter of its votes."""
-        return voter_name(self.judge.name if self.judge else "", self.way, self.principle.id)
+        return voter_name(self.judge.name if self.judge else "", self.method, self.principle.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ class Panel:
         With fitted weights, those that have one, and the principles with a veto: the labelled pairs say nothing of others.
         """
         asked = [
-            Voter(judge, way, principle)
+            Voter(judge, method, principle)
             for principle in principles
             for judge in self.judges
-            for way in judge.ways_under(principle)
+            for method in judge.methods_under(principle)
         ]
         asked += [Voter(None, "rule", principle) for principle in principles if not principle.judged]
         if self.weights is None:
@@ -87,8 +87,8 @@ class Panel:
 
 def panel_of(config: RunConfig, models: Mapping[str, ChatModel], weights: Weights | None) -> Panel:
     """The panel that the settings name. models: name of a judge -> its model."""
-    main = Judge(models[MAIN], MAIN, config.plan.ways, config.plan.ways_of)
-    others = (Judge(models[m.name], m.name, m.ways, m.ways_of, m.principles) for m in config.panel)
+    main = Judge(models[MAIN], MAIN, config.plan.methods, config.plan.methods_of)
+    others = (Judge(models[m.name], m.name, m.methods, m.methods_of, m.principles) for m in config.panel)
     return Panel((main, *others), weights)
 
 
@@ -98,18 +98,18 @@ def check_voters(panel: Panel, constitution: Constitution) -> None:
     missing = sorted(set(panel.weights.voters if panel.weights else ()) - asked)
     if missing:
         raise WeightsError(
-            f"--weights: {len(missing)} voters have a weight but are not asked ({', '.join(missing[:5])}); set plan.ways, "
-            "plan.ways_of and panel as they were for the fit, or fit again"
+            f"--weights: {len(missing)} voters have a weight but are not asked ({', '.join(missing[:5])}); set plan.methods, "
+            "plan.methods_of and panel as they were for the fit, or fit again"
         )
 
 
 def unknown_principles(config: RunConfig, constitution: Constitution) -> list[str]:
     """What is wrong where the settings name principles."""
     judged = {principle.id for principle in constitution.principles if principle.judged}
-    named = [(f"plan.ways_of.{name}", name) for name in config.plan.ways_of]
+    named = [(f"plan.methods_of.{name}", name) for name in config.plan.methods_of]
     for member in config.panel:
         named += [(f"panel.{member.name}.principles", name) for name in member.principles]
-        named += [(f"panel.{member.name}.ways_of.{name}", name) for name in member.ways_of]
+        named += [(f"panel.{member.name}.methods_of.{name}", name) for name in member.methods_of]
     allowed = ", ".join(sorted(judged))
     return [
         f"{place}: {name!r} is no principle of {constitution.name} that a model judges; allowed: {allowed}"

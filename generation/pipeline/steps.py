@@ -80,7 +80,7 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
         if completion.finish == "length":
             return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
-    response = Response(name, prompt.id, message, "sampled", completion.text, cut=completion.finish == "length")
+    response = Response(name, prompt.id, message, "sampled", completion.text, truncated=completion.finish == "length")
     return response, completion
 
 

@@ -1,4 +1,4 @@
-"""Ask voters about a pair. Every way of judging comes down to log-odds, or to a Failure that says why there are none."""
+"""Ask voters about a pair. Every judging method comes down to log-odds, or to a Failure that says why there are none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from constitution.principles import Principle
-from constitution.records import Failure, Message, Prompt, Response, Vote, Way
+from constitution.records import Failure, Message, Method, Prompt, Response, Vote
 from critics import compare, contrast, score
 from critics.labels import clamped
 from critics.ranking.aggregate import heard, rule_vote
@@ -59,11 +59,11 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
         except RuleError as error:
             return Failure(prompt.id, "compare", "rule_error", str(error), subject)
     model = voter.judge.model
-    if voter.way in _OF_PAIRS:
-        ask = _OF_PAIRS[voter.way]
+    if voter.method in _OF_PAIRS:
+        ask = _OF_PAIRS[voter.method]
         answers = await gather(*(ask(model, prompt, x, y, voter.principle, plan) for x, y in ((a, b), (b, a))))
     else:
-        value = _OF_REPLIES[voter.way]
+        value = _OF_REPLIES[voter.method]
         answers = await gather(*(value(model, prompt, reply, voter.principle, plan) for reply in (a, b)))
     numbers: list[float] = []
     for answer in answers:
@@ -71,8 +71,8 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
             reason, _, detail = answer.partition(": ")
             return Failure(prompt.id, "compare", reason, detail, subject)
         numbers.append(answer)
-    ab, ba = numbers if voter.way in _OF_PAIRS else (numbers[0] - numbers[1], numbers[1] - numbers[0])
-    return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.way, voter.judge.name)
+    ab, ba = numbers if voter.method in _OF_PAIRS else (numbers[0] - numbers[1], numbers[1] - numbers[0])
+    return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.method, voter.judge.name)
 
 
 async def graded(voter: Voter, prompt: Prompt, reply: Response, plan: Plan, ended: bool = True) -> float | Failure:
@@ -82,10 +82,10 @@ async def graded(voter: Voter, prompt: Prompt, reply: Response, plan: Plan, ende
     """
     assert voter.judge is not None
     model = voter.judge.model
-    if voter.way == "reward":
+    if voter.method == "reward":
         answer = await _reward(model, prompt, reply, voter.principle, plan, ended)
     else:
-        answer = await _OF_REPLIES[voter.way](model, prompt, reply, voter.principle, plan)
+        answer = await _OF_REPLIES[voter.method](model, prompt, reply, voter.principle, plan)
     if isinstance(answer, str):
         reason, _, detail = answer.partition(": ")
         return Failure(prompt.id, "compare", reason, detail, f"{reply.id} by {voter.name}")
@@ -164,11 +164,11 @@ async def _labelled(
     return f"{value}: {completion.logprobs!r}" if isinstance(value, str) else value
 
 
-_OF_PAIRS: Mapping[Way, Callable[[ChatModel, Prompt, Response, Response, Principle, Plan], Awaitable[Odds]]] = {
+_OF_PAIRS: Mapping[Method, Callable[[ChatModel, Prompt, Response, Response, Principle, Plan], Awaitable[Odds]]] = {
     "compare": _compare,
     "reasoned": _reasoned,
 }
-_OF_REPLIES: Mapping[Way, Callable[[ChatModel, Prompt, Response, Principle, Plan], Awaitable[Odds]]] = {
+_OF_REPLIES: Mapping[Method, Callable[[ChatModel, Prompt, Response, Principle, Plan], Awaitable[Odds]]] = {
     "contrast": _contrast,
     "score": _score,
     "yesno": _yesno,

@@ -47,8 +47,8 @@ def pair(i: int, chosen: str, rejected: str) -> dict[str, Any]:
         "chosen": [{"role": "assistant", "content": chosen}],
         "rejected": [{"role": "assistant", "content": rejected}],
         "p_chosen": 0.5 + i / 100,
-        "chosen_cut": i % 3 == 0,
-        "rejected_cut": i % 5 == 0,
+        "chosen_truncated": i % 3 == 0,
+        "rejected_truncated": i % 5 == 0,
     }
 
 

@@ -76,7 +76,7 @@ def test_another_size_needs_another_folder(flags: list[str], tmp_path: Path) -> 
     [
         (["--model", "other"], "gold"),
         (["--constitution", "other.yaml"], "weights"),
-        (["--judge", "plan.ways=[score]"], "weights"),
+        (["--judge", "plan.methods=[score]"], "weights"),
         (["--gold", "seed=7"], "gold"),
     ],
     ids=["model", "constitution", "judge", "gold"],

@@ -9,7 +9,7 @@ from constitution.principles import Check, Constitution, Principle
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
 from generation.output.dataset import DatasetWriter
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
-from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
 
 LAWS = Constitution(
@@ -26,16 +26,16 @@ LAWS = Constitution(
 
 @pytest.fixture
 def write_run() -> Callable[..., Manifest]:
-    """write_run(folder, outcomes, canaries=()) -> the manifest."""
+    """write_run(folder, outcomes, controls=()) -> the manifest."""
 
-    def write(folder: Path, outcomes: Sequence[Feedback], canaries: Sequence[CanaryOutcome] = ()) -> Manifest:
+    def write(folder: Path, outcomes: Sequence[Feedback], controls: Sequence[ControlOutcome] = ()) -> Manifest:
         folder.mkdir(parents=True, exist_ok=True)
         writer, tally = DatasetWriter(folder, LAWS, "judge", 0.3, False), Tally()
         for item in outcomes:
             writer.write(item)
             tally.add(item)
-        tally.add_canaries(canaries)
-        writer.write_canaries(canaries)
+        tally.add_controls(controls)
+        writer.write_controls(controls)
         spent = Calls(made=1, reused=0), Tokens(prompt=1, cached=0, completion=1), Seconds(wall=1, engine=1)
         digests = Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s")
         manifest = tally.manifest(*spent, writer.close(), digests)

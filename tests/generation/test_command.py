@@ -70,7 +70,7 @@ def test_a_bad_constitution_is_exit_2_and_a_clear_message(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: canaries, clamp", id="unknown-setting"),
+        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: clamp", id="unknown-setting"),
         pytest.param(["--set", "plan.samples=0"], "plan.samples: Input should be greater than or equal to 1 (got 0)", id="out-of-range"),
         pytest.param(["--set", "samples"], "--set samples: allowed is key=value", id="no-value"),
         pytest.param(["--set", "plan.samples.x=1"], "plan.samples: Input should be a valid integer (got {'x': 1})", id="a-value-is-no-number"),
@@ -218,33 +218,33 @@ SERVER = {"url": "http://127.0.0.1:9"}
     ("settings", "message"),
     [
         (
-            {"plan": {"ways": ["reward"]}},
-            "ways: got reward, which the judge cannot do; name a reward model in `panel:`",
+            {"plan": {"methods": ["reward"]}},
+            "methods: got reward, which the judge cannot do; name a reward model in `panel:`",
         ),
-        ({"plan": {"ways_of": {"kind": ["reward"]}}}, "ways_of.kind: got reward, which the judge cannot do"),
+        ({"plan": {"methods_of": {"kind": ["reward"]}}}, "methods_of.kind: got reward, which the judge cannot do"),
         ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed is a band around 0.5 within (0, 1)"),
         ({"plan": {"hinted": 2}}, "hinted: got 2, but there is no hint; give one, or leave hinted out"),
         ({"panel": [{"name": "judge", "model": "m"}]}, "name: 'judge' is the run's own judge; choose another name"),
         ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed is each once"),
         (
-            {"panel": [{"name": "x", "model": "m", "ways": ["reward", "compare"]}]},
-            "ways: got reward, compare; a reward model does nothing else: allowed is [reward] alone",
+            {"panel": [{"name": "x", "model": "m", "methods": ["reward", "compare"]}]},
+            "methods: got reward, compare; a reward model does nothing else: allowed is [reward] alone",
         ),
         (
-            {"panel": [{"name": "x", "model": "m", "ways": ["reward"], "endpoints": [SERVER]}]},
+            {"panel": [{"name": "x", "model": "m", "methods": ["reward"], "endpoints": [SERVER]}]},
             "endpoints: servers give no rewards; leave them out, a reward model runs in this process",
         ),
         (
-            {"panel": [{"name": "x", "model": "m", "ways": ["contrast"], "endpoints": [SERVER]}]},
+            {"panel": [{"name": "x", "model": "m", "methods": ["contrast"], "endpoints": [SERVER]}]},
             "x: contrast needs the log-probabilities of given tokens, which chat servers do not tell",
         ),
-        ({"plan": {"ways": ["score", "score"]}}, "plan.ways: allowed is each way once, got score, score"),
+        ({"plan": {"methods": ["score", "score"]}}, "plan.methods: allowed is each method once, got score, score"),
         (
             {"engine": "endpoint", "endpoints": [SERVER], "panel": [{"name": "x", "model": "m"}]},
             "panel: x: endpoints: got none, but engine is 'endpoint'; name its servers",
         ),
         (
-            {"engine": "endpoint", "endpoints": [SERVER], "plan": {"ways": ["contrast"]}},
+            {"engine": "endpoint", "endpoints": [SERVER], "plan": {"methods": ["contrast"]}},
             "judge: contrast needs the log-probabilities of given tokens",
         ),
     ],
@@ -259,9 +259,9 @@ def test_a_panel_that_cannot_judge_is_refused(settings: dict[str, object], messa
 
 def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
     members = [
-        config.Member(name="same", model="m", ways=("yesno",)),
+        config.Member(name="same", model="m", methods=("yesno",)),
         config.Member(name="far", model="m", endpoints=(EndpointSettings(url="http://127.0.0.1:9"),)),
-        config.Member(name="scorer", model="m", ways=("reward",)),
+        config.Member(name="scorer", model="m", methods=("reward",)),
     ]
     cast = parts(config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)))
     assert list(cast.judges) == ["judge", "same", "far", "scorer"]

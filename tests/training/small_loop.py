@@ -32,7 +32,7 @@ def small_settings(folder: Path, *phases: dict[str, Any], **changes: Any) -> dic
         for name, count in (("prompts", 40), ("held_out", 8)):
             lines = [json.dumps({"prompt": f"Say something about {name} {i}."}) for i in range(count)]
             (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    replay = {"engine": "replay", "plan": {"canaries": 4, "samples": 2, "rounds": 1}}
+    replay = {"engine": "replay", "plan": {"controls": 4, "samples": 2, "rounds": 1}}
     return {
         "model": str(folder / "model"),
         "constitution": str(folder / "laws.yaml"),

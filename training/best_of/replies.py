@@ -108,7 +108,7 @@ async def _grade(
         async def one(prompt: Prompt, drawn: Drawn) -> list[Graded | Failure]:
             replies = [reply for reply in drawn if isinstance(reply, Response)]
             async with rows:
-                found = await rewards.grade_all([(prompt, reply, not reply.cut) for reply in replies])
+                found = await rewards.grade_all([(prompt, reply, not reply.truncated) for reply in replies])
             progress.row(failed=all(isinstance(grade, Failure) for grade in found))
             return found
 

@@ -41,7 +41,7 @@ def _rows(one: Outcome, split: str) -> Iterable[dict[str, object]]:
             "replies": len(one.replies),
             "prompt_id": one.prompt.id,
             "split": split,
-            **({"completion_cut": True} if reply.cut else {}),
+            **({"completion_truncated": True} if reply.truncated else {}),
             **({"tools": one.prompt.tools} if one.prompt.tools else {}),
             **({"tags": one.prompt.tags} if one.prompt.tags else {}),
         }

@@ -44,8 +44,8 @@ class Pair(NamedTuple):
     margin: float
     """Column `margin`; 0 where there is none."""
     weight: float
-    cut: tuple[bool, bool] = (False, False)
-    """Whether chosen and rejected were cut as they were written: columns `chosen_cut` and `rejected_cut` of a run."""
+    truncated: tuple[bool, bool] = (False, False)
+    """Whether chosen and rejected were cut as they were written: columns `chosen_truncated` and `rejected_truncated` of a run."""
 
 
 class Target(NamedTuple):
@@ -54,8 +54,8 @@ class Target(NamedTuple):
     prompt: Prompted
     reply: str
     weight: float
-    cut: bool = False
-    """Whether the reply was cut as it was written: column `completion_cut`."""
+    truncated: bool = False
+    """Whether the reply was cut as it was written: column `completion_truncated`."""
 
 
 class BadRow(ValueError):
@@ -80,8 +80,8 @@ def pair(row: Mapping[str, Any]) -> Pair:
     p = _number(row, "p_chosen", 1.0)
     if not 0.5 <= p <= 1:
         raise BadRow(f"p_chosen: got {p}; allowed is 0.5 to 1: where rejected is better, swap the two")
-    cut = (_flag(row, "chosen_cut"), _flag(row, "rejected_cut"))
-    return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row), cut)
+    truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
+    return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row), truncated)
 
 
 def _explicit(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -114,7 +114,7 @@ def target(row: Mapping[str, Any]) -> Target:
             "completion: begins with the prompt, which would be trained on twice; keep the reply alone, or give it as a message "
             "where it does repeat the prompt"
         )
-    return Target(prompt, text, _weight(row), _flag(row, "completion_cut"))
+    return Target(prompt, text, _weight(row), _flag(row, "completion_truncated"))
 
 
 def _repeats(text: str, prompt: Prompted) -> bool:

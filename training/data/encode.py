@@ -45,9 +45,9 @@ class Encoded(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`read` = `kept` + all `dropped_*`: long_prompt, cut, empty (a reply), equal (once cut), unsure, repeated (a prompt), untested
-    (its source). Of those kept, `kept_cut` have a reply that lost its end; of those read, `moved_to_test` are held out for what
-    another row is."""
+    """`read` = `kept` + all `dropped_*`: long_prompt, truncated, empty (a reply), equal (once cut), unsure, repeated (a prompt), untested
+    (its source). Of those kept, `kept_truncated` have a reply that lost its end; of those read, `moved_to_test` are held out for
+    what another row is."""
 
     @property
     def digest(self) -> str:
@@ -66,7 +66,7 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
         if row.p < labels.least:
             counts["dropped_unsure"] += 1
             continue
-        example = _example(row.prompt, (row.chosen, row.rejected), row.cut, encoder, settings, counts)
+        example = _example(row.prompt, (row.chosen, row.rejected), row.truncated, encoder, settings, counts)
         if example is None:
             continue
         if example.replies[0] == example.replies[1]:
@@ -81,7 +81,7 @@ def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training)
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        example = _example(row.prompt, (row.reply,), (row.cut,), encoder, settings, counts)
+        example = _example(row.prompt, (row.reply,), (row.truncated,), encoder, settings, counts)
         if example is not None:
             kept.append(TargetRow(row.prompt.id, example, row.weight))
     return _encoded(kept, counts, encoder)
@@ -112,7 +112,7 @@ def check_some(encoded: Encoded, settings: Training) -> None:
         return
     fixes = {
         "dropped_long_prompt": f"raise max_length (now {settings.max_length})",
-        "dropped_cut": f"raise max_length (now {settings.max_length}) or set cut: keep",
+        "dropped_truncated": f"raise max_length (now {settings.max_length}) or set truncated: keep",
         "dropped_equal": f"raise max_length (now {settings.max_length})",
         "dropped_empty": "give replies with some text",
         "dropped_unsure": "lower labels.least",
@@ -129,14 +129,14 @@ def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encode
     end = encoder.end_of_turn
     counts["kept"] = len(kept)
     if cut := sum(any(reply[-1] != end for reply in row.example.replies) for row in kept):
-        counts["kept_cut"] = cut
+        counts["kept_truncated"] = cut
     return Encoded(kept, counts)
 
 
 def _example(
     prompt: Prompted,
     replies: Sequence[str],
-    cut: Sequence[bool],
+    truncated: Sequence[bool],
     encoder: Encoder,
     settings: Training,
     counts: Counter[str],
@@ -151,9 +151,9 @@ def _example(
         counts["dropped_long_prompt"] += 1
         return None
     end = (encoder.end_of_turn,)
-    ended = [(*reply, *(() if lost else end)) for reply, lost in zip(rendered, cut, strict=True)]
-    if settings.cut == "drop" and (any(cut) or any(len(reply) > room for reply in ended)):
-        counts["dropped_cut"] += 1
+    ended = [(*reply, *(() if lost else end)) for reply, lost in zip(rendered, truncated, strict=True)]
+    if settings.truncated == "drop" and (any(truncated) or any(len(reply) > room for reply in ended)):
+        counts["dropped_truncated"] += 1
         return None
     return Example(tuple(before), tuple(reply[:room] for reply in ended))
 

@@ -49,7 +49,7 @@ class Gates(Strict):
     """Largest share of replies that are empty or missing: the other figures are of those that were given."""
     agreement: float | None = _SHARE
     """Least share of held-out fresh pairs that the round's reward model orders as the judge did."""
-    canaries: float | None = _SHARE
+    controls: float | None = _SHARE
     """Least share of the pairs with a known answer that the judge got right as it labelled."""
 
 
@@ -62,7 +62,7 @@ class Evidence(NamedTuple):
     """Policy against the one that the round started from; the same where that is the base."""
     agreement: float | None
     """Share of held-out pairs that the reward model orders as the judge did; None without a reward model."""
-    canaries: tuple[int, int] | None
+    controls: tuple[int, int] | None
     """Right, and asked; None without fresh pairs."""
 
 
@@ -200,10 +200,10 @@ def _agreement(evidence: Evidence, _: Gates) -> _Found:
     )
 
 
-def _canaries(evidence: Evidence, _: Gates) -> _Found:
-    if not evidence.canaries or not evidence.canaries[1]:
-        return _Found(None, "the round has no fresh pairs with canaries")
-    right, asked = evidence.canaries
+def _controls(evidence: Evidence, _: Gates) -> _Found:
+    if not evidence.controls or not evidence.controls[1]:
+        return _Found(None, "the round has no fresh pairs with control pairs")
+    right, asked = evidence.controls
     return _Found(right / asked, f"{right} of {asked}")
 
 
@@ -255,5 +255,5 @@ _GATES: Mapping[str, _Kind] = {
     "truncated": _Kind("replies cut at the limit", False, _truncated, _percent),
     "unanswered": _Kind("replies that are empty or missing", False, _unanswered, _percent),
     "agreement": _Kind("agreement of reward model and judge on fresh pairs", True, _agreement, _percent),
-    "canaries": _Kind("pairs with a known answer that the judge got right", True, _canaries, _percent),
+    "controls": _Kind("pairs with a known answer that the judge got right", True, _controls, _percent),
 }

@@ -184,16 +184,16 @@ def _gates(config: LoopConfig, laws: Constitution | None) -> Iterator[str]:
     for name in ("refusal_up", "unsafe_refusal_down"):
         if getattr(gates, name) is not None and not given.probes:
             yield f"gates.{name}: needs refusals to be counted; set evaluation.probes: true"
-    if gates.canaries is not None and laws and not any(law.judged for law in laws.applicable(())):
+    if gates.controls is not None and laws and not any(law.judged for law in laws.applicable(())):
         yield (
-            f"gates.canaries: {laws.name} has no principle by which a model judges them; add one that applies to all prompts, or "
+            f"gates.controls: {laws.name} has no principle by which a model judges them; add one that applies to all prompts, or "
             "leave the gate out"
         )
     if gates.agreement is not None and not config.feedback.test_fraction:
         yield "gates.agreement: needs pairs that are held out; set feedback.test_fraction above 0, or leave the gate out"
     for i, phase in enumerate(config.phases):
-        if gates.canaries is not None and not (phase.needs_pairs and phase.fresh and config.feedback.plan.canaries):
-            yield f"gates.canaries: phases.{i} labels no canaries; have it make fresh pairs, or leave the gate out"
+        if gates.controls is not None and not (phase.needs_pairs and phase.fresh and config.feedback.plan.controls):
+            yield f"gates.controls: phases.{i} labels no control pairs; have it make fresh pairs, or leave the gate out"
         if gates.agreement is not None and getattr(phase, "reward", None) is None:
             yield f"gates.agreement: phases.{i} trains no reward model; add `reward: {{}}` to it, or leave the gate out"
 

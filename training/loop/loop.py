@@ -201,7 +201,7 @@ class Loop:
             found,
             previous,
             agreement=rewarded.get("results", {}).get("eval_accuracy"),
-            canaries=(made.canaries.right, made.canaries.asked) if made else None,
+            controls=(made.controls.right, made.controls.asked) if made else None,
         )
 
     def _decide(self, begun: Decision, evidence: Evidence, now: Progress, trained: dict[str, Any]) -> Decision:

@@ -15,8 +15,8 @@ from training.config import Training
 from training.monitor.config import MonitorSettings
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-ReplyWay = Literal["contrast", "score", "yesno"]
-"""Ways of judging that look at one reply by itself."""
+PointwiseMethod = Literal["contrast", "score", "yesno"]
+"""Judging methods that look at one reply by itself."""
 
 
 class RulesReward(Strict):
@@ -45,13 +45,13 @@ class JudgeReward(Strict):
     """A YAML file; its principles that a rule judges are left to `rules`."""
     model: str = "embedded"
     weight: SourceWeight = 1.0
-    ways: tuple[ReplyWay, ...] = Field(default=("score",), min_length=1)
+    methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
     """How it is asked under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
     contrast: likelihood of the reply under the principle against under its antithesis."""
     principles: int | None = Field(default=None, ge=1)
     """Judged principles, drawn for each prompt, that its replies are judged under; all where None."""
     panel: tuple[Member, ...] = ()
-    """More judges, asked in ways that look at one reply; reward models among them."""
+    """More judges, asked by methods that look at one reply; reward models among them."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the judges; vllm where it is installed, else transformers."""
     in_flight: int = Field(default=512, ge=1)
@@ -63,9 +63,9 @@ class JudgeReward(Strict):
     @model_validator(mode="after")
     def _one_by_one(self) -> JudgeReward:
         for member in self.panel:
-            if wrong := sorted(member.all_ways & {"compare", "reasoned"}):
+            if wrong := sorted(member.all_methods & {"compare", "reasoned"}):
                 raise ValueError(
-                    f"panel.{member.name}.ways: got {', '.join(wrong)}, which judges pairs; allowed here are contrast, score, "
+                    f"panel.{member.name}.methods: got {', '.join(wrong)}, which judges pairs; allowed here are contrast, score, "
                     "yesno, or reward for a reward model"
                 )
         self.run()
@@ -77,7 +77,7 @@ class JudgeReward(Strict):
             policy=self.model,
             engine=self.engine,
             panel=self.panel,
-            plan=Plan(ways=self.ways, principles=self.principles or 1 << 30),
+            plan=Plan(methods=self.methods, principles=self.principles or 1 << 30),
             in_flight=self.in_flight,
             vllm=self.vllm,
             transformers=self.transformers,
@@ -244,7 +244,7 @@ class PPO(Training):
         if not self.check_every and (self.monitor.gold or self.monitor.reference):
             raise ValueError("monitor: got gold or reference, and no check is due; set monitor.every, or eval_every")
         unread = {
-            "cut: got drop": self.cut == "drop",
+            "truncated: got drop": self.truncated == "drop",
             "bucket: got false": not self.bucket,
             "lora.dropout: got more than 0": self.lora is not None and self.lora.dropout > 0,
             "data: got a weight other than 1": any(weight != 1 for weight in self.data.values()),

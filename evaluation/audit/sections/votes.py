@@ -1,4 +1,4 @@
-"""Sections of an audit about its votes: position, decisiveness, agreement, objectives, canaries."""
+"""Sections of an audit about its votes: position, decisiveness, agreement, objectives, control pairs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def places(audit: Audit) -> Section:
     text = (
         "A vote is the judge's log-odds for one reply over the other, with the preference for a place taken out; its bias is that "
         "preference, above 0 for the reply that is listed first. A flip is a pair in which the judge chose the same place in both "
-        "orders. Ways of judging that see one reply at a time, and rules, have neither."
+        "orders. Judging methods that see one reply at a time, and rules, have neither."
     )
     parts: list[Plot | Table] = [
         plots.bars("Votes that chose a position twice", *bar_values(flips), reference=audit.thresholds.flips),
@@ -50,15 +50,13 @@ def _place_cells(audit: Audit, i: int) -> tuple[str, str, str]:
 
 def decisions(audit: Audit) -> Section:
     """How far from one half the labels are."""
-    margins = np.asarray(audit.pairs.margins)
-    text = (
-        "p_chosen is the label that training sees: near one half the votes could not decide. The margin is its logit."
-    )
+    log_odds = np.asarray(audit.pairs.log_odds)
+    text = "p_chosen is the label that training sees: near one half the votes could not decide. Their log-odds are its logit."
     parts: list[Plot | Table] = [
-        plots.histogram("p_chosen of the pairs", 1 / (1 + np.exp(-margins)), "p_chosen", np.linspace(0.5, 1, 21).tolist()),
-        plots.histogram("Margin of the pairs", margins, "margin, in log-odds", 20),
+        plots.histogram("p_chosen of the pairs", 1 / (1 + np.exp(-log_odds)), "p_chosen", np.linspace(0.5, 1, 21).tolist()),
+        plots.histogram("Log-odds of the pairs", log_odds, "log-odds", 20),
     ]  # fmt: skip
-    return Section("How sure the labels are", text, parts if len(margins) else [])
+    return Section("How sure the labels are", text, parts if len(log_odds) else [])
 
 
 def agreement(audit: Audit) -> Section:
@@ -113,14 +111,16 @@ def objectives(audit: Audit) -> Section:
     return Section("Objectives", text, parts[: 1 if len(names) == 1 else 3] if names else [])
 
 
-def canaries(audit: Audit) -> Section:
+def controls(audit: Audit) -> Section:
     """How the judges did on pairs with a known answer."""
-    kinds = {kind: tally.share for kind, tally in sorted(audit.canaries.kinds.items())}
-    known = {audit.voters.names[i]: audit.canaries.voters[key] for i, key in enumerate(audit.voters.keys)}
+    kinds = {kind: tally.share for kind, tally in sorted(audit.controls.kinds.items())}
+    known = {audit.voters.names[i]: audit.controls.voters[key] for i, key in enumerate(audit.voters.keys)}
     voters = {name: tally.share for name, tally in known.items() if tally.n}
-    text = "Pairs with a known answer, judged along with the run. A voter's share is over the canaries on which it took a side."
+    text = "Pairs with a known answer, judged along with the run. A voter's share counts the pairs on which it took a side."
     parts: list[Plot | Table] = [
-        plots.bars("Canaries with the right label, by kind", *bar_values(kinds), reference=audit.thresholds.canaries),
+        plots.bars(
+            "Control pairs with the right label, by kind", *bar_values(kinds), reference=audit.thresholds.controls
+        ),
         plots.bars("Votes for the right reply, by voter", *bar_values(dict([*voters.items()][:MOST])), reference=0.5),
     ]
-    return Section("Canaries", text, parts if kinds else [])
+    return Section("Control pairs", text, parts if kinds else [])

@@ -75,7 +75,7 @@ def test_every_judged_pair_is_kept_or_dropped(logits: dict[tuple[str, str], floa
     scores = {pair: Score(z, {}, ()) for pair, z in logits.items()}
     pairs, dropped = select(candidates, scores, "all_pairs", margin)
     assert len(pairs) + len(dropped) == len(scores)
-    assert all(pair.margin >= max(margin, 0) and 0.5 <= pair.p_chosen <= 1 for pair in pairs)
+    assert all(pair.log_odds >= max(margin, 0) and 0.5 <= pair.p_chosen <= 1 for pair in pairs)
 
 
 def test_best_meets_worst() -> None:
@@ -84,7 +84,7 @@ def test_best_meets_worst() -> None:
     ranked = strengths(candidates, scores)
     assert ranked["c"] > ranked["a"] > ranked["b"]
     (pair,), dropped = select(candidates, scores, "best_worst", 0.0)
-    assert (pair.chosen.id, pair.rejected.id, pair.margin) == ("c", "b", 1.0)
+    assert (pair.chosen.id, pair.rejected.id, pair.log_odds) == ("c", "b", 1.0)
     assert pair.p_chosen == pytest.approx(1 / (1 + math.exp(-1)))
     assert not dropped
 
@@ -93,7 +93,7 @@ def test_neighbours_in_rank_meet_as_their_votes_say() -> None:
     # c is the strongest and b the weakest, yet b beat a when they met: the pair's own votes label it
     scores = {("a", "b"): Score(-0.1, {}, ()), ("a", "c"): Score(-1.0, {}, ()), ("b", "c"): Score(-3.0, {}, ())}
     pairs, dropped = select([reply("a"), reply("b"), reply("c")], scores, "adjacent", 0.0)
-    assert [(p.chosen.id, p.rejected.id, p.margin) for p in pairs] == [("c", "a", 1.0), ("b", "a", 0.1)]
+    assert [(p.chosen.id, p.rejected.id, p.log_odds) for p in pairs] == [("c", "a", 1.0), ("b", "a", 0.1)]
     assert not dropped
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from evaluation.audit.command import configure, run, write_report
 from evaluation.audit.measures import WORDS
 from generation.output.manifest import Manifest
-from generation.pipeline.canaries import CanaryOutcome
+from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
 
 Write = Callable[..., Manifest]
@@ -51,8 +51,8 @@ def busy(tmp_path: Path, write_run: Write, outcome: Make, failed: Feedback) -> P
     outcomes[5] = outcome(
         5, HOSTILE, HOSTILE, revised=HOSTILE + " now", critique=HOSTILE, text=HOSTILE, quiet=(9.0, 8.0)
     )
-    canaries = [CanaryOutcome("arithmetic", outcome(90 + i).votes, (), i > 0) for i in range(4)]
-    write_run(tmp_path / "run", [*outcomes, failed], canaries)
+    controls = [ControlOutcome("arithmetic", outcome(90 + i).votes, (), i > 0) for i in range(4)]
+    write_run(tmp_path / "run", [*outcomes, failed], controls)
     return tmp_path / "run"
 
 
@@ -61,7 +61,7 @@ def test_the_page_has_every_section(busy: Path, capsys: pytest.CaptureFixture[st
     page = (busy / "report.html").read_text()
     assert re.findall(r"<h2 id=\"([^\"]*)\"", page) == [
         "measures", "position", "what-wins-besides-the-answer", "refusals", "how-sure-the-labels-are",
-        "agreement-and-conflict", "objectives", "what-revision-changed", "signs-of-cheating", "canaries", "dropped-and-failed",
+        "agreement-and-conflict", "objectives", "what-revision-changed", "signs-of-cheating", "control-pairs", "dropped-and-failed",
         "prompts", "pairs-to-read",
     ]  # fmt: skip
     assert page.count('<img src="data:image/svg+xml;base64,') == page.count("<figure>") == 14
@@ -107,8 +107,8 @@ def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> 
 def test_the_gate(busy: Path) -> None:
     assert audit(busy, "--gate") == 1
     loose = [f"--set={name}=1" for name in ("flips", "longer", "confident", "duplicates")]
-    assert audit(busy, "--gate", *loose, "--set=canaries=0.7") == 0
-    assert audit(busy, "--gate", *loose, "--set=canaries=0.8") == 1
+    assert audit(busy, "--gate", *loose, "--set=controls=0.7") == 0
+    assert audit(busy, "--gate", *loose, "--set=controls=0.8") == 1
 
 
 def test_the_numbers(busy: Path, tmp_path: Path) -> None:

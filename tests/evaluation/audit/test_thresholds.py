@@ -58,8 +58,8 @@ def test_both_wrong_limits_are_said_at_once() -> None:
         ("longer", 0.9, 0.51, True),
         ("longer", 0.9, 0.49, False),  # few pairs: it may be chance
         ("longer", 0.6, 0.55, False),
-        ("canaries", 0.79, 0.7, True),
-        ("canaries", 0.81, 0.7, False),
+        ("controls", 0.79, 0.7, True),
+        ("controls", 0.81, 0.7, False),
     ],
 )
 def test_when_a_limit_is_crossed(name: str, value: float, low: float, crossed: bool) -> None:

@@ -94,7 +94,7 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
 
 def test_a_panel_is_asked_once_and_what_it_said_is_kept(tmp_path: Path) -> None:
     write(tmp_path, [*(row(i) for i in range(6)), "{broken"])
-    asked = ask(options(tmp_path, "--set", "plan.ways=[compare,contrast]"))
+    asked = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"))
     ballots = asked.ballots
     assert ballots.voters == (
         "judge/compare/kind", "judge/compare/true", "judge/contrast/kind", "judge/contrast/true", "rule/brief",
@@ -107,15 +107,15 @@ def test_a_panel_is_asked_once_and_what_it_said_is_kept(tmp_path: Path) -> None:
     assert asked.failures == {"read: bad_row": 1}
     # two principles: 2 orders of each pair; 2 conditions of each reply, of which the chosen one is the same within a prompt
     assert asked.calls_made == 6 * 2 * 2 + 2 * (6 + 3) + 2 * (6 + 3)
-    again = ask(options(tmp_path, "--set", "plan.ways=[compare,contrast]"))
+    again = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"))
     assert again.calls_made == 0
     assert np.array_equal(again.ballots.votes, ballots.votes)
 
 
 def test_yaml_weights_are_what_a_vote_counts_in_a_label(tmp_path: Path) -> None:
     write(tmp_path, [row(0)])
-    asked = ask(options(tmp_path, "--set", "plan.ways=[compare,yesno]"))
-    # good has 1 of 4 of the mixture, kind 3 of 4 of that, in two ways; brief has the rest
+    asked = ask(options(tmp_path, "--set", "plan.methods=[compare,yesno]"))
+    # good has 1 of 4 of the mixture, kind 3 of 4 of that, by two methods; brief has the rest
     assert asked.yaml_weights == pytest.approx(
         {
             "judge/compare/kind": 1 / 4 * 3 / 4 / 2,
@@ -138,11 +138,15 @@ def test_a_runs_folder_is_not_written_into(tmp_path: Path) -> None:
 def test_wrong_settings_are_told_before_anything_is_asked(tmp_path: Path) -> None:
     write(tmp_path, [row(0)])
     wrong = options(
-        tmp_path, "--set", "plan.ways_of={nobody: [score]}", "--set", "panel=[{name: x, model: m, principles: [brief]}]"
+        tmp_path,
+        "--set",
+        "plan.methods_of={nobody: [score]}",
+        "--set",
+        "panel=[{name: x, model: m, principles: [brief]}]",
     )
     with pytest.raises(InputError) as error:
         read_settings(wrong)
-    assert "plan.ways_of.nobody: 'nobody' is no principle of laws that a model judges; allowed: kind, true" in str(
+    assert "plan.methods_of.nobody: 'nobody' is no principle of laws that a model judges; allowed: kind, true" in str(
         error.value
     )
     assert "panel.x.principles: 'brief' is no principle of laws that a model judges" in str(error.value)

@@ -116,7 +116,7 @@ def test_where_the_majority_is_wrong_so_is_agreement() -> None:
 
 
 def test_agreement_is_no_surer_than_its_voters_agree() -> None:
-    """One judge asked in ten ways: an error of its is an error of all."""
+    """One judge asked by ten methods: an error of its is an error of all."""
     rng = np.random.default_rng(4)
     votes = (0.6 + rng.normal(size=(PAIRS, 1))) + 0.1 * rng.normal(size=(PAIRS, 10))
     found = fit_agreement(votes).logits(votes)

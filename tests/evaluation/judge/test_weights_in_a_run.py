@@ -14,7 +14,7 @@ from evaluation.__main__ import main
 from generation.pipeline.job import BadInput, Job, plan_ahead, prepare, produce
 
 PRINCIPLES = [{"id": f"p{i}", "objective": "good", "text": f"Principle {i}.", "veto": i == 3} for i in range(6)]
-WAYS = "plan.ways=[compare,yesno]"
+METHODS = "plan.methods=[compare,yesno]"
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labelled.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Question {i}?"}) + "\n" for i in range(8)))
     arguments = ["judge", "--data", str(folder / "labelled.jsonl"), "--constitution", str(folder / "laws.yaml")]
-    arguments += ["--engine", "replay", "--set", WAYS, "--out", str(folder / "calls")]
+    arguments += ["--engine", "replay", "--set", METHODS, "--out", str(folder / "calls")]
     assert main([*arguments, "--fit", str(folder / "weights.json")]) == 0
     return folder
 
 
 def job(folder: Path, out: str, *overrides: str, constitution: str = "laws.yaml", weights: bool = True) -> Job:
-    settings = [WAYS, "plan.rounds=0", "plan.canaries=2", *overrides]
+    settings = [METHODS, "plan.rounds=0", "plan.controls=2", *overrides]
     path = folder / "weights.json" if weights else None
     files = folder / constitution, str(folder / "prompts.jsonl"), folder / out
     return prepare(*files, None, settings, {"engine": "replay"}, None, [], path)
@@ -48,7 +48,7 @@ def preferences(run: Path) -> list[dict[str, Any]]:
 
 def named(row: dict[str, Any]) -> dict[str, float]:
     """Voter -> vote."""
-    return {f"{v['judge']}/{v['way']}/{v['principle']}": (v["order_ab"] - v["order_ba"]) / 2 for v in row["votes"]}
+    return {f"{v['judge']}/{v['method']}/{v['principle']}": (v["logit_ab"] - v["logit_ba"]) / 2 for v in row["votes"]}
 
 
 def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
@@ -61,8 +61,8 @@ def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
     for row in rows:
         votes = named(row)
         assert votes.keys() == weights.voters.keys(), "no principle is left to chance when weights are given"
-        vetoed = any(abs(votes[f"judge/{way}/p3"]) > 2 for way in ("compare", "yesno"))
-        assert vetoed or row["margin"] == pytest.approx(weights.logit(votes))
+        vetoed = any(abs(votes[f"judge/{method}/p3"]) > 2 for method in ("compare", "yesno"))
+        assert vetoed or row["log_odds"] == pytest.approx(weights.logit(votes))
 
 
 def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> None:
@@ -84,7 +84,9 @@ def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> 
     unvetoed = [row for row in preferences(folder / "turn") if max(abs(v) for v in named(row).values()) < 2]
     assert unvetoed
     for row in unvetoed:
-        assert row["margin"] == pytest.approx(weights.logit_in_turn(named(row), 0.2)), "what all voters would have said"
+        assert row["log_odds"] == pytest.approx(weights.logit_in_turn(named(row), 0.2)), (
+            "what all voters would have said"
+        )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_weights_of_something_else_are_refused(folder: Path, change: dict[str, o
 
 def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: Path) -> None:
     with pytest.raises(BadInput, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
-        job(folder, "refused", "plan.ways=[compare,score]")
+        job(folder, "refused", "plan.methods=[compare,score]")
     with pytest.raises(BadInput, match=r"fitted on another way of counting votes \(plan.flips, clamp, reason"):
         job(folder, "refused", "plan.flips=drop")
     assert not (folder / "refused").exists()

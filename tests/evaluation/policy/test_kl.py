@@ -70,8 +70,8 @@ def test_a_moved_model_has_the_kl_that_transformers_gives(base: Path, moved: Pat
             continue
         assert isinstance(pair.ratio, Ratio)
         prompt, reply = encoder.reply(pair.prompt.messages, pair.a.response.raw)
-        reply = reply if pair.a.cut else [*reply, encoder.end_of_turn]
-        ended += not pair.a.cut
+        reply = reply if pair.a.truncated else [*reply, encoder.end_of_turn]
+        ended += not pair.a.truncated
         by_hand = [log_probability(model, [*prompt, *reply], len(reply)) for model in models]
         assert pair.ratio.tokens == len(reply)
         assert pair.ratio.nats == pytest.approx(by_hand[0] - by_hand[1], abs=1e-3)

@@ -101,8 +101,8 @@ def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
     first = checkpoint(tmp_path / "first", recipe="reward", data={str(run_folder(tmp_path / "run-1")): 1.0})
     second = checkpoint(tmp_path / "second", data={str(run_folder(tmp_path / "run-2", judge="digest of gold")): 1.0})
     panel = [
-        {"name": "x", "model": str(first), "ways": ["reward"]},
-        {"name": "y", "model": "/a/writer", "ways": ["score"]},
+        {"name": "x", "model": str(first), "methods": ["reward"]},
+        {"name": "y", "model": "/a/writer", "methods": ["score"]},
     ]
     run = tmp_path / "run"
     run.mkdir()
@@ -110,7 +110,7 @@ def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
     (run / "constitution.yaml").write_text(to_yaml(HERE))
     laws = tmp_path / "laws.yaml"
     laws.write_text(to_yaml(HERE))
-    judge = {"constitution": str(laws), "panel": [{"name": "z", "model": str(second), "ways": ["reward"]}]}
+    judge = {"constitution": str(laws), "panel": [{"name": "z", "model": str(second), "methods": ["reward"]}]}
     ppo = checkpoint(
         tmp_path / "ppo", reward={"judge": judge}, model=str(checkpoint(tmp_path / "dpo", data={str(run): 1.0}))
     )
@@ -124,7 +124,7 @@ def test_models_that_do_not_say_what_they_learnt_are_told(tmp_path: Path, monkey
     bare, gone = tmp_path / "bare", tmp_path / "gone"
     bare.mkdir()
     monkeypatch.chdir(tmp_path)
-    panel = [{"name": "x", "model": str(gone), "ways": ["reward"]}]
+    panel = [{"name": "x", "model": str(gone), "methods": ["reward"]}]
     ppo = checkpoint(
         tmp_path / "ppo",
         model="bare",

@@ -41,8 +41,8 @@ def pair(
     return Pair(asked, reply(a, "a", number), reply(b, "b", number), None, [*votes], [])
 
 
-def vote(principle: str, ab: float, ba: float | None = None, judge: str = "judge", way: str = "compare") -> Vote:
-    return Vote("p", "a", "b", principle, ab, -ab if ba is None else ba, way, judge)  # type: ignore[arg-type]
+def vote(principle: str, ab: float, ba: float | None = None, judge: str = "judge", method: str = "compare") -> Vote:
+    return Vote("p", "a", "b", principle, ab, -ab if ba is None else ba, method, judge)  # type: ignore[arg-type]
 
 
 def bench(weights: Weights | None = None, seen: Seen | None = None, flips: Flips = "keep") -> Bench:
@@ -59,7 +59,7 @@ def judged(*pairs: Pair, by: Bench | None = None) -> list[Verdict]:
 def test_a_verdict_weighs_principles_and_objectives_as_a_run_does() -> None:
     """good = (1 x 0.6 + 2 x -0.3) / 3 = 0; calm = ln 19; in all (3 x 0 + 1 x ln 19) / 4."""
     (found,) = judged(
-        pair(0, [vote("kind", 0.6), vote("true", -0.3), vote("short", RULE_LOG_ODDS, judge="", way="rule")])
+        pair(0, [vote("kind", 0.6), vote("true", -0.3), vote("short", RULE_LOG_ODDS, judge="", method="rule")])
     )
     assert found.logit == pytest.approx(math.log(19) / 4)
     assert found.objectives == {"good": pytest.approx(0.0), "calm": pytest.approx(math.log(19))}
@@ -123,7 +123,7 @@ def test_ties_are_no_figure_of_a_principle_that_nobody_voted_on() -> None:
 def test_unseen_is_by_voters_that_were_not_trained_against() -> None:
     """In all, good is (2 + 2 x 0.5) / 3 = 1 and A wins by 3 x 1 - ln 19 > 0. Without `kind`, good is 0.5 and A loses by
     3 x 0.5 - ln 19 < 0. A judge that was trained against leaves the rule alone."""
-    votes = [vote("kind", 2.0), vote("true", 0.5), vote("short", -RULE_LOG_ODDS, judge="", way="rule")]
+    votes = [vote("kind", 2.0), vote("true", 0.5), vote("short", -RULE_LOG_ODDS, judge="", method="rule")]
     only_kind = win(judged(pair(0, votes), by=bench(seen=Seen(principles=("kind",)))), 0)
     assert only_kind.raw.value == 1.0
     assert only_kind.unseen

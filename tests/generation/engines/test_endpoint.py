@@ -219,7 +219,7 @@ def test_a_server_of_messages_cannot_score(serve: Any) -> None:
     (completion,) = ask(chosen, SCORE)
     assert completion == Completion(
         "", "error", error=f"unsupported: endpoint {chosen.url}: a server of messages gives no log-probabilities of a given "
-        "reply; use a vLLM server with token_ids: true, or leave contrast out of the ways"
+        "reply; use a vLLM server with token_ids: true, or leave contrast out of the methods"
     )  # fmt: skip
     assert server.seen == []
 

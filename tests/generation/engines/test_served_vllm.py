@@ -146,7 +146,7 @@ def test_a_whole_run_over_the_server(url: str, run: Run, tmp_path: Path) -> None
         "--out",
         str(tmp_path / "run"),
     ]
-    overrides = [f"endpoints={server}", "plan.rounds=0", "plan.canaries=0"]
+    overrides = [f"endpoints={server}", "plan.rounds=0", "plan.controls=0"]
     command = [*files, "--engine", "endpoint", *(part for o in overrides for part in ("--set", o))]
     assert run(asyncio.to_thread(generate_feedback.main, command)) == 0
     manifest = read_manifest(tmp_path / "run")

@@ -88,18 +88,18 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     write(tmp_path, [outcome(0)])
     (row,) = preferences(tmp_path)
     assert list(row) == [
-        "prompt", "chosen", "rejected", "p_chosen", "margin", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
-        "rejected_origin", "chosen_cut", "rejected_cut", "objectives", "votes", "constitution_digest", "judge",
+        "prompt", "chosen", "rejected", "p_chosen", "log_odds", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
+        "rejected_origin", "chosen_truncated", "rejected_truncated", "objectives", "votes", "constitution_digest", "judge",
     ]  # fmt: skip
     assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
     assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
     assert row["objectives"] == {"good": 0.5, "calm": None}
     assert row["votes"] == [
-        {"principle": "kind", "way": "compare", "judge": "judge", "order_ab": 0.6, "order_ba": -0.4}
+        {"principle": "kind", "method": "compare", "judge": "judge", "logit_ab": 0.6, "logit_ba": -0.4}
     ]
     assert row["p_chosen"] == pytest.approx(0.6224593)
     assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
-    assert (row["chosen_cut"], row["rejected_cut"]) == (False, False)
+    assert (row["chosen_truncated"], row["rejected_truncated"]) == (False, False)
 
 
 def test_tool_calls_are_kept_in_a_run_that_has_them(tmp_path: Path) -> None:

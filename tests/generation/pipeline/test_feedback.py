@@ -248,9 +248,9 @@ def test_a_cut_reply_that_is_kept_is_known_to_be_cut() -> None:
         )
     }
     found, _ = run(cut, Plan(rounds=0, keep_truncated=True))
-    assert [candidate.cut for candidate in found.candidates] == [False, True]
+    assert [candidate.truncated for candidate in found.candidates] == [False, True]
     (pair,) = found.pairs
-    assert (pair.chosen.cut, pair.rejected.cut) == (True, False)
+    assert (pair.chosen.truncated, pair.rejected.truncated) == (True, False)
 
 
 @pytest.mark.parametrize("own", ["", "Be brief."])

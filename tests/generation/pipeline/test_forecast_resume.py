@@ -48,7 +48,7 @@ def job(
 ) -> Job:
     prompts = write_prompts(folder / "prompts.jsonl", rows)
     runs = [folder / name for name in reuse]
-    settings = ["plan.canaries=0", *overrides]
+    settings = ["plan.controls=0", *overrides]
     return prepare(constitution, str(prompts), folder / out, None, settings, {"engine": "replay"}, None, runs)
 
 
@@ -69,10 +69,10 @@ plans = st.fixed_dictionaries(
         "principles": st.integers(1, 5),
         "pairs": st.sampled_from(["best_worst", "adjacent", "revision_original", "all_pairs"]),
         "schedule": st.sampled_from(["all", "swiss", "knockout", "adaptive"]),
-        "ways": st.lists(
+        "methods": st.lists(
             st.sampled_from(["compare", "reasoned", "contrast", "score", "yesno"]), min_size=1, max_size=3, unique=True
         ),
-        "canaries": st.integers(0, 2),
+        "controls": st.integers(0, 2),
     }
 )
 
@@ -87,7 +87,7 @@ def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: 
     assert fresh.reused.total() == 0
     assert fresh.certain["sample"] == 3 * int(str(plan["samples"]))
     assert fresh.certain.keys() <= {"sample", "compare"}
-    assert (fresh.certain["compare"] > 0) == (plan["canaries"] != 0)
+    assert (fresh.certain["compare"] > 0) == (plan["controls"] != 0)
     manifest = made(asyncio.run(produce(first)))
     assert manifest.calls.made <= fresh.most()
 

@@ -1,4 +1,4 @@
-"""Voters of every way on scripted models, alone, in panels and in turn."""
+"""Voters of every method on scripted models, alone, in panels and in turn."""
 
 import asyncio
 import math
@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from constitution.principles import Check, Constitution, Principle
-from constitution.records import Failure, Message, Prompt, Response, Vote, Way
+from constitution.records import Failure, Message, Method, Prompt, Response, Vote
 from critics.ranking.weights import Stopping, Weights
 from critics.score import GRADES
-from generation.config import AskedWay, Plan
+from generation.config import ModelMethod, Plan
 from generation.engines.base import Completion, Request
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
@@ -34,7 +34,7 @@ A, B = reply("a", "good one"), reply("b", "a bad one")
 
 
 def judge(
-    script: Script, name: str = "judge", ways: tuple[AskedWay, ...] = ("compare",)
+    script: Script, name: str = "judge", methods: tuple[ModelMethod, ...] = ("compare",)
 ) -> tuple[Judge, list[Request]]:
     """A judge that answers by the script, and what it was asked."""
     requests: list[Request] = []
@@ -43,13 +43,13 @@ def judge(
         requests.append(request)
         return script(request)
 
-    return Judge(ChatModel(name, "digest", Replay(answer), None, 0), name, ways), requests
+    return Judge(ChatModel(name, "digest", Replay(answer), None, 0), name, methods), requests
 
 
-def ask(way: Way, script: Script, plan: Plan | None = None) -> tuple[Vote | Failure, list[Request]]:
+def ask(method: Method, script: Script, plan: Plan | None = None) -> tuple[Vote | Failure, list[Request]]:
     """What one voter says of A and B."""
     asked, requests = judge(script)
-    return asyncio.run(cast_vote(Voter(asked, way, KIND), PROMPT, A, B, plan or Plan())), requests
+    return asyncio.run(cast_vote(Voter(asked, method, KIND), PROMPT, A, B, plan or Plan())), requests
 
 
 def about(request: Request) -> str:
@@ -60,8 +60,8 @@ def about(request: Request) -> str:
 def test_compare_asks_in_both_orders() -> None:
     vote, requests = ask("compare", lambda r: Completion("A", logprobs={"A": -0.5, "B": -1.5}))
     assert isinstance(vote, Vote)
-    assert (vote.order_ab, vote.order_ba, vote.value, vote.flipped) == (1.0, 1.0, 0.0, True)
-    assert (vote.voter, vote.way, vote.judge) == ("judge/compare/kind", "compare", "judge")
+    assert (vote.logit_ab, vote.logit_ba, vote.value, vote.flipped) == (1.0, 1.0, 0.0, True)
+    assert (vote.voter, vote.method, vote.judge) == ("judge/compare/kind", "compare", "judge")
     assert len(requests) == 2
 
 
@@ -102,14 +102,14 @@ def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() 
     assert len(requests) == 4
 
 
-@pytest.mark.parametrize("way", ["contrast", "reward"])
-def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(way: AskedWay) -> None:
-    asked, requests = judge(lambda _: Completion("", scores=(-1.0,), logprobs={"reward": 1.0}), ways=(way,))
+@pytest.mark.parametrize("method", ["contrast", "reward"])
+def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(method: ModelMethod) -> None:
+    asked, requests = judge(lambda _: Completion("", scores=(-1.0,), logprobs={"reward": 1.0}), methods=(method,))
     offered = Prompt(id="p", messages=PROMPT.messages, tools=({"name": "look"},))
-    asyncio.run(cast_vote(Voter(asked, way, KIND), offered, A, B, Plan()))
+    asyncio.run(cast_vote(Voter(asked, method, KIND), offered, A, B, Plan()))
     assert {request.tools for request in requests} == {'[{"name": "look"}]'}
     requests.clear()
-    asyncio.run(cast_vote(Voter(asked, way, KIND), PROMPT, A, B, Plan()))
+    asyncio.run(cast_vote(Voter(asked, method, KIND), PROMPT, A, B, Plan()))
     assert {request.tools for request in requests} == {""}
 
 
@@ -137,7 +137,7 @@ def test_yesno_and_reward_are_differences_of_two_replies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "completion", "reason"),
+    ("method", "completion", "reason"),
     [
         ("compare", Completion("A"), "verdict_missing"),
         ("reasoned", Completion("  "), "empty"),
@@ -150,10 +150,10 @@ def test_yesno_and_reward_are_differences_of_two_replies() -> None:
         ("reward", Completion("", "error", error="prompt_too_long: 9 > 8"), "prompt_too_long"),
     ],
 )
-def test_what_goes_wrong_is_a_failure_never_a_vote(way: Way, completion: Completion, reason: str) -> None:
-    record, _ = ask(way, lambda _: completion)
+def test_what_goes_wrong_is_a_failure_never_a_vote(method: Method, completion: Completion, reason: str) -> None:
+    record, _ = ask(method, lambda _: completion)
     assert isinstance(record, Failure)
-    assert (record.stage, record.reason, record.subject) == ("compare", reason, f"a vs b by judge/{way}/kind")
+    assert (record.stage, record.reason, record.subject) == ("compare", reason, f"a vs b by judge/{method}/kind")
 
 
 def verdict(request: Request) -> Completion:
@@ -166,8 +166,8 @@ def verdict(request: Request) -> Completion:
 def test_every_judge_way_and_principle_of_a_panel_is_a_voter() -> None:
     first, _ = judge(verdict)
     second, _ = judge(verdict, "other", ("compare", "yesno"))
-    second = Judge(second.model, "other", second.ways, principles=("true",))
-    panel = Panel((Judge(first.model, ways_of={"true": ("score", "contrast")}), second))
+    second = Judge(second.model, "other", second.methods, principles=("true",))
+    panel = Panel((Judge(first.model, methods_of={"true": ("score", "contrast")}), second))
     assert [voter.name for voter in panel.voters((KIND, TRUE, BRIEF))] == [
         "judge/compare/kind",
         "judge/score/true",
@@ -222,7 +222,7 @@ def test_weights_of_other_voters_are_refused() -> None:
     asked, _ = judge(verdict)
     with pytest.raises(ValueError, match=r"1 voters have a weight but are not asked \(judge/score/kind\);") as error:
         check_voters(Panel((asked,), weights((*ORDER[:3], "judge/score/kind"))), LAWS)
-    assert "set plan.ways, plan.ways_of and panel as they were for the fit, or fit again" in str(error.value)
+    assert "set plan.methods, plan.methods_of and panel as they were for the fit, or fit again" in str(error.value)
     check_voters(Panel((asked,), weights(ORDER)), LAWS)
     check_voters(Panel((asked,), weights(ORDER[:2])), LAWS)
     check_voters(Panel((asked,)), LAWS)

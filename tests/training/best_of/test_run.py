@@ -271,12 +271,12 @@ def test_replies_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[str
     assert sum(len(one.replies) for one in strict) == 12 - len(lost)
     sampler |= {"keep_truncated": True}
     kept = outcomes(load(BestOf, None, [], {**settings.model_dump(), "sampler": sampler}), prompts, tmp_path)
-    cut = [reply for one in kept for reply in one.replies if reply.reply.cut]
+    cut = [reply for one in kept for reply in one.replies if reply.reply.truncated]
     assert len(cut) == lost.count("truncated")
     best_of_rows.write(tmp_path / "best.jsonl", {"train": kept, "test": []})
     found = best_of_rows.read(tmp_path / "best.jsonl")["train"]
-    chosen = [reply.reply.cut for one in kept for reply in one.choice.kept]
-    assert [row.cut for row in found] == chosen
+    chosen = [reply.reply.truncated for one in kept for reply in one.choice.kept]
+    assert [row.truncated for row in found] == chosen
     assert any(chosen)
     encoder = Encoder(load_tokenizer(resolve(inputs["model"])))
     rows = encode_targets(found, encoder, settings).rows

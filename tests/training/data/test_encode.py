@@ -76,21 +76,23 @@ def test_a_cut_reply_has_no_end_and_is_counted(chatml: Encoder) -> None:
     encoded = encode_pairs([pair("one two three four five six", "no")], chatml, fitting, Labels())
     cut, whole = encoded.rows[0].example.replies
     assert (len(cut), chatml.end_of_turn in cut, whole[-1]) == (8, False, chatml.end_of_turn)
-    assert encoded.counts == {"read": 1, "kept": 1, "kept_cut": 1}
-    dropping = fitting.model_copy(update={"cut": "drop"})
+    assert encoded.counts == {"read": 1, "kept": 1, "kept_truncated": 1}
+    dropping = fitting.model_copy(update={"truncated": "drop"})
     encoded = encode_pairs([pair("one two three four five six", "no")], chatml, dropping, Labels())
-    assert (encoded.rows, encoded.counts) == ([], {"read": 1, "kept": 0, "dropped_cut": 1})
+    assert (encoded.rows, encoded.counts) == ([], {"read": 1, "kept": 0, "dropped_truncated": 1})
 
 
 def test_after_a_reply_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -> None:
     """A run says so of a sampled reply; it was not its author who ended it."""
-    encoded = encode_pairs([pair("one two", "three four")._replace(cut=(False, True))], chatml, DPO(), Labels())
+    encoded = encode_pairs([pair("one two", "three four")._replace(truncated=(False, True))], chatml, DPO(), Labels())
     whole, cut = encoded.rows[0].example.replies
     assert whole[-1] == chatml.end_of_turn
     assert list(cut) == chatml.reply(prompt("What is the answer?").messages, "three four")[1]
-    assert encoded.counts == {"read": 1, "kept": 1, "kept_cut": 1}
-    dropping = encode_pairs([pair("one", "two")._replace(cut=(False, True))], chatml, DPO(cut="drop"), Labels())
-    assert dropping.counts == {"read": 1, "kept": 0, "dropped_cut": 1}
+    assert encoded.counts == {"read": 1, "kept": 1, "kept_truncated": 1}
+    dropping = encode_pairs(
+        [pair("one", "two")._replace(truncated=(False, True))], chatml, DPO(truncated="drop"), Labels()
+    )
+    assert dropping.counts == {"read": 1, "kept": 0, "dropped_truncated": 1}
 
 
 def test_a_reply_that_just_fits_is_whole(chatml: Encoder) -> None:
@@ -99,12 +101,12 @@ def test_a_reply_that_just_fits_is_whole(chatml: Encoder) -> None:
     target = Target(prompt("What is the answer?"), "one two three", 1.0)
     assert encode_targets([target], chatml, exact).counts == {"read": 1, "kept": 1}
     shorter = exact.model_copy(update={"max_length": exact.max_length - 1})
-    assert encode_targets([target], chatml, shorter).counts == {"read": 1, "kept": 1, "kept_cut": 1}
+    assert encode_targets([target], chatml, shorter).counts == {"read": 1, "kept": 1, "kept_truncated": 1}
 
 
 DROPPED = [
     pytest.param([pair("yes", "no", asked="long " * 99)], {}, "dropped_long_prompt", "raise max_length (now 64)", id="long"),
-    pytest.param([pair("yes " * 99, "no")], {"cut": "drop"}, "dropped_cut", "raise max_length (now 64) or set cut: keep", id="cut"),
+    pytest.param([pair("yes " * 99, "no")], {"truncated": "drop"}, "dropped_truncated", "raise max_length (now 64) or set truncated: keep", id="cut"),
     pytest.param([pair("yes " * 99, "yes " * 98)], {}, "dropped_equal", "raise max_length (now 64)", id="equal-once-cut"),
     pytest.param([pair(" \n", "no")], {}, "dropped_empty", "give replies with some text", id="empty"),
     pytest.param([pair("yes", "no", 0.6)], {"labels": {"least": 0.7}}, "dropped_unsure", "lower labels.least", id="unsure"),
@@ -143,12 +145,12 @@ WORDS = st.sampled_from(["", " ", "yes", "no", "one two three four", "word " * 4
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.tuples(WORDS, WORDS, st.floats(0.5, 1), WORDS), max_size=8),
-    cut=st.sampled_from(["keep", "drop"]),
+    truncated=st.sampled_from(["keep", "drop"]),
     most=st.integers(16, 80),
 )
-def test_counts_add_up(rows: list[tuple[str, str, float, str]], cut: Any, most: int) -> None:
+def test_counts_add_up(rows: list[tuple[str, str, float, str]], truncated: Any, most: int) -> None:
     encoder = _encoder()
-    asked = DPO(cut=cut, max_length=most, labels=Labels(least=0.7))
+    asked = DPO(truncated=truncated, max_length=most, labels=Labels(least=0.7))
     pairs = [pair(a, b, p, text) for a, b, p, text in rows]
     prompts = [row.prompt for row in pairs]
     found = [
@@ -159,8 +161,12 @@ def test_counts_add_up(rows: list[tuple[str, str, float, str]], cut: Any, most: 
     for encoded in found:
         dropped = sum(n for name, n in encoded.counts.items() if name.startswith("dropped_"))
         assert encoded.counts["read"] == len(rows) == len(encoded.rows) + dropped
-        assert encoded.counts["kept"] == len(encoded.rows) >= encoded.counts["kept_cut"]
-        assert {name for name in encoded.counts if not name.startswith("dropped_")} <= {"read", "kept", "kept_cut"}
+        assert encoded.counts["kept"] == len(encoded.rows) >= encoded.counts["kept_truncated"]
+        assert {name for name in encoded.counts if not name.startswith("dropped_")} <= {
+            "read",
+            "kept",
+            "kept_truncated",
+        }
 
 
 _known: list[Encoder] = []

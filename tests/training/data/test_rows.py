@@ -209,7 +209,7 @@ BAD = [
     pytest.param({**PLAIN, "p_chosen": 1.2}, "p_chosen: got 1.2; allowed is 0.5 to 1", id="p-high"),
     pytest.param({**PLAIN, "p_chosen": "0.7"}, "p_chosen: got '0.7'; allowed is a finite", id="p-text"),
     pytest.param({**PLAIN, "p_chosen": True}, "p_chosen: got True", id="p-bool"),
-    pytest.param({**PLAIN, "rejected_cut": 1}, "rejected_cut: got 1; allowed is true, false, or no column", id="cut"),
+    pytest.param({**PLAIN, "rejected_truncated": 1}, "rejected_truncated: got 1; allowed is true, false, or no column", id="cut"),
     pytest.param({**PLAIN, "margin": math.inf}, "margin: got inf; allowed is a finite number", id="margin"),
     pytest.param({**PLAIN, "weight": -1}, "weight: got -1.0; allowed is 0 or more", id="weight"),
     pytest.param(

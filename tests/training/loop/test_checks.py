@@ -97,8 +97,8 @@ def unread(settings: dict[str, Any]) -> list[str]:
         pytest.param({"phases": [{**PPO, "training": {"critic": "./gone"}}]}, "phases.0.training.critic: model './gone': no such folder", id="critic"),
         pytest.param({"phases": [{**PPO, "training": {"eval_every": 1, "monitor": {"gold": {"rules": {"constitution": "gone.yaml"}}}}}]}, "phases.0.training.monitor.gold.rules: gone.yaml:1: cannot be read", id="monitors-gold"),
         pytest.param({"phases": [PPO], "gates": {"agreement": 0.5}, "feedback": {"engine": "replay", "test_fraction": 0}}, "gates.agreement: needs pairs that are held out; set feedback.test_fraction above 0, or leave the gate out", id="agreement"),
-        pytest.param({"constitution": "rules.yaml", "gates": {"canaries": 0.5}}, "gates.canaries: rules has no principle by which a model judges them; add one that applies to all prompts, or leave the gate out", id="canaries"),
-        pytest.param({"constitution": "tagged.yaml", "gates": {"canaries": 0.5}}, "gates.canaries: tagged has no principle by which a model judges them", id="canaries-have-no-tags"),
+        pytest.param({"constitution": "rules.yaml", "gates": {"controls": 0.5}}, "gates.controls: rules has no principle by which a model judges them; add one that applies to all prompts, or leave the gate out", id="controls"),
+        pytest.param({"constitution": "tagged.yaml", "gates": {"controls": 0.5}}, "gates.controls: tagged has no principle by which a model judges them", id="controls-have-no-tags"),
     ],
 )  # fmt: skip
 def test_what_could_only_fail_later_is_told_beforehand(

@@ -37,7 +37,7 @@ def one(evidence: Evidence | None = None, **gates: Any) -> Gate:
         pytest.param("truncated", 0.1, 0.09, "replies cut at the limit: 10.0%; allowed is at most 10.0%", id="truncated"),
         pytest.param("unanswered", 0.05, 0.04, "replies that are empty or missing: 5.0%; allowed is at most 5.0%", id="unanswered"),
         pytest.param("agreement", 0.8, 0.81, "agreement of reward model and judge on fresh pairs: 80.0%; allowed is at least 80.0%", id="agreement"),
-        pytest.param("canaries", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed is at least 75.0%", id="canaries"),
+        pytest.param("controls", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed is at least 75.0%", id="controls"),
     ],
 )  # fmt: skip
 def test_a_gate_passes_at_its_limit_and_fails_beyond_it(name: str, limit: float, beyond: float, reason: str) -> None:
@@ -82,7 +82,7 @@ NOTHING = Evidence(
         ("truncated", "replies cut at the limit: is missing (cut replies were not counted)"),
         ("unanswered", "replies that are empty or missing: is missing (missing replies were not counted)"),
         ("agreement", "agreement of reward model and judge on fresh pairs: is missing (the round has no reward model with held-out pairs)"),
-        ("canaries", "pairs with a known answer that the judge got right: is missing (the round has no fresh pairs with canaries)"),
+        ("controls", "pairs with a known answer that the judge got right: is missing (the round has no fresh pairs with control pairs)"),
     ],
 )  # fmt: skip
 def test_what_is_missing_fails_and_says_why(name: str, reason: str) -> None:

@@ -125,7 +125,7 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
             "data": {"runs/gone": 1.0},
             "phases": [rules],
             "evaluation": {**settings["evaluation"], "prompts": "gone.jsonl", "gold": "gone.yaml"},
-            "gates": {"gold": 0.5, "refusal_up": 0.02, "canaries": 0.5, "agreement": 0.5},
+            "gates": {"gold": 0.5, "refusal_up": 0.02, "controls": 0.5, "agreement": 0.5},
             "launch": ["no-such-program"],
         },
     )
@@ -141,7 +141,7 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
         f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
         "launch: no-such-program: no such program",
         "gates.refusal_up: needs refusals to be counted",
-        "gates.canaries: phases.0 labels no canaries",
+        "gates.controls: phases.0 labels no control pairs",
         "gates.agreement: phases.0 trains no reward model",
     ]
 
@@ -150,10 +150,10 @@ def test_principles_that_are_not_there(settings: dict[str, Any], tmp_path: Path)
     evaluation = {**settings["evaluation"], "held_out": ["kin", "judge"]}
     said = unread(
         tmp_path,
-        {**settings, "feedback": {"engine": "replay", "plan": {"ways_of": {"kin": ["score"]}}}, "evaluation": evaluation, "gates": {"gold": 0.5}},
+        {**settings, "feedback": {"engine": "replay", "plan": {"methods_of": {"kin": ["score"]}}}, "evaluation": evaluation, "gates": {"gold": 0.5}},
     )  # fmt: skip
     assert said == [
-        "feedback: plan.ways_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
+        "feedback: plan.methods_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
         "evaluation: held_out: 'kin' is no principle of small and no judge (did you mean kind?); allowed: kind, short, judge",
         "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold",
     ]
@@ -239,7 +239,7 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
         ({"retry": {"shrink": 0.1}}, "  retry.shrink: was 0.5, now 0.1"),
         ({"phases": [{**DPO, "older": 0}]}, "  rounds.1.older: was 0.5, now 0.0"),
         ({"phases": [{"recipe": "sft"}]}, "  rounds.1.recipe: was 'dpo', now 'sft'"),
-        ({"feedback": {"engine": "replay"}}, "  feedback.plan.canaries: was 4, now 8"),
+        ({"feedback": {"engine": "replay"}}, "  feedback.plan.controls: was 4, now 8"),
     ):
         with pytest.raises(InputError) as error:
             claimed(out, {**settings, **changes})

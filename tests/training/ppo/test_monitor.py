@@ -268,7 +268,7 @@ def judged(file: str = "kind.yaml", *panel: dict[str, Any]) -> dict[str, Any]:
 
 
 MODEL = {"models": {"paths": ["rm"]}}
-MEMBER = {"name": "rm", "model": "./rm", "ways": ["reward"]}
+MEMBER = {"name": "rm", "model": "./rm", "methods": ["reward"]}
 
 
 @pytest.fixture

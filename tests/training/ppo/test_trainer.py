@@ -236,7 +236,7 @@ def test_every_kind_of_reward_at_once(tmp_path: Path) -> None:
     inputs = small_inputs(tmp_path, SHORT, LETTER, {"id": "kind", "objective": "form", "text": "Be kind."})
     model = small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=3, reward_heads=3)
     rules = inputs["reward"]["rules"]
-    judge = {**rules, "model": inputs["model"], "ways": ["contrast"], "engine": "transformers", "weight": 0.5}
+    judge = {**rules, "model": inputs["model"], "methods": ["contrast"], "engine": "transformers", "weight": 0.5}
     sources = {"rules": rules, "models": {"paths": [str(model)], "weight": 2.0}, "judge": judge}
     rows = numbers(run_small(tmp_path / "run", inputs, reward=sources, baseline="group"))
     for row in rows:

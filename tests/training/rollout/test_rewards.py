@@ -218,7 +218,7 @@ def test_a_judge_averages_the_panel_under_every_principle(tmp_path: Path) -> Non
     wise = {**JUDGED, "id": "wise", "text": "Be wise.", "weight": 2.0}
     judge = str(small_model(tmp_path / "judge", seed=3))
     model = str(small_model(tmp_path / "reward", "LlamaForSequenceClassification", num_labels=1))
-    base = {"model": judge, "ways": ("contrast",), "engine": "transformers", "transformers": {"dtype": "float32"}}
+    base = {"model": judge, "methods": ("contrast",), "engine": "transformers", "transformers": {"dtype": "float32"}}
 
     def judged(*principles: dict[str, Any], **more: Any) -> float:
         path.write_text(to_yaml(laws(SHORT, *principles)), encoding="utf-8")
@@ -234,7 +234,7 @@ def test_a_judge_averages_the_panel_under_every_principle(tmp_path: Path) -> Non
     kind, both = judged(JUDGED), judged(JUDGED, wise)
     assert both == pytest.approx((kind + 2 * judged(wise)) / 3, abs=1e-6)
     assert kind != pytest.approx(both, abs=1e-4)
-    member = {"name": "rm", "model": model, "ways": ["reward"]}
+    member = {"name": "rm", "model": model, "methods": ["reward"]}
     reward = grade(
         Ensemble(ModelsReward.model_validate({"paths": [model], "transformers": {"dtype": "float32"}})), "It is."
     )
@@ -245,7 +245,7 @@ def test_a_judge_averages_the_panel_under_every_principle(tmp_path: Path) -> Non
 def test_a_judge_that_cannot_answer_gives_no_reward(tmp_path: Path) -> None:
     path = tmp_path / "laws.yaml"
     path.write_text(to_yaml(laws(JUDGED)), encoding="utf-8")
-    judge = {"constitution": str(path), "model": str(small_model(tmp_path / "judge")), "ways": ["contrast"]}
+    judge = {"constitution": str(path), "model": str(small_model(tmp_path / "judge")), "methods": ["contrast"]}
     found = grade(open_rewards(Rewards.model_validate({"judge": {**judge, "engine": "transformers"}})), "word " * 400)
     assert isinstance(found, Failure)
     assert found.reason == "prompt_too_long"
@@ -274,8 +274,8 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
             "reward.rules.weight=0", "reward.rules.weight: Input should be greater than 0 (got 0)", id="weight"
         ),
         pytest.param(
-            "reward.judge={constitution: x, panel: [{name: b, model: m, ways: [compare]}]}",
-            "--set: reward.judge: panel.b.ways: got compare, which judges pairs; allowed here are contrast, score",
+            "reward.judge={constitution: x, panel: [{name: b, model: m, methods: [compare]}]}",
+            "--set: reward.judge: panel.b.methods: got compare, which judges pairs; allowed here are contrast, score",
             id="pairs",
         ),
         pytest.param("kl={coefficient: 0, target: 5}", "kl: coefficient: got 0 with a target", id="kl"),
@@ -290,7 +290,7 @@ def test_bad_settings_are_told(override: str, message: str) -> None:
 
 def test_the_judge_is_asked_in_no_way_that_needs_two_replies() -> None:
     with pytest.raises(ValueError, match="contrast"):
-        JudgeReward.model_validate({"constitution": "x", "ways": ["compare"]})
+        JudgeReward.model_validate({"constitution": "x", "methods": ["compare"]})
 
 
 def test_a_cut_reply_is_rewarded_as_one_in_a_run(tmp_path: Path) -> None:

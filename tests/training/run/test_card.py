@@ -83,7 +83,7 @@ def test_each_recipe_says_what_it_made(tmp_path: Path, recipe: Recipe) -> None:
     page = card(tmp_path, recipe=recipe)
     rewards = recipe == "reward"
     assert front(page)["pipeline_tag"] == ("text-classification" if rewards else "text-generation")
-    assert ("A reward model:" in page) is ("ways: [reward]" in page) is rewards
+    assert ("A reward model:" in page) is ("methods: [reward]" in page) is rewards
     assert ("A policy," in page) is ("from vllm import LLM" in page) is not rewards
     assert len(re.findall("\n\n\n", page)) == 0
 

@@ -1,4 +1,4 @@
-"""Canaries: pairs with a known answer, judged along with a run."""
+"""Control pairs, whose answer is known, judged along with a run."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
-from generation.pipeline.canaries import canaries, judge_canaries
+from generation.pipeline.controls import controls, judge_controls
 from generation.pipeline.job import plan_ahead, prepare, produce
 from generation.pipeline.panel import Judge, Panel
 
@@ -28,8 +28,8 @@ LAWS = Constitution(
 
 
 def judging(answer: Completion, plan: Plan) -> list[tuple[bool, int, int]]:
-    """(right, votes, failures) of each canary, from a judge that always says the same of the good reply."""
-    good = {pair.replies[0].text for pair in canaries(plan)}
+    """(right, votes, failures) of each control, from a judge that always says the same of the good reply."""
+    good = {pair.replies[0].text for pair in controls(plan)}
 
     def script(request: Request) -> Completion:
         text = request.messages[0].content
@@ -39,20 +39,20 @@ def judging(answer: Completion, plan: Plan) -> list[tuple[bool, int, int]]:
         return Completion("", logprobs={"A": answer.logprobs["B"], "B": answer.logprobs["A"]})
 
     panel = Panel((Judge(ChatModel("scripted", "d", Replay(script), None, 0)),))
-    return [(o.right, len(o.votes), len(o.failures)) for o in asyncio.run(judge_canaries(panel, LAWS, plan))]
+    return [(o.right, len(o.votes), len(o.failures)) for o in asyncio.run(judge_controls(panel, LAWS, plan))]
 
 
 @pytest.mark.parametrize(("z", "right"), [(1.0, True), (-1.0, False), (0.0, False)])
-def test_a_canary_is_right_when_its_label_is(z: float, right: bool) -> None:
+def test_a_control_is_right_when_its_label_is(z: float, right: bool) -> None:
     odds = {"A": math.log(1 / (1 + math.exp(-z))), "B": math.log(1 / (1 + math.exp(z)))}
-    assert judging(Completion("", logprobs=odds), Plan(canaries=5)) == [(right, 1, 0)] * 5
+    assert judging(Completion("", logprobs=odds), Plan(controls=5)) == [(right, 1, 0)] * 5
 
 
-def test_a_judge_that_says_nothing_has_no_canary_right() -> None:
-    assert judging(Completion("?"), Plan(canaries=3)) == [(False, 0, 1)] * 3
+def test_a_judge_that_says_nothing_has_no_control_right() -> None:
+    assert judging(Completion("?"), Plan(controls=3)) == [(False, 0, 1)] * 3
 
 
-def test_a_run_judges_canaries_along_and_plans_for_them(tmp_path: Path) -> None:
+def test_a_run_judges_controls_along_and_plans_for_them(tmp_path: Path) -> None:
     laws = {
         "name": "laws", "version": 1, "objectives": {"good": 1.0},
         "principles": [{"id": "kind", "objective": "good", "text": "Be kind."}],
@@ -61,7 +61,7 @@ def test_a_run_judges_canaries_along_and_plans_for_them(tmp_path: Path) -> None:
     replies = [{"role": "assistant", "content": text} for text in ("yes", "no")]
     rows = [{"prompt": f"Question {i}?", "responses": replies} for i in range(3)]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = ["plan.canaries=4", "plan.rounds=0"]
+    settings = ["plan.controls=4", "plan.rounds=0"]
     job = prepare(
         tmp_path / "c.yaml", str(tmp_path / "p.jsonl"), tmp_path / "run", None, settings, {"engine": "replay"}, None, ()
     )
@@ -70,17 +70,17 @@ def test_a_run_judges_canaries_along_and_plans_for_them(tmp_path: Path) -> None:
     manifest = asyncio.run(produce(job))
     assert manifest is not None
     assert manifest.calls.made == (4 + 3) * 2
-    assert (manifest.canaries.asked, manifest.counts.prompts, manifest.counts.votes) == (4, 3, 3)
-    table = pq.read_table(tmp_path / "run" / "canaries.parquet").to_pylist()
+    assert (manifest.controls.asked, manifest.counts.prompts, manifest.counts.votes) == (4, 3, 3)
+    table = pq.read_table(tmp_path / "run" / "controls.parquet").to_pylist()
     assert len(table) == 4
-    assert sum(row["right"] for row in table) == manifest.canaries.right
+    assert sum(row["right"] for row in table) == manifest.controls.right
     assert all(row["right"] == (row["vote"] > 0) for row in table)
-    assert {row["prompt_id"] for row in table} == {f"canary-{i}" for i in range(4)}
+    assert {row["prompt_id"] for row in table} == {f"control-{i}" for i in range(4)}
     votes = pq.read_table(tmp_path / "run" / "votes.parquet").to_pylist()
     assert not {row["prompt_id"] for row in votes} & {row["prompt_id"] for row in table}
 
 
-def test_canary_records_keep_their_stage_apart() -> None:
+def test_control_records_keep_their_stage_apart() -> None:
     panel = Panel((Judge(ChatModel("scripted", "d", Replay(lambda _: Completion("?")), None, 0)),))
-    (outcome,) = asyncio.run(judge_canaries(panel, LAWS, Plan(canaries=1)))
-    assert [(type(r), r.stage) for r in outcome.failures] == [(Failure, "canary")]
+    (outcome,) = asyncio.run(judge_controls(panel, LAWS, Plan(controls=1)))
+    assert [(type(r), r.stage) for r in outcome.failures] == [(Failure, "control")]

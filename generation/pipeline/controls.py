@@ -1,4 +1,4 @@
-"""Canaries: pairs with a known answer, judged along with a run to tell how well its judges do."""
+"""Control pairs, whose answer is known, judged along with a run to tell how well its judges do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
-from critics.canaries import load
+from critics.controls import load
 from generation.config import Plan
 from generation.engines.base import TransientError
 from generation.pipeline.panel import Panel, Voter
@@ -16,11 +16,11 @@ from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.steps import comparison_principles, given
 from generation.pipeline.voting import votes_on
 
-STAGE = "canary"
-"""Stage of the failures of canaries, which are no prompts of the run."""
+STAGE = "control"
+"""Stage of the failures of controls, which are no prompts of the run."""
 
 
-class CanaryPair(NamedTuple):
+class ControlPair(NamedTuple):
     """A prompt and two replies, the better one first."""
 
     kind: str
@@ -29,8 +29,8 @@ class CanaryPair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CanaryOutcome:
-    """What the panel said of a canary."""
+class ControlOutcome:
+    """What the panel said of a control."""
 
     kind: str
     votes: tuple[Vote, ...]
@@ -40,31 +40,31 @@ class CanaryOutcome:
     """It got a label, and the right one."""
 
 
-def canaries(plan: Plan) -> list[CanaryPair]:
-    """The first `plan.canaries` of those that are shipped."""
+def controls(plan: Plan) -> list[ControlPair]:
+    """The first `plan.controls` of those that are shipped."""
     pairs = []
-    for number, canary in enumerate(load()[: plan.canaries]):
-        prompt = Prompt(id=f"canary-{number}", messages=canary.prompt, responses=(*canary.chosen, *canary.rejected))
+    for number, control in enumerate(load()[: plan.controls]):
+        prompt = Prompt(id=f"control-{number}", messages=control.prompt, responses=(*control.chosen, *control.rejected))
         better, worse = given(prompt)
-        pairs.append(CanaryPair(canary.kind, prompt, (better, worse)))
+        pairs.append(ControlPair(control.kind, prompt, (better, worse)))
     return pairs
 
 
-async def judge_canaries(panel: Panel, constitution: Constitution, plan: Plan) -> list[CanaryOutcome]:
-    """Ask the panel's models about every canary, as about any pair. Rules need no test."""
-    asked = [(pair, voters) for pair in canaries(plan) if (voters := canary_voters(pair, panel, constitution, plan))]
+async def judge_controls(panel: Panel, constitution: Constitution, plan: Plan) -> list[ControlOutcome]:
+    """Ask the panel's models about every control, as about any pair. Rules need no test."""
+    asked = [(pair, voters) for pair in controls(plan) if (voters := control_voters(pair, panel, constitution, plan))]
     return list(await gather(*(_judge(pair, voters, panel, constitution, plan) for pair, voters in asked)))
 
 
-def canary_voters(pair: CanaryPair, panel: Panel, constitution: Constitution, plan: Plan) -> list[Voter]:
-    """Who is asked about a canary."""
+def control_voters(pair: ControlPair, panel: Panel, constitution: Constitution, plan: Plan) -> list[Voter]:
+    """Who is asked about a control."""
     voters = panel.voters(comparison_principles(pair.prompt, constitution, panel, plan))
     return [voter for voter in voters if voter.judge]
 
 
 async def _judge(
-    pair: CanaryPair, voters: list[Voter], panel: Panel, constitution: Constitution, plan: Plan
-) -> CanaryOutcome:
+    pair: ControlPair, voters: list[Voter], panel: Panel, constitution: Constitution, plan: Plan
+) -> ControlOutcome:
     try:
         records = await votes_on(panel, voters, pair.prompt, *pair.replies, plan)
     except TransientError as error:
@@ -73,4 +73,4 @@ async def _judge(
     failures = tuple(replace(record, stage=STAGE) for record in records if isinstance(record, Failure))
     combined = panel.score(votes, constitution, plan)
     right = combined is not None and not combined.undecided and combined.logit > 0
-    return CanaryOutcome(pair.kind, votes, failures, right)
+    return ControlOutcome(pair.kind, votes, failures, right)

@@ -1,8 +1,8 @@
-"""Each way of judging alone, all together by the YAML's weights, and all together by fitted weights, on labelled pairs.
+"""Each judging method alone, all together by the YAML's weights, and all together by fitted weights, on labelled pairs.
 
-    python -m benchmarks.ways --data LABELLED.jsonl --constitution FILE --config configs/judge.yaml
+    python -m benchmarks.methods --data LABELLED.jsonl --constitution FILE --config configs/judge.yaml
 
-By the YAML's weights a way is the mean over its principles; the temperature that calibrates it is found on the other folds.
+By the YAML's weights a method is the mean over its principles; the temperature that calibrates it is found on the other folds.
 Fitted weights, their order and their stopping are learnt on the other folds too. Calls are kept in --out, as those of
 `python -m evaluation judge`, which shows the same panel voter by voter.
 """
@@ -30,7 +30,7 @@ ERRORS = (0.05, 0.02, 0.01, 0.005)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask, or take what is kept, and print every figure."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ways", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="labelled pairs")
     parser.add_argument("--accuracy", default="-", help="what all together, fitted, should reach")
     asking.add_arguments(parser)
@@ -43,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show(f"missing: {reason}", count, "votes", "0")
     for name, votes in baselines(ballots).items():
         line(name.replace("_", " "), votes, "-", calibrated=False)
-    ways = {voter.split("/")[-2] for voter in ballots.voters}
-    parts = {way: ballots.only([voter.split("/")[-2] == way for voter in ballots.voters]) for way in sorted(ways)}
-    for way, part in {**parts, "all": ballots}.items():
+    methods = {voter.split("/")[-2] for voter in ballots.voters}
+    parts = {
+        method: ballots.only([voter.split("/")[-2] == method for voter in ballots.voters]) for method in sorted(methods)
+    }
+    for method, part in {**parts, "all": ballots}.items():
         plain = np.array([asked.yaml_weights[voter] for voter in part.voters])
-        line(f"{way}, {len(part.voters)} voters, YAML", crossed(part, fitter("temperature", plain)), "-")
-        target = options.accuracy if way == "all" else "-"
-        line(f"{way}, {len(part.voters)} voters, fitted", crossed(part, fitter("logistic", plain)), target)
+        line(f"{method}, {len(part.voters)} voters, YAML", crossed(part, fitter("temperature", plain)), "-")
+        target = options.accuracy if method == "all" else "-"
+        line(f"{method}, {len(part.voters)} voters, fitted", crossed(part, fitter("logistic", plain)), target)
     in_turn(ballots)
 
 

@@ -8,14 +8,14 @@ from pydantic import Field, ValidationError
 
 from constitution.records import Message, Strict
 
-FILE = Path(__file__).parent / "data" / "canaries.jsonl"
+FILE = Path(__file__).parent / "data" / "controls.jsonl"
 
 
-class CanaryError(ValueError):
-    """The file of canaries cannot be used; the message lists every problem with its place."""
+class ControlError(ValueError):
+    """The file of controls cannot be used; the message lists every problem with its place."""
 
 
-class Canary(Strict):
+class Control(Strict):
     """One line of the file: a pair with a known answer."""
 
     kind: str = Field(pattern=r"^[a-z][a-z_]*$")
@@ -25,33 +25,33 @@ class Canary(Strict):
     rejected: tuple[Message, ...] = Field(min_length=1, max_length=1)
 
 
-def load(path: Path = FILE) -> tuple[Canary, ...]:
-    """The canaries of a JSONL file, by default those that are shipped; the first ones span most kinds.
+def load(path: Path = FILE) -> tuple[Control, ...]:
+    """The controls of a JSONL file, by default those that are shipped; the first ones span most kinds.
 
-    Raises CanaryError with every problem.
+    Raises ControlError with every problem.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CanaryError(f"{path}: cannot be read ({error}); allowed is JSONL in UTF-8") from None
-    canaries: list[Canary] = []
+        raise ControlError(f"{path}: cannot be read ({error}); allowed is JSONL in UTF-8") from None
+    controls: list[Control] = []
     problems: list[str] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            canary = Canary.model_validate_json(line)
+            control = Control.model_validate_json(line)
         except ValidationError as error:
             problems += [f"{path}:{number}: {_explain(dict(problem))}" for problem in error.errors(include_url=False)]
             continue
-        if canary.chosen == canary.rejected:
+        if control.chosen == control.rejected:
             problems.append(f"{path}:{number}: chosen and rejected are equal; allowed are two different replies")
-        canaries.append(canary)
-    if not canaries and not problems:
-        problems.append(f"{path}: holds no canary; each line needs {', '.join(Canary.model_fields)}")
+        controls.append(control)
+    if not controls and not problems:
+        problems.append(f"{path}: holds no control; each line needs {', '.join(Control.model_fields)}")
     if problems:
-        raise CanaryError("\n".join(problems))
-    return tuple(canaries)
+        raise ControlError("\n".join(problems))
+    return tuple(controls)
 
 
 def _explain(problem: dict[str, object]) -> str:
@@ -61,5 +61,5 @@ def _explain(problem: dict[str, object]) -> str:
     key = ".".join(map(str, place)) or "the line"
     if problem["type"] in ("extra_forbidden", "missing"):
         wrong = "unknown key" if problem["type"] == "extra_forbidden" else "is missing"
-        return f"{key}: {wrong}; allowed: {', '.join(Canary.model_fields)}"
+        return f"{key}: {wrong}; allowed: {', '.join(Control.model_fields)}"
     return f"{key}: {problem['msg']} (got {problem['input']!r:.80})"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from critics.canaries import FILE, Canary, CanaryError, load
+from critics.controls import FILE, Control, ControlError, load
 from critics.text.flags import flags
 
 GOOD = {
@@ -23,17 +23,17 @@ def write(folder: Path, *rows: object) -> Path:
 
 
 def test_the_shipped_ones_are_enough_and_each_fails_a_judge_in_its_own_way() -> None:
-    canaries = load()
-    assert len(canaries) >= 12
-    assert len({canary.kind for canary in canaries}) == len(canaries)
-    assert len({canary.prompt for canary in canaries}) == len(canaries)
-    attacks = [canary.kind for canary in canaries if flags(canary.rejected[0].content, canary.prompt[0].content)]
+    controls = load()
+    assert len(controls) >= 12
+    assert len({control.kind for control in controls}) == len(controls)
+    assert len({control.prompt for control in controls}) == len(controls)
+    attacks = [control.kind for control in controls if flags(control.rejected[0].content, control.prompt[0].content)]
     assert {"judge_instruction", "fake_verdict", "control_token", "flattery", "empty", "repetition"} <= set(attacks)
-    assert not any(flags(canary.chosen[0].content, canary.prompt[0].content) for canary in canaries)
+    assert not any(flags(control.chosen[0].content, control.prompt[0].content) for control in controls)
 
 
 def test_the_first_eight_which_a_run_asks_by_default_hold_two_attacks() -> None:
-    kinds = [canary.kind for canary in load()[:8]]
+    kinds = [control.kind for control in load()[:8]]
     assert {"judge_instruction", "fake_verdict"} <= set(kinds)
 
 
@@ -45,7 +45,7 @@ def test_the_longer_reply_is_not_always_the_better_nor_the_worse() -> None:
 def test_lines_are_read_in_order_and_blank_ones_left_out(tmp_path: Path) -> None:
     other = {**GOOD, "kind": "off_topic"}
     assert [c.kind for c in load(write(tmp_path, GOOD, "", other))] == ["wrong_fact", "off_topic"]
-    assert load(write(tmp_path, GOOD)) == (Canary.model_validate(GOOD),)
+    assert load(write(tmp_path, GOOD)) == (Control.model_validate(GOOD),)
     assert FILE.is_file()
 
 
@@ -65,13 +65,13 @@ def test_lines_are_read_in_order_and_blank_ones_left_out(tmp_path: Path) -> None
 )
 def test_a_bad_line_is_named_with_what_is_allowed(tmp_path: Path, row: object, text: str) -> None:
     path = write(tmp_path, GOOD, row)
-    with pytest.raises(CanaryError) as error:
+    with pytest.raises(ControlError) as error:
         load(path)
     assert str(error.value) == f"{path}:2: {text}"
 
 
 def test_a_file_without_any_and_one_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(CanaryError, match="holds no canary; each line needs kind, prompt, chosen, rejected"):
+    with pytest.raises(ControlError, match="holds no control; each line needs kind, prompt, chosen, rejected"):
         load(write(tmp_path, ""))
-    with pytest.raises(CanaryError, match=r"none\.jsonl: cannot be read .*; allowed is JSONL in UTF-8"):
+    with pytest.raises(ControlError, match=r"none\.jsonl: cannot be read .*; allowed is JSONL in UTF-8"):
         load(tmp_path / "none.jsonl")
