@@ -1,24 +1,219 @@
-"""What is wrong with a file given to an evaluation, said with its place and its fix."""
+"""What can go wrong, as data: problems with their parts, and one hierarchy of errors over them.
+
+Three kinds are told apart. A UserError is what the user can mend: a file, an option, a setting, a model that does not fit. An
+Unavailable may pass: the same command run again resumes. Whatever else is raised is a bug. No code reads an error's text; who
+wants to know more looks at the problems, and who wants to say it in other words changes their fields.
+"""
 
 from __future__ import annotations
 
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
+
+MAX_SHOWN = 80
+"""Characters of a value that a message shows."""
+
+Location = tuple[str | int, ...]
+"""Keys and indices that lead to a value, from the top."""
 
 
-class InputError(ValueError):
+class Problem(NamedTuple):
+    """One thing that is wrong. Its text is `place: key: got; allowed: ...; fix`, without the parts that are empty."""
+
+    place: str
+    """Where it was said: `file:line`, a file, an option such as `--set`; empty where the key says it all."""
+    key: str = ""
+    """Dotted name of the setting, column or field."""
+    got: str = ""
+    """What was found there: a value, or what is wrong with it."""
+    allowed: str = ""
+    """What would be right."""
+    fix: str = ""
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        head = ": ".join(filter(None, (self.place, self.key)))
+        tail = "; ".join(filter(None, (self.got, self.allowed and f"allowed: {self.allowed}", self.fix)))
+        return ": ".join(filter(None, (head, tail)))
+
+    def under(self, prefix: str) -> Problem:
+        """The same problem of a value that stands under a key of an outer one."""
+        return self._replace(key=".".join(filter(None, (prefix, self.key))))
+
+
+class SolonError(Exception):
+    """Base of every error that is not a bug."""
+
+
+class UserError(SolonError, ValueError):
+    """What the user can mend; `problems` has every one of them, and str() is one a line. Commands exit with 2."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class Unavailable(SolonError):
+    """A server, a disk or another process is in the way for now. Commands exit with 1; run again, they resume."""
+
+
+class Problems:
+    """Collects problems, so that all of them are told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, place: str, key: str = "", got: str = "", allowed: str = "", fix: str = "") -> None:
+        """Note one problem."""
+        self.found.append(Problem(place, key, got, allowed, fix))
+
+    @contextmanager
+    def collect(self, prefix: str = "") -> Iterator[None]:
+        """Note the problems of a UserError raised inside, and go on after the block. prefix: key they stand under."""
+        try:
+            yield
+        except UserError as error:
+            self.found += [problem.under(prefix) for problem in error.problems]
+
+    def check(self) -> None:
+        """Raises UserError when there are problems; equal ones are told once."""
+        if self.found:
+            raise UserError(dict.fromkeys(self.found))
+
+
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """` (did you mean X?)`, or nothing where no allowed word is close."""
+    close = get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: its repr, at most MAX_SHOWN characters."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def invalid(got: str, allowed: str = "", fix: str = "", key: str = "") -> PydanticCustomError:
+    """What a pydantic validator raises so that the parts of its problem stay apart.
+
+    key: dotted name below the validated value, where the validator looks at more than one field.
+    """
+    parts = {"got": got, "allowed": allowed, "fix": fix, "key": key}
+    return PydanticCustomError("problem", "{got}", parts)
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], place: str | Callable[[Location], str] = ""
+) -> tuple[Problem, ...]:
+    """pydantic's errors as problems.
+
+    place: where the data stands, or what tells it from a location in the data.
+    """
+    found = []
+    for one in error.errors(include_url=False):
+        location = tuple(one["loc"])
+        where = place if isinstance(place, str) else place(_data_location(model, location))
+        key = ".".join(map(str, _data_location(model, location)))
+        context: Mapping[str, Any] = one.get("ctx", {})
+        match one["type"]:
+            case "extra_forbidden":
+                allowed = siblings(model, location)
+                got = f"unknown key{suggest(str(location[-1]), allowed)}"
+                found.append(Problem(where, key, got, ", ".join(allowed)))
+            case "missing":
+                found.append(Problem(where, key, "is missing", fix="add it"))
+            case "problem":
+                inner = ".".join(filter(None, (key, context["key"])))
+                found.append(Problem(where, inner, context["got"], context["allowed"], context["fix"]))
+            case "value_error":
+                found.append(Problem(where, key, str(context["error"])))
+            case _:
+                message = one["msg"][:1].lower() + one["msg"][1:]
+                found.append(Problem(where, key, f"got {shown(one['input'])}", fix=message))
+    return tuple(found)
+
+
+def siblings(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Names allowed beside the last key of a location, sorted; none where no model stands there."""
+    kinds: list[Any] = [model]
+    for part in location[:-1]:
+        kinds = [inner for outer in kinds for inner in _inside(outer, part)]
+    return sorted({name for kind in kinds for one in _models(kind) for name in one.model_fields})
+
+
+def _data_location(model: type[BaseModel], location: Location) -> Location:
+    """A location without what pydantic adds to it: the names and tags of a union's members, `[key]` of a mapping's key."""
+    kinds: list[Any] = [model]
+    kept: list[str | int] = []
+    for part in location:
+        if part == "[key]" or any(_is_member(kind, part) for kind in kinds):
+            kinds = [inner for outer in kinds for inner in _inside(outer, part)]
+            continue
+        kept.append(part)
+        kinds = [inner for outer in kinds for inner in _inside(outer, part)]
+    return tuple(kept)
+
+
+def _union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _is_member(kind: Any, part: int | str) -> bool:
+    if get_origin(kind) is Annotated:
+        return _is_member(get_args(kind)[0], part)
+    return _union(kind) and any(part == one.__name__ or part in _tags(one) for one in _models(kind))
+
+
+def _models(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models among the types that a value may have."""
+    origin = get_origin(kind)
+    if _union(kind):
+        for one in get_args(kind):
+            yield from _models(one)
+    elif origin is Annotated:
+        yield from _models(get_args(kind)[0])
+    elif isinstance(kind, type) and origin is None and issubclass(kind, BaseModel):
+        yield kind
+
+
+def _inside(kind: Any, part: int | str) -> list[Any]:
+    """Types of what stands at a field, index or key of a value; a union's member named by its class or its tag stays itself."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _inside(inner[0], part)
+    if _union(kind):
+        named = [model for model in _models(kind) if part == model.__name__ or part in _tags(model)]
+        return named or [found for one in inner for found in _inside(one, part)]
+    if origin is tuple and isinstance(part, int) and inner[-1] is not Ellipsis:
+        return [inner[part]] if part < len(inner) else []
+    if isinstance(origin, type) and inner:
+        # a mapping's values or a sequence's items
+        return [inner[1] if issubclass(origin, Mapping) else inner[0]]
+    return [model.model_fields[part].annotation for model in _models(kind) if part in model.model_fields]
+
+
+def _tags(model: type[BaseModel]) -> set[object]:
+    """Values that tell a union's members apart."""
+    kinds = [field.annotation for field in model.model_fields.values()]
+    return {tag for kind in kinds if get_origin(kind) is Literal for tag in get_args(kind)}
+
+
+class InputError(UserError):
     """A file or an option cannot be used; the message names the place, the value, what is allowed and the fix."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Problem("", got=text))
 
 
 def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
     """One line for each problem of a row."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        key = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{place}: {key}: unknown key; allowed: {', '.join(model.model_fields)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{place}: {key}: is missing; allowed keys: {', '.join(model.model_fields)}")
-        else:
-            got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r:.80})"
-            lines.append(f"{place}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}{got}")
-    return "\n".join(lines)
+    return "\n".join(map(str, problems_of(error, model, place)))

@@ -33,7 +33,7 @@ def read(path: Path, name: str, objective: str) -> Constitution:
         principles = [_sentence(f"{objective}-{i + 1}", item, objective) for i, item in enumerate(data)]
     else:
         raise ImportFailed(
-            f"{path}: allowed are an object of {{prompt, edit_request}}, a list of strings, or a text with one principle a line"
+            f"{path}: allowed: an object of {{prompt, edit_request}}, a list of strings, or a text with one principle a line"
         )
     if not principles:
         raise ImportFailed(f"{path}: has no principles")
@@ -43,11 +43,11 @@ def read(path: Path, name: str, objective: str) -> Constitution:
 def _request(name: str, value: object, objective: str, place: str) -> Principle:
     """A critique request with its revision request."""
     if not isinstance(value, Mapping) or not isinstance(value.get("edit_request"), str):
-        raise ImportFailed(f"{place}: allowed is an object with prompt and edit_request")
+        raise ImportFailed(f"{place}: allowed: an object with prompt and edit_request")
     asked = value.get("prompt")
     critique = asked[-1] if isinstance(asked, list) and asked else asked
     if not isinstance(critique, str):
-        raise ImportFailed(f"{place}: prompt: allowed is a string or a list of strings")
+        raise ImportFailed(f"{place}: prompt: allowed: a string or a list of strings")
     revise = _clean(value["edit_request"])
     return Principle(id=name, objective=objective, text=revise, critique=_clean(critique), revise=revise)
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from constitution.principles import AppliesTo, Check, Constitution, Example, Principle, suggest
+from constitution.errors import suggest
+from constitution.principles import AppliesTo, Check, Constitution, Example, Principle
 from constitution.yaml_source import Source, SourceError, Where, read
 
 _FIELDS = {
@@ -115,7 +116,7 @@ def _merged(path: Path, chain: tuple[Path, ...]) -> _Merged:
             [
                 Problem(
                     f"{path}:1",
-                    f"is no constitution: got {got}; allowed is a mapping with name, version, objectives, principles",
+                    f"is no constitution: got {got}; allowed: a mapping with name, version, objectives, principles",
                 )
             ]
         )
@@ -126,7 +127,7 @@ def _merged(path: Path, chain: tuple[Path, ...]) -> _Merged:
             [
                 Problem(
                     source.place(("principles",)),
-                    "principles: allowed is a list of mappings, each with id, objective and text",
+                    "principles: allowed: a list of mappings, each with id, objective and text",
                 )
             ]
         )
@@ -152,7 +153,7 @@ def _extended(
     target = data["extends"]
     if not isinstance(target, str):
         raise ConstitutionError(
-            [Problem(place, f"extends: got {target!r}; allowed is the name of a file beside this one")]
+            [Problem(place, f"extends: got {target!r}; allowed: the name of a file beside this one")]
         )
     parent_path = source.path.parent / target
     if parent_path.resolve() in chain:
@@ -176,7 +177,7 @@ def _extended(
             [
                 Problem(
                     source.place(("remove",)),
-                    f"remove: {name!r} is no principle of {target}{suggest(str(name), known)}; allowed is a list of its ids",
+                    f"remove: {name!r} is no principle of {target}{suggest(str(name), known)}; allowed: a list of its ids",
                 )
                 for name in unknown
             ]
@@ -221,7 +222,7 @@ def _template_syntax(merged: _Merged) -> list[Problem]:
                 problems.append(
                     Problem(
                         at.place((key,)),
-                        f"{key}: unknown variable {name!r} in {found.group(0)!r}; allowed is plain text: "
+                        f"{key}: unknown variable {name!r} in {found.group(0)!r}; allowed: plain text: "
                         "the conversation and the replies are added around it",
                     )
                 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Literal
@@ -208,12 +207,6 @@ def assign(principles: Sequence[Principle], key: str, k: int) -> tuple[Principle
 
     drawn = {principle.id for principle in sorted(principles, key=weight, reverse=True)[:k]}
     return tuple(principle for principle in principles if principle.id in drawn)
-
-
-def suggest(word: str, allowed: Sequence[str]) -> str:
-    """` (did you mean X?)`, or nothing where no allowed word is close."""
-    close = get_close_matches(word, allowed, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _digest(model: BaseModel) -> str:

@@ -41,7 +41,7 @@ def read(path: Path) -> Source:
     except OSError as error:
         raise SourceError(f"{path}:1: cannot be read ({error.strerror}); check the path and its permissions") from None
     if len(raw) > MAX_BYTES:
-        raise SourceError(f"{path}:1: got {len(raw):,} bytes; allowed are {MAX_BYTES:,}; split it with `extends:`")
+        raise SourceError(f"{path}:1: got {len(raw):,} bytes; allowed: {MAX_BYTES:,}; split it with `extends:`")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -69,9 +69,7 @@ def _check_events(text: str, path: Path) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if anchor := getattr(event, "anchor", None):
-            raise SourceError(
-                f"{path}:{line}: got an anchor or alias {anchor!r}; allowed are plain values; write it out"
-            )
+            raise SourceError(f"{path}:{line}: got an anchor or alias {anchor!r}; allowed: plain values; write it out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -83,7 +81,7 @@ def _check_events(text: str, path: Path) -> None:
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise SourceError(f"{path}:{line}: got a second YAML document; allowed is one; delete the `---`")
+                raise SourceError(f"{path}:{line}: got a second YAML document; allowed: one; delete the `---`")
 
 
 def _plain(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> object:
@@ -96,9 +94,7 @@ def _plain(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
         value: object = yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         place = f"{path}:{node.start_mark.line + 1}"
-        raise SourceError(
-            f"{place}: got {node.value!r}; allowed are plain strings, numbers and lists ({error})"
-        ) from None
+        raise SourceError(f"{place}: got {node.value!r}; allowed: plain strings, numbers and lists ({error})") from None
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
         raise SourceError(f"{path}:{node.start_mark.line + 1}: has a NUL or a lone surrogate; remove it")
     return value if isinstance(value, str | int | float | bool | None) else str(node.value)
@@ -109,7 +105,7 @@ def _mapping(node: yaml.MappingNode, where: Where, lines: dict[Where, int], path
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            raise SourceError(f"{path}:{line}: a key is a list or a mapping; allowed are words")
+            raise SourceError(f"{path}:{line}: a key is a list or a mapping; allowed: words")
         key = str(key_node.value)
         if key in result:
             raise SourceError(

@@ -33,7 +33,7 @@ def load(path: Path = FILE) -> tuple[Control, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ControlError(f"{path}: cannot be read ({error}); allowed is JSONL in UTF-8") from None
+        raise ControlError(f"{path}: cannot be read ({error}); allowed: JSONL in UTF-8") from None
     controls: list[Control] = []
     problems: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -45,7 +45,7 @@ def load(path: Path = FILE) -> tuple[Control, ...]:
             problems += [f"{path}:{number}: {_explain(dict(problem))}" for problem in error.errors(include_url=False)]
             continue
         if control.chosen == control.rejected:
-            problems.append(f"{path}:{number}: chosen and rejected are equal; allowed are two different replies")
+            problems.append(f"{path}:{number}: chosen and rejected are equal; allowed: two different replies")
         controls.append(control)
     if not controls and not problems:
         problems.append(f"{path}: holds no control; each line needs {', '.join(Control.model_fields)}")

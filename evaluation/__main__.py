@@ -9,9 +9,9 @@ from typing import Protocol
 
 from rich.console import Console
 
-from evaluation import diff_table
 from evaluation.attack import command as robustness
 from evaluation.audit import command as audit
+from evaluation.diff import table as diff_table
 from evaluation.judge import command as judge
 from evaluation.policy import command as policy
 

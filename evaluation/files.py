@@ -22,7 +22,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); allowed is JSONL, plain or .gz") from None
+        raise InputError(f"{path}: cannot be read ({error}); allowed: JSONL, plain or .gz") from None
 
 
 def check_writable(*paths: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.diff import RunError
+from evaluation.diff.runs import RunError
 from generation.output.dataset import SPLITS
 
 ROWS = 1000

@@ -38,7 +38,7 @@ ModelMethod = Literal["compare", "reasoned", "contrast", "score", "yesno", "rewa
 
 def _once(methods: tuple[ModelMethod, ...]) -> tuple[ModelMethod, ...]:
     if len(set(methods)) < len(methods):
-        raise ValueError(f"allowed is each method once, got {', '.join(methods)}")
+        raise ValueError(f"allowed: each method once, got {', '.join(methods)}")
     return methods
 
 
@@ -146,9 +146,7 @@ class Plan(Strict):
     def _judging(self) -> Plan:
         low, high = self.clamp
         if not 0 < low < 0.5 < high < 1:
-            raise ValueError(
-                f"clamp: got [{low}, {high}]; allowed is a band around 0.5 within (0, 1), as in [0.4, 0.6]"
-            )
+            raise ValueError(f"clamp: got [{low}, {high}]; allowed: a band around 0.5 within (0, 1), as in [0.4, 0.6]")
         for place, methods in {
             "methods": self.methods,
             **{f"methods_of.{name}": methods for name, methods in self.methods_of.items()},
@@ -198,7 +196,7 @@ class Member(Strict):
             raise ValueError(f"name: {MAIN!r} is the run's own judge; choose another name")
         if self.rewards and self.all_methods != {"reward"}:
             got = ", ".join([*self.methods, *chain(*self.methods_of.values())])
-            raise ValueError(f"methods: got {got}; a reward model does nothing else: allowed is [reward] alone")
+            raise ValueError(f"methods: got {got}; a reward model does nothing else: allowed: [reward] alone")
         if self.rewards and self.endpoints:
             raise ValueError("endpoints: servers give no rewards; leave them out, a reward model runs in this process")
         return self
@@ -247,7 +245,7 @@ class RunConfig(Strict):
     def _panel(self) -> RunConfig:
         names = [member.name for member in self.panel]
         if len(set(names)) < len(names):
-            raise ValueError(f"panel: got names {', '.join(names)}; allowed is each once")
+            raise ValueError(f"panel: got names {', '.join(names)}; allowed: each once")
         asked = [(member.name, member.endpoints, member.all_methods) for member in self.panel]
         if self.engine == "endpoint":
             asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_methods))

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from constitution.principles import suggest
+from constitution.errors import suggest
 from constitution.records import Failure, Message, Prompt
 
 MAX_CELL = 1 << 20
@@ -92,7 +92,7 @@ def inspect(spec: str, limit: int | None = None) -> SourceInfo:
     if columns and columns.isdisjoint(("prompt", "messages")):
         hints = "".join(hint for name in sorted(columns) if (hint := suggest(name, ("prompt", "messages"))))
         raise PromptsError(
-            f"{spec}: got columns {', '.join(sorted(columns))}{hints}; allowed is `prompt` (text or messages) or `messages`; "
+            f"{spec}: got columns {', '.join(sorted(columns))}{hints}; allowed: `prompt` (text or messages) or `messages`; "
             "rename one"
         )
     return SourceInfo(rows, has_tools, tuple(sorted(columns.difference(USED))), h.hexdigest())
@@ -114,12 +114,12 @@ def _rows(spec: str) -> Iterator[tuple[str, Raw]]:
     if not path.is_file():
         if path.exists() or suffix in FILES or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
             raise PromptsError(
-                f"{spec}: no such file; allowed are {', '.join(FILES)}, a datasets folder, or a hub id such as owner/name"
+                f"{spec}: no such file; allowed: {', '.join(FILES)}, a datasets folder, or a hub id such as owner/name"
             )
         return _hub(spec)
     if suffix not in FILES:
         raise PromptsError(
-            f"{spec}: got the ending {suffix or '(none)'!r}; allowed are {', '.join(FILES)}; rename or convert the file"
+            f"{spec}: got the ending {suffix or '(none)'!r}; allowed: {', '.join(FILES)}; rename or convert the file"
         )
     try:
         path.open("rb").close()
@@ -154,7 +154,7 @@ def _json_row(line: bytes) -> Raw:
     return (
         row
         if isinstance(row, dict)
-        else _BadRow("bad_row", f"got a {type(row).__name__}; allowed is an object with `prompt`")
+        else _BadRow("bad_row", f"got a {type(row).__name__}; allowed: an object with `prompt`")
     )
 
 
@@ -239,13 +239,13 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
     if isinstance(said, str):
         said = [{"role": "user", "content": said}]
     if not isinstance(said, list):
-        raise _BadRow("bad_row", f"prompt: got {type(said).__name__}; allowed is text or a list of messages")
+        raise _BadRow("bad_row", f"prompt: got {type(said).__name__}; allowed: text or a list of messages")
     messages = tuple(_message(turn) for turn in said)
     _check_roles(messages)
     responses = tuple(_reply(reply) for reply in _list(row, "responses"))
     tools = _list(row, "tools")
     if not all(isinstance(tool, dict) for tool in tools):
-        raise _BadRow("bad_row", "tools: allowed is a list of JSON objects")
+        raise _BadRow("bad_row", "tools: allowed: a list of JSON objects")
     tags = tuple(map(str, _list(row, "tags")))
     parts = [[m.model_dump(mode="json") for m in (*messages, *responses)], tools]
     name = row.get("id") or blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
@@ -257,7 +257,7 @@ def _list(row: Mapping[str, Any], key: str) -> list[Any]:
     if isinstance(value, str) and key == "tags":
         return value.split()
     if not isinstance(value, list):
-        raise _BadRow("bad_row", f"{key}: got {type(value).__name__}; allowed is a list")
+        raise _BadRow("bad_row", f"{key}: got {type(value).__name__}; allowed: a list")
     return value
 
 
@@ -272,14 +272,14 @@ def _reply(value: object) -> Message:
         raise _BadRow(
             "bad_response",
             f"responses: got role {message.role!r}, {len(message.content)} characters; "
-            "allowed is an assistant's reply that is not empty",
+            "allowed: an assistant's reply that is not empty",
         )
     return message
 
 
 def _message(value: object) -> Message:
     if not isinstance(value, dict):
-        raise _BadRow("bad_row", f"message: got {type(value).__name__}; allowed is {{role, content}}")
+        raise _BadRow("bad_row", f"message: got {type(value).__name__}; allowed: {{role, content}}")
     try:
         return Message.model_validate({key: inner for key, inner in value.items() if inner is not None})
     except ValidationError as error:
@@ -299,7 +299,7 @@ def _check_text(value: object) -> None:
     """Refuse what crashes tokenizers, databases or terminals. Raises _BadRow."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     if len(text) > MAX_CELL:
-        raise _BadRow("cell_too_large", f"{len(text):,} characters; allowed are {MAX_CELL:,}")
+        raise _BadRow("cell_too_large", f"{len(text):,} characters; allowed: {MAX_CELL:,}")
     if "\\u0000" in text and "\0" in "".join(_strings(value)):
         raise _BadRow("nul_byte", "has a NUL character; remove it")
     try:
@@ -326,12 +326,12 @@ def _check_roles(messages: tuple[Message, ...]) -> None:
     if messages[-1].role in ("assistant", "system"):
         raise _BadRow(
             "wrong_roles",
-            f"the last message is the {messages[-1].role}'s; allowed is a user's or a tool's, which the policy answers",
+            f"the last message is the {messages[-1].role}'s; allowed: a user's or a tool's, which the policy answers",
         )
     called = False
     for index, message in enumerate(messages):
         if message.role == "system" and index:
-            raise _BadRow("wrong_roles", f"message {index + 1} is a system message; allowed is one, and first")
+            raise _BadRow("wrong_roles", f"message {index + 1} is a system message; allowed: one, and first")
         if message.role == "tool" and not called:
             raise _BadRow("wrong_roles", f"message {index + 1} is a tool's; allowed after an assistant's tool call")
         called = called if message.role == "tool" else bool(message.tool_calls)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from constitution.principles import suggest
+from constitution.errors import siblings, suggest
 from constitution.records import Strict
 
 T = TypeVar("T", bound=Strict)
@@ -78,48 +78,6 @@ def load(
     raise ConfigError("\n".join(problems))
 
 
-def siblings(kind: type[Strict], location: Sequence[int | str]) -> list[str]:
-    """Names that are allowed where pydantic met an unknown key; none where no model stands."""
-    kinds: list[Any] = [kind]
-    for part in location[:-1]:
-        kinds = [inner for outer in kinds for inner in _inside(outer, part)]
-    return sorted({name for inner in kinds for model in _models(inner) for name in model.model_fields})
-
-
-def _models(kind: Any) -> Iterator[type[Strict]]:
-    """The models among the types that a value may have."""
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        for one in get_args(kind):
-            yield from _models(one)
-    elif origin is Annotated:
-        yield from _models(get_args(kind)[0])
-    elif isinstance(kind, type) and origin is None and issubclass(kind, Strict):
-        yield kind
-
-
-def _inside(kind: Any, part: int | str) -> list[Any]:
-    """Types of what stands at a field, index or key of a value; a union's member named by its class or its tag stays itself."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _inside(inner[0], part)
-    if origin in (Union, types.UnionType):
-        named = [model for model in _models(kind) if part == model.__name__ or part in _tags(model)]
-        return named or [found for one in inner for found in _inside(one, part)]
-    if origin is tuple and isinstance(part, int) and inner[-1] is not Ellipsis:
-        return [inner[part]] if part < len(inner) else []
-    if isinstance(origin, type) and inner:
-        # a mapping's values or a sequence's items
-        return [inner[1] if issubclass(origin, Mapping) else inner[0]]
-    return [model.model_fields[part].annotation for model in _models(kind) if part in model.model_fields]
-
-
-def _tags(model: type[Strict]) -> set[object]:
-    """Values that tell a union's members apart."""
-    kinds = [field.annotation for field in model.model_fields.values()]
-    return {tag for kind in kinds if get_origin(kind) is Literal for tag in get_args(kind)}
-
-
 def _read(path: Path, example: str) -> dict[str, object]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -133,7 +91,7 @@ def _read(path: Path, example: str) -> dict[str, object]:
         return {}
     if not isinstance(settings, dict):
         shown = f", as in `{_as_yaml(example)}`" if example else " of settings"
-        raise ConfigError(f"{path}: got a {type(settings).__name__}; allowed is a mapping{shown}")
+        raise ConfigError(f"{path}: got a {type(settings).__name__}; allowed: a mapping{shown}")
     return settings
 
 
@@ -148,7 +106,7 @@ def _put(settings: dict[str, object], override: str, example: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         shown = f", as in --set {example}" if example else ""
-        raise ConfigError(f"--set {override}: allowed is key=value{shown}")
+        raise ConfigError(f"--set {override}: allowed: key=value{shown}")
     try:
         value = yaml.safe_load(text)
     except _BAD_YAML:

@@ -64,7 +64,7 @@ def unsuitable(version: tuple[int, int]) -> str | None:
         return None
     allowed = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
     got = f"{version[0]}.{version[1]}"
-    return f"Python {got} cannot be used; allowed is {allowed}. Name one: make PYTHON=python{OLDEST[0]}.{OLDEST[1]} ..."
+    return f"Python {got} cannot be used; allowed: {allowed}. Name one: make PYTHON=python{OLDEST[0]}.{OLDEST[1]} ..."
 
 
 def choose(machine: Machine) -> Choice:

@@ -33,7 +33,7 @@ class Lora(Strict):
 
 def _reporters(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError(f"allowed is each once, got {', '.join(names)}")
+        raise ValueError(f"allowed: each once, got {', '.join(names)}")
     for name in names:
         package = find_spec(name)
         if package is None or package.origin is None:  # a folder of that name is no package
@@ -132,10 +132,10 @@ class Training(Strict):
     def _possible(self) -> Training:
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
-                raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
+                raise ValueError(f"data.{name}: got weight {weight}; allowed: a positive number")
         if unknown := [name for name in self.tested if name not in self.data]:
             allowed = ", ".join(self.data) or "none, as none are named"
-            raise ValueError(f"tested: got {', '.join(unknown)}; allowed are sources of data: {allowed}")
+            raise ValueError(f"tested: got {', '.join(unknown)}; allowed: sources of data: {allowed}")
         if (self.patience or self.best) and not self.eval_every:
             raise ValueError("patience and best need eval_every: set how many steps lie between two evaluations")
         if self.best and self.save_every and self.eval_every and self.save_every % self.eval_every:

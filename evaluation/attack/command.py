@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Ask, write, print. Exit code 0 done, 1 content became a control token or a judge stayed unavailable, 2 bad input."""
     try:
         if options.limit is not None and options.limit < 1:
-            raise InputError(f"--limit: got {options.limit}; allowed is 1 or more")
+            raise InputError(f"--limit: got {options.limit}; allowed: 1 or more")
         check_writable(options.json)
         constitution, config = asking.read_settings(options)
         constitution = weightiest(constitution, options.principles)
@@ -114,7 +114,7 @@ def weightiest(constitution: Constitution, most: int) -> Constitution:
     if not kept:
         raise InputError(
             f"--principles {most}: leaves none of the {len(judged)} principles of {constitution.name!r} that a model judges on "
-            "every prompt; allowed is at least 1, of a constitution that has some"
+            "every prompt; allowed: at least 1, of a constitution that has some"
         )
     return Constitution(**{**dict(constitution), "principles": tuple(kept)})
 

@@ -24,9 +24,9 @@ def write_clean(run: Path, folder: Path, left_out: Mapping[str, str]) -> dict[st
     The run itself is not touched. Returns how many rows of each file were left out. Raises InputError and RunError.
     """
     if folder.resolve() == run.resolve() or run.resolve() in folder.resolve().parents:
-        raise InputError(f"--clean {folder}: is in the run itself; allowed is a new folder elsewhere")
+        raise InputError(f"--clean {folder}: is in the run itself; allowed: a new folder elsewhere")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--clean {folder}: is there already; allowed is a new or empty folder")
+        raise InputError(f"--clean {folder}: is there already; allowed: a new or empty folder")
     ids = pa.array(sorted(left_out), pa.string())
     rows: Counter[str] = Counter()
     try:

@@ -15,7 +15,7 @@ from evaluation.audit.measures import verdicts
 from evaluation.audit.overlap import MOST_GRAMS
 from evaluation.audit.page import limit, measured, render
 from evaluation.audit.thresholds import Thresholds, load
-from evaluation.diff import RunError
+from evaluation.diff.runs import RunError
 from evaluation.files import write, write_json
 from generation.output.folder import write_atomically
 from generation.output.manifest import NAME, Manifest, read

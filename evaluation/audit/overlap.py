@@ -146,7 +146,7 @@ def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
         empty = False
         yield f"{path}:{number}", spoken(_said(path, number, line))
     if empty:
-        raise InputError(f"{path}: is empty; allowed is one JSON object a line, with `prompt` (text or messages)")
+        raise InputError(f"{path}: is empty; allowed: one JSON object a line, with `prompt` (text or messages)")
 
 
 def _said(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
@@ -159,5 +159,5 @@ def _said(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
         return said
     got = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
     raise InputError(
-        f"{path}:{number}: got {got}; allowed is an object with `prompt`, which is text or a list of messages"
+        f"{path}:{number}: got {got}; allowed: an object with `prompt`, which is text or a list of messages"
     )

@@ -135,11 +135,11 @@ def check(options: argparse.Namespace) -> None:
     """Raises InputError with everything that is wrong with the options themselves."""
     problems = []
     if options.folds < 2:
-        problems.append(f"--folds: got {options.folds}; allowed is 2 or more")
+        problems.append(f"--folds: got {options.folds}; allowed: 2 or more")
     if not 0 < options.error < 0.5:
-        problems.append(f"--error: got {options.error}; allowed is more than 0 and less than 0.5")
+        problems.append(f"--error: got {options.error}; allowed: more than 0 and less than 0.5")
     if not 0 <= options.margin < float("inf"):
-        problems.append(f"--margin: got {options.margin}; allowed is 0 or more")
+        problems.append(f"--margin: got {options.margin}; allowed: 0 or more")
     if options.weights and options.fit:
         problems.append("--fit: writes new weights, --weights judges by given ones; give one of the two")
     if options.votes:
@@ -151,7 +151,7 @@ def check(options: argparse.Namespace) -> None:
                 f"{', '.join(given)}: for a panel that is asked about --data; recorded --votes are read as they are"
             )
     elif options.limit is not None and options.limit < 1:
-        problems.append(f"--limit: got {options.limit}; allowed is 1 or more")
+        problems.append(f"--limit: got {options.limit}; allowed: 1 or more")
     if options.subsets and not options.votes:
         problems.append("--subsets: describes the pairs of --votes; --data has its own subsets")
     try:
@@ -244,7 +244,7 @@ def judged(evidence: Evidence, panel: Panel, other: Other | None, options: argpa
     if not set(data) & set(other.data):
         raise InputError(
             f"{options.versus}: data: is of other files ({', '.join(d[:12] for d in other.data) or 'none'}) than this evaluation "
-            f"({', '.join(d[:12] for d in data)}); allowed is one of the same --data, --votes or --subsets: evaluate one file twice"
+            f"({', '.join(d[:12] for d in data)}); allowed: one of the same --data, --votes or --subsets: evaluate one file twice"
         )
     test = compared(found.pairs, other.pairs)
     if not test.pairs:

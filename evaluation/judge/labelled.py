@@ -55,7 +55,7 @@ def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPa
         place = f"{path}:{number}"
         if len(line) > MOST_CHARACTERS:
             problems.append(
-                f"{place}: has {len(line):,} characters; allowed are {MOST_CHARACTERS:,} a row: shorten its texts or leave it out"
+                f"{place}: has {len(line):,} characters; allowed: {MOST_CHARACTERS:,} a row: shorten its texts or leave it out"
             )
             continue
         try:
@@ -65,11 +65,11 @@ def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPa
             continue
         if not row.prompt:
             got = "no text" if row.prompt == "" else "no messages"
-            problems.append(f"{place}: prompt: got {got}; allowed is text, or one message or more: say what was asked")
+            problems.append(f"{place}: prompt: got {got}; allowed: text, or one message or more: say what was asked")
             continue
         better, worse = (_message(reply) for reply in (row.chosen, row.rejected))
         if better == worse:
-            problems.append(f"{place}: chosen and rejected are equal; allowed are two different replies")
+            problems.append(f"{place}: chosen and rejected are equal; allowed: two different replies")
             continue
         name = row.id if row.id and row.id not in pairs else f"{row.id or 'row'}-{number}"
         pairs[name] = made_pair(name, _conversation(row.prompt), better, worse, row.subset, row.tags)

@@ -62,7 +62,7 @@ def enough(ballots: Ballots) -> int:
     groups = len(set(ballots.groups))
     if groups < LEAST_GROUPS:
         raise InputError(
-            f"{groups} different prompts are too few to fit weights on; allowed are {LEAST_GROUPS} or more: add labelled pairs, "
+            f"{groups} different prompts are too few to fit weights on; allowed: {LEAST_GROUPS} or more: add labelled pairs, "
             "or give weights with --weights"
         )
     return groups

@@ -180,7 +180,7 @@ def two_orders(ballots: Ballots, path: Path) -> tuple[Ballots, int]:
     kept = ~np.isnan(ballots.votes).all(0) | (np.isnan(ballots.better_first) & np.isnan(ballots.better_second)).all(0)
     if np.isnan(ballots.votes).all():
         raise InputError(
-            f"{path}: swapped: no voter has a verdict on a pair in both orders; allowed is true and false for each pair and voter: "
+            f"{path}: swapped: no voter has a verdict on a pair in both orders; allowed: true and false for each pair and voter: "
             "record what was said with the replies swapped too"
         )
     return ballots.only(kept.tolist()), int((~kept).sum())
@@ -203,7 +203,7 @@ def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
         label, first = known.setdefault(str(row.pair), row.label), rows[0][1].label
         if row.label is None and (labels or first is not None):
             problems.append(
-                f"{path}:{number}: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement "
+                f"{path}:{number}: label: is missing; allowed: 1 or 2, or none in the whole file with --method agreement "
                 "and without --weights, --page and --versus"
             )
         elif first is None and row.label is not None and not labels:
@@ -213,7 +213,7 @@ def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
         elif label != row.label:
             problems.append(
                 f"{path}:{number}: label: got {row.label} for pair {row.pair}, which was {label} above; "
-                "allowed is one label a pair"
+                "allowed: one label a pair"
             )
     if not rows and not problems:
         problems = [f"{path}: holds no votes; each line needs pair, judge, swapped, label and one of text and p"]

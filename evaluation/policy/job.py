@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from constitution.errors import InputError
+from constitution.errors import InputError, suggest
 from constitution.loading import load
-from constitution.principles import Constitution, suggest
+from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
 from critics.ranking.weights import Weights, WeightsError, read_weights, refuse_other
@@ -123,7 +123,7 @@ def prepare(options: argparse.Namespace) -> Job:
             return None
 
     if options.limit is not None and options.limit < 1:
-        problems.append(f"--limit: got {options.limit}; allowed is 1 or more")
+        problems.append(f"--limit: got {options.limit}; allowed: 1 or more")
     seeded = [f"plan.seed={options.seed}"] if options.seed is not None else []
     read = attempt(partial(asking.read_both, options, seeded))
     gold = attempt(partial(load, options.gold)) if options.gold else None

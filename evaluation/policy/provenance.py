@@ -140,9 +140,7 @@ def _mapping(path: Path) -> Mapping[str, Any]:
             f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); make its folder again"
         ) from None
     if not isinstance(said, dict):
-        raise InputError(
-            f"{path}: got a {type(said).__name__}; allowed is a mapping of settings: make its folder again"
-        )
+        raise InputError(f"{path}: got a {type(said).__name__}; allowed: a mapping of settings: make its folder again")
     return said
 
 

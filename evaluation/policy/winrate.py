@@ -148,7 +148,7 @@ def _sigmoid(z: Floats) -> Floats:
 def _shares(found: ArrayLike) -> Floats:
     values = np.asarray(found, dtype=np.float64)
     if wrong := [float(value) for value in values if not 0 <= value <= 1]:
-        raise ValueError(f"got an outcome of {wrong[0]:g}; allowed are 0 to 1")
+        raise ValueError(f"got an outcome of {wrong[0]:g}; allowed: 0 to 1")
     return values
 
 

@@ -190,10 +190,10 @@ def _check_ours(path: Path, connection: sqlite3.Connection) -> None:
         return
     if own == APPLICATION_ID:
         raise StoreError(
-            f"{path}: has calls of format {version}; allowed is {VERSION}; choose another --out, without --reuse of this run"
+            f"{path}: has calls of format {version}; allowed: {VERSION}; choose another --out, without --reuse of this run"
         )
     raise StoreError(
-        f"{path}: is another program's database (application id {own:#x}, allowed is {APPLICATION_ID:#x}); move it away"
+        f"{path}: is another program's database (application id {own:#x}, allowed: {APPLICATION_ID:#x}); move it away"
     )
 
 

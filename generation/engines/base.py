@@ -111,7 +111,7 @@ def unfit(request: Request, context: int) -> Completion | None:
     if request.size > context:
         return Completion("", "error", error=f"prompt_too_long: {request.size} tokens > context of {context}")
     if request.scored and not 0 < request.scored < len(request.tokens):
-        allowed = f"allowed are 1 to {len(request.tokens) - 1} of {len(request.tokens)} prompt tokens"
+        allowed = f"allowed: 1 to {len(request.tokens) - 1} of {len(request.tokens)} prompt tokens"
         return Completion("", "error", error=f"bad_request: scored is {request.scored}; {allowed}")
     return None
 

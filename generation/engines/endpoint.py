@@ -59,7 +59,7 @@ class EndpointSettings(Strict):
     @classmethod
     def _http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
-            raise ValueError("allowed are http:// and https:// addresses, as in http://localhost:8000")
+            raise ValueError("allowed: http:// and https:// addresses, as in http://localhost:8000")
         return value.rstrip("/").removesuffix("/v1")
 
 

@@ -85,7 +85,7 @@ def check(config: Any, files: ModelFiles) -> None:
 
 def _none(kind: str, config: Any, files: ModelFiles) -> ModelError:
     return ModelError(
-        f"model {files.path}: is no reward model (got {kind} with {config.num_labels} labels); allowed is a causal "
+        f"model {files.path}: is no reward model (got {kind} with {config.num_labels} labels); allowed: a causal "
         "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
         f"(or as many as {HEADS} says, for an ensemble)"
     )

@@ -245,7 +245,7 @@ def _fields(message: Message | Mapping[str, Any]) -> dict[str, Any]:
         fields = message.model_dump(mode="json", exclude_defaults=True)
         return {"content": "", **fields}
     if message.get("role") not in _ROLES:
-        raise ValueError(f"role {message.get('role')!r}: allowed are {', '.join(sorted(_ROLES))}")
+        raise ValueError(f"role {message.get('role')!r}: allowed: {', '.join(sorted(_ROLES))}")
     return dict(message)
 
 

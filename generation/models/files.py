@@ -63,7 +63,7 @@ def _locate(spec: str) -> tuple[Path, str]:
         return embedded.checkpoint(), embedded.NAME
     if local.is_dir():
         return local, local.resolve().name
-    allowed = f"allowed is `{EMBEDDED}`, a local folder, or a hub id such as owner/name"
+    allowed = f"allowed: `{EMBEDDED}`, a local folder, or a hub id such as owner/name"
     if local.is_file():
         raise ModelError(f"model {spec!r}: is a file; {allowed}")
     if spec.startswith((".", "/", "~")) or spec.count("/") > 1:
@@ -119,7 +119,7 @@ def _weight_problems(path: Path) -> Iterator[str]:
     if not shards:
         pickled = any(path.glob("*.bin")) or any(path.glob("*.pt"))
         got = "has pickled weights only, which can run code" if pickled else "has no weights"
-        yield f"{got}; allowed are *.safetensors, as save_pretrained writes them"
+        yield f"{got}; allowed: *.safetensors, as save_pretrained writes them"
     for shard in shards:
         try:
             with safe_open(shard, framework="numpy"):

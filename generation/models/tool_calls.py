@@ -23,6 +23,6 @@ def parse_tool_calls(text: str) -> Message:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             shown = " ".join(body.split())[:120]
             raise ValueError(
-                f'{shown!r}: allowed is {{"name": ..., "arguments": {{...}}}} between <tool_call> tags'
+                f'{shown!r}: allowed: {{"name": ..., "arguments": {{...}}}} between <tool_call> tags'
             ) from None
     return Message(role="assistant", content=_CALL.sub("", text).strip(), tool_calls=tuple(calls))

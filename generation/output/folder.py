@@ -64,7 +64,7 @@ def locked(folder: Path, marker: str = SETTINGS) -> Iterator[None]:
         free = shutil.disk_usage(folder).free
         if free < MIN_FREE_BYTES:
             raise RunFolderError(
-                f"{folder}: {free >> 20:,} MiB free; allowed are at least {MIN_FREE_BYTES >> 20:,} MiB; free some space"
+                f"{folder}: {free >> 20:,} MiB free; allowed: at least {MIN_FREE_BYTES >> 20:,} MiB; free some space"
             )
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         os.truncate(handle, 0)

@@ -107,7 +107,7 @@ def prepare(
             return None
 
     if limit is not None and limit < 1:
-        problems.append(f"--limit {limit}: allowed is 1 or more")
+        problems.append(f"--limit {limit}: allowed: 1 or more")
     constitution = attempt(partial(load, constitution_path))
     settings = attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
     info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))

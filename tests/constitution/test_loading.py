@@ -48,8 +48,8 @@ def problems(folder: Path, text: str | bytes) -> str:
         pytest.param("text: Be kind.", "text: x\n    check: {must_match: '('}", "is not a regular expression", id="regex"),
         pytest.param("text: Be kind.", "text: x\n    check: {json_schema: {type: 7}}", "is not a JSON schema", id="schema"),
         pytest.param("text: Be kind.", "text: x\n    check: {min_words: 9, max_words: 2}", "no reply can keep both", id="contradiction"),
-        pytest.param("text: Be kind.", "text: x\n    compare: 'Is {{ a }} kind?'", "compare: unknown variable 'a' in '{{ a }}'; allowed is plain text", id="template"),
-        pytest.param("principles:", "principles: 3\nx:", "c.yaml:4: principles: allowed is a list of mappings", id="principles-no-list"),
+        pytest.param("text: Be kind.", "text: x\n    compare: 'Is {{ a }} kind?'", "compare: unknown variable 'a' in '{{ a }}'; allowed: plain text", id="template"),
+        pytest.param("principles:", "principles: 3\nx:", "c.yaml:4: principles: allowed: a list of mappings", id="principles-no-list"),
         pytest.param("name: laws", "remove: [x]\nname: laws", "remove: takes principles out of the file that `extends` names", id="remove-alone"),
         pytest.param("name: laws", "extends: none.yaml\nname: laws", "c.yaml:1: extends: none.yaml: no such file", id="extends-nothing"),
         pytest.param("name: laws", "extends: c.yaml\nname: laws", "extends: c.yaml extends this file in turn; break the circle", id="circle"),
@@ -66,13 +66,13 @@ def test_what_is_wrong_is_said_with_its_place_and_fix(old: str, new: str, messag
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("", "c.yaml:1: is no constitution: got nothing; allowed is a mapping with name", id="empty"),
+        pytest.param("", "c.yaml:1: is no constitution: got nothing; allowed: a mapping with name", id="empty"),
         pytest.param("- a", "is no constitution: got list", id="a-list"),
         pytest.param("a: b: c", "c.yaml:1: is not YAML (mapping values are not allowed here)", id="not-yaml"),
         pytest.param("a: &a [x]\nb: [*a, *a]", "c.yaml:1: got an anchor or alias 'a'", id="alias"),
         pytest.param("a: 1\na: 2", "c.yaml:2: key 'a' stands twice (first on line 1); keep one", id="duplicate-key"),
         pytest.param("a: " + "[" * 2000 + "]" * 2000, "nested more than 20 levels deep", id="deep"),
-        pytest.param("x: " + "y" * (1 << 20), "allowed are 1,048,576", id="long"),
+        pytest.param("x: " + "y" * (1 << 20), "allowed: 1,048,576", id="long"),
         pytest.param(b"a: \xff", "c.yaml:1: is not UTF-8; save it as UTF-8", id="bytes"),
     ],
 )

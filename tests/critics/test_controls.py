@@ -52,7 +52,7 @@ def test_lines_are_read_in_order_and_blank_ones_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ({**GOOD, "chosen": GOOD["rejected"]}, "chosen and rejected are equal; allowed are two different replies"),
+        ({**GOOD, "chosen": GOOD["rejected"]}, "chosen and rejected are equal; allowed: two different replies"),
         ({**GOOD, "chosne": 1}, "chosne: unknown key; allowed: kind, prompt, chosen, rejected"),
         (
             {k: v for k, v in GOOD.items() if k != "prompt"},
@@ -73,5 +73,5 @@ def test_a_bad_line_is_named_with_what_is_allowed(tmp_path: Path, row: object, t
 def test_a_file_without_any_and_one_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="holds no control; each line needs kind, prompt, chosen, rejected"):
         load(write(tmp_path, ""))
-    with pytest.raises(ControlError, match=r"none\.jsonl: cannot be read .*; allowed is JSONL in UTF-8"):
+    with pytest.raises(ControlError, match=r"none\.jsonl: cannot be read .*; allowed: JSONL in UTF-8"):
         load(tmp_path / "none.jsonl")

@@ -50,7 +50,7 @@ def run(folder: Path, *more: str, constitution: str | bytes = GOOD, prompts: str
         pytest.param("a: &x [1]\nb: [*x, *x]", "c.yaml:1: got an anchor or alias 'x'", id="alias-bomb"),
         pytest.param("name: a\nname: b", "c.yaml:2: key 'name' stands twice (first on line 1)", id="duplicate-key"),
         pytest.param("a: " + "[" * 2000 + "]" * 2000, "is nested more than 20 levels deep", id="over-deep"),
-        pytest.param("# " + "x" * (1 << 20), "allowed are 1,048,576", id="over-long"),
+        pytest.param("# " + "x" * (1 << 20), "allowed: 1,048,576", id="over-long"),
         pytest.param(b"name: \xff", "c.yaml:1: is not UTF-8", id="not-utf8"),
         pytest.param(GOOD + "nmae: x\n", "c.yaml:7: nmae: unknown key (did you mean name?); allowed: name, version", id="unknown-key"),
         pytest.param(GOOD.split("principles")[0], "principles: is missing; add it", id="no-principles"),
@@ -72,11 +72,11 @@ def test_a_bad_constitution_is_exit_2_and_a_clear_message(
     [
         pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: clamp", id="unknown-setting"),
         pytest.param(["--set", "plan.samples=0"], "plan.samples: Input should be greater than or equal to 1 (got 0)", id="out-of-range"),
-        pytest.param(["--set", "samples"], "--set samples: allowed is key=value", id="no-value"),
+        pytest.param(["--set", "samples"], "--set samples: allowed: key=value", id="no-value"),
         pytest.param(["--set", "plan.samples.x=1"], "plan.samples: Input should be a valid integer (got {'x': 1})", id="a-value-is-no-number"),
         pytest.param(["--set", "engine=vlm", "--engine", "replay"], "", id="a-flag-goes-before"),
         pytest.param(["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)", id="no-config"),
-        pytest.param(["--limit", "0"], "--limit 0: allowed is 1 or more", id="limit"),
+        pytest.param(["--limit", "0"], "--limit 0: allowed: 1 or more", id="limit"),
         pytest.param(["--reuse", "nowhere"], "no such file; --reuse takes the folder of a run", id="reuse"),
         pytest.param(["--engine", "endpoint"], "endpoints: got none, but engine is 'endpoint'", id="no-endpoints"),
         pytest.param(["--engine", "transformers", "--policy", "./none"], "model './none': no such folder", id="no-model"),
@@ -99,7 +99,7 @@ def test_an_unknown_engine_is_refused_with_the_choices(tmp_path: Path, capsys: p
 def test_all_problems_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--set", "rows=0", constitution="name: x", prompts='{"text": 1}\n') == 2
     err = capsys.readouterr().err
-    assert all(part in err for part in ("c.yaml:1: version: is missing", "rows:", "allowed is `prompt`"))
+    assert all(part in err for part in ("c.yaml:1: version: is missing", "rows:", "allowed: `prompt`"))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_folder, "MIN_FREE_BYTES", 1 << 60)
     assert run(tmp_path) == 2
-    assert "MiB free; allowed are at least" in capsys.readouterr().err
+    assert "MiB free; allowed: at least" in capsys.readouterr().err
 
 
 def test_bad_rows_are_counted_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -222,13 +222,13 @@ SERVER = {"url": "http://127.0.0.1:9"}
             "methods: got reward, which the judge cannot do; name a reward model in `panel:`",
         ),
         ({"plan": {"methods_of": {"kind": ["reward"]}}}, "methods_of.kind: got reward, which the judge cannot do"),
-        ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed is a band around 0.5 within (0, 1)"),
+        ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed: a band around 0.5 within (0, 1)"),
         ({"plan": {"hinted": 2}}, "hinted: got 2, but there is no hint; give one, or leave hinted out"),
         ({"panel": [{"name": "judge", "model": "m"}]}, "name: 'judge' is the run's own judge; choose another name"),
-        ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed is each once"),
+        ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed: each once"),
         (
             {"panel": [{"name": "x", "model": "m", "methods": ["reward", "compare"]}]},
-            "methods: got reward, compare; a reward model does nothing else: allowed is [reward] alone",
+            "methods: got reward, compare; a reward model does nothing else: allowed: [reward] alone",
         ),
         (
             {"panel": [{"name": "x", "model": "m", "methods": ["reward"], "endpoints": [SERVER]}]},
@@ -238,7 +238,7 @@ SERVER = {"url": "http://127.0.0.1:9"}
             {"panel": [{"name": "x", "model": "m", "methods": ["contrast"], "endpoints": [SERVER]}]},
             "x: contrast needs the log-probabilities of given tokens, which chat servers do not tell",
         ),
-        ({"plan": {"methods": ["score", "score"]}}, "plan.methods: allowed is each method once, got score, score"),
+        ({"plan": {"methods": ["score", "score"]}}, "plan.methods: allowed: each method once, got score, score"),
         (
             {"engine": "endpoint", "endpoints": [SERVER], "panel": [{"name": "x", "model": "m"}]},
             "panel: x: endpoints: got none, but engine is 'endpoint'; name its servers",

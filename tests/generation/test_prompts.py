@@ -144,9 +144,9 @@ def test_inspect_counts_and_sees_tools(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         pytest.param("none.jsonl", None, "no such file", id="missing"),
-        pytest.param("p.txt", b"x", r"got the ending '.txt'; allowed are .jsonl", id="unknown-ending"),
+        pytest.param("p.txt", b"x", r"got the ending '.txt'; allowed: .jsonl", id="unknown-ending"),
         pytest.param("p.jsonl", b"", "has no rows", id="empty"),
-        pytest.param("p.jsonl", b'{"promt": "x"}\n', r"got columns promt \(did you mean prompt\?\); allowed is `prompt`", id="no-usable-column"),
+        pytest.param("p.jsonl", b'{"promt": "x"}\n', r"got columns promt \(did you mean prompt\?\); allowed: `prompt`", id="no-usable-column"),
         pytest.param("p.parquet", b"PAR", "is not parquet", id="not-parquet"),
     ],
 )  # fmt: skip

@@ -85,7 +85,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "tree.yaml"
     path.write_text("heigth: 2\nmany: [{size: 0}]\n")
     assert refused(path, "leaf", "height=[", "height=2024-99-99", "leaf.size.x=1", "leaf.size=2", "leaf.size.x=1") == [
-        "--set leaf: allowed is key=value",
+        "--set leaf: allowed: key=value",
         "--set height=[: the value is not YAML",
         "--set height=2024-99-99: the value is not YAML",
         "--set leaf.size.x=1: size is a value, not a group of settings",
@@ -93,7 +93,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         f"{path}: heigth: unknown key (did you mean height?); allowed: "
         "deep, either, height, leaf, many, maybe, named, pair, sources, untold",
     ]
-    assert refused(tmp_path / "none.yaml", "leaf")[1:] == ["--set leaf: allowed is key=value"]
+    assert refused(tmp_path / "none.yaml", "leaf")[1:] == ["--set leaf: allowed: key=value"]
     assert refused(None, height="tall") == ["settings: height: Input should be a valid number, unable to parse string as a number (got 'tall')"]  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_a_key_that_must_be_there_is_told() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- 1", "tree.yaml: got a list; allowed is a mapping, as in `leaf: {size: 2}`"),
+        ("- 1", "tree.yaml: got a list; allowed: a mapping, as in `leaf: {size: 2}`"),
         ("a: [", "tree.yaml: is not YAML (while parsing"),
         ("a: 2024-99-99", "tree.yaml: is not YAML (month must be in 1..12"),
         ("[" * 3000, "tree.yaml: is not YAML"),
@@ -119,4 +119,4 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, said: str) -> None
         load(Tree, path, ["leaf"], example="leaf.size=2")
     first, second = str(error.value).split("\n")
     assert said in first
-    assert second == "--set leaf: allowed is key=value, as in --set leaf.size=2"
+    assert second == "--set leaf: allowed: key=value, as in --set leaf.size=2"

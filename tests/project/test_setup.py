@@ -91,7 +91,7 @@ def test_a_suitable_python(version: tuple[int, int]) -> None:
 def test_an_unsuitable_python_is_named(version: tuple[int, int]) -> None:
     problem = unsuitable(version)
     assert problem == (
-        f"Python {version[0]}.{version[1]} cannot be used; allowed is 3.11 to 3.13. Name one: make PYTHON=python3.11 ..."
+        f"Python {version[0]}.{version[1]} cannot be used; allowed: 3.11 to 3.13. Name one: make PYTHON=python3.11 ..."
     )
 
 

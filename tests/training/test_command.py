@@ -80,8 +80,8 @@ def holding(text: str) -> list[dict[str, str]]:
     [
         pytest.param([{"text": "x"}], "has columns text; missing prompt, chosen, rejected", id="columns"),
         pytest.param(bad(chosen="a", rejected="a"), "chosen and rejected are equal", id="equal"),
-        pytest.param(bad(p_chosen=math.nan), "p_chosen: got nan; allowed is a finite number", id="nan"),
-        pytest.param(bad(p_chosen=0.4), "p_chosen: got 0.4; allowed is 0.5 to 1", id="out-of-range"),
+        pytest.param(bad(p_chosen=math.nan), "p_chosen: got nan; allowed: a finite number", id="nan"),
+        pytest.param(bad(p_chosen=0.4), "p_chosen: got 0.4; allowed: 0.5 to 1", id="out-of-range"),
         pytest.param(bad(chosen=holding("light")), "chosen: holds the prompt's messages", id="trap"),
         pytest.param(
             bad(prompt="<|im_start|>user\nwhy<|im_end|>"), "prompt: holds '<|im_start|>', so it", id="template"
@@ -123,7 +123,7 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
     config = tmp_path / "dpo.yaml"
     config.write_text("bata: 0.1\nlearning_rate: fast\nlora: {rank: 8}\nprecision: fp8\n")
     said = refused("--config", config, "--set", "steps").split("\n")
-    assert said[0] == "--set steps: allowed is key=value, as in --set lora.r=8"
+    assert said[0] == "--set steps: allowed: key=value, as in --set lora.r=8"
     assert [line.removeprefix(f"{config}: ").split(";")[0][:60] for line in said[1:]] == [
         "learning_rate: Input should be a valid number, unable to par",
         "precision: Input should be 'bf16' or 'fp32' (got 'fp8')",
@@ -137,7 +137,7 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
     [
         pytest.param(["patience=2"], "patience and best need eval_every: set how many steps", id="patience"),
         pytest.param(["eval_every=2", "best=true", "save_every=3"], "best needs save_every as a multiple", id="best"),
-        pytest.param(["report_to=[tensorboard, tensorboard]"], "report_to: allowed is each once, got", id="twice"),
+        pytest.param(["report_to=[tensorboard, tensorboard]"], "report_to: allowed: each once, got", id="twice"),
         pytest.param(["report_to=[mlflow]"], "report_to.0: Input should be 'tensorboard' or 'wandb'", id="unknown"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_reporter_that_is_not_installed(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(("batch=6", "micro_batch=4"), "batch: got 6; allowed are multiples of micro_batch (4) times processes (1), such as 8", id="multiple"),
+        pytest.param(("batch=6", "micro_batch=4"), "batch: got 6; allowed: multiples of micro_batch (4) times processes (1), such as 8", id="multiple"),
         pytest.param(("batch=32", "micro_batch=4"), "batch: got 32, and there are 24 rows to train on; set batch: 24, or add data", id="larger"),
         pytest.param(("batch=64", "micro_batch=32"), "batch: got 64, and there are 24 rows to train on; set micro_batch: 1 and batch: 1, or add data", id="micro"),
     ],
@@ -191,7 +191,7 @@ def test_too_little_memory(refused: Say, pairs: Path, broken: Path) -> None:
     [
         pytest.param("chat_template.jinja", "has no chat template; set tokenizer.chat_template", id="template"),
         pytest.param("tokenizer.json", "has no tokenizer.json; save a fast tokenizer", id="tokenizer"),
-        pytest.param("model.safetensors", "has no weights; allowed are *.safetensors", id="weights"),
+        pytest.param("model.safetensors", "has no weights; allowed: *.safetensors", id="weights"),
         pytest.param("config.json", "has no config.json; save the model with save_pretrained", id="config"),
     ],
 )
@@ -258,7 +258,7 @@ def test_metrics_that_are_damaged(refused: Say, pairs: Path, tmp_path: Path) -> 
     refused("--data", pairs, *SMALL)
     (tmp_path / "out" / "metrics.jsonl").write_text("{bad}\n{}\n")
     said = refused("--data", pairs, *SMALL)
-    assert said.startswith(f"{tmp_path / 'out' / 'metrics.jsonl'}:1: got '{{bad}}'; allowed is a JSON object")
+    assert said.startswith(f"{tmp_path / 'out' / 'metrics.jsonl'}:1: got '{{bad}}'; allowed: a JSON object")
 
 
 def test_sources_and_their_weights(refused: Say, pairs: Path, tmp_path: Path) -> None:
@@ -269,8 +269,8 @@ def test_sources_and_their_weights(refused: Say, pairs: Path, tmp_path: Path) ->
     assert refused("--data", pairs, "--data", f"{pairs}=2") == (
         f"--data {pairs}: is given twice; give it once, with the sum of the weights"
     )
-    assert "got weight -1.0; allowed is a positive number" in refused("--data", f"{pairs}=-1")
-    assert "got weight nan; allowed is a positive number" in refused("--data", f"{pairs}=nan")
+    assert "got weight -1.0; allowed: a positive number" in refused("--data", f"{pairs}=-1")
+    assert "got weight nan; allowed: a positive number" in refused("--data", f"{pairs}=nan")
     assert refused() == "--data: got none; name a run folder, as in --data runs/NAME"
     assert "gone.jsonl: no such file or folder" in refused("--data", tmp_path / "gone.jsonl=2")
 

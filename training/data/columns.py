@@ -76,10 +76,10 @@ def pair(row: Mapping[str, Any]) -> Pair:
             "chosen and rejected: begin with the prompt, which would be trained on twice; keep the replies alone"
         )
     if chosen == rejected:
-        raise BadRow("chosen and rejected are equal; allowed are two different replies: leave the row out")
+        raise BadRow("chosen and rejected are equal; allowed: two different replies: leave the row out")
     p = _number(row, "p_chosen", 1.0)
     if not 0.5 <= p <= 1:
-        raise BadRow(f"p_chosen: got {p}; allowed is 0.5 to 1: where rejected is better, swap the two")
+        raise BadRow(f"p_chosen: got {p}; allowed: 0.5 to 1: where rejected is better, swap the two")
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
     return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row), truncated)
 
@@ -125,7 +125,7 @@ def _repeats(text: str, prompt: Prompted) -> bool:
 def _weight(row: Mapping[str, Any]) -> float:
     weight = _number(row, "weight", 1.0)
     if weight < 0:
-        raise BadRow(f"weight: got {weight}; allowed is 0 or more")
+        raise BadRow(f"weight: got {weight}; allowed: 0 or more")
     return weight
 
 
@@ -142,7 +142,7 @@ def prompted(row: Mapping[str, Any]) -> Prompted:
         messages = messages[:-1]
     if not messages or messages[-1].role in ("assistant", "system"):
         got = messages[-1].role if messages else "nobody"
-        raise BadRow(f"prompt: the last to speak is {got}; allowed is the user or a tool, whom the reply answers")
+        raise BadRow(f"prompt: the last to speak is {got}; allowed: the user or a tool, whom the reply answers")
     tools = _tools(row.get("tools"))
     name = str(row.get("prompt_id") or row.get("id") or "") or _name(messages)
     tags = row.get("tags") or ()
@@ -164,7 +164,7 @@ def _tools(value: object) -> tuple[Mapping[str, Any], ...]:
             found = value
     found = found or []
     if not isinstance(found, list | tuple) or not all(isinstance(tool, Mapping) for tool in found):
-        raise BadRow(f"tools: got {value!r:.80}; allowed is a list of objects that describe tools, or its JSON")
+        raise BadRow(f"tools: got {value!r:.80}; allowed: a list of objects that describe tools, or its JSON")
     return tuple(found)
 
 
@@ -180,13 +180,13 @@ def _reply(name: str, value: object, prompt: Prompted) -> str:
         )
     if [m.role for m in messages] != ["assistant"]:
         roles = ", ".join(m.role for m in messages) or "none"
-        raise BadRow(f"{name}: got messages of {roles}; allowed is one message of the assistant, or text")
+        raise BadRow(f"{name}: got messages of {roles}; allowed: one message of the assistant, or text")
     return spoken(messages[0])
 
 
 def _messages(name: str, value: object) -> tuple[Message, ...]:
     if not isinstance(value, list | tuple):
-        raise BadRow(f"{name}: got a {type(value).__name__}; allowed is text or a list of messages")
+        raise BadRow(f"{name}: got a {type(value).__name__}; allowed: text or a list of messages")
     try:
         return tuple(
             Message.model_validate({k: v for k, v in turn.items() if v is not None} if isinstance(turn, dict) else turn)
@@ -210,7 +210,7 @@ def _plain(name: str, text: str) -> None:
 def _flag(row: Mapping[str, Any], name: str) -> bool:
     value = row.get(name)
     if not isinstance(value, bool | None):
-        raise BadRow(f"{name}: got {value!r}; allowed is true, false, or no column {name}")
+        raise BadRow(f"{name}: got {value!r}; allowed: true, false, or no column {name}")
     return bool(value)
 
 
@@ -219,5 +219,5 @@ def _number(row: Mapping[str, Any], name: str, default: float) -> float:
         return default
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRow(f"{name}: got {value!r}; allowed is a finite number, or no column {name}")
+        raise BadRow(f"{name}: got {value!r}; allowed: a finite number, or no column {name}")
     return float(value)

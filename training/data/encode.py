@@ -45,9 +45,9 @@ class Encoded(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`read` = `kept` + all `dropped_*`: long_prompt, truncated, empty (a reply), equal (once cut), unsure, repeated (a prompt), untested
-    (its source). Of those kept, `kept_truncated` have a reply that lost its end; of those read, `moved_to_test` are held out for
-    what another row is."""
+    """`read` = `kept` + all `dropped_*`: long_prompt, truncated, empty (a reply), equal (once cut), unsure, repeated (a prompt),
+    untested (its source). Of those kept, `kept_truncated` have a reply that lost its end; of those read, `moved_to_test` are
+    held out for what another row is."""
 
     @property
     def digest(self) -> str:
@@ -106,7 +106,7 @@ def check_some(encoded: Encoded, settings: Training) -> None:
     if encoded.rows:
         if not any(getattr(row, "weight", 1.0) for row in encoded.rows):
             raise InputError(
-                f"--data {', '.join(settings.data)}: column weight: got 0 in all {len(encoded.rows)} rows to train on; allowed is "
+                f"--data {', '.join(settings.data)}: column weight: got 0 in all {len(encoded.rows)} rows to train on; allowed: "
                 "a number above 0 in some"
             )
         return

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from constitution.errors import InputError
 from evaluation import run_files
-from evaluation.diff import RunError
+from evaluation.diff.runs import RunError
 from evaluation.files import json_lines
 from generation.output import manifest
 from generation.output.dataset import SPLITS
@@ -51,7 +51,7 @@ def _parts(spec: str, kind: Kind) -> list[Iterator[Raw]]:
     if path.is_file() and name.endswith(".parquet"):
         return [_parquet(path, "")]
     allowed = (
-        "allowed is a run folder, a datasets folder, .jsonl (plain or .gz), .parquet, or a hub id such as owner/name"
+        "allowed: a run folder, a datasets folder, .jsonl (plain or .gz), .parquet, or a hub id such as owner/name"
     )
     if path.exists():
         raise InputError(f"--data {spec}: got the ending {path.suffix or '(none)'!r}; {allowed}")
@@ -79,7 +79,7 @@ def _jsonl(path: Path) -> Iterator[Raw]:
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}:{number}: is not JSON ({error}); each line holds one object") from None
         if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: got a {type(row).__name__}; allowed is an object with named columns")
+            raise InputError(f"{path}:{number}: got a {type(row).__name__}; allowed: an object with named columns")
         yield Raw(f"{path}:{number}", "", row)
 
 

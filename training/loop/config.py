@@ -221,7 +221,7 @@ class LoopConfig(Strict):
         _local(self.feedback.engine, "feedback.", _PANEL)
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
-                raise ValueError(f"data.{name}: got weight {weight}; allowed is a positive number")
+                raise ValueError(f"data.{name}: got weight {weight}; allowed: a positive number")
         if not self.phases:
             raise ValueError("phases: got none; name one, as in `- {recipe: dpo}`")
         first = next((i for i, phase in enumerate(self.phases) if phase.needs_pairs), None)

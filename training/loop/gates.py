@@ -101,7 +101,7 @@ def _judged(gates: Gates, evidence: Evidence) -> Iterator[Gate]:
             continue
         # a figure that is not finite passes no gate: each comparison with it is false
         room = found.value - limit if kind.least else limit - found.value
-        said = f"{kind.what}: {found.said}; allowed is at {'least' if kind.least else 'most'} {kind.shown(limit)}"
+        said = f"{kind.what}: {found.said}; allowed: at {'least' if kind.least else 'most'} {kind.shown(limit)}"
         yield Gate(name=name, passed=room >= -_ROUNDING, value=found.value, limit=limit, reason=said)
 
 

@@ -312,7 +312,7 @@ def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:
     ends = (model.get_input_embeddings(), model.get_output_embeddings(), getattr(model, "score", None))
     if any(isinstance(layer, BaseTunerLayer) for layer in ends):
         raise ModelError(
-            f"lora.targets: got {lora.targets}; allowed are layers between the embedding and the head, such as all-linear"
+            f"lora.targets: got {lora.targets}; allowed: layers between the embedding and the head, such as all-linear"
         )
     return adapted
 

@@ -114,7 +114,7 @@ def _turns(settings: Training, count: int, world: int) -> int:
     if settings.batch % share:
         fit = share * max(1, round(settings.batch / share))
         raise InputError(
-            f"batch: got {settings.batch}; allowed are multiples of micro_batch ({settings.micro_batch}) times processes "
+            f"batch: got {settings.batch}; allowed: multiples of micro_batch ({settings.micro_batch}) times processes "
             f"({world}), such as {fit}"
         )
     if settings.batch > count:

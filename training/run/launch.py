@@ -49,7 +49,7 @@ def sharded() -> bool:
     version = os.environ.get("FSDP_VERSION", "1")
     if version != "2":
         raise InputError(
-            f"fsdp_version: got {version}; allowed is 2; set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
+            f"fsdp_version: got {version}; allowed: 2; set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
         )
     return True
 

@@ -172,7 +172,7 @@ class Metrics:
     def write(self, step: int, values: Mapping[str, float], split: str = "train") -> None:
         """Log numbers; what float() takes will do. Raises ValueError for a name that the line itself needs."""
         if taken := sorted(_RESERVED & values.keys()):
-            raise ValueError(f"metric {taken[0]!r}: allowed is any name but {', '.join(sorted(_RESERVED))}")
+            raise ValueError(f"metric {taken[0]!r}: allowed: any name but {', '.join(sorted(_RESERVED))}")
         numbers = {name: float(value) for name, value in values.items()}
         written = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
         self._line({"step": step, "split": split, **written})
@@ -216,7 +216,7 @@ def _row(line: str, path: Path, number: int) -> Row:
         return Row(step, split, {name: float(value) for name, value in values.items()}, text)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise MetricsError(
-            f"{path}:{number}: got {line.strip()!r:.80}; allowed is a JSON object with `step`, `split` and numbers; "
+            f"{path}:{number}: got {line.strip()!r:.80}; allowed: a JSON object with `step`, `split` and numbers; "
             "delete the line"
         ) from None
 

@@ -205,7 +205,7 @@ def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings
     )  # fmt: skip
     for kind, name, limit, what, advice in highs:
         if limit is not None and values.get(name, -math.inf) > limit:
-            yield Sign(kind, f"{name} too high", f"{name} is {values[name]:.3g} {what}; allowed is {limit:g}. {advice}")
+            yield Sign(kind, f"{name} too high", f"{name} is {values[name]:.3g} {what}; allowed: {limit:g}. {advice}")
 
 
 def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
@@ -223,7 +223,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
         yield Sign(
             "warn",
             "explained_variance too low",
-            f"explained_variance is {critic.last[-1]:.3g}; allowed is {lowest:g}: the critic is worse than a "
+            f"explained_variance is {critic.last[-1]:.3g}; allowed: {lowest:g}: the critic is worse than a "
             "constant. Raise critic_learning_rate or critic_warmup, or set baseline: group.",
         )
     right = traces["accuracy"] if "accuracy" in values else None
@@ -233,6 +233,6 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
             yield Sign(
                 "warn",
                 "accuracy too low",
-                f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed is {limits.min_accuracy:g}: worse than "
+                f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed: {limits.min_accuracy:g}: worse than "
                 "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.least.",
             )

@@ -144,7 +144,7 @@ def test_the_weightiest_principles_that_a_model_judges() -> None:
         weightiest(LAWS, 0)
     assert str(error.value) == (
         "--principles 0: leaves none of the 2 principles of 'laws' that a model judges on every prompt; "
-        "allowed is at least 1, of a constitution that has some"
+        "allowed: at least 1, of a constitution that has some"
     )
 
 
@@ -207,7 +207,7 @@ def test_where_the_figures_go_is_seen_to_before_anything_is_asked(
     written = json.loads((tmp_path / "new" / "a.json").read_text(), parse_constant=pytest.fail)
     assert written["gains"]["judge_instruction"]["low"] is None, "one pair has no interval"
     assert command(*OPTIONS[:4], "--limit", "0")[0] == 2
-    assert "--limit: got 0; allowed is 1 or more" in capsys.readouterr().err
+    assert "--limit: got 0; allowed: 1 or more" in capsys.readouterr().err
 
 
 def test_a_judge_that_stays_unavailable_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,7 +148,7 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
         (["RUN/none"], "none: is not a finished run (no manifest.json); run generate_feedback.py --out"),
         (["RUN", "--set", "flip=1"], "--set: flip: unknown key; allowed: bias, flips,"),
         (["RUN", "--against", "RUN/none"], "none: cannot be read"),
-        (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed is a new folder elsewhere"),
+        (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed: a new folder elsewhere"),
         (["RUN", "--out", "RUN/manifest.json/x"], "x: cannot be written (File exists); choose another file"),
     ],
 )

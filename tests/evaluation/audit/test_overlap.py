@@ -97,13 +97,13 @@ def test_evaluation_sets_in_every_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ": is empty; allowed is one JSON object a line"),
+        ("", ": is empty; allowed: one JSON object a line"),
         ("{", ":1: is not JSON"),
         (
             '{"question": "x"}',
-            ":1: got question; allowed is an object with `prompt`, which is text or a list of messages",
+            ":1: got question; allowed: an object with `prompt`, which is text or a list of messages",
         ),
-        ("[1]", ":1: got a list; allowed is an object"),
+        ("[1]", ":1: got a list; allowed: an object"),
         ('{"prompt": [1]}', ":1: got prompt; allowed"),
     ],
 )
@@ -113,7 +113,7 @@ def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> N
     with pytest.raises(InputError) as error:
         list(evaluation_items(path))
     assert f"{path}{message}" in str(error.value)
-    with pytest.raises(InputError, match=r"none: cannot be read .* allowed is JSONL, plain or .gz"):
+    with pytest.raises(InputError, match=r"none: cannot be read .* allowed: JSONL, plain or .gz"):
         list(evaluation_items(tmp_path / "none"))
 
 

@@ -17,7 +17,7 @@ from evaluation.audit.pairs import Tally, read_pairs
 from evaluation.audit.replies import asked_for, read_replies, similarity
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
-from evaluation.diff import RunError
+from evaluation.diff.runs import RunError
 from generation.output.manifest import Manifest
 from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback

@@ -29,9 +29,9 @@ def test_a_file_then_overrides(tmp_path: Path) -> None:
     [
         ("flip: 0.1", [], "audit.yaml: flip: unknown key; allowed: bias, flips,"),
         ("flips: 2", [], "audit.yaml: flips: Input should be less than or equal to 1 (got 2)"),
-        ("- 1", [], "audit.yaml: got a list; allowed is a mapping, as in `flips: 0.2`"),
+        ("- 1", [], "audit.yaml: got a list; allowed: a mapping, as in `flips: 0.2`"),
         ("a: [", [], "audit.yaml: is not YAML"),
-        ("", ["flips"], "--set flips: allowed is key=value, as in --set flips=0.2"),
+        ("", ["flips"], "--set flips: allowed: key=value, as in --set flips=0.2"),
         ("", ["flips=["], "--set flips=[: the value is not YAML"),
     ],
 )

@@ -73,7 +73,7 @@ def test_rows_become_pairs_and_bad_rows_are_named(tmp_path: Path) -> None:
     assert pairs[1].better.text == "Hello"
     assert pairs[0].group == pairs[2].group != pairs[1].group
     assert [problem.partition(": ")[0] for problem in problems] == [f"{path}:{n}" for n in (3, 4, 5)]
-    assert "chosen and rejected are equal; allowed are two different replies" in problems[1]
+    assert "chosen and rejected are equal; allowed: two different replies" in problems[1]
     assert "rejected: is missing; allowed keys: prompt, chosen, rejected" in problems[2]
     assert len(read_labelled(path, limit=2)[0]) == 2
 
@@ -82,7 +82,7 @@ def test_a_file_without_pairs_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, [{"prompt": "q"}])
     with pytest.raises(InputError, match="holds no labelled pair; each line needs prompt, chosen and rejected"):
         read_labelled(path)
-    with pytest.raises(InputError, match=r"missing.jsonl: cannot be read .* allowed is JSONL, plain or .gz"):
+    with pytest.raises(InputError, match=r"missing.jsonl: cannot be read .* allowed: JSONL, plain or .gz"):
         read_labelled(tmp_path / "missing.jsonl")
 
 

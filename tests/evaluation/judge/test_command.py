@@ -198,9 +198,9 @@ def test_every_wrong_option_is_named(votes: Path, capsys: pytest.CaptureFixture[
     said = refused(
         capsys, "--votes", votes, "--folds", 1, "--error", 0.7, "--margin", -1, "--without", "(", "--weights", "w", "--fit", "f"
     )  # fmt: skip
-    assert "--folds: got 1; allowed is 2 or more" in said
-    assert "--error: got 0.7; allowed is more than 0 and less than 0.5" in said
-    assert "--margin: got -1.0; allowed is 0 or more" in said
+    assert "--folds: got 1; allowed: 2 or more" in said
+    assert "--error: got 0.7; allowed: more than 0 and less than 0.5" in said
+    assert "--margin: got -1.0; allowed: 0 or more" in said
     assert "--without: got '(', which is not a regular expression" in said
     assert "--fit: writes new weights, --weights judges by given ones; give one of the two" in said
 
@@ -210,7 +210,7 @@ def test_too_few_pairs_to_fit_on(votes: Path, capsys: pytest.CaptureFixture[str]
     few = votes.parent / "few.jsonl"
     few.write_text("".join(votes.read_text().splitlines(keepends=True)[: 9 * 8]))
     said = refused(capsys, "--votes", few)
-    assert "9 different prompts are too few to fit weights on; allowed are 10 or more: add labelled pairs, or" in said
+    assert "9 different prompts are too few to fit weights on; allowed: 10 or more: add labelled pairs, or" in said
     assert run("--votes", few, "--weights", votes.parent / "w.json")[0] == 0, "given weights need no fit"
 
 
@@ -263,7 +263,7 @@ def test_agreement_needs_no_labels(votes: Path, tmp_path: Path, capsys: pytest.C
     with_labels = tmp_path / "labelled.json"
     assert run("--votes", votes, "--method", "agreement", "--fit", with_labels)[0] == 0
     assert read_weights(fit).voters == pytest.approx(read_weights(with_labels).voters), "labels change nothing in it"
-    assert "bare.jsonl:1: label: is missing; allowed is 1 or 2, or none in the whole file with --method agreement" in (
+    assert "bare.jsonl:1: label: is missing; allowed: 1 or 2, or none in the whole file with --method agreement" in (
         refused(capsys, "--votes", bare)
     )
     mixed = save(tmp_path / "mixed.jsonl", rows_of(votes, 80) + rows_of(bare)[80:])
@@ -280,7 +280,7 @@ def test_voters_with_one_order_are_left_out_and_counted(
     assert "missing: voters asked in one order only 2" in printed
     assert {voter["name"] for voter in json.loads(figures.read_text())["voters"]} == {"wrong/plain", "noise/plain"}
     all_one = save(tmp_path / "all.jsonl", [row for row in rows_of(votes) if not row["swapped"]])
-    assert "all.jsonl: swapped: no voter has a verdict on a pair in both orders; allowed is true and false" in refused(
+    assert "all.jsonl: swapped: no voter has a verdict on a pair in both orders; allowed: true and false" in refused(
         capsys, "--votes", all_one
     )
 
@@ -294,13 +294,13 @@ def test_another_evaluation_is_of_the_same_data(
         capsys, "--votes", other, "--method", "temperature", "--versus", votes.parent / "out.json"
     )  # fmt: skip
     assert f"out.json: data: is of other files ({file_digest(votes)[:12]}) than this evaluation" in said
-    assert "allowed is one of the same --data, --votes or --subsets: evaluate one file twice" in said
+    assert "allowed: one of the same --data, --votes or --subsets: evaluate one file twice" in said
 
 
 def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "--votes", votes, "--judge", "x", "--set", "rows=1", "--reuse", "run", "--limit", 0)
     assert "--judge, --set, --reuse, --limit: for a panel that is asked about --data; recorded --votes are read" in said
-    assert "--limit: got 0; allowed is 1 or more" in refused(capsys, "--data", votes, "--limit", 0)
+    assert "--limit: got 0; allowed: 1 or more" in refused(capsys, "--data", votes, "--limit", 0)
 
 
 def labelled_pairs(path: Path) -> Path:

@@ -14,7 +14,7 @@ def test_empty_prompts_and_huge_rows_are_named(tmp_path: Path) -> None:
     pairs, problems = read_labelled(path)
     assert [pair.id for pair in pairs] == ["row-1"]
     assert problems == [
-        f"{path}:2: prompt: got no text; allowed is text, or one message or more: say what was asked",
-        f"{path}:3: prompt: got no messages; allowed is text, or one message or more: say what was asked",
-        f"{path}:4: has 1,048,628 characters; allowed are 1,048,576 a row: shorten its texts or leave it out",
+        f"{path}:2: prompt: got no text; allowed: text, or one message or more: say what was asked",
+        f"{path}:3: prompt: got no messages; allowed: text, or one message or more: say what was asked",
+        f"{path}:4: has 1,048,628 characters; allowed: 1,048,576 a row: shorten its texts or leave it out",
     ]

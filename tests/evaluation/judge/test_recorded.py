@@ -122,13 +122,13 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_recorded(path)
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["1", "3", "4"]
-    assert "v.jsonl:3: label: got 2 for pair p1, which was 1 above; allowed is one label a pair" in str(caught.value)
+    assert "v.jsonl:3: label: got 2 for pair p1, which was 1 above; allowed: one label a pair" in str(caught.value)
 
 
 def test_a_file_without_votes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"v.jsonl: holds no votes; each line needs pair, judge, swapped, label and"):
         read_recorded(write(tmp_path / "v.jsonl"))
-    with pytest.raises(InputError, match=r"none.jsonl: cannot be read \(.*\); allowed is JSONL, plain or .gz"):
+    with pytest.raises(InputError, match=r"none.jsonl: cannot be read \(.*\); allowed: JSONL, plain or .gz"):
         read_recorded(tmp_path / "none.jsonl")
 
 

@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no run\.yaml and no training\.yaml; name a run's folder, or one that"):
         history([tmp_path], [])
     (run / "run.yaml").write_text("- a list")
-    with pytest.raises(InputError, match=r"run\.yaml: got a list; allowed is a mapping of settings"):
+    with pytest.raises(InputError, match=r"run\.yaml: got a list; allowed: a mapping of settings"):
         history([run], [])
     (run / "run.yaml").write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"run\.yaml: cannot be read"):

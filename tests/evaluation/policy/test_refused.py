@@ -26,7 +26,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.Captur
         capsys, tmp_path, "--limit", 0, "--gold", tmp_path / "none.yaml", "--held-out", "shrt", "--trained", tmp_path / "nowhere",
         "--reuse", tmp_path / "no-run", "--json", tmp_path, "--weights", tmp_path / "no.json", "--prompts", "none.jsonl",
     )  # fmt: skip
-    assert "--limit: got 0; allowed is 1 or more" in err
+    assert "--limit: got 0; allowed: 1 or more" in err
     assert "none.yaml" in err
     assert (
         "--held-out: 'shrt' is no principle of laws and no judge (did you mean short?); allowed: short, kind, judge"

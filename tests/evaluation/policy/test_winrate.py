@@ -43,7 +43,7 @@ def test_replies_to_one_prompt_are_drawn_together() -> None:
 
 
 def test_outcomes_outside_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"got an outcome of 1.5; allowed are 0 to 1"):
+    with pytest.raises(ValueError, match=r"got an outcome of 1.5; allowed: 0 to 1"):
         win_rate([0.2, 1.5])
     with pytest.raises(ValueError, match=r"got an outcome of nan"):
         controlled([float("nan")], [1])

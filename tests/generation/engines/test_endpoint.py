@@ -366,5 +366,5 @@ def test_a_pool_goes_round_a_member_that_is_away() -> None:
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", ""])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="allowed are http:// and https:// addresses"):
+    with pytest.raises(ValueError, match="allowed: http:// and https:// addresses"):
         EndpointSettings(url=url)

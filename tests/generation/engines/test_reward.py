@@ -128,7 +128,7 @@ def test_a_checkpoint_of_another_kind_is_refused(make: Callable[[Path], object],
     with pytest.raises(ModelError) as error:
         Reward(resolve(str(tmp_path)), TransformersSettings())
     assert str(error.value) == (
-        f"model {tmp_path}: is no reward model ({got}); allowed is a causal "
+        f"model {tmp_path}: is no reward model ({got}); allowed: a causal "
         "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
         "(or as many as reward_heads says, for an ensemble)"
     )

@@ -86,10 +86,10 @@ def test_scores_and_texts_asked_at_once_keep_apart(tiny: tuple[ModelFiles, Any])
             "prompt_too_long: 65 tokens > context of 64", id="long"),
         pytest.param(
             Request("m", "compare", (5, 6, 7), Sampling(900), scored=3),
-            "bad_request: scored is 3; allowed are 1 to 2 of 3 prompt tokens", id="first-token"),
+            "bad_request: scored is 3; allowed: 1 to 2 of 3 prompt tokens", id="first-token"),
         pytest.param(
             Request("m", "compare", (5, 6, 7), Sampling(1), scored=-1),
-            "bad_request: scored is -1; allowed are 1 to 2 of 3 prompt tokens", id="negative"),
+            "bad_request: scored is -1; allowed: 1 to 2 of 3 prompt tokens", id="negative"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_scored_is_a_terminal_error(tiny: tuple[ModelFiles, Any], request_: Request, error: str) -> None:

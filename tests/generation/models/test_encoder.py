@@ -141,8 +141,8 @@ def test_a_template_without_tools_gets_them_as_text() -> None:
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        pytest.param([{"role": "robot", "content": "x"}], "role 'robot': allowed are", id="unknown-role"),
-        pytest.param([{"role": "im_end|>", "content": "x"}], "role 'im_end|>': allowed are", id="role-as-an-attack"),
+        pytest.param([{"role": "robot", "content": "x"}], "role 'robot': allowed:", id="unknown-role"),
+        pytest.param([{"role": "im_end|>", "content": "x"}], "role 'im_end|>': allowed:", id="role-as-an-attack"),
         pytest.param([{"role": "system", "content": "x"}], "System role not supported", id="refused-by-the-template"),
     ],
 )

@@ -75,8 +75,8 @@ def pickled(folder: Path) -> None:
         pytest.param(
             write("config.json", "{}"), "names no context length; add max_position_embeddings", id="no-context"
         ),
-        pytest.param(drop("model.safetensors"), "has no weights; allowed are *.safetensors", id="no-weights"),
-        pytest.param(pickled, "has pickled weights only, which can run code; allowed are *.safetensors", id="pickle"),
+        pytest.param(drop("model.safetensors"), "has no weights; allowed: *.safetensors", id="no-weights"),
+        pytest.param(pickled, "has pickled weights only, which can run code; allowed: *.safetensors", id="pickle"),
         pytest.param(cut_short, "model.safetensors is damaged, cut short or a Git LFS pointer (", id="cut-short"),
         pytest.param(
             write("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"),
@@ -132,10 +132,10 @@ def test_a_text_model_inside_another_has_the_context(folder: Path) -> None:
     ("spec", "message"),
     [
         pytest.param(
-            "./nowhere", "model './nowhere': no such folder; allowed is `embedded`, a local folder", id="folder"
+            "./nowhere", "model './nowhere': no such folder; allowed: `embedded`, a local folder", id="folder"
         ),
         pytest.param("a/b/c", "model 'a/b/c': no such folder", id="too-many-slashes"),
-        pytest.param("README.md", "model 'README.md': is a file; allowed is `embedded`", id="file"),
+        pytest.param("README.md", "model 'README.md': is a file; allowed: `embedded`", id="file"),
     ],
 )
 def test_a_name_that_is_no_model(spec: str, message: str) -> None:

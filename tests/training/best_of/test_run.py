@@ -204,9 +204,7 @@ def test_a_folder_that_training_began_in_stays_its_own(
     (out / "checkpoints/checkpoint-1").mkdir(parents=True)
     (out / "checkpoints/checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
     assert best(batch=4, micro_batch=3) == 2
-    assert (
-        capfd.readouterr().err.strip().splitlines()[-1].startswith("batch: got 4; allowed are multiples of micro_batch")
-    )
+    assert capfd.readouterr().err.strip().splitlines()[-1].startswith("batch: got 4; allowed: multiples of micro_batch")
     assert best(batch=2) == 2
     assert "batch: was 4, now 2" in capfd.readouterr().err
 
@@ -333,7 +331,7 @@ def test_settings_that_cannot_be(changes: dict[str, Any], message: str, inputs: 
             {"sampler": {"engine": "replay", "max_tokens": 256}},
             "sampler.max_tokens: got 256, which leaves no room for a prompt in max_length (256); lower it, or raise max_length",
         ),
-        ({"micro_batch": 3}, "batch: got 4; allowed are multiples of micro_batch (3) times processes (1), such as 3"),
+        ({"micro_batch": 3}, "batch: got 4; allowed: multiples of micro_batch (3) times processes (1), such as 3"),
         ({"batch": 64}, "batch: got 64, and there are "),
         ({"reuse": ["nowhere"]}, "nowhere/calls.sqlite: "),
         ({"reward": {"rules": {"constitution": "nowhere.yaml"}}}, "nowhere.yaml:1: cannot be read"),

@@ -133,7 +133,7 @@ def test_rows_that_count_nothing_are_told(chatml: Encoder) -> None:
     with pytest.raises(InputError) as told:
         check_some(encode_targets(rows, chatml, asked), asked)
     assert str(told.value) == (
-        "--data rows.jsonl: column weight: got 0 in all 2 rows to train on; allowed is a number above 0 in some"
+        "--data rows.jsonl: column weight: got 0 in all 2 rows to train on; allowed: a number above 0 in some"
     )
     check_some(encode_targets([*rows, Target(prompt("hi"), "no", 0.1)], chatml, asked), asked)
     check_some(encode_prompts([prompt("hi")], chatml, 64), asked)

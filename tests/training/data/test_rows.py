@@ -202,16 +202,16 @@ BAD = [
         {"chosen": [user("a"), assistant("b"), user("c"), assistant("d")], "rejected": [user("a"), assistant("x")]},
         "chosen and rejected differ before their last message; add a column prompt", id="implicit-apart",
     ),
-    pytest.param({**PLAIN, "rejected": PLAIN["chosen"]}, "chosen and rejected are equal; allowed are two", id="equal"),
-    pytest.param({**PLAIN, "p_chosen": math.nan}, "p_chosen: got nan; allowed is a finite number", id="nan"),
-    pytest.param({**PLAIN, "p_chosen": None}, "p_chosen: got None; allowed is a finite number, or no column", id="no-p"),
-    pytest.param({**PLAIN, "p_chosen": 0.3}, "p_chosen: got 0.3; allowed is 0.5 to 1: where rejected is", id="p-low"),
-    pytest.param({**PLAIN, "p_chosen": 1.2}, "p_chosen: got 1.2; allowed is 0.5 to 1", id="p-high"),
-    pytest.param({**PLAIN, "p_chosen": "0.7"}, "p_chosen: got '0.7'; allowed is a finite", id="p-text"),
+    pytest.param({**PLAIN, "rejected": PLAIN["chosen"]}, "chosen and rejected are equal; allowed: two", id="equal"),
+    pytest.param({**PLAIN, "p_chosen": math.nan}, "p_chosen: got nan; allowed: a finite number", id="nan"),
+    pytest.param({**PLAIN, "p_chosen": None}, "p_chosen: got None; allowed: a finite number, or no column", id="no-p"),
+    pytest.param({**PLAIN, "p_chosen": 0.3}, "p_chosen: got 0.3; allowed: 0.5 to 1: where rejected is", id="p-low"),
+    pytest.param({**PLAIN, "p_chosen": 1.2}, "p_chosen: got 1.2; allowed: 0.5 to 1", id="p-high"),
+    pytest.param({**PLAIN, "p_chosen": "0.7"}, "p_chosen: got '0.7'; allowed: a finite", id="p-text"),
     pytest.param({**PLAIN, "p_chosen": True}, "p_chosen: got True", id="p-bool"),
-    pytest.param({**PLAIN, "rejected_truncated": 1}, "rejected_truncated: got 1; allowed is true, false, or no column", id="cut"),
-    pytest.param({**PLAIN, "margin": math.inf}, "margin: got inf; allowed is a finite number", id="margin"),
-    pytest.param({**PLAIN, "weight": -1}, "weight: got -1.0; allowed is 0 or more", id="weight"),
+    pytest.param({**PLAIN, "rejected_truncated": 1}, "rejected_truncated: got 1; allowed: true, false, or no column", id="cut"),
+    pytest.param({**PLAIN, "margin": math.inf}, "margin: got inf; allowed: a finite number", id="margin"),
+    pytest.param({**PLAIN, "weight": -1}, "weight: got -1.0; allowed: 0 or more", id="weight"),
     pytest.param(
         {**TOLD, "chosen": [user(ASKED), assistant("a")]},
         "chosen: holds the prompt's messages, which would be trained on twice; keep the reply alone", id="trap-messages",
@@ -227,15 +227,15 @@ BAD = [
     pytest.param({**PLAIN, "chosen": "Light.<|eot_id|>"}, "chosen: holds '<|eot_id|>', so it went", id="rendered-end"),
     pytest.param({**PLAIN, "rejected": "No.</s>"}, "rejected: holds '</s>', so it went", id="rendered-s"),
     pytest.param({**PLAIN, "prompt": "[INST] Hi [/INST]"}, "prompt: holds '[INST]'", id="rendered-inst"),
-    pytest.param({**PLAIN, "prompt": 7}, "prompt: got a int; allowed is text or a list of messages", id="number"),
-    pytest.param({**TOLD, "prompt": []}, "prompt: the last to speak is nobody; allowed is the user", id="no-messages"),
+    pytest.param({**PLAIN, "prompt": 7}, "prompt: got a int; allowed: text or a list of messages", id="number"),
+    pytest.param({**TOLD, "prompt": []}, "prompt: the last to speak is nobody; allowed: the user", id="no-messages"),
     pytest.param({**TOLD, "prompt": [user("a"), assistant("b")]}, "the last to speak is assistant", id="answered"),
-    pytest.param({**TOLD, "chosen": [user("b")]}, "chosen: got messages of user; allowed is one message", id="user"),
+    pytest.param({**TOLD, "chosen": [user("b")]}, "chosen: got messages of user; allowed: one message", id="user"),
     pytest.param(
         {**TOLD, "prompt": [{"from": "human", "value": "a"}]}, "prompt: role: Field required (got {'from'", id="other-messages",
     ),
     pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt: role: Input should be", id="role"),
-    pytest.param({**PLAIN, "tools": "look"}, "tools: got 'look'; allowed is a list of objects", id="tools"),
+    pytest.param({**PLAIN, "tools": "look"}, "tools: got 'look'; allowed: a list of objects", id="tools"),
 ]  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def test_problems_are_told_all_at_once_and_alike_ones_together(write_rows: Write
         rows.pairs(dpo(path))
     assert str(told.value).split("\n")[1:] == [
         f"{path}:1 and 2 more rows: has columns a; missing prompt, chosen, rejected",
-        f"{path}:4: p_chosen: got 2.0; allowed is 0.5 to 1: where rejected is better, swap the two",
+        f"{path}:4: p_chosen: got 2.0; allowed: 0.5 to 1: where rejected is better, swap the two",
     ]
 
 

@@ -20,24 +20,24 @@ def one(evidence: Evidence | None = None, **gates: Any) -> Gate:
 @pytest.mark.parametrize(
     ("name", "limit", "beyond", "reason"),
     [
-        pytest.param("win", 0.6, 0.61, "win rate over the base: 60.0% (55.0% to 65.0%); allowed is at least 60.0%", id="win"),
-        pytest.param("controlled", 0.5, 0.51, "win rate over the base at equal length: 50.0% (45.0% to 55.0%); allowed is at least 50.0%", id="controlled"),
-        pytest.param("gold", 0.7, 0.71, "win rate over the base by the gold constitution: 70.0% (65.0% to 75.0%); allowed is at least 70.0%", id="gold"),
-        pytest.param("previous", 0.55, 0.56, "win rate over the round's starting policy: 55.0% (50.0% to 60.0%); allowed is at least 55.0%", id="previous"),
-        pytest.param("kl", 2, 1.9, "KL from the base: 2.00 nats (1.50 to 2.50); allowed is at most 2 nats", id="kl"),
+        pytest.param("win", 0.6, 0.61, "win rate over the base: 60.0% (55.0% to 65.0%); allowed: at least 60.0%", id="win"),
+        pytest.param("controlled", 0.5, 0.51, "win rate over the base at equal length: 50.0% (45.0% to 55.0%); allowed: at least 50.0%", id="controlled"),
+        pytest.param("gold", 0.7, 0.71, "win rate over the base by the gold constitution: 70.0% (65.0% to 75.0%); allowed: at least 70.0%", id="gold"),
+        pytest.param("previous", 0.55, 0.56, "win rate over the round's starting policy: 55.0% (50.0% to 60.0%); allowed: at least 55.0%", id="previous"),
+        pytest.param("kl", 2, 1.9, "KL from the base: 2.00 nats (1.50 to 2.50); allowed: at most 2 nats", id="kl"),
         # 50 words against 100
-        pytest.param("longest", 0.5, 0.4, "words: 50.0 against 100.0, 0.50 times as many; allowed is at most 0.5 times as many", id="longest"),
-        pytest.param("shortest", 0.5, 0.6, "words: 50.0 against 100.0, 0.50 times as many; allowed is at least 0.5 times as many", id="shortest"),
+        pytest.param("longest", 0.5, 0.4, "words: 50.0 against 100.0, 0.50 times as many; allowed: at most 0.5 times as many", id="longest"),
+        pytest.param("shortest", 0.5, 0.6, "words: 50.0 against 100.0, 0.50 times as many; allowed: at least 0.5 times as many", id="shortest"),
         # 5% - 2% is 0.030000000000000002 in floating point, and three points all the same
-        pytest.param("refusal_up", 0.03, 0.02, "refusals of harmless prompts: 5.0% against the base's 2.0%, +3.0 points; allowed is at most 3.0 points more", id="refusal"),
-        pytest.param("unsafe_refusal_down", 0.1, 0.09, "refusals of harmful prompts: 50.0% against the base's 60.0%, -10.0 points; allowed is at most 10.0 points fewer", id="unsafe"),
-        pytest.param("repetition_up", 0.05, 0.04, "repeated text: 9.0% against the base's 4.0%, +5.0 points; allowed is at most 5.0 points more", id="repetition"),
+        pytest.param("refusal_up", 0.03, 0.02, "refusals of harmless prompts: 5.0% against the base's 2.0%, +3.0 points; allowed: at most 3.0 points more", id="refusal"),
+        pytest.param("unsafe_refusal_down", 0.1, 0.09, "refusals of harmful prompts: 50.0% against the base's 60.0%, -10.0 points; allowed: at most 10.0 points fewer", id="unsafe"),
+        pytest.param("repetition_up", 0.05, 0.04, "repeated text: 9.0% against the base's 4.0%, +5.0 points; allowed: at most 5.0 points more", id="repetition"),
         # 1 - 0.72 / 0.8
-        pytest.param("distinct_down", 0.1, 0.09, "different pairs of words: 0.720 against the base's 0.800, 10.0% lost; allowed is at most 10.0% lost", id="distinct"),
-        pytest.param("truncated", 0.1, 0.09, "replies cut at the limit: 10.0%; allowed is at most 10.0%", id="truncated"),
-        pytest.param("unanswered", 0.05, 0.04, "replies that are empty or missing: 5.0%; allowed is at most 5.0%", id="unanswered"),
-        pytest.param("agreement", 0.8, 0.81, "agreement of reward model and judge on fresh pairs: 80.0%; allowed is at least 80.0%", id="agreement"),
-        pytest.param("controls", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed is at least 75.0%", id="controls"),
+        pytest.param("distinct_down", 0.1, 0.09, "different pairs of words: 0.720 against the base's 0.800, 10.0% lost; allowed: at most 10.0% lost", id="distinct"),
+        pytest.param("truncated", 0.1, 0.09, "replies cut at the limit: 10.0%; allowed: at most 10.0%", id="truncated"),
+        pytest.param("unanswered", 0.05, 0.04, "replies that are empty or missing: 5.0%; allowed: at most 5.0%", id="unanswered"),
+        pytest.param("agreement", 0.8, 0.81, "agreement of reward model and judge on fresh pairs: 80.0%; allowed: at least 80.0%", id="agreement"),
+        pytest.param("controls", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed: at least 75.0%", id="controls"),
     ],
 )  # fmt: skip
 def test_a_gate_passes_at_its_limit_and_fails_beyond_it(name: str, limit: float, beyond: float, reason: str) -> None:

@@ -87,7 +87,7 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0: training.lora.merge: {NO_ADAPTER}", id="adapter"),
         pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0: reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
         pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}}}, "phases.1: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
-        pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed is a positive number", id="weight"),
+        pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed: a positive number", id="weight"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be(
@@ -99,7 +99,7 @@ def test_settings_that_cannot_be(
 def test_an_override_reaches_within(settings: dict[str, Any], tmp_path: Path) -> None:
     path = write_settings(tmp_path, settings)
     assert load(path, ["retry.times=3", "feedback.plan.samples=5"]).feedback.plan.samples == 5
-    with pytest.raises(ConfigError, match=r"--set retry: allowed is key=value, as in --set retry\.times=2"):
+    with pytest.raises(ConfigError, match=r"--set retry: allowed: key=value, as in --set retry\.times=2"):
         load(path, ["retry"])
 
 

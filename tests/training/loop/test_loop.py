@@ -68,7 +68,7 @@ def test_a_round_that_fails_is_tried_again_with_a_smaller_step(tmp_path: Path) -
         "generate_feedback round-2/run", "training dpo round-2/try-1/checkpoint", "evaluation round-2/try-1/evaluation",
     ]  # fmt: skip
     one, two, three = outcome.decisions
-    assert one.reasons == ("win rate over the base: 40.0% (35.0% to 45.0%); allowed is at least 50.0%",)
+    assert one.reasons == ("win rate over the base: 40.0% (35.0% to 45.0%); allowed: at least 50.0%",)
     assert [(d.accepted, d.learning_rate) for d in (one, two, three)] == [(False, 0.01), (True, 0.005), (True, 0.005)]
     first, second = (settings(tmp_path, f"round-1/try-{n}/training.yaml") for n in (1, 2))
     assert second == {**first, "learning_rate": 0.005}
@@ -135,7 +135,7 @@ def test_the_reward_model_is_trained_on_the_newest_pairs(tmp_path: Path) -> None
     assert ppo["reward"]["models"]["paths"] == [f"{loop}/round-2/reward"]
     assert ppo["data"] == {f"{loop}/round-2/prompts.jsonl": 1.0}
     assert [gate.reason for gate in outcome.decisions[0].gates if gate.name == "agreement"] == [
-        "agreement of reward model and judge on fresh pairs: 75.0%; allowed is at least 75.0%"
+        "agreement of reward model and judge on fresh pairs: 75.0%; allowed: at least 75.0%"
     ]
 
 
@@ -272,7 +272,7 @@ def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:
 def test_the_page_shows_rounds_gates_and_what_each_came_to(tmp_path: Path) -> None:
     page = paged(tmp_path, Script([0.4, 0.6]), gates={"win": 0.5, "kl": 3})
     assert "1 round was kept. The policy to use: round-1/try-2/checkpoint." in page
-    assert "<td>failed</td><td>win rate over the base: 40.0% (35.0% to 45.0%); allowed is at least 50.0%</td>" in page
-    assert "<td>passed</td><td>KL from the base: 2.00 nats (1.50 to 2.50); allowed is at most 3 nats</td>" in page
+    assert "<td>failed</td><td>win rate over the base: 40.0% (35.0% to 45.0%); allowed: at least 50.0%</td>" in page
+    assert "<td>passed</td><td>KL from the base: 2.00 nats (1.50 to 2.50); allowed: at most 3 nats</td>" in page
     assert 'alt="Win rate over the base: round 1 (dpo, not kept) 0.4, round 1, try 2 (dpo) 0.6"' in page
     assert 'href="round-1/try-1/evaluation/page.html"' in page

@@ -133,8 +133,8 @@ def test_a_whole_model_has_no_adapter_to_turn_off(tiny_files: ModelFiles) -> Non
     ("targets", "text"),
     [
         (("q_prog",), "lora.targets: got ('q_prog',); Target modules {'q_prog'} not found in the base model"),
-        (("q_proj", "lm_head"), "allowed are layers between the embedding and the head, such as all-linear"),
-        (("embed_tokens",), "allowed are layers between the embedding and the head, such as all-linear"),
+        (("q_proj", "lm_head"), "allowed: layers between the embedding and the head, such as all-linear"),
+        (("embed_tokens",), "allowed: layers between the embedding and the head, such as all-linear"),
     ],
 )
 def test_targets_that_cannot_be_adapted_are_refused(

@@ -269,14 +269,14 @@ def test_a_killed_run_goes_on_under_the_same_settings(folder: Path, tiny: Path, 
 
 
 def test_what_is_wrong_is_told_once(ddp: str, folder: Path) -> None:
-    assert ddp.count("batch: got 7; allowed are multiples of micro_batch (1) times processes (2), such as 8") == 1
+    assert ddp.count("batch: got 7; allowed: multiples of micro_batch (1) times processes (2), such as 8") == 1
     assert not (folder / "wrong").exists()
 
 
 def test_the_first_version_of_fsdp_is_refused(monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "1")
-    with pytest.raises(InputError, match=r"fsdp_version: got 1; allowed is 2; set it under fsdp_config"):
+    with pytest.raises(InputError, match=r"fsdp_version: got 1; allowed: 2; set it under fsdp_config"):
         job.prepare(DPO(model=str(tiny)), tmp_path)
 
 

@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back_also_what_is_not_finite(tmp_path: Path) ->
         '{"step": 1, "split": "train", "loss": 0.1, "kl": "inf", "score": "-inf"}',
         '{"step": 1, "split": "eval", "loss": "nan"}',
     ]
-    with pytest.raises(ValueError, match="metric 'step': allowed is any name but split, step, text"):
+    with pytest.raises(ValueError, match="metric 'step': allowed: any name but split, step, text"):
         metrics.write(1, {"step": 2})
 
 
@@ -69,7 +69,7 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
 def test_a_damaged_line_is_told(tmp_path: Path, line: str) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1, "split": "train"}}\n{line}\n')
-    with pytest.raises(MetricsError, match=r"metrics.jsonl:2: got .* allowed is a JSON object with `step`"):
+    with pytest.raises(MetricsError, match=r"metrics.jsonl:2: got .* allowed: a JSON object with `step`"):
         read(path)
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from constitution.terminal import complain, printable
-from evaluation.diff import PairSide, RunDiff, RunError, compare_runs, read_pairs
+from evaluation.diff.runs import PairSide, RunDiff, RunError, compare_runs, read_pairs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

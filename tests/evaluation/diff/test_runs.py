@@ -8,8 +8,8 @@ import yaml
 from rich.console import Console
 
 from evaluation.__main__ import main
-from evaluation.diff import PairKey, PairSide, RunError, compare_runs, read_pairs
-from evaluation.diff_table import show
+from evaluation.diff.runs import PairKey, PairSide, RunError, compare_runs, read_pairs
+from evaluation.diff.table import show
 from generation.pipeline.job import prepare, produce
 
 
