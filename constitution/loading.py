@@ -192,8 +192,8 @@ def _extended(
     parents = parent.data.get("objectives", {})
     if isinstance(objectives, dict) and isinstance(parents, dict):
         data["objectives"] = {**parents, **objectives}
-    if "licence" not in data and "licence" in parent.data:
-        data["licence"] = parent.data["licence"]
+    if "license" not in data and "license" in parent.data:
+        data["license"] = parent.data["license"]
     return _Merged(source, data, [*principles, *fresh])
 
 

@@ -170,7 +170,7 @@ class Constitution(Strict):
     name: Id
     version: Annotated[int, Field(ge=0, strict=True)]
     description: StrictStr = ""
-    licence: StrictStr = ""
+    license: StrictStr = ""
     objectives: dict[Id, Weight] = Field(min_length=1)
     """Weights of the mixture."""
     principles: tuple[Principle, ...] = Field(min_length=1)

@@ -216,7 +216,7 @@ class RunConfig(Strict):
     plan: Plan = Plan()
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts whose pairs go to the test split."""
-    licence: str = "unknown"
+    license: str = "unknown"
     """Licence field of the dataset card: yours to fill in; it depends on prompts and models."""
     rows: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
@@ -269,6 +269,6 @@ class RunConfig(Strict):
 
     def results(self) -> dict[str, object]:
         """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
-        kept = self.model_dump(mode="json", include={"policy", "judge", "plan", "test_fraction", "licence"})
+        kept = self.model_dump(mode="json", include={"policy", "judge", "plan", "test_fraction", "license"})
         panel = [member.model_dump(mode="json", exclude={"vllm", "endpoints"}) for member in self.panel]
         return {**kept, "judge": self.judge_model, **({"panel": panel} if panel else {})}

@@ -116,7 +116,7 @@ class Training(Strict):
     """Save the model of the best evaluation, not the last one. Needs eval_every; save_every, where set, is a multiple of it."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
     """Where live metrics go beside metrics.jsonl."""
-    licence: str = "unknown"
+    license: str = "unknown"
     """Licence field of the model card: yours to fill in; it depends on model and data."""
     watch: WatchSettings = WatchSettings()
 

@@ -276,7 +276,7 @@ def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig
     mixture = {name: weight for name, weight in constitution.objectives.items() if name in objectives}
     # made anew: a copy would keep the digest that the whole one was asked for
     return Constitution(
-        **{name: getattr(constitution, name) for name in ("name", "version", "description", "licence")},
+        **{name: getattr(constitution, name) for name in ("name", "version", "description", "license")},
         objectives=mixture,
         principles=kept,
     )

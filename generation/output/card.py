@@ -32,7 +32,7 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         name: {s: rows_in(folder / "data" / name / f"{s}.parquet") for s in SPLITS} for name in ("preferences", "sft")
     }
     front = {
-        "license": config.licence,
+        "license": config.license,
         "pretty_name": f"Preferences by the constitution {constitution.name}",
         "tags": ["preference", "constitutional-ai", "rlaif", "synthetic"],
         "configs": configs,

@@ -116,7 +116,7 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
         constitutions=[d for name, d in job.rewards.digests.items() if name in ("reward/rules", "reward/judge")],
         settings=job.said,
         results=results,
-        licence=job.settings.licence,
+        license=job.settings.license,
     )
 
 

@@ -63,7 +63,7 @@ def write_card(
     constitutions: Sequence[str],
     settings: Mapping[str, object],
     results: Mapping[str, float],
-    licence: str,
+    license: str,
 ) -> None:
     """Write README.md into the folder of a checkpoint, which is told apart from a LoRA adapter by its files.
 
@@ -74,7 +74,7 @@ def write_card(
     rank = int(json.loads(adapter.read_text(encoding="utf-8"))["r"]) if adapter.exists() else 0
     front = {
         "base_model": _told(base.name),
-        "license": licence,
+        "license": license,
         "library_name": "transformers",
         "pipeline_tag": "text-classification" if recipe == "reward" else "text-generation",
         "tags": ["constitutional-ai", "rlaif", recipe, *(["lora"] if rank else [])],

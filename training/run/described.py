@@ -27,7 +27,7 @@ MACHINE_SETTINGS = (
     "sampler.transformers",
     "sampler.endpoints",
     "reuse",
-    "licence",
+    "license",
     "watch",
     *(f"monitor.{name}" for name in MonitorSettings.model_fields),
 )

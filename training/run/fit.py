@@ -187,5 +187,5 @@ def _write(job: Job, module: Trained, results: dict[str, float]) -> None:
         constitutions=sorted({digest for source in job.sources for digest in source.constitutions}),
         settings=job.said,
         results=results,
-        licence=job.settings.licence,
+        license=job.settings.license,
     )

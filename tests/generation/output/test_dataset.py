@@ -70,7 +70,7 @@ def write(folder: Path, outcomes: list[Feedback], tools: bool = False) -> Manife
         tally.add(item)
     spent = Calls(made=1, reused=0), Tokens(prompt=1, cached=0, completion=1), Seconds(wall=1, engine=1)
     manifest = tally.manifest(*spent, writer.close(), DIGESTS)
-    write_card(folder, manifest, LAWS, RunConfig(licence="apache-2.0"))
+    write_card(folder, manifest, LAWS, RunConfig(license="apache-2.0"))
     manifest.write(folder)
     return manifest
 

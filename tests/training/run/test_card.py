@@ -35,7 +35,7 @@ def card(folder: Path, **changes: Any) -> str:
         "constitutions": ["c1"],
         "settings": {"lr": 1e-5, "lora": {"r": 8}},
         "results": {"eval_accuracy": 0.61234, "loss": 0.5, "mine": 2},
-        "licence": "apache-2.0",
+        "license": "apache-2.0",
     }
     write_card(folder, **(facts | changes))
     return (folder / "README.md").read_text()
@@ -108,7 +108,7 @@ def test_no_setting_tells_where_it_was_made(tmp_path: Path) -> None:
 def test_texts_of_others_stay_where_they_are_put(tmp_path: Path) -> None:
     bad = "a|b`c\n---\n# Heading"
     page = card(
-        tmp_path, base=Base(bad, "b"), licence=bad, data=[Data("/home/me/runs/x", "d", 1, 1)], settings={"k": f"```\n{bad}"}
+        tmp_path, base=Base(bad, "b"), license=bad, data=[Data("/home/me/runs/x", "d", 1, 1)], settings={"k": f"```\n{bad}"}
     )  # fmt: skip
     meta, body = re.fullmatch(r"---\n(.*?)\n---\n(# .*)", page, re.DOTALL).groups()  # type: ignore[union-attr]
     assert (yaml.safe_load(meta)["base_model"], yaml.safe_load(meta)["license"]) == (bad, bad)

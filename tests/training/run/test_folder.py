@@ -23,7 +23,7 @@ def test_a_folder_is_claimed_once_and_known_again(tmp_path: Path) -> None:
     assert (kept["recipe"], kept["beta"], kept["digests"]) == ("dpo", 0.1, {"train": "d1"})
     assert set(kept["machine"]) == {name for name in MACHINE_SETTINGS if name in DPO.model_fields}
     claim(tmp_path, said())
-    claim(tmp_path, said(micro_batch=1, log_every=7, report_to=[], licence="mit", watch={"leak_rows": None}))
+    claim(tmp_path, said(micro_batch=1, log_every=7, report_to=[], license="mit", watch={"leak_rows": None}))
     assert yaml.safe_load((tmp_path / SETTINGS).read_text())["machine"]["micro_batch"] == 1
 
 
