@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop loop-pirate test check fmt clean
+.PHONY: help setup demo loop loop-pirate test check docs fmt clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: setup  ## lint, format, types, and every shipped constitution
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m constitution lint principles/*.yaml principles/gold/*.yaml
+
+docs: setup  ## build the documentation site into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
 
 fmt: setup  ## format the code, and mend what can be mended
 	$(BIN)/ruff check --fix

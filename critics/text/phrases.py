@@ -1,7 +1,7 @@
 """Wordings by which a text addresses whoever judges it, claims a verdict, or poses as part of the judge's prompt.
 
 The patterns are for text whose runs of white space are single characters; each is searched in linear time. They know the
-commonest wordings and no more: what is said in other words is not found (`docs/robustness.md` has the figures).
+commonest wordings and no more: what is said in other words is not found (`docs/concepts/attacks_on_the_judge.md` has the figures).
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_every_flag_is_described_and_some_text_has_it() -> None:
 
 
 def test_the_docs_describe_every_flag_in_the_same_words() -> None:
-    page = (Path(__file__).parents[3] / "docs/robustness.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/concepts/attacks_on_the_judge.md").read_text(encoding="utf-8")
     assert [name for name, text in FLAGS.items() if f"| `{name}` | {text}" not in page] == []
 
 
