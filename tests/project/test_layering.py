@@ -5,36 +5,33 @@ from __future__ import annotations
 import ast
 import re
 import statistics
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from functools import cache
+from collections import Counter
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-FILE_CAP, FILE_MEDIAN, FUNCTION_CAP, FOLDER_CAP = 400, 150, 60, 15
+from scripts.structure import (
+    ALL,
+    FILE_CAP,
+    FILE_MEDIAN,
+    FIRST_PARTY,
+    FOLDER_CAP,
+    FUNCTION_CAP,
+    ORDER,
+    OURS,
+    REST,
+    ROOT,
+    SHIPPED,
+    against,
+    folders,
+    functions,
+    graph,
+    imports,
+    label,
+    lines,
+    tree,
+)  # fmt: skip
 
-REST = "."
-"""Stands, in an order, for all modules and folders of the package that it does not name."""
-ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
-    "constitution": ((REST,),),
-    "critics": (("templating", "transcript"), ("text",), (REST,), ("ranking",)),
-    "generation": (
-        ("settings",), ("engines",), ("calls",), ("config",), ("models",), ("output",), ("prompts",), ("pipeline",), ("cluster",), (REST,),
-    ),
-    "evaluation": (
-        ("statistics", "bootstrap", "measures", "files", "run_files"), ("texts",), ("pages",), ("judge",), ("audit",), ("policy",),
-        ("attack",), ("verify",), ("diff",), (REST,),
-    ),
-    "training": (
-        ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("best_of",), ("loop",), (REST,),
-    ),
-    "studio": ((REST,),),
-    "solon": ((REST,),),
-}  # fmt: skip
-"""Packages, lowest first, and what is inside each, lowest first: an import goes from a higher one to a lower or equal one."""
 AGAINST: set[tuple[str, str]] = {
     ("evaluation.audit.command", "evaluation.diff.runs"),
     ("evaluation.run_files", "evaluation.diff.runs"),
@@ -65,72 +62,6 @@ AGAINST: set[tuple[str, str]] = {
     ("training.rollout.vllm", "training.ppo.job"),
 }
 """Imports that still run against the order inside a package."""
-
-FIRST_PARTY = {*ORDER, "generate_feedback", "benchmarks", "scripts", "examples"}
-PACKAGES = [path for name in ORDER for path in sorted((ROOT / name).rglob("*.py"))]
-SHIPPED = [*PACKAGES, ROOT / "generate_feedback.py", *sorted((ROOT / "scripts").glob("*.py"))]
-OURS = [*SHIPPED, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "examples").rglob("*.py"))]
-ALL = [*OURS, *sorted((ROOT / "tests").rglob("*.py"))]
-
-
-def label(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def module(path: Path) -> str:
-    """Dotted name of a file's module; a package's name for its `__init__.py`."""
-    return label(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def imports(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything imported below a node; of `from a import b` both a and a.b."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.Import):
-            yield from ((part.lineno, alias.name) for alias in part.names)
-        elif isinstance(part, ast.ImportFrom):
-            assert part.level == 0, f"line {part.lineno}: relative import; write the package's name"
-            yield part.lineno, part.module or ""
-            yield from ((part.lineno, f"{part.module}.{alias.name}") for alias in part.names)
-
-
-@cache
-def graph() -> dict[str, set[str]]:
-    """Module -> the modules of ours that it imports. A package is imported by its name alone only where nothing inside is."""
-    known = {module(path) for path in PACKAGES}
-    found: dict[str, set[str]] = {}
-    for path in PACKAGES:
-        names = {name for _, name in imports(tree(path))} & known - {module(path)}
-        found[module(path)] = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
-    return found
-
-
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-
-
-def lines(path: Path) -> int:
-    return len(path.read_text(encoding="utf-8").splitlines())
-
-
-def place(name: str) -> tuple[int, int]:
-    """Where a module stands: its package's place and its own within the package."""
-    package, _, rest = name.partition(".")
-    levels = ORDER[package]
-    first = rest.partition(".")[0]
-    level = next((i for i, group in enumerate(levels) if first in group), None)
-    return [*ORDER].index(package), next(
-        i for i, group in enumerate(levels) if REST in group
-    ) if level is None else level
-
-
-def against(edges: dict[str, set[str]]) -> set[tuple[str, str]]:
-    """Imports of something that stands higher than the importer."""
-    return {(name, other) for name, others in edges.items() for other in others if place(other) > place(name)}
 
 
 def test_imports_follow_the_order_of_packages_and_folders() -> None:
@@ -205,15 +136,6 @@ def test_functions_are_short() -> None:
         f"{label(path)}: {f.name}": (f.end_lineno or f.lineno) - f.lineno + 1 for path in OURS for f in functions(path)
     }
     assert {name: size for name, size in sizes.items() if size >= FUNCTION_CAP} == {}
-
-
-def folders() -> dict[str, list[str]]:
-    """Folder -> the modules in it, without `__init__` and `__main__`."""
-    found = defaultdict(list)
-    for path in PACKAGES:
-        if not path.stem.startswith("__"):
-            found[label(path.parent)].append(path.stem)
-    return found
 
 
 def test_no_folder_is_a_corridor() -> None:
