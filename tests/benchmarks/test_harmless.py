@@ -53,7 +53,7 @@ def pair(i: int, chosen: str, rejected: str) -> dict[str, Any]:
 
 
 def replies(row: dict[str, Any]) -> list[tuple[str, bool]]:
-    return sorted((row[side][0]["content"], row[f"{side}_cut"]) for side in ("chosen", "rejected"))
+    return sorted((row[side][0]["content"], row[f"{side}_truncated"]) for side in ("chosen", "rejected"))
 
 
 def test_labels_of_each_arm() -> None:

@@ -121,8 +121,8 @@ def test_a_full_disk_is_told_and_what_was_committed_is_kept(tmp_path: Path) -> N
     code = f"""
 import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
-from generation.engine import Completion
-from generation.store import CallStore, StoreError
+from generation.engines.base import Completion
+from generation.calls.store import CallStore, StoreError
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = CallStore(__import__('pathlib').Path({str(tmp_path / "c.sqlite")!r}), window=8)

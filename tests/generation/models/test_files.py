@@ -187,12 +187,12 @@ def test_a_cache_that_cannot_be_written_is_no_error(
 
 
 def test_a_folder_is_resolved_without_torch(folder: Path) -> None:
-    code = f"import sys; from generation.models import resolve; resolve({str(folder)!r}); print('torch' in sys.modules)"
+    code = f"import sys; from generation.models.files import resolve; resolve({str(folder)!r}); print('torch' in sys.modules)"
     assert in_new_process(code).stdout == "False\n"
 
 
 def test_a_hub_id_that_cannot_be_had(tmp_path: Path) -> None:
-    code = "from generation.models import resolve; resolve('nobody/nothing')"
+    code = "from generation.models.files import resolve; resolve('nobody/nothing')"
     said = in_new_process(code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path)).stderr.splitlines()[-1]
     assert "ModelError: model 'nobody/nothing': is no local folder and cannot be had from the hub (" in said
     assert said.endswith("; check the name and the network, or use `embedded`")
@@ -204,7 +204,7 @@ def test_a_hub_id_that_was_downloaded_before(folder: Path, tmp_path: Path) -> No
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(commit)
     shutil.copytree(folder, repository / "snapshots" / commit)
-    code = "from generation.models import resolve; files = resolve('some/model'); print(files.name, files.digest)"
+    code = "from generation.models.files import resolve; files = resolve('some/model'); print(files.name, files.digest)"
     said = in_new_process(code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path)).stdout
     assert said == f"some/model {resolve(str(folder)).digest}\n"
 

@@ -24,7 +24,7 @@ LOOP = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in a shell's background ignores it
 from pathlib import Path
-from training.loop_children import runner
+from training.loop.children import runner
 runner(Path(sys.argv[1]))([sys.executable, "-c", sys.argv[2], sys.argv[3]], Path(sys.argv[4]))
 """
 

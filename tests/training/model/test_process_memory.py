@@ -39,7 +39,7 @@ def test_the_peak_is_this_process_own() -> None:
     assert heap.peak() > len(held)
     # a process starts with the peak of the one that starts it, by `ru_maxrss`
     child = subprocess.run(
-        [sys.executable, "-c", "from training import heap; print(heap.peak())"],
+        [sys.executable, "-c", "from training.model import process_memory; print(process_memory.peak())"],
         capture_output=True,
         text=True,
         check=True,
