@@ -23,10 +23,10 @@ from generation.output.summary import show, show_forecast
 from generation.pipeline.job import BadInput, Job, already_done, plan_ahead, prepare, produce
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "generate_feedback.py") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
-        prog="generate_feedback.py",
+        prog=prog,
         description=__doc__.splitlines()[0],
         epilog="The same command again resumes a run. Exit code 0 done, 1 incomplete, 2 bad arguments or files.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -64,9 +64,9 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "generate_feedback.py") -> int:
     """Run the command line; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options = parser(prog).parse_args(arguments)
     console = Console(highlight=False)
     try:
         flags = {name: getattr(options, name) for name in ("policy", "judge", "engine")}

@@ -13,9 +13,9 @@ from constitution.lint import warnings
 from constitution.loading import ConstitutionError, load, load_with_places, to_yaml
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitution") -> int:
     """Run a subcommand. Exit code 0 done, 1 warnings under --strict, 2 bad arguments or files."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     commands = {"lint": _lint, "show": _show, "diff": _diff, "import": _import}
     try:
         return commands[options.command](options)
@@ -24,10 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m constitution", description="Read, check and compare constitutions."
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Read, check and compare constitutions.")
     commands = parser.add_subparsers(dest="command", required=True)
     lint = commands.add_parser("lint", help="report every error and warning, with file and line")
     lint.add_argument("paths", nargs="+", type=Path, metavar="PATH")

@@ -24,10 +24,10 @@ from training.run import rank
 LOOP = "loop"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
-        prog="python -m training",
+        prog=prog,
         description="Preference data in, an ordinary checkpoint out.",
         epilog="The same command again resumes. Exit code 0 done, 1 a bad sign or a gate ended it, 2 bad arguments or files.",
     )
@@ -63,9 +63,9 @@ def _add_loop(commands: Any) -> None:
     c.add_argument("--plan", action="store_true", help="say which steps there are and which are done, and stop")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m training") -> int:
     """Run the command line; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options = parser(prog).parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     # What runs is imported by name, so that help and wrong settings need not wait for the libraries that train.
     if options.recipe == LOOP:

@@ -34,7 +34,8 @@ def runner(folder: Path) -> Runner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path},
+                # without the current folder on the path, where the user may have modules of our packages' names
+                env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
             )
         assert process.stdin is not None
         try:

@@ -1,0 +1,83 @@
+"""`solon schema`: JSON Schemas of every YAML file a user writes, made from the models that read them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from constitution.principles import Constitution
+from constitution.terminal import complain
+from generation.config import RunConfig
+from training.catalogue import RECIPES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FOLDER = Path("schemas")
+LOOP = ("training.loop.config", "LoopConfig")
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.schema") -> int:
+    """Write the schemas; returns the exit code."""
+    p = argparse.ArgumentParser(
+        prog=prog,
+        description="Write a JSON Schema for each kind of YAML file: constitutions, settings of runs, training recipes, loops.",
+        epilog="An editor with the YAML language server, as VS Code's YAML extension, completes and checks a file that starts with "
+        "`# yaml-language-server: $schema=schemas/run.schema.json` (a path relative to the file).",
+    )
+    p.add_argument(
+        "folder", nargs="?", type=Path, default=FOLDER, metavar="DIR", help="where to (default: %(default)s)"
+    )
+    folder = p.parse_args(arguments).folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, schema in schemas().items():
+            path = folder / f"{name}.schema.json"
+            path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            print(path)
+    except OSError as error:
+        complain(f"{error.filename or folder}: cannot be written ({error.strerror}); name another folder")
+        return 2
+    return 0
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Kind of file -> its JSON Schema: `constitution`, `run`, each training recipe by its name, `loop`."""
+    loop: type[BaseModel] = getattr(import_module(LOOP[0]), LOOP[1])
+    models: dict[str, type[BaseModel]] = {"run": RunConfig, **{name: kind for name, (kind, _) in RECIPES.items()}}
+    models["loop"] = loop
+    return {"constitution": of_constitutions(), **{name: _schema(name, model) for name, model in models.items()}}
+
+
+def of_constitutions() -> dict[str, Any]:
+    """A constitution's file: the model's fields and, for one that builds on another file, `extends` and `remove`."""
+    schema = _schema("constitution", Constitution)
+    ids = {"type": "array", "items": {"type": "string"}}
+    schema["properties"] |= {
+        "extends": {
+            "type": "string",
+            "description": "A constitution beside this file, whose principles are taken over.",
+        },
+        "remove": {**ids, "description": "Ids of principles of the extended file to leave out."},
+    }
+    whole = schema.pop("required")
+    return {**schema, "anyOf": [{"required": whole}, {"required": ["name", "version", "extends"]}]}
+
+
+def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    schema = {"$schema": DIALECT, **model.model_json_schema(), "title": f"Solon: {name}"}
+    groups = schema.get("$defs", {})
+    for owner in (schema, *groups.values()):
+        for field in owner.get("properties", {}).values():
+            if "$ref" in field and "default" in field:  # what is given of a group is laid over its default
+                groups[field["$ref"].rpartition("/")[2]].pop("required", None)
+    return schema
+
+
+if __name__ == "__main__":
+    sys.exit(main())
