@@ -1,7 +1,7 @@
 """Defaults of a run's settings."""
 
 from generation.config import Decoding, Plan
-from training.ppo.config import SamplerSettings
+from training.rollout.config import SamplerSettings
 
 
 def test_one_setting_of_a_group_leaves_the_others_as_they_are():

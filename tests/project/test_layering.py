@@ -55,11 +55,6 @@ AGAINST: set[tuple[str, str]] = {
     ("training.model.memory_estimate", "training.run.launch"),
     ("training.model.models", "training.run.card"),
     ("training.model.models", "training.run.launch"),
-    ("training.monitor.measure", "training.rollout.rules"),
-    ("training.rollout.mixture", "training.ppo.config"),
-    ("training.rollout.models", "training.ppo.config"),
-    ("training.rollout.rollouts", "training.ppo.config"),
-    ("training.rollout.vllm", "training.ppo.job"),
 }
 """Imports that still run against the order inside a package."""
 

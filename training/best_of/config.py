@@ -10,7 +10,7 @@ from generation.engines.endpoint import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 from training.config import SFT
-from training.ppo.config import Rewards
+from training.rollout.config import Rewards
 
 
 class BestOfSampler(Strict):

@@ -40,7 +40,7 @@ from training.data.sources import read as read_rows
 from training.loop import steps as loop_steps
 from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
 from training.loop.steps import Step
-from training.ppo.config import JudgeReward, Rewards
+from training.rollout.config import JudgeReward, Rewards
 from training.rollout.mixture import open_rewards
 from training.rollout.rules import RewardError
 

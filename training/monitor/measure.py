@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.texts import correlation, distinct_interval, novelty, per_reply, table
-from training.monitor.moves import Check
-from training.rollout.rules import PRINCIPLE
+from training.monitor.moves import PRINCIPLE, Check
 
 DISTINCT = "distinct_2"
 _PART = 4

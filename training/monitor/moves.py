@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+PRINCIPLE = "principle/"
+"""Prefix of the names under which a principle's own share is logged and compared."""
 _ROUNDING = 1e-9
 """Share of a value that arithmetic may move it by: the mean of three equal numbers is not always that number."""
 

@@ -20,7 +20,8 @@ from training.data import rows
 from training.data.batches import Example
 from training.model import memory_estimate as memory
 from training.model.models import choose_layout
-from training.ppo.config import PPO, Rewards
+from training.ppo.config import PPO
+from training.rollout.config import Rewards
 from training.rollout.mixture import Mixture, open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output

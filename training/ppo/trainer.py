@@ -31,11 +31,10 @@ from training.model.models import Policy, RewardModel, load_critic, load_policy,
 from training.monitor.file import resume
 from training.monitor.measure import Reply, check_of
 from training.ppo.checkpoint import load_state, restore, save_state, weights
-from training.ppo.evaluate import Grade, replies_of
+from training.ppo.evaluate import Grade, PPOWatch, replies_of
 from training.ppo.experience import Replies, figures, in_precision, learnt_from, measured, shaped
 from training.ppo.job import PPOJob
 from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
-from training.ppo.monitor import PPOWatch
 from training.ppo.record import Record, averages
 from training.ppo.update import Update, trained
 from training.rollout.mixture import Mixture
@@ -161,7 +160,7 @@ class Loop:
                 module.to(accelerator.device).train(s.gradient_checkpointing)
         _same_everywhere([*trained(self.policy), *trained(self.critic)], accelerator)
         self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
-        self._writer = open_writer(job, self._ends, mixed, runner)
+        self._writer = open_writer(s, s.sampler, job.files, self._ends, runner)
         self._update = Update(self.policy, self.critic, s, accelerator, job.steps)
         k = s.kl
         self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)

@@ -12,7 +12,7 @@ from constitution.records import Failure, Prompt, Response
 from generation.engines.base import TransientError
 from generation.models.factory import Wrap
 from generation.pipeline.scheduler import UNAVAILABLE
-from training.ppo.config import Rewards
+from training.rollout.config import Rewards
 from training.rollout.models import Ensemble, Lazy, LiveJudge
 from training.rollout.rules import STAGE, Rules, Source
 

@@ -23,8 +23,9 @@ from generation.models.files import ModelFiles, load_tokenizer, resolve
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.voting import graded
-from training.ppo.config import JudgeReward, ModelsReward
-from training.rollout.rules import PRINCIPLE, STAGE, Part, RewardError, applicable, merit, no_principle
+from training.monitor.moves import PRINCIPLE
+from training.rollout.config import JudgeReward, ModelsReward
+from training.rollout.rules import STAGE, Part, RewardError, applicable, merit, no_principle
 
 
 class Lazy:

@@ -16,7 +16,7 @@ from generation.models.files import ModelFiles
 from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
 from training.model.models import Policy
-from training.ppo.config import SamplerSettings
+from training.rollout.config import SamplerSettings
 
 COMPACT = 0.75
 """Share of rows still being written under which those that are done are taken out of the batch."""

@@ -10,11 +10,10 @@ from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt, Response
 from critics.ranking.aggregate import VETO_LOG_ODDS
 from critics.text.rules import RuleError, violates
+from training.monitor.moves import PRINCIPLE
 
 STAGE = "reward"
 """Of the failures that are records of a missing reward."""
-PRINCIPLE = "principle/"
-"""What the name of a principle's own share begins with."""
 
 
 class RewardError(ValueError):

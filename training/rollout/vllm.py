@@ -14,9 +14,11 @@ import torch
 
 from generation.engines.base import ModelError, Sampling
 from generation.engines.vllm import VLLM, unavailable
+from generation.models.files import ModelFiles
+from training.config import Training
 from training.data.encode import PromptRow
 from training.model.models import Policy
-from training.ppo.job import PPOJob
+from training.rollout.config import SamplerSettings
 from training.rollout.rollouts import Generate, Writer, Written
 from training.run import launch
 from training.run.card import RANKS
@@ -28,27 +30,32 @@ class FromVLLM:
     Replies follow the seeds, but vLLM does not promise the same bits whatever else is in a batch.
     """
 
-    def __init__(self, job: PPOJob, ends: frozenset[int], runner: asyncio.Runner) -> None:
-        """Open the engine. Raises ModelError where it cannot be."""
-        s = job.settings
-        self._settings = s.sampler
+    def __init__(
+        self,
+        settings: Training,
+        sampler: SamplerSettings,
+        files: ModelFiles,
+        ends: frozenset[int],
+        runner: asyncio.Runner,
+    ) -> None:
+        """Open the engine. ends: token ids that end a response. Raises ModelError where it cannot be opened."""
+        self._settings = sampler
         self._ends = ends
         self._runner = runner
         self._folder = tempfile.TemporaryDirectory(prefix="solon-weights-")
         self._turn = 0
         self._adapter: Any = None
-        if s.lora and s.lora.r > RANKS[-1]:
-            raise ModelError(
-                f"lora.r: got {s.lora.r}, and vLLM takes at most {RANKS[-1]}; set sampler.engine: generate"
-            )
-        length = s.sampler.vllm.max_model_len or s.max_length
-        vllm = s.sampler.vllm.model_copy(update={"max_model_len": length})
+        lora = settings.lora
+        if lora and lora.r > RANKS[-1]:
+            raise ModelError(f"lora.r: got {lora.r}, and vLLM takes at most {RANKS[-1]}; set sampler.engine: generate")
+        length = sampler.vllm.max_model_len or settings.max_length
+        vllm = sampler.vllm.model_copy(update={"max_model_len": length})
         more: dict[str, Any] = {"logprobs_mode": "processed_logprobs"}
-        if s.lora:
-            more |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": next(r for r in RANKS if r >= s.lora.r)}
+        if lora:
+            more |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": next(r for r in RANKS if r >= lora.r)}
 
         async def opened() -> VLLM:
-            return VLLM(job.files, vllm, more)  # an engine belongs to the loop in which it is opened
+            return VLLM(files, vllm, more)  # an engine belongs to the loop in which it is opened
 
         self._engine: VLLM = runner.run(opened())
 
@@ -95,15 +102,20 @@ def _adapter(number: int, folder: Path) -> Any:
     return LoRARequest(f"policy-{number}", number, str(folder))
 
 
-def open_writer(job: PPOJob, ends: frozenset[int], mixed: bool, runner: asyncio.Runner) -> Writer:
-    """The sampler that the settings name. Raises ModelError where it cannot be opened."""
-    engine = job.settings.sampler.engine
+def open_writer(
+    settings: Training, sampler: SamplerSettings, files: ModelFiles, ends: frozenset[int], runner: asyncio.Runner
+) -> Writer:
+    """The sampler that the settings name, of the policy in `files`.
+
+    settings: those of its training. ends: token ids that end a response. Raises ModelError where it cannot be opened.
+    """
+    engine = sampler.engine
     if engine == "auto":
         alone = launch.state().num_processes == 1
         fits = alone and not launch.on_cpu() and find_spec("vllm") and not unavailable()
         engine = "vllm" if fits else "generate"
     if engine == "generate":
-        return Generate(job.settings.sampler, ends, job.files, mixed)
+        return Generate(sampler, ends, files, settings.precision == "bf16")
     if reason := unavailable():
         raise ModelError(f"sampler.engine: got vllm, and {reason}; set sampler.engine: generate")
-    return FromVLLM(job, ends, runner)
+    return FromVLLM(settings, sampler, files, ends, runner)

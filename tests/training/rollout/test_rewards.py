@@ -23,7 +23,8 @@ from generation.pipeline.voting import graded
 from generation.settings import ConfigError
 from generation.settings import load as load_settings
 from tests.training.ppo_small import run_small, small_inputs, small_model
-from training.ppo.config import PPO, JudgeReward, ModelsReward, Rewards, RulesReward
+from training.ppo.config import PPO
+from training.rollout.config import JudgeReward, ModelsReward, Rewards, RulesReward
 from training.rollout.mixture import Graded, Mixture, open_rewards
 from training.rollout.models import Ensemble
 from training.rollout.rules import Part, RewardError, Rules, merit

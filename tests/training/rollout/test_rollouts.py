@@ -15,7 +15,8 @@ from training.data.batches import Example, collate
 from training.data.encode import PromptRow
 from training.data.rows import Prompted
 from training.model.models import load_policy
-from training.ppo.config import PPO, SamplerSettings
+from training.ppo.config import PPO
+from training.rollout.config import SamplerSettings
 from training.rollout.rollouts import Generate, Written, as_response, ends_of, generate, halve, seeds_of
 
 SETTINGS = SamplerSettings(max_tokens=12)

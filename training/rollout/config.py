@@ -1,0 +1,122 @@
+"""What is rewarded, and how responses are sampled, as settings. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from constitution.records import Strict
+from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
+from generation.engines.endpoint import EndpointSettings
+from generation.engines.transformers import TransformersSettings
+from generation.engines.vllm import VLLMSettings
+
+SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PointwiseMethod = Literal["contrast", "score", "yesno"]
+"""Judging methods that look at one reply by itself."""
+
+
+class RulesReward(Strict):
+    """The constitution's principles that a rule judges: the weighted share of them that a reply keeps, 0 to 1."""
+
+    constitution: str
+    """A YAML file; its principles that a model judges are left to `judge`."""
+    weight: SourceWeight = 1.0
+
+
+class ModelsReward(Strict):
+    """Reward models, as `python -m training reward` makes them."""
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Folders or hub ids. Every head of every model is a member of one ensemble."""
+    pessimism: float = Field(default=0.0, ge=0)
+    """The reward is the members' mean less so many of their standard deviations: what they disagree on is worth less."""
+    weight: SourceWeight = 1.0
+    transformers: TransformersSettings = TransformersSettings()
+
+
+class JudgeReward(Strict):
+    """A model that judges each reply under the principles of a constitution while the policy learns; log-odds."""
+
+    constitution: str
+    """A YAML file; its principles that a rule judges are left to `rules`."""
+    model: str = "embedded"
+    weight: SourceWeight = 1.0
+    methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
+    """How it is asked under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
+    contrast: likelihood of the reply under the principle against under its antithesis."""
+    principles: int | None = Field(default=None, ge=1)
+    """Judged principles, drawn for each prompt, that its replies are judged under; all where None."""
+    panel: tuple[Member, ...] = ()
+    """More judges, asked by methods that look at one reply; reward models among them."""
+    engine: EngineName = Field(default_factory=default_engine)
+    """What runs the judges; vllm where it is installed, else transformers."""
+    in_flight: int = Field(default=512, ge=1)
+    """Calls given to an engine at once."""
+    vllm: VLLMSettings = VLLMSettings()
+    transformers: TransformersSettings = TransformersSettings()
+    endpoints: tuple[EndpointSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_by_one(self) -> JudgeReward:
+        for member in self.panel:
+            if wrong := sorted(member.all_methods & {"compare", "reasoned"}):
+                raise ValueError(
+                    f"panel.{member.name}.methods: got {', '.join(wrong)}, which judges pairs; allowed here are contrast, score, "
+                    "yesno, or reward for a reward model"
+                )
+        self.run()
+        return self
+
+    def run(self) -> RunConfig:
+        """The same as settings of a run, whose judge it is."""
+        return RunConfig(
+            policy=self.model,
+            engine=self.engine,
+            panel=self.panel,
+            plan=Plan(methods=self.methods, principles=self.principles or 1 << 30),
+            in_flight=self.in_flight,
+            vllm=self.vllm,
+            transformers=self.transformers,
+            endpoints=self.endpoints,
+        )
+
+
+class Rewards(Strict):
+    """Where a reply's reward comes from: the weighted sum of what is named."""
+
+    rules: RulesReward | None = None
+    models: ModelsReward | None = None
+    judge: JudgeReward | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Rewards:
+        if not (self.rules or self.models or self.judge):
+            raise ValueError(
+                "got no source; name rules, models or judge, as in `--set reward.rules.constitution=FILE` or "
+                "`--set reward.models.paths=[FOLDER]`"
+            )
+        return self
+
+
+class SamplerSettings(Strict):
+    """How replies are written."""
+
+    engine: Literal["auto", "vllm", "generate"] = "auto"
+    """auto: vllm where it is installed, there is a GPU, and one process trains; else generate. With generate the same seed writes
+    the same replies."""
+    max_tokens: int = Field(default=128, ge=1)
+    """Most tokens of a reply."""
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Also of the policy that is trained: log-probabilities are those at this temperature."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 replies come from another distribution than the one that is trained; `mismatch` shows how far it is."""
+    rows: int = Field(default=64, ge=1)
+    """Most replies written at once, with generate; those to one prompt are written together in any case."""
+    vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, given: object) -> object:
+        return over_defaults(cls, given)
