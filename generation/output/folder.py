@@ -14,9 +14,13 @@ import yaml
 
 SETTINGS = "run.yaml"
 CONSTITUTION = "constitution.yaml"
+PROMPTS = "prompts.jsonl"
+"""Prompts that a program gave, not a file of its own."""
 MACHINE = "machine"
 """Part of run.yaml that may change between restarts: engine, memory, concurrency."""
 LOCK = ".lock"
+BEFORE = {LOCK, CONSTITUTION, f"{CONSTITUTION}.tmp", PROMPTS, f"{PROMPTS}.tmp"}
+"""What a run that was killed early may leave in its folder before `run.yaml`."""
 MIN_FREE_BYTES = 200 << 20
 """A run is not started with less free disk than this."""
 
@@ -81,7 +85,7 @@ def check_ours(folder: Path, marker: str = SETTINGS) -> None:
             entries = {entry.name for entry in folder.iterdir()}
         except OSError as error:
             raise RunFolderError(f"{folder}: cannot be read ({error.strerror}); choose another --out") from None
-        if marker not in entries and entries - {LOCK, CONSTITUTION, f"{CONSTITUTION}.tmp", f"{marker}.tmp"}:
+        if marker not in entries and entries - BEFORE - {f"{marker}.tmp"}:
             raise RunFolderError(f"{folder}: is not empty and no run of ours (no {marker}); choose another --out")
     elif folder.exists():
         raise RunFolderError(f"{folder}: is a file; --out takes a folder")
@@ -120,7 +124,7 @@ def _check_same(folder: Path, old: object, new: dict[str, object]) -> None:
             [
                 f"{folder}: belongs to {what}:",
                 *lines,
-                f"choose a new folder and take its cached calls: --out {folder}-2 --reuse {folder}",
+                f"choose a new folder and keep what is paid for: --out {folder}-2 --reuse {folder}",
             ]
         )
     )

@@ -1,0 +1,108 @@
+"""Generate preference data for prompts that are in a file, on the hub, or in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from constitution.errors import Problem, Unavailable, UserError
+from constitution.loading import to_yaml
+from constitution.principles import Constitution
+from constitution.records import Prompt
+from critics.ranking.weights import Weights
+from evaluation.audit.command import write_report
+from generation.output.dataset import file_sha256
+from generation.output.folder import PROMPTS, check_ours
+from generation.pipeline.job import Job, already_done, prepare, produce
+from solon.runs import Run, open_run
+from solon.settings import constitution_of
+
+Row = str | Mapping[str, Any] | Prompt
+"""A prompt's text; a row as a file has it, with `prompt` or `messages`, and `tools`, `tags`, `responses`; or a Prompt."""
+
+
+async def generate_feedback(
+    constitution: Constitution | str | Path,
+    prompts: str | Path | Iterable[Row],
+    out: str | Path,
+    *,
+    config: str | Path | None = None,
+    weights: Weights | str | Path | None = None,
+    limit: int | None = None,
+    reuse: Sequence[str | Path] = (),
+    report: bool = True,
+    **settings: object,
+) -> Run:
+    """Make a run: `solon feedback` as a function. The same call again resumes it, and returns a finished one at once.
+
+    prompts: a file, a datasets folder or a hub id by name; or rows in memory, as a list, an iterator or a `datasets.Dataset`.
+    Those are written to `prompts.jsonl` in the run's folder, one at a time, so that a restart of the command finds them too.
+    config, settings: as for `Judge`, as policy="embedded", engine="vllm", plan={"samples": 4}.
+    weights: fitted weights of votes. limit: read only the first rows. reuse: runs whose calls are taken.
+    report: write report.html.
+
+    Raises UserError before anything is asked, with every problem; Unavailable when a model could not be reached for some prompts:
+    call again to resume.
+
+    >>> rows = [{"prompt": "How do I boil an egg?"}, {"prompt": "Is the earth flat?", "tags": ["facts"]}]
+    >>> making = solon.generate_feedback("hhh", rows, "runs/eggs", engine="replay", report=False)
+    >>> run = solon.run_sync(making)
+    >>> run.manifest.counts.prompts, (run.folder / "prompts.jsonl").is_file()
+    (2, True)
+    """
+    folder = Path(out)
+    with TemporaryDirectory(prefix="solon-") as scratch:
+        files = Path(scratch)
+        constitution_file = files / "constitution.yaml"
+        constitution_file.write_text(to_yaml(constitution_of(constitution)), encoding="utf-8")
+        if isinstance(weights, Weights):
+            (files / "weights.json").write_text(weights.model_dump_json(), encoding="utf-8")
+            weights = files / "weights.json"
+        job = prepare(
+            constitution_file,
+            str(prompts) if isinstance(prompts, str | Path) else _kept(prompts, folder),
+            folder,
+            Path(config) if config else None,
+            (),
+            settings,
+            limit,
+            [Path(run) for run in reuse],
+            Path(weights) if weights else None,
+        )
+    await _finish(job, report)
+    return open_run(folder)
+
+
+async def _finish(job: Job, report: bool) -> None:
+    if already_done(job):
+        return
+    if await produce(job, write_report if report else None) is None:
+        raise Unavailable(f"{job.out}: a model was unavailable for some prompts; call again to resume")
+
+
+def _kept(rows: Iterable[Row], folder: Path) -> str:
+    """The rows as a file in the run's folder. Raises UserError where the folder is another's or has other prompts."""
+    check_ours(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path, fresh = folder / PROMPTS, folder / f"{PROMPTS}.tmp"
+    with fresh.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(_row(row), default=str) + "\n" for row in rows)
+    if path.exists() and file_sha256(path) != file_sha256(fresh):
+        fresh.unlink()
+        raise UserError(
+            Problem(
+                str(folder), got="belongs to other prompts", fix=f"choose another folder, with reuse=[{str(folder)!r}]"
+            )
+        )
+    os.replace(fresh, path)
+    return str(path)
+
+
+def _row(given: Row) -> object:
+    if isinstance(given, str):
+        return {"prompt": given}
+    return given.model_dump(mode="json", exclude_defaults=True) if isinstance(given, Prompt) else given
