@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "generate_feedback.
         complain(error)
         return 2
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on where {options.out} stopped", file=sys.stderr)
+        print(f"interrupted; run the same command again to resume {options.out}", file=sys.stderr)
         return 1
 
 
@@ -101,7 +101,7 @@ def _run(job: Job, repository: str | None, console: Console) -> int:
         console.print(f"{job.out} is finished: 0 calls made", markup=False, soft_wrap=True)
     if manifest is None:
         print(
-            f"{job.out}: incomplete, the model was unavailable for some prompts; the same command goes on",
+            f"{job.out}: incomplete, the model was unavailable for some prompts; run the same command again to resume",
             file=sys.stderr,
         )
         return 1

@@ -1,4 +1,4 @@
-"""Kill runs at random moments with SIGKILL and go on: nothing lost, nothing paid twice, the same files.
+"""Kill runs at random moments with SIGKILL and go on: nothing lost, nothing made twice, the same files.
 
     python -m benchmarks.kills [--kills 100] [--vllm]
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.common import command, replay, write_constitution, write_prompts
 from generation.output.manifest import read as read_manifest
 
-SLOW = ("--set", "replay_latency=0.02", "--set", "rows=8")
+SLOW = ("--set", "replay_latency=0.02", "--set", "prompts_in_flight=8")
 
 
 def calls(run: Path) -> dict[bytes, bytes]:

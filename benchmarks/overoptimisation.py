@@ -8,7 +8,7 @@ later. Prints gold's peak, the check at which the monitor halted, and the page t
 python -m benchmarks.overoptimisation                              # three seeds, from the embedded model
 python -m benchmarks.overoptimisation --seeds 0 --set monitor.checks=3
 
-The same command again goes on where it was interrupted.
+The same command again resumes it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ POLICY: dict[str, object] = {
     "evaluated": 48,
     "test_fraction": 0.3,
     "kl": {"coefficient": 0.0},
-    "sampler": {"engine": "generate", "max_tokens": 48, "rows": 64},
+    "sampler": {"engine": "generate", "max_tokens": 48, "responses_in_flight": 64},
     "watch": {
         "max_kl": None,
         "max_truncated": None,

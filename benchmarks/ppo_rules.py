@@ -45,7 +45,7 @@ TUNED: dict[str, object] = {
     "evaluated": 32,
     "test_fraction": 0.25,
     "missing_end_penalty": 0.25,
-    "sampler": {"engine": "generate", "max_tokens": 64, "rows": 64},
+    "sampler": {"engine": "generate", "max_tokens": 64, "responses_in_flight": 64},
     "watch": {"max_kl": None, "max_truncated": None},
     "report_to": [],
     "save_every": None,

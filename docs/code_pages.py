@@ -1,6 +1,7 @@
 """Directives whose pages say what the code says.
 
 ``{settings} generation.config.RunConfig`` is a table of a settings model: each setting, its default, the string under the field.
+``{help} feedback`` is what `solon feedback --help` prints.
 ``{modules} critics`` lists a package's modules with the first line of each docstring.
 """
 
@@ -8,6 +9,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
@@ -120,6 +124,21 @@ class Modules(SphinxDirective):
         return found
 
 
+class Help(SphinxDirective):
+    """The directive; its arguments are those of `solon`, without --help."""
+
+    optional_arguments = 3
+
+    def run(self) -> list[nodes.Node]:
+        """The command's own help."""
+        words = " ".join(self.arguments).split()
+        environment = {**os.environ, "COLUMNS": "100", "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        command = [sys.executable, "-m", "solon", *words, "--help"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        title = nodes.paragraph("", "", nodes.strong(text=" ".join(["solon", *words])))
+        return [title, nodes.literal_block(done.stdout, done.stdout, language="text")]
+
+
 def first_line(path: Path) -> str:
     """The first sentence of a module's docstring."""
     text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") if path.exists() else ""
@@ -141,4 +160,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
     app.add_directive("settings", Settings)
     app.add_directive("modules", Modules)
+    app.add_directive("help", Help)
     return {"parallel_read_safe": True}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "docs"))
 
+import solon  # noqa: E402 - found by the line above
+
 project = "Solon"
 author = "the Solon authors"
-release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+release = solon.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "code_pages"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

@@ -36,11 +36,11 @@ COMMANDS: dict[str, tuple[Command, str]] = {
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m evaluation") -> int:
-    """Run a subcommand. Exit code 0 done, 1 a gate failed or a judge stayed away, 2 bad arguments or files."""
+    """Run a subcommand. Exit code 0 done, 1 a gate failed or a judge was unavailable, 2 bad arguments or files."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Judges against labels, runs against thresholds, runs against runs.",
-        epilog="Exit code 0 done, 1 a gate failed or a judge stayed away, 2 bad arguments or files.",
+        epilog="Exit code 0 done, 1 a gate failed or a judge was unavailable, 2 bad arguments or files.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (module, purpose) in COMMANDS.items():

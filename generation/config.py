@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
-from critics.ranking.aggregate import Flips
+from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.select import Schedule, Strategy
 from generation.engines.endpoint import EndpointSettings
 from generation.engines.transformers import TransformersSettings
@@ -74,10 +74,10 @@ class Plan(Strict):
 
     samples: int = Field(default=2, ge=1, le=64)
     """Responses sampled from the policy for each prompt."""
-    hint: str = ""
+    system_hint: str = ""
     """A system message that the policy is told before it answers and that no row of the data holds. What it can do when it is told
     to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861)."""
-    hinted: int = Field(default=1, ge=1)
+    hinted_samples: int = Field(default=1, ge=1)
     """How many of the samples are written under the hint; the others show what the policy does without."""
     rounds: int = Field(default=1, ge=0, le=8)
     """Most rounds of critique and revision; a critique that finds nothing ends them."""
@@ -93,9 +93,9 @@ class Plan(Strict):
     """Principle id -> its own methods, in place of `methods`."""
     clamp: tuple[float, float] = (0.4, 0.6)
     """Band that the probabilities of reasoned verdicts are kept in; (0.4, 0.6) is the Constitutional AI paper's."""
-    flips: Flips = "keep"
-    """What a vote counts whose judge chose the same position twice: keep, half, drop."""
-    stop_error: float = Field(default=0.0, ge=0, lt=0.5)
+    position_inconsistent: PositionInconsistent = "keep"
+    """What a position-inconsistent vote counts, i.e. one whose judge chose the same position in both orders: keep, half, drop."""
+    early_stop_error: float = Field(default=0.0, ge=0, lt=0.5)
     """Ask voters one after the other, the most telling first, until the rest would change the label with at most this probability.
     0 asks all of them. Needs --weights."""
     schedule: Schedule = "all"
@@ -128,13 +128,15 @@ class Plan(Strict):
 
     def judging(self) -> str:
         """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
-        kept = [self.flips, self.clamp, self.reason.model_dump(), self.defences.nonce]
+        kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce]
         return blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
 
     @model_validator(mode="after")
     def _hints(self) -> Plan:
-        if not self.hint and self.hinted != 1:
-            raise ValueError(f"hinted: got {self.hinted}, but there is no hint; give one, or leave hinted out")
+        if not self.system_hint and self.hinted_samples != 1:
+            raise ValueError(
+                f"hinted_samples: got {self.hinted_samples}, but there is no system_hint; give one, or leave hinted_samples out"
+            )
         return self
 
     @model_validator(mode="before")
@@ -218,9 +220,9 @@ class RunConfig(Strict):
     """Share of prompts whose pairs go to the test split."""
     license: str = "unknown"
     """Licence field of the dataset card: yours to fill in; it depends on prompts and models."""
-    rows: int = Field(default=256, ge=1)
+    prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
-    in_flight: int = Field(default=512, ge=1)
+    calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to an engine at once."""
     vllm: VLLMSettings = VLLMSettings()
     judge_vllm: VLLMSettings | None = None
@@ -249,10 +251,10 @@ class RunConfig(Strict):
         asked = [(member.name, member.endpoints, member.all_methods) for member in self.panel]
         if self.engine == "endpoint":
             asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_methods))
-            away = [m for m in self.panel if not (m.endpoints or m.rewards)]
-            if away:
+            missing = [m for m in self.panel if not (m.endpoints or m.rewards)]
+            if missing:
                 raise ValueError(
-                    f"panel: {away[0].name}: endpoints: got none, but engine is 'endpoint'; name its servers"
+                    f"panel: {missing[0].name}: endpoints: got none, but engine is 'endpoint'; name its servers"
                 )
         for name, servers, methods in asked:
             if "contrast" in methods and not all(server.token_ids for server in servers):

@@ -18,10 +18,10 @@ RULE_LOG_ODDS = math.log(0.95 / 0.05)
 VETO_LOG_ODDS = math.log(0.9 / 0.1)
 """A judged principle with `veto: true` decides alone once its vote is at least this sure."""
 
-Flips = Literal["keep", "half", "drop"]
+PositionInconsistent = Literal["keep", "half", "drop"]
 """What a vote counts whose judge chose the same position twice: what is left of it once the bias is out, half of that, nothing."""
 
-_COUNTS: Mapping[Flips, float] = {"keep": 1.0, "half": 0.5}
+_COUNTS: Mapping[PositionInconsistent, float] = {"keep": 1.0, "half": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,19 @@ def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) ->
     return Vote(prompt.id, a.id, b.id, principle.id, z, -z, "rule", "")
 
 
-def heard(vote: Vote, flips: Flips) -> float | None:
+def heard(vote: Vote, position_inconsistent: PositionInconsistent) -> float | None:
     """What a vote counts, in log-odds for a; None when it is not counted at all."""
     if not vote.flipped:
         return vote.value
-    return None if flips == "drop" else vote.value * _COUNTS[flips]
+    return None if position_inconsistent == "drop" else vote.value * _COUNTS[position_inconsistent]
 
 
 def score(
     votes: Sequence[Vote],
     constitution: Constitution,
     weights: Weights | None = None,
-    flips: Flips = "keep",
-    stop_error: float = 0.0,
+    position_inconsistent: PositionInconsistent = "keep",
+    early_stop_error: float = 0.0,
     margin: float = 0.0,
 ) -> Score | None:
     """Combine the votes on one pair; None when there is none.
@@ -70,18 +70,18 @@ def score(
     By the YAML's weights: the voters of one principle are averaged; each objective's score is the mean of its principles by
     their weights; the logit is the mean of the objectives' scores by the weights of the mixture. Means, not sums: a drawn subset
     of principles gives logits on the same scale as all of them. By fitted weights: the logit is what all voters add to it, and
-    an objective's score is the part of its voters; where they were asked in turn (`stop_error`), the logit is the one to be
+    an objective's score is the part of its voters; where they were asked in turn (`early_stop_error`), the logit is the one to be
     expected of all. In both, a clear violation of a veto principle (|vote| >= VETO_LOG_ODDS) decides whatever the rest say.
     """
     if not votes:
         return None
-    counted = [(vote, value) for vote in votes if (value := heard(vote, flips)) is not None]
+    counted = [(vote, value) for vote in votes if (value := heard(vote, position_inconsistent)) is not None]
     if not counted:
         return Score(0.0, {}, tuple(votes), "abstained")
     principles = _shares(counted, weights) if weights else _by_principle(counted)
     objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
-    if weights and stop_error:
-        logit = weights.logit_in_turn({vote.voter: value for vote, value in counted}, stop_error, margin)
+    if weights and early_stop_error:
+        logit = weights.logit_in_turn({vote.voter: value for vote, value in counted}, early_stop_error, margin)
     elif weights:
         logit = math.fsum(objectives.values())
     else:

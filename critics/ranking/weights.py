@@ -29,7 +29,7 @@ class Origin(Strict):
     templates: str
     """Digest of the prompts the judges were asked with."""
     judging: str = ""
-    """Digest of the settings that change votes: flips, clamp, reasoning, nonce."""
+    """Digest of the settings that change votes: position_inconsistent, clamp, reasoning, nonce."""
     data: str
     """Digest of the labelled file."""
     pairs: int = Field(ge=1)
@@ -153,7 +153,7 @@ def refuse_other(
     compared = {
         "constitution": (on.constitution, constitution),
         "prompt templates": (on.templates, templates),
-        "way of counting votes (plan.flips, clamp, reason, defences.nonce)": (on.judging, judging),
+        "way of counting votes (plan.position_inconsistent, clamp, reason, defences.nonce)": (on.judging, judging),
     }
     for name in sorted({*on.judges, *judges}):
         compared[f"judge {name!r}"] = (on.judges.get(name, ""), judges.get(name, ""))

@@ -1,7 +1,8 @@
 """Signs that a reply tries to win by other means than its answer.
 
 A flag is a hint, not a verdict: it says what is in the text, never what the text deserves. What is talked about rather than
-said, in code or in quotation marks, is no sign; so an attack that hides there is not seen (`docs/concepts/attacks_on_the_judge.md`).
+said, in code or in quotation marks, is no sign; so an attack that hides there is not seen
+(`docs/concepts/attacks_on_the_judge.md`).
 """
 
 from __future__ import annotations

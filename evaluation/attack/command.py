@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     lost = result.failures.get(UNAVAILABLE, 0)
     if lost:
         complain(
-            f"incomplete: the judge was unavailable for {lost} questions about pairs; the same command asks them again"
+            f"incomplete: the judge was unavailable for {lost} questions about pairs; run the same command again to resume"
         )
     return 1 if result.control_tokens or lost else 0
 

@@ -122,7 +122,7 @@ def outcome(
     readings = [first, second] if defence.orders == "one" else [votes]
     won = unlabelled = 0
     for reading in readings:
-        found = score(reading, constitution, flips="drop" if defence.orders == "abstain" else "keep")
+        found = score(reading, constitution, position_inconsistent="drop" if defence.orders == "abstain" else "keep")
         if found is None or found.undecided or found.logit == 0:
             unlabelled += 1
         else:

@@ -100,8 +100,8 @@ def ask(options: argparse.Namespace) -> Asked:
         data=file_digest(options.data),
         pairs=len(pairs),
     )
-    ballots = _ballots(pairs, [vote for vote in votes if heard(vote, run.plan.flips) is not None])
-    halved = run.plan.flips == "half"
+    ballots = _ballots(pairs, [vote for vote in votes if heard(vote, run.plan.position_inconsistent) is not None])
+    halved = run.plan.position_inconsistent == "half"
     return Asked(
         replace(ballots, flipped_counts=0.5) if halved else ballots,
         origin,
@@ -169,7 +169,7 @@ async def _judge_pairs(
     pairs: Sequence[LabelledPair], constitution: Constitution, run: RunConfig, store: CallStore
 ) -> Answers:
     engines: list[Stored] = []
-    rows = asyncio.Semaphore(run.rows)
+    rows = asyncio.Semaphore(run.prompts_in_flight)
     with Progress(len(pairs)) as progress:
 
         def wrap(open_engine: OpenEngine) -> Engine:

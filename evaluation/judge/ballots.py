@@ -33,7 +33,7 @@ class Ballots:
     longer: Floats
     """[pairs] 1 where the better reply is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
     flipped_counts: float = 1.0
-    """What a vote counts whose voter chose the same position twice (plan.flips)."""
+    """What a vote counts whose voter chose the same position twice (plan.position_inconsistent)."""
 
     @property
     def votes(self) -> Floats:

@@ -91,7 +91,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Evaluate, write, print. Exit code 0 done, 1 a judge stayed unavailable, 2 bad arguments or files."""
     try:
         check(options)
-        # before anything is paid for
+        # before any call is made
         check_writable(options.fit, options.json, options.page)
         given = read_weights(options.weights) if options.weights else None
         other = read_other(options.versus) if options.versus else None
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         if evidence.lost:
             unfitted = f"; {options.fit} is not written" if options.fit else ""
             complain(
-                f"incomplete: the judge was unavailable for {evidence.lost} pairs{unfitted}; the same command asks them again"
+                f"incomplete: the judge was unavailable for {evidence.lost} pairs{unfitted}; run the same command again to resume"
             )
         if evidence.ballots.voters:
             _evaluate(evidence, given, other, options, console)

@@ -75,8 +75,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         evidence = gather(job)
         if evidence.unavailable:
             complain(
-                f"incomplete: a model was unavailable for {evidence.unavailable} answers; nothing is written, and the same command "
-                "asks for these again"
+                f"incomplete: a model was unavailable for {evidence.unavailable} answers; nothing is written; "
+                "run the same command again to resume"
             )
             return 1
         found = figures(job, evidence)

@@ -35,8 +35,8 @@ T = TypeVar("T")
 TRAINED = "trained"
 """As a name for --held-out: everything that a policy is known to be trained against."""
 UNUSED = (
-    "hint", "hinted", "rounds", "critics", "principles", "schedule", "comparisons", "controls", "pairs", "keep_truncated",
-    "critique", "revise",
+    "system_hint", "hinted_samples", "rounds", "critics", "principles", "schedule", "comparisons", "controls", "pairs",
+    "keep_truncated", "critique", "revise",
 )  # fmt: skip
 """Settings of a run's plan that an evaluation has no use for."""
 
@@ -225,7 +225,7 @@ def _judging(run: RunConfig) -> RunConfig:
     to both policies, and the KL is of what they say untold.
     """
     samples = run.plan.samples if "samples" in run.plan.model_fields_set else 1
-    plan = run.plan.model_copy(update={"samples": samples, "hint": "", "hinted": 1})
+    plan = run.plan.model_copy(update={"samples": samples, "system_hint": "", "hinted_samples": 1})
     changed = {"policy": run.judge_model, "judge": "", "plan": plan}
     return run.model_copy(update=changed | ({"vllm": run.judge_vllm} if run.judge_vllm else {}))
 
@@ -285,9 +285,9 @@ def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig
 def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast: Cast) -> Weights | None:
     """The fitted weights, checked against all that judges. Raises WeightsError and ModelError."""
     if path is None:
-        if run.plan.stop_error:
+        if run.plan.early_stop_error:
             raise WeightsError(
-                f"plan.stop_error {run.plan.stop_error}: needs fitted weights; add --weights FILE, or leave it 0"
+                f"plan.early_stop_error {run.plan.early_stop_error}: needs fitted weights; add --weights FILE, or leave it 0"
             )
         return None
     weights = read_weights(path)

@@ -116,7 +116,7 @@ class Evidence:
 
     @property
     def unavailable(self) -> int:
-        """Records that are missing because a model stayed away: the same command asks again."""
+        """Records that are missing because a model was unavailable: the same command asks again."""
         return sum(failure.reason == UNAVAILABLE for failure in self.failures())
 
 
@@ -149,7 +149,7 @@ async def _gather(job: Job, store: CallStore) -> Evidence:
 async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Further]:
     """Model after model, so that no two need to fit into memory together but the judges of a panel."""
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
-    plan, rows = job.run.plan, asyncio.Semaphore(job.run.rows)
+    plan, rows = job.run.plan, asyncio.Semaphore(job.run.prompts_in_flight)
     judges = [judge.model for judge in crew.panel.judges]
     a, further_a = await _answers(crew.a, "a", prompts, job.further, plan, rows)
     plain = _undistorted(plan)

@@ -114,7 +114,7 @@ def _verdict(pair: Pair, votes: Sequence[Vote], bench: Bench) -> Verdict | None:
     if score is None:
         return None
     # a part of the votes is not their beginning, as it is where they are asked in turn
-    plan = bench.plan.model_copy(update={"stop_error": 0.0})
+    plan = bench.plan.model_copy(update={"early_stop_error": 0.0})
 
     def logit(some: Iterable[Vote]) -> float | None:
         part = panel.score([*some], bench.laws, plan)

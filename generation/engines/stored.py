@@ -1,4 +1,4 @@
-"""The wrapper that pays for no call twice."""
+"""The wrapper that makes no call twice."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[Meth
     async def open_engine() -> Engine:
         kind = "endpoint" if part.endpoints else "reward model" if part.rewards else config.engine
         print(f"opening {part.name} ({kind})", file=sys.stderr)
-        return Limited(_engine(config, part), config.in_flight)
+        return Limited(_engine(config, part), config.calls_in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
     if encoder and part.rewards:

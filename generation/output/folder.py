@@ -124,7 +124,7 @@ def _check_same(folder: Path, old: object, new: dict[str, object]) -> None:
             [
                 f"{folder}: belongs to {what}:",
                 *lines,
-                f"choose a new folder and keep what is paid for: --out {folder}-2 --reuse {folder}",
+                f"choose a new folder and take its cached calls: --out {folder}-2 --reuse {folder}",
             ]
         )
     )

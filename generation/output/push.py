@@ -32,5 +32,5 @@ def push(folder: Path, manifest: Manifest, repository: str) -> None:
         reason = " ".join(str(error).split())[:300]
         raise PushError(
             f"--push {repository}: the upload failed ({reason}); check the name, the network and HF_TOKEN. "
-            f"The dataset is whole in {folder}; the same command tries again"
+            f"The dataset is whole in {folder}; run the same command again to retry"
         ) from error

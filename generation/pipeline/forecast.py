@@ -178,7 +178,7 @@ async def _votes(
 
     In turn, only what the next voter is asked is certain.
     """
-    if panel.weights and panel.weights.stopping and plan.stop_error:
+    if panel.weights and panel.weights.stopping and plan.early_stop_error:
         before = ledger.asked["compare"]
         if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
             return 0

@@ -143,15 +143,17 @@ def _weights(
     path: Path | None, constitution: Constitution | None, settings: RunConfig | None, cast: Cast | None
 ) -> Weights | None:
     """The fitted weights, checked against whatever else could be read. Raises WeightsError."""
-    error = settings.plan.stop_error if settings else 0
+    error = settings.plan.early_stop_error if settings else 0
     if path is None:
         if error:
-            raise WeightsError(f"plan.stop_error {error}: needs fitted weights; add --weights FILE, or leave it 0")
+            raise WeightsError(
+                f"plan.early_stop_error {error}: needs fitted weights; add --weights FILE, or leave it 0"
+            )
         return None
     weights = read_weights(path)
     if error and weights.stopping is None:
         raise WeightsError(
-            f"plan.stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
+            f"plan.early_stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
         )
     if constitution and cast:
         judging = settings.plan.judging() if settings else weights.fitted_on.judging
@@ -190,7 +192,7 @@ async def plan_ahead(job: Job) -> Forecast:
 
 
 async def produce(job: Job, report: Report | None = None) -> Manifest | None:
-    """Make the run, or go on with it. None when a model stayed unavailable for some prompts. Raises BadInput.
+    """Make the run, or resume it. None when a model stayed unavailable for some prompts. Raises BadInput.
 
     report: writes report.html, once every other file but the manifest is there.
     """
@@ -227,7 +229,7 @@ async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifes
 
         try:
             judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
-            async for outcome in run(job.rows(), work, job.config.rows):
+            async for outcome in run(job.rows(), work, job.config.prompts_in_flight):
                 tally.add(outcome)
                 writer.write(outcome)
                 progress.row(failed=outcome.outcome == "failed")
@@ -247,7 +249,7 @@ async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifes
             report(job.out, draft)
         except (
             Exception
-        ) as error:  # whatever is wrong with a page, it must not stand between paid calls and their manifest
+        ) as error:  # whatever is wrong with a page, it must not stand between the calls made and their manifest
             print(f"{job.out}: no report ({error}); python -m evaluation audit {job.out} makes one", file=sys.stderr)
     write_card(job.out, draft, job.constitution, job.config)
     draft.write(job.out)

@@ -61,7 +61,7 @@ class Panel:
 
     def score(self, votes: Sequence[Vote], constitution: Constitution, plan: Plan) -> Score | None:
         """What the votes on a pair come to."""
-        return score(votes, constitution, self.weights, plan.flips, plan.stop_error, plan.margin)
+        return score(votes, constitution, self.weights, plan.position_inconsistent, plan.early_stop_error, plan.margin)
 
     @property
     def main(self) -> ChatModel:

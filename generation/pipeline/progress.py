@@ -32,7 +32,7 @@ class StageCount:
     completion: int = 0
 
     def add(self, completion: Completion, reused: bool) -> None:
-        """Count one call. Tokens count where they were paid: in this process."""
+        """Count one call. Tokens count where they were computed: in this process."""
         self.reused += reused
         self.made += not reused
         self.failed += completion.finish == "error"
@@ -92,7 +92,7 @@ class Progress:
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
     def totals(self) -> Usage:
-        """Tokens paid in this process, all stages."""
+        """Tokens computed in this process, all stages."""
         counts = self.stages.values()
         return Usage(sum(c.prompt for c in counts), sum(c.cached for c in counts), sum(c.completion for c in counts))
 

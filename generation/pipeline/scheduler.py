@@ -45,7 +45,7 @@ async def run(prompts: Iterator[Prompt | Failure], work: Work, rows: int) -> Asy
 
 
 UNAVAILABLE = "unavailable"
-"""Reason of a failure that may pass: the run is incomplete and the same command continues it."""
+"""Reason of a failure that may pass: the run is incomplete; the same command resumes it."""
 
 
 def unread(failure: Failure) -> Feedback:

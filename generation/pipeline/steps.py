@@ -64,7 +64,11 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
     """One reply of the policy, cut or not, and the completion that it is from."""
     name = f"{prompt.id}/s{index}"
     decoding = _sampling(plan.sample, plan, prompt, "sample", index)
-    messages = told(prompt.messages, plan.hint) if plan.hint and index < plan.hinted else prompt.messages
+    messages = (
+        with_system_hint(prompt.messages, plan.system_hint)
+        if plan.system_hint and index < plan.hinted_samples
+        else prompt.messages
+    )
     completion = await policy.ask(messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
     if completion.finish == "error":
         return _failure(prompt, "sample", completion, name)
@@ -84,8 +88,8 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
     return response, completion
 
 
-def told(messages: Sequence[Message], hint: str) -> tuple[Message, ...]:
-    """The conversation under a hint, which stands before a system message of its own."""
+def with_system_hint(messages: Sequence[Message], hint: str) -> tuple[Message, ...]:
+    """Prepend the hint to the system message, or add one."""
     if messages and messages[0].role == "system":
         own = messages[0]
         return (own.model_copy(update={"content": f"{hint}\n\n{own.content}"}), *messages[1:])

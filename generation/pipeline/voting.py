@@ -26,7 +26,7 @@ async def votes_on(
     panel: Panel, voters: Sequence[Voter], prompt: Prompt, a: Response, b: Response, plan: Plan
 ) -> list[Vote | Failure]:
     """The votes on one pair: of all voters at once, or one after the other until the rest cannot change the label."""
-    stopping = panel.weights.stopping if panel.weights and plan.stop_error else None
+    stopping = panel.weights.stopping if panel.weights and plan.early_stop_error else None
     if stopping is None:
         return list(await gather(*(cast_vote(voter, prompt, a, b, plan) for voter in voters)))
     return await _in_turn(stopping, voters, prompt, a, b, plan)
@@ -43,8 +43,8 @@ async def _in_turn(
         voter = waiting.pop(name, None)
         record = await cast_vote(voter, prompt, a, b, plan) if voter else None
         records += [record] if record else []
-        values.append((heard(record, plan.flips) or 0.0) if isinstance(record, Vote) else 0.0)
-        if stopping.settled(values, plan.stop_error, plan.margin):
+        values.append((heard(record, plan.position_inconsistent) or 0.0) if isinstance(record, Vote) else 0.0)
+        if stopping.settled(values, plan.early_stop_error, plan.margin):
             break
     vetoes = [voter for voter in waiting.values() if voter.principle.veto]
     return records + list(await gather(*(cast_vote(voter, prompt, a, b, plan) for voter in vetoes)))

@@ -97,9 +97,9 @@ def test_an_unknown_engine_is_refused_with_the_choices(tmp_path: Path, capsys: p
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path, "--set", "rows=0", constitution="name: x", prompts='{"text": 1}\n') == 2
+    assert run(tmp_path, "--set", "prompts_in_flight=0", constitution="name: x", prompts='{"text": 1}\n') == 2
     err = capsys.readouterr().err
-    assert all(part in err for part in ("c.yaml:1: version: is missing", "rows:", "allowed: `prompt`"))
+    assert all(part in err for part in ("c.yaml:1: version: is missing", "prompts_in_flight:", "allowed: `prompt`"))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,10 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ),
         ({"plan": {"methods_of": {"kind": ["reward"]}}}, "methods_of.kind: got reward, which the judge cannot do"),
         ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed: a band around 0.5 within (0, 1)"),
-        ({"plan": {"hinted": 2}}, "hinted: got 2, but there is no hint; give one, or leave hinted out"),
+        (
+            {"plan": {"hinted_samples": 2}},
+            "hinted_samples: got 2, but there is no system_hint; give one, or leave hinted_samples out",
+        ),
         ({"panel": [{"name": "judge", "model": "m"}]}, "name: 'judge' is the run's own judge; choose another name"),
         ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed: each once"),
         (

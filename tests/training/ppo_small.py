@@ -58,7 +58,7 @@ def small_inputs(folder: Path, *principles: dict[str, Any]) -> dict[str, Any]:
         "batch": 16,
         "micro_batch": 16,
         "steps": 3,
-        "sampler": {"engine": "generate", "max_tokens": 8, "rows": 64},
+        "sampler": {"engine": "generate", "max_tokens": 8, "responses_in_flight": 64},
         "watch": {"min_length": None, "min_distinct": None, "max_kl": None, "endless": False},
     }
 

@@ -331,5 +331,5 @@ def test_a_judge_that_is_away_leaves_ppo_to_be_gone_on_with(tmp_path: Path, capf
     assert main(["ppo", "--config", str(config), "--out", str(out)]) == 1
     said = capfd.readouterr().err
     assert "incomplete: step 1: none of 16 replies has a reward; the first says: unavailable: " in said
-    assert "the same command goes on" in said
+    assert "run the same command again to resume" in said
     assert not (out / "stopped.txt").exists()  # by which a loop knows a bad sign

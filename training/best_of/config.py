@@ -16,7 +16,7 @@ from training.rollout.config import Rewards
 class BestOfSampler(Strict):
     """How replies are written."""
 
-    hint: str = ""
+    system_hint: str = ""
     """A system message that replies are written under and that no row of the training holds: what the model can do when it is told
     to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
     max_tokens: int = Field(default=256, ge=1)
@@ -28,9 +28,9 @@ class BestOfSampler(Strict):
     Without them a policy of long replies chooses among its short ones alone."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the model; vllm where it is installed, else transformers."""
-    rows: int = Field(default=256, ge=1)
+    prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
-    in_flight: int = Field(default=512, ge=1)
+    calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to the engine at once."""
     vllm: VLLMSettings = VLLMSettings()
     transformers: TransformersSettings = TransformersSettings()
@@ -47,11 +47,11 @@ class BestOfSampler(Strict):
                 sample=drawn,
                 seed=seed,
                 keep_truncated=self.keep_truncated,
-                hint=self.hint,
-                hinted=samples if self.hint else 1,
+                system_hint=self.system_hint,
+                hinted_samples=samples if self.system_hint else 1,
             ),
-            rows=self.rows,
-            in_flight=self.in_flight,
+            prompts_in_flight=self.prompts_in_flight,
+            calls_in_flight=self.calls_in_flight,
             vllm=self.vllm,
             transformers=self.transformers,
             endpoints=self.endpoints,

@@ -68,7 +68,7 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], store: CallStor
 
 async def _write(settings: BestOf, prompts: Sequence[Prompt], store: CallStore) -> list[Drawn]:
     config = settings.sampler.run(settings.model, settings.seed, settings.samples)
-    rows = asyncio.Semaphore(settings.sampler.rows)
+    rows = asyncio.Semaphore(settings.sampler.prompts_in_flight)
     engines: list[Stored] = []
     with Progress(len(prompts)) as progress:
 
@@ -101,7 +101,7 @@ async def _grade(
     settings: BestOf, prompts: Sequence[Prompt], written: Sequence[Drawn], store: CallStore
 ) -> list[list[Graded | Failure]]:
     """Of each prompt's replies that are one, in order."""
-    rows = asyncio.Semaphore(settings.sampler.rows)
+    rows = asyncio.Semaphore(settings.sampler.prompts_in_flight)
     with Progress(len(prompts)) as progress:
         rewards = open_rewards(settings.reward, settings.seed, lambda opening: Stored(store, opening, progress.call))
 
@@ -119,10 +119,10 @@ async def _grade(
 
 
 def _whole(found: Sequence[object], what: str) -> None:
-    """Raises Incomplete where an engine stayed away: best of fewer replies would be another policy."""
-    away = [one for one in found if isinstance(one, Failure) and one.reason == UNAVAILABLE]
-    if away:
+    """Raises Incomplete where an engine stayed unavailable: best of fewer replies would be another policy."""
+    missing = [one for one in found if isinstance(one, Failure) and one.reason == UNAVAILABLE]
+    if missing:
         raise Incomplete(
-            f"incomplete: {len(away)} of {len(found)} {what} could not be had ({away[0].detail}); what there is is kept, and the "
-            "same command asks for the rest"
+            f"incomplete: {len(missing)} of {len(found)} {what} could not be had ({missing[0].detail}); the rest is cached; "
+            "run the same command again to resume"
         )

@@ -1,6 +1,6 @@
 """Rejection sampling: replies are written and graded, the best of each prompt become rows, and those are fine-tuned on.
 
-Every call is kept in the folder's `calls.sqlite`, so that a killed run goes on where it was and pays for nothing twice; what is
+Every call is kept in the folder's `calls.sqlite`, so that a killed run resumes where it was and makes no call twice; what is
 imitated is in `best.jsonl`, which is also ordinary data for sft.
 """
 
@@ -32,7 +32,7 @@ def run(best: BestOfJob, console: Console) -> dict[str, Any]:
     """Write, grade, choose and train, or go on with it; returns what training.json says.
 
     Raises InputError for a folder that cannot be used and where nothing is left to imitate, Incomplete for an engine that stayed
-    away, Stopped for a run that a bad sign ended.
+    unavailable, Stopped for a run that a health check ended.
     """
     lower = fit.thriftier(best.settings)
     return output.owning(best.out, best.said, lower, lambda: fit.train(_imitating(best, console), console))

@@ -41,11 +41,11 @@ def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, cons
         rank.tell(error)
         return 2
     except StepFailed as error:
-        again = "" if error.wrong_input else "\nthe same command goes on from there"
+        again = "" if error.wrong_input else "\nrun the same command again to resume"
         rank.tell(f"{error}{again}")
         return 2 if error.wrong_input else 1
     except KeyboardInterrupt:
-        rank.tell(f"interrupted; the same command goes on where {out} stopped")
+        rank.tell(f"interrupted; run the same command again to resume {out}")
         return 1
     return _show(outcome, out, console)
 

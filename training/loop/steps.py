@@ -136,7 +136,7 @@ def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name
     arguments: list[object] = ["--a", this.checkpoint(attempt), "--b", against, "--base", config.model]
     arguments += ["--prompts", given.prompts, "--constitution", given.constitution or config.constitution]
     arguments += ["--judge", given.judge or config.model, "--seed", given.seed]
-    # one folder of calls for all: what the base was asked and answered is paid for once
+    # one folder of calls for all: what the base was asked is computed once
     arguments += ["--out", this.folder.parent / "evaluation"]
     arguments += ["--json", out / EVALUATION, "--page", out / "page.html"]
     for option, value in {"--gold": given.gold, "--weights": given.weights, "--refusals": given.refusals}.items():

@@ -58,14 +58,15 @@ LIVE = "tensorboard"
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used, Incomplete where models that write or reward were away, Stopped for a run
-    that a bad sign ended; where it was the monitor that ended it, the policy of gold's best check is saved, and training.json says
-    so.
+    Raises InputError for a folder that cannot be used, Incomplete where a sampling or judge model was unavailable, Stopped for
+    a run that a health check ended; where it was the monitor that ended it, the policy of the best gold check is saved, and
+    training.json says so.
     """
     accelerator = Accelerator(
         cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
     )
-    lower = f"micro_batch (now {job.settings.micro_batch}), sampler.rows, sampler.max_tokens, or set gradient_checkpointing: true"
+    now = f"micro_batch (now {job.settings.micro_batch}), sampler.responses_in_flight, sampler.max_tokens"
+    lower = f"{now}, or set gradient_checkpointing: true"
     said = output.owning(job.out, job.said, lower, lambda: _train(job, console, accelerator))
     if halted := said.get("halted"):
         raise Stopped(f"{halted} Saved is the policy of step {said['best_step']}.")
@@ -230,7 +231,7 @@ class Loop:
         self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
     ) -> tuple[Replies, dict[str, float]]:
         """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where
-        that is because models were away.
+        that is because models were unavailable.
         """
         graded = self._graded(prompts, written, self._job.rewards)
         replies = Replies([], [], [], [])
@@ -255,7 +256,7 @@ class Loop:
         if len(failures) == len(rows):
             why = f"step {iteration + 1}: none of {len(rows)} replies has a reward; the first says: {failures[0]}"
             if any(failure.startswith(f"{UNAVAILABLE}: ") for failure in failures):
-                raise Incomplete(f"incomplete: {why}; the same command goes on from the last checkpoint")
+                raise Incomplete(f"incomplete: {why}; run the same command again to resume from the last checkpoint")
             raise Stopped(why)
         if failures:
             self._record.failures(iteration + 1, Counter(failures))
@@ -297,7 +298,7 @@ class Loop:
         try:
             return self._writer.write(prompts, seeds)
         except TransientError as error:
-            raise Incomplete(f"the sampler failed ({error}); the same command goes on") from None
+            raise Incomplete(f"the sampler failed ({error}); run the same command again to resume") from None
 
     def _evaluate(self, iteration: int) -> dict[str, float]:
         """One reply to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""

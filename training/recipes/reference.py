@@ -1,6 +1,6 @@
 """The reference's log-probabilities, computed once with the model that training begins from, and kept by digest.
 
-No second model is held in memory, and later epochs, other settings of the loss and restarts pay nothing.
+No second model is held in memory, and later epochs, other settings of the loss and restarts compute nothing again.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class JudgeReward(Strict):
     """More judges, asked by methods that look at one reply; reward models among them."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the judges; vllm where it is installed, else transformers."""
-    in_flight: int = Field(default=512, ge=1)
+    calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to an engine at once."""
     vllm: VLLMSettings = VLLMSettings()
     transformers: TransformersSettings = TransformersSettings()
@@ -76,7 +76,7 @@ class JudgeReward(Strict):
             engine=self.engine,
             panel=self.panel,
             plan=Plan(methods=self.methods, principles=self.principles or 1 << 30),
-            in_flight=self.in_flight,
+            calls_in_flight=self.calls_in_flight,
             vllm=self.vllm,
             transformers=self.transformers,
             endpoints=self.endpoints,
@@ -112,7 +112,7 @@ class SamplerSettings(Strict):
     """Also of the policy that is trained: log-probabilities are those at this temperature."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Below 1 replies come from another distribution than the one that is trained; `mismatch` shows how far it is."""
-    rows: int = Field(default=64, ge=1)
+    responses_in_flight: int = Field(default=64, ge=1)
     """Most replies written at once, with generate; those to one prompt are written together in any case."""
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
 

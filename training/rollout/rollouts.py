@@ -169,7 +169,9 @@ class Generate:
             torch.inference_mode(),
             torch.autocast(kind, torch.bfloat16, enabled=self._mixed),
         ):
-            for part in _batches([len(p.tokens) for p in prompts], [len(s) for s in seeds], self._settings.rows):
+            for part in _batches(
+                [len(p.tokens) for p in prompts], [len(s) for s in seeds], self._settings.responses_in_flight
+            ):
                 tokens = [prompts[i].tokens for i in part]
                 found = generate(model, tokens, [seeds[i] for i in part], self._settings, self._ends)
                 for i, replies in zip(part, found, strict=True):

@@ -34,7 +34,7 @@ class Stopped(Exception):
 
 
 class Incomplete(Exception):
-    """The run could not go on now, as where a server is away; the same command goes on."""
+    """The run cannot continue now, as where a server is unavailable; the same command resumes it."""
 
 
 def run(job: Job, console: Console) -> dict[str, Any]:

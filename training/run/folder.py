@@ -63,7 +63,7 @@ def claim(folder: Path, said: Mapping[str, Any]) -> None:
 
 
 def release(folder: Path) -> None:
-    """Let other settings go on with what the folder has: what they need was paid for, and nothing is trained yet."""
+    """Let other settings use what the folder has: the calls they need are cached, and nothing is trained yet."""
     write_atomically(folder / SETTINGS, RELEASED)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from constitution.principles import Check, Constitution, Principle
 from constitution.records import Message, Origin, Prompt, Response, Vote
-from critics.ranking.aggregate import RULE_LOG_ODDS, VETO_LOG_ODDS, Flips, rule_vote, score
+from critics.ranking.aggregate import RULE_LOG_ODDS, VETO_LOG_ODDS, PositionInconsistent, rule_vote, score
 from critics.ranking.weights import Weights
 
 LAWS = Constitution(
@@ -84,12 +84,12 @@ def test_the_voters_of_one_principle_are_averaged() -> None:
 
 
 @pytest.mark.parametrize(("flips", "logit"), [("keep", 0.5), ("half", 0.25), ("drop", None)])
-def test_flips_are_kept_halved_or_dropped(flips: Flips, logit: float | None) -> None:
+def test_flips_are_kept_halved_or_dropped(flips: PositionInconsistent, logit: float | None) -> None:
     flipped = vote("clear", 2.0, 1.0)
-    alone = score([flipped], LAWS, flips=flips)
+    alone = score([flipped], LAWS, position_inconsistent=flips)
     assert alone is not None
     assert (alone.logit, alone.undecided) == ((logit, "") if logit else (0.0, "abstained"))
-    beside = score([flipped, vote("safe", 1.0)], LAWS, flips=flips)
+    beside = score([flipped, vote("safe", 1.0)], LAWS, position_inconsistent=flips)
     assert beside is not None
     # (1 * helpfulness + 3 * harmlessness) / 4, or harmlessness alone where the flip is dropped
     assert beside.logit == pytest.approx((logit + 3) / 4 if logit else 1.0)
@@ -152,10 +152,10 @@ votes = st.lists(st.tuples(st.sampled_from([p.id for p in LAWS.principles]), odd
 
 @given(votes, st.sampled_from(["keep", "half", "drop"]))
 def test_exchanging_the_replies_changes_the_sign_of_everything(
-    drawn: list[tuple[str, float, float]], flips: Flips
+    drawn: list[tuple[str, float, float]], flips: PositionInconsistent
 ) -> None:
-    forward = score([vote(*v) for v in drawn], LAWS, flips=flips)
-    backward = score([vote(*v).swapped() for v in drawn], LAWS, flips=flips)
+    forward = score([vote(*v) for v in drawn], LAWS, position_inconsistent=flips)
+    backward = score([vote(*v).swapped() for v in drawn], LAWS, position_inconsistent=flips)
     assert forward is not None
     assert backward is not None
     assert backward.logit == pytest.approx(-forward.logit)

@@ -298,7 +298,9 @@ def test_another_evaluation_is_of_the_same_data(
 
 
 def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(capsys, "--votes", votes, "--judge", "x", "--set", "rows=1", "--reuse", "run", "--limit", 0)
+    said = refused(
+        capsys, "--votes", votes, "--judge", "x", "--set", "prompts_in_flight=1", "--reuse", "run", "--limit", 0
+    )
     assert "--judge, --set, --reuse, --limit: for a panel that is asked about --data; recorded --votes are read" in said
     assert "--limit: got 0; allowed: 1 or more" in refused(capsys, "--data", votes, "--limit", 0)
 

@@ -66,7 +66,7 @@ def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
 
 
 def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> None:
-    in_turn = job(folder, "turn", "plan.stop_error=0.2")
+    in_turn = job(folder, "turn", "plan.early_stop_error=0.2")
     ahead = asyncio.run(plan_ahead(in_turn))
     manifest, whole = asyncio.run(produce(in_turn)), asyncio.run(produce(job(folder, "again")))
     assert manifest is not None
@@ -106,11 +106,15 @@ def test_weights_of_something_else_are_refused(folder: Path, change: dict[str, o
 def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: Path) -> None:
     with pytest.raises(BadInput, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
         job(folder, "refused", "plan.methods=[compare,score]")
-    with pytest.raises(BadInput, match=r"fitted on another way of counting votes \(plan.flips, clamp, reason"):
-        job(folder, "refused", "plan.flips=drop")
+    with pytest.raises(
+        BadInput, match=r"fitted on another way of counting votes \(plan.position_inconsistent, clamp, reason"
+    ):
+        job(folder, "refused", "plan.position_inconsistent=drop")
     assert not (folder / "refused").exists()
 
 
 def test_asking_in_turn_needs_weights(folder: Path) -> None:
-    with pytest.raises(BadInput, match=r"plan.stop_error 0.1: needs fitted weights; add --weights FILE, or leave it 0"):
-        job(folder, "refused", "plan.stop_error=0.1", weights=False)
+    with pytest.raises(
+        BadInput, match=r"plan.early_stop_error 0.1: needs fitted weights; add --weights FILE, or leave it 0"
+    ):
+        job(folder, "refused", "plan.early_stop_error=0.1", weights=False)

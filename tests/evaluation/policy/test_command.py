@@ -272,7 +272,14 @@ def test_no_policy_is_told_a_hint(tmp_path: Path) -> None:
         return None
 
     found = evaluated(
-        tmp_path, script, "--set", "plan.hint=Be short.", "--set", "plan.hinted=2", "--set", "plan.samples=2"
+        tmp_path,
+        script,
+        "--set",
+        "plan.system_hint=Be short.",
+        "--set",
+        "plan.hinted_samples=2",
+        "--set",
+        "plan.samples=2",
     )
     assert found["kl"]
     assert "user" in asked

@@ -70,12 +70,13 @@ def test_prompts_that_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no prompt could be compared (sample: too_long 24); see --out" in capsys.readouterr().err
 
 
-def test_a_model_that_stays_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_stays_unavailable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
     found = options(tmp_path, "--engine", "endpoint", "--set", server, "--json", tmp_path / "found.json")
     assert run(found)[0] == 1
-    assert "incomplete: a model was unavailable for 24 answers; nothing is written, and the same command asks" in (
-        capsys.readouterr().err
+    assert (
+        "incomplete: a model was unavailable for 24 answers; nothing is written; run the same command again to resume"
+        in (capsys.readouterr().err)
     )
     assert not (tmp_path / "found.json").exists()
 

@@ -7,7 +7,7 @@ import pytest
 
 from constitution.principles import AppliesTo, Check, Constitution, Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
-from critics.ranking.aggregate import RULE_LOG_ODDS, Flips
+from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent
 from critics.ranking.weights import Origin, Weights
 from evaluation.policy.figures import cut, divergence, examples
 from evaluation.policy.page import by_length
@@ -45,8 +45,8 @@ def vote(principle: str, ab: float, ba: float | None = None, judge: str = "judge
     return Vote("p", "a", "b", principle, ab, -ab if ba is None else ba, method, judge)  # type: ignore[arg-type]
 
 
-def bench(weights: Weights | None = None, seen: Seen | None = None, flips: Flips = "keep") -> Bench:
-    return Bench(LAWS, ("judge", "rules"), weights, Plan(flips=flips), seen or Seen())
+def bench(weights: Weights | None = None, seen: Seen | None = None, flips: PositionInconsistent = "keep") -> Bench:
+    return Bench(LAWS, ("judge", "rules"), weights, Plan(position_inconsistent=flips), seen or Seen())
 
 
 EMPTY = Failure("p", "sample", "empty")

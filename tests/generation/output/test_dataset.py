@@ -197,7 +197,7 @@ def test_an_upload_without_network_says_what_to_do(tmp_path: Path, monkeypatch: 
     manifest = write(tmp_path, [outcome(0)])
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(PushError, match=r"the upload failed .* the same command tries again"):
+    with pytest.raises(PushError, match=r"the upload failed .* run the same command again to retry"):
         push(tmp_path, manifest, "nobody/nothing")
 
 

@@ -257,7 +257,7 @@ def test_a_cut_reply_that_is_kept_is_known_to_be_cut() -> None:
 def test_a_hint_is_told_to_some_samples_and_kept_out_of_the_data(own: str) -> None:
     system = (Message(role="system", content=own),) if own else ()
     asked = Prompt(id="p", messages=(*system, *PROMPT.messages))
-    found, requests = run(plan=Plan(samples=3, rounds=0, hint="Sing.", hinted=2), prompt=asked)
+    found, requests = run(plan=Plan(samples=3, rounds=0, system_hint="Sing.", hinted_samples=2), prompt=asked)
     said = [[m.content for m in request.messages] for request in requests if request.stage == "sample"]
     hinted = ["Sing.\n\nBe brief." if own else "Sing.", "hi"]
     assert said == [hinted, hinted, [own, "hi"] if own else ["hi"]]

@@ -138,8 +138,8 @@ def test_the_same_run_twice_is_byte_identical(tmp_path: Path) -> None:
 
 def test_concurrency_changes_nothing(tmp_path: Path) -> None:
     constitution = write_constitution(tmp_path / "c.yaml")
-    narrow = made(asyncio.run(produce(job(tmp_path, "a", constitution, "rows=1", "in_flight=1"))))
-    wide = made(asyncio.run(produce(job(tmp_path, "b", constitution, "rows=64", "replay_latency=0.001"))))
+    narrow = made(asyncio.run(produce(job(tmp_path, "a", constitution, "prompts_in_flight=1", "calls_in_flight=1"))))
+    wide = made(asyncio.run(produce(job(tmp_path, "b", constitution, "prompts_in_flight=64", "replay_latency=0.001"))))
     assert outcome_digests(narrow) == outcome_digests(wide)
 
 
@@ -158,7 +158,7 @@ def command(folder: Path, out: str, *more: str) -> list[str]:
 def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
     write_constitution(tmp_path / "c.yaml")
     write_prompts(tmp_path / "prompts.jsonl", 60)
-    slow = ("--set", "replay_latency=0.02", "--set", "rows=4")
+    slow = ("--set", "replay_latency=0.02", "--set", "prompts_in_flight=4")
     assert main(command(tmp_path, "whole", *slow)) == 0
     whole = made(read(tmp_path / "whole"))
     dice = random.Random(7)
@@ -180,7 +180,7 @@ def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
 def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_constitution(tmp_path / "c.yaml")
     write_prompts(tmp_path / "prompts.jsonl", 40)
-    slow = ("--set", "replay_latency=0.2", "--set", "rows=2")
+    slow = ("--set", "replay_latency=0.2", "--set", "prompts_in_flight=2")
     first = start(main, command(tmp_path, "a", *slow), log=tmp_path / "log")
     try:
         wait_until((tmp_path / "a" / "calls.sqlite").exists, first)

@@ -82,7 +82,10 @@ def test_an_incomplete_run_is_exit_1_and_the_same_command_finishes_it(
     ]
     away = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
     assert generate_feedback.main([*files, "--engine", "endpoint", "--set", away]) == 1
-    assert "incomplete, the model was unavailable for some prompts; the same command goes on" in capsys.readouterr().err
+    assert (
+        "incomplete, the model was unavailable for some prompts; run the same command again to resume"
+        in capsys.readouterr().err
+    )
     assert read_manifest(tmp_path / "run") is None
     assert not (tmp_path / "run" / "data").exists()
 

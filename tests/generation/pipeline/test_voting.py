@@ -211,10 +211,10 @@ def in_turn(plan: Plan, order: tuple[str, ...] = ORDER) -> tuple[list[str], int]
 
 def test_asking_stops_once_the_rest_cannot_change_the_label() -> None:
     # 2 of `true` and 2.9 of the rule; two voters of spread 1 are left: 4.9 / sqrt(2) is beyond 1 in 1,000
-    voted, calls = in_turn(Plan(stop_error=0.001))
+    voted, calls = in_turn(Plan(early_stop_error=0.001))
     assert voted == ["judge/compare/true", "rule/brief", "judge/compare/never"], "a veto is asked in any case"
     assert calls == 4
-    assert in_turn(Plan(stop_error=0.0000001))[0] == list(ORDER)
+    assert in_turn(Plan(early_stop_error=0.0000001))[0] == list(ORDER)
     assert sorted(in_turn(Plan())[0]) == sorted(ORDER), "0 asks all"
 
 

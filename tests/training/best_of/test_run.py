@@ -93,7 +93,7 @@ def replies_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
 
 
 def test_replies_are_written_under_a_hint_that_no_row_holds(best: Best, inputs: dict[str, Any], tmp_path: Path) -> None:
-    hinted = {**inputs, "sampler": {**inputs["sampler"], "hint": "Talk like a pirate."}}
+    hinted = {**inputs, "sampler": {**inputs["sampler"], "system_hint": "Talk like a pirate."}}
     assert best(sampler=hinted["sampler"]) == 0
     rows = rows_of(tmp_path / "out")
     assert rows
@@ -149,7 +149,7 @@ def test_the_best_of_each_prompt_are_learnt(
     assert "best_of/gain" in (out / "training.html").read_text()
 
 
-def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
+def test_a_killed_run_resumes_and_makes_no_call_twice(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -179,7 +179,7 @@ def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
 def test_settings_that_the_rows_forbid_may_change(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """How many rows there are is known once they are paid for."""
+    """How many rows there are is known once their calls are made."""
     assert best(batch=40, keep=3) == 2
     said = capfd.readouterr().err
     assert "batch: got 40, and there are " in said
@@ -288,7 +288,7 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
     assert best(sampler={"engine": "endpoint", "endpoints": [server], "max_tokens": 8}) == 1
     said = capfd.readouterr().err
     assert "incomplete: 80 of 80 replies could not be had (" in said
-    assert "the same command asks for the rest" in said
+    assert "run the same command again to resume" in said
     assert not (tmp_path / "out" / "best.jsonl").exists()
     assert not (tmp_path / "out" / "training.json").exists()
     assert not (tmp_path / "out" / "stopped.txt").exists()  # by which a loop knows a bad sign
@@ -314,7 +314,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
         ({"reward": {}}, "reward: got no source; name rules, models or judge"),
         (
             {"sampler": {"tokens": 3}},
-            "sampler.tokens: unknown key (did you mean max_tokens?); allowed: endpoints, engine, hint",
+            "sampler.tokens: unknown key (did you mean max_tokens?); allowed: calls_in_flight, endpoints, engine",
         ),
     ],
 )

@@ -34,7 +34,7 @@ MAINS = {
 QUICK: dict[str, Any] = {"precision": "fp32", "report_to": [], "micro_batch": 4}
 RULES = {"rules": {"constitution": "laws.yaml"}}
 REWARD = {**QUICK, "batch": 4, "steps": 2}
-SAMPLER = {"engine": "generate", "max_tokens": 8, "rows": 64}
+SAMPLER = {"engine": "generate", "max_tokens": 8, "responses_in_flight": 64}
 
 
 def here(command: Sequence[str], log: Path) -> int:

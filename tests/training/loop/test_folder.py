@@ -40,7 +40,7 @@ CHANGES = [
 def test_training_that_has_not_begun_may_change(
     first: dict[str, Any], changed: dict[str, Any], step: str, line: str, tmp_path: Path
 ) -> None:
-    """A batch that the pairs cannot fill is known once they are paid for."""
+    """A batch that the pairs cannot fill is known once their calls are made."""
     claimed(tmp_path, first)
     others = {"try-1/checkpoint", "reward"} - {step}
     begun(tmp_path, *others)

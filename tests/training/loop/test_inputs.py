@@ -228,7 +228,7 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
     claimed(out, settings)
     claimed(out, settings)
     dpo = {**DPO, "training": {**DPO["training"], "micro_batch": 1}}
-    replay = {**settings["feedback"], "in_flight": 3}
+    replay = {**settings["feedback"], "calls_in_flight": 3}
     claimed(
         out, {**settings, "feedback": replay, "phases": [dpo], "retry": {"times": 5}, "stop": False, "launch": ["x"]}
     )

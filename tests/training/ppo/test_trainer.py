@@ -265,7 +265,9 @@ def test_a_sampler_that_fails_is_no_bad_sign(
 
     with monkeypatch.context() as patch:
         patch.setattr(Generate, "write", fail)
-        with pytest.raises(Incomplete, match=r"the sampler failed \(the engine is gone\); the same command goes on"):
+        with pytest.raises(
+            Incomplete, match=r"the sampler failed \(the engine is gone\); run the same command again to resume"
+        ):
             run_small(tmp_path / "run", inputs)
     assert len(numbers(run_small(tmp_path / "run", inputs))) == 3
 
@@ -351,7 +353,7 @@ def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any],
 
 
 def test_how_replies_are_written_may_change_between_restarts(inputs: dict[str, Any], tmp_path: Path) -> None:
-    sampler = {**inputs["sampler"], "rows": 2, "vllm": {"gpu_memory_utilization": 0.2}}
+    sampler = {**inputs["sampler"], "responses_in_flight": 2, "vllm": {"gpu_memory_utilization": 0.2}}
     first = prepare(load(PPO, None, [], inputs), tmp_path / "run")
     first.out.mkdir()
     output.claim(first.out, first.said)

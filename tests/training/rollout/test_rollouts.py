@@ -103,7 +103,7 @@ def test_top_p_draws_from_the_largest_alone_and_says_so(model: Any) -> None:
 
 def test_samples_follow_the_model(model: Any) -> None:
     """2,000 first tokens against the model's own distribution, in ten groups of tokens: chi-square of 9, 0.1% of the time over 27.9."""
-    (replies,) = write(model, [PROMPTS[0]], [list(range(2000))], max_tokens=1, rows=2000)
+    (replies,) = write(model, [PROMPTS[0]], [list(range(2000))], max_tokens=1, responses_in_flight=2000)
     with torch.inference_mode():
         p = model(torch.tensor([PROMPTS[0]])).logits[0, -1].softmax(-1)
     groups = torch.arange(len(p)) % 10
