@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError, load
+from constitution.errors import InputError, UserError
+from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from critics import templating
@@ -23,9 +23,9 @@ from evaluation.judge.ballots import Ballots, from_votes
 from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
 from generation import settings
 from generation.calls.store import CallStore, StoreError
-from generation.calls.stored import Stored
 from generation.config import ENGINES, EXAMPLE, RunConfig
 from generation.engines.base import Engine, ModelError, TransientError
+from generation.engines.stored import Stored
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.output.folder import SETTINGS
 from generation.pipeline.job import CALLS
@@ -128,7 +128,7 @@ def read_both(options: argparse.Namespace, overrides: Sequence[str] = ()) -> tup
     else:
         try:
             constitution = load(options.constitution)
-        except ConstitutionError as error:
+        except UserError as error:
             problems.append(str(error))
     try:
         flags = {"judge": options.judge, "engine": options.engine}

@@ -5,18 +5,17 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Failure, Message, Method, Prompt, Response, Vote
 from critics import compare, contrast, score
 from critics.labels import clamped
 from critics.ranking.aggregate import heard, rule_vote
 from critics.ranking.weights import Stopping
-from critics.text.rules import RuleError
 from critics.transcript import spoken
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling
-from generation.engines.reward import REWARD
-from generation.models.chat_model import ONE_TOKEN, ChatModel
+from generation.models.chat_model import ONE_TOKEN, REWARD, ChatModel
 from generation.pipeline.panel import Panel, Voter
 
 Odds = float | str
@@ -57,7 +56,7 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     if voter.judge is None:
         try:
             return rule_vote(prompt, a, b, voter.principle)
-        except RuleError as error:
+        except UserError as error:
             return Failure(prompt.id, "compare", "rule_error", str(error), subject)
     model = voter.judge.model
     if voter.method in _OF_PAIRS:
@@ -107,8 +106,8 @@ async def _reasoned(
     reason = plan.reason
     sampling = Sampling(reason.max_tokens, reason.temperature, reason.top_p, plan.seed if reason.temperature else None)
     thoughts = await model.ask(messages, stage="compare", sampling=sampling)
-    if thoughts.error:
-        return str(thoughts.error)
+    if thoughts.finish == "error":
+        return thoughts.error
     if not thoughts.text.strip():
         return "empty: no reasoning"
     conclusion = compare.render_conclusion(messages, thoughts.text.strip())
@@ -125,7 +124,7 @@ async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle
     )
     values: list[float] = []
     for completion in completions:
-        value = str(completion.error) if completion.error else contrast.log_likelihood(completion.scores)
+        value = completion.error if completion.finish == "error" else contrast.log_likelihood(completion.scores)
         if isinstance(value, str):
             return value
         values.append(value)
@@ -146,8 +145,8 @@ async def _reward(
     model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan, ended: bool = True
 ) -> Odds:
     completion = await model.reward(prompt.messages, spoken(reply.message), prompt.tools, ended)
-    if completion.error:
-        return str(completion.error)
+    if completion.finish == "error":
+        return completion.error
     value = completion.logprobs.get(REWARD, float("nan"))
     return value if abs(value) < float("inf") else f"reward_nan: {completion.logprobs!r}"
 
@@ -159,8 +158,8 @@ async def _labelled(
     read: Callable[[Mapping[str, float]], float | str],
 ) -> Odds:
     completion: Completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=labels)
-    if completion.error:
-        return str(completion.error)
+    if completion.finish == "error":
+        return completion.error
     value = read(completion.logprobs)
     return f"{value}: {completion.logprobs!r}" if isinstance(value, str) else value
 

@@ -12,8 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from generation.engines.checkpoint import ModelFiles
-from generation.models.files import resolve
+from generation.models.files import ModelFiles, resolve
 
 WORDS = (
     "why",

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError
+from constitution.errors import InputError, UserError
 from generation.calls.store import StoredCalls, StoreError
-from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import resolve
+from generation.models.files import ModelFiles, load_tokenizer, resolve
 from generation.pipeline.job import CALLS
 from training.best_of.config import BestOf
 from training.data import encode as data
@@ -54,7 +52,7 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     try:
         rewards = open_rewards(settings.reward, settings.seed)
         StoredCalls([Path(folder) / CALLS for folder in settings.reuse]).close()
-    except (RewardError, ConstitutionError, StoreError) as error:
+    except (RewardError, UserError, StoreError) as error:
         raise InputError(str(error)) from None
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)

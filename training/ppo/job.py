@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError, load
+from constitution.errors import InputError, UserError
+from constitution.loading import load
 from evaluation.texts import grams
-from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import resolve
+from generation.models.files import ModelFiles, load_tokenizer, resolve
 from training.config import Training
 from training.data import encode as data
 from training.data import rows
@@ -135,7 +134,7 @@ def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
     """The sources at a place of the settings. Raises InputError."""
     try:
         return open_rewards(rewards, seed)
-    except (RewardError, ConstitutionError) as error:
+    except (RewardError, UserError) as error:
         raise InputError(str(error).replace("reward.", f"{place}.")) from None
 
 
