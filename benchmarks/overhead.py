@@ -16,8 +16,9 @@ from io import StringIO
 from pathlib import Path
 
 from benchmarks.common import show, write_constitution, write_prompts
+from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import load_tokenizer, resolve
+from generation.models.files import resolve
 from generation.pipeline.job import prepare, produce
 from training.model import process_memory as heap
 

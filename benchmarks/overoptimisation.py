@@ -27,7 +27,8 @@ from transformers import AutoModelForCausalLM
 from benchmarks.common import settings as as_flags
 from benchmarks.common import show
 from benchmarks.ppo_rules import THINGS
-from generation.models.files import load_tokenizer, resolve
+from generation.engines.checkpoint import load_tokenizer
+from generation.models.files import resolve
 from generation.settings import load
 from training.config import Reward
 from training.monitor.file import read_checks

@@ -20,10 +20,11 @@ from constitution.records import Message, Prompt, Response
 from critics import compare
 from critics.compare import LABELS
 from generation.engines.base import Request
+from generation.engines.checkpoint import load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings
 from generation.models.chat_model import ONE_TOKEN
 from generation.models.encoder import Encoder
-from generation.models.files import load_tokenizer, resolve
+from generation.models.files import resolve
 
 Pair = tuple[Prompt, Response, Response]
 

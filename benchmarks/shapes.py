@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from generation.engines.checkpoint import ModelFiles
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles
 
 _SOME = 1000
 """Words to draw from."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from generation.models.files import load_tokenizer, resolve
-from generation.models.quiet import quiet
+from generation.engines.checkpoint import load_tokenizer
+from generation.engines.quiet import quiet
+from generation.models.files import resolve
 
 CORPUS = [
     "The quick brown fox jumps over the lazy dog, and then it rests under an old tree.",

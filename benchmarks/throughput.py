@@ -21,13 +21,14 @@ from constitution.loading import load
 from constitution.records import Prompt
 from critics.compare import LABELS
 from generation.calls.store import CallStore
+from generation.calls.stored import Stored
 from generation.config import Decoding, Plan
 from generation.engines.base import Completion, Engine, Request
-from generation.engines.stored import Stored
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, _sampling
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from generation.output.dataset import DatasetWriter
 from generation.pipeline.feedback import Feedback
 from generation.pipeline.panel import Judge, Panel

@@ -23,11 +23,13 @@ from evaluation.measures import share
 from generation import settings as reading
 from generation.config import default_engine
 from generation.engines.base import Engine, Request, Sampling
+from generation.engines.checkpoint import ModelFiles
+from generation.engines.reward import REWARD
 from generation.engines.reward import Reward as RewardEngine
 from generation.engines.transformers import Transformers, TransformersSettings
 from generation.engines.vllm import VLLM, VLLMSettings
-from generation.models.chat_model import ONE_TOKEN, REWARD
-from generation.models.files import ModelFiles, resolve
+from generation.models.chat_model import ONE_TOKEN
+from generation.models.files import resolve
 from training.config import DPO, Reward
 from training.data import rows
 from training.data.batches import Example

@@ -32,7 +32,8 @@ from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 from benchmarks import shapes
 from benchmarks.common import show
 from generation import settings as reading
-from generation.models.files import load_tokenizer, resolve
+from generation.engines.checkpoint import load_tokenizer
+from generation.models.files import resolve
 from training.config import DPO, Reward, Training
 from training.data import rows
 from training.data.encode import encode_pairs

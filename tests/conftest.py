@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from generation.engines.base import Completion, Request
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 """Preference data in, reward models and policies out."""
 
-from generation.models.quiet import quiet
+from generation.engines.quiet import quiet
 
 quiet()  # before the libraries below are imported: they read these settings as they load

@@ -26,8 +26,8 @@ from evaluation.files import check_writable, write_json
 from evaluation.judge import asking
 from evaluation.judge.labelled import LabelledPair
 from generation.config import RunConfig
+from generation.engines.checkpoint import load_tokenizer
 from generation.models.factory import parts
-from generation.models.files import load_tokenizer
 from generation.pipeline.scheduler import UNAVAILABLE
 
 

@@ -23,9 +23,9 @@ from evaluation.judge.ballots import Ballots, from_votes
 from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
 from generation import settings
 from generation.calls.store import CallStore, StoreError
+from generation.calls.stored import Stored
 from generation.config import ENGINES, EXAMPLE, RunConfig
 from generation.engines.base import Engine, ModelError, TransientError
-from generation.engines.stored import Stored
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.output.folder import SETTINGS
 from generation.pipeline.job import CALLS

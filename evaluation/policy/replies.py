@@ -15,9 +15,9 @@ from critics.ranking.aggregate import RULE_LOG_ODDS
 from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import Crew, Job
 from generation.calls.store import CallStore, StoreError
+from generation.calls.stored import Stored
 from generation.config import Plan
-from generation.engines.base import Completion, Engine, ModelError, TransientError
-from generation.engines.stored import Stored
+from generation.engines.base import Completion, Engine, ErrorReason, ModelError, TransientError, failed
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
 from generation.output.folder import RunFolderError, locked
@@ -221,7 +221,7 @@ async def _scores(
                 text = answer.response.raw
                 return await model.likelihood(prompt.messages, text, prompt.tools, ended=not answer.truncated)
             except TransientError as error:
-                return Completion("", "error", error=f"{UNAVAILABLE}: {error}")
+                return failed(ErrorReason.UNAVAILABLE, str(error))
 
     return await asyncio.gather(*(one(prompt, answer) for prompt, answer in said))
 
@@ -231,9 +231,8 @@ def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> 
     if own is None or other is None:
         return None
     for completion in (own, other):
-        if completion.finish == "error":
-            reason, _, detail = completion.error.partition(": ")
-            return Failure(prompt.id, "likelihood", reason, detail)
+        if completion.error:
+            return Failure(prompt.id, "likelihood", completion.error.reason, completion.error.detail)
     if len(own.scores) != len(other.scores):
         detail = f"{len(own.scores)} tokens by A, {len(other.scores)} by the base"
         return Failure(prompt.id, "likelihood", "other_tokenizer", detail)

@@ -10,15 +10,64 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from constitution.errors import SolonError, Unavailable
 from constitution.records import Message, Stage
 
 SCHEMA = 1
 """Part of every call's key: raise it when the meaning of a stored completion changes."""
 
-Finish = Literal["stop", "length", "error"]
+LEAST_LOGPROB = -1000.0
+"""Servers write -9999 or -inf for a token whose log-probability they do not know; a real one is never as low."""
+
+Finish = Literal["stop", "length"]
+
+
+class ErrorReason(StrEnum):
+    """Why a call has no answer. `of_request` tells which of them are facts about the request itself."""
+
+    PROMPT_TOO_LONG = "prompt_too_long"
+    """Prompt and completion do not fit the model's context."""
+    CONTENT_REFUSED = "content_refused"
+    """The model's provider refuses to answer this content."""
+    BAD_REQUEST = "bad_request"
+    """No model of this kind can answer it: token ids it does not have, more scored tokens than there are."""
+    BAD_CHAT = "bad_chat"
+    """The messages do not fit the model's chat template."""
+    SERVER_REFUSED = "server_refused"
+    """A server refused it for a reason that may lie in the server, such as a parameter that it does not know."""
+    BAD_ANSWER = "bad_answer"
+    """A server answered, and what it sent is no completion, in every attempt."""
+    UNSUPPORTED = "unsupported"
+    """The engine gives no answers of this kind, such as log-probabilities."""
+    NOT_RECORDED = "not_recorded"
+    """A recording has no such call."""
+    UNAVAILABLE = "unavailable"
+    """The engine could not be reached now; the same call may succeed later."""
+
+    @property
+    def of_request(self) -> bool:
+        """True for what stays true whoever answers and whenever. Nothing else may be stored."""
+        return self in _OF_REQUEST
+
+
+_OF_REQUEST = frozenset(
+    {ErrorReason.PROMPT_TOO_LONG, ErrorReason.CONTENT_REFUSED, ErrorReason.BAD_REQUEST, ErrorReason.BAD_CHAT}
+)
+
+
+class CallError(NamedTuple):
+    """Why a call has no answer."""
+
+    reason: ErrorReason
+    detail: str
+    """For people; no code reads it."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +145,48 @@ class Completion:
 
     text: str
     finish: Finish = "stop"
-    """`length` when max_tokens cut it; `error` when the call can never succeed, with the reason in `error`."""
+    """`length` when max_tokens cut it."""
     logprobs: dict[str, float] = field(default_factory=dict)
-    """Label -> natural log-probability at the first generated position. May be missing or NaN: readers check."""
+    """Label -> natural log-probability at the first generated position; a label is left out where it is not known."""
     usage: Usage = Usage()
-    error: str = ""
-    """A terminal error: `reason: detail`. Such completions are stored, once."""
+    error: CallError | None = None
+    """Why there is no answer. An engine returns only errors `of_request`, which are stored, and raises the others."""
     scores: tuple[float, ...] = ()
     """Natural log-probabilities of the request's scored tokens, each given all before it; NaN where one is missing."""
 
 
-def unfit(request: Request, context: int) -> Completion | None:
-    """The terminal error of a request that a model with this context cannot answer; None for others."""
+def failed(reason: ErrorReason, detail: str) -> Completion:
+    """The completion of a call that has no answer."""
+    return Completion("", error=CallError(reason, detail))
+
+
+def validate_request(request: Request, context: int) -> Completion | None:
+    """The error of a request that no model with this context (in tokens) can answer; None for others."""
     if request.size > context:
-        return Completion("", "error", error=f"prompt_too_long: {request.size} tokens > context of {context}")
+        return failed(ErrorReason.PROMPT_TOO_LONG, f"{request.size} tokens > context of {context}")
     if request.scored and not 0 < request.scored < len(request.tokens):
         allowed = f"allowed: 1 to {len(request.tokens) - 1} of {len(request.tokens)} prompt tokens"
-        return Completion("", "error", error=f"bad_request: scored is {request.scored}; {allowed}")
+        return failed(ErrorReason.BAD_REQUEST, f"scored is {request.scored}; {allowed}")
     return None
 
 
-def scored_completion(values: Iterable[float | None], usage: Usage) -> Completion:
+def known_logprob(value: object) -> float | None:
+    """A log-probability, in nats; None for what is none: missing, no number, NaN, a placeholder, above 0.
+
+    Rounding can leave a certain token a little above 0, which is then 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return min(float(value), 0.0) if LEAST_LOGPROB < value < _ROUNDING else None
+
+
+_ROUNDING = 1e-3
+
+
+def scored_completion(values: Iterable[object], usage: Usage) -> Completion:
     """The answer to a request for scores, in 6 significant digits, which is beyond what any model's numbers are exact to."""
-    return Completion("", scores=tuple(math.nan if v is None else float(f"{v:.6g}") for v in values), usage=usage)
+    known = map(known_logprob, values)
+    return Completion("", scores=tuple(math.nan if v is None else float(f"{v:.6g}") for v in known), usage=usage)
 
 
 class Engine(Protocol):
@@ -127,8 +195,9 @@ class Engine(Protocol):
     async def generate(self, request: Request) -> Completion:
         """Answer one request.
 
-        A request that can never succeed returns a Completion with finish == "error".
-        Raises TransientError when the same request might succeed later; that is never stored.
+        A request that can never succeed returns a Completion with an error `of_request`.
+        Raises TransientError when the same request might succeed later, RefusedError when this engine does not answer it
+        though another might, ModelError when it answers nothing at all. None of these is ever stored.
         """
         ...
 
@@ -137,8 +206,16 @@ class Engine(Protocol):
         ...
 
 
-class TransientError(Exception):
+class TransientError(Unavailable):
     """The call failed for a reason that may pass (timeout, reset, overload); the run is incomplete, nothing is stored."""
+
+
+class RefusedError(SolonError):
+    """The engine does not answer this request, for a reason that is not known to be the request's own; nothing is stored."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class ModelError(Exception):

@@ -1,34 +1,42 @@
-"""Models behind HTTP: any OpenAI-compatible server, and pools of them.
+"""Models behind HTTP: any OpenAI-compatible server.
 
 A vLLM server is sent token ids, so that our encoding is the one that counts and label log-probabilities are exact; start it
-with `--enable-scale-out --enable-prompt-tokens-details`, which opens `/inference/v1/generate`. Any other server is sent
-messages (`/v1/chat/completions`) and renders its own template.
+with `--enable-scale-out --enable-prompt-tokens-details --hf-overrides '{"head_dtype": "float32"}'`, which opens
+`/inference/v1/generate` and keeps logits from being rounded to bfloat16. Any other server is sent messages
+(`/v1/chat/completions`) and renders its own template.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
 from email.utils import parsedate_to_datetime
-from hashlib import blake2b
-from typing import Any
 
 import httpx
 from pydantic import Field, field_validator
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from constitution.records import Message, Strict
-from generation.engines.base import Completion, Engine, ModelError, Request, TransientError, Usage, scored_completion
+from constitution.records import Strict
+from generation.engines.base import (
+    CallError,
+    Completion,
+    ErrorReason,
+    ModelError,
+    RefusedError,
+    Request,
+    TransientError,
+)
+from generation.engines.openai import NoCompletion, ServerFault, read_completion, read_refusal, request_body
 
-_RETRIED = frozenset({408, 409, 425, 429})
-"""Retried beside every 5xx."""
+_RETRIED = frozenset({0, 408, 409, 425, 429})
+"""Retried beside every 5xx; 0 is an error of unknown kind inside an answer."""
+_OF_REQUEST = frozenset({400, 403, 413, 422, 451})
+"""Statuses that can be about one request alone. Others speak of the server's address, its key or its account."""
+FIRST_REFUSALS = 5
+"""So many requests of one kind refused, before any was answered, are a setting that is wrong and not the prompts."""
 _MAX_BYTES = 32 << 20
-TOP_LOGPROBS = 20
-"""Most alternatives that chat servers report; a label that is not among them is missing."""
 
 _NO_SCORES = (
     "a server of messages gives no log-probabilities of a given reply; use a vLLM server with token_ids: true, "
@@ -71,6 +79,14 @@ class _Again(TransientError):
         self.wait = wait
 
 
+class _BadAnswer(_Again):
+    """The server answered, and what it sent is no completion: where no try gives one, that is a failure of this request."""
+
+
+_Kind = tuple[bool, bool, bool]
+"""Of a request: with labels, with tools, with a seed. Servers refuse parameters, and each kind sends others."""
+
+
 class Endpoint:
     """One server, with back-off, bounded concurrency and the key kept out of sight."""
 
@@ -78,14 +94,15 @@ class Endpoint:
         """Raises ModelError when the key's environment variable is not set."""
         self._settings = settings
         self._model = settings.model or model
+        self._key = ""
         headers = {}
         if settings.api_key_env:
-            key = os.environ.get(settings.api_key_env, "")
-            if not key:
+            self._key = os.environ.get(settings.api_key_env, "")
+            if not self._key:
                 raise ModelError(
                     f"endpoint {settings.url}: environment variable {settings.api_key_env} is not set; export the key there"
                 )
-            headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = f"Bearer {self._key}"
         self._client = httpx.AsyncClient(
             base_url=settings.url,
             headers=headers,
@@ -94,20 +111,29 @@ class Endpoint:
             trust_env=False,
         )
         self._slots = asyncio.Semaphore(settings.concurrency)
+        self._answered: set[_Kind] = set()
+        self._refusals: dict[_Kind, int] = defaultdict(int)
 
     def __repr__(self) -> str:
         return f"Endpoint({self._settings.url!r}, {self._model!r})"
 
     async def generate(self, request: Request) -> Completion:
-        """The server's answer. Raises TransientError when it stays unavailable, ModelError when the key is refused."""
+        """The server's answer.
+
+        Raises TransientError when it stays unavailable, RefusedError when it does not answer this request, and ModelError when
+        its key, its address or a setting is wrong: it has refused every call so far.
+        """
         s = self._settings
         if request.scored and not s.token_ids:
-            return Completion("", "error", error=f"unsupported: endpoint {s.url}: {_NO_SCORES}")
+            raise RefusedError(CallError(ErrorReason.UNSUPPORTED, f"endpoint {s.url}: {_NO_SCORES}"))
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again), stop=stop_after_attempt(s.attempts), wait=self._wait, reraise=True
         )
         async with self._slots:
-            return await retrying(self._once, request)
+            try:
+                return await retrying(self._once, request)
+            except _BadAnswer as error:
+                raise RefusedError(CallError(ErrorReason.BAD_ANSWER, str(error))) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -121,33 +147,53 @@ class Endpoint:
         return min(s.max_wait_seconds, max(named, jittered / 10)) if named is not None else jittered
 
     async def _once(self, request: Request) -> Completion:
-        by_tokens = self._settings.token_ids
-        path = "/inference/v1/generate" if by_tokens else "/v1/chat/completions"
-        body = (_token_body if by_tokens else _chat_body)(request, self._model)
+        place = f"endpoint {self._settings.url}"
+        path, body = request_body(request, self._model, self._settings.token_ids)
         try:
             async with self._client.stream("POST", path, json=body) as response:
                 content = await _read(response)
         except (httpx.TimeoutException, httpx.NetworkError, httpx.ProtocolError, httpx.DecodingError) as error:
-            raise _Again(f"endpoint {self._settings.url}: {type(error).__name__}") from None
-        if response.status_code != 200:
-            return self._refused(response, content)
+            raise _Again(f"{place}: {type(error).__name__}") from None
+        if self._key:  # servers repeat it in their errors, and what they say is kept and published
+            content = content.replace(self._key.encode(), b"[key]")
         try:
-            return (_from_tokens if by_tokens else _from_chat)(json.loads(content), request)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            raise _Again(f"endpoint {self._settings.url}: the answer is no completion ({content[:200]!r})") from None
+            if response.status_code == 200:
+                read = read_completion(content, request, self._settings.token_ids)
+            else:
+                read = read_refusal(response.status_code, content.decode("utf-8", "replace"))
+        except NoCompletion as error:
+            raise _BadAnswer(f"{place}: {error}") from None
+        if isinstance(read, ServerFault):
+            raise self._refused(read, request, _retry_after(response.headers.get("Retry-After")))
+        if read.error is None:
+            self._answered.add(_kind(request))
+        return read
 
-    def _refused(self, response: httpx.Response, content: bytes) -> Completion:
-        """An error status as a terminal completion, or the exception it stands for."""
-        status = response.status_code
-        place = f"endpoint {self._settings.url}: status {status}"
-        if status in _RETRIED or status >= 500:
-            raise _Again(place, _retry_after(response.headers.get("Retry-After")))
-        said = " ".join(content.decode("utf-8", "replace").split())[:300]
-        if status in (401, 403):
-            variable = self._settings.api_key_env or "(none: api_key_env is not set)"
-            raise ModelError(f"{place}: {said}; check the key in variable {variable}")
-        long = "context length" in said or "max_model_len" in said or "maximum context" in said
-        return Completion("", "error", error=f"{'prompt_too_long' if long else 'bad_request'}: {place}: {said}")
+    def _refused(self, fault: ServerFault, request: Request, wait: float | None) -> Exception:
+        """What a server's fault means for the request and for the run. None of it is an answer, so nothing is stored."""
+        place = f"endpoint {self._settings.url}: status {fault.status}"
+        if fault.status in _RETRIED or fault.status >= 500:
+            return _Again(f"{place}: {fault.words}", wait)
+        variable = self._settings.api_key_env or "(none: api_key_env is not set)"
+        if fault.status == 401:
+            return ModelError(f"{place}: {fault.words}; check the key in variable {variable}")
+        if fault.status in _OF_REQUEST:
+            kind = _kind(request)
+            self._refusals[kind] += 1
+            if kind not in self._answered and self._refusals[kind] >= FIRST_REFUSALS:
+                return ModelError(
+                    f"{place}: {fault.words}; it refused the first {FIRST_REFUSALS} calls of this kind, so look at what it does "
+                    "not accept: the model, max_tokens, temperature, seed, tools or log-probabilities, or the key in variable "
+                    f"{variable}"
+                )
+            return RefusedError(CallError(ErrorReason.SERVER_REFUSED, f"{place}: {fault.words}"))
+        if not self._answered:
+            return ModelError(f"{place}: {fault.words}; check the url, the model's name and the account there")
+        return _Again(f"{place}: {fault.words}", wait)
+
+
+def _kind(request: Request) -> _Kind:
+    return bool(request.labels), bool(request.tools), request.sampling.seed is not None
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -171,142 +217,3 @@ def _retry_after(header: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def _decoding(request: Request) -> dict[str, Any]:
-    s = request.sampling
-    named = {
-        "max_tokens": s.max_tokens,
-        "temperature": s.temperature,
-        "top_p": s.top_p,
-        "seed": s.seed,
-        "stop": list(s.stop) or None,
-    }
-    return {name: value for name, value in named.items() if value is not None}
-
-
-def _token_body(request: Request, model: str) -> dict[str, Any]:
-    sampling = _decoding(request)
-    if request.scored:
-        sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
-    if request.labels:
-        ids = [token for _, token in request.labels]
-        # The server cuts its list to the number asked for after putting the sampled token first: one more makes room for it.
-        ids.append(ids[-1])
-        sampling |= {"logprob_token_ids": ids, "logprobs": len(ids)}
-    mode = "tokens" if request.labels or request.scored else "text"
-    return {"model": model, "token_ids": list(request.tokens), "sampling_params": sampling, "output_mode": mode}
-
-
-def _from_tokens(answer: Mapping[str, Any], request: Request) -> Completion:
-    if request.scored:
-        return scored_completion(_prompt_logprobs(answer, request), replace(_usage(answer), completion=0))
-    choice = answer["choices"][0]
-    if not request.labels:
-        return Completion(choice["text"], _finish(choice), usage=_usage(answer))
-    listed = {entry["token_id"]: float(entry["logprob"]) for entry in choice["logprobs"]["content"][0]["top_logprobs"]}
-    logprobs = {label: listed[token] for label, token in request.labels if token in listed}
-    said = next((label for label, token in request.labels if [token] == choice["token_ids"]), "")
-    return Completion(said, _finish(choice), logprobs, _usage(answer))
-
-
-def _prompt_logprobs(answer: Mapping[str, Any], request: Request) -> list[float | None]:
-    """Of the scored tokens, None where the server lists none. It lists the prompt's tokens in order, the first as null."""
-    listed = [None] * request.scored + (answer.get("prompt_logprobs") or [])
-    pairs = zip(request.tokens[-request.scored :], listed[-request.scored :], strict=True)
-    return [((entry or {}).get(str(token)) or {}).get("logprob") for token, entry in pairs]
-
-
-def _chat_body(request: Request, model: str) -> dict[str, Any]:
-    body = {"model": model, **_decoding(request), "messages": [_openai(message) for message in request.messages]}
-    if request.tools:
-        body["tools"] = json.loads(request.tools)
-    if request.labels:
-        body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-    return body
-
-
-def _from_chat(answer: Mapping[str, Any], request: Request) -> Completion:
-    choice = answer["choices"][0]
-    message = choice["message"]
-    calls = [
-        f"<tool_call>{json.dumps({'name': c['function']['name'], 'arguments': json.loads(c['function']['arguments'])})}</tool_call>"
-        for c in message.get("tool_calls") or ()
-    ]
-    logprobs = {}
-    if request.labels and choice.get("logprobs"):
-        listed = {entry["token"]: float(entry["logprob"]) for entry in choice["logprobs"]["content"][0]["top_logprobs"]}
-        logprobs = {label: listed[label] for label, _ in request.labels if label in listed}
-    return Completion(
-        "\n".join([message.get("content") or "", *calls]).strip(), _finish(choice), logprobs, _usage(answer)
-    )
-
-
-def _openai(message: Message) -> dict[str, Any]:
-    fields = {"content": "", **message.model_dump(mode="json", exclude_defaults=True)}
-    for call in fields.get("tool_calls", ()):
-        call["type"] = "function"
-        call["function"]["arguments"] = json.dumps(call["function"]["arguments"])
-    return fields
-
-
-def _finish(choice: Mapping[str, Any]) -> Any:
-    return "length" if choice.get("finish_reason") == "length" else "stop"
-
-
-def _usage(answer: Mapping[str, Any]) -> Usage:
-    usage = answer.get("usage") or {}
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return Usage(int(usage.get("prompt_tokens", 0)), int(cached), int(usage.get("completion_tokens", 0)))
-
-
-@dataclass(slots=True)
-class _Member:
-    engine: Engine
-    load: int = 0
-    away_until: float = 0.0
-
-
-class Pool:
-    """Several engines as one: calls that share a prefix go to the same one while its load allows."""
-
-    def __init__(self, engines: Sequence[Engine], slack: int = 8, cooldown_seconds: float = 30.0) -> None:
-        """A member may carry `slack` calls more than the least loaded one before affinity gives way.
-
-        A member that raises TransientError is left alone for the cool-down.
-        """
-        self._members = [_Member(engine) for engine in engines]
-        self._slack = slack
-        self._cooldown = cooldown_seconds
-
-    async def generate(self, request: Request) -> Completion:
-        """The first answer to be had. Raises TransientError when every member is unavailable."""
-        tried: set[int] = set()
-        while True:
-            member = self._pick(request, tried)
-            member.load += 1
-            try:
-                return await member.engine.generate(request)
-            except TransientError:
-                member.away_until = time.monotonic() + self._cooldown
-                tried.add(id(member))
-                if len(tried) == len(self._members):
-                    raise
-            finally:
-                member.load -= 1
-
-    async def close(self) -> None:
-        """Close every member."""
-        await asyncio.gather(*(member.engine.close() for member in self._members))
-
-    def _pick(self, request: Request, tried: set[int]) -> _Member:
-        now = time.monotonic()
-        untried = [m for m in self._members if id(m) not in tried]
-        present = [m for m in untried if m.away_until <= now] or untried
-        least = min(m.load for m in present)
-        prefix = json.dumps(request.tokens[:128] or [m.model_dump(mode="json") for m in request.messages[:1]])
-
-        def affinity(member: _Member) -> bytes:
-            return blake2b(f"{self._members.index(member)}:{prefix}".encode(), digest_size=8).digest()
-
-        return max((m for m in present if m.load <= least + self._slack), key=affinity)

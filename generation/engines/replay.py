@@ -6,11 +6,17 @@ import asyncio
 import math
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
-from generation.calls.call_file import StoredCalls
-from generation.engines.base import Completion, Request, Usage, scored_completion
+from generation.engines.base import (
+    CallError,
+    Completion,
+    ErrorReason,
+    RefusedError,
+    Request,
+    Usage,
+    scored_completion,
+)
 
 _WORDS = [
     "a",
@@ -46,11 +52,16 @@ class Replay:
         self._latency = latency
 
     @classmethod
-    def recorded(cls, path: Path) -> Self:
-        """Answer from another run's calls; an unknown call is a terminal error."""
-        calls = StoredCalls([path])
-        unknown = Completion("", "error", error="not_recorded: the recording has no such call")
-        return cls(lambda request: calls.get(request.key()) or unknown)
+    def recorded(cls, find: Callable[[bytes], Completion | None]) -> Self:
+        """Answer from other runs' calls, as `StoredCalls.get` finds them by key; raises RefusedError for an unknown one."""
+
+        def script(request: Request) -> Completion:
+            completion = find(request.key())
+            if completion is None:
+                raise RefusedError(CallError(ErrorReason.NOT_RECORDED, "the recording has no such call"))
+            return completion
+
+        return cls(script)
 
     @classmethod
     def pseudo(cls, latency: float = 0.0) -> Self:

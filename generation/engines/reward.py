@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from generation.engines.base import Completion, ModelError, Request, Usage, unfit
+from generation.engines.base import Completion, ModelError, Request, Usage, validate_request
 from generation.engines.batching import Batcher, padded
+from generation.engines.checkpoint import ModelFiles
+from generation.engines.quiet import quiet
 from generation.engines.transformers import TransformersSettings, load_model, unknown_tokens
-from generation.models.chat_model import REWARD
-from generation.models.files import ModelFiles
-from generation.models.quiet import quiet
 
+REWARD = "reward"
+"""Label under which a reward model answers."""
 HEADS = "reward_heads"
 """Where a model's configuration says that its labels are so many heads of one ensemble, each a reward of its own."""
 
@@ -25,18 +26,22 @@ class Reward:
     def __init__(self, files: ModelFiles, settings: TransformersSettings) -> None:
         """Load the model. Raises ModelError for a checkpoint that is no such classifier."""
         quiet()
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoConfig, AutoModelForSequenceClassification
 
+        check(AutoConfig.from_pretrained(files.path, trust_remote_code=False, local_files_only=True), files)
         self._context = files.context
         self._model = load_model(AutoModelForSequenceClassification, files, settings)
-        check(self._model.config, files)
         if not hasattr(self._model, "score"):
             raise _none(type(self._model).__name__, self._model.config, files)
         self._batcher = Batcher(self._answer, settings.batch_size, lambda _: None)
 
     async def generate(self, request: Request) -> Completion:
         """No text; the reward, the mean of the heads, is in `logprobs[REWARD]`, and each head's beside it (`head_rewards`)."""
-        return unfit(request, self._context) or unknown_tokens(request, self._model) or await self._batcher.ask(request)
+        return (
+            validate_request(request, self._context)
+            or unknown_tokens(request, self._model)
+            or await self._batcher.ask(request)
+        )
 
     async def close(self) -> None:
         """Stop the worker thread when its batch is done. Requests still waiting raise TransientError."""

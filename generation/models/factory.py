@@ -12,15 +12,16 @@ from constitution.records import MAIN, Method
 from critics import compare, score
 from generation.config import RunConfig
 from generation.engines.base import Engine
-from generation.engines.endpoint import Endpoint, EndpointSettings, Pool
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.engines.endpoint import Endpoint, EndpointSettings
 from generation.engines.replay import Replay
 from generation.engines.reward import Reward
 from generation.engines.transformers import Transformers
 from generation.engines.vllm import VLLM, VLLMSettings
-from generation.engines.wrappers import Limited
+from generation.engines.wrappers import Limited, Pool
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 
 OpenEngine = Callable[[], Awaitable[Engine]]
 Wrap = Callable[[OpenEngine], Engine]

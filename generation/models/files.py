@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from generation.engines.base import ModelError
+from generation.engines.checkpoint import ModelFiles
+from generation.engines.quiet import quiet
 from generation.models import embedded
 from generation.models.digests import file_digest
-from generation.models.quiet import quiet
 
 EMBEDDED = "embedded"
 """The model that comes with the package."""
@@ -31,18 +31,6 @@ _NAMING = (
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 _HUB_IGNORED = ("*/*", "consolidated*")
 """The same weights once more, in the form of another program."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """A checkpoint that can be used: safetensors, a fast tokenizer and a chat template."""
-
-    name: str
-    path: Path
-    digest: str
-    """32 hex characters over weights, configuration, tokenizer and chat template; the folder's place is not part of it."""
-    context: int
-    """Most tokens of prompt and completion together."""
 
 
 def resolve(spec: str) -> ModelFiles:
@@ -69,19 +57,6 @@ def _locate(spec: str) -> tuple[Path, str]:
     if spec.startswith((".", "/", "~")) or spec.count("/") > 1:
         raise ModelError(f"model {spec!r}: no such folder; {allowed}")
     return _from_hub(spec), spec
-
-
-def load_tokenizer(files: ModelFiles) -> Any:
-    """The model's fast tokenizer (a transformers PreTrainedTokenizerFast). Raises ModelError."""
-    quiet()
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(files.path, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # the tokenizers library raises Exception itself
-        raise ModelError(
-            f"model {files.path}: its tokenizer cannot be loaded ({error}); save it again with save_pretrained"
-        ) from error
 
 
 def _check(path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from generation.models.quiet import quiet
+from generation.engines.quiet import quiet
 from generation.output.manifest import Manifest
 
 

@@ -21,10 +21,10 @@ from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
 from generation.calls.store import CallStore, StoredCalls, StoreError
+from generation.calls.stored import Stored
 from generation.config import EXAMPLE, RunConfig
 from generation.engines.base import Engine, ModelError
 from generation.engines.replay import Replay
-from generation.engines.stored import Stored
 from generation.models.chat_model import ChatModel
 from generation.models.factory import Cast, OpenEngine, Wrap, chat_models, parts
 from generation.output import manifest

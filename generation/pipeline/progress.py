@@ -35,7 +35,7 @@ class StageCount:
         """Count one call. Tokens count where they were computed: in this process."""
         self.reused += reused
         self.made += not reused
-        self.failed += completion.finish == "error"
+        self.failed += completion.error is not None
         if not reused:
             self.prompt += completion.usage.prompt
             self.cached += completion.usage.cached

@@ -16,7 +16,7 @@ from critics.ranking import select as ranking
 from critics.ranking.aggregate import Score
 from critics.text.flags import flags_of
 from generation.config import Decoding, Plan
-from generation.engines.base import Completion, Sampling
+from generation.engines.base import CallError, Completion, Sampling
 from generation.models.chat_model import ChatModel, derive_seed
 from generation.models.tool_calls import parse_tool_calls
 from generation.pipeline.feedback import Feedback
@@ -70,8 +70,8 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
         else prompt.messages
     )
     completion = await policy.ask(messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
-    if completion.finish == "error":
-        return _failure(prompt, "sample", completion, name)
+    if completion.error:
+        return _failure(prompt, "sample", completion.error, name)
     if not completion.text.strip():
         return Failure(prompt.id, "sample", "empty", subject=name)
     try:
@@ -126,8 +126,8 @@ async def criticise(
     completion = await judge.ask(
         critique.render(prompt, response, principle, plan.defences.nonce), stage="critique", sampling=sampling
     )
-    if completion.finish == "error":
-        return _failure(prompt, "critique", completion, response.id)
+    if completion.error:
+        return _failure(prompt, "critique", completion.error, response.id)
     return critique.parse(completion.text, completion.finish == "length", response, principle)
 
 
@@ -146,8 +146,8 @@ async def rewrite(
     sampling = _sampling(plan.revise, plan, prompt, "revise", name)
     messages = revise.render(prompt, response, found, principles, plan.defences.nonce)
     completion = await judge.ask(messages, stage="revise", sampling=sampling)
-    if completion.finish == "error":
-        return _failure(prompt, "revise", completion, name)
+    if completion.error:
+        return _failure(prompt, "revise", completion.error, name)
     revision = revise.parse(completion.text, completion.finish == "length", response)
     if isinstance(revision, str):
         return Dropped(prompt.id, "revise", revision, completion.text[:200], name)
@@ -262,6 +262,5 @@ def _truncated(prompt: Prompt, subject: str, plan: Plan) -> Failure:
     return Failure(prompt.id, "sample", "truncated", f"cut at {plan.sample.max_tokens} tokens", subject)
 
 
-def _failure(prompt: Prompt, stage: Stage, completion: Completion, subject: str) -> Failure:
-    reason, _, detail = completion.error.partition(": ")
-    return Failure(prompt.id, stage, reason, detail, subject)
+def _failure(prompt: Prompt, stage: Stage, error: CallError, subject: str) -> Failure:
+    return Failure(prompt.id, stage, error.reason, error.detail, subject)

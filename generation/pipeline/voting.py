@@ -15,7 +15,8 @@ from critics.ranking.weights import Stopping
 from critics.transcript import spoken
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling
-from generation.models.chat_model import ONE_TOKEN, REWARD, ChatModel
+from generation.engines.reward import REWARD
+from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.pipeline.panel import Panel, Voter
 
 Odds = float | str
@@ -106,8 +107,8 @@ async def _reasoned(
     reason = plan.reason
     sampling = Sampling(reason.max_tokens, reason.temperature, reason.top_p, plan.seed if reason.temperature else None)
     thoughts = await model.ask(messages, stage="compare", sampling=sampling)
-    if thoughts.finish == "error":
-        return thoughts.error
+    if thoughts.error:
+        return str(thoughts.error)
     if not thoughts.text.strip():
         return "empty: no reasoning"
     conclusion = compare.render_conclusion(messages, thoughts.text.strip())
@@ -124,7 +125,7 @@ async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle
     )
     values: list[float] = []
     for completion in completions:
-        value = completion.error if completion.finish == "error" else contrast.log_likelihood(completion.scores)
+        value = str(completion.error) if completion.error else contrast.log_likelihood(completion.scores)
         if isinstance(value, str):
             return value
         values.append(value)
@@ -145,8 +146,8 @@ async def _reward(
     model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan, ended: bool = True
 ) -> Odds:
     completion = await model.reward(prompt.messages, spoken(reply.message), prompt.tools, ended)
-    if completion.finish == "error":
-        return completion.error
+    if completion.error:
+        return str(completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))
     return value if abs(value) < float("inf") else f"reward_nan: {completion.logprobs!r}"
 
@@ -158,8 +159,8 @@ async def _labelled(
     read: Callable[[Mapping[str, float]], float | str],
 ) -> Odds:
     completion: Completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=labels)
-    if completion.finish == "error":
-        return completion.error
+    if completion.error:
+        return str(completion.error)
     value = read(completion.logprobs)
     return f"{value}: {completion.logprobs!r}" if isinstance(value, str) else value
 

@@ -7,8 +7,8 @@ import pytest
 from transformers import LlamaConfig
 
 from benchmarks.shapes import Shape, flops, parse, write_pairs
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer
 
 
 @pytest.mark.model

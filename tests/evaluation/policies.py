@@ -16,9 +16,9 @@ from evaluation.policy import command as policy
 from evaluation.policy.job import Job, prepare
 from evaluation.policy.replies import ask
 from generation.calls.store import CallStore
+from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request, Usage
 from generation.engines.replay import Replay, pseudo_completion
-from generation.engines.stored import Stored
 from generation.pipeline.job import CALLS
 from generation.pipeline.progress import Progress
 

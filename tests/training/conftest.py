@@ -12,7 +12,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from generation.models.files import ModelFiles, resolve
+from generation.engines.checkpoint import ModelFiles
+from generation.models.files import resolve
 
 WORDS = (
     "why",

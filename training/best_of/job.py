@@ -8,8 +8,9 @@ from typing import Any
 
 from constitution.errors import InputError, UserError
 from generation.calls.store import StoredCalls, StoreError
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from generation.pipeline.job import CALLS
 from training.best_of.config import BestOf
 from training.data import encode as data

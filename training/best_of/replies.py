@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response
 from generation.calls.store import CallStore
+from generation.calls.stored import Stored
 from generation.config import Plan
 from generation.engines.base import Engine, TransientError
-from generation.engines.stored import Stored
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine, chat_model, parts
 from generation.pipeline.job import CALLS

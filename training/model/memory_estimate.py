@@ -14,7 +14,7 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from constitution.errors import InputError
-from generation.models.files import ModelFiles
+from generation.engines.checkpoint import ModelFiles
 from training.config import Lora, Training
 from training.data.batches import Example, Layout
 from training.model.logprobs import chunk

@@ -23,7 +23,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from generation.engines.base import ModelError
-from generation.models.files import ModelFiles
+from generation.engines.checkpoint import ModelFiles, check_weights
 from generation.output.folder import write_atomically
 from training.config import Lora, Training
 from training.data.batches import Batch, Example, Layout, collate
@@ -33,6 +33,8 @@ from training.run import launch
 from training.run.card import ADAPTER
 
 T = TypeVar("T", bound="Trained")
+HEAD = "score"
+"""Layer of scalar heads of a sequence classifier, which a reward model or a critic makes anew where there is none."""
 
 
 class TokenScores(NamedTuple):
@@ -248,25 +250,31 @@ def choose_padding(tokenizer: Any, config: Any, end_of_turn: int) -> None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(kept)
 
 
-def _load(kind: Any, files: ModelFiles, layout: Layout, **more: Any) -> tuple[Any, dict[str, Any]]:
-    """(the model in float32 and without dropout, what transformers says of the weights it found)."""
+def _load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", **more: Any) -> tuple[Any, dict[str, Any]]:
+    """(the model in float32 and without dropout, what transformers says of the weights it found).
+
+    new: name of a layer that may be missing or of another size. Raises ModelError where another weight is.
+    """
     attention.register()
     try:
-        loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
+        model, report = kind.from_pretrained(
             files.path,
             dtype=torch.float32,
             attn_implementation=attention.NAME if layout == "packed" else None,
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
             **more,
         )
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:500]
         raise ModelError(f"model {files.path}: transformers cannot load it ({reason}); check the folder") from error
-    _still(loaded[0])
-    return loaded
+    if PartialState().is_main_process:  # others may not have the weights yet
+        check_weights(model, report, files, new)
+    _still(model)
+    return model, report
 
 
 def _still(model: Any) -> None:
@@ -282,15 +290,17 @@ def _still(model: Any) -> None:
 
 def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> Any:
     """The checkpoint with a linear layer of scalar heads, of zeros where it has none of that size. Raises ModelError."""
-    model, info = _load(AutoModelForSequenceClassification, files, layout, ignore_mismatched_sizes=True, **more)
-    if not isinstance(getattr(model, "score", None), nn.Linear):
-        raise ModelError(f"model {files.path}: {type(model).__name__} has no linear head named score")
-    sizes = {name for name, *_ in info["mismatched_keys"]}
-    if wrong := sorted(name for name in sizes if not name.startswith("score")):
+    model, report = _load(AutoModelForSequenceClassification, files, layout, new=HEAD, **more)
+    if not isinstance(getattr(model, HEAD, None), nn.Linear):
+        raise ModelError(f"model {files.path}: {type(model).__name__} has no linear head named {HEAD}")
+    missing = any(name.startswith(HEAD) for name in report["missing_keys"])
+    kind = ", ".join(model.config.architectures or ())
+    if missing and kind.endswith("ForSequenceClassification"):
         raise ModelError(
-            f"model {files.path}: {wrong[0]} has another size than its configuration says; check the folder"
+            f"model {files.path}: is a {kind} without its head (no tensor {HEAD}.weight); fetch the checkpoint again, or name the "
+            "model that it was trained from"
         )
-    if any(name.startswith("score") for name in sizes | set(info["missing_keys"])):
+    if missing or any(name.startswith(HEAD) for name, *_ in report["mismatched_keys"]):
         nn.init.zeros_(model.score.weight)
     return model
 

@@ -12,8 +12,9 @@ import numpy as np
 from constitution.errors import InputError, UserError
 from constitution.loading import load
 from evaluation.texts import grams
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from training.config import Training
 from training.data import encode as data
 from training.data import rows

@@ -14,12 +14,13 @@ from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
 from critics.transcript import spoken
 from generation.engines.base import Completion, Engine, Request, TransientError
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.reward import Reward, check, head_rewards
 from generation.engines.transformers import TransformersSettings
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.factory import OpenEngine, Wrap, chat_models, parts
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.voting import graded
@@ -67,9 +68,10 @@ class Ensemble:
         answers = await gather(*(model.reward(prompt.messages, said, prompt.tools, ended) for model in self._models))
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):
-            if answer.finish == "error":
-                reason, _, detail = answer.error.partition(": ")
-                return Failure(prompt.id, STAGE, reason, detail, f"{reply.id} by {model.name}")
+            if answer.error:
+                return Failure(
+                    prompt.id, STAGE, answer.error.reason, answer.error.detail, f"{reply.id} by {model.name}"
+                )
             values += head_rewards(answer.logprobs)
         if not all(map(math.isfinite, values)):
             return Failure(prompt.id, STAGE, "reward_nan", str(values), reply.id)

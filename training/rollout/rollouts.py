@@ -10,9 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from constitution.records import Message, Prompt, Response
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.gumbel import SeededGumbel
 from generation.models.chat_model import derive_seed
-from generation.models.files import ModelFiles
 from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
 from training.model.models import Policy

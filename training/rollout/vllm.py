@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from generation.engines.base import ModelError, Sampling
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.vllm import VLLM, unavailable
-from generation.models.files import ModelFiles
 from training.config import Training
 from training.data.encode import PromptRow
 from training.model.models import Policy

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from constitution.errors import InputError
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from training.config import DPO, SFT, Reward, Training
 from training.data import encode as data
 from training.data import rows

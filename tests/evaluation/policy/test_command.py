@@ -12,7 +12,7 @@ from critics.ranking.weights import Origin, Weights
 from evaluation.policy.job import prepare
 from evaluation.policy.probes import probes
 from evaluation.policy.result import read_evaluation
-from generation.engines.base import Completion, Request
+from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store, verdict
 
@@ -76,12 +76,12 @@ def test_counts_add_up_and_each_failure_has_its_reason(tmp_path: Path) -> None:
         if request.stage == "sample":
             return said("" if who == "a" and content == "Question 3?" else f"{who} answers: {content}")
         if request.labels:
-            return Completion("", "error", error="broken: no") if "Question 5?" in content else verdict(0.6)
+            return failed(ErrorReason.CONTENT_REFUSED, "no") if "Question 5?" in content else verdict(0.6)
         return None
 
     found = evaluated(tmp_path, script, laws=laws.replace(", }", "}"))
     assert (found["prompts"]["count"], found["prompts"]["compared"], found["prompts"]["failed"]) == (12, 10, 2)
-    assert found["failures"] == {"compare: broken": 2, "read: bad_row": 1, "sample: empty": 1}
+    assert found["failures"] == {"compare: content_refused": 2, "read: bad_row": 1, "sample: empty": 1}
 
 
 def test_the_same_command_again_pays_for_nothing(tmp_path: Path) -> None:

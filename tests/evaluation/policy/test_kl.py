@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM
 from evaluation.policy.figures import divergence
 from evaluation.policy.job import Job, prepare
 from evaluation.policy.replies import Evidence, Ratio, Reply, gather
+from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
-from generation.models.files import load_tokenizer, resolve
+from generation.models.files import resolve
 from tests.evaluation.policies import options
 from tests.training.conftest import make_tiny
 

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from evaluation.policy.job import prepare
 from evaluation.policy.result import read_evaluation
-from generation.engines.base import Completion, Request
+from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import pseudo_completion
 from tests.evaluation.policies import evaluated, options, run, said, store
 
@@ -64,10 +64,10 @@ def test_models_that_are_none_are_named_with_their_flags(tmp_path: Path, capsys:
 
 def test_prompts_that_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = options(tmp_path)
-    broken = Completion("", "error", error="too_long: 99 tokens")
+    broken = failed(ErrorReason.PROMPT_TOO_LONG, "99 tokens")
     store(prepare(found), lambda who, request: broken if request.stage == "sample" else None)
     assert run(found)[0] == 2
-    assert "no prompt could be compared (sample: too_long 24); see --out" in capsys.readouterr().err
+    assert "no prompt could be compared (sample: prompt_too_long 24); see --out" in capsys.readouterr().err
 
 
 def test_a_model_that_stays_unavailable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

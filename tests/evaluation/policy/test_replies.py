@@ -10,9 +10,9 @@ import pytest
 from evaluation.policy.job import prepare
 from evaluation.policy.replies import ask
 from generation.calls.store import CallStore
+from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request
 from generation.engines.replay import Replay, pseudo_completion
-from generation.engines.stored import Stored
 from generation.pipeline.progress import Progress
 from tests.evaluation.policies import evaluated, options, said, verdict
 

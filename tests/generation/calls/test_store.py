@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generation.calls.call_file import StoredCalls, to_row
-from generation.calls.store import CallStore, StoreError
-from generation.engines.base import Completion, Engine, ModelError, Request, Sampling, TransientError, Usage
+from generation.calls.store import CallStore, StoredCalls, StoreError, to_row
+from generation.calls.stored import Stored
+from generation.engines.base import (
+    CallError,
+    Completion,
+    Engine,
+    ErrorReason,
+    ModelError,
+    RefusedError,
+    Request,
+    Sampling,
+    TransientError,
+    Usage,
+    failed,
+)
 from generation.engines.replay import Replay
-from generation.engines.stored import Stored
 from tests.forks import start, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -37,10 +49,11 @@ numbers = st.floats(allow_nan=False) | st.just(-math.inf)
 completions = st.builds(
     Completion,
     text=st.text(st.characters()),
-    finish=st.sampled_from(["stop", "length", "error"]),
+    finish=st.sampled_from(["stop", "length"]),
     logprobs=st.dictionaries(st.sampled_from(["A", "B"]), numbers),
     usage=st.builds(Usage, *[st.integers(0, 1 << 40)] * 3),
-    error=st.text(st.characters()),
+    error=st.none()
+    | st.builds(CallError, st.sampled_from([r for r in ErrorReason if r.of_request]), st.text(st.characters())),
     scores=st.lists(numbers, max_size=5).map(tuple),
 )
 
@@ -70,7 +83,7 @@ def test_nan_survives_for_readers_to_reject(tmp_path: Path) -> None:
 
 
 def test_a_record_names_scores_only_where_there_are_some() -> None:
-    record = b'{"text":"text","finish":"stop","logprobs":{"A":-0.5},"error":""}'
+    record = b'{"text":"text","finish":"stop","logprobs":{"A":-0.5}}'
     assert to_row("sample", "model", ANSWER, 1.0).record == record
     assert to_row("sample", "model", Completion("", scores=(-2.5, -0.125)), 1.0).record.endswith(
         b',"scores":[-2.5,-0.125]}'
@@ -226,16 +239,47 @@ def test_equal_calls_in_flight_are_one_and_later_ones_are_read(tmp_path: Path) -
     assert unopened == [ANSWER] * 2
 
 
-def test_terminal_errors_are_stored_and_transient_ones_are_not(tmp_path: Path) -> None:
-    terminal = Counting(Completion("", "error", error="prompt_too_long: x"))
+def test_what_is_wrong_with_the_request_itself_is_stored(tmp_path: Path) -> None:
+    terminal = Counting(failed(ErrorReason.PROMPT_TOO_LONG, "x"))
     ask(terminal, tmp_path / "a.sqlite", request())
     ask(terminal, tmp_path / "a.sqlite", request())
     assert terminal.calls == 1
-    transient = Counting(TransientError("later"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(TransientError("later"), id="unavailable"),
+        pytest.param(RefusedError(CallError(ErrorReason.SERVER_REFUSED, "temperature")), id="refused"),
+        pytest.param(ModelError("no credit"), id="no-credit"),
+    ],
+)
+def test_what_a_server_cannot_do_is_not_stored_and_asked_again(error: Exception, tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    engine = Counting(error)
     for _ in range(2):
-        (error,) = ask(transient, tmp_path / "b.sqlite", request())
-        assert isinstance(error, TransientError)
-    assert transient.calls == 2
+        (got,) = ask(engine, path, request())
+        assert got is error
+    assert engine.calls == 2
+    assert ask(Counting(ANSWER), path, request()) == [ANSWER]
+
+
+@pytest.mark.parametrize("reason", [reason for reason in ErrorReason if not reason.of_request])
+def test_no_engine_can_have_a_passing_error_stored(reason: ErrorReason, tmp_path: Path) -> None:
+    (got,) = ask(Counting(failed(reason, "x")), tmp_path / "c.sqlite", request())
+    assert isinstance(got, ValueError)
+    assert ask(Counting(ANSWER), tmp_path / "c.sqlite", request()) == [ANSWER]
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    ask(Counting(ANSWER), path, request())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute('UPDATE calls SET record = CAST(\'{"text": 1, "colour": 2}\' AS BLOB)')
+        connection.commit()
+    (got,) = ask(None, path, request())
+    assert isinstance(got, StoreError)
+    assert "a stored call is damaged" in str(got)
 
 
 def test_a_model_that_cannot_be_opened_is_told_to_every_caller(tmp_path: Path) -> None:
@@ -269,9 +313,12 @@ def test_a_failure_that_nobody_waits_for_is_quiet(tmp_path: Path, caplog: pytest
 
 def test_a_recording_answers_and_knows_what_it_lacks(tmp_path: Path) -> None:
     ask(Counting(ANSWER), tmp_path / "c.sqlite", request())
-    replay = Replay.recorded(tmp_path / "c.sqlite")
+    calls = StoredCalls([tmp_path / "c.sqlite"])
+    replay = Replay.recorded(calls.get)
     assert asyncio.run(replay.generate(request())) == ANSWER
-    assert asyncio.run(replay.generate(request(9))).error.startswith("not_recorded")
+    with pytest.raises(RefusedError, match="not_recorded"):
+        asyncio.run(replay.generate(request(9)))
+    calls.close()
 
 
 def test_a_key_names_all_that_decides_the_answer() -> None:

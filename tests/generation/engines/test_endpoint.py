@@ -12,9 +12,18 @@ from typing import Any
 
 import pytest
 
-from constitution.records import Function, Message, ToolCall
-from generation.engines.base import Completion, ModelError, Request, Sampling, TransientError, Usage
-from generation.engines.endpoint import Endpoint, EndpointSettings, Pool
+from constitution.records import Message
+from generation.engines.base import (
+    Completion,
+    ErrorReason,
+    ModelError,
+    RefusedError,
+    Request,
+    Sampling,
+    TransientError,
+    Usage,
+)
+from generation.engines.endpoint import FIRST_REFUSALS, Endpoint, EndpointSettings
 
 CHAT = {
     "choices": [{"message": {"content": "hello"}, "finish_reason": "length"}],
@@ -110,7 +119,6 @@ def ask(chosen: EndpointSettings, *requests: Request) -> list[Completion | BaseE
     return asyncio.run(together())
 
 
-CALL = ToolCall(id="1", function=Function(name="f", arguments={"x": 1}))
 SAY = Request("d", "sample", (), Sampling(8, 0.5, 0.9, 3, ("END",)), messages=(Message(role="user", content="hi"),))
 JUDGE = Request(
     "d", "compare", (), Sampling(1), (("A", -1), ("B", -1)), messages=(Message(role="user", content="A or B?"),)
@@ -126,33 +134,6 @@ def test_a_chat_server_is_sent_messages(serve: Any) -> None:
         "model": "m", "max_tokens": 8, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["END"],
         "messages": [{"role": "user", "content": "hi"}],
     }  # fmt: skip
-
-
-def test_tool_calls_are_sent_and_read_in_the_servers_form(serve: Any) -> None:
-    answer = {
-        "choices": [
-            {
-                "message": {"content": None, "tool_calls": [{"function": {"name": "g", "arguments": '{"y": 2}'}}]},
-                "finish_reason": "tool_calls",
-            }
-        ]
-    }
-    server = serve({"json": answer})
-    messages = (
-        Message(role="user", content="hi"),
-        Message(role="assistant", tool_calls=(CALL,)),
-        Message(role="tool", content="2", tool_call_id="1"),
-    )
-    (completion,) = ask(
-        settings(server), Request("d", "sample", (), Sampling(8), messages=messages, tools='[{"type": "function"}]')
-    )
-    assert isinstance(completion, Completion)
-    assert completion.text == '<tool_call>{"name": "g", "arguments": {"y": 2}}</tool_call>'
-    body = server.seen[0][2]
-    assert body["tools"] == [{"type": "function"}]
-    assert body["messages"][1]["tool_calls"] == [
-        {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
-    ]
 
 
 def test_labels_are_read_from_the_alternatives_and_a_missing_one_is_left_out(serve: Any) -> None:
@@ -216,11 +197,13 @@ def test_a_vllm_server_gives_the_prompts_own_log_probabilities(
 def test_a_server_of_messages_cannot_score(serve: Any) -> None:
     server = serve({"json": CHAT})
     chosen = settings(server)
-    (completion,) = ask(chosen, SCORE)
-    assert completion == Completion(
-        "", "error", error=f"unsupported: endpoint {chosen.url}: a server of messages gives no log-probabilities of a given "
-        "reply; use a vLLM server with token_ids: true, or leave contrast out of the methods"
-    )  # fmt: skip
+    (error,) = ask(chosen, SCORE)
+    assert isinstance(error, RefusedError)
+    assert error.error == (
+        "unsupported",
+        f"endpoint {chosen.url}: a server of messages gives no log-probabilities of a given reply; "
+        "use a vLLM server with token_ids: true, or leave contrast out of the methods",
+    )
     assert server.seen == []
 
 
@@ -266,19 +249,98 @@ def test_a_server_that_stays_away_is_a_transient_error(serve: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("status", "error", "reason"),
     [
-        pytest.param("This model's maximum context length is 10 tokens", "prompt_too_long", id="too-long"),
-        pytest.param("temperature must be positive", "bad_request", id="other"),
+        pytest.param(400, {"message": "This model's maximum context length is 10 tokens"}, ErrorReason.PROMPT_TOO_LONG, id="too-long"),
+        pytest.param(403, {"message": "Your input was flagged"}, ErrorReason.CONTENT_REFUSED, id="content"),
+        pytest.param(200, {"message": "no", "code": "content_filter"}, ErrorReason.CONTENT_REFUSED, id="content-in-a-200"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_request_is_an_answer(
+    serve: Any, status: int, error: dict[str, Any], reason: ErrorReason
+) -> None:
+    server = serve({"status": status, "json": {"error": error}})
+    for completion in ask(settings(server), *[SAY] * FIRST_REFUSALS * 2):
+        assert isinstance(completion, Completion)
+        assert completion.error
+        assert completion.error.reason == reason
+    assert len(server.seen) == FIRST_REFUSALS * 2
+
+
+WORD = {"json": {"error": {"message": "no such word"}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "at_first", "later"),
+    [
+        pytest.param(301, ModelError, TransientError, id="redirect"),
+        pytest.param(307, ModelError, TransientError, id="login-page"),
+        pytest.param(401, ModelError, ModelError, id="key"),
+        pytest.param(402, ModelError, TransientError, id="credit"),
+        pytest.param(404, ModelError, TransientError, id="model"),
+        pytest.param(405, ModelError, TransientError, id="path"),
+        pytest.param(400, RefusedError, RefusedError, id="parameter"),
+        pytest.param(403, RefusedError, RefusedError, id="forbidden"),
+        pytest.param(422, RefusedError, RefusedError, id="field"),
+        pytest.param(503, TransientError, TransientError, id="overload"),
     ],
 )
-def test_what_can_never_succeed_is_a_terminal_completion(serve: Any, said: str, reason: str) -> None:
-    server = serve({"status": 400, "json": {"error": {"message": said}}})
-    (completion,) = ask(settings(server), SAY)
+def test_a_servers_own_trouble_is_never_an_answer(
+    serve: Any, status: int, at_first: type[Exception], later: type[Exception]
+) -> None:
+    (error,) = ask(settings(serve({"status": status, **WORD})), SAY)
+    assert type(error) in (at_first, *at_first.__subclasses__())
+    assert "no such word" in str(error)
+
+    async def after_an_answer() -> None:
+        endpoint = Endpoint(settings(serve({"json": CHAT}, {"status": status, **WORD})))
+        await endpoint.generate(SAY)
+        with pytest.raises(later, match="no such word"):
+            await endpoint.generate(SAY)
+        await endpoint.close()
+
+    asyncio.run(after_an_answer())
+
+
+def test_a_server_that_refuses_every_call_of_a_kind_ends_the_run(serve: Any) -> None:
+    """It takes samples, and refuses to give as many log-probabilities as verdicts ask for."""
+
+    async def together() -> list[BaseException | Completion]:
+        refused = {"status": 400, "json": {"error": {"message": "'top_logprobs' must be at most 5"}}}
+        endpoint = Endpoint(settings(serve({"json": CHAT}, refused)))
+        await endpoint.generate(SAY)
+        asked = [JUDGE] * (FIRST_REFUSALS - 1) + [SAY] * FIRST_REFUSALS + [JUDGE]
+        try:
+            return [(await asyncio.gather(endpoint.generate(request), return_exceptions=True))[0] for request in asked]
+        finally:
+            await endpoint.close()
+
+    *refused, last = asyncio.run(together())
+    assert {type(error) for error in refused} == {RefusedError}
+    assert isinstance(last, ModelError)
+    assert "status 400: 'top_logprobs' must be at most 5; it refused the first 5 calls of this kind" in str(last)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pytest.param({"message": {"content": "half an ans"}, "finish_reason": "error"}, id="ended-by-an-error"),
+        pytest.param({"message": {"content": "half an ans"}, "finish_reason": None}, id="no-end"),
+        pytest.param({"message": {"content": 7}, "finish_reason": "stop"}, id="a-number"),
+        pytest.param({"message": {"content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, "finish_reason": "stop"}, id="half-a-tool-call"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_no_completion_is_asked_for_again_and_then_refused(
+    serve: Any, choice: dict[str, Any]
+) -> None:
+    bad = {"json": {"choices": [choice]}}
+    (completion,) = ask(settings(serve(bad, {"json": CHAT})), SAY)
     assert isinstance(completion, Completion)
-    assert completion.finish == "error"
-    assert completion.error.startswith(f"{reason}: ")
-    assert len(server.seen) == 1
+    server = serve(bad)
+    (error,) = ask(settings(server), SAY)
+    assert isinstance(error, RefusedError)
+    assert error.error.reason == ErrorReason.BAD_ANSWER
+    assert len(server.seen) == 3
 
 
 def test_a_refused_key_stops_the_run_and_the_key_is_never_shown(
@@ -286,7 +348,7 @@ def test_a_refused_key_stops_the_run_and_the_key_is_never_shown(
 ) -> None:
     monkeypatch.setenv("JUDGE_KEY", KEY)
     caplog.set_level(logging.DEBUG)
-    server = serve({"status": 401, "json": {"error": "bad key"}})
+    server = serve({"status": 401, "json": {"error": f"bad key {KEY}"}})
     chosen = settings(server, api_key_env="JUDGE_KEY")
     (error,) = ask(chosen, SAY)
     assert isinstance(error, ModelError)
@@ -303,65 +365,6 @@ def test_no_more_calls_than_allowed_are_at_the_server(serve: Any) -> None:
     ask(settings(server, concurrency=3), *[SAY] * 12)
     assert len(server.seen) == 12
     assert server.most <= 3
-
-
-class Member:
-    """An engine of a pool."""
-
-    def __init__(self, name: str, away: bool = False) -> None:
-        self.name, self.away, self.asked = name, away, 0
-
-    async def generate(self, _: Request) -> Completion:
-        self.asked += 1
-        await asyncio.sleep(0)
-        if self.away:
-            raise TransientError(f"{self.name} is away")
-        return Completion(self.name)
-
-    async def close(self) -> None:
-        self.asked = -1
-
-
-def tokens(first: int, last: int = 0) -> Request:
-    return Request("d", "compare", (first,) * 128 + (last,), Sampling(1))
-
-
-def test_a_pool_keeps_prefixes_together_and_spreads_the_rest() -> None:
-    members = [Member(str(i)) for i in range(4)]
-    pool = Pool(members)
-
-    async def together() -> None:
-        for prefix in range(40):
-            names = {(await pool.generate(tokens(prefix, last))).text for last in range(5)}
-            assert len(names) == 1
-
-    asyncio.run(together())
-    assert all(member.asked >= 10 for member in members)
-
-
-def test_a_pool_prefers_less_loaded_members_to_affinity() -> None:
-    members = [Member("a"), Member("b")]
-
-    async def together() -> None:
-        await asyncio.gather(*(Pool.generate(pool, tokens(1, i)) for i in range(40)))
-
-    pool = Pool(members, slack=4)
-    asyncio.run(together())
-    assert min(member.asked for member in members) >= 10
-
-
-def test_a_pool_goes_round_a_member_that_is_away() -> None:
-    members = [Member("a", away=True), Member("b")]
-
-    async def together(pool: Pool) -> list[str]:
-        names = [(await pool.generate(tokens(i))).text for i in range(20)]
-        await pool.close()
-        return names
-
-    assert asyncio.run(together(Pool(members, cooldown_seconds=60))) == ["b"] * 20
-    assert [member.asked for member in members] == [-1, -1]  # closed
-    with pytest.raises(TransientError, match="is away"):
-        asyncio.run(together(Pool([Member("a", away=True), Member("b", away=True)])))
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", ""])

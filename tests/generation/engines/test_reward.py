@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from benchmarks.styles import STYLES
-from generation.engines.base import Completion, ModelError, Request, Sampling, Usage
+from generation.engines.base import Completion, ErrorReason, ModelError, Request, Sampling, Usage
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.reward import Reward, head_rewards
 from generation.engines.transformers import TransformersSettings
-from generation.models.files import ModelFiles, resolve
+from generation.models.files import resolve
 
 END = 1
 """Ends every turn, and is the padding token as well."""
@@ -98,18 +100,18 @@ def test_an_ensemble_tells_each_head_and_their_mean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "error"),
+    ("tokens", "reason", "detail"),
     [
-        pytest.param((3,) * 70, "prompt_too_long: 71 tokens > context of 64", id="long"),
-        pytest.param((), "bad_request: token ids must be some, each below 700", id="empty"),
-        pytest.param((700,), "bad_request: token ids must be some, each below 700", id="unknown"),
+        pytest.param((3,) * 70, ErrorReason.PROMPT_TOO_LONG, "71 tokens > context of 64", id="long"),
+        pytest.param((), ErrorReason.BAD_REQUEST, "token ids must be some, each below 700", id="empty"),
+        pytest.param((700,), ErrorReason.BAD_REQUEST, "token ids must be some, each below 700", id="unknown"),
     ],
 )
-def test_a_conversation_that_does_not_fit_is_a_terminal_error(
-    tiny: tuple[ModelFiles, Any], tokens: tuple[int, ...], error: str
+def test_a_conversation_that_does_not_fit_is_an_error(
+    tiny: tuple[ModelFiles, Any], tokens: tuple[int, ...], reason: ErrorReason, detail: str
 ) -> None:
     (completion,) = ask(tiny[0], Request("m", "compare", tokens, Sampling(1)))
-    assert (completion.finish, completion.error) == ("error", error)
+    assert completion.error == (reason, detail)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +134,17 @@ def test_a_checkpoint_of_another_kind_is_refused(make: Callable[[Path], object],
         "model with a head on its last token, saved as AutoModelForSequenceClassification with num_labels=1 "
         "(or as many as reward_heads says, for an ensemble)"
     )
+
+
+@pytest.mark.parametrize("name", ["score.weight", "model.layers.0.mlp.up_proj.weight"])
+def test_a_checkpoint_without_a_tensor_is_refused(name: str, tmp_path: Path) -> None:
+    """Its rewards would be random."""
+    save(tmp_path, "LlamaForSequenceClassification", num_labels=1)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights[name]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ModelError,
+        match=f"as a LlamaForSequenceClassification it has missing tensors, which would be random numbers: {name};",
+    ):
+        Reward(resolve(str(tmp_path)), TransformersSettings())

@@ -4,19 +4,21 @@ import asyncio
 import itertools
 import math
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from benchmarks.styles import STYLES
 from generation.engines import transformers as transformers_engine
-from generation.engines.base import Completion, Request, Sampling, Usage, scored_completion
+from generation.engines.base import Completion, ErrorReason, ModelError, Request, Sampling, Usage, scored_completion
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.replay import pseudo_completion
 from generation.engines.transformers import Transformers, TransformersSettings
-from generation.models.files import ModelFiles
 
 
 @pytest.fixture(scope="module")
@@ -79,28 +81,44 @@ def test_scores_and_texts_asked_at_once_keep_apart(tiny: tuple[ModelFiles, Any])
 
 
 @pytest.mark.parametrize(
-    ("request_", "error"),
+    ("request_", "reason", "detail"),
     [
         pytest.param(
             Request("m", "compare", (5,) * 64, Sampling(1), scored=3),
-            "prompt_too_long: 65 tokens > context of 64", id="long"),
+            ErrorReason.PROMPT_TOO_LONG, "65 tokens > context of 64", id="long"),
         pytest.param(
             Request("m", "compare", (5, 6, 7), Sampling(900), scored=3),
-            "bad_request: scored is 3; allowed: 1 to 2 of 3 prompt tokens", id="first-token"),
+            ErrorReason.BAD_REQUEST, "scored is 3; allowed: 1 to 2 of 3 prompt tokens", id="first-token"),
         pytest.param(
             Request("m", "compare", (5, 6, 7), Sampling(1), scored=-1),
-            "bad_request: scored is -1; allowed: 1 to 2 of 3 prompt tokens", id="negative"),
+            ErrorReason.BAD_REQUEST, "scored is -1; allowed: 1 to 2 of 3 prompt tokens", id="negative"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_scored_is_a_terminal_error(tiny: tuple[ModelFiles, Any], request_: Request, error: str) -> None:
+def test_what_cannot_be_scored_is_an_error(
+    tiny: tuple[ModelFiles, Any], request_: Request, reason: ErrorReason, detail: str
+) -> None:
     (completion,) = ask(tiny[0], request_)
-    assert (completion.finish, completion.error) == ("error", error)
+    assert completion.error == (reason, detail)
+
+
+def test_a_model_without_a_tensor_is_refused(tiny: tuple[ModelFiles, Any], tmp_path: Path) -> None:
+    """Its answers would be random."""
+    folder = tmp_path / "cut"
+    shutil.copytree(tiny[0].path, folder)
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ModelError,
+        match=r"as a LlamaForCausalLM it has missing tensors, which would be random numbers: lm_head.weight;",
+    ):
+        Transformers(ModelFiles("cut", folder, "d", 64), TransformersSettings())
 
 
 def test_missing_scores_are_nan_and_others_have_six_digits() -> None:
-    completion = scored_completion([None, math.nan, -math.inf, -1.23456789, -0.0], Usage(9))
-    assert [*map(math.isnan, completion.scores)] == [True, True, False, False, False]
-    assert completion.scores[2:] == (-math.inf, -1.23457, 0.0)
+    completion = scored_completion([None, math.nan, -math.inf, -9999.0, 3.0, -1.23456789, -0.0, 1e-6], Usage(9))
+    assert [*map(math.isnan, completion.scores)] == [True] * 5 + [False] * 3
+    assert completion.scores[5:] == (-1.23457, 0.0, 0.0)
 
 
 def labelled(*labels: str, index: int = 0) -> Request:

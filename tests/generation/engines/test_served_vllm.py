@@ -12,11 +12,11 @@ import pytest
 
 import generate_feedback
 from critics.compare import LABELS
-from generation.engines.base import Completion, Request, Sampling
+from generation.engines.base import Completion, ErrorReason, Request, Sampling
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.endpoint import Endpoint, EndpointSettings
 from generation.engines.vllm import VLLM
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles
 from generation.output.manifest import read as read_manifest
 
 pytestmark = pytest.mark.model
@@ -125,8 +125,8 @@ def test_a_repeated_prefix_is_counted_as_cached(ask: Ask, encoder: Encoder) -> N
 def test_a_prompt_that_is_too_long_is_a_terminal_error(ask: Ask, encoder: Encoder) -> None:
     tokens = prompt(encoder, "word " * (CONTEXT + 100))
     (answer,) = ask(Request("m", "sample", tokens, Sampling(8)))
-    assert answer.finish == "error"
-    assert answer.error.startswith("prompt_too_long: ")
+    assert answer.error
+    assert answer.error.reason == ErrorReason.PROMPT_TOO_LONG
 
 
 def test_a_whole_run_over_the_server(url: str, run: Run, tmp_path: Path) -> None:

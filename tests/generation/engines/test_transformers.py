@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from critics.compare import LABELS
-from generation.engines.base import Completion, ModelError, Request, Sampling
+from generation.engines.base import Completion, ErrorReason, ModelError, Request, Sampling
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.transformers import Transformers, TransformersSettings
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles
 
 pytestmark = pytest.mark.model
 
@@ -72,7 +72,8 @@ def test_a_score_is_the_log_probability_of_the_token_as_a_label(engine: Transfor
 
 def test_a_prompt_that_is_too_long_is_a_terminal_error(engine: Transformers) -> None:
     (completion,) = ask(engine, Request("m", "sample", (1,) * 9000, Sampling(8)))
-    assert completion.error.startswith("prompt_too_long: ")
+    assert completion.error
+    assert completion.error.reason == ErrorReason.PROMPT_TOO_LONG
 
 
 def test_weights_that_are_none_are_told(embedded: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> None:

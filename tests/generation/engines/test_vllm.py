@@ -14,12 +14,12 @@ from constitution.loading import load
 from constitution.records import Message, Prompt
 from critics.compare import LABELS
 from generation.config import Decoding, Plan
-from generation.engines.base import Completion, Request, Sampling
+from generation.engines.base import Completion, ErrorReason, Request, Sampling
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.transformers import Transformers, TransformersSettings
 from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles
 from generation.pipeline.panel import Judge, Panel
 from generation.pipeline.steps import feedback
 
@@ -141,9 +141,9 @@ def test_a_shared_prefix_is_read_from_the_cache(ask: Ask, encoder: Encoder) -> N
 
 def test_a_prompt_that_is_too_long_is_a_terminal_error(ask: Ask, encoder: Encoder) -> None:
     long, fine = ask(request(encoder, "word " * 1200, Sampling(8)), request(encoder, "Hi.", Sampling(4)))
-    assert long.finish == "error"
-    assert long.error.startswith("prompt_too_long: ")
-    assert fine.finish != "error"
+    assert long.error
+    assert long.error.reason == ErrorReason.PROMPT_TOO_LONG
+    assert fine.error is None
 
 
 def test_many_at_once_each_get_their_own_answer(ask: Ask, encoder: Encoder) -> None:

@@ -13,8 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from generation.engines.base import ModelError
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models import embedded as embedded_module
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from tests.forks import start, wait
 
 CONFIG = {"model_type": "llama", "max_position_embeddings": 512}

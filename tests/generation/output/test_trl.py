@@ -8,7 +8,7 @@ import pytest
 from constitution.principles import Constitution, Principle
 from constitution.records import Message, PreferencePair, Prompt, Response, Vote
 from generation.config import RunConfig
-from generation.models.quiet import quiet
+from generation.engines.quiet import quiet
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens

@@ -11,7 +11,7 @@ from constitution.principles import AppliesTo, Check, Constitution, Principle
 from constitution.records import Message, Prompt
 from critics.ranking.select import Schedule
 from generation.config import Decoding, Defences, Plan
-from generation.engines.base import Completion, Request
+from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel, derive_seed
 from generation.pipeline.feedback import Feedback
@@ -110,9 +110,7 @@ def test_rounds_build_on_each_other() -> None:
     [
         pytest.param("sample", Completion("", "stop"), "empty", id="empty-sample"),
         pytest.param("sample", Completion("half a", "length"), "truncated", id="truncated-sample"),
-        pytest.param(
-            "sample", Completion("", "error", error="prompt_too_long: 9 > 8"), "prompt_too_long", id="too-long"
-        ),
+        pytest.param("sample", failed(ErrorReason.PROMPT_TOO_LONG, "9 > 8"), "prompt_too_long", id="too-long"),
         pytest.param("critique", Completion(""), "empty", id="empty-critique"),
         pytest.param("critique", Completion("It", "length"), "truncated", id="truncated-critique"),
         pytest.param("compare", Completion("A", logprobs={"A": math.nan, "B": -1}), "verdict_nan", id="nan"),

@@ -3,7 +3,7 @@
 import io
 
 from constitution.records import Message, Prompt
-from generation.engines.base import Completion, Request, Sampling, Usage
+from generation.engines.base import Completion, ErrorReason, Request, Sampling, Usage, failed
 from generation.pipeline.progress import Progress
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="hi"),))
@@ -14,7 +14,7 @@ def test_plain_lines_tell_stages_failures_rates_and_time_left() -> None:
     with Progress(4, stream) as progress:
         progress.call(Request("m", "sample", (1,), Sampling(1)), Completion("x", usage=Usage(100, 75, 10)), False, 0.1)
         progress.call(Request("m", "sample", (1,), Sampling(1)), Completion("x", usage=Usage(100, 75, 10)), True, 0.0)
-        progress.call(Request("m", "compare", (1,), Sampling(1)), Completion("", "error", error="x: y"), False, 0.1)
+        progress.call(Request("m", "compare", (1,), Sampling(1)), failed(ErrorReason.PROMPT_TOO_LONG, "y"), False, 0.1)
         progress.row(failed=False)
         progress.row(failed=True)
     line = stream.getvalue()

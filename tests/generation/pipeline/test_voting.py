@@ -11,7 +11,7 @@ from constitution.records import Failure, Message, Method, Prompt, Response, Vot
 from critics.ranking.weights import Stopping, Weights
 from critics.score import GRADES
 from generation.config import ModelMethod, Plan
-from generation.engines.base import Completion, Request
+from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.pipeline.panel import Judge, Panel, Voter, check_voters
@@ -143,11 +143,11 @@ def test_yesno_and_reward_are_differences_of_two_replies() -> None:
         ("reasoned", Completion("  "), "empty"),
         ("contrast", Completion(""), "nothing_scored"),
         ("contrast", Completion("", scores=(math.nan,)), "score_nan"),
-        ("contrast", Completion("", "error", error="unsupported: chat servers"), "unsupported"),
+        ("contrast", failed(ErrorReason.UNSUPPORTED, "chat servers"), "unsupported"),
         ("score", Completion("7"), "verdict_missing"),
         ("yesno", Completion("", logprobs={"Yes": math.nan, "No": -1}), "verdict_nan"),
         ("reward", Completion("", logprobs={"reward": math.nan}), "reward_nan"),
-        ("reward", Completion("", "error", error="prompt_too_long: 9 > 8"), "prompt_too_long"),
+        ("reward", failed(ErrorReason.PROMPT_TOO_LONG, "9 > 8"), "prompt_too_long"),
     ],
 )
 def test_what_goes_wrong_is_a_failure_never_a_vote(method: Method, completion: Completion, reason: str) -> None:

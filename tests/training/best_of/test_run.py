@@ -15,10 +15,11 @@ import yaml
 from constitution.loading import load as load_laws
 from constitution.records import Message, Prompt, Response
 from critics.text.rules import violates
+from generation.engines.checkpoint import load_tokenizer
 from generation.engines.replay import Replay
 from generation.models.encoder import Encoder
 from generation.models.factory import chat_model, parts
-from generation.models.files import load_tokenizer, resolve
+from generation.models.files import resolve
 from generation.pipeline.steps import sample
 from generation.settings import ConfigError, load
 from tests.training.ppo_small import small_inputs, small_model

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from generation.engines.base import ModelError
-from generation.models.files import ModelFiles
+from generation.engines.checkpoint import ModelFiles
 from training.config import SFT
 from training.data.batches import Example, collate
 from training.model import attention

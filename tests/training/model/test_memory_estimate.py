@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from constitution.errors import InputError
-from generation.models.files import ModelFiles, resolve
+from generation.engines.checkpoint import ModelFiles
+from generation.models.files import resolve
 from training.config import DPO, Lora
 from training.data.batches import Example
 from training.model import memory_estimate as memory

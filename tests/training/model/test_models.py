@@ -1,10 +1,14 @@
 """The modules that are trained: what they read, what they refuse, and what an adapter leaves alone."""
 
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -17,11 +21,12 @@ from transformers import (
 )
 
 from generation.engines.base import ModelError
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.models.files import resolve
 from training.config import DPO, SFT, Lora, Reward
 from training.data.batches import Example, collate
 from training.model.attention import segments
-from training.model.models import RewardModel, choose_padding, load_policy, load_reward
+from training.model.models import RewardModel, choose_padding, load_critic, load_policy, load_reward
 from training.run import launch
 from training.run.trainer import arguments
 
@@ -171,6 +176,67 @@ def test_a_damaged_folder_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "vocab_size": 24}')
     with pytest.raises(ModelError, match="transformers cannot load it"):
         load_policy(ModelFiles("x", tmp_path, "0" * 32, 128), SFT())
+
+
+def changed(source: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> ModelFiles:
+    """A copy of a checkpoint with other weights."""
+    shutil.copytree(source, folder)
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return ModelFiles(folder.name, folder, "0" * 32, 128)
+
+
+LAYER = "model.layers.1.mlp.down_proj.weight"
+NORM = "model.norm.weight"
+CHANGES = [
+    pytest.param(
+        lambda w: w.pop(LAYER), f"missing tensors, which would be random numbers: {LAYER};", id="layer-missing"
+    ),
+    pytest.param(lambda w: (w.pop(LAYER), w.pop(NORM)), f"random numbers: {LAYER}, {NORM};", id="two-missing"),
+    pytest.param(
+        lambda w: w.update({LAYER + "x": w.pop(LAYER)}),
+        f"tensors without a place in the model: {LAYER}x;",
+        id="renamed",
+    ),
+    pytest.param(
+        lambda w: w.update({NORM: torch.ones(3)}),
+        f"tensors of another size than config.json says: {NORM};",
+        id="another-size",
+    ),
+    pytest.param(
+        lambda w: w.update({"model.layers.7.mlp.down_proj.weight": w[LAYER].clone()}),
+        "tensors without a place in the model: model.layers.7.mlp.down_proj.weight;",
+        id="more-layers-than-described",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), CHANGES)
+def test_a_checkpoint_whose_weights_are_not_the_models_is_refused(
+    tiny_files: ModelFiles, tmp_path: Path, change: Callable[[dict[str, Any]], object], text: str
+) -> None:
+    files = changed(tiny_files.path, tmp_path / "changed", change)
+    for load in (
+        lambda: load_policy(files, SFT()),
+        lambda: load_reward(files, 1, Reward()),
+        lambda: load_critic(files, SFT()),
+    ):
+        with pytest.raises(ModelError, match=re.escape(text)):
+            load()
+
+
+def test_a_reward_model_is_no_policy_and_needs_its_head(tiny_files: ModelFiles, tmp_path: Path) -> None:
+    """Without the check the policy's head would be random, and so would the reward model's."""
+    trained = woken(tiny_files)
+    trained.config.tie_word_embeddings = False  # else a policy's head is its embedding
+    trained.inner.save_pretrained(tmp_path / "reward")
+    with pytest.raises(ModelError, match=r"random numbers: lm_head.weight;"):
+        load_policy(ModelFiles("reward", tmp_path / "reward", "0" * 32, 128), SFT())
+    headless = changed(tmp_path / "reward", tmp_path / "headless", lambda w: w.pop("score.weight"))
+    for load in (lambda: load_reward(headless, 1, Reward()), lambda: load_critic(headless, SFT())):
+        with pytest.raises(ModelError, match=r"without its head \(no tensor score.weight\)"):
+            load()
 
 
 def test_a_reward_model_with_another_number_of_heads_starts_from_zeros(tiny_files: ModelFiles, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from constitution.errors import InputError
 from generation.engines.base import ModelError
-from generation.models.files import load_tokenizer, resolve
+from generation.engines.checkpoint import load_tokenizer
+from generation.models.files import resolve
 from generation.settings import load
 from tests.training.ppo_small import run_small, small_inputs
 from training.model import memory_estimate as memory

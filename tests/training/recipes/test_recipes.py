@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from torch._dynamo.utils import counters
 
-from generation.models.files import ModelFiles
+from generation.engines.checkpoint import ModelFiles
 from tests.training.conftest import some_pairs, some_targets
 from training.config import DPO, SFT, Lora, Reward, Training
 from training.data.batches import Example, Layout

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from constitution.errors import InputError
-from generation.models.files import ModelFiles
+from generation.engines.checkpoint import ModelFiles
 from training.config import DPO
 from training.data.batches import Example
 from training.data.encode import PairRow

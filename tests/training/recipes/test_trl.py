@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from generation.models.quiet import quiet
+from generation.engines.quiet import quiet
 from training.ppo.losses import entropy, group_advantages, kl_estimates, policy_loss, token_rewards
 from training.recipes.losses import DPOKind, bradley_terry, dpo, length_normalised, plain
 

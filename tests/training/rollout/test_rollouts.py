@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from constitution.records import Message
-from generation.models.files import load_tokenizer, resolve
+from generation.engines.checkpoint import load_tokenizer
+from generation.models.files import resolve
 from tests.training.ppo_small import END, small_model
 from training.config import Lora
 from training.data.batches import Example, collate

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from generation.engines.base import ModelError
+from generation.engines.checkpoint import load_tokenizer
 from generation.engines.vllm import unavailable
-from generation.models.files import load_tokenizer, resolve
+from generation.models.files import resolve
 from tests.forks import start, wait
 from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
 from training.config import SFT

@@ -14,13 +14,13 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from generation.engines.base import Completion, Request, Sampling
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.engines.reward import REWARD, head_rewards
 from generation.engines.reward import Reward as RewardEngine
-from generation.engines.reward import head_rewards
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLM
-from generation.models.chat_model import REWARD
 from generation.models.encoder import Encoder
-from generation.models.files import ModelFiles, load_tokenizer, resolve
+from generation.models.files import resolve
 from tests.training.conftest import some_pairs, some_targets
 from training.config import DPO, SFT, Lora, Reward, Training
 from training.data.batches import Example, collate

@@ -15,7 +15,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from constitution.errors import InputError
-from generation.models.files import ModelFiles, resolve
+from generation.engines.checkpoint import ModelFiles
+from generation.models.files import resolve
 from tests.forks import start, wait_until
 from tests.training.conftest import some_pairs, some_targets
 from training.__main__ import main

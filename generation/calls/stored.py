@@ -17,7 +17,7 @@ Observer = Callable[[Request, Completion, bool, float], None]
 class Stored:
     """Answers from the store; asks the engine, which is opened at the first miss, for the rest.
 
-    Equal requests in flight at once are one call. A TransientError is passed on and not stored.
+    Equal requests in flight at once are one call. What the engine raises is passed on and not stored, so the next run asks again.
     """
 
     def __init__(self, store: CallStore, open_engine: Callable[[], Awaitable[Engine]], observer: Observer) -> None:
@@ -28,7 +28,7 @@ class Stored:
         self._in_flight: dict[bytes, asyncio.Task[Completion]] = {}
 
     async def generate(self, request: Request) -> Completion:
-        """The stored answer, or the engine's, which is then stored. Raises TransientError, ModelError, StoreError."""
+        """The stored answer, or the engine's, which is then stored. Raises what the engine raises, and StoreError."""
         key = request.key()
         begin = time.monotonic()
         call = self._in_flight.get(key)
