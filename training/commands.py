@@ -19,9 +19,9 @@ from training.ppo import job as ppo_job
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
 from training.run import fit, job, launch, rank
-from training.run.described import STOPPED
 from training.run.metrics import MetricsError
 from training.run.page import SETTINGS
+from training.run.snapshot import STOPPED
 from training.run.summary import show
 
 

@@ -20,7 +20,7 @@ from training.rollout.mixture import open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
 from training.run import job, launch
-from training.run.described import described
+from training.run.snapshot import settings_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class BestOfJob:
     train: data.Encoded
     """Prompts."""
     test: data.Encoded
-    said: dict[str, Any]
+    run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
 
@@ -59,16 +59,16 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)
-    job.check_tested(settings, test)
+    job.check_eval_rows(settings, test)
     # the most and the longest rows that can come of the prompts
     reply = range(settings.sampler.max_tokens)
     most = [data.TargetRow(row.prompt.id, Example(row.tokens, (reply,)), 1.0) for row in train.rows] * settings.keep
-    job.arranged(settings, files, most)
+    job.order_of_rows(settings, files, most)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
     laws = tuple(digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge"))
     sources = tuple(source._replace(constitutions=laws) for source in split.sources)
-    said = described("best_of", settings, digests)
-    return BestOfJob(settings, out, files, tokenizer, encoder, train, test, said, sources)
+    run_record = settings_snapshot("best_of", settings, digests)
+    return BestOfJob(settings, out, files, tokenizer, encoder, train, test, run_record, sources)
 
 
 def _room(settings: BestOf) -> int:

@@ -27,7 +27,7 @@ from training.rollout.mixture import Mixture, open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
 from training.run import launch, rank
-from training.run.described import described
+from training.run.snapshot import settings_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class PPOJob:
     test: data.Encoded
     steps: int
     """Iterations."""
-    said: dict[str, Any]
+    run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
 
@@ -116,9 +116,9 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         digests["critic"] = critic.digest
     if gold:
         digests |= {f"gold/{name.removeprefix('reward/')}": digest for name, digest in gold.digests.items()}
-    said = described("ppo", settings, digests)
+    run_record = settings_snapshot("ppo", settings, digests)
     return PPOJob(
-        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, said,
+        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, run_record,
         split.sources,
     )  # fmt: skip
 
@@ -219,8 +219,8 @@ def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, t
     """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
     prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
     reply = range(settings.sampler.max_tokens)
-    examples = [Example(tokens, (reply,)) for tokens in prompts[: settings.micro_batch]]
-    order = [i % len(examples) for i in range(settings.micro_batch)]
+    examples = [Example(tokens, (reply,)) for tokens in prompts[: settings.micro_batch_size]]
+    order = [i % len(examples) for i in range(settings.micro_batch_size)]
     held = memory.estimate(critic, settings, 0).weights if critic else 0
     if settings.lora is None:
         held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16

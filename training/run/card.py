@@ -68,7 +68,7 @@ def write_card(
     """Write README.md into the folder of a checkpoint, which is told apart from a LoRA adapter by its files.
 
     constitutions: digests of those that labelled the data. settings: what YAML can write. results: figures by the names of
-    `training.metrics.METRICS`, with `eval_` before those of held-out rows. Of absolute paths only the last name is told.
+    `training.run.metrics.METRICS`, with `eval_` before those of held-out rows. Of absolute paths only the last name is told.
     """
     adapter = folder / ADAPTER
     rank = int(json.loads(adapter.read_text(encoding="utf-8"))["r"]) if adapter.exists() else 0

@@ -106,7 +106,7 @@ class Watch:
         self._told: set[str] = set()
 
     def see(self, step: int, values: Mapping[str, float]) -> list[Sign]:
-        """The signs that this row brings, each told once in a run; names are those of `training.metrics.METRICS`."""
+        """The signs that this row brings, each told once in a run; names are those of `training.run.metrics.METRICS`."""
         for name, value in values.items():
             self._traces[name].add(float(value), self._settings.patience)
         found = [
@@ -215,7 +215,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
             "warn",
             "logp_chosen falls",
             f"chosen replies lost {values['logp_drop']:.0%} of the log-probability that they have under the reference: the model "
-            f"unlearns what it should prefer. Over {limit:.0%} for {rows} rows. {_LESS[recipe]}, or set sft above 0.",
+            f"unlearns what it should prefer. Over {limit:.0%} for {rows} rows. {_LESS[recipe]}, or set sft_weight above 0.",
         )
     critic = traces["explained_variance"] if "explained_variance" in values else None
     lowest = limits.min_explained_variance
@@ -234,5 +234,5 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
                 "warn",
                 "accuracy too low",
                 f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed: {limits.min_accuracy:g}: worse than "
-                "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.least.",
+                "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.min_confidence.",
             )

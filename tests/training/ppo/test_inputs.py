@@ -99,4 +99,4 @@ def test_where_all_memory_is_held_none_is_free(
 ) -> None:
     monkeypatch.setattr(memory, "available", lambda: 1)
     with pytest.raises(InputError, match=r"and 0\.0 GiB are free"):
-        prepare(load(PPO, None, [], {**inputs, "micro_batch": 1}), tmp_path / "run")
+        prepare(load(PPO, None, [], {**inputs, "micro_batch_size": 1}), tmp_path / "run")
