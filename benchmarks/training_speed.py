@@ -37,7 +37,8 @@ from generation.models.files import resolve
 from training.config import DPO, Reward, Training
 from training.data import rows
 from training.data.encode import encode_pairs
-from training.run import fit, job, launch
+from training.model import launch
+from training.run import fit, job
 from training.run.trainer import peak_memory
 
 

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from constitution.records import Strict
-from training.run.watch import WatchSettings
 
 Schedule = Literal["linear", "cosine", "constant"]
+RecipeName = Literal["sft", "best_of", "reward", "dpo", "ppo"]
+RECENT = 10
+"""Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
 
 
 class Lora(Strict):
@@ -53,6 +55,40 @@ def _compiler(wanted: bool) -> bool:
             f"got true, which needs {header}; install Python's headers (python3-dev), or leave compile out"
         )
     return wanted
+
+
+class WatchSettings(Strict):
+    """Limits. None switches one off. A row is one logged step of training."""
+
+    patience: int = Field(default=3, ge=1, le=RECENT)
+    """Rows, one after the other, that must cross `logp_drop` or a limit of collapse."""
+    leak_rows: int | None = Field(default=5, ge=2)
+    """Stop when the accuracy is 1 from the second row on, for at least so many, and the margin grows: the label leaks. DPO's first
+    margin is 0, so the first row tells nothing."""
+    leak_pairs: int = Field(default=32, ge=1)
+    """Pairs (`pairs`) that these rows must have seen."""
+    max_kl: float | None = Field(default=100.0, gt=0)
+    """Stop above this KL from the reference, in nats per reply."""
+    min_entropy: float | None = Field(default=0.05, ge=0)
+    """Stop PPO under this entropy, in nats per token; warn elsewhere, where rows that are sure of each word lead there too."""
+    min_distinct: float | None = Field(default=0.1, ge=0, le=1)
+    """Stop under this share of different replies."""
+    min_length: float | None = Field(default=2.0, ge=0)
+    """Stop under this mean length of replies, in tokens."""
+    endless: bool = True
+    """Stop when no reply ends any more, where some did at first."""
+    logp_drop: float | None = Field(default=0.2, gt=0)
+    """Warn when chosen replies have lost more than this share of the log-probability that they have under the reference."""
+    max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
+    """Warn above this share of clipped tokens."""
+    min_explained_variance: float | None = Field(default=-0.5, lt=1)
+    """Warn under this, after ten rows."""
+    min_accuracy: float | None = Field(default=0.45, ge=0, le=1)
+    """Warn when the mean accuracy of the last ten rows is under this, after twenty rows."""
+    max_mismatch_kl: float | None = Field(default=0.1, ge=0)
+    """Warn above this KL of the sampler from the trainer, in nats per token."""
+    max_truncated: float | None = Field(default=0.5, ge=0, le=1)
+    """Warn above this share of cut replies."""
 
 
 class Training(Strict):

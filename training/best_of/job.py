@@ -16,10 +16,11 @@ from training.best_of.config import BestOf
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
+from training.model import launch
 from training.rollout.mixture import open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
-from training.run import job, launch
+from training.run import job
 from training.run.snapshot import settings_snapshot
 
 

@@ -21,9 +21,10 @@ from training.best_of.choice import figures
 from training.best_of.job import BestOfJob
 from training.best_of.replies import outcomes
 from training.data import encode as data
+from training.model import launch
 from training.recipes.sft import SFTRecipe
 from training.rollout.rollouts import as_prompt
-from training.run import fit, launch
+from training.run import fit
 from training.run import folder as output
 from training.run.job import Job, check_eval_rows, order_of_rows
 

@@ -17,8 +17,8 @@ from constitution.errors import InputError
 from generation.engines.checkpoint import ModelFiles
 from training.config import Lora, Training
 from training.data.batches import Example, Layout
+from training.model import launch
 from training.model.logprobs import chunk
-from training.run import launch
 
 _CGROUP = Path("/sys/fs/cgroup")
 _SHORT = 64

@@ -27,14 +27,14 @@ from generation.engines.checkpoint import ModelFiles, check_weights
 from generation.output.folder import write_atomically
 from training.config import Lora, Training
 from training.data.batches import Batch, Example, Layout, collate
-from training.model import attention
+from training.model import attention, launch
 from training.model.logprobs import token_scores
-from training.run import launch
-from training.run.card import ADAPTER
 
 T = TypeVar("T", bound="TrainableModel")
 HEAD = "score"
 """Layer of scalar heads of a sequence classifier, which a reward model or a critic makes anew where there is none."""
+ADAPTER = "adapter_config.json"
+"""File that tells a LoRA adapter from a whole checkpoint."""
 
 
 class TokenScores(NamedTuple):

@@ -19,6 +19,7 @@ from training.config import Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
+from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.models import choose_layout
 from training.ppo.config import PPO
@@ -26,7 +27,7 @@ from training.rollout.config import Rewards
 from training.rollout.mixture import Mixture, open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
-from training.run import launch, rank
+from training.run import rank
 from training.run.snapshot import settings_snapshot
 
 

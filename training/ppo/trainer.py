@@ -26,6 +26,7 @@ from generation.output.folder import write_atomically
 from generation.pipeline.scheduler import UNAVAILABLE
 from training.data.batches import Batch, Example
 from training.data.encode import PromptRow
+from training.model import launch
 from training.model import process_memory as heap
 from training.model.models import Policy, RewardModel, load_critic, load_policy, save
 from training.monitor.file import resume
@@ -41,7 +42,6 @@ from training.rollout.mixture import Mixture
 from training.rollout.rollouts import Written, as_prompt, as_response, ends_of, seeds_of, to_bf16
 from training.rollout.vllm import open_writer
 from training.run import folder as output
-from training.run import launch
 from training.run.card import Base, Data, write_card
 from training.run.fit import Incomplete, Stopped
 from training.run.metrics import Metrics

@@ -12,11 +12,12 @@ from transformers import TrainerCallback, set_seed
 
 from constitution.errors import InputError
 from training.config import DPO, Reward, Training
+from training.model import launch
 from training.model.models import TrainableModel, choose_padding, load_policy, load_reward, save
 from training.recipes import reference
 from training.recipes.dpo import DPORecipe
 from training.run import folder as output
-from training.run import launch, rank
+from training.run import rank
 from training.run.callbacks import Progress, Recorder
 from training.run.card import Base, Data, write_card
 from training.run.job import Job

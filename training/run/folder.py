@@ -24,7 +24,7 @@ from accelerate.utils import broadcast_object_list
 
 from constitution.errors import InputError
 from generation.output.folder import RunFolderError, changes, check_ours, locked, write_atomically
-from training.run import launch
+from training.model import launch
 from training.run.metrics import DATA, Metrics, Row, read
 from training.run.page import RELEASED, SETTINGS, is_claimed
 

@@ -16,6 +16,7 @@ from training.config import DPO, SFT, Reward, Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import order
+from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.models import choose_layout
 from training.recipes.dpo import DPORecipe
@@ -23,7 +24,6 @@ from training.recipes.recipe import Recipe
 from training.recipes.reward import RewardRecipe
 from training.recipes.sft import SFTRecipe
 from training.run import folder as output
-from training.run import launch
 from training.run.snapshot import settings_snapshot
 
 

@@ -21,10 +21,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from training.config import Training
 from training.data.batches import Batch
+from training.model import launch
 from training.model import process_memory as heap
 from training.model.models import TrainableModel
 from training.recipes.recipe import WEIGHT, Recipe
-from training.run import launch
 from training.run.folder import CHECKPOINTS
 
 EVAL = "eval"

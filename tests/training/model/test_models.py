@@ -25,9 +25,9 @@ from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.files import resolve
 from training.config import DPO, SFT, Lora, Reward
 from training.data.batches import Example, collate
+from training.model import launch
 from training.model.attention import segments
 from training.model.models import RewardModel, choose_padding, load_critic, load_policy, load_reward
-from training.run import launch
 from training.run.trainer import arguments
 
 END = 2

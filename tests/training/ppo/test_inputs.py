@@ -11,10 +11,10 @@ from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
 from generation.settings import load
 from tests.training.ppo_small import run_small, small_inputs
+from training.model import launch
 from training.model import memory_estimate as memory
 from training.ppo.config import PPO
 from training.ppo.job import prepare
-from training.run import launch
 
 
 @pytest.fixture

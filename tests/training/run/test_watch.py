@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from training.config import WatchSettings
 from training.run.metrics import METRICS
-from training.run.watch import Sign, Watch, WatchSettings
+from training.run.watch import Sign, Watch
 
 Rows = Iterable[Mapping[str, float]]
 
