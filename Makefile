@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop loop-pirate test check docs fmt clean
+.PHONY: help setup lock demo loop loop-pirate fast test check wheel docs fmt clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup:  ## make .venv, with the vLLM build that suits this machine
 	@$(PYTHON) scripts/setup_env.py
+
+lock:  ## write scripts/locks anew after a change of pyproject.toml (ARGS=--upgrade takes newer versions)
+	@$(PYTHON) scripts/lock.py $(ARGS)
 
 demo: setup  ## a constitution and prompts in, preference data out, on the embedded model
 	$(BIN)/python generate_feedback.py --constitution principles/hhh.yaml --prompts principles/prompts/demo.jsonl \
@@ -20,6 +23,9 @@ loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model
 loop-pirate: setup  ## the same with a persona: three replies before and after tell
 	$(BIN)/python -m training loop --config configs/loop_pirate.yaml --out runs/loop-pirate
 
+fast: setup  ## run the tests that load no model
+	$(BIN)/python -m pytest -m "not model" $(ARGS)
+
 test: setup  ## run all tests (ARGS='-m "not model"' leaves out those that load a model)
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -28,6 +34,9 @@ check: setup  ## lint, format, types, and every shipped constitution
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m constitution lint principles/*.yaml principles/gold/*.yaml
+
+wheel: setup  ## build the wheel, and use it in an empty environment outside this folder
+	$(BIN)/python scripts/check_wheel.py
 
 docs: setup  ## build the documentation site into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html

