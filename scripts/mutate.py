@@ -1,0 +1,265 @@
+"""Break lines of the code, one at a time, and say what share of the breakages the tests notice.
+
+    .venv/bin/python scripts/mutate.py --sample 60 --seed 1 --out mutations.jsonl
+
+Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
+the seed. For each, the tests of its module run: the module's own test file, those that import it, those of its folder; tests
+that load a model only with `--models`. A breakage is noticed when one of them fails, or does not end in time, and passes
+without it. The same command again goes on with what is left; `--most` ends it earlier. Exit code 0, or 1 where
+`--least` is not reached.
+
+Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("constitution", "critics", "generation", "evaluation", "training", "studio", "solon")
+_TURNED: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Div,
+    ast.Mod: ast.FloorDiv,
+}
+_SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+class Mutation(NamedTuple):
+    """One breakage."""
+
+    file: str
+    line: int
+    start: int
+    """Offset of the text that is replaced, in bytes; `end` likewise."""
+    end: int
+    before: str
+    after: str
+
+
+def mutations(file: str, source: bytes) -> Iterator[Mutation]:
+    """All ways to break a file, in the order of the text."""
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    tree = ast.parse(source)
+    skipped = _not_run(tree)
+    for node in ast.walk(tree):
+        if id(node) in skipped or not hasattr(node, "end_lineno"):
+            continue
+        start, end = (starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset)
+        before = source[start:end].decode()
+        for after in _broken(node):
+            yield Mutation(file, node.lineno, start, end, before, after)
+
+
+def _not_run(tree: ast.AST) -> set[int]:
+    """Nodes that no test can see broken: annotations, and the texts of help and errors."""
+    roots: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            roots += [node.returns] if node.returns else []
+        elif isinstance(node, ast.arg | ast.AnnAssign):
+            roots += [node.annotation] if node.annotation else []
+        elif isinstance(node, ast.JoinedStr) or _starts_the_program(node):
+            roots.append(node)
+    return {id(inner) for root in roots for inner in ast.walk(root)}
+
+
+def _starts_the_program(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _broken(node: ast.AST) -> Iterator[str]:
+    """What an expression or a statement is replaced by; nothing where it is left alone."""
+    match node:
+        case ast.Compare(left, [operator], [right]) if type(operator) in _TURNED:
+            yield f"({ast.unparse(ast.Compare(left, [_TURNED[type(operator)]()], [right]))})"  # type: ignore[list-item]
+        case ast.BoolOp(operator, values):
+            yield f"({ast.unparse(ast.BoolOp(_TURNED[type(operator)](), values))})"  # type: ignore[arg-type]
+        case ast.BinOp(left, operator, right) if type(operator) in _TURNED and not _text(left) and not _text(right):
+            yield f"({ast.unparse(ast.BinOp(left, _TURNED[type(operator)](), right))})"  # type: ignore[arg-type]
+        case ast.UnaryOp(ast.Not() | ast.USub(), operand):
+            yield f"({ast.unparse(operand)})"
+        case ast.Constant(bool(value)):
+            yield str(not value)
+        case ast.Constant(int(value) | float(value)):
+            yield str(value + 1) if isinstance(value, int) else str(value * 2 or 1.0)
+        case ast.Call(ast.Name(name), [_, *_]) if name in _SWAPPED:
+            yield ast.unparse(ast.Call(ast.Name(_SWAPPED[name]), node.args, node.keywords))
+        case ast.Break():
+            yield "continue"
+        case ast.Continue():
+            yield "break"
+        case ast.Expr(ast.Call() | ast.Await()) | ast.AugAssign():
+            yield "pass"
+        case ast.Return(ast.expr() as value) if not isinstance(value, ast.Constant | ast.Name):
+            yield "return None"
+
+
+def _text(node: ast.AST) -> bool:
+    """Whether an operand is text, also by the name of a constant: joining texts or paths otherwise fails everywhere at once."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        return ast.unparse(node).rpartition(".")[2].isupper()
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
+
+
+def everything(root: Path) -> list[Mutation]:
+    """Every breakage of the packages under a folder."""
+    files = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    files += [path for path in (root / "generate_feedback.py",) if path.exists()]
+    return [each for path in files for each in mutations(path.relative_to(root).as_posix(), path.read_bytes())]
+
+
+def tests_of(root: Path, file: str) -> list[str]:
+    """Test files of a module, the most telling first: its own, those that import it, those of its folder."""
+    path = Path(file)
+    module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    folder = Path("tests") / path.parent
+    own = sorted((root / folder).glob(f"test_{path.stem}*.py"))
+    parent, _, name = module.rpartition(".")
+    imports = re.compile(
+        rf"^(from|import) {re.escape(module)}\b|^from {re.escape(parent)} import .*\b{name}\b", re.MULTILINE
+    )
+    importers = [
+        each for each in sorted((root / "tests").rglob("test_*.py")) if imports.search(each.read_text(encoding="utf-8"))
+    ]
+    neighbours = sorted((root / folder).glob("test_*.py"))
+    return [each.relative_to(root).as_posix() for each in dict.fromkeys([*own, *importers, *neighbours])]
+
+
+def first_failure(root: Path, tests: list[str], models: bool, limit: float) -> str | None:
+    """The first test that fails, `timeout` where they do not end in `limit` seconds, or None where all pass."""
+    choice = [] if models else ["-m", "not model"]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *choice, *tests]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    # A session of its own: a test's children end with it.
+    process = subprocess.Popen(
+        command, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return "timeout"
+    if process.returncode in (0, 5):  # 5: no test was chosen
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", out, re.MULTILINE)
+    return found[1] if found else out.strip().splitlines()[-1]
+
+
+def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> dict[str, str | int | float | None]:
+    """Break one place, run its tests, mend it; the record of what was seen."""
+    path = root / mutation.file
+    source = path.read_bytes()
+    tests = tests_of(root, mutation.file)
+    begun = time.monotonic()
+    path.write_bytes(source[: mutation.start] + mutation.after.encode() + source[mutation.end :])
+    try:
+        noticed = first_failure(root, tests, models, limit) if tests else None
+    finally:
+        path.write_bytes(source)
+    if noticed and noticed != "timeout" and "::" in noticed:
+        again = first_failure(root, [noticed], models, limit)
+        noticed = None if again else noticed  # it fails without the breakage as well
+    return {
+        "file": mutation.file,
+        "line": mutation.line,
+        "before": mutation.before,
+        "after": mutation.after,
+        "noticed_by": noticed,
+        "test_files": len(tests),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
+def copy_of(commit: str, folder: Path) -> None:
+    """Lay a commit's files into a folder."""
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+
+
+def show(records: list[dict[str, str | int | float | None]]) -> float:
+    """Print the share that was noticed, of each package and of all; returns the latter."""
+    for package in [*PACKAGES, ""]:
+        rows = [each for each in records if str(each["file"]).startswith(package)]
+        if rows:
+            noticed = sum(each["noticed_by"] is not None for each in rows)
+            print(f"{package or 'all':14}{noticed:4} of {len(rows):4}  {noticed / len(rows):4.0%}")
+    return sum(each["noticed_by"] is not None for each in records) / len(records)
+
+
+def main() -> int:
+    """Run a sample; returns the exit code."""
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("--sample", type=int, default=60, metavar="N", help="breakages in the sample (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=1, metavar="N", help="of the sample (default: %(default)s)")
+    p.add_argument("--most", type=int, metavar="N", help="end after this many; the same command goes on with the rest")
+    p.add_argument("--models", action="store_true", help="run tests that load a model, too")
+    p.add_argument(
+        "--limit", type=float, default=400, metavar="SECONDS", help="for the tests of one (default: %(default)s)"
+    )
+    p.add_argument("--least", type=float, default=0, metavar="SHARE", help="exit with 1 if fewer are noticed")
+    p.add_argument("--out", type=Path, default=Path("mutations.jsonl"), metavar="FILE", help="JSON lines, one for each")
+    options = p.parse_args()
+    out = options.out.resolve()
+    records = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    commit = records[0]["commit"] if records else commit
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        copy_of(commit, root)
+        places = everything(root)
+        sample = random.Random(options.seed).sample(places, options.sample)
+        print(f"{len(sample)} of {len(places)} breakages of {commit[:7]}, seed {options.seed}", flush=True)
+        for mutation in sample[len(records) :][: options.most]:
+            record = {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
+            records.append(record)
+            with out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            told = record["noticed_by"] or "SURVIVED"
+            before, after = (" ".join(text.split())[:60] for text in (mutation.before, mutation.after))
+            print(
+                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({record['seconds']} s)",
+                flush=True,
+            )
+    return 0 if show(records) >= options.least else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
