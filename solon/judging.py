@@ -13,8 +13,8 @@ from constitution.errors import Problem, Unavailable, UserError
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from generation.calls.store import CallStore
-from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request, TransientError
+from generation.engines.stored import Stored
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.voting import votes_on

@@ -9,11 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from constitution.errors import Problem, UserError, invalid, problems_of
 from constitution.records import Strict
 
 Method = Literal["logistic", "temperature", "agreement"]
 """How weights were come by; `evaluation.fitting` has a function for each."""
+
+
+class WeightsError(ValueError):
+    """A file of weights cannot be used; the message names it and says what to do."""
 
 
 class Origin(Strict):
@@ -68,8 +71,7 @@ class Stopping(Strict):
     def _shape(self) -> Stopping:
         rows = [len(row) for row in self.coefficients]
         if rows != list(range(1, len(self.order) + 1)) or len(self.spread) != len(self.order):
-            allowed = "one row of coefficients and one spread for each voter, row t with t + 1 numbers"
-            raise invalid(f"got rows of {rows} and {len(self.spread)} spreads for {len(self.order)} voters", allowed)
+            raise ValueError("needs one row of coefficients and one spread for each voter, row t with t + 1 numbers")
         return self
 
     def expected(self, votes: Sequence[float]) -> tuple[float, float]:
@@ -132,21 +134,21 @@ class Weights(Strict):
 
 
 def read_weights(path: Path) -> Weights:
-    """Raises UserError where the file is missing or holds something else."""
+    """Raises WeightsError."""
     fix = f"`python -m evaluation judge --fit {path}` writes one"
     try:
         return Weights.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError(Problem(str(path), got=f"cannot be read ({error.strerror})", fix=fix)) from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); {fix}") from None
     except ValidationError as error:
-        found = problems_of(error, Weights, str(path))
-        raise UserError([*found, Problem(str(path), got="is no file of weights", fix=fix)]) from None
+        problems = [(".".join(map(str, e["loc"])) or "the file", e["msg"]) for e in error.errors(include_url=False)]
+        raise WeightsError("\n".join(f"{path}: {place}: {text}; {fix}" for place, text in problems)) from None
 
 
 def refuse_other(
     weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str, judging: str
 ) -> None:
-    """Raises UserError when the weights were fitted on something else than this run uses."""
+    """Raises WeightsError when the weights were fitted on something else than this run uses."""
     on = weights.fitted_on
     compared = {
         "constitution": (on.constitution, constitution),
@@ -161,8 +163,10 @@ def refuse_other(
         if had != has
     ]
     if wrong:
-        fix = f"fit again for this run with `python -m evaluation judge --fit {path}`, or leave --weights out"
-        raise UserError(Problem(str(path), got=f"fitted on another {', another '.join(wrong)}", fix=fix))
+        raise WeightsError(
+            f"{path}: fitted on another {', another '.join(wrong)}; fit again for this run with "
+            f"`python -m evaluation judge --fit {path}`, or leave --weights out to use the YAML's"
+        )
 
 
 def _below(z: float) -> float:

@@ -13,12 +13,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-from constitution.errors import Problem, UserError
-from constitution.loading import load, to_yaml
+from constitution.loading import ConstitutionError, load, to_yaml
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
-from critics.ranking.weights import Weights, read_weights, refuse_other
+from critics.ranking.weights import Weights, WeightsError, read_weights, refuse_other
 from generation import prompts
 from generation.calls.store import CallStore, StoredCalls, StoreError
 from generation.calls.stored import Stored
@@ -47,7 +46,7 @@ T = TypeVar("T")
 CALLS = "calls.sqlite"
 WEIGHTS = "weights.json"
 """A run's own copy of the fitted weights it was given."""
-WRONG_INPUT = (UserError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError)
+WRONG_INPUT = (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError, WeightsError)
 Report = Callable[[Path, Manifest], None]
 
 
@@ -143,17 +142,19 @@ def prepare(
 def _weights(
     path: Path | None, constitution: Constitution | None, settings: RunConfig | None, cast: Cast | None
 ) -> Weights | None:
-    """The fitted weights, checked against whatever else could be read. Raises UserError."""
+    """The fitted weights, checked against whatever else could be read. Raises WeightsError."""
     error = settings.plan.early_stop_error if settings else 0
     if path is None:
         if error:
-            fix = "add --weights FILE, or leave it 0"
-            raise UserError(Problem("", "plan.early_stop_error", f"got {error} without fitted weights", fix=fix))
+            raise WeightsError(
+                f"plan.early_stop_error {error}: needs fitted weights; add --weights FILE, or leave it 0"
+            )
         return None
     weights = read_weights(path)
     if error and weights.stopping is None:
-        got, fix = f"got {error}, but {path} does not say in which order to ask", "fit again, or leave it 0"
-        raise UserError(Problem("", "plan.early_stop_error", got, fix=fix))
+        raise WeightsError(
+            f"plan.early_stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
+        )
     if constitution and cast:
         judging = settings.plan.judging() if settings else weights.fitted_on.judging
         refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), judging)

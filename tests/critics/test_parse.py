@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Response, Revision
 from critics import compare, contrast, critique, revise, score
 from critics.labels import clamped
-from critics.templating import MAX_CHARACTERS, render
+from critics.templating import MAX_CHARACTERS, RenderError, render
 from critics.transcript import Mark
 
 SHORT = Principle(id="short", objective="conciseness", text="Be short.")
@@ -90,6 +89,14 @@ def test_a_revision_is_left_out_with_its_reason(raw: str, truncated: bool, reaso
     assert revise.parse(raw, truncated, REPLY) == reason
 
 
+def test_a_reply_that_spoke_of_replies_before_may_go_on_to() -> None:
+    letter = Message(role="assistant", content="I like the original reply better than mine, I must say.")
+    response = Response("p/s0", "p", letter, "sampled", "")
+    text = "I prefer the original reply."
+    assert revise.parse(text, False, response) == Revision(text, text)
+    assert revise.parse(text, False, REPLY) == "about_the_task"
+
+
 def test_log_odds_are_the_difference() -> None:
     assert compare.log_odds({"A": math.log(0.6), "B": math.log(0.2)}) == pytest.approx(math.log(3))
 
@@ -137,7 +144,7 @@ def test_a_likelihood_is_a_mean_over_tokens() -> None:
 
 
 def test_a_prompt_over_the_cap_is_refused() -> None:
-    with pytest.raises(UserError, match="too long; allowed: 4,000,000 characters"):
+    with pytest.raises(RenderError, match="over 4,000,000 characters"):
         render("compare.jinja", mark=Mark(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", reason=False)
 
 

@@ -102,6 +102,7 @@ NONE = {
     "article": "A good response gives reasons.",
     "list item": "A. Paris is the capital.",
     "number of apples": "The answer is 2 apples, as both say.",
+    "first impression, long before": "At first, as it is the longer one and takes every step in turn, Output (a) is better.",
     "cut off": "In contrast, Output (b) is",
 }
 

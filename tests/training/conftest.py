@@ -1,4 +1,4 @@
-"""A tiny random model with a chat template, as a checkpoint on disk, and rows to train it on."""
+"""The tiny model and what writes rows, as fixtures."""
 
 from __future__ import annotations
 
@@ -8,58 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from generation.engines.checkpoint import ModelFiles
 from generation.models.files import resolve
-
-WORDS = (
-    "why",
-    "is",
-    "the",
-    "sky",
-    "blue",
-    "it",
-    "scatters",
-    "light",
-    "nobody",
-    "knows",
-    "what",
-    "a",
-    "good",
-    "bad",
-    "day",
-    "?",
-    ".",
-)
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-def make_tiny(folder: Path, seed: int = 0) -> Path:
-    """A Llama of 2 layers whose padding token ends a turn, as the embedded model's does."""
-    torch.manual_seed(seed)
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    vocabulary = [*specials, "<unk>", "system", "user", "assistant", *WORDS]
-    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<|im_end|>", eos_token="<|im_end|>", unk_token="<unk>",
-        additional_special_tokens=["<|endoftext|>", "<|im_start|>"],
-    )  # fmt: skip
-    tokenizer.chat_template = TEMPLATE
-    config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, pad_token_id=2, eos_token_id=2, bos_token_id=1,
-        tie_word_embeddings=True,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+from tests.training.builders import make_tiny
 
 
 @pytest.fixture(scope="session")
@@ -84,26 +36,3 @@ def write_rows(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-def some_pairs(n: int) -> list[dict[str, Any]]:
-    """Pairs with soft labels, of several lengths."""
-    asked = ("why is the sky blue ?", "what is a good day ?", "is it ?")
-    better = ("it scatters light .", "the sky is blue .", "a good day")
-    return [
-        {
-            "prompt": [{"role": "user", "content": f"{asked[i % 3]} {WORDS[i % len(WORDS)]}"}],
-            "chosen": [{"role": "assistant", "content": " ".join([better[i % 3]] * (1 + i % 2))}],
-            "rejected": [{"role": "assistant", "content": f"nobody knows {'. ' * (i % 4)}bad"}],
-            "p_chosen": 0.5 + (i % 5) / 10 + 0.05,
-            "prompt_id": f"p{i}",
-        }
-        for i in range(n)
-    ]
-
-
-def some_targets(n: int) -> list[dict[str, Any]]:
-    """Prompts with a reply to learn."""
-    return [
-        {"prompt": row["prompt"], "completion": row["chosen"], "prompt_id": row["prompt_id"]} for row in some_pairs(n)
-    ]

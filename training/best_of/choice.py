@@ -31,8 +31,8 @@ class Choice(NamedTuple):
     """Why none is kept. ungraded: fewer than two have a reward. alike: the best does not stand out."""
 
 
-def choose(replies: Sequence[Scored], keep: int, min_gain: float) -> Choice:
-    """The `keep` best replies of a prompt, where the best beats their mean by `min_gain`. Of equal rewards the earlier sample wins.
+def choose(replies: Sequence[Scored], keep: int, least: float) -> Choice:
+    """The `keep` best replies of a prompt, where the best beats their mean by `least`. Of equal rewards the earlier sample wins.
 
     Each reply that is kept beats the mean and the worst (the mean of equal numbers may be rounded to less than they are), and each
     text is kept once.
@@ -45,7 +45,7 @@ def choose(replies: Sequence[Scored], keep: int, min_gain: float) -> Choice:
     for one in sorted(replies, key=lambda reply: (-reply.score, reply.number)):
         if one.score > max(mean, min(scores)) and len(kept) < keep:
             kept.setdefault(one.reply.raw.strip(), one)
-    if not kept or max(scores) - mean < min_gain:
+    if not kept or max(scores) - mean < least:
         return Choice((), mean, "alike")
     return Choice(tuple(kept.values()), mean, "")
 
@@ -73,7 +73,7 @@ def kl_bound(n: int) -> float:
 def figures(prompts: Sequence[tuple[Sequence[Scored], Choice]], samples: int) -> dict[str, float]:
     """What choosing comes to, a mean over the prompts with two rewards or more; nothing where there is no such prompt.
 
-    The names are those of `training.run.metrics.METRICS`.
+    The names are those of `training.metrics.METRICS`.
     """
     graded = [(replies, choice) for replies, choice in prompts if choice.dropped != "ungraded"]
     found = {"best_of/kl_bound": kl_bound(samples)}

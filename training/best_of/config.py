@@ -69,7 +69,7 @@ class BestOf(SFT):
     sampler: BestOfSampler = BestOfSampler()
     keep: int = Field(default=1, ge=1)
     """Replies of a prompt that are imitated, the best ones. All must beat the prompt's mean, and no text comes twice."""
-    min_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    least: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Reward by which a prompt's best reply must beat the mean of its replies, or the prompt is dropped and counted. One whose
     replies all have the same reward teaches nothing, and is always dropped."""
     reuse: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from training.data.columns import Target, target
 
 FILE = "best.jsonl"
 FIXES: Mapping[str, str] = {
-    "dropped_alike": "raise samples or sampler.temperature, lower min_gain, or set a reward that tells replies apart",
+    "dropped_alike": "raise samples or sampler.temperature, lower least, or set a reward that tells replies apart",
     "failed_truncated": "raise sampler.max_tokens, or set sampler.keep_truncated: true",
     "failed_no_principle": "set a constitution whose principles apply to these prompts",
 }

@@ -56,6 +56,8 @@ def test_objectives_are_weighted_means_and_the_logit_is_their_mixture() -> None:
         pytest.param(-VETO_LOG_ODDS - 1, 9.0, -VETO_LOG_ODDS, id="a-clear-violation-loses-whatever-the-rest-say"),
         pytest.param(-VETO_LOG_ODDS + 0.1, 9.0, None, id="an-unclear-one-is-a-vote-like-any-other"),
         pytest.param(9.0, 9.0, 9.0, id="on-the-winning-side-nothing-changes"),
+        pytest.param(VETO_LOG_ODDS + 1, -1.0, VETO_LOG_ODDS, id="where-the-rest-only-doubt-it-decides-as-well"),
+        pytest.param(-VETO_LOG_ODDS - 1, 1.0, -VETO_LOG_ODDS, id="and-against"),
     ],
 )
 def test_a_veto_decides(never: float, rest: float, logit: float | None) -> None:

@@ -13,8 +13,6 @@ from constitution.records import Message
 from evaluation.judge.labelled import made_pair
 from evaluation.judge.recorded import described, read_recorded
 
-LLMBAR = Path(__file__).resolve().parents[4] / "shared" / "data" / "llmbar_votes.jsonl.gz"
-
 
 def row(**fields: Any) -> dict[str, Any]:
     return {"pair": "p1", "judge": "j", "method": "plain", "swapped": False, "label": 1, "text": "A"} | fields
@@ -132,8 +130,31 @@ def test_a_file_without_votes(tmp_path: Path) -> None:
         read_recorded(tmp_path / "none.jsonl")
 
 
-@pytest.mark.skipif(not LLMBAR.is_file(), reason="LLMBar's recorded votes are not here")
-def test_the_texts_of_real_judges_are_read_as_recorded() -> None:
-    parsing = read_recorded(LLMBAR)[1]
-    assert parsing.agreed / parsing.recorded >= 0.993
-    assert len(parsing.differing) == parsing.recorded - parsing.agreed
+STYLES: tuple[tuple[str, int | None], ...] = (
+    ("Output (a) is better.", 1),
+    ("Output (b)", 2),
+    (
+        "Both explain the tides. Output (a) names the moon and the sun, Output (b) only the moon. Therefore, Output (a) is better.",
+        1,
+    ),
+    ("## Verdict\nThe second response answers what was asked, so **Output (b)** is better.", 2),
+    (
+        "At first Output (b) seems better, as it is longer. It leaves out the units, though. Hence Output (a) is better.",
+        1,
+    ),
+    ("My preference: [[B]]", 2),
+    ("After weighing both, I would choose Response 1.", 1),
+    ("It is a tie: both outputs are equally good.", None),
+    ("Neither output is better for the instruction.", None),
+    ("I cannot decide without the table that the instruction speaks of.", None),
+)
+"""Verdicts as judges write them, and which reply a reader takes from them."""
+
+
+def test_the_ways_in_which_judges_write_are_read_as_a_reader_reads_them(tmp_path: Path) -> None:
+    rows = [row(pair=f"p{i}", text=text, winner=winner) for i, (text, winner) in enumerate(STYLES)]
+    found, parsing = read_recorded(write(tmp_path / "v.jsonl", *rows))
+    assert (parsing.texts, parsing.unread, parsing.recorded, parsing.agreed) == (10, 3, 7, 7)
+    assert parsing.differing == []
+    expected = [{1: 1.0, 2: -1.0, None: np.nan}[winner] for _, winner in STYLES]
+    np.testing.assert_array_equal(found.better_first[:, 0], expected)

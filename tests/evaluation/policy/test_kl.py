@@ -14,7 +14,7 @@ from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from tests.evaluation.policies import options
-from tests.training.conftest import make_tiny
+from tests.training.builders import make_tiny
 
 ENGINE = (
     "--engine",

@@ -77,8 +77,12 @@ def test_seeds_decide_samples(ask: Ask, encoder: Encoder) -> None:
 
 
 def test_stop_strings_end_a_text(ask: Ask, encoder: Encoder) -> None:
-    (completion,) = ask(request(encoder, "Count: one, two, three.", Sampling(40, stop=(",",))))
-    assert "," not in completion.text
+    asked = "Repeat this list of numbers: one, two, three, four."
+    whole = ask(request(encoder, asked, Sampling(40)))[0]
+    ended = ask(request(encoder, asked, Sampling(40, stop=(",",))))[0]
+    assert "," in whole.text
+    assert ended.text == whole.text.partition(",")[0]
+    assert ended.finish == "stop"
 
 
 def test_label_log_probabilities_agree_with_transformers(

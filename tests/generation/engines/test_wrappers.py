@@ -60,7 +60,9 @@ def test_a_pool_goes_round_a_member_that_is_unavailable() -> None:
 
     async def together(pool: Pool) -> list[str]:
         names = [(await pool.generate(tokens(i))).text for i in range(20)]
+        asked = [member.asked for member in members]
         await pool.close()
+        assert asked in ([1, 20], [0, 20])  # the one that is away is left alone after its first refusal
         return names
 
     assert asyncio.run(together(Pool(members, cooldown_seconds=60))) == ["b"] * 20

@@ -225,6 +225,21 @@ def test_a_single_stage_can_be_sampled_at_a_temperature() -> None:
     assert all(request.sampling.seed is None for request in requests if request.stage in ("revise", "compare"))
 
 
+def test_each_round_has_seeds_of_its_own() -> None:
+    plan = Plan(
+        samples=1,
+        rounds=2,
+        critics=1,
+        critique=Decoding(max_tokens=9, temperature=0.7),
+        revise=Decoding(max_tokens=9, temperature=0.7),
+    )
+    count = iter(range(100))
+    _, requests = run({"revise": lambda _: Completion(f"take {next(count)}")}, plan)
+    for stage in ("critique", "revise"):
+        seeds = [request.sampling.seed for request in requests if request.stage == stage]
+        assert len(seeds) == len(set(seeds)) == 2
+
+
 def test_seeds_depend_on_all_that_names_a_call() -> None:
     names = [
         (0, "p", "sample", 0),

@@ -101,6 +101,16 @@ def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: 
     assert settled.most() == 0
 
 
+def test_a_plans_most_is_that_of_a_run_in_which_nothing_ends_early(tmp_path: Path) -> None:
+    plan = {"samples": 2, "rounds": 2, "critics": 2, "principles": 3, "pairs": "all_pairs", "controls": 0}
+    ahead = asyncio.run(
+        plan_ahead(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), f"plan={json.dumps(plan)}", rows=2))
+    )
+    assert dict(ahead.certain) == {"sample": 2 * 2}
+    # of each prompt: 2 samples x 2 rounds x 2 critics; 2 x 2 revisions; among 6 candidates 15 pairs x 3 principles x 2 orders
+    assert dict(ahead.following) == {"critique": 2 * 8, "revise": 2 * 4, "compare": 2 * 15 * 3 * 2}
+
+
 def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) -> None:
     before = made(
         asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), "plan.principles=99")))
@@ -189,6 +199,15 @@ def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, capsys: 
         first.kill()
         first.join()
     assert f"is in use by process {first.pid} " in capsys.readouterr().err
+
+
+def test_what_only_concerns_the_machine_may_change_between_restarts(tmp_path: Path) -> None:
+    constitution = write_constitution(tmp_path / "c.yaml")
+    before = made(asyncio.run(produce(job(tmp_path, "a", constitution, rows=2))))
+    (tmp_path / "a" / "manifest.json").unlink()
+    after = made(asyncio.run(produce(job(tmp_path, "a", constitution, "replay_latency=0.0001", rows=2))))
+    assert outcome_digests(after) == outcome_digests(before)
+    assert after.calls == before.calls  # nothing was asked again
 
 
 def test_a_folder_of_another_constitution_is_refused_with_the_way_out(tmp_path: Path) -> None:

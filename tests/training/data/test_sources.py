@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from constitution.errors import InputError
-from tests.training.conftest import some_pairs
+from tests.training.builders import some_pairs
 from tests.training.small_run import write_run
 from training.data.sources import read
 

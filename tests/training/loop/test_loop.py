@@ -36,6 +36,7 @@ def test_each_round_starts_from_the_last_that_was_kept(tmp_path: Path) -> None:
         == str(loop / "round-2/try-1/checkpoint")
     )
     assert third["data"] == {f"{loop}/round-1/run": 0.25, f"{loop}/round-2/run": 0.25, f"{loop}/round-3/run": 1.0}
+    assert [settings(tmp_path, f"round-{n}/try-1/training.yaml")["seed"] for n in (1, 2, 3)] == [0, 1, 2]
     first = settings(tmp_path, "round-1/feedback.yaml")
     base = str(tmp_path / "model")
     assert (first["policy"], first["judge"], first["plan"]["seed"]) == (base, base, 0)
@@ -146,7 +147,7 @@ def test_the_reward_model_is_tested_on_the_newest_pairs_alone(tmp_path: Path) ->
     for number in (2, 3):
         reward = settings(tmp_path, f"round-{number}/reward.yaml")
         assert reward["data"] == {"runs/given": 1.0, f"{loop}/round-1/run": 0.5, f"{loop}/round-2/run": 1.0}
-        assert reward["eval_sources"] == [f"{loop}/round-2/run"]
+        assert reward["tested"] == [f"{loop}/round-2/run"]
 
 
 def test_rewards_that_need_no_pairs_make_none(tmp_path: Path) -> None:
