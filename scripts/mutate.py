@@ -75,9 +75,12 @@ def mutations(file: str, source: bytes) -> Iterator[Mutation]:
     tree = ast.parse(source)
     skipped = _not_run(tree)
     for node in ast.walk(tree):
-        if id(node) in skipped or not hasattr(node, "end_lineno"):
+        if id(node) in skipped or not isinstance(node, ast.expr | ast.stmt):
             continue
-        start, end = (starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset)
+        start, end = (
+            starts[node.lineno - 1] + node.col_offset,
+            starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0),
+        )
         before = source[start:end].decode()
         for after in _broken(node):
             yield Mutation(file, node.lineno, start, end, before, after)
