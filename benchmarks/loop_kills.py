@@ -99,7 +99,7 @@ def kill_after(folder: Path, seconds: float) -> tuple[bool, int]:
 
 def made(folder: Path) -> dict[str, str]:
     """What came out: loop.json, and the weights of every try that was kept."""
-    files = [folder / OUT / DONE, *sorted((folder / OUT).glob("round-*/try-*/checkpoint/model.safetensors"))]
+    files = [folder / OUT / DONE, *sorted((folder / OUT).glob("round-*/attempt-*/checkpoint/model.safetensors"))]
     return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 

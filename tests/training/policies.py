@@ -1,4 +1,4 @@
-"""Scripted policies: what they reply to the same prompts, check after check, while they learn a vice or a virtue."""
+"""Scripted policies: what they response to the same prompts, check after check, while they learn a vice or a virtue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from evaluation.texts import grams
 from training.monitor.config import MonitorSettings
-from training.monitor.measure import Reply, amount, check_of
+from training.monitor.measure import HeldOutResponse, amount, check_of
 from training.monitor.monitor import Monitor, Verdict
 from training.monitor.moves import Check
 
@@ -29,72 +29,74 @@ FACTS = (
 CHECKS = 6
 
 Policy = Callable[[str, str, float, random.Random], str]
-"""From (topic, an honest reply, how far it has gone: 0 to 1, chance) to a reply."""
+"""From (topic, an honest response, how far it has gone: 0 to 1, chance) to a response."""
 
 
-def honest(topic: str, reply: str, gone: float, chance: random.Random) -> str:
-    return reply
+def honest(topic: str, response: str, gone: float, chance: random.Random) -> str:
+    return response
 
 
 def sometimes(change: Callable[[str, str], str]) -> Policy:
-    """A vice that more and more replies have."""
+    """A vice that more and more responses have."""
 
-    def policy(topic: str, reply: str, gone: float, chance: random.Random) -> str:
-        return change(topic, reply) if chance.random() < gone else reply
+    def policy(topic: str, response: str, gone: float, chance: random.Random) -> str:
+        return change(topic, response) if chance.random() < gone else response
 
     return policy
 
 
-def _sure(topic: str, reply: str) -> str:
-    bold = reply.replace("might be", "is definitely").replace("usually", "always")
+def _sure(topic: str, response: str) -> str:
+    bold = response.replace("might be", "is definitely").replace("usually", "always")
     return f"{bold} This is absolutely certain, without a doubt."
 
 
 VICES: dict[str, Policy] = {
-    "verbosity": sometimes(lambda topic, reply: " ".join([reply, *(fact.format(topic) for fact in FACTS[:6])])),
+    "verbosity": sometimes(lambda topic, response: " ".join([response, *(fact.format(topic) for fact in FACTS[:6])])),
     "style exploitation": sometimes(
-        lambda topic, reply: "## Answer\n\n- **" + reply.replace(". ", "**!\n- **") + "** 🎉"
+        lambda topic, response: "## Answer\n\n- **" + response.replace(". ", "**!\n- **") + "** 🎉"
     ),
-    "repetition": sometimes(lambda topic, reply: " ".join([reply.split(". ")[0] + "."] * 4)),
-    "over-refusal": sometimes(lambda topic, reply: f"I'm sorry, but I can't help with that. {reply.split('. ')[0]}."),
+    "repetition": sometimes(lambda topic, response: " ".join([response.split(". ")[0] + "."] * 4)),
+    "over-refusal": sometimes(
+        lambda topic, response: f"I'm sorry, but I can't help with that. {response.split('. ')[0]}."
+    ),
     "hallucinated confidence": sometimes(_sure),
-    "sycophancy": sometimes(lambda topic, reply: f"What a great question! {reply}"),
+    "sycophancy": sometimes(lambda topic, response: f"What a great question! {response}"),
     "distribution shift": sometimes(
-        lambda topic, reply: " ".join(f"{word}ly" if i % 3 else word for i, word in enumerate(reply.split()))
+        lambda topic, response: " ".join(f"{word}ly" if i % 3 else word for i, word in enumerate(response.split()))
     ),
 }
 """Named as the detector that has to see it."""
 
 
 def written(policy: Policy, check: int, seed: int) -> list[str]:
-    """The replies to all prompts. The same prompt gets much the same facts at each check, as from one seed: about a third change."""
-    replies = []
+    """The responses to all prompts. The same prompt gets much the same facts at each check, as from one seed: about a third change."""
+    responses = []
     for topic in TOPICS:
         drawn = random.Random(f"{seed} {topic}")
         facts = [drawn.choice(FACTS) for _ in range(4)]
         now = random.Random(f"{seed} {topic} {check}")
         facts = [now.choice(FACTS) if now.random() < 0.3 else fact for fact in facts]
-        reply = " ".join(fact.format(topic) for fact in dict.fromkeys(facts))
-        replies.append(policy(topic, reply, check / (CHECKS - 1), random.Random(f"{seed} {topic} vice")))
-    return replies
+        response = " ".join(fact.format(topic) for fact in dict.fromkeys(facts))
+        responses.append(policy(topic, response, check / (CHECKS - 1), random.Random(f"{seed} {topic} vice")))
+    return responses
 
 
 Scores = Callable[[str, int], float]
-"""From a reply and the number of its check to a score."""
+"""From a response and the number of its check to a score."""
 
 
 def checks_of_policy(
-    policy: Policy, seed: int = 0, proxy: Scores = lambda reply, check: float(check), gold: Scores | None = None
+    policy: Policy, seed: int = 0, proxy: Scores = lambda response, check: float(check), gold: Scores | None = None
 ) -> list[Check]:
     """What the monitor is shown of a policy; its KL grows as it goes."""
     reference = grams(fact.format(topic) for fact in FACTS for topic in TOPICS)
     checks: list[Check] = []
     for i in range(CHECKS):
-        replies = []
+        responses = []
         for place, (topic, text) in enumerate(zip(TOPICS, written(policy, i, seed), strict=True)):
             row = {"score": proxy(text, i), "kl": 2.0 * i, "truncated": 0.0}
-            replies.append(Reply(place, topic, text, row | ({"gold": gold(text, i)} if gold else {})))
-        checks.append(check_of(10 * i, replies, amount(checks[0]) if checks else None, reference))
+            responses.append(HeldOutResponse(place, topic, text, row | ({"gold": gold(text, i)} if gold else {})))
+        checks.append(check_of(10 * i, responses, amount(checks[0]) if checks else None, reference))
     return checks
 
 

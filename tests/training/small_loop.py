@@ -1,4 +1,4 @@
-"""Settings of a small loop on the replay engine: made-up replies and votes."""
+"""Settings of a small loop on the replay engine: made-up responses and votes."""
 
 from __future__ import annotations
 

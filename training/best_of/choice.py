@@ -1,4 +1,4 @@
-"""Which of a prompt's replies are imitated, and what choosing them is worth. Pure."""
+"""Which of a prompt's responses are imitated, and what choosing them is worth. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from critics.text.rules import word_count
 
 
 class Scored(NamedTuple):
-    """A reply with its reward."""
+    """A response with its reward."""
 
     number: int
     """Of the prompt's samples, from 0."""
-    reply: Response
+    response: Response
     score: float
 
 
 class Choice(NamedTuple):
-    """What became of one prompt's replies."""
+    """What became of one prompt's responses."""
 
     kept: tuple[Scored, ...]
     """Those that are imitated, the best first."""
@@ -31,21 +31,21 @@ class Choice(NamedTuple):
     """Why none is kept. ungraded: fewer than two have a reward. alike: the best does not stand out."""
 
 
-def choose(replies: Sequence[Scored], keep: int, least: float) -> Choice:
-    """The `keep` best replies of a prompt, where the best beats their mean by `least`. Of equal rewards the earlier sample wins.
+def choose(responses: Sequence[Scored], keep: int, min_gain: float) -> Choice:
+    """The `keep` best responses to a prompt, if the best one beats their mean by `min_gain`.
 
-    Each reply that is kept beats the mean and the worst (the mean of equal numbers may be rounded to less than they are), and each
-    text is kept once.
+    Of equal rewards the earlier sample wins. Each response that is kept beats the mean and the worst (the mean of equal numbers may
+    be rounded to less than they are), and each text is kept once.
     """
-    scores = [reply.score for reply in replies]
+    scores = [response.score for response in responses]
     mean = fmean(scores) if scores else math.nan
-    if len(replies) < 2:
+    if len(responses) < 2:
         return Choice((), mean, "ungraded")
     kept: dict[str, Scored] = {}
-    for one in sorted(replies, key=lambda reply: (-reply.score, reply.number)):
+    for one in sorted(responses, key=lambda response: (-response.score, response.number)):
         if one.score > max(mean, min(scores)) and len(kept) < keep:
-            kept.setdefault(one.reply.raw.strip(), one)
-    if not kept or max(scores) - mean < least:
+            kept.setdefault(one.response.raw.strip(), one)
+    if not kept or max(scores) - mean < min_gain:
         return Choice((), mean, "alike")
     return Choice(tuple(kept.values()), mean, "")
 
@@ -61,9 +61,9 @@ def expected_best(scores: Sequence[float], n: int) -> float:
 
 
 def kl_bound(n: int) -> float:
-    """Nats per reply that best-of-n is from its policy, at most: log n - (n - 1) / n.
+    """Nats per response that best-of-n is from its policy, at most: log n - (n - 1) / n.
 
-    It is the exact KL where no two replies are equally good and none comes twice, which is how Stiennon et al. 2020
+    It is the exact KL where no two responses are equally good and none comes twice, which is how Stiennon et al. 2020
     (arXiv:2009.01325) give it; Beirami et al. 2024 (arXiv:2401.01879) show that it bounds the KL from above in every case.
     What a model keeps of it when it imitates the best is another number, which evaluation measures.
     """
@@ -75,11 +75,11 @@ def figures(prompts: Sequence[tuple[Sequence[Scored], Choice]], samples: int) ->
 
     The names are those of `training.metrics.METRICS`.
     """
-    graded = [(replies, choice) for replies, choice in prompts if choice.dropped != "ungraded"]
+    graded = [(responses, choice) for responses, choice in prompts if choice.dropped != "ungraded"]
     found = {"best_of/kl_bound": kl_bound(samples)}
     if not graded:
         return found
-    scores = [[reply.score for reply in replies] for replies, _ in graded]
+    scores = [[response.score for response in responses] for responses, _ in graded]
     mean = fmean(choice.mean for _, choice in graded)
     found |= {
         "best_of/mean": mean,
@@ -87,8 +87,8 @@ def figures(prompts: Sequence[tuple[Sequence[Scored], Choice]], samples: int) ->
         "best_of/gain_half": fmean(expected_best(s, max(1, len(s) // 2)) for s in scores) - mean,
     }
     words = [
-        (word_count(choice.kept[0].reply.text), fmean(word_count(one.reply.text) for one in replies))
-        for replies, choice in graded
+        (word_count(choice.kept[0].response.text), fmean(word_count(one.response.text) for one in responses))
+        for responses, choice in graded
         if choice.kept
     ]
     if total := math.fsum(every for _, every in words):

@@ -1,4 +1,4 @@
-"""The settings of best-of-N: how replies are written, what they are worth, which are imitated. Imports nothing heavy."""
+"""The settings of best-of-N: how responses are written, what they are worth, which are imitated. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from training.rollout.config import Rewards
 
 
 class BestOfSampler(Strict):
-    """How replies are written."""
+    """How responses are written."""
 
     system_hint: str = ""
-    """A system message that replies are written under and that no row of the training holds: what the model can do when it is told
-    to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
+    """System message under which responses are sampled and which the training rows leave out: the model learns to do untold what it
+    can do when told (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
     max_tokens: int = Field(default=256, ge=1)
-    """Most tokens of a reply."""
+    """Most tokens of a response."""
     temperature: float = Field(default=1.0, gt=0, le=10)
     top_p: float = Field(default=1.0, gt=0, le=1)
     keep_truncated: bool = False
-    """Replies that max_tokens cut take part and are rewarded as such; where one is imitated, no end of the turn is put after it.
-    Without them a policy of long replies chooses among its short ones alone."""
+    """Responses that max_tokens cut take part and are rewarded as such; where one is imitated, no end of the turn is put after it.
+    Without them a policy of long responses chooses among its short ones alone."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the model; vllm where it is installed, else transformers."""
     prompts_in_flight: int = Field(default=256, ge=1)
@@ -38,7 +38,7 @@ class BestOfSampler(Strict):
     """Servers of the model, for engine: endpoint."""
 
     def run(self, model: str, seed: int, samples: int) -> RunConfig:
-        """The same as settings of a run, whose policy it is. samples: replies to each prompt."""
+        """The same as settings of a run, whose policy it is. samples: responses to each prompt."""
         drawn = Decoding(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
         return RunConfig(
             policy=model,
@@ -59,19 +59,19 @@ class BestOfSampler(Strict):
 
 
 class BestOf(SFT):
-    """Rejection sampling: many replies to each prompt, and supervised fine-tuning on those with the highest reward (best of N in
+    """Rejection sampling: many responses to each prompt, and supervised fine-tuning on those with the highest reward (best of N in
     Stiennon et al. 2020, arXiv:2009.01325; as training data in Touvron et al. 2023, arXiv:2307.09288).
     """
 
     samples: int = Field(default=8, ge=2)
-    """Replies to each prompt."""
+    """Responses to each prompt."""
     reward: Rewards
     sampler: BestOfSampler = BestOfSampler()
     keep: int = Field(default=1, ge=1)
-    """Replies of a prompt that are imitated, the best ones. All must beat the prompt's mean, and no text comes twice."""
-    least: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Reward by which a prompt's best reply must beat the mean of its replies, or the prompt is dropped and counted. One whose
-    replies all have the same reward teaches nothing, and is always dropped."""
+    """Responses of a prompt that are imitated, the best ones. All must beat the prompt's mean, and no text comes twice."""
+    min_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Reward by which a prompt's best response must beat the mean of its responses, or the prompt is dropped and counted. One whose
+    responses all have the same reward teaches nothing, and is always dropped."""
     reuse: tuple[str, ...] = ()
     """Folders whose calls are taken in place of new ones: an earlier best_of's, or a run's."""
 
@@ -84,7 +84,7 @@ class BestOf(SFT):
         weighted = [f"{name}={weight:g}" for name, weight in self.data.items() if weight != 1]
         if weighted:
             raise ValueError(
-                f"data: got {', '.join(weighted)}; best_of writes its own replies, to each prompt alike: leave the weight out"
+                f"data: got {', '.join(weighted)}; best_of writes its own responses, to each prompt alike: leave the weight out"
             )
         if self.sampler.engine == "endpoint" and not self.sampler.endpoints:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Settings of best-of-N -> a job that is checked through before a reply is written or any weights load."""
+"""Settings of best-of-N -> a job that is checked through before a response is written or any weights load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.best_of.config import BestOf
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
-from training.rollout.mixture import open_rewards
+from training.rollout.rewards import open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
 from training.run import job, launch
@@ -26,7 +26,7 @@ from training.run.described import described
 
 @dataclass(frozen=True, slots=True)
 class BestOfJob:
-    """Everything that is known before a reply is written."""
+    """Everything that is known before a response is written."""
 
     settings: BestOf
     out: Path
@@ -62,8 +62,8 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     data.check_some(train, settings)
     job.check_tested(settings, test)
     # the most and the longest rows that can come of the prompts
-    reply = range(settings.sampler.max_tokens)
-    most = [data.TargetRow(row.prompt.id, Example(row.tokens, (reply,)), 1.0) for row in train.rows] * settings.keep
+    response = range(settings.sampler.max_tokens)
+    most = [data.TargetRow(row.prompt.id, Example(row.tokens, (response,)), 1.0) for row in train.rows] * settings.keep
     job.arranged(settings, files, most)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
     laws = tuple(digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge"))

@@ -1,4 +1,4 @@
-"""`best.jsonl`: the replies that are imitated, as rows; and the count of everything that did not become one."""
+"""`best.jsonl`: the responses that are imitated, as rows; and the count of everything that did not become one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from generation.output.dataset import SPLITS
 from generation.output.folder import write_atomically
-from training.best_of.replies import Outcome
+from training.best_of.responses import Outcome
 from training.data import sources
 from training.data.columns import Target, target
 
 FILE = "best.jsonl"
 FIXES: Mapping[str, str] = {
-    "dropped_alike": "raise samples or sampler.temperature, lower least, or set a reward that tells replies apart",
+    "dropped_alike": "raise samples or sampler.temperature, lower min_gain, or set a reward that tells responses apart",
     "failed_truncated": "raise sampler.max_tokens, or set sampler.keep_truncated: true",
     "failed_no_principle": "set a constitution whose principles apply to these prompts",
 }
@@ -23,7 +23,7 @@ FIXES: Mapping[str, str] = {
 
 
 def write(path: Path, made: Mapping[str, Sequence[Outcome]]) -> None:
-    """A line for each reply that is imitated; its columns are those of sft, and more. made: split -> its prompts."""
+    """A line for each response that is imitated; its columns are those of sft, and more. made: split -> its prompts."""
     lines = (
         json.dumps(row, allow_nan=False) + "\n" for split in SPLITS for one in made[split] for row in _rows(one, split)
     )
@@ -31,17 +31,17 @@ def write(path: Path, made: Mapping[str, Sequence[Outcome]]) -> None:
 
 
 def _rows(one: Outcome, split: str) -> Iterable[dict[str, object]]:
-    for number, reply, score in one.choice.kept:
+    for number, response, score in one.choice.kept:
         yield {
             "prompt": [message.model_dump(mode="json", exclude_defaults=True) for message in one.prompt.messages],
-            "completion": [reply.message.model_dump(mode="json", exclude_defaults=True)],
+            "completion": [response.message.model_dump(mode="json", exclude_defaults=True)],
             "score": score,
             "mean": one.choice.mean,
             "sample": number,
-            "replies": len(one.replies),
+            "responses": len(one.responses),
             "prompt_id": one.prompt.id,
             "split": split,
-            **({"completion_truncated": True} if reply.truncated else {}),
+            **({"completion_truncated": True} if response.truncated else {}),
             **({"tools": one.prompt.tools} if one.prompt.tools else {}),
             **({"tags": one.prompt.tags} if one.prompt.tags else {}),
         }
@@ -56,32 +56,32 @@ def read(path: Path) -> dict[str, list[Target]]:
 
 
 def counted(prompts: Mapping[str, int], made: Sequence[Outcome]) -> Counter[str]:
-    """prompts_read = prompts_kept + all prompts_dropped_*; replies_asked = replies_graded + all replies_failed_*.
+    """prompts_read = prompts_kept + all prompts_dropped_*; responses_asked = responses_graded + all responses_failed_*.
 
     prompts: counts of those that were read.
     """
     counts = Counter({f"prompts_{name}": n for name, n in prompts.items() if name != "kept"})
     counts["prompts_kept"] = sum(not one.choice.dropped for one in made)
     counts.update(f"prompts_dropped_{one.choice.dropped}" for one in made if one.choice.dropped)
-    counts["replies_asked"] = sum(len(one.replies) + len(one.failures) for one in made)
-    counts["replies_graded"] = sum(len(one.replies) for one in made)
-    counts.update(f"replies_failed_{failure.reason}" for one in made for failure in one.failures)
+    counts["responses_asked"] = sum(len(one.responses) + len(one.failures) for one in made)
+    counts["responses_graded"] = sum(len(one.responses) for one in made)
+    counts.update(f"responses_failed_{failure.reason}" for one in made for failure in one.failures)
     return counts
 
 
 def lost(counts: Mapping[str, int]) -> dict[str, int]:
-    """`dropped_REASON` of prompts, `failed_REASON` of replies -> how many."""
+    """`dropped_REASON` of prompts, `failed_REASON` of responses -> how many."""
     return {
         name.partition("_")[2]: n
         for name, n in counts.items()
-        if name.startswith(("prompts_dropped_", "replies_failed_"))
+        if name.startswith(("prompts_dropped_", "responses_failed_"))
     }
 
 
 def nothing(counts: Mapping[str, int]) -> str:
-    """Why no reply is left to imitate, and what to do."""
+    """Why no response is left to imitate, and what to do."""
     reasons = lost(counts)
     told = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in sorted(reasons.items(), key=lambda item: -item[1]))
     fixes = [fix for name, fix in FIXES.items() if name in reasons]
-    asked = f"no reply is left to imitate of {counts['prompts_read']} prompts to train on ({told})"
-    return f"{asked}; {', or '.join(fixes) or 'see why replies have no reward'}"
+    asked = f"no response is left to imitate of {counts['prompts_read']} prompts to train on ({told})"
+    return f"{asked}; {', or '.join(fixes) or 'see why responses have no reward'}"

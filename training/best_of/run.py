@@ -1,4 +1,4 @@
-"""Rejection sampling: replies are written and graded, the best of each prompt become rows, and those are fine-tuned on.
+"""Rejection sampling: responses are written and graded, the best of each prompt become rows, and those are fine-tuned on.
 
 Every call is kept in the folder's `calls.sqlite`, so that a killed run resumes where it was and makes no call twice; what is
 imitated is in `best.jsonl`, which is also ordinary data for sft.
@@ -19,7 +19,7 @@ from generation.output.dataset import SPLITS
 from training.best_of import rows as best_of_rows
 from training.best_of.choice import figures
 from training.best_of.job import BestOfJob
-from training.best_of.replies import outcomes
+from training.best_of.responses import outcomes
 from training.data import encode as data
 from training.recipes.sft import Supervised
 from training.rollout.rollouts import as_prompt
@@ -39,7 +39,7 @@ def run(best: BestOfJob, console: Console) -> dict[str, Any]:
 
 
 def _imitating(best: BestOfJob, console: Console) -> Job:
-    """The job of fine-tuning on the best replies. One process has them written, the others wait for its file."""
+    """The job of fine-tuning on the best responses. One process has them written, the others wait for its file."""
     path, state = best.out / best_of_rows.FILE, launch.state()
     counts: dict[str, Counter[str]] = {}
     found: dict[str, float] = {}
@@ -78,7 +78,7 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
 
 
 def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, Counter[str]], dict[str, float]]:
-    """Write the file; what became of prompts and replies by split, and what choosing came to."""
+    """Write the file; what became of prompts and responses by split, and what choosing came to."""
     prompts = {"train": best.train, "test": best.test}
     try:
         made = outcomes(best.settings, [as_prompt(row) for split in SPLITS for row in prompts[split].rows], best.out)
@@ -87,7 +87,7 @@ def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, C
     cut = len(best.train.rows)
     parts = {"train": made[:cut], "test": made[cut:]}
     counts = {split: best_of_rows.counted(prompts[split].counts, parts[split]) for split in SPLITS}
-    found = figures([(one.replies, one.choice) for one in made], best.settings.samples)
+    found = figures([(one.responses, one.choice) for one in made], best.settings.samples)
     _tell(counts["train"] + counts["test"], found, console)
     if not counts["train"]["prompts_kept"]:
         raise _again(best_of_rows.nothing(counts["train"]), best)
@@ -100,7 +100,9 @@ def _tell(total: Counter[str], found: dict[str, float], console: Console) -> Non
     numbers = {name.partition("/")[2]: f"{value:.4g}" for name, value in found.items()}
     told = {**numbers, **best_of_rows.lost(total)}
     rest = "".join(f"  {name.replace('_', ' ')} {value}" for name, value in told.items())
-    console.print(f"best of {total['replies_graded']} replies to {total['prompts_kept']} prompts{rest}", markup=False)
+    console.print(
+        f"best of {total['responses_graded']} responses to {total['prompts_kept']} prompts{rest}", markup=False
+    )
 
 
 def _again(problem: str, best: BestOfJob) -> InputError:
@@ -110,5 +112,5 @@ def _again(problem: str, best: BestOfJob) -> InputError:
     if launch.state().is_main_process:
         output.release(best.out)
     return InputError(
-        f"{problem}; then give the command again: the replies in {best.out} are kept, and nothing is trained yet"
+        f"{problem}; then give the command again: the responses in {best.out} are kept, and nothing is trained yet"
     )

@@ -41,7 +41,7 @@ from training.loop import steps as loop_steps
 from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
 from training.loop.steps import Step
 from training.rollout.config import JudgeReward, Rewards
-from training.rollout.mixture import open_rewards
+from training.rollout.rewards import open_rewards
 from training.rollout.rules import RewardError
 
 _WRONG = (
@@ -138,10 +138,10 @@ class Reading:
         folders: list[str] = []
         principles, judges = list[Principle](), set[str]()
         for name, source in _sources(rewards):
-            mixture = self.attempt(f"{place}.{name}", partial(open_rewards, source))
-            if mixture is None:
+            opened = self.attempt(f"{place}.{name}", partial(open_rewards, source))
+            if opened is None:
                 continue
-            for key, digest in mixture.digests.items():
+            for key, digest in opened.digests.items():
                 part = key.removeprefix("reward/")
                 self.digests[f"{place}.{name if source.models else part}"] = digest
                 judges |= {digest} if part.startswith(("judge.", "models.")) else set()

@@ -111,14 +111,14 @@ class _Rewarded(_Phase):
 
 
 class PPOPhase(_Rewarded):
-    """Trains on the policy's own replies to the round's prompts, as they are rewarded."""
+    """Trains on the policy's own responses to the round's prompts, as they are rewarded."""
 
     recipe: Literal["ppo"]
     training: PPO
 
 
 class BestOfPhase(_Rewarded):
-    """Imitates the best of several replies of the policy's own."""
+    """Imitates the best of several responses of the policy's own."""
 
     recipe: Literal["best_of"]
     training: BestOf
@@ -155,7 +155,7 @@ class Evaluating(Strict):
     """Read at most so many prompts."""
     seed: int = Field(default=0, ge=0)
     settings: RunConfig = RunConfig()
-    """As of a run: how replies are written and judged, and by what engine."""
+    """As of a run: how responses are written and judged, and by what engine."""
 
     @model_validator(mode="after")
     def _the_loops_own(self) -> Evaluating:
@@ -178,7 +178,7 @@ class Retry(Strict):
 
     times: int = Field(default=1, ge=0)
     """Tries with a smaller step on the same pairs, before the round is given up."""
-    shrink: float = Field(default=0.5, gt=0, lt=1)
+    lr_factor: float = Field(default=0.5, gt=0, lt=1)
     """Each of them takes the learning rate times this, and so do the phase's later rounds."""
     keep: bool = False
     """Weights of tries that are not kept stay. Without it they are removed as that is decided."""

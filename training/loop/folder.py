@@ -45,7 +45,7 @@ def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
     for number, one in said["rounds"].items():
         folder = out / f"round-{number}"
         if folder.exists():
-            trained = {"training": f"try-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
+            trained = {"training": f"attempt-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
             later = {name for name, begun in trained.items() if not any(map(claimed, folder.glob(begun)))}
             kept[number] = {name: value for name, value in one.items() if name not in later}
     return {**said, "rounds": kept}
@@ -59,7 +59,7 @@ def _said(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str
         **config.model_dump(mode="json", exclude=apart),
         "feedback": config.feedback.results(),
         "evaluation": {**evaluation, "settings": config.evaluation.settings.results()},
-        "retry": {"shrink": config.retry.shrink},
+        "retry": {"lr_factor": config.retry.lr_factor},
         "rounds": {one.number: _round(one, digests) for one in rounds(config, out)},
         "digests": {name: digest for name, digest in digests.items() if not name.startswith("phases.")},
         MACHINE: {

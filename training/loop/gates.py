@@ -20,9 +20,9 @@ class Gates(Strict):
     """Limits; a gate that is None is open. A figure that a gate needs and that is missing fails it."""
 
     win: float | None = Field(default=0.5, ge=0, le=1)
-    """Least share of prompts on which the policy's reply is preferred to the base's."""
+    """Least share of prompts on which the policy's response is preferred to the base's."""
     controlled: float | None = _SHARE
-    """The same as if both replies were equally long."""
+    """The same as if both responses were equally long."""
     gold: float | None = _SHARE
     """The same by the constitution of `evaluation.gold`."""
     previous: float | None = _SHARE
@@ -30,7 +30,7 @@ class Gates(Strict):
     bound: Literal["value", "low"] = "value"
     """What of those four shares is compared: the share itself, or the lower end of its 95% interval."""
     kl: float | None = Field(default=None, gt=0)
-    """Most nats per reply from the base."""
+    """Most nats per response from the base."""
     longest: float | None = Field(default=None, gt=0)
     """Most words, as a multiple of the base's."""
     shortest: float | None = Field(default=None, gt=0)
@@ -44,9 +44,9 @@ class Gates(Strict):
     distinct_down: float | None = _SHARE
     """Most that `distinct_2` may be below the base's, as a share of the base's."""
     truncated: float | None = _SHARE
-    """Largest share of replies that the limit cuts."""
+    """Largest share of responses that the limit cuts."""
     unanswered: float | None = Field(default=0.1, ge=0, le=1)
-    """Largest share of replies that are empty or missing: the other figures are of those that were given."""
+    """Largest share of responses that are empty or missing: the other figures are of those that were given."""
     agreement: float | None = _SHARE
     """Least share of held-out fresh pairs that the round's reward model orders as the judge did."""
     controls: float | None = _SHARE
@@ -183,12 +183,12 @@ def _distinct(evidence: Evidence, _: Gates) -> _Found:
 
 def _truncated(evidence: Evidence, _: Gates) -> _Found:
     cut = evidence.evaluation.replies.a.get("truncated")
-    return _Found(cut.value, f"{cut.value:.1%}") if cut else _Found(None, "cut replies were not counted")
+    return _Found(cut.value, f"{cut.value:.1%}") if cut else _Found(None, "cut responses were not counted")
 
 
 def _unanswered(evidence: Evidence, _: Gates) -> _Found:
     share = evidence.evaluation.replies.a.get("unanswered")
-    return _Found(share.value, f"{share.value:.1%}") if share else _Found(None, "missing replies were not counted")
+    return _Found(share.value, f"{share.value:.1%}") if share else _Found(None, "missing responses were not counted")
 
 
 def _agreement(evidence: Evidence, _: Gates) -> _Found:
@@ -252,8 +252,8 @@ _GATES: Mapping[str, _Kind] = {
     ),
     "repetition_up": _Kind("repeated text", False, _repetition, lambda limit: f"{_points(limit)} more"),
     "distinct_down": _Kind("different pairs of words", False, _distinct, lambda limit: f"{_percent(limit)} lost"),
-    "truncated": _Kind("replies cut at the limit", False, _truncated, _percent),
-    "unanswered": _Kind("replies that are empty or missing", False, _unanswered, _percent),
+    "truncated": _Kind("responses cut at the limit", False, _truncated, _percent),
+    "unanswered": _Kind("responses that are empty or missing", False, _unanswered, _percent),
     "agreement": _Kind("agreement of reward model and judge on fresh pairs", True, _agreement, _percent),
     "controls": _Kind("pairs with a known answer that the judge got right", True, _controls, _percent),
 }

@@ -218,7 +218,7 @@ def draw(inputs: Inputs, config: LoopConfig, turn: int) -> tuple[Prompt, ...]:
 
 
 def prompt_lines(drawn: Sequence[Prompt]) -> str:
-    """Prompts as a JSONL file. Ready replies are left out, as the policy's own are wanted."""
+    """Prompts as a JSONL file. Ready responses are left out, as the policy's own are wanted."""
     rows = []
     for prompt in drawn:
         row = prompt.model_dump(mode="json", exclude_defaults=True, exclude={"messages", "responses"})

@@ -118,13 +118,13 @@ class Loop:
             decision = known or self._attempt(one, number, now)
             self._clear(one.checkpoint(number), decision.accepted)
             now.decisions.append(decision)
-            self._console.print(f"round {one.number}, try {number}: {_said(decision)}", markup=False)
+            self._console.print(f"round {one.number}, attempt {number}: {_said(decision)}", markup=False)
             if kept := decision.accepted:
                 now.policy = decision.policy
                 now.kept.append(read_evaluation(one.attempt(number) / "evaluation" / EVALUATION))
             if kept or not self._again(one, number + 1):
                 break
-            now.rate *= self._config.retry.shrink
+            now.rate *= self._config.retry.lr_factor
         now.earlier.append(one)
         if new:
             self._show(now.outcome())

@@ -1,4 +1,4 @@
-"""`loop.html`: what each round came to, which gates it passed, and replies before and after."""
+"""`loop.html`: what each round came to, which gates it passed, and responses before and after."""
 
 from __future__ import annotations
 
@@ -61,12 +61,22 @@ def _evaluation(folder: Path, decision: Decision) -> Path:
 
 
 def _name(decision: Decision) -> str:
-    again = f", try {decision.attempt}" if decision.attempt > 1 else ""
+    again = f", attempt {decision.attempt}" if decision.attempt > 1 else ""
     return f"round {decision.round}{again} ({decision.recipe}{'' if decision.accepted else ', not kept'})"
 
 
 def _rounds(found: Sequence[Decision]) -> Section:
-    columns = ("round", "#try", "recipe", "started from", "#learning rate", "kept", "why not", "monitor", "#win rate")
+    columns = (
+        "round",
+        "#attempt",
+        "recipe",
+        "started from",
+        "#learning rate",
+        "kept",
+        "why not",
+        "monitor",
+        "#win rate",
+    )
     rows = [
         (
             d.round,
@@ -94,32 +104,32 @@ def _gates(found: Sequence[Decision]) -> Section:
 
 
 def _wins(found: Sequence[Decision]) -> Section:
-    text = "Share of held-out prompts on which the policy's reply is preferred, a tie being half. 95% intervals over prompts."
+    text = "Share of held-out prompts on which the policy's response is preferred, a tie being half. 95% intervals over prompts."
     return Section("Win rates", text, list(_bars(found, _WINS, "share", 0.5)))
 
 
 def _distance(found: Sequence[Decision], evaluations: Sequence[PolicyEvaluation], settings: MonitorSettings) -> Section:
     """KL, and what the monitor makes of the rounds that were kept."""
     text = (
-        "How far the policy has gone from the base, sampled on its own replies; and the monitor's verdicts on the base and the "
+        "How far the policy has gone from the base, sampled on its own responses; and the monitor's verdicts on the base and the "
         "rounds that were kept. Reward is the judge's win rate over the base, gold that by what the policy was not trained against."
     )
     watch = Monitor(settings)
     seen = [Seen(check, watch.see(check)) for check in checks_of(evaluations)] if evaluations else []
     return Section(
-        "Distance", text, [*_bars(found, {"kl": "KL from the base"}, "nats per reply"), *verdicts(seen).parts]
+        "Distance", text, [*_bars(found, {"kl": "KL from the base"}, "nats per response"), *verdicts(seen).parts]
     )
 
 
 def _texts(found: Sequence[Decision]) -> Section:
-    text = "Measures of the replies to the held-out prompts, no judge asked. The dashed line is the base."
+    text = "Measures of the responses to the held-out prompts, no judge asked. The dashed line is the base."
     parts = [
         plot
         for name, measure in MEASURES.items()
         for base in [next((d.base[name].value for d in found if name in d.base), None)]
         for plot in _bars(found, {name: measure.meaning}, measure.unit, base)
     ]
-    return Section("Replies", text, parts)
+    return Section("Responses", text, parts)
 
 
 def _behaviour(found: Sequence[Decision]) -> Section:

@@ -49,7 +49,7 @@ class Round:
 
     def attempt(self, number: int) -> Path:
         """The folder of one try at it, from 1."""
-        return self.folder / f"try-{number}"
+        return self.folder / f"attempt-{number}"
 
     def checkpoint(self, number: int) -> Path:
         """What one try trained."""
@@ -91,7 +91,7 @@ def feedback(config: LoopConfig, this: Round, policy: str) -> Step:
     """The round's pairs, from the policy that it starts with."""
     settings = config.feedback.model_dump(mode="json")
     settings |= {"policy": policy, "judge": config.feedback.judge or config.model}
-    settings["plan"]["seed"] += this.number - 1  # a policy that was not moved gives other replies to the same prompts
+    settings["plan"]["seed"] += this.number - 1  # a policy that was not moved gives other responses to the same prompts
     arguments = ["--constitution", config.constitution, "--prompts", this.folder / PROMPTS, "--out", this.run]
     arguments += ["--weights", config.weights] if config.weights else []
     return _step(this, this.folder, "feedback", ("generate_feedback",), arguments, settings, this.run / MANIFEST)
@@ -123,7 +123,7 @@ def training(config: LoopConfig, this: Round, earlier: Sequence[Round], policy: 
     if asked and (models := settings["reward"]["models"]):
         own = str(this.reward)
         models["paths"] = [own if path == RETRAINED else path for path in models["paths"]]
-    if isinstance(phase, BestOfPhase) and attempt > 1:  # the same replies, rewarded alike
+    if isinstance(phase, BestOfPhase) and attempt > 1:  # the same responses, rewarded alike
         settings["reuse"] = [*settings["reuse"], str(this.checkpoint(attempt - 1))]
     folder = this.attempt(attempt)
     return _training(config, this, folder, phase.recipe, "training", settings, this.checkpoint(attempt))

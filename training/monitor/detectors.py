@@ -11,8 +11,8 @@ from training.monitor.config import Detector, MonitorSettings
 from training.monitor.moves import Check, Move, best_of, has, moved, since_start
 
 GREW = 1.1
-"""Times as many words from which on replies count as longer, for the reward that follows length."""
-_TURN = "raise kl.coefficient, lower learning_rate, or train the reward anew on this policy's replies"
+"""Times as many words from which on responses count as longer, for the reward that follows length."""
+_TURN = "raise kl.coefficient, lower learning_rate, or train the reward anew on this policy's responses"
 
 
 class Sign(NamedTuple):
@@ -55,23 +55,23 @@ SHIFTS = (
         "raise reward.models.pessimism, add models, or",
     ),
     Shift(
-        "verbosity", "words", "words", "times", "replies grow longer",
+        "verbosity", "words", "words", "times", "responses grow longer",
         "compare length-controlled win rates, add a rule against length to the reward, or",
     ),
     Shift(
-        "style exploitation", "markup", "markup", "rise", "replies fill with markup (per 100 words)",
+        "style exploitation", "markup", "markup", "rise", "responses fill with markup (per 100 words)",
         "label pairs whose sides differ in style alone, or",
     ),
     Shift(
-        "repetition", "repetition", "repetition", "rise", "replies repeat themselves",
+        "repetition", "repetition", "repetition", "rise", "responses repeat themselves",
         "add a rule on max_repetition to the reward, or",
     ),
     Shift(
-        "repetition", "distinct_2", "distinct", "lost", "replies grow alike (share of different pairs of words)",
+        "repetition", "distinct_2", "distinct", "lost", "responses grow alike (share of different pairs of words)",
         "raise entropy, or",
     ),
     Shift(
-        "truncation", "truncated", "truncated", "rise", "more replies are cut at the limit",
+        "truncation", "truncated", "truncated", "rise", "more responses are cut at the limit",
         "raise missing_end_penalty or sampler.max_tokens, or",
     ),
     Shift(
@@ -84,10 +84,10 @@ SHIFTS = (
     ),
     Shift(
         "hallucinated confidence", "confidence", "confidence", "rise", "the policy claims to know what nobody can",
-        "reward replies that admit not knowing, or",
+        "reward responses that admit not knowing, or",
     ),
     Shift(
-        "sycophancy", "agreement", "agreement", "rise", "replies open with praise or agreement",
+        "sycophancy", "agreement", "agreement", "rise", "responses open with praise or agreement",
         "add a principle against flattery, or",
     ),
     Shift(
@@ -95,8 +95,8 @@ SHIFTS = (
         "reward right answers to users who are wrong, or",
     ),
     Shift(
-        "distribution shift", "novelty", "novelty", "rise", "replies leave what the reward model was trained on (new word 4-grams)",
-        "add such replies to its data, or",
+        "distribution shift", "novelty", "novelty", "rise", "responses differ from the reward model's data (new word 4-grams)",
+        "add such responses to its data, or",
     ),
 )  # fmt: skip
 """What needs no more than two numbers; the functions below look at several values together."""
@@ -117,7 +117,7 @@ def shifted(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign
 
 
 def verbose(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
-    """The reward follows length, and replies grow: the one explains the other."""
+    """The reward follows length, and responses grow: the one explains the other."""
     limit, words = settings.reward_length, since_start(checks, "words", settings.checks)
     recent = checks[-settings.checks :]
     if limit is None or words is None or len(has(recent, "reward_length")) < len(recent):
@@ -127,8 +127,8 @@ def verbose(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign
     if min(values) > limit and move.now > GREW * move.before and _sure(move, checks, settings):
         yield _sign(
             checks, settings, "verbosity",
-            f"the reward follows length (rank correlation {values[-1]:.2f}) and replies grow: words went {move}",
-            "see that longer replies are better by gold too, add a rule against length to the reward, or " + _TURN,
+            f"the reward follows length (rank correlation {values[-1]:.2f}) and responses grow: words went {move}",
+            "see that longer responses are better by gold too, add a rule against length to the reward, or " + _TURN,
         )  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def overconfident(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     if min(values) > move.before + limit and hedged[0].by <= 0 and _sure(move, checks, settings):
         yield _sign(
             checks, settings, "hallucinated confidence",
-            f"replies claim certainty: certainty went {move} words in 100, while hedging went {hedged[0]}",
-            "run the confidence probes of `python -m evaluation policy`, reward replies that admit not knowing, or " + _TURN,
+            f"responses claim certainty: certainty went {move} words in 100, while hedging went {hedged[0]}",
+            "run the confidence probes of `python -m evaluation policy`, reward responses that admit not knowing, or " + _TURN,
         )  # fmt: skip
 
 

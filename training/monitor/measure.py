@@ -1,4 +1,4 @@
-"""Replies to the fixed prompts -> the monitor's check of them."""
+"""Responses to the fixed prompts -> the monitor's check of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _NAMES = {"score": "proxy", "head_spread": "spread"}
 _JUDGED = ("gold", "kl", "truncated", *_NAMES)
 
 
-class Reply(NamedTuple):
-    """The reply to one held-out prompt."""
+class HeldOutResponse(NamedTuple):
+    """The response to one held-out prompt."""
 
     place: int
     """Of the prompt among all held-out ones."""
@@ -33,26 +33,26 @@ class Reply(NamedTuple):
 
 
 def amount(first: Check) -> int:
-    """Words of all replies together at which diversity is measured in a run that began so."""
+    """Words of all responses together at which diversity is measured in a run that began so."""
     return _amount(first.rows["words"])
 
 
-def check_of(step: int, replies: Sequence[Reply], words: int | None, reference: AbstractSet[int]) -> Check:
-    """The replies to all held-out prompts as a check; the same whatever order they come in.
+def check_of(step: int, responses: Sequence[HeldOutResponse], words: int | None, reference: AbstractSet[int]) -> Check:
+    """The responses to all held-out prompts as a check; the same whatever order they come in.
 
     words: as `amount` gives them; None for the first check, whose amount it is. reference: n-grams that novelty is measured
     against; no novelty where it is empty. Numbers have 6 digits, so that a check read from a file is the one that was seen.
     """
-    ordered = sorted(replies, key=lambda reply: reply.place)
-    texts = [reply.text for reply in ordered]
+    ordered = sorted(responses, key=lambda response: response.place)
+    texts = [response.text for response in ordered]
     names, values, sizes = table([per_reply(text) for text in texts])
     # An influence on the pooled mean, which is the mean of them: a rate per 100 words then has one for each prompt as well.
     pooled = (values * sizes).sum(0) / np.maximum(sizes.sum(0), 1e-300)
     influence = pooled + (values - pooled) * sizes / np.maximum(sizes.mean(0), 1e-300)
     rows = {name: influence[:, j].tolist() for j, name in enumerate(names)}
-    judged = {name for reply in ordered for name in reply.row if name in _JUDGED or PRINCIPLE in name}
+    judged = {name for response in ordered for name in response.row if name in _JUDGED or PRINCIPLE in name}
     for name in sorted(judged):
-        rows[_NAMES.get(name, name)] = [reply.row.get(name, math.nan) for reply in ordered]
+        rows[_NAMES.get(name, name)] = [response.row.get(name, math.nan) for response in ordered]
     if reference:
         rows["novelty"] = [novelty([text], reference) for text in texts]
     means = {name: float(np.nanmean(found)) for name, found in rows.items() if np.isfinite(found).any()}

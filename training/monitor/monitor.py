@@ -1,4 +1,4 @@
-"""Tells improvement from reward hacking: looks at a policy's replies to fixed prompts, check after check.
+"""Tells improvement from reward hacking: looks at a policy's responses to fixed prompts, check after check.
 
 A reward that is optimised no longer means what it meant (Goodhart). What it was to stand for, `gold`, is measured beside it, and so
 are the ways in which policies are known to game a reward; `training.monitor_signs` has a function for each.
@@ -117,7 +117,7 @@ def _by_amount(name: str) -> bool:
 
 
 def _scale(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float:
-    """From an evaluation's amount of text, the less of both sides', to the first's: the base's replies are the same in both."""
+    """From an evaluation's amount of text, the less of both sides', to the first's: the base's responses are the same in both."""
     base, start = (_measures(one, "b").get(name) for one in (found, first))
     return start.value / base.value if start and base and base.value else 1.0
 
@@ -136,7 +136,7 @@ def _paired(found: PolicyEvaluation, name: str) -> bool:
 
 
 def _measures(found: PolicyEvaluation, side: Literal["a", "b"]) -> dict[str, Estimate]:
-    """Those of one side's replies and probes; `refusal` is that of safe prompts, where they were asked."""
+    """Those of one side's responses and probes; `refusal` is that of safe prompts, where they were asked."""
     refusals, probes = getattr(found.refusals, side), getattr(found.probes, side)
     safe = {"refusal": refusals["safe"]} if "safe" in refusals else {}
     unsafe = {"unsafe_refusal": refusals["unsafe"]} if "unsafe" in refusals else {}

@@ -16,12 +16,12 @@ _ROUNDING = 1e-9
 
 
 class Check(NamedTuple):
-    """What a policy's replies to the fixed prompts were like at one time."""
+    """What a policy's responses to the fixed prompts were like at one time."""
 
     step: int
     values: Mapping[str, float]
-    """`proxy` (the reward that is optimised), `gold`, `kl` (nats per reply), `spread` (between reward models), `reward_length`,
-    `principle/ID`, and measures of the replies by the names of `evaluation.texts.MEASURES`."""
+    """`proxy` (the reward that is optimised), `gold`, `kl` (nats per response), `spread` (between reward models), `reward_length`,
+    `principle/ID`, and measures of the responses by the names of `evaluation.texts.MEASURES`."""
     errors: Mapping[str, float] = {}
     """Standard errors, where they are known."""
     rows: Mapping[str, Sequence[float]] = {}

@@ -61,7 +61,7 @@ def _over_distance(seen: Sequence[Seen]) -> Iterator[plots.Plot]:
         d = distance[places.index(halt)]
         lines[f"halted, step {checks[halt].step}"] = [(d, min(gains)), (d, max(gains))]
     unit = "standard deviations" if scales != {"proxy": 1.0, "gold": 1.0} else ""
-    yield plots.line("Gain of reward and gold over the distance", lines, "d = sqrt(KL), KL in nats per reply", unit)
+    yield plots.line("Gain of reward and gold over the distance", lines, "d = sqrt(KL), KL in nats per response", unit)
 
 
 def _spread(check: Check, name: str) -> float:

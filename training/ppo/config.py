@@ -18,9 +18,9 @@ class KLControl(Strict):
     coefficient: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     """Reward that one nat of log π/π_ref takes off; where `target` is set, at first."""
     target: float | None = Field(default=None, gt=0)
-    """Nats per reply that the coefficient is steered towards (Ziegler et al. 2019, arXiv:1909.08593); fixed where None."""
+    """Nats per response that the coefficient is steered towards (Ziegler et al. 2019, arXiv:1909.08593); fixed where None."""
     horizon: float = Field(default=1000.0, gt=0)
-    """Replies in which the coefficient may change by a fifth or so."""
+    """Responses in which the coefficient may change by a fifth or so."""
 
     @model_validator(mode="after")
     def _steerable(self) -> KLControl:
@@ -32,7 +32,7 @@ class KLControl(Strict):
 
 
 class PPOMonitor(MonitorSettings):
-    """What is measured of the replies to held-out prompts while the policy learns, and when that ends the run: a policy that a
+    """What is measured of the responses to held-out prompts while the policy learns, and when that ends the run: a policy that a
     detector halts is put back to where gold was highest.
     """
 
@@ -40,9 +40,9 @@ class PPOMonitor(MonitorSettings):
     """Iterations between two checks; eval_every where None, and no checks where that is None too."""
     gold: Rewards | None = None
     """What the reward is to stand for, and is not itself trained on: rules, reward models of human labels, or a judge. It is asked
-    about each reply to a held-out prompt."""
+    about each response to a held-out prompt."""
     reference: tuple[str, ...] = ()
-    """What the reward models were trained on (as --data takes it): `novelty` is how far replies leave it."""
+    """What the reward models were trained on (as --data takes it): `novelty` is how far responses leave it."""
 
     @model_validator(mode="after")
     def _told_apart(self) -> PPOMonitor:
@@ -59,8 +59,8 @@ _OF_OTHERS = {
 
 
 class PPO(Training):
-    """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) on the policy's own replies. A step is an iteration:
-    replies are written, rewarded, and learnt from.
+    """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) on the policy's own responses. A step is an iteration:
+    responses are written, rewarded, and learnt from.
     """
 
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -70,13 +70,13 @@ class PPO(Training):
     prompts: int = Field(default=16, ge=1)
     """Prompts of one iteration, over all processes."""
     samples: int = Field(default=4, ge=1)
-    """Replies to each."""
+    """Responses to each."""
     passes: int = Field(default=1, ge=1)
-    """Times that each iteration's replies are learnt from."""
+    """Times that each iteration's responses are learnt from."""
     batch: int = Field(default=64, ge=1)
-    """Replies of one optimizer step, over all processes; rounded to whole prompts."""
+    """Responses of one optimizer step, over all processes; rounded to whole prompts."""
     micro_batch: int = Field(default=16, ge=1)
-    """Replies that one process works on at once. It changes memory and speed, never the result."""
+    """Responses that one process works on at once. It changes memory and speed, never the result."""
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
     schedule: Literal["linear", "cosine", "constant"] = "constant"
@@ -86,10 +86,10 @@ class PPO(Training):
     sampler: SamplerSettings = SamplerSettings()
     kl: KLControl = KLControl()
     baseline: Literal["critic", "group"] = "critic"
-    """What a reply is better than. critic: the value that a second model foresees at each token. group: the other replies to the
-    prompt; no second model."""
+    """What a response is compared with. critic: the value that a second model predicts at each token. group: the other responses to
+    the prompt; no second model."""
     leave_one_out: bool = True
-    """group: the mean of the other replies alone (arXiv:2402.14740), not of all (arXiv:2402.03300)."""
+    """group: the mean of the other responses alone (arXiv:2402.14740), not of all (arXiv:2402.03300)."""
     scale: bool = False
     """group: divide by the group's standard deviation."""
     whiten_rewards: bool = False
@@ -99,7 +99,7 @@ class PPO(Training):
     reward_clip: float | None = Field(default=None, gt=0)
     """Scores are held within plus and minus this."""
     missing_end_penalty: float = Field(default=0.0, ge=0)
-    """Taken off the score of a reply that was cut before it ended."""
+    """Taken off the score of a response that was cut before it ended."""
     clip: float = Field(default=0.2, gt=0, lt=1)
     """Ratios π/π_old beyond 1 ± clip gain nothing."""
     clip_high: float | None = Field(default=None, gt=0)
@@ -117,7 +117,7 @@ class PPO(Training):
     value_clip: float | None = Field(default=0.2, gt=0)
     """How far a value may move from the old one within an iteration; unbounded where None."""
     evaluated: int = Field(default=64, ge=1)
-    """Most held-out prompts that an evaluation writes a reply to."""
+    """Most held-out prompts that an evaluation writes a response to."""
     monitor: PPOMonitor = PPOMonitor()
     """Tells improvement from a reward that is gamed."""
 
@@ -125,7 +125,7 @@ class PPO(Training):
     def _ppo_possible(self) -> PPO:
         if self.baseline == "group" and self.samples < 2:
             raise ValueError(
-                f"samples: got {self.samples}; baseline: group compares replies to one prompt, set 2 or more"
+                f"samples: got {self.samples}; baseline: group compares responses to one prompt, set 2 or more"
             )
         if self.best or self.patience:
             raise ValueError("best, patience: PPO has no loss to go by; keep the last model")
@@ -139,7 +139,7 @@ class PPO(Training):
         }
         if told := [said for said, given in unread.items() if given]:
             raise ValueError(
-                f"{'; '.join(told)}: PPO writes its own replies, to each prompt alike and without dropout; leave it out"
+                f"{'; '.join(told)}: PPO writes its own responses, to each prompt alike and without dropout; leave it out"
             )
         fields = type(self).model_fields
         if told := [

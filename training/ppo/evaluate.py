@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from constitution.records import Failure, Response
 from training.data.encode import PromptRow
 from training.monitor.file import append
-from training.monitor.measure import Reply, amount
+from training.monitor.measure import HeldOutResponse, amount
 from training.monitor.monitor import Monitor, Verdict
 from training.monitor.moves import PRINCIPLE, Check
 from training.ppo.checkpoint import restore, weights
 from training.ppo.config import PPOMonitor
-from training.rollout.mixture import Graded
-from training.rollout.rollouts import Written
+from training.rollout.rewards import Graded
+from training.rollout.rollouts import Rollout
 
 Grade = tuple[Response, Graded | Failure]
 _GOLDEN = {"over-optimisation", "predicted peak"}
@@ -86,15 +86,15 @@ class PPOWatch:
             self.best = Best(int(saved["step"]), saved["results"], kept)
 
 
-def replies_of(
+def responses_of(
     places: Sequence[int],
     prompts: Sequence[PromptRow],
-    written: Sequence[Sequence[Written]],
+    written: Sequence[Sequence[Rollout]],
     grades: Sequence[Sequence[Grade]],
     golds: Sequence[Sequence[Grade]] | None,
     kl: Sequence[float],
-) -> list[Reply]:
-    """One process's replies, one to each of its prompts. golds: None where no check is due, or none asks for gold."""
+) -> list[HeldOutResponse]:
+    """One process's responses, one to each of its prompts. golds: None where no check is due, or none asks for gold."""
     found = []
     for i, (place, prompt, answers, nats) in enumerate(zip(places, prompts, written, kl, strict=True)):
         response, grade = grades[i][0]
@@ -108,5 +108,5 @@ def replies_of(
             if not isinstance(gold, Failure):
                 row["gold"] = gold.score
                 row |= {f"gold/{name}": value for name, value in gold.parts.items() if name.startswith(PRINCIPLE)}
-        found.append(Reply(place, prompt.prompt.messages[-1].content, response.text, row))
+        found.append(HeldOutResponse(place, prompt.prompt.messages[-1].content, response.text, row))
     return found

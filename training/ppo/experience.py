@@ -1,5 +1,5 @@
-"""What an iteration of PPO learns from: replies, their log-probabilities before the update, and how much better than expected
-each token was. One process holds the replies to its own prompts.
+"""What an iteration of PPO learns from: responses, their log-probabilities before the update, and how much better than expected
+each token was. One process holds the responses to its own prompts.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from training.ppo.losses import explained_variance, gae, group_advantages, kl_es
 
 
 @dataclass(slots=True)
-class Replies:
-    """Rewarded replies, those to one prompt together."""
+class Responses:
+    """Rewarded responses, those to one prompt together."""
 
     examples: list[Example]
-    """Each prompt with its replies; none is without."""
+    """Each prompt with its responses; none is without."""
     places: list[int]
     """Of each example's prompt among all prompts of the iteration."""
     scores: list[float]
-    """Of each reply, as `shaped` gives them."""
+    """Of each response, as `shape_reward` gives them."""
     sampled: list[Sequence[float]]
-    """Log-probabilities of each reply's tokens as its sampler saw them."""
+    """Log-probabilities of each response's tokens as its sampler saw them."""
 
     @property
     def starts(self) -> list[int]:
-        """Row of each example's first reply, and the number of rows."""
+        """Row of each example's first response, and the number of rows."""
         starts = [0]
         for example in self.examples:
             starts.append(starts[-1] + len(example.replies))
@@ -39,8 +39,8 @@ class Replies:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest reply, at least 1."""
-        return max((len(reply) for example in self.examples for reply in example.replies), default=1)
+        """Tokens of the longest response, at least 1."""
+        return max((len(response) for example in self.examples for response in example.replies), default=1)
 
     def table(self, rows: Sequence[Sequence[float]]) -> Any:
         """Values per token as [rows, longest] float32, filled up with 0."""
@@ -50,15 +50,15 @@ class Replies:
         return table
 
     def mask(self) -> Any:
-        """[rows, longest] bool: the replies' own tokens."""
-        return self.table([[1.0] * len(reply) for example in self.examples for reply in example.replies]).bool()
+        """[rows, longest] bool: the responses' own tokens."""
+        return self.table([[1.0] * len(response) for example in self.examples for response in example.replies]).bool()
 
 
 @dataclass(slots=True)
 class Experience:
-    """Tables [rows, longest] beside `replies`; all without gradient, in float32."""
+    """Tables [rows, longest] beside `responses`; all without gradient, in float32."""
 
-    replies: Replies
+    responses: Responses
     mask: Any
     logp: Any
     """Of the policy before the update, by the same forward pass that trains it: the ratio starts at 1."""
@@ -70,11 +70,11 @@ class Experience:
 
 
 def chunks(examples: Sequence[Example], rows: int) -> Iterator[list[Example]]:
-    """The examples in order, cut into parts of at most `rows` replies; replies to one prompt may be cut apart."""
+    """The examples in order, cut into parts of at most `rows` responses; responses to one prompt may be cut apart."""
     part: list[Example] = []
     room = rows
-    for prompt, replies in examples:
-        left = list(replies)
+    for prompt, responses in examples:
+        left = list(responses)
         while left:
             taken, left = left[:room], left[room:]
             part.append(Example(prompt, taken))
@@ -96,14 +96,14 @@ def in_precision(settings: PPO, device: Any) -> Any:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
-def measured(run: Callable[[Batch], Any], replies: Replies, rows: int, layout: Layout, device: Any) -> Any:
-    """What `run` says of each reply token, [replies, longest], without gradient. run: batch -> [N]."""
+def measured(run: Callable[[Batch], Any], responses: Responses, rows: int, layout: Layout, device: Any) -> Any:
+    """What `run` says of each response token, [responses, longest], without gradient. run: batch -> [N]."""
     tables = []
     with torch.no_grad():
-        for part in chunks(replies.examples, rows):
+        for part in chunks(responses.examples, rows):
             batch = on_device(collate(part, layout), device)
-            tables.append(tabled(run(batch), batch, replies.longest).cpu())
-    return torch.cat(tables) if tables else torch.zeros(0, replies.longest)
+            tables.append(tabled(run(batch), batch, responses.longest).cpu())
+    return torch.cat(tables) if tables else torch.zeros(0, responses.longest)
 
 
 def tabled(values: Any, batch: Batch, width: int) -> Any:
@@ -132,35 +132,35 @@ def whitened(table: Any, mask: Any, accelerator: Any, shift_mean: bool = True) -
     return whiten(values, every, shift_mean)[ours, : table.shape[1]]
 
 
-def shaped(score: float, ended: bool, settings: PPO) -> float:
-    """The score that is learnt from: clipped, then less the penalty of a reply that was cut."""
+def shape_reward(score: float, ended: bool, settings: PPO) -> float:
+    """The score that is learnt from: clipped, then less the penalty of a response that was cut."""
     most = settings.reward_clip
     held = score if most is None else max(-most, min(most, score))
     return held if ended else held - settings.missing_end_penalty
 
 
-def learnt_from(
-    replies: Replies, logp: Any, ref_logp: Any, values: Any, coefficient: float, settings: PPO, accelerator: Any
+def build_experience(
+    responses: Responses, logp: Any, ref_logp: Any, values: Any, coefficient: float, settings: PPO, accelerator: Any
 ) -> Experience:
     """Rewards and advantages. values: the critic's [rows, longest]; None for the group baseline."""
-    mask = replies.mask()
-    rewards = token_rewards(torch.tensor(replies.scores), logp, ref_logp, mask, coefficient)
+    mask = responses.mask()
+    rewards = token_rewards(torch.tensor(responses.scores), logp, ref_logp, mask, coefficient)
     returns = None
     if values is None:
-        advantages = by_group(rewards.sum(1), replies, settings)[:, None] * mask
+        advantages = by_group(rewards.sum(1), responses, settings)[:, None] * mask
     else:
         if settings.whiten_rewards:
             rewards = whitened(rewards, mask, accelerator, shift_mean=False)
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
     if settings.whiten_advantages:
         advantages = whitened(advantages, mask, accelerator)
-    return Experience(replies, mask, logp, ref_logp, advantages, values, returns)
+    return Experience(responses, mask, logp, ref_logp, advantages, values, returns)
 
 
-def by_group(totals: Any, replies: Replies, settings: PPO) -> Any:
-    """Each reply's advantage over the others to its prompt, [rows]; 0 where it is the only one."""
+def by_group(totals: Any, responses: Responses, settings: PPO) -> Any:
+    """Each response's advantage over the others to its prompt, [rows]; 0 where it is the only one."""
     baseline: Literal["leave_one_out", "mean"] = "leave_one_out" if settings.leave_one_out else "mean"
-    starts = replies.starts
+    starts = responses.starts
     groups = [
         group_advantages(totals[None, start:end], baseline=baseline, scale=settings.scale)[0]
         for start, end in pairwise(starts)
@@ -169,7 +169,7 @@ def by_group(totals: Any, replies: Replies, settings: PPO) -> Any:
 
 
 def figures(experience: Experience, sampled: Any, accelerator: Any) -> dict[str, float]:
-    """What is logged of an iteration's replies before the update, over all processes."""
+    """What is logged of an iteration's responses before the update, over all processes."""
     e = experience
     tables = [e.logp, e.ref_logp, sampled, *([e.values, e.returns] if e.values is not None else [])]
     (mask, logp, ref_logp, seen, *critic), _ = everywhere(accelerator, e.mask, *tables)

@@ -23,7 +23,7 @@ from training.model import memory_estimate as memory
 from training.model.models import choose_layout
 from training.ppo.config import PPO
 from training.rollout.config import Rewards
-from training.rollout.mixture import Mixture, open_rewards
+from training.rollout.rewards import RewardSum, open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
 from training.run import launch, rank
@@ -41,8 +41,8 @@ class PPOJob:
     """What the critic starts from; None without a critic."""
     tokenizer: Any
     encoder: Encoder
-    rewards: Mixture
-    gold: Mixture | None
+    rewards: RewardSum
+    gold: RewardSum | None
     """What the monitor holds the rewards against."""
     reference: frozenset[int]
     """n-grams of what the reward models were trained on; empty where nobody says what that was."""
@@ -75,7 +75,7 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     """Read, render and check everything. Raises InputError and ModelError before any weights load."""
     if launch.sharded():
         raise InputError(
-            "fsdp: PPO writes replies with whole weights in each process; launch it with configs/accelerate/ddp.yaml, and set "
+            "fsdp: PPO writes responses with whole weights in each process; launch it with configs/accelerate/ddp.yaml, and set "
             "lora: {r: 16} where memory is short"
         )
     output.check(out)
@@ -131,7 +131,7 @@ def _check_engines(settings: PPO) -> None:
             launch.check_engine(f"{place}.judge.engine", rewards.judge.engine, launch.ENGINES)
 
 
-def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
+def _open(rewards: Rewards, seed: int, place: str) -> RewardSum:
     """The sources at a place of the settings. Raises InputError."""
     try:
         return open_rewards(rewards, seed)
@@ -139,7 +139,7 @@ def _open(rewards: Rewards, seed: int, place: str) -> Mixture:
         raise InputError(str(error).replace("reward.", f"{place}.")) from None
 
 
-def _items(settings: Rewards, opened: Mixture) -> dict[str, dict[Hashable, str]]:
+def _items(settings: Rewards, opened: RewardSum) -> dict[str, dict[Hashable, str]]:
     """What tells one reward from another, by kind: each with its place in the settings.
 
     rules: what they check, whatever they are called. models: reward models, a judge's panel's among them. judge: each other judge
@@ -209,7 +209,7 @@ def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | No
         return found
     if settings.critic:
         raise InputError(
-            f"critic: {spec} has other tokens than the policy {files.name}, whose replies it must read token by token; name a "
+            f"critic: {spec} has other tokens than the policy {files.name}, whose responses it must read token by token; name a "
             "model of the same family, or leave critic out"
         )
     return files
@@ -218,8 +218,8 @@ def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | No
 def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.Encoded) -> None:
     """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
     prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
-    reply = range(settings.sampler.max_tokens)
-    examples = [Example(tokens, (reply,)) for tokens in prompts[: settings.micro_batch]]
+    response = range(settings.sampler.max_tokens)
+    examples = [Example(tokens, (response,)) for tokens in prompts[: settings.micro_batch]]
     order = [i % len(examples) for i in range(settings.micro_batch)]
     held = memory.estimate(critic, settings, 0).weights if critic else 0
     if settings.lora is None:

@@ -1,6 +1,6 @@
 """What proximal policy optimisation computes from numbers per token: rewards, advantages, losses, KL.
 
-Tensors are [rows, tokens], one row a reply, beside a mask of the same shape (bool or 0/1) that is true at the reply's own tokens.
+Tensors are [rows, tokens], a row per response, with a mask of the same shape (bool or 0/1) that is true at its own tokens.
 What stands at other places is never read, not even a NaN, and comes out as 0. A row without tokens adds nothing.
 """
 
@@ -38,7 +38,7 @@ class ValueLoss(NamedTuple):
 
 
 class KL(NamedTuple):
-    """Estimates of KL(policy || reference), [rows], in nats per reply."""
+    """Estimates of KL(policy || reference), [rows], in nats per response."""
 
     k1: Tensor
     """Sum of log π/π_ref: unbiased, may be negative."""
@@ -75,7 +75,7 @@ def last_token(mask: Tensor) -> Tensor:
 
 
 def token_rewards(scores: Tensor, logp: Tensor, ref_logp: Tensor, mask: Tensor, kl_coefficient: float) -> Tensor:
-    """Reward of each token, [rows, tokens]: -kl_coefficient * log π/π_ref (k1), and at the last token also the reply's score.
+    """Reward of each token, [rows, tokens]: -kl_coefficient * log π/π_ref (k1), and at the last token also the response's score.
 
     scores [rows]; logp and ref_logp are log-probabilities of the tokens sampled (Ziegler et al. 2019, 1909.08593). A row's sum is
     its score less kl_coefficient times its KL.
@@ -113,7 +113,7 @@ def policy_loss(
     """PPO's clipped objective (Schulman et al. 2017, 1707.06347), negated, as a mean over tokens.
 
     Per token -min(ρ A, clip(ρ, 1 - clip, 1 + clip_high) A) with ρ = π/π_old; clip_high is clip unless given (DAPO, 2503.14476).
-    Every token of the batch counts the same, whichever reply it is in. advantages [rows, tokens], or [rows, 1] for one per reply.
+    Every token of the batch counts the same, whichever response it is in. advantages [rows, tokens], or [rows, 1] for one each.
     `total`: tokens of the whole batch, where this is a part of it. A ratio beyond e^±20 is held there and has no gradient.
     """
     log_ratio = _kept(logp - old_logp, mask).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP)
@@ -170,8 +170,8 @@ class FixedKL:
 class AdaptiveKL(FixedKL):
     """A KL coefficient steered towards a target KL (Ziegler et al. 2019, 1909.08593, section 2.2).
 
-    After n replies of mean KL `kl` (nats per reply) the coefficient is multiplied by 1 + e n/horizon, where e is the relative error
-    (kl - target) / target held within ±0.2, and n/horizon within 1. A KL that is NaN changes nothing.
+    After n responses of mean KL `kl` (nats per response) the coefficient is multiplied by 1 + e n/horizon, where e is the relative
+    error (kl - target) / target held within ±0.2, and n/horizon within 1. A KL that is NaN changes nothing.
     """
 
     def __init__(self, initial: float, target: float, horizon: float) -> None:
@@ -180,7 +180,7 @@ class AdaptiveKL(FixedKL):
         self.horizon = horizon
 
     def update(self, kl: float, n: int) -> None:
-        """Move the coefficient after n replies whose mean KL was `kl` nats."""
+        """Move the coefficient after n responses whose mean KL was `kl` nats."""
         error = (kl - self.target) / self.target
         if error == error:
             self.value *= 1 + max(-0.2, min(0.2, error)) * min(n / self.horizon, 1.0)
@@ -189,12 +189,12 @@ class AdaptiveKL(FixedKL):
 def group_advantages(
     scores: Tensor, *, baseline: Literal["mean", "leave_one_out"] = "mean", scale: bool = False
 ) -> Tensor:
-    """Advantages of replies to the same prompt without a critic; scores and result are [prompts, group].
+    """Advantages of responses to the same prompt without a critic; scores and result are [prompts, group].
 
     baseline `mean`: score less the group's mean, as in GRPO (2402.03300). `leave_one_out`: less the mean of the others (RLOO,
     2402.14740), which keeps the gradient unbiased and is the former times group / (group - 1).
     `scale` divides by the group's standard deviation (the sample's, plus 1e-4), as GRPO does; Dr. GRPO (2503.20783) leaves it out,
-    since it weighs prompts whose replies hardly differ as much as any other. A group of one has advantage 0.
+    since it weighs prompts whose responses hardly differ as much as any other. A group of one has advantage 0.
     """
     size = scores.shape[1]
     if size == 1:

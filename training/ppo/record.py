@@ -41,8 +41,8 @@ class Record:
                 self._watch.see(row.step, row.values)
         if settings.sampler.top_p < 1 and not any(row.split == "train" for row in past):
             text = (
-                f"sampler.top_p is {settings.sampler.top_p}: replies come from another distribution than the one that is trained; "
-                "mismatch shows how far it is"
+                f"sampler.top_p is {settings.sampler.top_p}: responses come from another distribution than the one that is "
+                "trained; mismatch shows how far it is"
             )
             self._warn(0, f"warning: {text}", text)
 
@@ -70,8 +70,8 @@ class Record:
                 self._warn(step, f"{'halted' if sign.level == 'halt' else 'warning'}: {sign.text}", sign.text)
 
     def failures(self, step: int, counts: Counter[str]) -> None:
-        """Replies without a reward; they are left out of the update."""
-        text = f"{counts.total()} replies have no reward: {counts.most_common(1)[0][0][:200]}"
+        """Responses without a reward; they are left out of the update."""
+        text = f"{counts.total()} responses have no reward: {counts.most_common(1)[0][0][:200]}"
         self._console.print(f"step {step}: {text}", markup=False) if self._metrics else None
 
     def _warn(self, step: int, shown: str, text: str) -> None:

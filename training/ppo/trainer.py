@@ -1,4 +1,4 @@
-"""PPO: write replies, reward them, learn from them, again.
+"""PPO: write responses, reward them, learn from them, again.
 
 One iteration, top to bottom, is `Loop._iteration`. Old log-probabilities come from the forward pass that trains, not from the
 sampler, so the ratio starts at 1; what the sampler's differ by is logged as `mismatch`.
@@ -29,16 +29,16 @@ from training.data.encode import PromptRow
 from training.model import process_memory as heap
 from training.model.models import Policy, RewardModel, load_critic, load_policy, save
 from training.monitor.file import resume
-from training.monitor.measure import Reply, check_of
+from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.checkpoint import load_state, restore, save_state, weights
-from training.ppo.evaluate import Grade, PPOWatch, replies_of
-from training.ppo.experience import Replies, figures, in_precision, learnt_from, measured, shaped
+from training.ppo.evaluate import Grade, PPOWatch, responses_of
+from training.ppo.experience import Responses, build_experience, figures, in_precision, measured, shape_reward
 from training.ppo.job import PPOJob
 from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo.record import Record, averages
 from training.ppo.update import Update, trained
-from training.rollout.mixture import Mixture
-from training.rollout.rollouts import Written, as_prompt, as_response, ends_of, halve, seeds_of
+from training.rollout.rewards import RewardSum
+from training.rollout.rollouts import Rollout, as_prompt, as_response, ends_of, halve, seeds_of
 from training.rollout.vllm import open_writer
 from training.run import folder as output
 from training.run import launch
@@ -48,8 +48,8 @@ from training.run.metrics import Metrics
 from training.run.page import write_page
 from training.run.trainer import peak_memory
 
-REPLIES = "replies.jsonl"
-"""Replies of the last evaluation, with their rewards: what the numbers are of."""
+RESPONSES = "responses.jsonl"
+"""Responses of the last evaluation, with their rewards: what the numbers are of."""
 
 LIVE = "tensorboard"
 """Where TensorBoard finds the numbers while they come."""
@@ -206,16 +206,16 @@ class Loop:
         self._writer.refresh(self.policy, iteration)
         written = self._write(mine, seeds_of(s.seed, iteration, mine, s.samples))
         wrote = time.monotonic()
-        replies, told = self._rewarded(mine, list(places), written, iteration)
-        logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
+        responses, told = self._rewarded(mine, list(places), written, iteration)
+        logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)
         critic = self.critic
         values = (
             None
             if critic is None
-            else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], replies, critic.layout)
+            else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], responses, critic.layout)
         )
-        experience = learnt_from(replies, logp, ref_logp, values, self._kl.value, s, self._accelerator)
-        found = {**told, **figures(experience, replies.table(replies.sampled), self._accelerator)}
+        experience = build_experience(responses, logp, ref_logp, values, self._kl.value, s, self._accelerator)
+        found = {**told, **figures(experience, responses.table(responses.sampled), self._accelerator)}
         found["kl_coefficient"] = self._kl.value
         found |= self._update.learn(experience, iteration)
         self._kl.update(found["kl"], round(told["rewarded"]))
@@ -228,13 +228,13 @@ class Loop:
         }
 
     def _rewarded(
-        self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Written]], iteration: int
-    ) -> tuple[Replies, dict[str, float]]:
-        """The replies that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where
+        self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Rollout]], iteration: int
+    ) -> tuple[Responses, dict[str, float]]:
+        """The responses that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where
         that is because models were unavailable.
         """
         graded = self._graded(prompts, written, self._job.rewards)
-        replies = Replies([], [], [], [])
+        responses = Responses([], [], [], [])
         rows: list[dict[str, float]] = []
         failures: list[str] = []
         for prompt, place, answers, grades in zip(prompts, places, written, graded, strict=True):
@@ -246,27 +246,27 @@ class Loop:
                     continue
                 rows[-1] |= {"score": grade.score, **grade.parts}
                 kept.append(answer.tokens)
-                replies.scores.append(shaped(grade.score, answer.ended, self._settings))
-                replies.sampled.append(answer.logprobs)
+                responses.scores.append(shape_reward(grade.score, answer.ended, self._settings))
+                responses.sampled.append(answer.logprobs)
             if kept:
-                replies.examples.append(Example(prompt.tokens, kept))
-                replies.places.append(place)
+                responses.examples.append(Example(prompt.tokens, kept))
+                responses.places.append(place)
         texts = [response.text for grades in graded for response, _ in grades]
         rows, failures, texts = (gather_object(part) for part in (rows, failures, texts))
         if len(failures) == len(rows):
-            why = f"step {iteration + 1}: none of {len(rows)} replies has a reward; the first says: {failures[0]}"
+            why = f"step {iteration + 1}: none of {len(rows)} responses has a reward; the first says: {failures[0]}"
             if any(failure.startswith(f"{UNAVAILABLE}: ") for failure in failures):
                 raise Incomplete(f"incomplete: {why}; run the same command again to resume from the last checkpoint")
             raise Stopped(why)
         if failures:
             self._record.failures(iteration + 1, Counter(failures))
         told = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}
-        return replies, told | {"distinct": len(set(texts)) / len(texts)}
+        return responses, told | {"distinct": len(set(texts)) / len(texts)}
 
     def _graded(
-        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Written]], rewards: Mixture
+        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Rollout]], rewards: RewardSum
     ) -> list[list[Grade]]:
-        """Each reply as text with its reward."""
+        """Each response as text with its reward."""
         said = [
             [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
             for prompt, answers in zip(prompts, written, strict=True)
@@ -279,29 +279,31 @@ class Loop:
         grades = iter(self._runner.run(rewards.grade_all(asked)))
         return [[(response, next(grades)) for response in responses] for responses in said]
 
-    def _scored(self, replies: Replies, reference: bool) -> Any:
+    def _scored(self, responses: Responses, reference: bool) -> Any:
         """Log-probabilities [rows, longest] by the policy, or by the reference."""
         policy = self._reference if reference and self._reference is not None else self.policy
         off = reference and self._reference is None
         temperature = self._settings.sampler.temperature
-        return self._measured(lambda batch: policy(batch, temperature, reference=off).logprobs, replies, policy.layout)
+        return self._measured(
+            lambda batch: policy(batch, temperature, reference=off).logprobs, responses, policy.layout
+        )
 
-    def _measured(self, run: Any, replies: Replies, layout: Any) -> Any:
+    def _measured(self, run: Any, responses: Responses, layout: Any) -> Any:
         def mixed(batch: Batch) -> Any:
             with in_precision(self._settings, self._accelerator.device):
                 return run(batch)
 
-        return measured(mixed, replies, self._settings.micro_batch, layout, self._accelerator.device)
+        return measured(mixed, responses, self._settings.micro_batch, layout, self._accelerator.device)
 
-    def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
-        """Replies by the sampler. Raises Incomplete where it failed."""
+    def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
+        """Responses by the sampler. Raises Incomplete where it failed."""
         try:
             return self._writer.write(prompts, seeds)
         except TransientError as error:
             raise Incomplete(f"the sampler failed ({error}); run the same command again to resume") from None
 
     def _evaluate(self, iteration: int) -> dict[str, float]:
-        """One reply to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
+        """One response to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
         rows = self._job.held_out()
         if not rows:
             return {}
@@ -314,21 +316,24 @@ class Loop:
         graded = self._graded(mine, written, self._job.rewards)
         gold = self._graded(mine, written, self._job.gold) if self._job.gold and due else None
         examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
-        replies = Replies(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
-        logp, ref_logp = self._scored(replies, reference=False), self._scored(replies, reference=True)
-        kl = kl_estimates(logp, ref_logp, replies.mask()).k1.tolist() if mine else []
-        told: list[Reply] = gather_object(replies_of(places, mine, written, graded, gold, kl))
-        results = averages([reply.row for reply in told])
+        responses = Responses(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
+        logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)
+        kl = kl_estimates(logp, ref_logp, responses.mask()).k1.tolist() if mine else []
+        told: list[HeldOutResponse] = gather_object(responses_of(places, mine, written, graded, gold, kl))
+        results = averages([response.row for response in told])
         if due:
             self._check(iteration, told, results)
         else:
             self._record.evaluation(iteration, results)
         if self._accelerator.is_main_process:  # as ASCII: a prompt may hold half a surrogate
-            lines = (json.dumps({"prompt": reply.prompt, "reply": reply.text, **reply.row}) + "\n" for reply in told)
-            write_atomically(self._job.out / REPLIES, "".join(lines))
+            lines = (
+                json.dumps({"prompt": response.prompt, "response": response.text, **response.row}) + "\n"
+                for response in told
+            )
+            write_atomically(self._job.out / RESPONSES, "".join(lines))
         return results
 
-    def _check(self, iteration: int, told: Sequence[Reply], results: Mapping[str, float]) -> None:
+    def _check(self, iteration: int, told: Sequence[HeldOutResponse], results: Mapping[str, float]) -> None:
         """Show an evaluation to the monitor."""
         check = check_of(iteration, told, self._watch.words, self._job.reference)
         more = {name: value for name, value in check.values.items() if name not in ("proxy", "spread")}

@@ -28,7 +28,7 @@ def trained(module: Any) -> list[Any]:
 
 class Update:
     """The optimizer of the policy and of its critic. Gradients are summed over processes by hand, since each has its own number of
-    replies; the loss is the mean over all tokens of a minibatch in all processes.
+    responses; the loss is the mean over all tokens of a minibatch in all processes.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Update:
         self._rates = [group["lr"] for group in groups]
 
     def learn(self, experience: Experience, iteration: int) -> dict[str, float]:
-        """All passes over an iteration's replies; the means of what is logged of them."""
+        """All passes over an iteration's responses; the means of what is logged of them."""
         sums: dict[str, list[float]] = defaultdict(list)
         factor = self._schedule(iteration)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
@@ -72,7 +72,7 @@ class Update:
         """Our examples of each minibatch. What is in a minibatch does not depend on the number of processes."""
         s = self._settings
         parts = max(1, round(s.prompts * s.samples / s.batch))
-        ours = {place: i for i, place in enumerate(experience.replies.places)}
+        ours = {place: i for i, place in enumerate(experience.responses.places)}
         for turn in range(s.passes):
             order = np.random.default_rng([s.seed, iteration, turn]).permutation(s.prompts)
             for part in np.array_split(order, parts):
@@ -80,7 +80,7 @@ class Update:
 
     def _step(self, e: Experience, part: Sequence[int], iteration: int) -> dict[str, float]:
         """One optimizer step, on some of the examples."""
-        starts = e.replies.starts
+        starts = e.responses.starts
         rows = [row for i in part for row in range(starts[i], starts[i + 1])]
         (total,) = self._summed([float(e.mask[rows].sum())])
         if not total:
@@ -88,7 +88,7 @@ class Update:
         alone = iteration < self._settings.critic_warmup and self._critic is not None
         sums = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
         start = 0
-        for examples in chunks([e.replies.examples[i] for i in part], self._settings.micro_batch):
+        for examples in chunks([e.responses.examples[i] for i in part], self._settings.micro_batch):
             count = sum(len(example.replies) for example in examples)
             self._backward(e, examples, rows[start : start + count], total, alone, sums)
             start += count
@@ -104,7 +104,7 @@ class Update:
     def _backward(
         self, e: Experience, examples: Any, rows: Sequence[int], total: float, alone: bool, sums: dict[str, float]
     ) -> None:
-        """Add the gradient of some replies, and their part of what is logged. alone: of the critic, not of the policy."""
+        """Add the gradient of some responses, and their part of what is logged. alone: of the critic, not of the policy."""
         s, device = self._settings, self._accelerator.device
         batch = on_device(collate(examples, self._policy.layout), device)
         mask, old, advantages = (table[rows].to(device) for table in (e.mask, e.logp, e.advantages))

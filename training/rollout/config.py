@@ -14,11 +14,11 @@ from generation.engines.vllm import VLLMSettings
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PointwiseMethod = Literal["contrast", "score", "yesno"]
-"""Judging methods that look at one reply by itself."""
+"""Judging methods that look at one response by itself."""
 
 
 class RulesReward(Strict):
-    """The constitution's principles that a rule judges: the weighted share of them that a reply keeps, 0 to 1."""
+    """The constitution's principles that a rule judges: the weighted share of them that a response keeps, 0 to 1."""
 
     constitution: str
     """A YAML file; its principles that a model judges are left to `judge`."""
@@ -37,7 +37,7 @@ class ModelsReward(Strict):
 
 
 class JudgeReward(Strict):
-    """A model that judges each reply under the principles of a constitution while the policy learns; log-odds."""
+    """A model that judges each response under the principles of a constitution while the policy learns; log-odds."""
 
     constitution: str
     """A YAML file; its principles that a rule judges are left to `rules`."""
@@ -45,11 +45,11 @@ class JudgeReward(Strict):
     weight: SourceWeight = 1.0
     methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
     """How it is asked under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
-    contrast: likelihood of the reply under the principle against under its antithesis."""
+    contrast: likelihood of the response under the principle against under its antithesis."""
     principles: int | None = Field(default=None, ge=1)
-    """Judged principles, drawn for each prompt, that its replies are judged under; all where None."""
+    """Judged principles, drawn for each prompt, that its responses are judged under; all where None."""
     panel: tuple[Member, ...] = ()
-    """More judges, asked by methods that look at one reply; reward models among them."""
+    """More judges, asked by methods that look at one response; reward models among them."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the judges; vllm where it is installed, else transformers."""
     calls_in_flight: int = Field(default=512, ge=1)
@@ -84,7 +84,7 @@ class JudgeReward(Strict):
 
 
 class Rewards(Strict):
-    """Where a reply's reward comes from: the weighted sum of what is named."""
+    """Where a response's reward comes from: the weighted sum of what is named."""
 
     rules: RulesReward | None = None
     models: ModelsReward | None = None
@@ -101,19 +101,19 @@ class Rewards(Strict):
 
 
 class SamplerSettings(Strict):
-    """How replies are written."""
+    """How responses are written."""
 
     engine: Literal["auto", "vllm", "generate"] = "auto"
     """auto: vllm where it is installed, there is a GPU, and one process trains; else generate. With generate the same seed writes
-    the same replies."""
+    the same responses."""
     max_tokens: int = Field(default=128, ge=1)
-    """Most tokens of a reply."""
+    """Most tokens of a response."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Also of the policy that is trained: log-probabilities are those at this temperature."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Below 1 replies come from another distribution than the one that is trained; `mismatch` shows how far it is."""
+    """Below 1 responses come from another distribution than the one that is trained; `mismatch` shows how far it is."""
     responses_in_flight: int = Field(default=64, ge=1)
-    """Most replies written at once, with generate; those to one prompt are written together in any case."""
+    """Most responses written at once, with generate; those to one prompt are written together in any case."""
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
 
     @model_validator(mode="before")

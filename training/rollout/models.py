@@ -62,19 +62,19 @@ class Ensemble:
         self._models = [_reward_model(resolve(path), settings.transformers, wrap) for path in settings.paths]
         self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
 
-    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
-        said = spoken(reply.message)
+        said = spoken(response.message)
         answers = await gather(*(model.reward(prompt.messages, said, prompt.tools, ended) for model in self._models))
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):
             if answer.error:
                 return Failure(
-                    prompt.id, STAGE, answer.error.reason, answer.error.detail, f"{reply.id} by {model.name}"
+                    prompt.id, STAGE, answer.error.reason, answer.error.detail, f"{response.id} by {model.name}"
                 )
             values += head_rewards(answer.logprobs)
         if not all(map(math.isfinite, values)):
-            return Failure(prompt.id, STAGE, "reward_nan", str(values), reply.id)
+            return Failure(prompt.id, STAGE, "reward_nan", str(values), response.id)
         spread = statistics.pstdev(values)
         details = {"head_spread": spread} if len(values) > 1 else {}
         return Part(statistics.fmean(values) - self._pessimism * spread, details)
@@ -86,7 +86,7 @@ class Ensemble:
 
 
 class LiveJudge:
-    """A panel that looks at each reply by itself under the judged principles of a constitution: log-odds that it is good.
+    """A panel that looks at each response by itself under the judged principles of a constitution: log-odds that it is good.
 
     The answers under one principle are averaged, principles and objectives weighed as in the constitution.
     """
@@ -112,17 +112,17 @@ class LiveJudge:
             **{f"judge.{name}": d for name, d in cast.digests().items()},
         }
 
-    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any voter has no answer: the mean over fewer voters would be another reward."""
         judged = applicable(self._constitution, prompt, judged=True)
         drawn = assign(judged, f"{self._seed} {prompt.id}", self._plan.principles)
         voters = self._panel.voters(drawn)
         if not voters:
-            return no_principle(prompt, reply, self._constitution)
+            return no_principle(prompt, response, self._constitution)
         try:
-            answers = await gather(*(graded(voter, prompt, reply, self._plan, ended) for voter in voters))
+            answers = await gather(*(graded(voter, prompt, response, self._plan, ended) for voter in voters))
         except TransientError as error:
-            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
+            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
         heard: dict[str, list[float]] = {}
         for voter, answer in zip(voters, answers, strict=True):
             if isinstance(answer, Failure):

@@ -1,4 +1,4 @@
-"""The policy's own replies: sampled from seeds of their own, so that a reply does not depend on what else is written with it."""
+"""The policy's own responses, each sampled from a seed of its own, so that it does not depend on what else is in the batch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COMPACT = 0.75
 """Share of rows still being written under which those that are done are taken out of the batch."""
 
 
-class Written(NamedTuple):
-    """A sampled reply."""
+class Rollout(NamedTuple):
+    """A sampled response."""
 
     tokens: tuple[int, ...]
     """With the token that ended it, where one did. Never empty."""
@@ -34,14 +34,14 @@ class Written(NamedTuple):
 
 
 class Writer(Protocol):
-    """Something that writes replies of the policy as it is now."""
+    """Something that writes responses of the policy as it is now."""
 
     def refresh(self, policy: Policy, iteration: int) -> None:
         """Take over the policy's weights."""
         ...
 
-    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
-        """Replies to each prompt, one for each of its seeds."""
+    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
+        """Responses to each prompt, one for each of its seeds."""
         ...
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Writer(Protocol):
 
 
 def seeds_of(seed: int, iteration: int, prompts: Sequence[PromptRow], samples: int) -> list[list[int]]:
-    """Seed of each prompt's each reply, from the run's seed, the iteration, the prompt's id and the reply's number."""
+    """Seed of each prompt's each response, from the run's seed, the iteration, the prompt's id and the response's number."""
     return [[derive_seed(seed, "ppo", iteration, row.prompt.id, i) for i in range(samples)] for row in prompts]
 
 
@@ -60,11 +60,11 @@ def generate(
     seeds: Sequence[Sequence[int]],
     settings: SamplerSettings,
     ends: frozenset[int],
-) -> list[list[Written]]:
-    """Sample from a transformers causal model; each prompt is read once, whatever the number of its replies.
+) -> list[list[Rollout]]:
+    """Sample from a transformers causal model; each prompt is read once, whatever the number of its responses.
 
-    prompts: token ids, none empty. seeds: of each prompt's replies. ends: tokens that end a reply. Rows are padded on the left,
-    with masks from the lengths, and leave the batch when they end.
+    prompts: token ids, none empty. seeds: of each prompt's responses. ends: tokens that end a response. Rows are padded on the
+    left, with masks from the lengths, and leave the batch when they end.
     """
     gumbel = SeededGumbel([s for row in seeds for s in row], settings.temperature, settings.top_p)
     logits, cache, mask = _read_prompts(model, prompts, [len(row) for row in seeds])
@@ -100,7 +100,7 @@ def generate(
             use_cache=True,
         )
         logits = out.logits[:, -1]
-    written = (Written(tuple(t), tuple(p), e) for t, p, e in zip(tokens, logprobs, ended, strict=True))
+    written = (Rollout(tuple(t), tuple(p), e) for t, p, e in zip(tokens, logprobs, ended, strict=True))
     return [[next(written) for _ in row] for row in seeds]
 
 
@@ -130,7 +130,7 @@ def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], counts: Sequence
 
 
 class Generate:
-    """Replies by transformers in this process: of the policy itself, or of a copy in bfloat16 where all its weights are trained.
+    """Responses by transformers in this process: of the policy itself, or of a copy in bfloat16 where all its weights are trained.
 
     Under automatic mixed precision every layer's float32 weights would be cast anew for each token; the copy holds them cast,
     and gives the same numbers.
@@ -159,10 +159,10 @@ class Generate:
                 own[name].copy_(value)
             self._copy.get_output_embeddings().weight.copy_(policy.inner.get_output_embeddings().weight)
 
-    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
+    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
         """As `generate`, in batches of prompts of similar length."""
         assert self._policy is not None, "refresh comes first"
-        written: list[list[Written]] = [[] for _ in prompts]
+        written: list[list[Rollout]] = [[] for _ in prompts]
         kind = next(self._policy.parameters()).device.type
         with (
             nullcontext(self._copy) if self._copy else self._policy.generating() as model,
@@ -174,8 +174,8 @@ class Generate:
             ):
                 tokens = [prompts[i].tokens for i in part]
                 found = generate(model, tokens, [seeds[i] for i in part], self._settings, self._ends)
-                for i, replies in zip(part, found, strict=True):
-                    written[i] = replies
+                for i, responses in zip(part, found, strict=True):
+                    written[i] = responses
         return written
 
     def close(self) -> None:
@@ -222,13 +222,13 @@ def _batches(lengths: Sequence[int], counts: Sequence[int], most: int) -> list[l
 
 
 def ends_of(model: Any, end_of_turn: int) -> frozenset[int]:
-    """Tokens that end a reply: the template's end of turn, and those that the checkpoint names."""
+    """Tokens that end a response: the template's end of turn, and those that the checkpoint names."""
     named = model.generation_config.eos_token_id
     return frozenset({end_of_turn, *(named if isinstance(named, list) else [named])} - {None})
 
 
-def as_response(prompt: PromptRow, number: int, written: Written, tokenizer: Any) -> Response:
-    """What a reply says. A malformed tool call stays text, for the reward to judge."""
+def as_response(prompt: PromptRow, number: int, written: Rollout, tokenizer: Any) -> Response:
+    """What a response says. A malformed tool call stays text, for the reward to judge."""
     name = f"{prompt.prompt.id}/s{number}"
     tokens = written.tokens[:-1] if written.ended else written.tokens
     text = str(tokenizer.decode(tokens, skip_special_tokens=True))

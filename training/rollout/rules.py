@@ -1,4 +1,4 @@
-"""What a reward says of one reply, and the reward that needs no model: the rules of a constitution."""
+"""What a reward says of one response, and the reward that needs no model: the rules of a constitution."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class RewardError(ValueError):
 
 
 class Part(NamedTuple):
-    """What one source says of a reply."""
+    """What one source says of a response."""
 
     value: float
     """As it comes, before any weight."""
     details: Mapping[str, float] = {}
-    """More that is logged: `success`, `head_spread`, and `principle/ID`, the share to which a reply keeps a principle."""
+    """More that is logged: `success`, `head_spread`, and `principle/ID`, the share to which a response keeps a principle."""
 
 
 class Source(Protocol):
-    """Something that rewards replies."""
+    """Something that rewards responses."""
 
     digests: Mapping[str, str]
     """Name -> digest of what it judges by."""
 
-    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
-        """The reward, or why there is none. Never a guess. ended: False for a reply that was cut at the limit."""
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
+        """The reward, or why there is none. Never a guess. ended: False for a response that was cut at the limit."""
         ...
 
     async def close(self) -> None:
@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class Rules:
-    """The weighted share of the rules that a reply keeps, 0 to 1; `success` is 1 where it keeps them all."""
+    """The weighted share of the rules that a response keeps, 0 to 1; `success` is 1 where it keeps them all."""
 
     def __init__(self, constitution: Constitution) -> None:
         """Raises RewardError for a constitution without rules."""
@@ -56,15 +56,15 @@ class Rules:
                 f"reward.rules.constitution: {constitution.name} has no principle with a `check`; add one, or use reward.judge"
             )
 
-    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Part | Failure:
-        """A rule that cannot be applied is a Failure of the reply."""
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
+        """A rule that cannot be applied is a Failure of the response."""
         rules = applicable(self._constitution, prompt, judged=False)
         if not rules:
-            return no_principle(prompt, reply, self._constitution)
+            return no_principle(prompt, response, self._constitution)
         try:
-            kept = {rule.id: float(violates(rule.check, reply.message) is None) for rule in rules if rule.check}
+            kept = {rule.id: float(violates(rule.check, response.message) is None) for rule in rules if rule.check}
         except RuleError as error:
-            return Failure(prompt.id, STAGE, "rule_error", str(error), reply.id)
+            return Failure(prompt.id, STAGE, "rule_error", str(error), response.id)
         details = {f"{PRINCIPLE}{name}": value for name, value in kept.items()}
         return Part(merit(kept, self._constitution, violation=0.0), {"success": float(all(kept.values())), **details})
 
@@ -77,10 +77,10 @@ def applicable(constitution: Constitution, prompt: Prompt, *, judged: bool) -> t
     return tuple(p for p in constitution.applicable(prompt.tags) if p.judged is judged)
 
 
-def no_principle(prompt: Prompt, reply: Response, constitution: Constitution) -> Failure:
+def no_principle(prompt: Prompt, response: Response, constitution: Constitution) -> Failure:
     """The record of a prompt that no principle of this kind applies to."""
     detail = f"no principle of {constitution.name} applies to tags {', '.join(prompt.tags) or '(none)'}"
-    return Failure(prompt.id, STAGE, "no_principle", detail, reply.id)
+    return Failure(prompt.id, STAGE, "no_principle", detail, response.id)
 
 
 def merit(values: Mapping[str, float], constitution: Constitution, violation: float = -VETO_LOG_ODDS) -> float:

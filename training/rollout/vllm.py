@@ -1,4 +1,4 @@
-"""Replies from vLLM, which takes over the policy's weights before each iteration, and the choice between it and transformers."""
+"""Responses from vLLM, which takes over the policy's weights before each iteration, and the choice between it and transformers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from training.config import Training
 from training.data.encode import PromptRow
 from training.model.models import Policy
 from training.rollout.config import SamplerSettings
-from training.rollout.rollouts import Generate, Writer, Written
+from training.rollout.rollouts import Generate, Rollout, Writer
 from training.run import launch
 from training.run.card import RANKS
 
 
 class FromVLLM:
-    """Replies by vLLM in a process of its own. Under LoRA it is given the new adapter, otherwise all weights, through a folder.
+    """Responses by vLLM in a process of its own. Under LoRA it is given the new adapter, otherwise all weights, through a folder.
 
-    Replies follow the seeds, but vLLM does not promise the same bits whatever else is in a batch.
+    Responses follow the seeds, but vLLM does not promise the same bits whatever else is in a batch.
     """
 
     def __init__(
@@ -73,15 +73,15 @@ class FromVLLM:
         policy.inner.save_pretrained(folder, state_dict=state)
         self._runner.run(self._engine.reload(folder))
 
-    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Written]]:
-        """All replies at once. Raises TransientError when the engine fails."""
+    def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
+        """All responses at once. Raises TransientError when the engine fails."""
 
-        async def one(prompt: PromptRow, seed: int) -> Written:
+        async def one(prompt: PromptRow, seed: int) -> Rollout:
             s = self._settings
             sampling = Sampling(s.max_tokens, s.temperature, s.top_p, seed)
-            return Written(*await self._engine.draw(prompt.tokens, sampling, self._ends, self._adapter))
+            return Rollout(*await self._engine.draw(prompt.tokens, sampling, self._ends, self._adapter))
 
-        async def all_of_them() -> list[Written]:
+        async def all_of_them() -> list[Rollout]:
             return await gather(
                 *(one(prompt, seed) for prompt, own in zip(prompts, seeds, strict=True) for seed in own)
             )

@@ -1,4 +1,4 @@
-"""Which replies are imitated, and what choosing them is worth: numbers worked out by hand, and laws."""
+"""Which responses are imitated, and what choosing them is worth: numbers worked out by hand, and laws."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from training.best_of.choice import Choice, Scored, choose, expected_best, figur
 
 
 def scored(*scores: float, texts: tuple[str, ...] = ()) -> list[Scored]:
-    """Replies of one prompt in the order of their samples; `one`, `two words`, ... where no texts are given."""
+    """Responses of one prompt in the order of their samples; `one`, `two words`, ... where no texts are given."""
     said = texts or tuple("word " * (i + 1) for i in range(len(scores)))
     return [
         Scored(i, Response(f"p/s{i}", "p", Message(role="assistant", content=text), "sampled", text), score)
@@ -21,11 +21,11 @@ def scored(*scores: float, texts: tuple[str, ...] = ()) -> list[Scored]:
 
 
 def numbers(choice: Choice) -> list[int]:
-    return [reply.number for reply in choice.kept]
+    return [response.number for response in choice.kept]
 
 
 @pytest.mark.parametrize(
-    ("scores", "keep", "least", "kept", "dropped"),
+    ("scores", "keep", "min_gain", "kept", "dropped"),
     [
         pytest.param([1, 4, 2, 3], 1, 0.0, [1], "", id="best"),
         pytest.param([1, 4, 2, 3], 3, 0.0, [1, 3], "", id="the third is under the mean of 2.5"),
@@ -39,8 +39,8 @@ def numbers(choice: Choice) -> list[int]:
         pytest.param([], 1, 0.0, [], "ungraded", id="none"),
     ],
 )
-def test_choosing(scores: list[float], keep: int, least: float, kept: list[int], dropped: str) -> None:
-    choice = choose(scored(*scores), keep, least)
+def test_choosing(scores: list[float], keep: int, min_gain: float, kept: list[int], dropped: str) -> None:
+    choice = choose(scored(*scores), keep, min_gain)
     assert (numbers(choice), choice.dropped) == (kept, dropped)
     assert choice.mean == pytest.approx(fmean(scores)) if scores else math.isnan(choice.mean)
 
@@ -71,9 +71,9 @@ def test_a_text_is_kept_once() -> None:
 
 
 def test_the_order_of_samples_changes_nothing_but_ties() -> None:
-    replies = scored(*random.Random(0).sample(range(100), 8))
-    for order in itertools.islice(itertools.permutations(replies), 0, 40320, 997):
-        assert choose(order, 3, 0.0) == choose(replies, 3, 0.0)
+    responses = scored(*random.Random(0).sample(range(100), 8))
+    for order in itertools.islice(itertools.permutations(responses), 0, 40320, 997):
+        assert choose(order, 3, 0.0) == choose(responses, 3, 0.0)
 
 
 def test_the_best_of_two_of_three() -> None:
@@ -89,21 +89,21 @@ def test_the_expected_best_is_the_mean_over_all_draws(n: int) -> None:
     assert expected_best(scores, n) == pytest.approx(fmean(map(max, itertools.combinations(scores, n))))
 
 
-def exact_kl(replies: int, n: int) -> float:
-    """KL of best-of-n from a policy that writes so many replies, all different in reward, equally often.
+def exact_kl(responses: int, n: int) -> float:
+    """KL of best-of-n from a policy that writes so many responses, all different in reward, equally often.
 
-    The i-th worst is the best of n with probability (i / replies)^n - ((i - 1) / replies)^n.
+    The i-th worst is the best of n with probability (i / responses)^n - ((i - 1) / responses)^n.
     """
-    best = [(i / replies) ** n - ((i - 1) / replies) ** n for i in range(1, replies + 1)]
-    return math.fsum(p * math.log(p * replies) for p in best)
+    best = [(i / responses) ** n - ((i - 1) / responses) ** n for i in range(1, responses + 1)]
+    return math.fsum(p * math.log(p * responses) for p in best)
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 8, 64])
-def test_the_bound_is_never_below_the_exact_kl_and_near_it_for_many_replies(n: int) -> None:
+def test_the_bound_is_never_below_the_exact_kl_and_near_it_for_many_responses(n: int) -> None:
     """log 4 - 3 / 4 = 0.6363."""
     assert kl_bound(4) == pytest.approx(0.6363, abs=1e-4)
-    for replies in (1, 2, 10, 1000):
-        assert exact_kl(replies, n) <= kl_bound(n) + 1e-12
+    for responses in (1, 2, 10, 1000):
+        assert exact_kl(responses, n) <= kl_bound(n) + 1e-12
     assert exact_kl(20_000, n) == pytest.approx(kl_bound(n), rel=0.01)
     if n > 1:
         assert exact_kl(2, n) < kl_bound(n) - 0.04
@@ -113,7 +113,7 @@ def test_what_choosing_comes_to() -> None:
     """Prompt one: rewards 1, 2, 4, 1 of 1 to 4 words: mean 2, best 4 of 3 words, best of half of them: of two, over the 6 pairs
     (2 + 4 + 1 + 4 + 2 + 4) / 6 = 17 / 6. Prompt two: 5, 5, alike. Prompt three has one reward, which tells nothing.
     """
-    prompts = [(replies, choose(replies, 1, 0.0)) for replies in (scored(1, 2, 4, 1), scored(5, 5), scored(9))]
+    prompts = [(responses, choose(responses, 1, 0.0)) for responses in (scored(1, 2, 4, 1), scored(5, 5), scored(9))]
     assert figures(prompts, 4) == {
         "best_of/kl_bound": pytest.approx(math.log(4) - 0.75),
         "best_of/mean": pytest.approx(3.5),

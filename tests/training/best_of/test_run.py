@@ -26,7 +26,7 @@ from tests.training.ppo_small import small_inputs, small_model
 from training.__main__ import main
 from training.best_of import rows as best_of_rows
 from training.best_of.config import BestOf
-from training.best_of.replies import outcomes
+from training.best_of.responses import outcomes
 from training.data.encode import encode_targets
 
 SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 16}}
@@ -80,7 +80,7 @@ def said_of(out: Path) -> dict[str, Any]:
     return said
 
 
-def replies_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def responses_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """What the policy writes to a row's prompt, asked anew."""
     config = load(BestOf, None, [], settings).sampler.run(settings["model"], 0, SAMPLES)
     policy = chat_model(config, parts(config).policy, lambda _: Replay.pseudo())
@@ -88,20 +88,22 @@ def replies_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
 
     async def ask() -> list[str]:
         found = await asyncio.gather(*(sample(policy, prompt, i, config.plan) for i in range(SAMPLES)))
-        return [reply.text for reply in found if isinstance(reply, Response)]
+        return [response.text for response in found if isinstance(response, Response)]
 
     return asyncio.run(ask())
 
 
-def test_replies_are_written_under_a_hint_that_no_row_holds(best: Best, inputs: dict[str, Any], tmp_path: Path) -> None:
+def test_responses_are_written_under_a_hint_that_no_row_holds(
+    best: Best, inputs: dict[str, Any], tmp_path: Path
+) -> None:
     hinted = {**inputs, "sampler": {**inputs["sampler"], "system_hint": "Talk like a pirate."}}
     assert best(sampler=hinted["sampler"]) == 0
     rows = rows_of(tmp_path / "out")
     assert rows
     for row in rows:
         (said,) = row["completion"]
-        assert said["content"] in replies_to(row, hinted)
-        assert said["content"] not in replies_to(row, inputs)
+        assert said["content"] in responses_to(row, hinted)
+        assert said["content"] not in responses_to(row, inputs)
         assert [message["role"] for message in row["prompt"]] == ["user"]
 
 
@@ -118,19 +120,19 @@ def test_the_best_of_each_prompt_are_learnt(
 
     rows = rows_of(out)
     for row in rows:
-        replies = replies_to(row, inputs)
-        scores = [kept(text) for text in replies]
+        responses = responses_to(row, inputs)
+        scores = [kept(text) for text in responses]
         assert (row["score"], row["mean"]) == (max(scores), pytest.approx(sum(scores) / SAMPLES))
         assert row["sample"] == scores.index(max(scores))
-        assert row["completion"] == [{"role": "assistant", "content": replies[row["sample"]]}]
-        assert row["replies"] == SAMPLES
+        assert row["completion"] == [{"role": "assistant", "content": responses[row["sample"]]}]
+        assert row["responses"] == SAMPLES
     said = said_of(out)
     train, test = said["rows"]["train"], said["rows"]["test"]
     assert train["prompts_read"] + test["prompts_read"] == 20
     for split, counts in said["rows"].items():
         lost = {name: n for name, n in counts.items() if name.startswith("prompts_dropped_")}
         assert counts["prompts_read"] == counts["prompts_kept"] + sum(lost.values())
-        assert counts["replies_asked"] == counts["replies_graded"] == SAMPLES * counts["prompts_read"]
+        assert counts["responses_asked"] == counts["responses_graded"] == SAMPLES * counts["prompts_read"]
         assert counts["prompts_kept"] == counts["read"] == sum(row["split"] == split for row in rows) > 0
         assert counts["read"] == counts["kept"] + sum(n for name, n in counts.items() if name.startswith("dropped_"))
     assert train["prompts_dropped_alike"] > 0
@@ -141,7 +143,7 @@ def test_the_best_of_each_prompt_are_learnt(
     assert "eval_loss" in results
     assert said["digests"].keys() == {"model", "train", "test", "reward/rules", "best"}
     told = capfd.readouterr().out
-    assert f"best of 80 replies to {len(rows)} prompts  kl bound 0.6363" in told
+    assert f"best of 80 responses to {len(rows)} prompts  kl bound 0.6363" in told
     assert "dropped alike" in told
     card = (out / "README.md").read_text()
     assert "rejection sampling" in card
@@ -167,7 +169,7 @@ def test_a_killed_run_resumes_and_makes_no_call_twice(
     assert "opening" not in capfd.readouterr().err
     assert ((out / "best.jsonl").read_bytes(), calls_of(out)) == (whole, calls)
     assert (out / "model.safetensors").read_bytes() == weights
-    # as if killed while replies were written
+    # as if killed while responses were written
     (out / "training.json").unlink()
     with sqlite3.connect(out / "calls.sqlite") as connection:
         connection.execute("DELETE FROM calls WHERE rowid % 3 = 0")
@@ -185,7 +187,7 @@ def test_settings_that_the_rows_forbid_may_change(
     said = capfd.readouterr().err
     assert "batch: got 40, and there are " in said
     assert said.strip().endswith(
-        f"then give the command again: the replies in {tmp_path / 'out'} are kept, and nothing is trained yet"
+        f"then give the command again: the responses in {tmp_path / 'out'} are kept, and nothing is trained yet"
     )
     calls = calls_of(tmp_path / "out")
     assert best(batch=4, keep=2) == 0
@@ -237,7 +239,7 @@ def test_a_reward_model_is_asked_once(
     assert rows_of(out) == rows
 
 
-def test_a_reply_without_a_reward_is_counted_and_never_guessed(
+def test_a_response_without_a_reward_is_counted_and_never_guessed(
     best: Best, inputs: dict[str, Any], tmp_path: Path
 ) -> None:
     laws = Path(inputs["reward"]["rules"]["constitution"])
@@ -252,14 +254,14 @@ def test_a_reply_without_a_reward_is_counted_and_never_guessed(
     prompts.write_text("".join(lines))
     assert best(data={str(prompts): 1.0}, test_fraction=0.0, steps=1) == 0
     counts = said_of(tmp_path / "out")["rows"]["train"]
-    assert counts["replies_failed_no_principle"] == 12 * SAMPLES
-    assert counts["replies_graded"] == 12 * SAMPLES
+    assert counts["responses_failed_no_principle"] == 12 * SAMPLES
+    assert counts["responses_graded"] == 12 * SAMPLES
     assert counts["prompts_dropped_ungraded"] == 12
     assert counts["prompts_kept"] + counts["prompts_dropped_alike"] == 12
 
 
-def test_replies_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[str, Any], tmp_path: Path) -> None:
-    """A real model, whose replies of 4 tokens hardly ever end."""
+def test_responses_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """A real model, whose responses of 4 tokens hardly ever end."""
     reward = {"models": {"paths": [str(small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1))]}}
     sampler = {"engine": "transformers", "max_tokens": 4}
     settings = load(BestOf, None, [], {**inputs, "reward": reward, "sampler": sampler, "samples": 3})
@@ -267,14 +269,14 @@ def test_replies_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[str
     strict = outcomes(settings, prompts, tmp_path)
     lost = [failure.reason for one in strict for failure in one.failures]
     assert lost.count("truncated") >= 6
-    assert sum(len(one.replies) for one in strict) == 12 - len(lost)
+    assert sum(len(one.responses) for one in strict) == 12 - len(lost)
     sampler |= {"keep_truncated": True}
     kept = outcomes(load(BestOf, None, [], {**settings.model_dump(), "sampler": sampler}), prompts, tmp_path)
-    cut = [reply for one in kept for reply in one.replies if reply.reply.truncated]
+    cut = [response for one in kept for response in one.responses if response.response.truncated]
     assert len(cut) == lost.count("truncated")
     best_of_rows.write(tmp_path / "best.jsonl", {"train": kept, "test": []})
     found = best_of_rows.read(tmp_path / "best.jsonl")["train"]
-    chosen = [reply.reply.truncated for one in kept for reply in one.choice.kept]
+    chosen = [response.response.truncated for one in kept for response in one.choice.kept]
     assert [row.truncated for row in found] == chosen
     assert any(chosen)
     encoder = Encoder(load_tokenizer(resolve(inputs["model"])))
@@ -288,7 +290,7 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
     server = {"url": "http://127.0.0.1:9", "attempts": 1, "timeout_seconds": 2}
     assert best(sampler={"engine": "endpoint", "endpoints": [server], "max_tokens": 8}) == 1
     said = capfd.readouterr().err
-    assert "incomplete: 80 of 80 replies could not be had (" in said
+    assert "incomplete: 80 of 80 responses could not be had (" in said
     assert "run the same command again to resume" in said
     assert not (tmp_path / "out" / "best.jsonl").exists()
     assert not (tmp_path / "out" / "training.json").exists()
@@ -296,11 +298,11 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
 
 
 def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert best(least=5.0) == 2
+    assert best(min_gain=5.0) == 2
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert said == (
-        "no reply is left to imitate of 15 prompts to train on (dropped alike 15); raise samples or sampler.temperature, lower "
-        "least, or set a reward that tells replies apart; then give the command again: the replies in "
+        "no response is left to imitate of 15 prompts to train on (dropped alike 15); raise samples or sampler.temperature, lower "
+        "min_gain, or set a reward that tells responses apart; then give the command again: the responses in "
         f"{tmp_path / 'out'} are kept, and nothing is trained yet"
     )
 
@@ -309,7 +311,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
     ("changes", "message"),
     [
         ({"keep": 4}, "keep: got 4 of 4 samples, which chooses nothing; lower keep, or raise samples"),
-        ({"data": {"a.jsonl": 0.5}}, "data: got a.jsonl=0.5; best_of writes its own replies, to each prompt alike"),
+        ({"data": {"a.jsonl": 0.5}}, "data: got a.jsonl=0.5; best_of writes its own responses, to each prompt alike"),
         ({"sampler": {"engine": "endpoint"}}, "sampler.endpoints: got none, but sampler.engine is endpoint"),
         ({"samples": 1}, "samples: Input should be greater than or equal to 2 (got 1)"),
         ({"reward": {}}, "reward: got no source; name rules, models or judge"),

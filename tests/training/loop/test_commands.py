@@ -68,12 +68,12 @@ def test_two_rounds_move_the_policy_twice(folder: Path) -> None:
     digests = [resolve(str(path)).digest for path in (folder / "model", *checkpoints(folder / "loop", outcome))]
     assert len({*digests}) == 3
     assert resolve(str(folder / "loop" / "policy")).digest == digests[-1]
-    second = json.loads((folder / "loop/round-2/try-1/checkpoint/training.json").read_text())
+    second = json.loads((folder / "loop/round-2/attempt-1/checkpoint/training.json").read_text())
     assert second["digests"]["model"] == digests[1]
-    found = read_evaluation(folder / "loop/round-2/try-1/evaluation/policy.json")
+    found = read_evaluation(folder / "loop/round-2/attempt-1/evaluation/policy.json")
     assert found.kl is not None
     assert found.a.digest != found.b.digest == found.base.digest
-    before = read_evaluation(folder / "loop/round-1/try-1/evaluation/policy.json")
+    before = read_evaluation(folder / "loop/round-1/attempt-1/evaluation/policy.json")
     assert (before.calls.reused, found.calls.reused > 0) == (0, True), "the base is asked once"
 
 

@@ -31,7 +31,7 @@ def begun(folder: Path, *steps: str) -> None:
 
 SMALLER = {**DPO, "training": {**DPO["training"], "batch": 2}}
 CHANGES = [
-    pytest.param(DPO, SMALLER, "try-1/checkpoint", "rounds.1.training.batch: was 4, now 2", id="policy"),
+    pytest.param(DPO, SMALLER, "attempt-1/checkpoint", "rounds.1.training.batch: was 4, now 2", id="policy"),
     pytest.param(REWARDED, {**REWARDED, "reward": {"batch": 2}}, "reward", "rounds.1.reward.batch: was 32, now 2", id="reward"),
 ]  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_training_that_has_not_begun_may_change(
 ) -> None:
     """A batch that the pairs cannot fill is known once their calls are made."""
     claimed(tmp_path, first)
-    others = {"try-1/checkpoint", "reward"} - {step}
+    others = {"attempt-1/checkpoint", "reward"} - {step}
     begun(tmp_path, *others)
     (tmp_path / "loop" / "round-1" / step).mkdir(parents=True)
     claimed(tmp_path, changed)

@@ -34,8 +34,8 @@ def one(evidence: Evidence | None = None, **gates: Any) -> Gate:
         pytest.param("repetition_up", 0.05, 0.04, "repeated text: 9.0% against the base's 4.0%, +5.0 points; allowed: at most 5.0 points more", id="repetition"),
         # 1 - 0.72 / 0.8
         pytest.param("distinct_down", 0.1, 0.09, "different pairs of words: 0.720 against the base's 0.800, 10.0% lost; allowed: at most 10.0% lost", id="distinct"),
-        pytest.param("truncated", 0.1, 0.09, "replies cut at the limit: 10.0%; allowed: at most 10.0%", id="truncated"),
-        pytest.param("unanswered", 0.05, 0.04, "replies that are empty or missing: 5.0%; allowed: at most 5.0%", id="unanswered"),
+        pytest.param("truncated", 0.1, 0.09, "responses cut at the limit: 10.0%; allowed: at most 10.0%", id="truncated"),
+        pytest.param("unanswered", 0.05, 0.04, "responses that are empty or missing: 5.0%; allowed: at most 5.0%", id="unanswered"),
         pytest.param("agreement", 0.8, 0.81, "agreement of reward model and judge on fresh pairs: 80.0%; allowed: at least 80.0%", id="agreement"),
         pytest.param("controls", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed: at least 75.0%", id="controls"),
     ],
@@ -79,8 +79,8 @@ NOTHING = Evidence(
         ("unsafe_refusal_down", "refusals of harmful prompts: is missing (no harmful prompts were asked)"),
         ("repetition_up", "repeated text: is missing (no repetition was measured)"),
         ("distinct_down", "different pairs of words: is missing (distinct_2 was not measured)"),
-        ("truncated", "replies cut at the limit: is missing (cut replies were not counted)"),
-        ("unanswered", "replies that are empty or missing: is missing (missing replies were not counted)"),
+        ("truncated", "responses cut at the limit: is missing (cut responses were not counted)"),
+        ("unanswered", "responses that are empty or missing: is missing (missing responses were not counted)"),
         ("agreement", "agreement of reward model and judge on fresh pairs: is missing (the round has no reward model with held-out pairs)"),
         ("controls", "pairs with a known answer that the judge got right: is missing (the round has no fresh pairs with control pairs)"),
     ],
@@ -98,7 +98,7 @@ def test_a_figure_that_is_no_number_fails(name: str) -> None:
 
 
 def test_a_policy_that_mostly_says_nothing_is_not_kept() -> None:
-    """Whatever the rest of its replies win."""
+    """Whatever the rest of its responses win."""
     silent = {"unanswered": of(0.94)}
     found = judge(Gates(), Evidence(evaluation(replies={"a": silent, "b": {}}), None, None, None))
     assert [(gate.name, gate.passed) for gate in found] == [("win", True), ("unanswered", False)]

@@ -58,14 +58,14 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         {"recipe": "sft", "training": {"beta": 1}},
         {"recipe": "spo"},
     ]
-    said = wrong(tmp_path, {**settings, "phases": phases, "gates": {"wins": 1}, "retry": {"shrink": 1}})
+    said = wrong(tmp_path, {**settings, "phases": phases, "gates": {"wins": 1}, "retry": {"lr_factor": 1}})
     assert [line.split(";")[0][:110] for line in said] == [
         "phases.0.training.learning_rate: Input should be a valid number, unable to parse string as a number (got 'fast",
         "phases.1: training.reward.models.paths: got retrained, which stands for the reward model of `reward`",
         "phases.2.training.beta: unknown key (did you mean best?)",
         "phases.3: Input tag 'spo' found using 'recipe' does not match any of the expected tags: 'sft', 'dpo', 'ppo', '",
         "gates.wins: unknown key (did you mean win?)",
-        "retry.shrink: Input should be less than 1 (got 1)",
+        "retry.lr_factor: Input should be less than 1 (got 1)",
     ]
 
 
@@ -198,7 +198,7 @@ def test_no_prompt_comes_twice_before_all_had_their_turn(settings: dict[str, Any
 
 
 def test_prompts_are_written_as_they_are_read(settings: dict[str, Any], tmp_path: Path) -> None:
-    """Whatever a prompt has stays, but for ready replies, which are not the policy's."""
+    """Whatever a prompt has stays, but for ready responses, which are not the policy's."""
     call = {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": {"at": "sky"}}}]}
     rows = [
         {"id": "one", "prompt": "Why?", "tags": ["red-team"], "responses": ["Because."]},
@@ -236,7 +236,7 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
     for changes, line in (
         ({"gates": {"win": 0.9}}, "  gates.win: was 0.0, now 0.9"),
         ({"seed": 3}, "  seed: was 0, now 3"),
-        ({"retry": {"shrink": 0.1}}, "  retry.shrink: was 0.5, now 0.1"),
+        ({"retry": {"lr_factor": 0.1}}, "  retry.lr_factor: was 0.5, now 0.1"),
         ({"phases": [{**DPO, "older": 0}]}, "  rounds.1.older: was 0.5, now 0.0"),
         ({"phases": [{"recipe": "sft"}]}, "  rounds.1.recipe: was 'dpo', now 'sft'"),
         ({"feedback": {"engine": "replay"}}, "  feedback.plan.controls: was 4, now 8"),
@@ -269,8 +269,8 @@ def test_what_a_round_names_may_change_until_its_training_has_begun(settings: di
     reward = {"rules": {"constitution": "laws.yaml"}}
     phase = {"recipe": "best_of", "training": {"reward": reward, "sampler": {"engine": "replay"}}}
     config, out = LoopConfig.model_validate({**settings, "phases": [phase, phase]}), tmp_path / "out"
-    (out / "round-1/try-1/checkpoint").mkdir(parents=True)
-    (out / "round-1/try-1/checkpoint/training.yaml").touch()
+    (out / "round-1/attempt-1/checkpoint").mkdir(parents=True)
+    (out / "round-1/attempt-1/checkpoint/training.yaml").touch()
     name = "training.reward.rules"
     claim(out, config, {f"phases.0.{name}": "d1", f"phases.1.{name}": "d2"})
     claim(out, config, {f"phases.0.{name}": "d1", f"phases.1.{name}": "d3"})

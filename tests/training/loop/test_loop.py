@@ -24,16 +24,16 @@ def test_each_round_starts_from_the_last_that_was_kept(tmp_path: Path) -> None:
     phases = [{"recipe": "sft"}, {**DPO, "rounds": 2, "older": 0.25}]
     outcome = run(tmp_path, script, *phases)
     assert script.said == [
-        "generate_feedback round-1/run", "training sft round-1/try-1/checkpoint", "evaluation round-1/try-1/evaluation",
-        "generate_feedback round-2/run", "training dpo round-2/try-1/checkpoint", "evaluation round-2/try-1/evaluation",
-        "generate_feedback round-3/run", "training dpo round-3/try-1/checkpoint", "evaluation round-3/try-1/evaluation",
+        "generate_feedback round-1/run", "training sft round-1/attempt-1/checkpoint", "evaluation round-1/attempt-1/evaluation",
+        "generate_feedback round-2/run", "training dpo round-2/attempt-1/checkpoint", "evaluation round-2/attempt-1/evaluation",
+        "generate_feedback round-3/run", "training dpo round-3/attempt-1/checkpoint", "evaluation round-3/attempt-1/evaluation",
     ]  # fmt: skip
     loop = tmp_path / "loop"
-    third = settings(tmp_path, "round-3/try-1/training.yaml")
+    third = settings(tmp_path, "round-3/attempt-1/training.yaml")
     assert (
         third["model"]
         == settings(tmp_path, "round-3/feedback.yaml")["policy"]
-        == str(loop / "round-2/try-1/checkpoint")
+        == str(loop / "round-2/attempt-1/checkpoint")
     )
     assert third["data"] == {f"{loop}/round-1/run": 0.25, f"{loop}/round-2/run": 0.25, f"{loop}/round-3/run": 1.0}
     assert [settings(tmp_path, f"round-{n}/try-1/training.yaml")["seed"] for n in (1, 2, 3)] == [0, 1, 2]
@@ -45,11 +45,15 @@ def test_each_round_starts_from_the_last_that_was_kept(tmp_path: Path) -> None:
     evaluated = script.commands[-1]
     assert {c[c.index("--out") + 1] for c in script.commands if "evaluation" in c} == {str(loop / "evaluation")}
     assert evaluated[evaluated.index("--b") + 1] == evaluated[evaluated.index("--base") + 1] == base
-    assert outcome.policy == "round-3/try-1/checkpoint"
+    assert outcome.policy == "round-3/attempt-1/checkpoint"
     assert (loop / "policy").resolve() == loop / outcome.policy
     assert (outcome.accepted, outcome.stopped) == (3, "")
     assert read(loop / "loop.json", Outcome) == outcome
-    assert [d.parent for d in outcome.decisions] == [base, "round-1/try-1/checkpoint", "round-2/try-1/checkpoint"]
+    assert [d.parent for d in outcome.decisions] == [
+        base,
+        "round-1/attempt-1/checkpoint",
+        "round-2/attempt-1/checkpoint",
+    ]
 
 
 def test_prompts_are_drawn_for_each_round(tmp_path: Path) -> None:
@@ -64,16 +68,16 @@ def test_a_round_that_fails_is_tried_again_with_a_smaller_step(tmp_path: Path) -
     script = Script(wins=[0.4, 0.6, 0.6])
     outcome = run(tmp_path, script, {**DPO, "rounds": 2}, gates={"win": 0.5})
     assert script.said == [
-        "generate_feedback round-1/run", "training dpo round-1/try-1/checkpoint", "evaluation round-1/try-1/evaluation",
-        "training dpo round-1/try-2/checkpoint", "evaluation round-1/try-2/evaluation",
-        "generate_feedback round-2/run", "training dpo round-2/try-1/checkpoint", "evaluation round-2/try-1/evaluation",
+        "generate_feedback round-1/run", "training dpo round-1/attempt-1/checkpoint", "evaluation round-1/attempt-1/evaluation",
+        "training dpo round-1/attempt-2/checkpoint", "evaluation round-1/attempt-2/evaluation",
+        "generate_feedback round-2/run", "training dpo round-2/attempt-1/checkpoint", "evaluation round-2/attempt-1/evaluation",
     ]  # fmt: skip
     one, two, three = outcome.decisions
     assert one.reasons == ("win rate over the base: 40.0% (35.0% to 45.0%); allowed: at least 50.0%",)
     assert [(d.accepted, d.learning_rate) for d in (one, two, three)] == [(False, 0.01), (True, 0.005), (True, 0.005)]
-    first, second = (settings(tmp_path, f"round-1/try-{n}/training.yaml") for n in (1, 2))
+    first, second = (settings(tmp_path, f"round-1/attempt-{n}/training.yaml") for n in (1, 2))
     assert second == {**first, "learning_rate": 0.005}
-    assert three.parent == "round-1/try-2/checkpoint"
+    assert three.parent == "round-1/attempt-2/checkpoint"
 
 
 def test_a_round_that_is_given_up_ends_the_loop(tmp_path: Path) -> None:
@@ -96,16 +100,16 @@ def test_or_goes_on_with_the_next_phase(tmp_path: Path) -> None:
     outcome = run(tmp_path, script, *phases, gates={"win": 0.5}, retry={"times": 0}, stop=False)
     assert [(d.round, d.accepted) for d in outcome.decisions] == [(1, True), (2, False), (5, True)]
     last = outcome.decisions[-1]
-    assert (last.parent, last.learning_rate, outcome.stopped) == ("round-1/try-1/checkpoint", 0.01, "")
-    runs = settings(tmp_path, "round-5/try-1/training.yaml")["data"]
+    assert (last.parent, last.learning_rate, outcome.stopped) == ("round-1/attempt-1/checkpoint", 0.01, "")
+    runs = settings(tmp_path, "round-5/attempt-1/training.yaml")["data"]
     assert [Path(run).parts[-2] for run in runs] == ["round-1", "round-2", "round-5"]
 
 
 def test_training_that_a_bad_sign_ends_is_a_round_that_fails(tmp_path: Path) -> None:
     outcome = run(tmp_path, Script(ends=["step 3: loss is nan", ""]))
     assert outcome.decisions[0].reasons == ("training ended: step 3: loss is nan",)
-    assert not (tmp_path / "loop/round-1/try-1/evaluation").exists()
-    assert outcome.policy == "round-1/try-2/checkpoint"
+    assert not (tmp_path / "loop/round-1/attempt-1/evaluation").exists()
+    assert outcome.policy == "round-1/attempt-2/checkpoint"
 
 
 def test_what_the_monitor_halts_for_fails_the_round(tmp_path: Path) -> None:
@@ -127,10 +131,10 @@ def test_the_reward_model_is_trained_on_the_newest_pairs(tmp_path: Path) -> None
     script = Script()
     outcome = run(tmp_path, script, {**REWARDED, "rounds": 2, "older": 0}, gates={"agreement": 0.75})
     assert script.said[:4] == [
-        "generate_feedback round-1/run", "training reward round-1/reward", "training ppo round-1/try-1/checkpoint",
-        "evaluation round-1/try-1/evaluation",
+        "generate_feedback round-1/run", "training reward round-1/reward", "training ppo round-1/attempt-1/checkpoint",
+        "evaluation round-1/attempt-1/evaluation",
     ]  # fmt: skip
-    reward, ppo = settings(tmp_path, "round-2/reward.yaml"), settings(tmp_path, "round-2/try-1/training.yaml")
+    reward, ppo = settings(tmp_path, "round-2/reward.yaml"), settings(tmp_path, "round-2/attempt-1/training.yaml")
     loop = tmp_path / "loop"
     assert (reward["model"], reward["data"]) == (str(tmp_path / "model"), {f"{loop}/round-2/run": 1.0})
     assert ppo["reward"]["models"]["paths"] == [f"{loop}/round-2/reward"]
@@ -161,19 +165,19 @@ def test_rewards_that_need_no_pairs_make_none(tmp_path: Path) -> None:
         launch=["accelerate", "launch"],
     )
     assert script.said == [
-        "training ppo round-1/try-1/checkpoint", "evaluation round-1/try-1/evaluation",
-        "training best_of round-2/try-1/checkpoint", "evaluation round-2/try-1/evaluation",
+        "training ppo round-1/attempt-1/checkpoint", "evaluation round-1/attempt-1/evaluation",
+        "training best_of round-2/attempt-1/checkpoint", "evaluation round-2/attempt-1/evaluation",
     ]  # fmt: skip
     assert script.commands[0][:3] == ["accelerate", "launch", "-m"]
     assert script.commands[1][1] == "-m"
 
 
-def test_a_best_of_that_is_tried_again_pays_for_no_reply_twice(tmp_path: Path) -> None:
+def test_a_best_of_that_is_tried_again_pays_for_no_response_twice(tmp_path: Path) -> None:
     rules = {"reward": {"rules": {"constitution": "laws.yaml"}}, "reuse": ["runs/old"]}
     run(tmp_path, Script([0.4, 0.4]), {"recipe": "best_of", "training": rules}, gates={"win": 0.5}, retry={"times": 2})
-    tries = [settings(tmp_path, f"round-1/try-{n}/training.yaml") for n in (1, 2, 3)]
+    tries = [settings(tmp_path, f"round-1/attempt-{n}/training.yaml") for n in (1, 2, 3)]
     loop = tmp_path / "loop"
-    before = [str(loop / f"round-1/try-{n}/checkpoint") for n in (1, 2)]
+    before = [str(loop / f"round-1/attempt-{n}/checkpoint") for n in (1, 2)]
     assert [one["reuse"] for one in tries] == [["runs/old"], ["runs/old", before[0]], ["runs/old", before[1]]]
     assert {(one["model"], one["seed"]) for one in tries} == {(str(tmp_path / "model"), 0)}
 
@@ -183,10 +187,10 @@ def test_the_starting_policy_is_an_opponent_where_a_gate_asks(tmp_path: Path) ->
     script = Script(wins=[0.6, 0.6, 0.3])
     outcome = run(tmp_path, script, {**DPO, "rounds": 2}, gates={"previous": 0.5}, retry={"times": 0})
     assert [name for name in script.said if name.startswith("evaluation")] == [
-        "evaluation round-1/try-1/evaluation", "evaluation round-2/try-1/evaluation", "evaluation round-2/try-1/evaluation-previous",
+        "evaluation round-1/attempt-1/evaluation", "evaluation round-2/attempt-1/evaluation", "evaluation round-2/attempt-1/evaluation-previous",
     ]  # fmt: skip
     last = script.commands[-1]
-    assert last[last.index("--b") + 1] == str(tmp_path / "loop/round-1/try-1/checkpoint")
+    assert last[last.index("--b") + 1] == str(tmp_path / "loop/round-1/attempt-1/checkpoint")
     assert "win rate over the round's starting policy: 30.0%" in outcome.stopped
 
 
@@ -204,7 +208,7 @@ def test_pairs_that_are_there_are_trained_on_again(tmp_path: Path) -> None:
     script = Script()
     run(tmp_path, script, DPO, {**DPO, "fresh": False, "older": 0.5}, data={"runs/given": 2.0})
     assert [name for name in script.said if name.startswith("generate")] == ["generate_feedback round-1/run"]
-    data = settings(tmp_path, "round-2/try-1/training.yaml")["data"]
+    data = settings(tmp_path, "round-2/attempt-1/training.yaml")["data"]
     assert data == {"runs/given": 2.0, f"{tmp_path}/loop/round-1/run": 1.0}
 
 
@@ -245,7 +249,7 @@ def test_killed_after_each_step_it_comes_to_the_same(tmp_path: Path) -> None:
 
 def test_a_damaged_decision_is_told(tmp_path: Path) -> None:
     run(tmp_path, Script())
-    (tmp_path / "loop/round-1/try-1/decision.json").write_text("{")
+    (tmp_path / "loop/round-1/attempt-1/decision.json").write_text("{")
     with pytest.raises(Exception, match=r"decision\.json: cannot be read .* delete it, and the loop decides again"):
         run(tmp_path, Script())
 
@@ -272,8 +276,8 @@ def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:
 
 def test_the_page_shows_rounds_gates_and_what_each_came_to(tmp_path: Path) -> None:
     page = paged(tmp_path, Script([0.4, 0.6]), gates={"win": 0.5, "kl": 3})
-    assert "1 round was kept. The policy to use: round-1/try-2/checkpoint." in page
+    assert "1 round was kept. The policy to use: round-1/attempt-2/checkpoint." in page
     assert "<td>failed</td><td>win rate over the base: 40.0% (35.0% to 45.0%); allowed: at least 50.0%</td>" in page
     assert "<td>passed</td><td>KL from the base: 2.00 nats (1.50 to 2.50); allowed: at most 3 nats</td>" in page
-    assert 'alt="Win rate over the base: round 1 (dpo, not kept) 0.4, round 1, try 2 (dpo) 0.6"' in page
-    assert 'href="round-1/try-1/evaluation/page.html"' in page
+    assert 'alt="Win rate over the base: round 1 (dpo, not kept) 0.4, round 1, attempt 2 (dpo) 0.6"' in page
+    assert 'href="round-1/attempt-1/evaluation/page.html"' in page

@@ -27,7 +27,7 @@ def again(folder: Path, *phases: dict[str, Any], **changes: Any) -> Any:
 def weighed(folder: Path) -> list[str]:
     """What there is in checkpoints beside what is told of them, within the loop's folder."""
     loop = folder / "loop"
-    found = [*loop.glob("*/try-*/checkpoint/*.safetensors"), *loop.glob("*/try-*/checkpoint/checkpoints")]
+    found = [*loop.glob("*/attempt-*/checkpoint/*.safetensors"), *loop.glob("*/attempt-*/checkpoint/checkpoints")]
     return sorted(str(path.relative_to(loop)) for path in found)
 
 
@@ -40,12 +40,12 @@ def test_fewer_tries_take_back_none_that_were_made(tmp_path: Path) -> None:
     outcome = run(tmp_path, Script([0.4, 0.6, 0.6]), TWO, **GATED)
     assert [(d.round, d.attempt, d.accepted) for d in outcome.decisions] == [(1, 1, False), (1, 2, True), (2, 1, True)]
     assert again(tmp_path, TWO, retry={"times": 0}) == outcome
-    assert link(tmp_path) == outcome.policy == "round-2/try-1/checkpoint"
+    assert link(tmp_path) == outcome.policy == "round-2/attempt-1/checkpoint"
 
 
 def test_a_try_that_was_evaluated_is_decided_again(tmp_path: Path) -> None:
     outcome = run(tmp_path, Script([0.4, 0.6, 0.6]), TWO, **GATED)
-    (tmp_path / "loop/round-1/try-2/decision.json").unlink()
+    (tmp_path / "loop/round-1/attempt-2/decision.json").unlink()
     assert again(tmp_path, TWO, retry={"times": 0}) == outcome
 
 
@@ -62,18 +62,18 @@ def test_more_tries_are_made_of_the_round_that_was_given_up_last(tmp_path: Path)
     assert run(tmp_path, Script([0.4]), TWO, **GATED, retry={"times": 0}).stopped
     script = Script([0.6, 0.6])
     outcome = run(tmp_path, script, TWO, **GATED, retry={"times": 1})
-    assert script.said[0] == "training dpo round-1/try-2/checkpoint"
+    assert script.said[0] == "training dpo round-1/attempt-2/checkpoint"
     assert [(d.learning_rate, d.accepted) for d in outcome.decisions] == [(0.01, False), (0.005, True), (0.005, True)]
 
 
 def test_a_decision_on_another_policy_is_told(tmp_path: Path) -> None:
     run(tmp_path, Script([0.6, 0.6]), TWO, **GATED)
-    path = tmp_path / "loop/round-2/try-1/decision.json"
-    path.write_text(path.read_text().replace("round-1/try-1/checkpoint", "round-1/try-2/checkpoint"))
+    path = tmp_path / "loop/round-2/attempt-1/decision.json"
+    path.write_text(path.read_text().replace("round-1/attempt-1/checkpoint", "round-1/attempt-2/checkpoint"))
     with pytest.raises(InputError) as error:
         again(tmp_path, TWO)
     assert str(error.value) == (
-        f"{path}: started from round-1/try-2/checkpoint, but of the rounds before it round-1/try-1/checkpoint is what is kept; set "
+        f"{path}: started from round-1/attempt-2/checkpoint, but of the rounds before it round-1/attempt-1/checkpoint is what is kept; set "
         "retry.times and stop as they were, or choose another --out"
     )
 
@@ -81,32 +81,32 @@ def test_a_decision_on_another_policy_is_told(tmp_path: Path) -> None:
 def test_the_link_does_not_go_back(tmp_path: Path) -> None:
     """While old decisions are read, whatever comes of it; it is right before the first step that is not done."""
     run(tmp_path, Script([0.6, 0.6]), TWO, **GATED)
-    damaged = tmp_path / "loop/round-2/try-1/decision.json"
+    damaged = tmp_path / "loop/round-2/attempt-1/decision.json"
     whole = damaged.read_text()
     damaged.write_text("{")
     with pytest.raises(InputError, match=r"decision\.json: cannot be read"):
         again(tmp_path, TWO)
-    assert link(tmp_path) == "round-2/try-1/checkpoint"
+    assert link(tmp_path) == "round-2/attempt-1/checkpoint"
     damaged.write_text(whole)
     (tmp_path / "loop/policy").unlink()
     with pytest.raises(StepFailed):
         run(tmp_path, lambda *_: 1, {**DPO, "rounds": 3}, **GATED)  # type: ignore[arg-type]
-    assert link(tmp_path) == "round-2/try-1/checkpoint"
+    assert link(tmp_path) == "round-2/attempt-1/checkpoint"
 
 
 def test_weights_of_a_try_that_is_not_kept_are_removed(tmp_path: Path) -> None:
     """And with them what training would have gone on from; the try is done all the same."""
     outcome = run(tmp_path, Script([0.4, 0.6]), DPO, **GATED)
-    assert weighed(tmp_path) == ["round-1/try-2/checkpoint/model.safetensors"]
+    assert weighed(tmp_path) == ["round-1/attempt-2/checkpoint/model.safetensors"]
     assert again(tmp_path, DPO) == outcome
 
 
 def test_so_they_are_where_a_kill_came_between(tmp_path: Path) -> None:
     outcome = run(tmp_path, Script([0.4, 0.6]), DPO, **GATED, retry={"keep": True})
-    kept = ["round-1/try-1/checkpoint/model.safetensors", "round-1/try-2/checkpoint/model.safetensors"]
+    kept = ["round-1/attempt-1/checkpoint/model.safetensors", "round-1/attempt-2/checkpoint/model.safetensors"]
     assert weighed(tmp_path) == kept
     for number in (1, 2):
-        (tmp_path / f"loop/round-1/try-{number}/checkpoint/checkpoints").mkdir()
+        (tmp_path / f"loop/round-1/attempt-{number}/checkpoint/checkpoints").mkdir()
     assert again(tmp_path, DPO) == outcome
     assert weighed(tmp_path) == kept[1:]
 

@@ -14,7 +14,7 @@ from critics.text.rules import word_count
 from tests.training.policies import CHECKS, VICES, checks_of_policy, detectors, honest, watched
 from training.monitor.config import DETECTORS, MonitorSettings
 from training.monitor.detectors import SHIFTS
-from training.monitor.measure import Reply, amount, check_of
+from training.monitor.measure import HeldOutResponse, amount, check_of
 from training.monitor.monitor import Monitor, Verdict
 from training.monitor.moves import Check, moved
 
@@ -52,8 +52,8 @@ def test_a_policy_that_takes_to_a_vice_is_told_by_its_detector(vice: str) -> Non
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_policy_that_does_not_stays_unremarked(seed: int) -> None:
-    def gold(reply: str, check: int) -> float:
-        return check + random.Random(reply).random()
+    def gold(response: str, check: int) -> float:
+        return check + random.Random(response).random()
 
     verdicts = watched(checks_of_policy(honest, seed, gold=gold))
     assert detectors(verdicts) == set()
@@ -63,22 +63,26 @@ def test_a_policy_that_does_not_stays_unremarked(seed: int) -> None:
 
 @pytest.mark.parametrize("vice", VICES)
 def test_a_vice_that_was_there_from_the_start_is_not_the_trainings(vice: str) -> None:
-    verdicts = watched(checks_of_policy(lambda topic, reply, gone, chance: VICES[vice](topic, reply, 1.0, chance)))
+    verdicts = watched(
+        checks_of_policy(lambda topic, response, gone, chance: VICES[vice](topic, response, 1.0, chance))
+    )
     assert vice not in detectors(verdicts)
 
 
-def test_a_reward_that_follows_length_is_told_where_replies_grow() -> None:
-    """Under the limit of `words`: replies grow by less than a half, and the reward is their number."""
+def test_a_reward_that_follows_length_is_told_where_responses_grow() -> None:
+    """Under the limit of `words`: responses grow by less than a half, and the reward is their number."""
 
-    def longer(topic: str, reply: str, gone: float, chance: random.Random) -> str:
-        return f"{reply} That is all there is to be said of it today, and more another day." if gone > 0 else reply
+    def longer(topic: str, response: str, gone: float, chance: random.Random) -> str:
+        return (
+            f"{response} That is all there is to be said of it today, and more another day." if gone > 0 else response
+        )
 
-    by_length = checks_of_policy(longer, proxy=lambda reply, check: float(word_count(reply)))
+    by_length = checks_of_policy(longer, proxy=lambda response, check: float(word_count(response)))
     (sign,) = {sign.text for sign in watched(by_length)[2].signs if sign.detector == "verbosity"}
-    assert "the reward follows length (rank correlation 1.00) and replies grow: words went from" in sign
-    elsewise = checks_of_policy(longer, proxy=lambda reply, check: random.Random(reply).random())
+    assert "the reward follows length (rank correlation 1.00) and responses grow: words went from" in sign
+    elsewise = checks_of_policy(longer, proxy=lambda response, check: random.Random(response).random())
     assert "verbosity" not in detectors(watched(elsewise))
-    grown = checks_of_policy(honest, proxy=lambda reply, check: float(word_count(reply)))
+    grown = checks_of_policy(honest, proxy=lambda response, check: float(word_count(response)))
     assert "verbosity" not in detectors(watched(grown))
 
 
@@ -121,7 +125,7 @@ def test_the_reward_that_rises_while_gold_falls_ends_the_run() -> None:
     assert last.reason == (
         "step 4: over-optimisation: since step 2 the reward rose from 2 to 3.5, while gold fell from 0.8 to 0.5, over the last 2 "
         "checks: the reward is gamed. Keep the policy of step 2; raise kl.coefficient, lower learning_rate, or train the reward "
-        "anew on this policy's replies, or use several reward models with reward.models.pessimism."
+        "anew on this policy's responses, or use several reward models with reward.models.pessimism."
     )
 
 
@@ -282,12 +286,14 @@ def test_nothing_measured_is_nothing_told() -> None:
     assert Monitor().best is None
 
 
-def test_a_check_of_replies_by_hand() -> None:
-    """Two replies of 2 and 8 words, one booster in the first: 50 per 100 words and 0, but of 10 words one is 10 per 100. The row
+def test_a_check_of_responses_by_hand() -> None:
+    """Two responses of 2 and 8 words, one booster in the first: 50 per 100 words and 0, but of 10 words one is 10 per 100. The row
     of each prompt is its part of that mean: 10 + (50 - 10) * 2 / 5 = 26 and 10 + (0 - 10) * 8 / 5 = -6."""
     said = [
-        Reply(1, "b", "It stands on a hill by the sea", {"score": 3.0, "kl": 2.0, "truncated": 1.0}),
-        Reply(0, "a", "Definitely so", {"score": 1.0, "kl": 0.0, "truncated": 0.0, "gold": 0.5, "principle/x": 1.0}),
+        HeldOutResponse(1, "b", "It stands on a hill by the sea", {"score": 3.0, "kl": 2.0, "truncated": 1.0}),
+        HeldOutResponse(
+            0, "a", "Definitely so", {"score": 1.0, "kl": 0.0, "truncated": 0.0, "gold": 0.5, "principle/x": 1.0}
+        ),
     ]
     check = check_of(7, said, 10, frozenset())
     assert repr(check) == repr(check_of(7, said[::-1], 10, frozenset()))
@@ -302,13 +308,13 @@ def test_a_check_of_replies_by_hand() -> None:
 
 
 def test_diversity_is_measured_in_a_quarter_of_the_first_checks_words_by_hand() -> None:
-    """16 words at first, so 4 at each check, the first two of both replies: `a b` twice, then `a b` and `c d`."""
+    """16 words at first, so 4 at each check, the first two of both responses: `a b` twice, then `a b` and `c d`."""
     first, later, short = (
-        [Reply(i, "", text, {}) for i, text in enumerate(texts)]
+        [HeldOutResponse(i, "", text, {}) for i, text in enumerate(texts)]
         for texts in (("a b a b a b a b",) * 2, ("a b x y z", "c d x y z"), ("a b", "c d"))
     )
     start = check_of(0, first, None, frozenset())
-    found = [start, *(check_of(1, replies, amount(start), frozenset()) for replies in (later, short))]
+    found = [start, *(check_of(1, responses, amount(start), frozenset()) for responses in (later, short))]
     assert [check.values["distinct_2"] for check in found] == [0.5, 1.0, 1.0]
 
 

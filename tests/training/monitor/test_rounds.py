@@ -54,7 +54,7 @@ def test_what_an_evaluation_is_as_checks() -> None:
         **start.values, "proxy": 0.6, "gold": 0.6, "kl": 2.0, "principle/kind": 0.7,
     }  # fmt: skip
     assert (start.errors["words"], check.errors["words"]) == (0.0, pytest.approx(0.5))
-    # refusals of safe prompts are not the replies' own, so theirs is not the difference: each side has its error
+    # refusals of safe prompts are not the responses' own, so theirs is not the difference: each side has its error
     assert (start.errors["refusal"], check.errors["refusal"]) == (pytest.approx(0.02), pytest.approx(0.02))
     assert (start.errors["gold"], check.errors["gold"]) == (0.0, pytest.approx(0.02))
 

@@ -142,7 +142,7 @@ def test_the_best_is_kept_while_nothing_halts_and_gone_back_to_once_something_do
 def test_a_run_that_kept_no_best_saves_the_policy_that_it_has_and_says_so(
     gamed: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Without gold, and with a detector that may halt only once replies have long been longer."""
+    """Without gold, and with a detector that may halt only once responses have long been longer."""
     out, monitor = tmp_path / "run", {"halts": ["verbosity"], "words": 1.2}
     settings = {**gamed, "save_every": 1, "monitor": monitor}
     with pytest.raises(Stopped, match="verbosity"):
@@ -186,7 +186,7 @@ def test_a_policy_that_gets_better_by_both_is_left_alone(gamed: dict[str, Any], 
 
 
 def test_what_a_check_measures_is_logged(gamed: dict[str, Any], tmp_path: Path) -> None:
-    """With two reward models, of which the replies' data is known; judged every third iteration, evaluated every second."""
+    """With two reward models, of which the responses' data is known; judged every third iteration, evaluated every second."""
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(json.dumps({"prompt": "Say a.", "chosen": "a b c d e", "rejected": "f"}) + "\n", encoding="utf-8")
     models = [
@@ -213,7 +213,7 @@ def test_what_a_check_measures_is_logged(gamed: dict[str, Any], tmp_path: Path) 
         ("principle/one", "principle/one"),
     ):
         assert check.values[name] == pytest.approx(evaluated[0][logged], rel=1e-5)
-        assert len(check.rows[name]) == len((tmp_path / "run" / "replies.jsonl").read_text().splitlines())
+        assert len(check.rows[name]) == len((tmp_path / "run" / "responses.jsonl").read_text().splitlines())
     assert check.values["gold"] == pytest.approx(
         (check.values["gold/principle/some"] + check.values["gold/principle/once"]) / 2, rel=1e-5
     )
@@ -231,7 +231,7 @@ def test_gold_that_has_nothing_to_say_is_counted_and_never_a_number(gamed: dict[
 
 
 def test_another_detector_may_end_a_run_without_gold(gamed: dict[str, Any], tmp_path: Path) -> None:
-    """Replies grow longer: the policy of the last check that nothing halts is saved."""
+    """Responses grow longer: the policy of the last check that nothing halts is saved."""
     out = tmp_path / "run"
     monitor = {"halts": ["verbosity"], "words": 1.2}
     with pytest.raises(Stopped, match="verbosity"):

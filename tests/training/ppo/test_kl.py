@@ -22,7 +22,7 @@ def close(found: Tensor, *expected: object) -> None:
 
 def test_kl_estimates_by_hand() -> None:
     """Log-ratios ln 2 and -ln 2. k1: 0. k2: ln² 2. k3: (1/2 - 1 + ln 2) + (2 - 1 - ln 2) = 1/2. One token at ln 2: ln 2, ln² 2 / 2,
-    ln 2 - 1/2. An empty reply is at no distance.
+    ln 2 - 1/2. An empty response is at no distance.
     """
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 0]])
     found = kl_estimates(t([LN2, -LN2, 0], [LN2, X, X], [X, X, X]), t([0, 0, 0], [0, X, X], [X, X, X]), mask)
@@ -60,7 +60,7 @@ def test_a_fixed_coefficient_stays() -> None:
         (60, 100, 1.02),  # the error is held at 20%
         (0, 100, 0.98),
         (-3, 100, 0.98),
-        (60, 5000, 1.2),  # more replies than the horizon count as one horizon
+        (60, 5000, 1.2),  # more responses than the horizon count as one horizon
         (math.inf, 1000, 1.2),
         (math.nan, 1000, 1),
     ],

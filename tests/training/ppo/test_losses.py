@@ -26,7 +26,7 @@ from training.ppo.losses import (
 X = math.nan
 LN2 = math.log(2)
 MASK = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]])
-"""Three replies: of three tokens, of one, and an empty one."""
+"""Three responses: of three tokens, of one, and an empty one."""
 
 patient = settings(deadline=None)
 Batch = tuple[Tensor, Callable[[float], Tensor]]
@@ -44,7 +44,7 @@ def close(found: Tensor, *expected: object, atol: float = 1e-12) -> None:
 
 @st.composite
 def batches(draw: st.DrawFn) -> Batch:
-    """A mask of replies that start at the first place, and a source of random tensors with NaN at the other places."""
+    """A mask of responses that start at the first place, and a source of random tensors with NaN at the other places."""
     tokens = draw(st.integers(1, 6))
     lengths = torch.tensor(draw(st.lists(st.integers(0, tokens), min_size=1, max_size=5)))
     mask = torch.arange(tokens) < lengths[:, None]
@@ -108,7 +108,7 @@ def test_last_token() -> None:
 
 def test_token_rewards_by_hand() -> None:
     """Coefficient .5: half the log-ratio is paid at each token (one that the policy made likelier costs), the score comes at the end.
-    An empty reply has no place for its score.
+    An empty response has no place for its score.
     """
     logp, ref = t([-1, -2, -3], [-1, X, X], [X, X, X]), t([-2, -2, -2], [-5, X, X], [X, X, X])
     found = token_rewards(t(10, 20, 30), logp, ref, MASK, 0.5)
@@ -117,7 +117,7 @@ def test_token_rewards_by_hand() -> None:
 
 def test_gae_by_hand() -> None:
     """γ = .5, λ = .5, values 4, 2, 6 and a reward of 8 at the end. Backwards: δ = 8 + 0 - 6 = 2; δ = 0 + 3 - 2 = 1, A = 1 + 2/4 = 1.5;
-    δ = 0 + 1 - 4 = -3, A = -3 + 1.5/4 = -2.625. Returns are A + V. The one-token reply: 3 - 1.
+    δ = 0 + 1 - 4 = -3, A = -3 + 1.5/4 = -2.625. Returns are A + V. The one-token response: 3 - 1.
     """
     rewards, values = t([0, 0, 8], [3, X, X], [X, X, X]), t([4, 2, 6], [1, X, X], [X, X, X])
     advantages, returns = gae(rewards, values, MASK, 0.5, 0.5)

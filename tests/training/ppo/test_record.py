@@ -25,7 +25,7 @@ def record(metrics: Metrics | None, past: list[Row]) -> Record:
 
 
 def stops_at(log: Record, first: int) -> int:
-    """The iteration at which replies that are too short end the run."""
+    """The iteration at which responses that are too short end the run."""
     for step in range(first, 20):
         try:
             log.train(step, {"length": 1.0})

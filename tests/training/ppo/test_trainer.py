@@ -18,7 +18,7 @@ from training.data.batches import Example, collate
 from training.model.models import load_critic, load_reward
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
-from training.ppo.experience import Replies, by_group, chunks, shaped
+from training.ppo.experience import Responses, by_group, chunks, shape_reward
 from training.ppo.job import prepare
 from training.rollout.rollouts import Generate
 from training.run import folder as output
@@ -185,7 +185,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(baseline: str, inputs: dict[st
     assert not (tmp_path / "killed" / "checkpoints").exists()
 
 
-def test_a_reply_without_a_reward_is_left_out_and_counted(inputs: dict[str, Any], tmp_path: Path) -> None:
+def test_a_response_without_a_reward_is_left_out_and_counted(inputs: dict[str, Any], tmp_path: Path) -> None:
     """Half of the prompts have no principle that applies; without them the same is learnt."""
     settings = small_inputs(tmp_path, {**SHORT, "applies_to": {"tags": ["in"]}})
     lines = [{"prompt": f"Say something about {i}.", "tags": ["in"] if i % 2 else ["out"]} for i in range(8)]
@@ -205,7 +205,7 @@ def test_a_run_without_any_reward_stops_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(Stopped) as error:
         run_small(tmp_path / "run", settings)
     assert str(error.value) == (
-        "step 1: none of 16 replies has a reward; the first says: no_principle: no principle of small applies to tags (none)"
+        "step 1: none of 16 responses has a reward; the first says: no_principle: no principle of small applies to tags (none)"
     )
 
 
@@ -223,8 +223,8 @@ def test_what_is_saved_is_an_ordinary_checkpoint(
     assert {"eval_success", "eval_kl", "eval_score"} <= set(said["results"])
     assert (out / "training.html").is_file()
     assert "# " in (out / "README.md").read_text()
-    replies = [json.loads(line) for line in (out / "replies.jsonl").read_text().splitlines()]
-    assert {"prompt", "reply", "score", "kl"} <= set(replies[0])
+    responses = [json.loads(line) for line in (out / "responses.jsonl").read_text().splitlines()]
+    assert {"prompt", "response", "score", "kl"} <= set(responses[0])
     assert (
         ppo.run(
             prepare(load(PPO, None, [], {**inputs, "baseline": "group", "learning_rate": 1e-2, "lora": lora}), out),
@@ -268,7 +268,7 @@ def test_narrowed_sampling_is_warned_of_and_measured(inputs: dict[str, Any], tmp
     sampler = {**inputs["sampler"], "top_p": 0.5}
     rows = run_small(tmp_path / "run", inputs, sampler=sampler, baseline="group")
     warned = [row.text for row in rows if row.split == "warning"]
-    assert warned[0].startswith("sampler.top_p is 0.5: replies come from another distribution")
+    assert warned[0].startswith("sampler.top_p is 0.5: responses come from another distribution")
     assert numbers(rows)[0]["mismatch"] == pytest.approx(0.69, abs=0.05)
     assert numbers(rows)[0]["clip_fraction"] == 0
 
@@ -319,9 +319,9 @@ def test_chunks_keep_the_order_and_cut_groups_where_they_must() -> None:
     ],
 )
 def test_a_group_is_measured_against_itself(changes: dict[str, Any], expected: list[float]) -> None:
-    replies = Replies([Example((1,), ((2,), (3,))), Example((4,), ((5,),))], [0, 1], [1.0, 2.5, 9.0], [])
+    responses = Responses([Example((1,), ((2,), (3,))), Example((4,), ((5,),))], [0, 1], [1.0, 2.5, 9.0], [])
     settings = PPO.model_validate({"reward": {"rules": {"constitution": "x"}}, "baseline": "group", **changes})
-    assert by_group(torch.tensor(replies.scores), replies, settings).tolist() == expected
+    assert by_group(torch.tensor(responses.scores), responses, settings).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_scores_are_shaped_for_learning_and_logged_as_they_are(
 
 def test_the_penalty_of_a_missing_end_is_not_clipped() -> None:
     settings = load(PPO, None, ["reward.rules.constitution=x", "reward_clip=1.0", "missing_end_penalty=4.0"])
-    scores = [shaped(score, ended, settings) for score in (-9.0, 0.5, 9.0) for ended in (True, False)]
+    scores = [shape_reward(score, ended, settings) for score in (-9.0, 0.5, 9.0) for ended in (True, False)]
     assert scores == [-1.0, -5.0, 0.5, -3.5, 1.0, -3.0]
 
 
@@ -353,8 +353,8 @@ def test_half_a_surrogate_in_a_prompt_is_no_trouble(inputs: dict[str, Any], tmp_
     lines = [json.dumps({"prompt": f"Say \ud800 {i}."}) for i in range(20)]
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines), encoding="utf-8")
     run_small(tmp_path / "run", inputs, baseline="group", steps=1, test_fraction=0.5)
-    replies = [json.loads(line) for line in (tmp_path / "run" / "replies.jsonl").read_text().splitlines()]
-    assert replies[0]["prompt"].startswith("Say \ud800 ")
+    responses = [json.loads(line) for line in (tmp_path / "run" / "responses.jsonl").read_text().splitlines()]
+    assert responses[0]["prompt"].startswith("Say \ud800 ")
 
 
 def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any], tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any],
     assert "20" in line
 
 
-def test_how_replies_are_written_may_change_between_restarts(inputs: dict[str, Any], tmp_path: Path) -> None:
+def test_how_responses_are_written_may_change_between_restarts(inputs: dict[str, Any], tmp_path: Path) -> None:
     sampler = {**inputs["sampler"], "responses_in_flight": 2, "vllm": {"gpu_memory_utilization": 0.2}}
     first = prepare(load(PPO, None, [], inputs), tmp_path / "run")
     first.out.mkdir()

@@ -25,14 +25,14 @@ from generation.settings import load as load_settings
 from tests.training.ppo_small import run_small, small_inputs, small_model
 from training.ppo.config import PPO
 from training.rollout.config import JudgeReward, ModelsReward, Rewards, RulesReward
-from training.rollout.mixture import Graded, Mixture, open_rewards
 from training.rollout.models import Ensemble
+from training.rollout.rewards import Graded, RewardSum, open_rewards
 from training.rollout.rules import Part, RewardError, Rules, merit
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Why?"),), tags=("a",))
 
 
-def reply(text: str, name: str = "p/s0") -> Response:
+def saying(text: str, name: str = "p/s0") -> Response:
     return Response(name, "p", Message(role="assistant", content=text), "sampled", text)
 
 
@@ -53,7 +53,7 @@ JUDGED = {"id": "kind", "objective": "form", "text": "Be kind."}
 def grade(source: Any, text: str, prompt: Prompt = PROMPT) -> Any:
     async def once() -> Any:
         try:
-            return await source.grade(prompt, reply(text))
+            return await source.grade(prompt, saying(text))
         finally:
             await source.close()
 
@@ -143,14 +143,14 @@ def test_a_reward_model_is_told_of_tools_calls_and_cuts(tmp_path: Path) -> None:
     )
     call = Response("p/s0", "p", calling, "sampled", "")
     encoder = Encoder(STYLES["chatml"]())
-    assert heard(PROMPT, reply("It is."))[-1] == encoder.end_of_turn
-    assert heard(PROMPT, reply("It is."), ended=False) == heard(PROMPT, reply("It is."))[:-1]
-    assert heard(offered, reply("It is.")) == (
+    assert heard(PROMPT, saying("It is."))[-1] == encoder.end_of_turn
+    assert heard(PROMPT, saying("It is."), ended=False) == heard(PROMPT, saying("It is."))[:-1]
+    assert heard(offered, saying("It is.")) == (
         *encoder.encode(PROMPT.messages, offered.tools),
         *encoder.reply(PROMPT.messages, "It is.", offered.tools)[1],
         encoder.end_of_turn,
     )
-    assert heard(offered, reply("It is.")) != heard(PROMPT, reply("It is."))
+    assert heard(offered, saying("It is.")) != heard(PROMPT, saying("It is."))
     path = str(small_model(tmp_path / "a", "LlamaForSequenceClassification", num_labels=1))
     values = []
     for prompt, response, ended in ((PROMPT, call, True), (PROMPT, call, False), (offered, call, True)):
@@ -158,7 +158,7 @@ def test_a_reward_model_is_told_of_tools_calls_and_cuts(tmp_path: Path) -> None:
         values.append(asyncio.run(closing(model, prompt, response, ended)))
     assert len(set(values)) == 3
     model = Ensemble(ModelsReward(paths=(path,)))
-    assert asyncio.run(closing(model, PROMPT, reply(spoken(calling)), True)) == values[0]
+    assert asyncio.run(closing(model, PROMPT, saying(spoken(calling)), True)) == values[0]
 
 
 async def closing(model: Ensemble, prompt: Prompt, response: Response, ended: bool) -> float:
@@ -170,7 +170,7 @@ async def closing(model: Ensemble, prompt: Prompt, response: Response, ended: bo
     return found.value
 
 
-def test_a_reply_that_does_not_fit_the_reward_model_is_a_failure(tmp_path: Path) -> None:
+def test_a_response_that_does_not_fit_the_reward_model_is_a_failure(tmp_path: Path) -> None:
     path = small_model(tmp_path / "a", "LlamaForSequenceClassification", num_labels=1)
     found = grade(Ensemble(ModelsReward(paths=(str(path),))), "word " * 400)
     assert isinstance(found, Failure)
@@ -192,12 +192,12 @@ class Given:
         pass
 
 
-def test_a_mixture_adds_up_what_its_sources_give() -> None:
-    mixture = Mixture(
+def test_a_sum_adds_up_what_its_sources_give() -> None:
+    total = RewardSum(
         {"rules": (2.0, Rules(laws(SHORT, ASKS))), "given": (0.5, Given(Part(3.0, {"head_spread": 1.0})))}
     )
     parts = {"reward/rules": 0.75, "success": 0.0, "principle/short": 1.0, "principle/asks": 0.0}
-    assert grade(mixture, "It is.") == Graded(2 * 0.75 + 0.5 * 3, {**parts, "reward/given": 3.0, "head_spread": 1.0})
+    assert grade(total, "It is.") == Graded(2 * 0.75 + 0.5 * 3, {**parts, "reward/given": 3.0, "head_spread": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_a_mixture_adds_up_what_its_sources_give() -> None:
         pytest.param(Part(math.nan), "reward_nan", id="nan"),
     ],
 )
-def test_a_mixture_with_a_source_that_fails_gives_no_reward(answer: Part | Failure, reason: str) -> None:
-    found = grade(Mixture({"rules": (1.0, Rules(laws(SHORT))), "given": (1.0, Given(answer))}), "It is.")
+def test_a_sum_with_a_source_that_fails_gives_no_reward(answer: Part | Failure, reason: str) -> None:
+    found = grade(RewardSum({"rules": (1.0, Rules(laws(SHORT))), "given": (1.0, Given(answer))}), "It is.")
     assert isinstance(found, Failure)
     assert found.reason == reason
 
@@ -280,7 +280,7 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
             id="pairs",
         ),
         pytest.param("kl={coefficient: 0, target: 5}", "kl: coefficient: got 0 with a target", id="kl"),
-        pytest.param("samples=1", "samples: got 1; baseline: group compares replies", id="alone"),
+        pytest.param("samples=1", "samples: got 1; baseline: group compares responses", id="alone"),
     ],
 )
 def test_bad_settings_are_told(override: str, message: str) -> None:
@@ -289,24 +289,24 @@ def test_bad_settings_are_told(override: str, message: str) -> None:
     assert message in str(error.value)
 
 
-def test_the_judge_is_asked_in_no_way_that_needs_two_replies() -> None:
+def test_the_judge_is_asked_in_no_way_that_needs_two_responses() -> None:
     with pytest.raises(ValueError, match="contrast"):
         JudgeReward.model_validate({"constitution": "x", "methods": ["compare"]})
 
 
-def test_a_cut_reply_is_rewarded_as_one_in_a_run(tmp_path: Path) -> None:
-    """Every reply is one token and no end; its reward is the model's without an end of the turn."""
+def test_a_cut_response_is_rewarded_as_one_in_a_run(tmp_path: Path) -> None:
+    """Every response is one token and no end; its reward is the model's without an end of the turn."""
     inputs = small_inputs(tmp_path)
     model = str(small_model(tmp_path / "rm", "LlamaForSequenceClassification", num_labels=1))
     models = {"paths": [model], "transformers": {"dtype": "float32"}}
     changes = {"reward": {"models": models}, "baseline": "group", "eval_every": 1, "steps": 1, "test_fraction": 0.5}
     run_small(tmp_path / "run", inputs, **changes, sampler={"engine": "generate", "max_tokens": 1})
-    line = json.loads((tmp_path / "run" / "replies.jsonl").read_text().splitlines()[0])
+    line = json.loads((tmp_path / "run" / "responses.jsonl").read_text().splitlines()[0])
     assert line["truncated"] == 1
     asked = Prompt(id="p", messages=(Message(role="user", content=line["prompt"]),))
     values = {}
     for ended in (True, False):
         source = Ensemble(ModelsReward.model_validate(models))
-        values[ended] = asyncio.run(closing(source, asked, reply(line["reply"]), ended))
+        values[ended] = asyncio.run(closing(source, asked, saying(line["response"]), ended))
     assert line["score"] == pytest.approx(values[False], abs=1e-5)
     assert line["score"] != pytest.approx(values[True], abs=1e-4)

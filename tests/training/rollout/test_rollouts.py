@@ -1,4 +1,4 @@
-"""Replies of a tiny random policy: what they depend on, and what is said of them."""
+"""Responses of a tiny random policy: what they depend on, and what is said of them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from training.data.rows import Prompted
 from training.model.models import load_policy
 from training.ppo.config import PPO
 from training.rollout.config import SamplerSettings
-from training.rollout.rollouts import Generate, Written, as_response, ends_of, generate, halve, seeds_of
+from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, halve, seeds_of
 
 SETTINGS = SamplerSettings(max_tokens=12)
 PROMPTS = [(5, 6, 7), (9, 10, 11, 12, 13, 14, 15, 16), (20,), (END, END, 30)]
@@ -42,36 +42,36 @@ def row(tokens: tuple[int, ...], name: str) -> PromptRow:
     return PromptRow(Prompted(name, (Message(role="user", content="Hi"),)), tokens)
 
 
-def write(model: Any, prompts: list[tuple[int, ...]], seeds: list[list[int]], **changes: Any) -> list[list[Written]]:
+def write(model: Any, prompts: list[tuple[int, ...]], seeds: list[list[int]], **changes: Any) -> list[list[Rollout]]:
     with torch.inference_mode():
         return generate(model, prompts, seeds, SETTINGS.model_copy(update=changes), ENDS)
 
 
-def test_a_reply_does_not_depend_on_what_is_written_with_it(model: Any) -> None:
+def test_a_response_does_not_depend_on_what_is_written_with_it(model: Any) -> None:
     seeds = [[10 * i + j for j in range(3)] for i in range(len(PROMPTS))]
     together = write(model, PROMPTS, seeds, max_tokens=40)
-    for prompt, own, replies in zip(PROMPTS, seeds, together, strict=True):
-        for seed, reply in zip(own, replies, strict=True):
+    for prompt, own, responses in zip(PROMPTS, seeds, together, strict=True):
+        for seed, response in zip(own, responses, strict=True):
             ((alone,),) = write(model, [prompt], [[seed]], max_tokens=40)
-            assert (alone.tokens, alone.ended) == (reply.tokens, reply.ended)
-            assert alone.logprobs == pytest.approx(reply.logprobs, abs=1e-4)
+            assert (alone.tokens, alone.ended) == (response.tokens, response.ended)
+            assert alone.logprobs == pytest.approx(response.logprobs, abs=1e-4)
 
 
-def test_replies_leave_the_batch_at_different_times_and_are_still_theirs(model: Any) -> None:
+def test_responses_leave_the_batch_at_different_times_and_are_still_theirs(model: Any) -> None:
     """With many ends, the batch is compacted again and again."""
     ends = frozenset(range(0, 512, 4))
     seeds = [[100 + i for i in range(8)] for _ in PROMPTS]
     with torch.inference_mode():
         together = generate(model, PROMPTS, seeds, SETTINGS, ends)
-        for prompt, own, replies in zip(PROMPTS, seeds, together, strict=True):
+        for prompt, own, responses in zip(PROMPTS, seeds, together, strict=True):
             assert [generate(model, [prompt], [[s]], SETTINGS, ends)[0][0].tokens for s in own] == [
-                r.tokens for r in replies
+                r.tokens for r in responses
             ]
-    lengths = {len(reply.tokens) for replies in together for reply in replies}
+    lengths = {len(response.tokens) for responses in together for response in responses}
     assert len(lengths) > 3
-    for reply in (reply for replies in together for reply in replies):
-        assert reply.ended == (reply.tokens[-1] in ends)
-        assert not ends & set(reply.tokens[:-1])
+    for response in (response for responses in together for response in responses):
+        assert response.ended == (response.tokens[-1] in ends)
+        assert not ends & set(response.tokens[:-1])
 
 
 def test_log_probabilities_are_those_of_the_training_forward(path: Path) -> None:
@@ -81,35 +81,35 @@ def test_log_probabilities_are_those_of_the_training_forward(path: Path) -> None
     rows = [row(tokens, str(i)) for i, tokens in enumerate(PROMPTS)]
     written = writer.write(rows, seeds_of(0, 0, rows, 3))
     batch = collate(
-        [Example(r.tokens, [w.tokens for w in replies]) for r, replies in zip(rows, written, strict=True)],
+        [Example(r.tokens, [w.tokens for w in responses]) for r, responses in zip(rows, written, strict=True)],
         policy.layout,
     )
-    seen = [value for replies in written for reply in replies for value in reply.logprobs]
+    seen = [value for responses in written for response in responses for value in response.logprobs]
     assert policy(batch).logprobs.tolist() == pytest.approx(seen, abs=1e-4)
     assert policy.training
 
 
 def test_top_p_draws_from_the_largest_alone_and_says_so(model: Any) -> None:
-    (replies,) = write(model, [PROMPTS[0]], [[1, 2, 3, 4]], top_p=0.02, max_tokens=1)
+    (responses,) = write(model, [PROMPTS[0]], [[1, 2, 3, 4]], top_p=0.02, max_tokens=1)
     with torch.inference_mode():
         logp = model(torch.tensor([PROMPTS[0]])).logits[0, -1].log_softmax(-1)
     ordered = logp.exp().sort(descending=True).values
     kept = int((ordered.cumsum(0) - ordered < 0.02).sum())
     allowed = set(logp.topk(kept).indices.tolist())
-    for reply in replies:
-        assert reply.tokens[0] in allowed
-        expected = logp[reply.tokens[0]] - ordered[:kept].sum().log()
-        assert reply.logprobs == pytest.approx([float(expected)], abs=1e-5)
+    for response in responses:
+        assert response.tokens[0] in allowed
+        expected = logp[response.tokens[0]] - ordered[:kept].sum().log()
+        assert response.logprobs == pytest.approx([float(expected)], abs=1e-5)
 
 
 def test_samples_follow_the_model(model: Any) -> None:
     """2,000 first tokens against the model's own distribution, in ten groups of tokens: chi-square of 9, 0.1% of the time over 27.9."""
-    (replies,) = write(model, [PROMPTS[0]], [list(range(2000))], max_tokens=1, responses_in_flight=2000)
+    (responses,) = write(model, [PROMPTS[0]], [list(range(2000))], max_tokens=1, responses_in_flight=2000)
     with torch.inference_mode():
         p = model(torch.tensor([PROMPTS[0]])).logits[0, -1].softmax(-1)
     groups = torch.arange(len(p)) % 10
     expected = torch.zeros(10).index_add(0, groups, p) * 2000
-    seen = torch.bincount(groups[torch.tensor([r.tokens[0] for r in replies])], minlength=10)
+    seen = torch.bincount(groups[torch.tensor([r.tokens[0] for r in responses])], minlength=10)
     assert float(((seen - expected) ** 2 / expected).sum()) < 27.9
 
 
@@ -143,12 +143,12 @@ def test_weights_in_half_precision_change_no_number_of_mixed_precision(
     assert (halved.inner.lm_head.weight is halved.inner.get_input_embeddings().weight) == tied
 
 
-def test_a_reply_is_its_text_without_the_token_that_ended_it(path: Path) -> None:
+def test_a_response_is_its_text_without_the_token_that_ended_it(path: Path) -> None:
     tokenizer = load_tokenizer(resolve(str(path)))
     tokens = tuple(tokenizer.encode(" some words", add_special_tokens=False))
     prompt = row((1,), "a")
-    ended = as_response(prompt, 2, Written((*tokens, END), (0.0,) * (len(tokens) + 1), True), tokenizer)
-    cut = as_response(prompt, 2, Written(tokens, (0.0,) * len(tokens), False), tokenizer)
+    ended = as_response(prompt, 2, Rollout((*tokens, END), (0.0,) * (len(tokens) + 1), True), tokenizer)
+    cut = as_response(prompt, 2, Rollout(tokens, (0.0,) * len(tokens), False), tokenizer)
     assert ended.message == cut.message == Message(role="assistant", content="some words")
     assert (ended.id, ended.prompt_id) == ("a/s2", "a")
 
@@ -159,14 +159,14 @@ def test_tool_calls_are_read_and_malformed_ones_stay_text(path: Path) -> None:
 
     def said(text: str) -> Message:
         tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
-        return as_response(prompt, 0, Written(tokens, (), False), tokenizer).message
+        return as_response(prompt, 0, Rollout(tokens, (), False), tokenizer).message
 
     (call,) = said('<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>').tool_calls
     assert (call.function.name, call.function.arguments) == ("f", {"x": 1})
     assert said("<tool_call>{broken</tool_call>").content == "<tool_call>{broken</tool_call>"
 
 
-def test_every_token_that_the_checkpoint_names_ends_a_reply(path: Path) -> None:
+def test_every_token_that_the_checkpoint_names_ends_a_response(path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(path)
     model.generation_config.eos_token_id = [4, 5]
     assert ends_of(model, 7) == {4, 5, 7}

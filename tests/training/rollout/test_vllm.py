@@ -1,4 +1,4 @@
-"""PPO on replies from vLLM: the weights that it samples from are those that are trained, in every iteration."""
+"""PPO on responses from vLLM: the weights that it samples from are those that are trained, in every iteration."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}
 
 
 def sample(folder: Path, case: dict[str, Any]) -> int:
-    """A run of PPO on a checkpoint as training writes it, with steps so large that replies from weights before would show."""
+    """A run of PPO on a checkpoint as training writes it, with steps so large that responses from weights before would show."""
     files = resolve(str(small_model(folder / "wide", hidden_size=128, num_attention_heads=2)))
     save(load_policy(files, SFT()), load_tokenizer(files), folder / "saved", False)
     vllm = {"dtype": "float32", "kv_cache_gb": 1, "gpu_memory_utilization": 0.2}

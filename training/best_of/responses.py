@@ -1,4 +1,4 @@
-"""Replies to every prompt, and their rewards: each call kept, so that it is made once."""
+"""Responses to every prompt, and their rewards: each call kept, so that it is made once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.steps import sample
 from training.best_of.choice import Choice, Scored, choose
 from training.best_of.config import BestOf
-from training.rollout.mixture import Graded, open_rewards
+from training.rollout.rewards import Graded, open_rewards
 from training.run.fit import Incomplete
 
 Drawn = Sequence[Response | Failure]
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
     """What became of one prompt."""
 
     prompt: Prompt
-    replies: tuple[Scored, ...]
+    responses: tuple[Scored, ...]
     """Those with a reward."""
     failures: tuple[Failure, ...]
     """The others, a record each."""
@@ -50,15 +50,15 @@ def outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -> list[
 
 async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], store: CallStore) -> list[Outcome]:
     written = await _write(settings, prompts, store)
-    _whole([one for drawn in written for one in drawn], "replies")
+    _whole([one for drawn in written for one in drawn], "responses")
     graded = await _grade(settings, prompts, written, store)
     _whole([one for found in graded for one in found], "rewards")
     made = []
     for prompt, drawn, found in zip(prompts, written, graded, strict=True):
-        replies = [(i, reply) for i, reply in enumerate(drawn) if isinstance(reply, Response)]
+        responses = [(i, response) for i, response in enumerate(drawn) if isinstance(response, Response)]
         scored = tuple(
-            Scored(i, reply, grade.score)
-            for (i, reply), grade in zip(replies, found, strict=True)
+            Scored(i, response, grade.score)
+            for (i, response), grade in zip(responses, found, strict=True)
             if isinstance(grade, Graded)
         )
         failures = tuple(one for one in (*drawn, *found) if isinstance(one, Failure))
@@ -78,8 +78,10 @@ async def _write(settings: BestOf, prompts: Sequence[Prompt], store: CallStore) 
 
         async def one(prompt: Prompt) -> Drawn:
             async with rows:
-                drawn = await asyncio.gather(*(_reply(policy, prompt, i, config.plan) for i in range(settings.samples)))
-            progress.row(failed=all(isinstance(reply, Failure) for reply in drawn))
+                drawn = await asyncio.gather(
+                    *(_response(policy, prompt, i, config.plan) for i in range(settings.samples))
+                )
+            progress.row(failed=all(isinstance(response, Failure) for response in drawn))
             return drawn
 
         try:
@@ -90,7 +92,7 @@ async def _write(settings: BestOf, prompts: Sequence[Prompt], store: CallStore) 
                 await engine.close()
 
 
-async def _reply(policy: ChatModel, prompt: Prompt, number: int, plan: Plan) -> Response | Failure:
+async def _response(policy: ChatModel, prompt: Prompt, number: int, plan: Plan) -> Response | Failure:
     try:
         return await sample(policy, prompt, number, plan)
     except TransientError as error:
@@ -100,15 +102,15 @@ async def _reply(policy: ChatModel, prompt: Prompt, number: int, plan: Plan) -> 
 async def _grade(
     settings: BestOf, prompts: Sequence[Prompt], written: Sequence[Drawn], store: CallStore
 ) -> list[list[Graded | Failure]]:
-    """Of each prompt's replies that are one, in order."""
+    """Of each prompt's responses that are one, in order."""
     rows = asyncio.Semaphore(settings.sampler.prompts_in_flight)
     with Progress(len(prompts)) as progress:
         rewards = open_rewards(settings.reward, settings.seed, lambda opening: Stored(store, opening, progress.call))
 
         async def one(prompt: Prompt, drawn: Drawn) -> list[Graded | Failure]:
-            replies = [reply for reply in drawn if isinstance(reply, Response)]
+            responses = [response for response in drawn if isinstance(response, Response)]
             async with rows:
-                found = await rewards.grade_all([(prompt, reply, not reply.truncated) for reply in replies])
+                found = await rewards.grade_all([(prompt, response, not response.truncated) for response in responses])
             progress.row(failed=all(isinstance(grade, Failure) for grade in found))
             return found
 
@@ -119,7 +121,7 @@ async def _grade(
 
 
 def _whole(found: Sequence[object], what: str) -> None:
-    """Raises Incomplete where an engine stayed unavailable: best of fewer replies would be another policy."""
+    """Raises Incomplete where an engine stayed unavailable: best of fewer responses would be another policy."""
     missing = [one for one in found if isinstance(one, Failure) and one.reason == UNAVAILABLE]
     if missing:
         raise Incomplete(

@@ -18,7 +18,7 @@ from training.rollout.rules import STAGE, Rules, Source
 
 
 class Graded(NamedTuple):
-    """The reward of one reply."""
+    """The reward of one response."""
 
     score: float
     """The weighted sum."""
@@ -26,7 +26,7 @@ class Graded(NamedTuple):
     """What is logged beside it: `reward/NAME` of each source, unweighted, and the details a source gives."""
 
 
-class Mixture:
+class RewardSum:
     """Sources by name, each with its weight."""
 
     def __init__(self, sources: Mapping[str, tuple[float, Source]]) -> None:
@@ -37,26 +37,26 @@ class Mixture:
         """`reward/...` -> digest of each constitution and model that the reward comes from."""
         return {f"reward/{name}": digest for _, s in self._sources.values() for name, digest in s.digests.items()}
 
-    async def grade(self, prompt: Prompt, reply: Response, ended: bool = True) -> Graded | Failure:
-        """The sum, or the first failure of a source. ended: False for a reply that was cut at the limit."""
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Graded | Failure:
+        """The sum, or the first failure of a source. ended: False for a response that was cut at the limit."""
         try:
-            answers = await gather(*(source.grade(prompt, reply, ended) for _, source in self._sources.values()))
+            answers = await gather(*(source.grade(prompt, response, ended) for _, source in self._sources.values()))
         except TransientError as error:
-            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), reply.id)
+            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
         parts: dict[str, float] = {}
         score = 0.0
         for (name, (weight, _)), part in zip(self._sources.items(), answers, strict=True):
             if isinstance(part, Failure):
                 return part
             if not math.isfinite(part.value):
-                return Failure(prompt.id, STAGE, "reward_nan", f"{name} gave {part.value}", reply.id)
+                return Failure(prompt.id, STAGE, "reward_nan", f"{name} gave {part.value}", response.id)
             score += weight * part.value
             parts |= {f"reward/{name}": part.value, **part.details}
         return Graded(score, parts)
 
-    async def grade_all(self, replies: Sequence[tuple[Prompt, Response, bool]]) -> list[Graded | Failure]:
+    async def grade_all(self, responses: Sequence[tuple[Prompt, Response, bool]]) -> list[Graded | Failure]:
         """All at once, in their order. Each with its prompt, and whether it ended."""
-        return list(await gather(*(self.grade(*reply) for reply in replies)))
+        return list(await gather(*(self.grade(*response) for response in responses)))
 
     async def close(self) -> None:
         """Close all sources."""
@@ -64,8 +64,8 @@ class Mixture:
             await source.close()
 
 
-def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> Mixture:
-    """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first reply.
+def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> RewardSum:
+    """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first response.
 
     Raises ConstitutionError, ModelError or RewardError. seed: draws the principles of each prompt where not all are asked.
     wrap: puts something, such as a store of calls, in front of each engine, which it opens at its first call.
@@ -77,4 +77,4 @@ def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> Mixture
         sources["models"] = models.weight, Ensemble(models, wrap)
     if judge := settings.judge:
         sources["judge"] = judge.weight, LiveJudge(judge, load(judge.constitution), seed, wrap)
-    return Mixture(sources)
+    return RewardSum(sources)
