@@ -28,8 +28,11 @@ class Decoding(Strict):
     """How one stage's text is sampled."""
 
     max_tokens: int = Field(gt=0)
+    """Most tokens of one completion."""
     temperature: float = Field(default=0.0, ge=0, le=10)
+    """0 takes the likeliest token, 1 samples from the model's own distribution."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Sample from the likeliest tokens that together have this probability."""
 
 
 ModelMethod = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward"]
@@ -103,6 +106,7 @@ class Plan(Strict):
     comparisons: int | None = Field(default=None, ge=1)
     """Most comparisons of a swiss or adaptive schedule for one prompt."""
     defences: Defences = Defences()
+    """What protects judges against texts that address them."""
     controls: int = Field(default=8, ge=0)
     """Pairs with a known answer that are judged along, to report the judge's health."""
     pairs: Strategy = "best_worst"
@@ -114,8 +118,11 @@ class Plan(Strict):
     """Keep sampled replies that max_tokens cut, marked as such: in training no end of the turn is put after them. Without them a
     policy of long replies is compared by its short ones alone."""
     sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
+    """How the policy's responses are drawn."""
     critique: Decoding = Decoding(max_tokens=256)
+    """How critiques are written."""
     revise: Decoding = Decoding(max_tokens=768)
+    """How revisions are written."""
     reason: Decoding = Decoding(max_tokens=256)
     """The judge's thoughts before a reasoned verdict; where max_tokens cuts them, the verdict follows all the same."""
     seed: int = Field(default=0, ge=0)
@@ -173,6 +180,7 @@ class Member(Strict):
     model: str
     """As `judge`; for methods: [reward] a sequence classifier with one label."""
     methods: Methods = ("compare",)
+    """How this judge is asked; every method votes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
     principles: tuple[str, ...] = ()
@@ -216,6 +224,7 @@ class RunConfig(Strict):
     panel: tuple[Member, ...] = ()
     """More judges, which vote beside the judge."""
     plan: Plan = Plan()
+    """What is made of each prompt."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts whose pairs go to the test split."""
     license: str = "unknown"
@@ -225,9 +234,11 @@ class RunConfig(Strict):
     calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to an engine at once."""
     vllm: VLLMSettings = VLLMSettings()
+    """Settings of vLLM, for models it runs here."""
     judge_vllm: VLLMSettings | None = None
     """Settings of a judge that is another model than the policy. Where absent, both have `vllm` with half its GPU memory."""
     transformers: TransformersSettings = TransformersSettings()
+    """Settings of the transformers engine."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """Servers of the policy, for `--engine endpoint`; several are used as one pool."""
     judge_endpoints: tuple[EndpointSettings, ...] = ()

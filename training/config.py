@@ -25,6 +25,7 @@ class Lora(Strict):
     alpha: float = Field(default=32, gt=0)
     """The updates are scaled by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a layer's inputs that the adapter leaves out while it learns."""
     targets: str | tuple[str, ...] = "all-linear"
     """Names of the layers that are updated; `all-linear` takes every linear layer but the head."""
     merge: bool = True
@@ -69,6 +70,7 @@ class Training(Strict):
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many rows of each split of each source."""
     seed: int = Field(default=0, ge=0)
+    """Seeds the order of the rows, dropout and fresh weights."""
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)
@@ -84,6 +86,7 @@ class Training(Strict):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Longer gradients are scaled down to this norm."""
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -102,6 +105,7 @@ class Training(Strict):
     compile: Annotated[bool, AfterValidator(_compiler)] = False
     """Fuse the operations of each decoder layer with torch.compile: faster and smaller steps for half a minute at the start."""
     lora: Lora | None = None
+    """Train a low-rank adapter; none trains every weight."""
     log_every: int = Field(default=1, ge=1)
     """Steps between two rows of metrics."""
     eval_every: int | None = Field(default=None, ge=1)
@@ -119,6 +123,7 @@ class Training(Strict):
     license: str = "unknown"
     """Licence field of the model card: yours to fill in; it depends on model and data."""
     watch: WatchSettings = WatchSettings()
+    """When training is stopped because its figures look wrong."""
 
     @model_validator(mode="before")
     @classmethod
@@ -167,6 +172,7 @@ class Reward(Training):
     """A reward model: a scalar head on the last token of a reply, trained on pairs."""
 
     labels: Labels = Labels()
+    """How a pair's probability becomes the loss's label."""
     heads: int = Field(default=1, ge=1, le=64)
     """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their spread is the uncertainty."""
     centre: float = Field(default=0.0, ge=0)
@@ -180,6 +186,7 @@ class DPO(Training):
     """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290) on soft labels."""
 
     labels: Labels = Labels()
+    """How a pair's probability becomes the loss's label."""
     learning_rate: float = Field(default=5e-6, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)

@@ -33,20 +33,25 @@ class Origin(Strict):
     data: str
     """Digest of the labelled file."""
     pairs: int = Field(ge=1)
+    """Number of pairs, with or without labels."""
 
 
 class Estimate(Strict):
     """A share with its 95% interval."""
 
     value: float
+    """The estimate."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
 
 class Quality(Strict):
     """How the weights did on pairs they were not fitted on (cross-validation)."""
 
     accuracy: Estimate
+    """Share of pairs whose label has the right sign."""
     ece: float
     """Expected calibration error."""
     nll: float
@@ -97,8 +102,11 @@ class Weights(Strict):
     """The file that `python -m evaluation judge --fit` writes and `generate_feedback.py --weights` reads."""
 
     version: Literal[1] = 1
+    """Version of the file's form."""
     method: Method
+    """How the weights were fitted."""
     fitted_on: Origin
+    """The constitution, judges, templates and data they hold for."""
     voters: dict[str, FiniteFloat] = Field(min_length=1)
     """Voter -> weight of its vote in log-odds. A negative weight is a voter that is reliably wrong."""
     temperature: float = Field(gt=0)
@@ -108,6 +116,7 @@ class Weights(Strict):
     quality: Quality | None = None
     """None where nobody said which reply is better: `agreement` needs no labels."""
     stopping: Stopping | None = None
+    """Order of the voters for early stopping, and when to stop."""
 
     def logit(self, votes: Mapping[str, float]) -> float:
         """Log-odds that the first reply is better. Voters that are missing, or unknown, say nothing."""

@@ -56,8 +56,11 @@ class EndpointSettings(Strict):
     token_ids: bool = False
     """True for a vLLM server (with --enable-scale-out): it is sent token ids and gives exact label log-probabilities."""
     concurrency: int = Field(default=64, ge=1)
+    """Most requests under way at this server."""
     attempts: int = Field(default=6, ge=1)
+    """Tries of one request before the server counts as unavailable."""
     timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long one request may take."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     """First wait; it doubles each time, with full jitter, up to max_wait_seconds."""
     max_wait_seconds: float = Field(default=60.0, gt=0)

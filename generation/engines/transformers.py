@@ -36,6 +36,7 @@ class TransformersSettings(Strict):
     batch_size: int = Field(default=32, ge=1)
     """Most requests in one batch."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Precision of the weights; `auto` takes the checkpoint's."""
     device: str = "auto"
     """`auto` takes a GPU where there is one."""
 

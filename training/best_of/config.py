@@ -22,7 +22,9 @@ class BestOfSampler(Strict):
     max_tokens: int = Field(default=256, ge=1)
     """Most tokens of a response."""
     temperature: float = Field(default=1.0, gt=0, le=10)
+    """1 samples from the model's own distribution."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Sample from the likeliest tokens that together have this probability."""
     keep_truncated: bool = False
     """Responses that max_tokens cut take part and are rewarded as such; where one is imitated, no end of the turn is put after it.
     Without them a policy of long responses chooses among its short ones alone."""
@@ -33,7 +35,9 @@ class BestOfSampler(Strict):
     calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to the engine at once."""
     vllm: VLLMSettings = VLLMSettings()
+    """Settings of vLLM, where it is the engine."""
     transformers: TransformersSettings = TransformersSettings()
+    """Settings of the transformers engine, where it is the engine."""
     endpoints: tuple[EndpointSettings, ...] = ()
     """Servers of the model, for engine: endpoint."""
 
@@ -66,7 +70,9 @@ class BestOf(SFT):
     samples: int = Field(default=8, ge=2)
     """Responses to each prompt."""
     reward: Rewards
+    """What scores the responses."""
     sampler: BestOfSampler = BestOfSampler()
+    """How the responses are drawn."""
     keep: int = Field(default=1, ge=1)
     """Responses of a prompt that are imitated, the best ones. All must beat the prompt's mean, and no text comes twice."""
     min_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)

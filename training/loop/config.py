@@ -23,6 +23,7 @@ class _Phase(Strict):
     """Rounds of one recipe."""
 
     rounds: int = Field(default=1, ge=1)
+    """Rounds of this phase."""
     fresh: bool = True
     """Each round gets pairs of the policy it starts from. False: it trains on the pairs that are there."""
     older: float = Field(default=0.5, ge=0, allow_inf_nan=False)
@@ -58,14 +59,18 @@ class SFTPhase(_Phase):
     """Imitates the run's accepted revisions: the supervised phase of Constitutional AI."""
 
     recipe: Literal["sft"]
+    """Supervised fine-tuning on the best responses."""
     training: SFT = SFT()
+    """Settings of the training, but for its model, data and folder."""
 
 
 class DPOPhase(_Phase):
     """Trains on pairs. Its reference is the policy that the round starts from; the evaluation measures KL from the base."""
 
     recipe: Literal["dpo"]
+    """Direct preference optimization on the pairs."""
     training: DPO = DPO()
+    """Settings of the training, but for its model, data and folder."""
 
 
 class _Rewarded(_Phase):
@@ -114,14 +119,18 @@ class PPOPhase(_Rewarded):
     """Trains on the policy's own responses to the round's prompts, as they are rewarded."""
 
     recipe: Literal["ppo"]
+    """Proximal policy optimization against a reward."""
     training: PPO
+    """Settings of the training, but for its model, data and folder."""
 
 
 class BestOfPhase(_Rewarded):
     """Imitates the best of several responses of the policy's own."""
 
     recipe: Literal["best_of"]
+    """Fine-tuning on the best of n responses."""
     training: BestOf
+    """Settings of the training, but for its model, data and folder."""
 
     @model_validator(mode="after")
     def _sampled_here(self) -> BestOfPhase:
@@ -154,6 +163,7 @@ class Evaluating(Strict):
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many prompts."""
     seed: int = Field(default=0, ge=0)
+    """Seeds the sampling of the evaluated responses."""
     settings: RunConfig = RunConfig()
     """As of a run: how responses are written and judged, and by what engine."""
 
@@ -203,11 +213,15 @@ class LoopConfig(Strict):
     """Settings of the runs. `policy` is the loop's; `judge`, where empty, is the base, so that it stays the same while the policy
     moves."""
     phases: tuple[Phase, ...]
+    """What is done in which rounds, in order."""
     evaluation: Evaluating
+    """How each round's policy is compared with the one before."""
     gates: Gates = Gates()
+    """What a round must show to be accepted."""
     monitor: RoundMonitor = RoundMonitor()
     """Looks at each round's evaluation; what it halts for fails the round."""
     retry: Retry = Retry()
+    """What happens after a round that was not accepted."""
     stop: bool = True
     """End the loop when a round is given up. False goes on with the next phase, from the last good policy."""
     launch: tuple[str, ...] = ()

@@ -80,11 +80,15 @@ class PPO(Training):
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
     schedule: Literal["linear", "cosine", "constant"] = "constant"
+    """How the learning rate goes on after the warm-up."""
     save_every: int | None = Field(default=10, ge=1)
     """Iterations between two states that a killed run goes on from; none where None."""
     reward: Rewards
+    """What scores the responses."""
     sampler: SamplerSettings = SamplerSettings()
+    """How the responses are drawn."""
     kl: KLControl = KLControl()
+    """How far the policy may move from the reference."""
     baseline: Literal["critic", "group"] = "critic"
     """What a response is compared with. critic: the value that a second model predicts at each token. group: the other responses to
     the prompt; no second model."""
@@ -107,11 +111,13 @@ class PPO(Training):
     entropy: float = Field(default=0.0, ge=0)
     """Weight of the entropy bonus, per token."""
     gamma: float = Field(default=1.0, gt=0, le=1)
+    """Discount of later rewards; 1 counts them all alike."""
     lam: float = Field(default=0.95, ge=0, le=1)
     """λ of generalised advantage estimation (arXiv:1506.02438)."""
     critic: str | None = None
     """The critic's model. None: the first of reward.models where its tokens are the policy's, else the policy with a zero head."""
     critic_learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
+    """Peak learning rate of the critic."""
     critic_warmup: int = Field(default=0, ge=0)
     """First iterations, in which the critic learns alone."""
     value_clip: float | None = Field(default=0.2, gt=0)

@@ -23,6 +23,7 @@ class RulesReward(Strict):
     constitution: str
     """A YAML file; its principles that a model judges are left to `judge`."""
     weight: SourceWeight = 1.0
+    """Weight of this source in the sum."""
 
 
 class ModelsReward(Strict):
@@ -33,7 +34,9 @@ class ModelsReward(Strict):
     pessimism: float = Field(default=0.0, ge=0)
     """The reward is the members' mean less so many of their standard deviations: what they disagree on is worth less."""
     weight: SourceWeight = 1.0
+    """Weight of this source in the sum."""
     transformers: TransformersSettings = TransformersSettings()
+    """Settings of the engine that runs the reward models."""
 
 
 class JudgeReward(Strict):
@@ -42,7 +45,9 @@ class JudgeReward(Strict):
     constitution: str
     """A YAML file; its principles that a rule judges are left to `rules`."""
     model: str = "embedded"
+    """`embedded`, a local folder or a hub id."""
     weight: SourceWeight = 1.0
+    """Weight of this source in the sum."""
     methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
     """How it is asked under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
     contrast: likelihood of the response under the principle against under its antithesis."""
@@ -55,8 +60,11 @@ class JudgeReward(Strict):
     calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to an engine at once."""
     vllm: VLLMSettings = VLLMSettings()
+    """Settings of vLLM, where it is the engine."""
     transformers: TransformersSettings = TransformersSettings()
+    """Settings of the transformers engine, where it is the engine."""
     endpoints: tuple[EndpointSettings, ...] = ()
+    """Servers of the judge, where the engine is `endpoint`."""
 
     @model_validator(mode="after")
     def _one_by_one(self) -> JudgeReward:
@@ -87,8 +95,11 @@ class Rewards(Strict):
     """Where a response's reward comes from: the weighted sum of what is named."""
 
     rules: RulesReward | None = None
+    """Principles with a `check`."""
     models: ModelsReward | None = None
+    """Trained reward models."""
     judge: JudgeReward | None = None
+    """A model that judges each response under the constitution."""
 
     @model_validator(mode="after")
     def _some(self) -> Rewards:
@@ -115,6 +126,7 @@ class SamplerSettings(Strict):
     responses_in_flight: int = Field(default=64, ge=1)
     """Most responses written at once, with generate; those to one prompt are written together in any case."""
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
+    """Settings of vLLM, where it is the engine; training needs the rest of the GPU's memory."""
 
     @model_validator(mode="before")
     @classmethod

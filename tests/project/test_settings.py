@@ -1,0 +1,68 @@
+"""Every setting says what it means: lists of settings, documents and editors print the string under its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel, Field
+
+from constitution.loading import ConstitutionFile
+from constitution.records import Message, Prompt, Strict
+from critics.controls import Control
+from generation.config import RunConfig
+from training.catalogue import RECIPES
+from training.loop.config import LoopConfig
+
+WRITTEN: list[type[BaseModel]] = [
+    ConstitutionFile,
+    Control,
+    Message,
+    Prompt,
+    RunConfig,
+    LoopConfig,
+    *(settings for settings, _ in RECIPES.values()),
+]
+"""Models of the files that a user writes."""
+
+
+def inside(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, itself included."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+        for field in kind.model_fields.values():
+            yield from inside(field.annotation)
+    for part in get_args(kind):
+        yield from inside(part)
+
+
+def undescribed(kinds: list[type[BaseModel]]) -> set[str]:
+    return {
+        f"{model.__module__}.{model.__name__}.{name}"
+        for kind in kinds
+        for model in inside(kind)
+        for name, field in model.model_fields.items()
+        if not field.description
+    }
+
+
+def test_every_setting_has_a_string_under_it() -> None:
+    assert undescribed(WRITTEN) == set()
+
+
+class Inner(Strict):
+    said: int = 0
+    """What it means."""
+    silent: int = 0
+
+
+class Outer(Strict):
+    inner: tuple[Inner | None, ...] = ()
+    """Some of them."""
+    by_name: dict[str, Inner] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(("model", "names"), [(Outer, ["Inner.silent", "Outer.by_name"]), (Inner, ["Inner.silent"])])
+def test_one_without_is_found_wherever_it_stands(model: type[BaseModel], names: list[str]) -> None:
+    assert undescribed([model]) == {f"{__name__}.{name}" for name in names}
