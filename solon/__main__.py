@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
+    if sys.platform == "win32":
+        print("solon: Windows is not supported; use Linux, macOS or WSL", file=sys.stderr)
+        return 2
     given = sys.argv[1:] if arguments is None else list(arguments)
     name = parser().parse_args(given[:1]).command
     return int(import_module(COMMANDS[name].module).main(given[1:], f"solon {name}"))
