@@ -28,12 +28,19 @@ from critics.ranking.weights import Estimate
 from evaluation.policy.result import read_evaluation
 from generation.config import ENGINES
 
-GOLD = {"learning_rate": 3e-5, "batch": 8, "micro_batch": 8, "max_length": 512, "labels.floor": 0.1, "report_to": []}
+GOLD = {
+    "learning_rate": 3e-5,
+    "batch_size": 8,
+    "micro_batch_size": 8,
+    "max_length": 512,
+    "labels.floor": 0.1,
+    "report_to": [],
+}
 DPO = {
     "learning_rate": 2e-5,
     "epochs": 2,
-    "batch": 16,
-    "micro_batch": 4,
+    "batch_size": 16,
+    "micro_batch_size": 4,
     "max_length": 768,
     "test_fraction": 0,
     "report_to": [],

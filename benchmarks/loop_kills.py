@@ -59,7 +59,14 @@ def write_inputs(folder: Path, rounds: int) -> None:
     (folder / "prompts.jsonl").write_text("".join(lines[:40]), encoding="utf-8")
     (folder / "held_out.jsonl").write_text("".join(lines[40:]), encoding="utf-8")
     replay = {"engine": "replay", "plan": {"samples": 2, "controls": 4}}
-    training = {"batch": 4, "micro_batch": 2, "epochs": 2, "precision": "fp32", "report_to": [], "save_every": 2}
+    training = {
+        "batch_size": 4,
+        "micro_batch_size": 2,
+        "epochs": 2,
+        "precision": "fp32",
+        "report_to": [],
+        "save_every": 2,
+    }
     settings = {
         "model": "model",
         "constitution": "laws.yaml",

@@ -37,7 +37,8 @@ from generation.models.files import resolve
 from training.config import DPO, Reward, Training
 from training.data import rows
 from training.data.encode import encode_pairs
-from training.run import fit, job, launch
+from training.model import launch
+from training.run import fit, job
 from training.run.trainer import peak_memory
 
 
@@ -81,7 +82,8 @@ def _case(
     """One recipe on one source of pairs; prints the figures."""
     kind: type[Training] = DPO if recipe == "dpo" else Reward
     given: dict[str, Any] = {
-        "model": options.model, "steps": options.steps, "batch": batch, "micro_batch": batch, "bucket": False, "truncated": "drop",
+        "model": options.model, "steps": options.steps, "batch_size": batch, "micro_batch_size": batch,
+        "bucket": False, "truncated": "drop",
         "test_fraction": 0.0, "report_to": [],
     }  # fmt: skip
     files = resolve(options.model)
@@ -168,7 +170,7 @@ def _trl(recipe: str, plan: job.Job, folder: Path) -> tuple[float, list[float]]:
     ]
     data = Dataset.from_list([texts[turn] for turn in plan.order])
     common: dict[str, Any] = {
-        "output_dir": str(folder / "trl"), "per_device_train_batch_size": settings.batch, "num_train_epochs": 1,
+        "output_dir": str(folder / "trl"), "per_device_train_batch_size": settings.batch_size, "num_train_epochs": 1,
         "learning_rate": settings.learning_rate, "lr_scheduler_type": settings.schedule,
         "warmup_steps": round(plan.steps * settings.warmup), "bf16": settings.precision == "bf16",
         "use_cpu": not torch.cuda.is_available(), "gradient_checkpointing": settings.gradient_checkpointing,

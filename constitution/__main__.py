@@ -8,32 +8,50 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from constitution.diff import diff
-from constitution.importers import ImportFailed, read
+from constitution.errors import UserError
+from constitution.importers import read
 from constitution.lint import warnings
-from constitution.loading import ConstitutionError, load, load_with_places, to_yaml
+from constitution.loading import load, load_with_places, shipped, to_yaml
+from constitution.principles import Principle
+from constitution.terminal import complain
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitution") -> int:
-    """Run a subcommand. Exit code 0 done, 1 warnings under --strict, 2 bad arguments or files."""
+    """Run a subcommand. Exit code 0 done, 1 warnings under --strict, 2 bad arguments or files.
+
+    prog: what the help calls this command.
+    """
     options = _parser(prog).parse_args(arguments)
-    commands = {"lint": _lint, "show": _show, "diff": _diff, "import": _import}
     try:
-        return commands[options.command](options)
-    except (ConstitutionError, ImportFailed) as error:
-        print(error, file=sys.stderr)
+        match options.command:
+            case "lint":
+                return _lint(options.paths, options.strict)
+            case "show":
+                _show(options.path)
+            case "diff":
+                _diff(options.old, options.new)
+            case "import":
+                _import(options.path, options.name, options.objective, options.out)
+    except UserError as error:
+        complain(error)
         return 2
+    return 0
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Read, check and compare constitutions.")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Read, check and compare constitutions.",
+        epilog=f"PATH is a YAML file, or the name of a shipped constitution: {', '.join(shipped())}.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     lint = commands.add_parser("lint", help="report every error and warning, with file and line")
-    lint.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    lint.add_argument("paths", nargs="+", metavar="PATH")
     lint.add_argument("--strict", action="store_true", help="exit 1 when there are warnings")
-    commands.add_parser("show", help="print objectives and principles").add_argument("path", type=Path, metavar="PATH")
+    commands.add_parser("show", help="print objectives and principles").add_argument("path", metavar="PATH")
     compare = commands.add_parser("diff", help="what an edit changes, and which calls it makes again")
-    compare.add_argument("old", type=Path, metavar="OLD")
-    compare.add_argument("new", type=Path, metavar="NEW")
+    compare.add_argument("old", metavar="OLD")
+    compare.add_argument("new", metavar="NEW")
     imported = commands.add_parser("import", help="make a constitution of JSON requests or a list of sentences")
     imported.add_argument("path", type=Path, metavar="FILE")
     imported.add_argument("--name", default="imported", help="the constitution's name (default: imported)")
@@ -44,58 +62,60 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _lint(options: argparse.Namespace) -> int:
+def _lint(paths: Sequence[str], strict: bool) -> int:
     failed = warned = False
-    for path in options.paths:
+    for path in paths:
         try:
             found = warnings(load_with_places(path))
-        except ConstitutionError as error:
+        except UserError as error:
             failed = True
-            print(error, file=sys.stderr)
+            complain(error)
             continue
         warned = warned or bool(found)
         for problem in found:
-            print(f"{problem.place}: warning: {problem.text}")
+            print(f"{problem.place}: warning: {problem._replace(place='')}")
         print(f"{path}: ok" + (f", {len(found)} warnings" if found else ""))
-    return 2 if failed else int(warned and options.strict)
+    return 2 if failed else int(warned and strict)
 
 
-def _show(options: argparse.Namespace) -> int:
-    c = load(options.path)
+def _show(path: str) -> None:
+    c = load(path)
     print(f"{c.name}, version {c.version}, digest {c.digest}")
     if c.description:
         print(c.description)
     for name, weight in c.objectives.items():
         print(f"\n{name} (weight {weight:g})")
-        for p in c.principles:
-            if p.objective == name:
-                notes = [f"weight {p.weight:g}", "judged by a model" if p.judged else "judged by rule"]
-                notes += ["veto"] * p.veto + ([f"for {', '.join(p.applies_to.tags)}"] if p.applies_to else [])
-                print(f"  {p.id:28} {p.text}\n  {'':28} [{'; '.join(notes)}; {p.digest[:8]}]")
-    return 0
+        for principle in c.principles:
+            if principle.objective == name:
+                print(f"  {principle.id:28} {principle.text}\n  {'':28} [{_notes(principle)}]")
 
 
-def _diff(options: argparse.Namespace) -> int:
-    found = diff(load(options.old), load(options.new))
+def _notes(p: Principle) -> str:
+    """What else there is to know of a principle."""
+    notes = [f"weight {p.weight:g}", "judged by a model" if p.judged else "judged by rule"]
+    notes += ["veto"] * p.veto + ([f"for {', '.join(p.applies_to.tags)}"] if p.applies_to else [])
+    return "; ".join([*notes, p.digest[:8]])
+
+
+def _diff(old: str, new: str) -> None:
+    found = diff(load(old), load(new))
     if not found:
         print("no difference")
-    for name, old, new in found.objectives:
-        before, after = ("none" if weight is None else f"{weight:g}" for weight in (old, new))
+    for name, weight, changed in found.objectives:
+        before, after = ("none" if w is None else f"{w:g}" for w in (weight, changed))
         print(f"objective {name}: weight {before} -> {after} (labels only, no calls)")
     for change in found.principles:
         fields = f": {', '.join(change.fields)}" if change.fields else ""
         print(f"principle {change.id}: {change.kind}{fields}; made again: {', '.join(change.again) or 'nothing'}")
-    return 0
 
 
-def _import(options: argparse.Namespace) -> int:
-    text = to_yaml(read(options.path, options.name, options.objective))
-    if options.out is None:
+def _import(path: Path, name: str, objective: str, out: Path | None) -> None:
+    text = to_yaml(read(path, name, objective))
+    if out is None:
         print(text, end="")
     else:
-        options.out.write_text(text, encoding="utf-8")
-        print(f"{options.out}: {len(load(options.out).principles)} principles")
-    return 0
+        out.write_text(text, encoding="utf-8")
+        print(f"{out}: {len(load(out).principles)} principles")
 
 
 if __name__ == "__main__":

@@ -91,9 +91,16 @@ class Problems:
 
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
-    """` (did you mean X?)`, or nothing where no allowed word is close."""
-    close = get_close_matches(word, list(allowed), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    """` (did you mean X?)`, or nothing where no allowed word is close.
+
+    Where none is spelled like it, up to three that begin with the same part: `max_length` is close to `max_words`.
+    """
+    names = list(allowed)
+    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    first, _, rest = word.partition("_")
+    alike = [name for name in names if rest and name.startswith(f"{first}_")]
+    close = close or (alike if len(alike) <= 3 else [])
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def shown(value: object) -> str:
@@ -108,21 +115,29 @@ def invalid(got: str, allowed: str = "", fix: str = "", key: str = "") -> Pydant
     key: dotted name below the validated value, where the validator looks at more than one field.
     """
     parts = {"got": got, "allowed": allowed, "fix": fix, "key": key}
-    return PydanticCustomError("problem", "{got}", parts)
+    return PydanticCustomError("problem", "{text}", {**parts, "text": str(Problem("", "", got, allowed, fix))})
+
+
+def dotted(location: Location) -> str:
+    """A location as the dotted name of a setting."""
+    return ".".join(map(str, location))
 
 
 def problems_of(
-    error: ValidationError, model: type[BaseModel], place: str | Callable[[Location], str] = ""
+    error: ValidationError,
+    model: type[BaseModel],
+    place: str | Callable[[Location], str] = "",
+    name: Callable[[Location], str] = dotted,
 ) -> tuple[Problem, ...]:
     """pydantic's errors as problems.
 
-    place: where the data stands, or what tells it from a location in the data.
+    place: where the data stands, or what tells it from a location in the data. name: the key of a location.
     """
     found = []
     for one in error.errors(include_url=False):
         location = tuple(one["loc"])
         where = place if isinstance(place, str) else place(_data_location(model, location))
-        key = ".".join(map(str, _data_location(model, location)))
+        key = name(_data_location(model, location))
         context: Mapping[str, Any] = one.get("ctx", {})
         match one["type"]:
             case "extra_forbidden":
@@ -134,6 +149,13 @@ def problems_of(
             case "problem":
                 inner = ".".join(filter(None, (key, context["key"])))
                 found.append(Problem(where, inner, context["got"], context["allowed"], context["fix"]))
+            case "tuple_type" | "list_type":
+                fix = f"write [{one['input']}]" if isinstance(one["input"], str) else ""
+                found.append(Problem(where, key, f"got {shown(one['input'])}", "a list", fix))
+            case "model_type" | "model_attributes_type" | "dict_type":
+                keys = siblings(model, (*location, ""))
+                allowed_keys = f"a mapping with {', '.join(keys)}" if keys else "a mapping"
+                found.append(Problem(where, key, f"got {shown(one['input'])}", allowed_keys))
             case "value_error":
                 found.append(Problem(where, key, str(context["error"])))
             case _:

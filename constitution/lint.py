@@ -6,12 +6,15 @@ import re
 from collections.abc import Sequence
 from itertools import combinations
 
-from constitution.loading import Loaded, Problem
+from constitution.errors import Problem
+from constitution.loading import Loaded
 from constitution.principles import Principle
 
 SAME = 0.7
 """Two principles whose texts share this much (Jaccard index over words) are near-duplicates."""
 
+_JUDGED = ("antithesis", "critique", "revise", "compare", "ask", "good_answer", "examples")
+"""Fields that only a model which judges or rewrites by the principle would be shown."""
 _WORD = re.compile(r"\w+")
 _SMALL = frozenset(
     {"a", "an", "and", "as", "be", "do", "for", "in", "is", "it", "not", "of", "or", "the", "to", "with", "that"}
@@ -19,21 +22,41 @@ _SMALL = frozenset(
 
 
 def warnings(loaded: Loaded) -> list[Problem]:
-    """Near-duplicate principles, objectives nobody serves, judged principles that contrast judging cannot use."""
+    """What its author may not have meant, of a constitution that loads.
+
+    Objectives that no principle serves, near-duplicate principles, principles judged by rule whose other texts nobody reads,
+    and judged principles that likelihood contrast can only weigh against no instruction, where others have an antithesis.
+    """
     constitution = loaded.constitution
     served = {principle.objective for principle in constitution.principles}
     found = [
         Problem(
-            loaded.objectives_place, f"objective {name!r}: no principle serves it; add one, or delete the objective"
+            loaded.objectives_place,
+            f"objectives.{name}",
+            "no principle serves it",
+            fix="add one, or delete the objective",
         )
         for name in constitution.objectives
         if name not in served
     ]
     for first, second, share in near_duplicates(constitution.principles):
-        other = f"{first.id!r} ({loaded.places[first.id]})"
-        text = f"principle {second.id!r}: shares {share:.0%} of its words with {other}; merge them or tell them apart"
-        found.append(Problem(loaded.places[second.id], text))
+        got = f"shares {share:.0%} of its words with {first.id!r} ({loaded.places[first.id]})"
+        found.append(_about(loaded, second, got, "merge them or tell them apart"))
+    contrasted = any(principle.antithesis for principle in constitution.principles if principle.judged)
+    for principle in constitution.principles:
+        unread = [name for name in _JUDGED if name in principle.model_fields_set]
+        if unread and not principle.judged:
+            found.append(
+                _about(loaded, principle, f"is judged by its check: {', '.join(unread)} is not read", "delete it")
+            )
+        elif principle.judged and contrasted and not principle.antithesis:
+            fix = "add one, as the other principles have"
+            found.append(_about(loaded, principle, "has no antithesis for likelihood contrast", fix))
     return found
+
+
+def _about(loaded: Loaded, principle: Principle, got: str, fix: str) -> Problem:
+    return Problem(loaded.places[principle.id], f"principles.{principle.id}", got, fix=fix)
 
 
 def near_duplicates(principles: Sequence[Principle]) -> list[tuple[Principle, Principle, float]]:

@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, StrictStr, ValidationError
 
-from constitution.errors import suggest
-from constitution.principles import AppliesTo, Check, Constitution, Example, Principle
-from constitution.yaml_source import Source, SourceError, Where, read
+from constitution.errors import Location, Problem, UserError, problems_of, shown, suggest
+from constitution.principles import Constitution, Id, Principle, Weight
+from constitution.yaml_source import Source, read
 
-_FIELDS = {
-    "": (*Constitution.model_fields, "extends", "remove"),
-    "principles": tuple(Principle.model_fields),
-    "check": tuple(Check.model_fields),
-    "applies_to": tuple(AppliesTo.model_fields),
-    "examples": tuple(Example.model_fields),
-}
+SHIPPED = Path(__file__).parents[1] / "principles"
+"""Folder of the constitutions that come with Solon, each found by its name."""
+
 _TEMPLATE = re.compile(r"\{\{\s*([^{}]{0,60}?)\s*\}\}|\{%\s*([^{}]{0,60}?)\s*%\}")
 _ASKED = ("text", "antithesis", "critique", "revise", "compare")
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong, and where."""
+class ConstitutionFile(Constitution):
+    """What one YAML file may hold: a constitution, or what it changes of another one."""
 
-    place: str
-    """`file:line`"""
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.text}"
-
-
-class ConstitutionError(ValueError):
-    """A constitution cannot be used; str() lists every problem, one a line."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
+    extends: StrictStr | None = None
+    """Another file, relative to this one, whose objectives and principles are taken over. A principle with the same id
+    replaces the other file's."""
+    remove: tuple[StrictStr, ...] = ()
+    """Ids of the other file's principles that are left out."""
+    objectives: dict[Id, Weight] = Field(default_factory=dict)
+    """Weights of the mixture; required unless another file has them."""
+    principles: tuple[Principle, ...] = ()
+    """The rules of conduct; required unless another file has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +46,40 @@ class Loaded:
     objectives_place: str
 
 
+def shipped() -> dict[str, Path]:
+    """Name -> file of every constitution that comes with Solon, such as `hhh` and `gold/concise`."""
+    files = sorted(SHIPPED.rglob("*.yaml"))
+    return {path.relative_to(SHIPPED).with_suffix("").as_posix(): path for path in files}
+
+
+def find(name_or_path: Path | str) -> Path:
+    """The file of a constitution: a path that exists, or the name of a shipped one. Raises UserError.
+
+    A path wins over a name. What looks like a path (it has a suffix) is returned as it is, for `load` to say that it is missing.
+    """
+    path = Path(name_or_path)
+    if path.exists() or path.suffix:
+        return path
+    known = shipped()
+    if found := known.get(path.as_posix()):
+        return found
+    got = f"no such file or shipped constitution{suggest(path.as_posix(), known)}"
+    raise UserError(Problem("", str(name_or_path), got, f"a YAML file, {', '.join(known)}"))
+
+
 def load(path: Path | str) -> Constitution:
-    """Read a constitution, with what it extends. Raises ConstitutionError with every problem."""
-    return load_with_places(Path(path)).constitution
+    """Read a constitution, with what it extends. path: a file, or the name of a shipped one.
+
+    Raises UserError with every problem.
+    """
+    return load_with_places(path).constitution
 
 
-def load_with_places(path: Path) -> Loaded:
-    """As `load`, keeping the places. Raises ConstitutionError."""
-    merged = _merged(path, ())
-    problems = _duplicates(merged) + _template_syntax(merged)
+def load_with_places(path: Path | str) -> Loaded:
+    """As `load`, keeping the places. Raises UserError."""
+    merged = _merged(find(path), ())
+    _check_duplicates(merged)
+    _check_template_syntax(merged)
     data = {key: value for key, value in merged.data.items() if key not in ("extends", "remove")}
     if merged.principles or "principles" in data:
         data["principles"] = [item for item, _ in merged.principles]
@@ -71,12 +87,13 @@ def load_with_places(path: Path) -> Loaded:
     try:
         constitution = Constitution.model_validate(data)
     except ValidationError as error:
-        problems += [_explain(dict(problem), merged) for problem in error.errors(include_url=False)]
-    problems += _undeclared(merged)
-    if problems or constitution is None:
-        raise ConstitutionError(sorted(set(problems), key=_order))
-    places = {str(item["id"]): place(()) for item, place in ((i, p.place) for i, p in merged.principles)}
-    return Loaded(constitution, places, merged.source.place(("objectives",)))
+        found = problems_of(error, ConstitutionFile, merged.place, merged.key)
+        merged.problems += found
+    _check_objectives(merged)
+    if merged.problems or constitution is None:
+        raise UserError(sorted(set(merged.problems), key=lambda p: (*merged.order.get(p.place, (p.place, 0)), p)))
+    places = {str(item["id"]): at.source.place(at.location) for item, at in merged.principles}
+    return Loaded(constitution, places, merged.place(("objectives",)))
 
 
 def to_yaml(constitution: Constitution) -> str:
@@ -89,100 +106,87 @@ class _At(NamedTuple):
     """Where one principle stands: its file and the keys that lead to it."""
 
     source: Source
-    where: Where
+    location: Location
 
-    def place(self, inner: Where) -> str:
-        return self.source.place((*self.where, *inner))
+
+Item = tuple[dict[str, object], _At]
+"""A principle as it was read, and where it stands."""
 
 
 @dataclass(slots=True)
 class _Merged:
-    """A file and what it extends, as one."""
+    """A file and what it extends, as one, and what is wrong with it."""
 
     source: Source
     data: dict[str, object]
-    principles: list[tuple[dict[str, object], _At]]
+    principles: list[Item]
+    problems: list[Problem] = field(default_factory=list)
+    order: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Place -> its file and line, by which problems are sorted."""
+
+    def add(self, location: Location, got: str, allowed: str = "", fix: str = "") -> None:
+        """Note what is wrong with the value at a location of the merged data."""
+        self.problems.append(Problem(self.place(location), self.key(location), got, allowed, fix))
+
+    def place(self, location: Location) -> str:
+        """`file:line` of a value of the merged data."""
+        source, inner = self.source, location
+        if at := self._principle(location):
+            source, inner = at[1].source, (*at[1].location, *location[2:])
+        place = source.place(inner)
+        self.order[place] = str(source.path), source.line(inner)
+        return place
+
+    def key(self, location: Location) -> str:
+        """Dotted name of a value, a principle by its id."""
+        if found := self._principle(location):
+            location = (location[0], str(found[0].get("id", location[1])), *location[2:])
+        return ".".join(map(str, location))
+
+    def _principle(self, location: Location) -> Item | None:
+        if len(location) > 1 and location[0] == "principles" and isinstance(location[1], int):
+            return self.principles[location[1]]
+        return None
+
+
+def _wrong(source: Source, key: str, got: str, allowed: str = "", fix: str = "") -> UserError:
+    return UserError(Problem(source.place((key,) if key else ()), key, got, allowed, fix))
 
 
 def _merged(path: Path, chain: tuple[Path, ...]) -> _Merged:
-    try:
-        source = read(path)
-    except SourceError as error:
-        place, _, text = str(error).partition(": ")
-        raise ConstitutionError([Problem(place, text)]) from None
+    source = read(path)
     if not isinstance(source.data, dict):
         got = "nothing" if source.data is None else type(source.data).__name__
-        raise ConstitutionError(
-            [
-                Problem(
-                    f"{path}:1",
-                    f"is no constitution: got {got}; allowed: a mapping with name, version, objectives, principles",
-                )
-            ]
-        )
+        allowed = "a mapping with name, version, objectives, principles"
+        raise _wrong(source, "", f"is no constitution: got {got}", allowed)
     data = dict(source.data)
     own = data.get("principles", [])
     if not isinstance(own, list) or not all(isinstance(item, dict) for item in own):
-        raise ConstitutionError(
-            [
-                Problem(
-                    source.place(("principles",)),
-                    "principles: allowed: a list of mappings, each with id, objective and text",
-                )
-            ]
-        )
+        allowed = "a list of mappings, each with id, objective and text"
+        raise _wrong(source, "principles", f"got {shown(own)}", allowed)
     principles = [(dict(item), _At(source, ("principles", i))) for i, item in enumerate(own)]
-    if "extends" not in data:
-        if "remove" in data:
-            raise ConstitutionError(
-                [
-                    Problem(
-                        source.place(("remove",)),
-                        "remove: takes principles out of the file that `extends` names; add `extends`, or delete them",
-                    )
-                ]
-            )
-        return _Merged(source, data, principles)
-    return _extended(source, data, principles, (*chain, path.resolve()))
+    if "extends" in data:
+        return _extended(source, data, principles, (*chain, path.resolve()))
+    if "remove" in data:
+        got = "takes principles out of the file that `extends` names"
+        raise _wrong(source, "remove", got, fix="add `extends`, or delete them")
+    return _Merged(source, data, principles)
 
 
-def _extended(
-    source: Source, data: dict[str, object], own: list[tuple[dict[str, object], _At]], chain: tuple[Path, ...]
-) -> _Merged:
-    place = source.place(("extends",))
+def _extended(source: Source, data: dict[str, object], own: list[Item], chain: tuple[Path, ...]) -> _Merged:
     target = data["extends"]
     if not isinstance(target, str):
-        raise ConstitutionError(
-            [Problem(place, f"extends: got {target!r}; allowed: the name of a file beside this one")]
-        )
+        raise _wrong(source, "extends", f"got {target!r}", "the name of a file beside this one")
     parent_path = source.path.parent / target
     if parent_path.resolve() in chain:
-        raise ConstitutionError([Problem(place, f"extends: {target} extends this file in turn; break the circle")])
+        raise _wrong(source, "extends", f"{target} extends this file in turn", fix="break the circle")
     if not parent_path.is_file():
         beside = sorted(p.name for p in source.path.parent.glob("*.yaml"))
-        raise ConstitutionError(
-            [
-                Problem(
-                    place,
-                    f"extends: {target}: no such file{suggest(target, beside)}; paths are relative to {source.path.parent}",
-                )
-            ]
-        )
+        got, fix = f"{target}: no such file{suggest(target, beside)}", f"paths are relative to {source.path.parent}"
+        raise _wrong(source, "extends", got, fix=fix)
     parent = _merged(parent_path, chain)
-    removed = data.get("remove", [])
     known = [str(item.get("id")) for item, _ in parent.principles]
-    unknown = [name for name in removed if name not in known] if isinstance(removed, list) else [removed]
-    if unknown:
-        raise ConstitutionError(
-            [
-                Problem(
-                    source.place(("remove",)),
-                    f"remove: {name!r} is no principle of {target}{suggest(str(name), known)}; allowed: a list of its ids",
-                )
-                for name in unknown
-            ]
-        )
-    assert isinstance(removed, list)
+    removed = _removed(source, data.get("remove", []), target, known)
     overridden = {item.get("id"): (item, at) for item, at in own}
     principles = [
         overridden.get(item.get("id"), (item, at)) for item, at in parent.principles if item.get("id") not in removed
@@ -197,80 +201,50 @@ def _extended(
     return _Merged(source, data, [*principles, *fresh])
 
 
-def _duplicates(merged: _Merged) -> list[Problem]:
-    seen: dict[object, str] = {}
-    problems = []
-    for item, at in merged.principles:
-        name = item.get("id")
-        if name in seen and isinstance(name, str):
-            problems.append(
-                Problem(at.place(("id",)), f"id: {name!r} stands twice (first at {seen[name]}); rename or delete one")
+def _removed(source: Source, removed: object, target: str, known: Sequence[str]) -> list[object]:
+    """Ids of the parent's principles to leave out. Raises UserError for those it does not have."""
+    names = removed if isinstance(removed, list) else [removed]
+    unknown = [name for name in names if name not in known]
+    if unknown or not isinstance(removed, list):
+        place = source.place(("remove",))
+        raise UserError(
+            Problem(
+                place, "remove", f"{name!r} is no principle of {target}{suggest(str(name), known)}", "a list of its ids"
             )
+            for name in unknown or names
+        )
+    return names
+
+
+def _check_duplicates(merged: _Merged) -> None:
+    seen: dict[str, str] = {}
+    for i, (item, _) in enumerate(merged.principles):
+        name = item.get("id")
+        location = ("principles", i, "id")
+        if isinstance(name, str) and name in seen:
+            merged.add(location, f"{name!r} stands twice (first at {seen[name]})", fix="rename or delete one")
         elif isinstance(name, str):
-            seen[name] = at.place(("id",))
-    return problems
+            seen[name] = merged.place(location)
 
 
-def _template_syntax(merged: _Merged) -> list[Problem]:
+def _check_template_syntax(merged: _Merged) -> None:
     """Authors' texts are plain data. Braces in them mean somebody expects them to be filled in."""
-    problems = []
-    for item, at in merged.principles:
+    for i, (item, _) in enumerate(merged.principles):
         for key in _ASKED:
             found = _TEMPLATE.search(value) if isinstance(value := item.get(key), str) else None
             if found:
                 name = found.group(1) or found.group(2)
-                problems.append(
-                    Problem(
-                        at.place((key,)),
-                        f"{key}: unknown variable {name!r} in {found.group(0)!r}; allowed: plain text: "
-                        "the conversation and the replies are added around it",
-                    )
-                )
-    return problems
+                allowed = "plain text: the conversation and the responses are added around it"
+                merged.add(("principles", i, key), f"unknown variable {name!r} in {found.group(0)!r}", allowed)
 
 
-def _undeclared(merged: _Merged) -> list[Problem]:
+def _check_objectives(merged: _Merged) -> None:
     objectives = merged.data.get("objectives")
     if not isinstance(objectives, dict) or not objectives:
-        return []
+        return
     names = [str(name) for name in objectives]
-    return [
-        Problem(
-            at.place(("objective",)),
-            f"objective: got {value!r}{suggest(value, names)}; allowed: {', '.join(names)}; or add it to `objectives`",
-        )
-        for item, at in merged.principles
-        if isinstance(value := item.get("objective"), str) and value not in names
-    ]
-
-
-def _explain(problem: Mapping[str, object], merged: _Merged) -> Problem:
-    """pydantic's error as a place, a value, what is allowed and the fix."""
-    location = problem["loc"]
-    assert isinstance(location, tuple)
-    if len(location) > 1 and location[0] == "principles" and isinstance(location[1], int):
-        item, at = merged.principles[location[1]]
-        place, inner, owner = at.place(location[2:]), location[2:], f"principle {item.get('id', location[1])!r}: "
-    else:
-        place, inner, owner = merged.source.place(location), location, ""
-    key = ".".join(str(part) for part in inner if part != "[key]")
-    if problem["type"] == "extra_forbidden":
-        groups = [str(part) for part in location[:-1] if isinstance(part, str)]
-        allowed = _FIELDS[groups[-1] if groups else ""]
-        return Problem(
-            place, f"{owner}{key}: unknown key{suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
-        )
-    if problem["type"] == "missing":
-        return Problem(place, f"{owner}{key}: is missing; add it")
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return Problem(place, f"{owner}{key}: got {_short(problem['input'])}; {message[0].lower() + message[1:]}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _order(problem: Problem) -> tuple[str, int, str]:
-    file, _, line = problem.place.rpartition(":")
-    return file, int(line), problem.text
+    for i, (item, _) in enumerate(merged.principles):
+        value = item.get("objective")
+        if isinstance(value, str) and value not in names:
+            got, allowed = f"got {value!r}{suggest(value, names)}", ", ".join(names)
+            merged.add(("principles", i, "objective"), got, allowed, "or add it to `objectives`")

@@ -13,7 +13,7 @@ import regex
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
+    BeforeValidator,
     Field,
     JsonValue,
     StrictBool,
@@ -22,12 +22,26 @@ from pydantic import (
     model_validator,
 )
 
+from constitution.errors import invalid, shown
 from constitution.records import Strict
 
 ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """Ids become column values and names: lower-case letters, digits, `-` and `_`."""
 
-Id = Annotated[StrictStr, Field(pattern=ID)]
+
+def slug(text: str) -> str:
+    """The text as an id: `Acme Support` -> `acme-support`; empty where nothing is left."""
+    return regex.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64]
+
+
+def _is_id(value: object) -> object:
+    if isinstance(value, str) and not regex.fullmatch(ID, value):
+        fix = f"write {slug(value)}" if slug(value) else ""
+        raise invalid(f"got {shown(value)}", "at most 64 lower-case letters, digits, `-` and `_`", fix)
+    return value
+
+
+Id = Annotated[StrictStr, Field(pattern=ID), BeforeValidator(_is_id)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Text = Annotated[StrictStr, Field(min_length=1, max_length=4000)]
 
@@ -36,9 +50,13 @@ class Example(Strict):
     """One worked critique and revision, shown to the critic and the reviser."""
 
     prompt: Text
+    """What the user asked."""
     response: Text
+    """The response that is criticized."""
     critique: Text
+    """What the critic should say of it."""
     revision: Text
+    """The better response."""
 
 
 class AppliesTo(Strict):
@@ -52,7 +70,7 @@ def _pattern(value: str) -> str:
     try:
         regex.compile(value)
     except regex.error as error:
-        raise ValueError(f"is not a regular expression ({error})") from None
+        raise invalid(f"got {shown(value)}", "a regular expression", f"mend it: {error}") from None
     return value
 
 
@@ -63,16 +81,21 @@ class Check(Strict):
     """A principle judged by rule. Every part that is set must hold."""
 
     max_words: int | None = Field(default=None, gt=0, strict=True)
+    """Most words of the response; in scripts without spaces, each character is a word."""
     min_words: int | None = Field(default=None, gt=0, strict=True)
+    """Fewest words of the response."""
     must_match: Pattern | None = None
-    """A regular expression found somewhere in the reply."""
+    """A regular expression found somewhere in the response."""
     must_not_match: Pattern | None = None
+    """A regular expression found nowhere in the response."""
     json_schema: dict[str, JsonValue] | None = None
-    json_schema_of: Literal["reply", "arguments"] = "reply"
-    """What the schema describes: the reply's text, or each tool call's arguments."""
+    """JSON schema (draft 2020-12) of the response's text, with or without a code fence, or of tool calls."""
+    json_schema_of: Literal["response", "arguments"] = "response"
+    """What the schema describes: the response's text, or each tool call's arguments."""
     max_repetition: float | None = Field(default=None, gt=0, le=1)
     """Largest share of repeated word 3-grams."""
     refusal: Literal["allowed", "required", "forbidden"] | None = None
+    """Whether the response must or must not be a refusal."""
 
     @field_validator("json_schema")
     @classmethod
@@ -81,43 +104,45 @@ class Check(Strict):
             try:
                 jsonschema.Draft202012Validator.check_schema(value)
             except jsonschema.SchemaError as error:
-                raise ValueError(f"is not a JSON schema ({error.message})") from None
+                raise invalid(f"is not a JSON schema ({shown(error.message)})", fix="see json-schema.org") from None
         return value
 
     @model_validator(mode="after")
     def _something(self) -> Check:
         if not self.model_fields_set - {"json_schema_of"}:
-            raise ValueError(
-                "is empty; set at least one of max_words, min_words, must_match, must_not_match, "
-                "json_schema, max_repetition, refusal"
-            )
+            names = ", ".join(name for name in type(self).model_fields if name != "json_schema_of")
+            raise invalid("is empty", f"at least one of {names}")
         if self.max_words and self.min_words and self.min_words > self.max_words:
-            raise ValueError(f"min_words {self.min_words} is over max_words {self.max_words}: no reply can keep both")
+            fix = "lower it: no response can keep both"
+            raise invalid(f"got {self.min_words}", f"at most max_words, {self.max_words}", fix, key="min_words")
         return self
 
 
 class Principle(Strict):
     """One rule of conduct, and how to ask about it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     id: Id
+    """Its name in votes, columns and messages; unique in its constitution."""
     objective: Id
     """What it serves; one of the constitution's objectives."""
     weight: Weight = 1.0
     """Weight of its vote within its objective."""
     text: Text
+    """The rule itself, as one says it to a model."""
     antithesis: Text | None = None
     """The opposite, for likelihood-contrast judging."""
     critique: Text | None = None
+    """How to ask for a critique of one response; a default is built from `text`."""
     revise: Text | None = None
+    """How to ask for a revision; a default is built from `text`."""
     compare: Text | None = None
-    """How to ask for a critique, a revision, a comparison; defaults are built from `text`."""
+    """How to ask which of two responses is better; a default is built from `text`."""
     ask: Text | None = None
-    """How to ask yes or no about one reply; a default is built from `text`."""
+    """How to ask yes or no about one response; a default is built from `text`."""
     good_answer: Literal["yes", "no"] = "yes"
-    """What is said of a good reply when `ask` is asked of it."""
+    """The answer that a good response gets to `ask`."""
     examples: tuple[Example, ...] = ()
+    """Worked critiques and revisions, shown to the critic and the reviser."""
     applies_to: AppliesTo | None = None
     """Which prompts it applies to; all of them where absent."""
     veto: StrictBool = False
@@ -153,9 +178,8 @@ class Principle(Strict):
     @model_validator(mode="after")
     def _answer_to_a_question(self) -> Principle:
         if self.ask is None and self.good_answer == "no":
-            raise ValueError(
-                "good_answer is 'no', but there is no `ask`; write the question that a good reply gets a no to"
-            )
+            fix = "write the question in `ask` that a good response gets a no to"
+            raise invalid("got 'no', but there is no `ask`", fix=fix, key="good_answer")
         return self
 
     @cached_property
@@ -168,12 +192,17 @@ class Constitution(Strict):
     """Principles, the objectives they serve, and how those are weighed."""
 
     name: Id
+    """Its name, in run folders and dataset cards."""
     version: Annotated[int, Field(ge=0, strict=True)]
+    """Raised by its author with each edit that matters."""
     description: StrictStr = ""
+    """What it is for, in a sentence."""
     license: StrictStr = ""
+    """License of its text, as hub cards spell it."""
     objectives: dict[Id, Weight] = Field(min_length=1)
-    """Weights of the mixture."""
+    """Objective -> its weight in the mixture."""
     principles: tuple[Principle, ...] = Field(min_length=1)
+    """The rules of conduct."""
 
     @cached_property
     def digest(self) -> str:

@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_validator
 
+from constitution.errors import invalid
+
 Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["sampled", "revised", "given"]
 Stage = Literal["sample", "critique", "revise", "compare"]
@@ -24,15 +26,19 @@ MAIN = "judge"
 
 
 class Strict(BaseModel):
-    """Base of everything that enters from outside: immutable, and an unknown key is an error."""
+    """Base of everything that enters from outside: immutable, and an unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The string under a field is its description, in JSON Schema and in lists of settings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Function(Strict):
     """The function a tool call names, with its arguments."""
 
     name: str
+    """Name of the function."""
     arguments: dict[str, JsonValue]
     """Arguments as an object. A JSON string, as OpenAI's servers send it, is parsed on the way in."""
 
@@ -44,25 +50,34 @@ class Function(Strict):
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f"malformed tool call: arguments are not JSON ({error})") from None
+            got = f"malformed tool call: arguments are not JSON ({error})"
+            raise invalid(got, "an object, or an object as a JSON string") from None
 
 
 class ToolCall(Strict):
     """One call of a tool by the assistant, in the form chat templates and OpenAI's servers use."""
 
     function: Function
+    """What is called, with which arguments."""
     id: str | None = None
+    """Name of the call, by which a tool's message answers it."""
     type: Literal["function"] = "function"
+    """The only kind of tool there is."""
 
 
 class Message(Strict):
     """One turn of a conversation."""
 
     role: Role
+    """Who speaks."""
     content: str = ""
+    """What is said."""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Tools the assistant calls."""
     tool_call_id: str | None = None
+    """The call that a tool's message answers."""
     name: str | None = None
+    """Name of the speaker or the tool, for chat templates that show one."""
 
     @field_validator("content", mode="before")
     @classmethod
@@ -77,9 +92,8 @@ class Message(Strict):
     @model_validator(mode="after")
     def _calls_are_the_assistants(self) -> Message:
         if self.tool_calls and self.role != "assistant":
-            raise ValueError(
-                f"malformed tool call: a message of role {self.role!r} has tool_calls; only the assistant calls tools"
-            )
+            got = f"malformed tool call: a message of role {self.role!r} has tool_calls"
+            raise invalid(got, "none: only the assistant calls tools", key="tool_calls")
         return self
 
 
@@ -89,16 +103,18 @@ class Prompt(Strict):
     id: str
     """Unique in its run; derived from the text where the file gives none."""
     messages: tuple[Message, ...]
+    """The conversation so far."""
     tools: tuple[dict[str, JsonValue], ...] = ()
     """JSON-schema tool descriptions, as chat templates take them."""
     tags: tuple[str, ...] = ()
+    """Labels by which principles apply to it or not."""
     responses: tuple[Message, ...] = ()
-    """Ready replies; when there are any they are judged and the policy is not sampled."""
+    """Ready responses; when there are any they are judged and the policy is not sampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A candidate reply to a prompt."""
+    """A candidate: one way to go on with a prompt."""
 
     id: str
     prompt_id: str
@@ -115,7 +131,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The reply's words."""
+        """What the response says."""
         return self.message.content
 
 
@@ -133,7 +149,7 @@ class Critique:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A rewritten reply, cut free of any preamble."""
+    """A rewritten response, cut free of any preamble."""
 
     text: str
     raw: str

@@ -9,15 +9,12 @@ from pathlib import Path
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from constitution.errors import Problem, UserError
 from constitution.principles import Principle
 
 FOLDER = Path(__file__).parent / "templates"
 MAX_CHARACTERS = 4_000_000
 """Cap on one rendered prompt: four times the largest cell that is read."""
-
-
-class RenderError(ValueError):
-    """A template could not be rendered, or its output is over the cap."""
 
 
 _environment = ImmutableSandboxedEnvironment(
@@ -35,13 +32,14 @@ def _template(name: str) -> Template:
 
 
 def render(name: str, **variables: object) -> str:
-    """Render the template file `name`. Raises RenderError when the output passes MAX_CHARACTERS."""
+    """Render the template file `name`. Raises UserError when the output passes MAX_CHARACTERS."""
     pieces: list[str] = []
     room = MAX_CHARACTERS
     for piece in _template(name).generate(**variables):
         room -= len(piece)
         if room < 0:
-            raise RenderError(f"critics/templates/{name}: the rendered prompt is over {MAX_CHARACTERS:,} characters")
+            fix = "shorten the conversation or its responses"
+            raise UserError(Problem(name, "", "the rendered prompt is too long", f"{MAX_CHARACTERS:,} characters", fix))
         pieces.append(piece)
     return "".join(pieces).strip()
 

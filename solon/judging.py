@@ -9,12 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, Self
 
-from generation.engines.stored import Stored
-
 from constitution.errors import Problem, Unavailable, UserError
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from generation.calls.store import CallStore
+from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request, TransientError
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.pipeline.panel import Panel, panel_of, unknown_principles

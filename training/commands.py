@@ -15,13 +15,14 @@ from training.best_of import job as best_of_job
 from training.best_of import run as best_of
 from training.best_of.config import BestOf
 from training.config import Training
+from training.model import launch
 from training.ppo import job as ppo_job
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
-from training.run import fit, job, launch, rank
-from training.run.described import STOPPED
+from training.run import fit, job, rank
 from training.run.metrics import MetricsError
 from training.run.page import SETTINGS
+from training.run.snapshot import STOPPED
 from training.run.summary import show
 
 

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from constitution.records import Strict
-from training.run.watch import WatchSettings
 
 Schedule = Literal["linear", "cosine", "constant"]
+RecipeName = Literal["sft", "best_of", "reward", "dpo", "ppo"]
+RECENT = 10
+"""Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
 
 
 class Lora(Strict):
@@ -56,6 +58,40 @@ def _compiler(wanted: bool) -> bool:
     return wanted
 
 
+class WatchSettings(Strict):
+    """Limits. None switches one off. A row is one logged step of training."""
+
+    patience: int = Field(default=3, ge=1, le=RECENT)
+    """Rows, one after the other, that must cross `logp_drop` or a limit of collapse."""
+    leak_rows: int | None = Field(default=5, ge=2)
+    """Stop when the accuracy is 1 from the second row on, for at least so many, and the margin grows: the label leaks. DPO's first
+    margin is 0, so the first row tells nothing."""
+    leak_pairs: int = Field(default=32, ge=1)
+    """Pairs (`pairs`) that these rows must have seen."""
+    max_kl: float | None = Field(default=100.0, gt=0)
+    """Stop above this KL from the reference, in nats per reply."""
+    min_entropy: float | None = Field(default=0.05, ge=0)
+    """Stop PPO under this entropy, in nats per token; warn elsewhere, where rows that are sure of each word lead there too."""
+    min_distinct: float | None = Field(default=0.1, ge=0, le=1)
+    """Stop under this share of different replies."""
+    min_length: float | None = Field(default=2.0, ge=0)
+    """Stop under this mean length of replies, in tokens."""
+    endless: bool = True
+    """Stop when no reply ends any more, where some did at first."""
+    logp_drop: float | None = Field(default=0.2, gt=0)
+    """Warn when chosen replies have lost more than this share of the log-probability that they have under the reference."""
+    max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
+    """Warn above this share of clipped tokens."""
+    min_explained_variance: float | None = Field(default=-0.5, lt=1)
+    """Warn under this, after ten rows."""
+    min_accuracy: float | None = Field(default=0.45, ge=0, le=1)
+    """Warn when the mean accuracy of the last ten rows is under this, after twenty rows."""
+    max_mismatch_kl: float | None = Field(default=0.1, ge=0)
+    """Warn above this KL of the sampler from the trainer, in nats per token."""
+    max_truncated: float | None = Field(default=0.5, ge=0, le=1)
+    """Warn above this share of cut replies."""
+
+
 class Training(Strict):
     """What all recipes share."""
 
@@ -65,7 +101,7 @@ class Training(Strict):
     """Run folder, dataset folder, JSONL or parquet file, or hub id -> weight of its rows in the loss."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts held out of data that has no test split, by a hash of the prompt."""
-    tested: tuple[str, ...] = ()
+    eval_sources: tuple[str, ...] = ()
     """Sources among `data` whose held-out rows are looked at; those of the others are left out and counted. All where empty."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many rows of each split of each source."""
@@ -75,9 +111,9 @@ class Training(Strict):
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps in place of `epochs`."""
-    batch: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Rows of one optimizer step, over all processes."""
-    micro_batch: int = Field(default=4, ge=1)
+    micro_batch_size: int = Field(default=4, ge=1)
     """Rows that one process works on at once. It changes memory and speed, never the result."""
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """Its highest. Where none is given, `lora` takes 10 times the recipe's default: low-rank updates start at zero, and bear it."""
@@ -116,7 +152,7 @@ class Training(Strict):
     """How many of them stay."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better loss. Needs eval_every."""
-    best: bool = False
+    load_best: bool = False
     """Save the model of the best evaluation, not the last one. Needs eval_every; save_every, where set, is a multiple of it."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
     """Where live metrics go beside metrics.jsonl."""
@@ -138,14 +174,14 @@ class Training(Strict):
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
                 raise ValueError(f"data.{name}: got weight {weight}; allowed: a positive number")
-        if unknown := [name for name in self.tested if name not in self.data]:
+        if unknown := [name for name in self.eval_sources if name not in self.data]:
             allowed = ", ".join(self.data) or "none, as none are named"
-            raise ValueError(f"tested: got {', '.join(unknown)}; allowed: sources of data: {allowed}")
-        if (self.patience or self.best) and not self.eval_every:
-            raise ValueError("patience and best need eval_every: set how many steps lie between two evaluations")
-        if self.best and self.save_every and self.eval_every and self.save_every % self.eval_every:
+            raise ValueError(f"eval_sources: got {', '.join(unknown)}; allowed: sources of data: {allowed}")
+        if (self.patience or self.load_best) and not self.eval_every:
+            raise ValueError("patience and load_best need eval_every: set how many steps lie between two evaluations")
+        if self.load_best and self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(
-                f"best needs save_every as a multiple of eval_every (got {self.save_every} and {self.eval_every})"
+                f"load_best needs save_every as a multiple of eval_every (got {self.save_every} and {self.eval_every})"
             )
         return self
 
@@ -157,7 +193,7 @@ class Labels(Strict):
     """Probabilities are kept within [floor, 1 - floor]."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Their log-odds are divided by it: above 1 trusts the judge less."""
-    least: float = Field(default=0.5, ge=0.5, le=1)
+    min_confidence: float = Field(default=0.5, ge=0.5, le=1)
     """Pairs with a smaller p_chosen are dropped and counted."""
 
 
@@ -175,7 +211,7 @@ class Reward(Training):
     """How a pair's probability becomes the loss's label."""
     heads: int = Field(default=1, ge=1, le=64)
     """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their spread is the uncertainty."""
-    centre: float = Field(default=0.0, ge=0)
+    center: float = Field(default=0.0, ge=0)
     """Weight of the squared sum of both rewards, which keeps rewards around 0 (arXiv:2312.09244)."""
     margins: bool = False
     """Subtract the column `margin`, which each row must have, from the difference of rewards, for data whose margin is no label
@@ -191,25 +227,25 @@ class DPO(Training):
     """With `lora`, and where none is given, 10 times that."""
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Strength of the pull towards the reference."""
-    loss: Literal["soft", "hard", "ipo", "conservative", "robust", "gdpo", "plain"] = "soft"
-    """plain is the textbook's form without a reference."""
-    smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """Assumed share of wrong labels: above 0 for conservative and robust, which alone read it."""
-    normalise: bool = False
+    loss: Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo", "reference_free"] = "soft"
+    """reference_free is the textbook's form without a reference."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Assumed share of wrong labels: above 0 for cdpo and robust, which alone read it."""
+    normalize: bool = False
     """Divide log-probabilities by the length of the reply."""
-    sft: float = Field(default=0.0, ge=0)
+    sft_weight: float = Field(default=0.0, ge=0)
     """Weight of the chosen reply's mean negative log-likelihood beside the loss."""
 
     @model_validator(mode="after")
     def _smoothed(self) -> DPO:
-        reads = self.loss in ("conservative", "robust")
-        if self.smoothing and not reads:
+        reads = self.loss in ("cdpo", "robust")
+        if self.label_smoothing and not reads:
             raise ValueError(
-                f"smoothing: got {self.smoothing}, which loss: {self.loss} does not read; set loss: conservative or robust, or "
-                "leave smoothing out"
+                f"label_smoothing: got {self.label_smoothing}, which loss: {self.loss} does not read; set loss: cdpo or robust, or "
+                "leave label_smoothing out"
             )
-        if reads and not self.smoothing:
+        if reads and not self.label_smoothing:
             raise ValueError(
-                f"smoothing: got 0, with which loss: {self.loss} is soft; set smoothing above 0, as in 0.1"
+                f"label_smoothing: got 0, with which loss: {self.loss} is soft; set label_smoothing above 0, as in 0.1"
             )
         return self

@@ -9,14 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from constitution.errors import Problem, UserError, invalid, problems_of
 from constitution.records import Strict
 
 Method = Literal["logistic", "temperature", "agreement"]
 """How weights were come by; `evaluation.fitting` has a function for each."""
-
-
-class WeightsError(ValueError):
-    """A file of weights cannot be used; the message names it and says what to do."""
 
 
 class Origin(Strict):
@@ -76,7 +73,8 @@ class Stopping(Strict):
     def _shape(self) -> Stopping:
         rows = [len(row) for row in self.coefficients]
         if rows != list(range(1, len(self.order) + 1)) or len(self.spread) != len(self.order):
-            raise ValueError("needs one row of coefficients and one spread for each voter, row t with t + 1 numbers")
+            allowed = "one row of coefficients and one spread for each voter, row t with t + 1 numbers"
+            raise invalid(f"got rows of {rows} and {len(self.spread)} spreads for {len(self.order)} voters", allowed)
         return self
 
     def expected(self, votes: Sequence[float]) -> tuple[float, float]:
@@ -143,21 +141,21 @@ class Weights(Strict):
 
 
 def read_weights(path: Path) -> Weights:
-    """Raises WeightsError."""
+    """Raises UserError where the file is missing or holds something else."""
     fix = f"`python -m evaluation judge --fit {path}` writes one"
     try:
         return Weights.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); {fix}") from None
+        raise UserError(Problem(str(path), got=f"cannot be read ({error.strerror})", fix=fix)) from None
     except ValidationError as error:
-        problems = [(".".join(map(str, e["loc"])) or "the file", e["msg"]) for e in error.errors(include_url=False)]
-        raise WeightsError("\n".join(f"{path}: {place}: {text}; {fix}" for place, text in problems)) from None
+        found = problems_of(error, Weights, str(path))
+        raise UserError([*found, Problem(str(path), got="is no file of weights", fix=fix)]) from None
 
 
 def refuse_other(
     weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str, judging: str
 ) -> None:
-    """Raises WeightsError when the weights were fitted on something else than this run uses."""
+    """Raises UserError when the weights were fitted on something else than this run uses."""
     on = weights.fitted_on
     compared = {
         "constitution": (on.constitution, constitution),
@@ -172,10 +170,8 @@ def refuse_other(
         if had != has
     ]
     if wrong:
-        raise WeightsError(
-            f"{path}: fitted on another {', another '.join(wrong)}; fit again for this run with "
-            f"`python -m evaluation judge --fit {path}`, or leave --weights out to use the YAML's"
-        )
+        fix = f"fit again for this run with `python -m evaluation judge --fit {path}`, or leave --weights out"
+        raise UserError(Problem(str(path), got=f"fitted on another {', another '.join(wrong)}", fix=fix))
 
 
 def _below(z: float) -> float:

@@ -8,6 +8,7 @@ from collections import Counter
 import jsonschema
 import regex
 
+from constitution.errors import Problem, UserError
 from constitution.principles import Check
 from constitution.records import Message
 
@@ -50,12 +51,8 @@ _REFUSAL = regex.compile(
 )
 
 
-class RuleError(ValueError):
-    """A rule could not be applied to a reply; never a verdict."""
-
-
 def violates(check: Check, message: Message) -> str | None:
-    """Why the message breaks the rule, or None when it keeps it. Raises RuleError when a pattern takes too long.
+    """Why the message breaks the rule, or None when it keeps it. Raises UserError when a pattern takes too long.
 
     A schema `of: arguments` speaks of tool calls only: a reply without any keeps it.
     """
@@ -107,9 +104,8 @@ def _search(pattern: str, text: str) -> bool:
     try:
         return bool(regex.search(pattern, text, regex.MULTILINE, timeout=MATCH_SECONDS))
     except TimeoutError:
-        raise RuleError(
-            f"pattern {pattern!r} takes over {MATCH_SECONDS:g} s on {len(text):,} characters; simplify it"
-        ) from None
+        got = f"pattern {pattern!r} takes over {MATCH_SECONDS:g} s on {len(text):,} characters"
+        raise UserError(Problem("", "check", got, fix="simplify it")) from None
 
 
 def _schema_violation(check: Check, message: Message) -> str | None:

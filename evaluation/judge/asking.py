@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError, load
+from constitution.errors import InputError, UserError
+from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from critics import templating
@@ -128,7 +128,7 @@ def read_both(options: argparse.Namespace, overrides: Sequence[str] = ()) -> tup
     else:
         try:
             constitution = load(options.constitution)
-        except ConstitutionError as error:
+        except UserError as error:
             problems.append(str(error))
     try:
         flags = {"judge": options.judge, "engine": options.engine}

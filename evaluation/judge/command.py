@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
-from constitution.errors import InputError
+from constitution.errors import InputError, UserError
 from constitution.terminal import complain
-from critics.ranking.weights import Method, Origin, Weights, WeightsError, read_weights, refuse_other
+from critics.ranking.weights import Method, Origin, Weights, read_weights, refuse_other
 from evaluation.files import check_writable, write
 from evaluation.judge import asking, unlabelled
 from evaluation.judge.assessment import Assessment, assess, compared
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             )
         if evidence.ballots.voters:
             _evaluate(evidence, given, other, options, console)
-    except (InputError, WeightsError) as error:
+    except UserError as error:
         complain(error)
         return 2
     return 1 if evidence.lost else 0
@@ -198,7 +198,7 @@ def read_other(path: Path) -> Other:
 
 
 def panel_of(evidence: Evidence, given: Weights | None, options: argparse.Namespace) -> Panel:
-    """The panel that is evaluated; --fit is written here. Raises InputError and WeightsError."""
+    """The panel that is evaluated; --fit is written here. Raises UserError."""
     if given:
         origin = evidence.origin
         if not options.votes:

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from constitution.errors import InputError, suggest
+from constitution.errors import InputError, Problem, UserError, suggest
 from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
-from critics.ranking.weights import Weights, WeightsError, read_weights, refuse_other
+from critics.ranking.weights import Weights, read_weights, refuse_other
 from evaluation.files import check_writable
 from evaluation.judge import asking
 from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
@@ -283,11 +283,12 @@ def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig
 
 
 def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast: Cast) -> Weights | None:
-    """The fitted weights, checked against all that judges. Raises WeightsError and ModelError."""
+    """The fitted weights, checked against all that judges. Raises UserError and ModelError."""
     if path is None:
         if run.plan.early_stop_error:
-            raise WeightsError(
-                f"plan.early_stop_error {run.plan.early_stop_error}: needs fitted weights; add --weights FILE, or leave it 0"
+            fix = "add --weights FILE, or leave it 0"
+            raise UserError(
+                Problem("", "plan.early_stop_error", f"got {run.plan.early_stop_error} without fitted weights", fix=fix)
             )
         return None
     weights = read_weights(path)

@@ -129,7 +129,7 @@ def probes() -> Probes:
 
 
 def read_probes(path: Path) -> Probes:
-    """Raises SourceError where it is no YAML, InputError with everything else that is wrong with it."""
+    """Raises UserError with everything that is wrong with it."""
     source = read(path)
     try:
         return Probes.model_validate(source.data)

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError, load
+from constitution.errors import InputError, UserError
+from constitution.loading import load
 from constitution.principles import Constitution, Principle
 from evaluation.policy.result import Seen
 from generation.models.files import EMBEDDED
@@ -127,8 +127,8 @@ def _constitution(path: Path, found: History, digest: str | None = None) -> None
         found.principles += laws.principles
         if digest not in (None, laws.digest):
             found.unknown[f"a policy was trained by {path}, which was another then; what it said is not known"] = None
-    except ConstitutionError as error:
-        found.unknown[f"a policy was trained by {path}, which cannot be read ({str(error).splitlines()[0]})"] = None
+    except UserError as error:
+        found.unknown[f"a policy was trained by {path}, which cannot be read ({error.problems[0]})"] = None
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

@@ -13,11 +13,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-from constitution.loading import ConstitutionError, load, to_yaml
+from constitution.errors import Problem, UserError
+from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
-from critics.ranking.weights import Weights, WeightsError, read_weights, refuse_other
+from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
 from generation.calls.store import CallStore, StoredCalls, StoreError
 from generation.calls.stored import Stored
@@ -46,7 +47,7 @@ T = TypeVar("T")
 CALLS = "calls.sqlite"
 WEIGHTS = "weights.json"
 """A run's own copy of the fitted weights it was given."""
-WRONG_INPUT = (ConstitutionError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError, WeightsError)
+WRONG_INPUT = (UserError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError)
 Report = Callable[[Path, Manifest], None]
 
 
@@ -142,19 +143,17 @@ def prepare(
 def _weights(
     path: Path | None, constitution: Constitution | None, settings: RunConfig | None, cast: Cast | None
 ) -> Weights | None:
-    """The fitted weights, checked against whatever else could be read. Raises WeightsError."""
+    """The fitted weights, checked against whatever else could be read. Raises UserError."""
     error = settings.plan.early_stop_error if settings else 0
     if path is None:
         if error:
-            raise WeightsError(
-                f"plan.early_stop_error {error}: needs fitted weights; add --weights FILE, or leave it 0"
-            )
+            fix = "add --weights FILE, or leave it 0"
+            raise UserError(Problem("", "plan.early_stop_error", f"got {error} without fitted weights", fix=fix))
         return None
     weights = read_weights(path)
     if error and weights.stopping is None:
-        raise WeightsError(
-            f"plan.early_stop_error {error}: {path} does not say in which order to ask; fit again, or leave it 0"
-        )
+        got, fix = f"got {error}, but {path} does not say in which order to ask", "fit again, or leave it 0"
+        raise UserError(Problem("", "plan.early_stop_error", got, fix=fix))
     if constitution and cast:
         judging = settings.plan.judging() if settings else weights.fitted_on.judging
         refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), judging)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import MAIN, Method, Vote, voter_name
 from critics.ranking.aggregate import Score, score
-from critics.ranking.weights import Weights, WeightsError
+from critics.ranking.weights import Weights
 from generation.config import ModelMethod, Plan, RunConfig
 from generation.models.chat_model import ChatModel
 
@@ -93,14 +94,13 @@ def panel_of(config: RunConfig, models: Mapping[str, ChatModel], weights: Weight
 
 
 def check_voters(panel: Panel, constitution: Constitution) -> None:
-    """Raises WeightsError when some voters that have a weight will not be asked."""
+    """Raises UserError when some voters that have a weight will not be asked."""
     asked = {voter.name for voter in panel.voters(constitution.principles)}
     missing = sorted(set(panel.weights.voters if panel.weights else ()) - asked)
     if missing:
-        raise WeightsError(
-            f"--weights: {len(missing)} voters have a weight but are not asked ({', '.join(missing[:5])}); set plan.methods, "
-            "plan.methods_of and panel as they were for the fit, or fit again"
-        )
+        got = f"{len(missing)} voters have a weight but are not asked ({', '.join(missing[:5])})"
+        fix = "set plan.methods, plan.methods_of and panel as they were for the fit, or fit again"
+        raise UserError(Problem("--weights", got=got, fix=fix))
 
 
 def unknown_principles(config: RunConfig, constitution: Constitution) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Failure, Message, Method, Prompt, Response, Vote
 from critics import compare, contrast, score
 from critics.labels import clamped
 from critics.ranking.aggregate import heard, rule_vote
 from critics.ranking.weights import Stopping
-from critics.text.rules import RuleError
 from critics.transcript import spoken
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling
@@ -57,7 +57,7 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     if voter.judge is None:
         try:
             return rule_vote(prompt, a, b, voter.principle)
-        except RuleError as error:
+        except UserError as error:
             return Failure(prompt.id, "compare", "rule_error", str(error), subject)
     model = voter.judge.model
     if voter.method in _OF_PAIRS:

@@ -7,7 +7,7 @@ import pytest
 
 from constitution.__main__ import main
 from constitution.diff import diff
-from constitution.lint import warnings
+from constitution.lint import near_duplicates, warnings
 from constitution.loading import load, load_with_places
 from constitution.principles import Constitution, Principle
 from constitution.records import Prompt
@@ -57,8 +57,43 @@ def test_lint_says_ok_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["lint", "--strict", warned]) == 1
     out = capsys.readouterr().out
     assert f"{fine}: ok" in out
-    assert "warned.yaml:3: warning: objective 'idle': no principle serves it; add one, or delete the objective" in out
-    assert "warned.yaml:6: warning: principle 'nice': shares 100% of its words with 'kind'" in out
+    assert "warned.yaml:3: warning: objectives.idle: no principle serves it; add one, or delete the objective" in out
+    assert "warned.yaml:6: warning: principles.nice: shares 100% of its words with 'kind'" in out
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        pytest.param(
+            "check: {max_words: 9}, antithesis: Be long., examples: []",
+            "is judged by its check: antithesis, examples is not read; delete it",
+            id="rule-with-texts",
+        ),
+        pytest.param("check: {max_words: 9}", None, id="rule"),
+        pytest.param(
+            "veto: true",
+            "has no antithesis for likelihood contrast; add one, as the other principles have",
+            id="no-antithesis",
+        ),
+        pytest.param("antithesis: Be long.", None, id="antithesis"),
+    ],
+)
+def test_lint_names_texts_that_are_not_read_and_ones_that_are_missing(
+    extra: str, message: str | None, tmp_path: Path
+) -> None:
+    kind = GOOD.replace("animals.}", "animals., antithesis: Be cruel.}")
+    path = Path(write(tmp_path / "c.yaml", kind + f"  - {{id: short, objective: good, text: Be short., {extra}}}\n"))
+    found = [str(problem) for problem in warnings(load_with_places(path))]
+    assert found == ([f"{path}:6: principles.short: {message}"] if message else [])
+
+
+@pytest.mark.parametrize(("words", "near"), [(7, True), (6, False)])
+def test_near_duplicates_share_seven_words_of_ten(words: int, near: bool) -> None:
+    shared = [f"shared{i}" for i in range(words)]
+    apart = [["own"], [f"other{i}" for i in range(words + 1, 10)]]
+    texts = [" ".join(shared + rest) for rest in apart]
+    made = [Principle(id=f"p{i}", objective="good", text=text) for i, text in enumerate(texts)]
+    assert bool(near_duplicates(made)) is near
 
 
 def test_lint_goes_on_after_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,11 +104,21 @@ def test_lint_goes_on_after_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert "good.yaml: ok" in captured.out
 
 
+def test_shipped_constitutions_are_named_without_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "concise"]) == 0
+    assert main(["diff", "concise", "gold/concise"]) == 0
+    assert main(["show", "concice"]) == 2
+    assert "concice: no such file or shipped constitution (did you mean concise?)" in capsys.readouterr().err
+
+
 def test_show_prints_every_principle(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(ROOT / "principles" / "hhh.yaml")]) == 0
     out = capsys.readouterr().out
     assert all(principle.id in out for principle in load(ROOT / "principles" / "hhh.yaml").principles)
     assert "harmlessness (weight 1)" in out
+
+
+EXAMPLE = {"prompt": "Hi", "response": "Go.", "critique": "It is rude.", "revision": "Hello."}
 
 
 def laws(**fields: object) -> Constitution:
@@ -95,6 +140,7 @@ def laws(**fields: object) -> Constitution:
         pytest.param({"weight": 2.0}, ("labels",), id="weight"),
         pytest.param({"objective": "calm"}, ("labels",), id="objective"),
         pytest.param({"antithesis": "Be cruel."}, ("contrast",), id="antithesis"),
+        pytest.param({"examples": [EXAMPLE]}, ("critique", "revise"), id="examples"),
         pytest.param({"check": {"max_words": 3}}, ("labels",), id="now-a-rule"),
         pytest.param({"applies_to": {"tags": ["a"]}}, ("critique", "revise", "compare"), id="tags"),
         pytest.param(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constitution.loading import ConstitutionError, load
-from constitution.yaml_source import SourceError, read
+from constitution.errors import UserError
+from constitution.loading import find, load, shipped
 
 ROOT = Path(__file__).parents[2]
 GOOD = """name: laws
@@ -27,7 +27,7 @@ def problems(folder: Path, text: str | bytes) -> str:
     """The message that loading this file gives."""
     path = folder / "c.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ConstitutionError) as caught:
+    with pytest.raises(UserError) as caught:
         load(path)
     return str(caught.value).replace(f"{folder}/", "")
 
@@ -35,22 +35,29 @@ def problems(folder: Path, text: str | bytes) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        pytest.param("text: Be kind.", "txt: Be kind.", "c.yaml:7: principle 'kind': txt: unknown key (did you mean text?); allowed: id,", id="unknown-key"),
-        pytest.param("text: Be kind.", "weight: 0", "c.yaml:7: principle 'kind': weight: got 0; input should be greater than 0", id="zero"),
+        pytest.param("text: Be kind.", "txt: Be kind.", "c.yaml:7: principles.kind.txt: unknown key (did you mean text?); allowed: antithesis,", id="unknown-key"),
+        pytest.param("text: Be kind.", "weight: 0", "c.yaml:7: principles.kind.weight: got 0; input should be greater than 0", id="zero"),
         pytest.param("text: Be kind.", "weight: .inf", "weight: got inf; input should be a finite number", id="infinite"),
         pytest.param("text: Be kind.", "weight: true", "weight: got True; input should be a valid number", id="bool"),
         pytest.param("text: Be kind.", 'weight: "2"', "weight: got '2'; input should be a valid number", id="text"),
-        pytest.param("    text: Be kind.\n", "", "principle 'kind': text: is missing; add it", id="missing"),
+        pytest.param("    text: Be kind.\n", "", "principles.kind.text: is missing; add it", id="missing"),
         pytest.param("text: Be kind.", "text: ''", "text: got ''; string should have at least 1 character", id="empty-text"),
-        pytest.param("objective: good", "objective: godo", "c.yaml:6: objective: got 'godo' (did you mean good?); allowed: good, calm", id="objective"),
-        pytest.param("id: kind", "id: Kind!", "c.yaml:5: principle 'Kind!': id: got 'Kind!'; string should match pattern", id="id"),
-        pytest.param("id: kind", "id: still", "c.yaml:8: id: 'still' stands twice (first at c.yaml:5); rename or delete one", id="twice"),
-        pytest.param("text: Be kind.", "text: x\n    check: {}", "check: got {}; is empty; set at least one of max_words", id="empty-check"),
-        pytest.param("text: Be kind.", "text: x\n    check: {must_match: '('}", "is not a regular expression", id="regex"),
+        pytest.param("objective: good", "objective: godo", "c.yaml:6: principles.kind.objective: got 'godo' (did you mean good?); allowed: good, calm", id="objective"),
+        pytest.param("id: kind", "id: Kind!", "c.yaml:5: principles.Kind!.id: got 'Kind!'; allowed: at most 64 lower-case letters, digits, `-` and `_`; write kind", id="id"),
+        pytest.param("name: laws", "name: Acme Support", "c.yaml:1: name: got 'Acme Support'; allowed: at most 64 lower-case letters, digits, `-` and `_`; write acme-support", id="slug"),
+        pytest.param("name: laws", "name: 'ß!'", "c.yaml:1: name: got 'ß!'; allowed: at most 64 lower-case letters, digits, `-` and `_`", id="no-slug"),
+        pytest.param("text: Be kind.", "text: x\n    applies_to: {tags: billing}", "c.yaml:8: principles.kind.applies_to.tags: got 'billing'; allowed: a list; write [billing]", id="no-list"),
+        pytest.param("text: Be kind.", "text: x\n    applies_to: billing", "principles.kind.applies_to: got 'billing'; allowed: a mapping with tags", id="no-mapping"),
+        pytest.param("text: Be kind.", "text: x\n    check: {max_length: 3}", "principles.kind.check.max_length: unknown key (did you mean max_repetition or max_words?)", id="other-key"),
+        pytest.param("name: laws", "extend: x.yaml\nname: laws", "c.yaml:1: extend: unknown key (did you mean extends?); allowed: description, extends, license", id="top-key"),
+        pytest.param("objectives: {good: 1.0, calm: 2.0}", "objectives: {good: 1.0, calm: 2.0, Big One: 1}", "c.yaml:3: objectives.Big One: got 'Big One'; allowed: at most 64 lower-case letters, digits, `-` and `_`; write big-one", id="key"),
+        pytest.param("id: kind", "id: still", "c.yaml:8: principles.still.id: 'still' stands twice (first at c.yaml:5); rename or delete one", id="twice"),
+        pytest.param("text: Be kind.", "text: x\n    check: {}", "principles.kind.check: is empty; allowed: at least one of max_words, min_words", id="empty-check"),
+        pytest.param("text: Be kind.", "text: x\n    check: {must_match: '('}", "got '('; allowed: a regular expression; mend it: missing )", id="regex"),
         pytest.param("text: Be kind.", "text: x\n    check: {json_schema: {type: 7}}", "is not a JSON schema", id="schema"),
-        pytest.param("text: Be kind.", "text: x\n    check: {min_words: 9, max_words: 2}", "no reply can keep both", id="contradiction"),
+        pytest.param("text: Be kind.", "text: x\n    check: {min_words: 9, max_words: 2}", "check.min_words: got 9; allowed: at most max_words, 2; lower it: no response can keep both", id="contradiction"),
         pytest.param("text: Be kind.", "text: x\n    compare: 'Is {{ a }} kind?'", "compare: unknown variable 'a' in '{{ a }}'; allowed: plain text", id="template"),
-        pytest.param("principles:", "principles: 3\nx:", "c.yaml:4: principles: allowed: a list of mappings", id="principles-no-list"),
+        pytest.param("principles:", "principles: 3\nx:", "c.yaml:4: principles: got 3; allowed: a list of mappings", id="principles-no-list"),
         pytest.param("name: laws", "remove: [x]\nname: laws", "remove: takes principles out of the file that `extends` names", id="remove-alone"),
         pytest.param("name: laws", "extends: none.yaml\nname: laws", "c.yaml:1: extends: none.yaml: no such file", id="extends-nothing"),
         pytest.param("name: laws", "extends: c.yaml\nname: laws", "extends: c.yaml extends this file in turn; break the circle", id="circle"),
@@ -83,7 +90,7 @@ def test_what_is_no_constitution_is_said(text: str | bytes, message: str, tmp_pa
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(ConstitutionError, match=reason):
+        with pytest.raises(UserError, match=reason):
             load(path)
 
 
@@ -113,22 +120,37 @@ def test_extends_adds_overrides_removes_and_merges(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("own", "expected"), [("", "CC-BY-4.0"), ("license: MIT\n", "MIT")])
-def test_a_license_is_inherited_unless_the_file_has_its_own(own: str, expected: str, tmp_path: Path) -> None:
-    (tmp_path / "base.yaml").write_text("license: CC-BY-4.0\n" + GOOD)
-    (tmp_path / "child.yaml").write_text(f"extends: base.yaml\nname: c\nversion: 1\n{own}")
-    assert load(tmp_path / "child.yaml").license == expected
+def test_the_license_is_taken_over_unless_the_file_has_its_own(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("license: MIT\n" + GOOD)
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: base.yaml\nname: child\nversion: 2\n")
+    assert load(child).license == "MIT"
+    child.write_text("extends: base.yaml\nname: child\nversion: 2\nlicense: Apache-2.0\n")
+    assert load(child).license == "Apache-2.0"
 
 
-def test_nesting_is_allowed_up_to_twenty_levels(tmp_path: Path) -> None:
-    path = tmp_path / "deep.yaml"
-    path.write_text("[" * 20 + "]" * 20)
-    assert read(path).data is not None
-    path.write_text("[" * 21 + "]" * 21)
-    with pytest.raises(
-        SourceError, match=r"deep\.yaml:1: is nested more than 20 levels deep; a constitution needs six"
-    ):
-        read(path)
+def test_yaml_may_be_nested_twenty_levels_and_no_more(tmp_path: Path) -> None:
+    assert "nested" not in problems(tmp_path, "[" * 20 + "]" * 20)
+    assert "c.yaml:1: is nested more than 20 levels deep" in problems(tmp_path, "[" * 21 + "]" * 21)
+
+
+def test_a_shipped_constitution_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find("hhh") == ROOT / "principles" / "hhh.yaml"
+    assert load("gold/concise") == load(ROOT / "principles" / "gold" / "concise.yaml")
+    assert set(shipped()) >= {"hhh", "concise", "gold/concise", "pirate"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hhh").write_text(GOOD)
+    assert load("hhh").name == "laws"
+    assert find("my.yaml") == Path("my.yaml")
+
+
+def test_an_unknown_name_is_told_the_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = (
+        r"^hhhh: no such file or shipped constitution \(did you mean hhh\?\); allowed: a YAML file, concise, gold/"
+    )
+    with pytest.raises(UserError, match=message):
+        load("hhhh")
 
 
 def test_removing_what_is_not_there_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
@@ -139,7 +161,7 @@ def test_removing_what_is_not_there_is_an_error_with_a_suggestion(tmp_path: Path
 
 def test_an_error_in_the_parent_names_the_parent(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(GOOD.replace("text: Be kind.", "txt: x"))
-    assert "base.yaml:7: principle 'kind': txt: unknown key" in problems(
+    assert "base.yaml:7: principles.kind.txt: unknown key" in problems(
         tmp_path, "extends: base.yaml\nname: c\nversion: 1\n"
     )
 
@@ -149,7 +171,7 @@ def test_an_error_in_the_parent_names_the_parent(tmp_path: Path) -> None:
 def test_any_text_loads_or_is_a_constitution_error(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("any") / "c.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises(ConstitutionError):
+    with pytest.raises(UserError):
         load(path)
 
 
@@ -165,5 +187,5 @@ def test_a_shipped_file_with_a_piece_cut_out_loads_or_is_a_constitution_error(
     path.write_text(text[:start] + text[end:])
     try:
         load(path)
-    except ConstitutionError as error:
+    except UserError as error:
         assert ":" in str(error)  # noqa: PT017 - loading may also succeed

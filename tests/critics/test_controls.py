@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from critics.controls import FILE, Control, ControlError, load
+from constitution.errors import UserError
+from critics.controls import FILE, Control, load
 from critics.text.flags import flags
 
 GOOD = {
@@ -52,26 +53,26 @@ def test_lines_are_read_in_order_and_blank_ones_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ({**GOOD, "chosen": GOOD["rejected"]}, "chosen and rejected are equal; allowed: two different replies"),
-        ({**GOOD, "chosne": 1}, "chosne: unknown key; allowed: kind, prompt, chosen, rejected"),
+        ({**GOOD, "chosen": GOOD["rejected"]}, "chosen and rejected are equal; allowed: two different responses"),
+        ({**GOOD, "chosne": 1}, "chosne: unknown key (did you mean chosen?); allowed: chosen, kind, prompt, rejected"),
         (
             {k: v for k, v in GOOD.items() if k != "prompt"},
-            "prompt: is missing; allowed: kind, prompt, chosen, rejected",
+            "prompt: is missing; add it",
         ),
-        ({**GOOD, "kind": "Wrong fact"}, "kind: String should match pattern '^[a-z][a-z_]*$' (got 'Wrong fact')"),
-        ({**GOOD, "chosen": []}, "chosen: Tuple should have at least 1 item after validation, not 0 (got [])"),
-        ("{", "the line: Invalid JSON: EOF while parsing an object at line 1 column 1 (got '{')"),
+        ({**GOOD, "kind": "Wrong fact"}, "kind: got 'Wrong fact'; string should match pattern '^[a-z][a-z_]*$'"),
+        ({**GOOD, "chosen": []}, "chosen: got []; tuple should have at least 1 item after validation, not 0"),
+        ("{", "got '{'; invalid JSON: EOF while parsing an object at line 1 column 1"),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_allowed(tmp_path: Path, row: object, text: str) -> None:
     path = write(tmp_path, GOOD, row)
-    with pytest.raises(ControlError) as error:
+    with pytest.raises(UserError) as error:
         load(path)
     assert str(error.value) == f"{path}:2: {text}"
 
 
 def test_a_file_without_any_and_one_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="holds no control; each line needs kind, prompt, chosen, rejected"):
+    with pytest.raises(UserError, match="has no control pair; each line needs kind, prompt, chosen, rejected"):
         load(write(tmp_path, ""))
-    with pytest.raises(ControlError, match=r"none\.jsonl: cannot be read .*; allowed: JSONL in UTF-8"):
+    with pytest.raises(UserError, match=r"none\.jsonl: cannot be read .*; allowed: JSONL in UTF-8"):
         load(tmp_path / "none.jsonl")

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Response, Revision
 from critics import compare, contrast, critique, revise, score
 from critics.labels import clamped
-from critics.templating import MAX_CHARACTERS, RenderError, render
+from critics.templating import MAX_CHARACTERS, render
 from critics.transcript import Mark
 
 SHORT = Principle(id="short", objective="conciseness", text="Be short.")
@@ -144,7 +145,7 @@ def test_a_likelihood_is_a_mean_over_tokens() -> None:
 
 
 def test_a_prompt_over_the_cap_is_refused() -> None:
-    with pytest.raises(RenderError, match="over 4,000,000 characters"):
+    with pytest.raises(UserError, match="too long; allowed: 4,000,000 characters"):
         render("compare.jinja", mark=Mark(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", reason=False)
 
 

@@ -42,10 +42,6 @@ AGAINST: set[tuple[str, str]] = {
     ("generation.output.manifest", "generation.pipeline.feedback"),
     ("generation.output.summary", "generation.pipeline.forecast"),
     ("generation.output.summary", "generation.pipeline.progress"),
-    ("training.config", "training.run.watch"),
-    ("training.model.memory_estimate", "training.run.launch"),
-    ("training.model.models", "training.run.card"),
-    ("training.model.models", "training.run.launch"),
 }
 """Imports that still run against the order inside a package."""
 

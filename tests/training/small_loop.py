@@ -19,7 +19,7 @@ LAWS = {
 }
 DPO = {
     "recipe": "dpo",
-    "training": {"batch": 4, "micro_batch": 2, "precision": "fp32", "report_to": [], "learning_rate": 0.01},
+    "training": {"batch_size": 4, "micro_batch_size": 2, "precision": "fp32", "report_to": [], "learning_rate": 0.01},
 }
 OPEN = {"win": 0.0}
 """Gates that every round passes."""

@@ -59,7 +59,7 @@ def pairs(write_rows: Write) -> Path:
     return write_rows(some_pairs(24))
 
 
-SMALL = ("--set", "batch=4", "--set", "micro_batch=2")
+SMALL = ("--set", "batch_size=4", "--set", "micro_batch_size=2")
 
 
 def test_a_model_that_cannot_load_is_told_last(refused: Say, pairs: Path, tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_bad_rows(rows: list[dict[str, Any]], message: str, refused: Say, write_
 
 
 def test_nothing_left_after_filtering(refused: Say, pairs: Path) -> None:
-    said = refused("--data", pairs, "--set", "labels.least=0.99", "--set", "test_fraction=0")
-    assert said == f"--data {pairs}: no row is left of 24 (dropped unsure 24); lower labels.least"
+    said = refused("--data", pairs, "--set", "labels.min_confidence=0.99", "--set", "test_fraction=0")
+    assert said == f"--data {pairs}: no row is left of 24 (dropped unsure 24); lower labels.min_confidence"
     said = refused("--data", pairs, "--set", "max_length=8", "--set", "test_fraction=0")
     assert said == f"--data {pairs}: no row is left of 24 (dropped long prompt 24); raise max_length (now 8)"
 
@@ -135,8 +135,10 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(["patience=2"], "patience and best need eval_every: set how many steps", id="patience"),
-        pytest.param(["eval_every=2", "best=true", "save_every=3"], "best needs save_every as a multiple", id="best"),
+        pytest.param(["patience=2"], "patience and load_best need eval_every: set how many steps", id="patience"),
+        pytest.param(
+            ["eval_every=2", "load_best=true", "save_every=3"], "load_best needs save_every as a multiple", id="best"
+        ),
         pytest.param(["report_to=[tensorboard, tensorboard]"], "report_to: allowed: each once, got", id="twice"),
         pytest.param(["report_to=[mlflow]"], "report_to.0: Input should be 'tensorboard' or 'wandb'", id="unknown"),
     ],
@@ -159,9 +161,9 @@ def test_a_reporter_that_is_not_installed(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(("batch=6", "micro_batch=4"), "batch: got 6; allowed: multiples of micro_batch (4) times processes (1), such as 8", id="multiple"),
-        pytest.param(("batch=32", "micro_batch=4"), "batch: got 32, and there are 24 rows to train on; set batch: 24, or add data", id="larger"),
-        pytest.param(("batch=64", "micro_batch=32"), "batch: got 64, and there are 24 rows to train on; set micro_batch: 1 and batch: 1, or add data", id="micro"),
+        pytest.param(("batch_size=6", "micro_batch_size=4"), "batch_size: got 6; allowed: multiples of micro_batch_size (4) times processes (1), such as 8", id="multiple"),
+        pytest.param(("batch_size=32", "micro_batch_size=4"), "batch_size: got 32, and there are 24 rows to train on; set batch_size: 24, or add data", id="larger"),
+        pytest.param(("batch_size=64", "micro_batch_size=32"), "batch_size: got 64, and there are 24 rows to train on; set micro_batch_size: 1 and batch_size: 1, or add data", id="micro"),
     ],
 )  # fmt: skip
 def test_a_batch_that_cannot_be_cut_up(changes: tuple[str, ...], message: str, refused: Say, pairs: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_batch_that_cannot_be_cut_up(changes: tuple[str, ...], message: str, r
     assert refused("--data", pairs, "--set", "test_fraction=0", *words) == message
 
 
-@pytest.mark.parametrize("name", ["best=true", "patience=2"])
+@pytest.mark.parametrize("name", ["load_best=true", "patience=2"])
 def test_what_goes_by_held_out_rows_needs_some(name: str, refused: Say, pairs: Path) -> None:
     words = ("--set", "test_fraction=0", "--set", "eval_every=2", "--set", name)
     assert refused("--data", pairs, *words) == (
@@ -248,7 +250,7 @@ def test_a_folder_of_other_settings(refused: Say, pairs: Path, tmp_path: Path) -
         "  beta: was 0.1, now 0.5",
         "choose another --out, or delete the folder",
     ]
-    said = refused("--data", pairs, *SMALL, "--set", "micro_batch=4")  # which decides nothing
+    said = refused("--data", pairs, *SMALL, "--set", "micro_batch_size=4")  # which decides nothing
     assert "transformers cannot load it" in said
     (tmp_path / "out" / SETTINGS).write_text("{")
     assert "training.yaml is damaged" in refused("--data", pairs, *SMALL)

@@ -32,10 +32,10 @@ def test_adapters_learn_ten_times_as_fast(kind: type[Training], given: dict[str,
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        pytest.param(DPO, {"smoothing": 0.1}, "smoothing: got 0.1, which loss: soft does not read; set loss: conservative", id="smoothing"),
-        pytest.param(DPO, {"loss": "robust"}, "smoothing: got 0, with which loss: robust is soft; set smoothing above 0", id="no smoothing"),
-        pytest.param(Reward, {"data": {"a": 1}, "tested": ["b"]}, "tested: got b; allowed: sources of data: a", id="tested"),
-        pytest.param(SFT, {"tested": ["b"]}, "tested: got b; allowed: sources of data: none, as none are named", id="no data"),
+        pytest.param(DPO, {"label_smoothing": 0.1}, "label_smoothing: got 0.1, which loss: soft does not read; set loss: cdpo", id="smoothing"),
+        pytest.param(DPO, {"loss": "robust"}, "label_smoothing: got 0, with which loss: robust is soft; set label_smoothing above 0", id="no smoothing"),
+        pytest.param(Reward, {"data": {"a": 1}, "eval_sources": ["b"]}, "eval_sources: got b; allowed: sources of data: a", id="tested"),
+        pytest.param(SFT, {"eval_sources": ["b"]}, "eval_sources: got b; allowed: sources of data: none, as none are named", id="no data"),
         pytest.param(PPO, {"baseline": "group", "gamma": 0.9, "critic_warmup": 1}, "gamma: got 0.9; critic_warmup: got 1: baseline: group does not read it", id="group"),
         pytest.param(PPO, {"scale": True}, "scale: got True: baseline: critic does not read it", id="critic"),
         pytest.param(DPO, {"labels": {"temperature": float("inf")}}, "labels.temperature\n  Input should be a finite number", id="infinite"),
@@ -52,9 +52,9 @@ def test_what_nobody_would_read_is_refused(kind: type[Training], given: dict[str
     assert message in str(told.value)
 
 
-@pytest.mark.parametrize("loss", ["conservative", "robust"])
+@pytest.mark.parametrize("loss", ["cdpo", "robust"])
 def test_a_loss_that_reads_smoothing_takes_it(loss: str) -> None:
-    assert DPO.model_validate({"loss": loss, "smoothing": 0.1}).smoothing == 0.1
+    assert DPO.model_validate({"loss": loss, "label_smoothing": 0.1}).label_smoothing == 0.1
 
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def kl_bound(n: int) -> float:
 def figures(prompts: Sequence[tuple[Sequence[Scored], Choice]], samples: int) -> dict[str, float]:
     """What choosing comes to, a mean over the prompts with two rewards or more; nothing where there is no such prompt.
 
-    The names are those of `training.metrics.METRICS`.
+    The names are those of `training.run.metrics.METRICS`.
     """
     graded = [(responses, choice) for responses, choice in prompts if choice.dropped != "ungraded"]
     found = {"best_of/kl_bound": kl_bound(samples)}

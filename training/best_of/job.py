@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError
+from constitution.errors import InputError, UserError
 from generation.calls.store import StoredCalls, StoreError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
@@ -17,11 +16,12 @@ from training.best_of.config import BestOf
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
+from training.model import launch
 from training.rollout.rewards import open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
-from training.run import job, launch
-from training.run.described import described
+from training.run import job
+from training.run.snapshot import settings_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class BestOfJob:
     train: data.Encoded
     """Prompts."""
     test: data.Encoded
-    said: dict[str, Any]
+    run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
 
@@ -54,22 +54,22 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     try:
         rewards = open_rewards(settings.reward, settings.seed)
         StoredCalls([Path(folder) / CALLS for folder in settings.reuse]).close()
-    except (RewardError, ConstitutionError, StoreError) as error:
+    except (RewardError, UserError, StoreError) as error:
         raise InputError(str(error)) from None
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)
-    job.check_tested(settings, test)
+    job.check_eval_rows(settings, test)
     # the most and the longest rows that can come of the prompts
     response = range(settings.sampler.max_tokens)
     most = [data.TargetRow(row.prompt.id, Example(row.tokens, (response,)), 1.0) for row in train.rows] * settings.keep
-    job.arranged(settings, files, most)
+    job.order_of_rows(settings, files, most)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
     laws = tuple(digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge"))
     sources = tuple(source._replace(constitutions=laws) for source in split.sources)
-    said = described("best_of", settings, digests)
-    return BestOfJob(settings, out, files, tokenizer, encoder, train, test, said, sources)
+    run_record = settings_snapshot("best_of", settings, digests)
+    return BestOfJob(settings, out, files, tokenizer, encoder, train, test, run_record, sources)
 
 
 def _room(settings: BestOf) -> int:

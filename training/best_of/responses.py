@@ -62,7 +62,7 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], store: CallStor
             if isinstance(grade, Graded)
         )
         failures = tuple(one for one in (*drawn, *found) if isinstance(one, Failure))
-        made.append(Outcome(prompt, scored, failures, choose(scored, settings.keep, settings.least)))
+        made.append(Outcome(prompt, scored, failures, choose(scored, settings.keep, settings.min_gain)))
     return made
 
 

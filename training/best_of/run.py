@@ -21,11 +21,12 @@ from training.best_of.choice import figures
 from training.best_of.job import BestOfJob
 from training.best_of.responses import outcomes
 from training.data import encode as data
-from training.recipes.sft import Supervised
+from training.model import launch
+from training.recipes.sft import SFTRecipe
 from training.rollout.rollouts import as_prompt
-from training.run import fit, launch
+from training.run import fit
 from training.run import folder as output
-from training.run.job import Job, arranged, check_tested
+from training.run.job import Job, check_eval_rows, order_of_rows
 
 
 def run(best: BestOfJob, console: Console) -> dict[str, Any]:
@@ -34,8 +35,10 @@ def run(best: BestOfJob, console: Console) -> dict[str, Any]:
     Raises InputError for a folder that cannot be used and where nothing is left to imitate, Incomplete for an engine that stayed
     unavailable, Stopped for a run that a health check ended.
     """
-    lower = fit.thriftier(best.settings)
-    return output.owning(best.out, best.said, lower, lambda: fit.train(_imitating(best, console), console))
+    lower = fit.memory_advice(best.settings)
+    return output.run_exclusively(
+        best.out, best.run_record, lower, lambda: fit.train(_imitating(best, console), console)
+    )
 
 
 def _imitating(best: BestOfJob, console: Console) -> Job:
@@ -54,24 +57,24 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
     train, test = (data.encode_targets(imitated[split], best.encoder, best.settings) for split in SPLITS)
     try:
         data.check_some(train, best.settings)
-        check_tested(best.settings, test)
-        order = arranged(best.settings, best.files, train.rows)
+        check_eval_rows(best.settings, test)
+        order = order_of_rows(best.settings, best.files, train.rows)
     except InputError as error:
         raise _again(str(error), best) from None
     for encoded, split in zip((train, test), SPLITS, strict=True):
         encoded.counts.update(counts.get(split, {}))
-    said = {**best.said, "digests": {**best.said["digests"], "best": train.digest}}
+    run_record = {**best.run_record, "digests": {**best.run_record["digests"], "best": train.digest}}
     return Job(
         settings=best.settings,
         out=best.out,
         files=best.files,
         tokenizer=best.tokenizer,
         encoder=best.encoder,
-        recipe=Supervised("best_of"),
+        recipe=SFTRecipe("best_of"),
         train=train,
         test=test,
         order=order,
-        said=said,
+        run_record=run_record,
         sources=best.sources,
         figures=found,
     )
@@ -110,7 +113,7 @@ def _again(problem: str, best: BestOfJob) -> InputError:
     if output.last_checkpoint(best.out):
         return InputError(problem)
     if launch.state().is_main_process:
-        output.release(best.out)
+        output.release_claim(best.out)
     return InputError(
         f"{problem}; then give the command again: the responses in {best.out} are kept, and nothing is trained yet"
     )

@@ -63,7 +63,7 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        if row.p < labels.least:
+        if row.p < labels.min_confidence:
             counts["dropped_unsure"] += 1
             continue
         example = _example(row.prompt, (row.chosen, row.rejected), row.truncated, encoder, settings, counts)
@@ -115,7 +115,7 @@ def check_some(encoded: Encoded, settings: Training) -> None:
         "dropped_truncated": f"raise max_length (now {settings.max_length}) or set truncated: keep",
         "dropped_equal": f"raise max_length (now {settings.max_length})",
         "dropped_empty": "give replies with some text",
-        "dropped_unsure": "lower labels.least",
+        "dropped_unsure": "lower labels.min_confidence",
     }
     met = {name: n for name, n in encoded.counts.most_common() if n and name in fixes}
     reasons = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in met.items())

@@ -119,7 +119,7 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
         names = ", ".join(settings.data)
         why = f"; all {len(test)} are held out: lower test_fraction" if test else f"; each row needs {needed}"
         raise InputError(f"--data {names}: holds no row to train on{why}")
-    looked_at = [row for spec, row in test if spec in (settings.tested or settings.data)]
+    looked_at = [row for spec, row in test if spec in (settings.eval_sources or settings.data)]
     return Split(learnt, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
 
 

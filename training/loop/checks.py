@@ -12,12 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError
+from constitution.errors import InputError, UserError
 from constitution.loading import load as load_constitution
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt
-from critics.ranking.weights import WeightsError
 from evaluation.policy import command as policy
 from evaluation.policy import job as policy_job
 from evaluation.policy.provenance import History, history
@@ -45,7 +43,7 @@ from training.rollout.rewards import open_rewards
 from training.rollout.rules import RewardError
 
 _WRONG = (
-    ConstitutionError, PromptsError, ModelError, WeightsError, RunFolderError, InputError, BadRow, RewardError,
+    UserError, PromptsError, ModelError, RunFolderError, BadRow, RewardError,
 )  # fmt: skip
 _POLICY = re.compile(r"^--(?:a|b|base): ", re.MULTILINE)
 _OPTION = re.compile(r"--(constitution|gold|held-out|judge|limit|prompts|refusals|weights)\b")

@@ -12,9 +12,9 @@ from constitution.errors import InputError
 from generation.output.folder import MACHINE, changes, write_atomically
 from training.loop.config import LoopConfig, Phase
 from training.loop.steps import Round, rounds
-from training.run.described import described
 from training.run.page import SETTINGS as TRAINING
-from training.run.page import claimed
+from training.run.page import is_claimed
+from training.run.snapshot import settings_snapshot
 
 SETTINGS = "loop.yaml"
 
@@ -46,7 +46,7 @@ def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
         folder = out / f"round-{number}"
         if folder.exists():
             trained = {"training": f"attempt-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
-            later = {name for name, begun in trained.items() if not any(map(claimed, folder.glob(begun)))}
+            later = {name for name, begun in trained.items() if not any(map(is_claimed, folder.glob(begun)))}
             kept[number] = {name: value for name, value in one.items() if name not in later}
     return {**said, "rounds": kept}
 
@@ -89,9 +89,9 @@ def _machine(phase: Phase) -> dict[str, Any]:
 def _phase(phase: Phase, digests: Mapping[str, str]) -> dict[str, Any]:
     """A phase's settings, those of its recipes as training.yaml has them. digests: of `training.` and `reward.`, and others."""
     kept = phase.model_dump(mode="json", exclude={"training", "reward", "rounds"})
-    kept["training"] = described(phase.recipe, phase.training, _below("training.", digests))
+    kept["training"] = settings_snapshot(phase.recipe, phase.training, _below("training.", digests))
     reward = getattr(phase, "reward", None)
-    return {**kept, **({"reward": described("reward", reward, _below("reward.", digests))} if reward else {})}
+    return {**kept, **({"reward": settings_snapshot("reward", reward, _below("reward.", digests))} if reward else {})}
 
 
 def _below(group: str, digests: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from training.loop.inputs import Inputs, draw, prompt_lines
 from training.loop.record import DONE, Decision, Outcome, point, read, write
 from training.loop.steps import CHECKPOINTS, DECISION, EVALUATION, PREVIOUS, PROMPTS, TRAINED, Round, Step
 from training.monitor.monitor import after_round
-from training.run.described import STOPPED
+from training.run.snapshot import STOPPED
 
 Report = Callable[[Path, Outcome], None]
 

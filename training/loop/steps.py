@@ -105,7 +105,7 @@ def reward(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> Step:
     model = given.model if "model" in given.model_fields_set else config.model
     settings = {**given.model_dump(mode="json"), "model": model, "data": pairs(config, this, earlier)}
     # its accuracy is a gate of fresh pairs, and those of earlier rounds would be most of what is held out
-    settings["tested"] = [str(one.run) for one in _made(this, earlier)[-1:]]
+    settings["eval_sources"] = [str(one.run) for one in _made(this, earlier)[-1:]]
     return _training(config, this, this.folder, "reward", "reward", settings, this.reward)
 
 

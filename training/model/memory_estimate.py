@@ -17,8 +17,8 @@ from constitution.errors import InputError
 from generation.engines.checkpoint import ModelFiles
 from training.config import Lora, Training
 from training.data.batches import Example, Layout
+from training.model import launch
 from training.model.logprobs import chunk
-from training.run import launch
 
 _CGROUP = Path("/sys/fs/cgroup")
 _SHORT = 64
@@ -54,11 +54,11 @@ def parameters(files: ModelFiles) -> int:
     return total
 
 
-def largest(examples: Sequence[Example], order: Sequence[int], micro_batch: int, layout: Layout) -> int:
+def largest(examples: Sequence[Example], order: Sequence[int], micro_batch_size: int, layout: Layout) -> int:
     """Most tokens of a micro-batch, padding included."""
     most = 0
-    for start in range(0, len(order), micro_batch):
-        part = [examples[turn] for turn in order[start : start + micro_batch]]
+    for start in range(0, len(order), micro_batch_size):
+        part = [examples[turn] for turn in order[start : start + micro_batch_size]]
         if layout == "packed":
             tokens = sum(example.size for example in part)
         else:
@@ -104,14 +104,14 @@ def check(
     files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
 ) -> None:
     """Raises InputError, with settings that would fit, where the largest micro-batch will not."""
-    tokens = largest(examples, order, settings.micro_batch, layout)
+    tokens = largest(examples, order, settings.micro_batch_size, layout)
     need = estimate(files, settings, tokens)
     if need.total <= free:
         return
     thrifty = settings.model_copy(update={"gradient_checkpointing": True, "lora": settings.lora or Lora()})
     ways = [*_ways(files, settings, examples, order, layout, free)]
     if not ways and estimate(files, thrifty, largest(examples, order, 1, layout)).total <= free:
-        ways = ["micro_batch: 1, gradient_checkpointing: true and lora: {r: 16}, all three"]
+        ways = ["micro_batch_size: 1, gradient_checkpointing: true and lora: {r: 16}, all three"]
     if not ways:
         least = estimate(files, thrifty, 0).total
         ways = [f"another model: this one takes {_gib(least)} GiB with lora and the shortest of rows"]
@@ -127,12 +127,12 @@ def _ways(
 ) -> Iterator[str]:
     """Single settings that would make it fit, the cheapest first."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    tokens = largest(examples, order, settings.micro_batch, layout)
-    for rows in range(settings.micro_batch - 1, 0, -1):
-        if settings.batch % (rows * processes):
+    tokens = largest(examples, order, settings.micro_batch_size, layout)
+    for rows in range(settings.micro_batch_size - 1, 0, -1):
+        if settings.batch_size % (rows * processes):
             continue
         if estimate(files, settings, largest(examples, order, rows, layout)).total <= free:
-            yield f"micro_batch: {rows} (now {settings.micro_batch}; the result stays the same)"
+            yield f"micro_batch_size: {rows} (now {settings.micro_batch_size}; the result stays the same)"
             break
     others: list[tuple[str, dict[str, Any]]] = [("gradient_checkpointing: true", {"gradient_checkpointing": True})]
     if settings.lora is None:
@@ -143,7 +143,7 @@ def _ways(
     length = 1 << (settings.max_length - 1).bit_length() - 1
     while length >= _SHORT:
         cut = [_clipped(example, length) for example in examples]
-        if estimate(files, settings, largest(cut, order, settings.micro_batch, layout)).total <= free:
+        if estimate(files, settings, largest(cut, order, settings.micro_batch_size, layout)).total <= free:
             yield f"max_length: {length} (now {settings.max_length}; longer rows are cut or dropped)"
             return
         length //= 2

@@ -27,14 +27,14 @@ from generation.engines.checkpoint import ModelFiles, check_weights
 from generation.output.folder import write_atomically
 from training.config import Lora, Training
 from training.data.batches import Batch, Example, Layout, collate
-from training.model import attention
+from training.model import attention, launch
 from training.model.logprobs import token_scores
-from training.run import launch
-from training.run.card import ADAPTER
 
-T = TypeVar("T", bound="Trained")
+T = TypeVar("T", bound="TrainableModel")
 HEAD = "score"
 """Layer of scalar heads of a sequence classifier, which a reward model or a critic makes anew where there is none."""
+ADAPTER = "adapter_config.json"
+"""File that tells a LoRA adapter from a whole checkpoint."""
 
 
 class TokenScores(NamedTuple):
@@ -46,7 +46,7 @@ class TokenScores(NamedTuple):
     """[N] float32, in nats, of the distribution it was drawn from."""
 
 
-class Trained(nn.Module):  # type: ignore[misc]
+class TrainableModel(nn.Module):  # type: ignore[misc]
     """A transformers model, or its PeftModel, as `model`."""
 
     accepts_loss_kwargs = False
@@ -110,7 +110,7 @@ class Trained(nn.Module):  # type: ignore[misc]
         return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
 
 
-class Policy(Trained):
+class Policy(TrainableModel):
     """A causal language model that says how likely given replies are."""
 
     def __init__(self, model: Any, layout: Layout) -> None:
@@ -159,7 +159,7 @@ class Policy(Trained):
             model.set_attn_implementation(before)
 
 
-class RewardModel(Trained):
+class RewardModel(TrainableModel):
     """A decoder with one or more scalar heads."""
 
     def forward(self, batch: Batch, tokens: bool = False) -> Any:
@@ -212,7 +212,7 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     return "padded" if reason else "packed"
 
 
-def save(module: Trained, tokenizer: Any, folder: Path, merge: bool) -> None:
+def save(module: TrainableModel, tokenizer: Any, folder: Path, merge: bool) -> None:
     """Write an ordinary checkpoint: weights, configuration and tokenizer; or the adapter alone, where it is not merged.
 
     The module is done with afterwards: its weights have the checkpoint's type, and a merged one has no adapter any more.

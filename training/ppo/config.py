@@ -73,9 +73,9 @@ class PPO(Training):
     """Responses to each."""
     passes: int = Field(default=1, ge=1)
     """Times that each iteration's responses are learnt from."""
-    batch: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1)
     """Responses of one optimizer step, over all processes; rounded to whole prompts."""
-    micro_batch: int = Field(default=16, ge=1)
+    micro_batch_size: int = Field(default=16, ge=1)
     """Responses that one process works on at once. It changes memory and speed, never the result."""
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
@@ -133,8 +133,8 @@ class PPO(Training):
             raise ValueError(
                 f"samples: got {self.samples}; baseline: group compares responses to one prompt, set 2 or more"
             )
-        if self.best or self.patience:
-            raise ValueError("best, patience: PPO has no loss to go by; keep the last model")
+        if self.load_best or self.patience:
+            raise ValueError("load_best, patience: PPO has no loss to go by; keep the last model")
         if not self.check_every and (self.monitor.gold or self.monitor.reference):
             raise ValueError("monitor: got gold or reference, and no check is due; set monitor.every, or eval_every")
         unread = {

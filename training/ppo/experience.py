@@ -112,7 +112,7 @@ def tabled(values: Any, batch: Batch, width: int) -> Any:
     return torch.nn.functional.pad(table, (0, width - table.shape[1]))
 
 
-def everywhere(accelerator: Any, mask: Any, *tables: Any) -> tuple[list[Any], slice]:
+def gather_tables(accelerator: Any, mask: Any, *tables: Any) -> tuple[list[Any], slice]:
     """(the mask and the tables with the rows of all processes, which of those rows are ours)."""
     if accelerator.num_processes == 1:
         return [mask, *tables], slice(0, len(mask))
@@ -128,7 +128,7 @@ def everywhere(accelerator: Any, mask: Any, *tables: Any) -> tuple[list[Any], sl
 
 def whitened(table: Any, mask: Any, accelerator: Any, shift_mean: bool = True) -> Any:
     """`whiten` over the tokens of all processes."""
-    (every, values), ours = everywhere(accelerator, mask, table)
+    (every, values), ours = gather_tables(accelerator, mask, table)
     return whiten(values, every, shift_mean)[ours, : table.shape[1]]
 
 
@@ -172,7 +172,7 @@ def figures(experience: Experience, sampled: Any, accelerator: Any) -> dict[str,
     """What is logged of an iteration's responses before the update, over all processes."""
     e = experience
     tables = [e.logp, e.ref_logp, sampled, *([e.values, e.returns] if e.values is not None else [])]
-    (mask, logp, ref_logp, seen, *critic), _ = everywhere(accelerator, e.mask, *tables)
+    (mask, logp, ref_logp, seen, *critic), _ = gather_tables(accelerator, e.mask, *tables)
     tokens, rows = mask.sum().clamp(min=1), mask.any(1).sum().clamp(min=1)
     found = {
         "kl": float(kl_estimates(logp, ref_logp, mask).k1.sum() / rows),

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from constitution.errors import InputError
-from constitution.loading import ConstitutionError, load
+from constitution.errors import InputError, UserError
+from constitution.loading import load
 from evaluation.texts import grams
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
@@ -19,6 +19,7 @@ from training.config import Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
+from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.models import choose_layout
 from training.ppo.config import PPO
@@ -26,8 +27,8 @@ from training.rollout.config import Rewards
 from training.rollout.rewards import RewardSum, open_rewards
 from training.rollout.rules import RewardError
 from training.run import folder as output
-from training.run import launch, rank
-from training.run.described import described
+from training.run import rank
+from training.run.snapshot import settings_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class PPOJob:
     test: data.Encoded
     steps: int
     """Iterations."""
-    said: dict[str, Any]
+    run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
 
@@ -116,9 +117,9 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         digests["critic"] = critic.digest
     if gold:
         digests |= {f"gold/{name.removeprefix('reward/')}": digest for name, digest in gold.digests.items()}
-    said = described("ppo", settings, digests)
+    run_record = settings_snapshot("ppo", settings, digests)
     return PPOJob(
-        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, said,
+        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, run_record,
         split.sources,
     )  # fmt: skip
 
@@ -135,7 +136,7 @@ def _open(rewards: Rewards, seed: int, place: str) -> RewardSum:
     """The sources at a place of the settings. Raises InputError."""
     try:
         return open_rewards(rewards, seed)
-    except (RewardError, ConstitutionError) as error:
+    except (RewardError, UserError) as error:
         raise InputError(str(error).replace("reward.", f"{place}.")) from None
 
 
@@ -219,8 +220,8 @@ def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, t
     """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
     prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
     response = range(settings.sampler.max_tokens)
-    examples = [Example(tokens, (response,)) for tokens in prompts[: settings.micro_batch]]
-    order = [i % len(examples) for i in range(settings.micro_batch)]
+    examples = [Example(tokens, (response,)) for tokens in prompts[: settings.micro_batch_size]]
+    order = [i % len(examples) for i in range(settings.micro_batch_size)]
     held = memory.estimate(critic, settings, 0).weights if critic else 0
     if settings.lora is None:
         held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16

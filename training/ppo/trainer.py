@@ -26,6 +26,7 @@ from generation.output.folder import write_atomically
 from generation.pipeline.scheduler import UNAVAILABLE
 from training.data.batches import Batch, Example
 from training.data.encode import PromptRow
+from training.model import launch
 from training.model import process_memory as heap
 from training.model.models import Policy, RewardModel, load_critic, load_policy, save
 from training.monitor.file import resume
@@ -36,12 +37,11 @@ from training.ppo.experience import Responses, build_experience, figures, in_pre
 from training.ppo.job import PPOJob
 from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo.record import Record, averages
-from training.ppo.update import Update, trained
+from training.ppo.update import Update, trainable_parameters
 from training.rollout.rewards import RewardSum
-from training.rollout.rollouts import Rollout, as_prompt, as_response, ends_of, halve, seeds_of
+from training.rollout.rollouts import Rollout, as_prompt, as_response, ends_of, seeds_of, to_bf16
 from training.rollout.vllm import open_writer
 from training.run import folder as output
-from training.run import launch
 from training.run.card import Base, Data, write_card
 from training.run.fit import Incomplete, Stopped
 from training.run.metrics import Metrics
@@ -65,19 +65,19 @@ def run(job: PPOJob, console: Console) -> dict[str, Any]:
     accelerator = Accelerator(
         cpu=launch.on_cpu(), log_with=list(job.settings.report_to) or None, project_dir=job.out / LIVE
     )
-    now = f"micro_batch (now {job.settings.micro_batch}), sampler.responses_in_flight, sampler.max_tokens"
+    now = f"micro_batch_size (now {job.settings.micro_batch_size}), sampler.responses_in_flight, sampler.max_tokens"
     lower = f"{now}, or set gradient_checkpointing: true"
-    said = output.owning(job.out, job.said, lower, lambda: _train(job, console, accelerator))
-    if halted := said.get("halted"):
-        raise Stopped(f"{halted} Saved is the policy of step {said['best_step']}.")
-    return said
+    written = output.run_exclusively(job.out, job.run_record, lower, lambda: _train(job, console, accelerator))
+    if halted := written.get("halted"):
+        raise Stopped(f"{halted} Saved is the policy of step {written['best_step']}.")
+    return written
 
 
 def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
     began = time.monotonic()
     main = accelerator.is_main_process
     metrics = Metrics(job.out) if main else None
-    found, past = broadcast_object_list([output.past(job.out, metrics, job.counts) if metrics else None])[0]
+    found, past = broadcast_object_list([output.resume_state(job.out, metrics, job.counts) if metrics else None])[0]
     checks = broadcast_object_list([resume(job.out, found[1] if found else -1) if main else None])[0]
     if job.settings.report_to:
         accelerator.init_trackers("ppo")
@@ -95,13 +95,13 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
             if metrics:
                 metrics.close()
                 write_page(job.out)
-    known = {"recipe": "ppo", "steps": ended.steps, "digests": job.said["digests"]}
+    known = {"recipe": "ppo", "steps": ended.steps, "digests": job.run_record["digests"]}
     if ended.halted:
         known |= {"halted": ended.halted, "best_step": ended.best}
-    said = output.told(known, job.counts, results, time.monotonic() - began)
+    written = output.results_record(known, job.counts, results, time.monotonic() - began)
     if main:
-        output.finish(job.out, said)
-    return said
+        output.finish(job.out, written)
+    return written
 
 
 def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
@@ -114,7 +114,7 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
         base=Base(job.files.name, job.files.digest),
         data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
         constitutions=[d for name, d in job.rewards.digests.items() if name in ("reward/rules", "reward/judge")],
-        settings=job.said,
+        settings=job.run_record,
         results=results,
         license=job.settings.license,
     )
@@ -149,17 +149,17 @@ class Loop:
         self.policy: Policy = load_policy(job.files, s)
         mixed = s.precision == "bf16"
         if self.policy.adapted and mixed and self.policy.saved_dtype == torch.bfloat16:
-            halve(self.policy.inner, frozen=True)
+            to_bf16(self.policy.inner, frozen=True)
         self._reference: Policy | None = None
         if not self.policy.adapted:
             self._reference = load_policy(job.files, s).requires_grad_(False)
             if mixed:
-                halve(self._reference.inner)
+                to_bf16(self._reference.inner)
         self.critic: RewardModel | None = load_critic(job.critic, s) if job.critic else None
         for module in (self.policy, self._reference, self.critic):
             if module is not None:
                 module.to(accelerator.device).train(s.gradient_checkpointing)
-        _same_everywhere([*trained(self.policy), *trained(self.critic)], accelerator)
+        _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
         self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
         self._writer = open_writer(s, s.sampler, job.files, self._ends, runner)
         self._update = Update(self.policy, self.critic, s, accelerator, job.steps)
@@ -293,7 +293,7 @@ class Loop:
             with in_precision(self._settings, self._accelerator.device):
                 return run(batch)
 
-        return measured(mixed, responses, self._settings.micro_batch, layout, self._accelerator.device)
+        return measured(mixed, responses, self._settings.micro_batch_size, layout, self._accelerator.device)
 
     def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
         """Responses by the sampler. Raises Incomplete where it failed."""

@@ -21,7 +21,7 @@ CRITIC_FIGURES = ("value_loss", "value_clip_fraction")
 """What is logged of a minibatch, in the order in which losses give them."""
 
 
-def trained(module: Any) -> list[Any]:
+def trainable_parameters(module: Any) -> list[Any]:
     """The parameters that training changes, in their order."""
     return [p for p in module.parameters() if p.requires_grad] if module is not None else []
 
@@ -39,9 +39,9 @@ class Update:
         self._settings = settings
         self._accelerator = accelerator
         self._iterations = iterations
-        groups: list[dict[str, Any]] = [{"params": trained(policy), "lr": settings.learning_rate}]
+        groups: list[dict[str, Any]] = [{"params": trainable_parameters(policy), "lr": settings.learning_rate}]
         if critic is not None:
-            groups.append({"params": trained(critic), "lr": settings.critic_learning_rate})
+            groups.append({"params": trainable_parameters(critic), "lr": settings.critic_learning_rate})
         self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._rates = [group["lr"] for group in groups]
 
@@ -71,7 +71,7 @@ class Update:
     def _minibatches(self, experience: Experience, iteration: int) -> Iterator[list[int]]:
         """Our examples of each minibatch. What is in a minibatch does not depend on the number of processes."""
         s = self._settings
-        parts = max(1, round(s.prompts * s.samples / s.batch))
+        parts = max(1, round(s.prompts * s.samples / s.batch_size))
         ours = {place: i for i, place in enumerate(experience.responses.places)}
         for turn in range(s.passes):
             order = np.random.default_rng([s.seed, iteration, turn]).permutation(s.prompts)
@@ -88,7 +88,7 @@ class Update:
         alone = iteration < self._settings.critic_warmup and self._critic is not None
         sums = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
         start = 0
-        for examples in chunks([e.responses.examples[i] for i in part], self._settings.micro_batch):
+        for examples in chunks([e.responses.examples[i] for i in part], self._settings.micro_batch_size):
             count = sum(len(example.replies) for example in examples)
             self._backward(e, examples, rows[start : start + count], total, alone, sums)
             start += count
@@ -139,7 +139,7 @@ class Update:
 
     def _clip(self, module: Any) -> float:
         """Gradients summed over processes and held within the norm that is allowed; the norm before."""
-        parameters = trained(module)
+        parameters = trainable_parameters(module)
         if self._accelerator.num_processes > 1:
             for p in parameters:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad

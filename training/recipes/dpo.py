@@ -10,14 +10,14 @@ import torch
 from training.config import DPO
 from training.data.batches import Batch, Layout, by_reply
 from training.data.encode import PairRow
-from training.recipes.losses import dpo, length_normalised, plain, right
+from training.recipes.losses import dpo, length_normalized, pairwise_accuracy, reference_free
 from training.recipes.recipe import Outcome, pair_batch
 
 REFERENCE = "reference"
 """In a batch: the reference's log-probability of each reply, [replies]."""
 
 
-class Preferring:
+class DPORecipe:
     """Learns to make the better reply likelier than the reference does, by as much as the judge is sure of it."""
 
     name: Literal["dpo"] = "dpo"
@@ -28,9 +28,9 @@ class Preferring:
         """Pair -> the reference's log-probabilities of its two replies; of every pair, before the first batch is made."""
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
-        """See recipe.pair_batch; with the reference's log-probabilities, but for `plain`."""
+        """See recipe.pair_batch; with the reference's log-probabilities, but for `reference_free`."""
         batch = pair_batch(rows, layout)
-        if self._settings.loss != "plain":
+        if self._settings.loss != "reference_free":
             batch[REFERENCE] = torch.tensor([self.references[row] for row in rows], dtype=torch.float32).flatten()
         return batch
 
@@ -40,18 +40,18 @@ class Preferring:
         scores = model(batch)
         logps, lengths = by_reply(scores.logprobs, batch), batch["lengths"].float()
         ratios, fell = logps, {}
-        if settings.loss != "plain":
+        if settings.loss != "reference_free":
             ratios = logps - batch[REFERENCE]
             fell = {"logp_drop": -(ratios / batch[REFERENCE].abs()).detach()[0::2]}
-        if settings.normalise:
-            ratios = length_normalised(ratios, lengths)
+        if settings.normalize:
+            ratios = length_normalized(ratios, lengths)
         chosen, rejected = ratios[0::2], ratios[1::2]
-        if settings.loss == "plain":
-            loss = plain(chosen, rejected, settings.beta)
+        if settings.loss == "reference_free":
+            loss = reference_free(chosen, rejected, settings.beta)
         else:
-            loss = dpo(chosen, rejected, batch["p"], settings.beta, settings.loss, settings.smoothing)
-        if settings.sft:
-            loss = loss - settings.sft * length_normalised(logps, lengths)[0::2]
+            loss = dpo(chosen, rejected, batch["p"], settings.beta, settings.loss, settings.label_smoothing)
+        if settings.sft_weight:
+            loss = loss - settings.sft_weight * length_normalized(logps, lengths)[0::2]
         values = _values(settings, batch, logps.detach(), ratios.detach(), scores.entropy.detach())
         return Outcome(loss, values | fell)
 
@@ -61,7 +61,7 @@ def _values(settings: DPO, batch: Batch, logps: Any, ratios: Any, entropy: Any) 
     margin = rewards[0::2] - rewards[1::2]
     spread = by_reply(entropy, batch) / batch["lengths"]
     return {
-        "accuracy": right(margin, batch["p"]),
+        "accuracy": pairwise_accuracy(margin, batch["p"]),
         "reward_margin": margin,
         "reward_chosen": rewards[0::2],
         "reward_rejected": rewards[1::2],

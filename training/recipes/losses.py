@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-DPOKind = Literal["soft", "hard", "ipo", "conservative", "robust", "gdpo"]
+DPOKind = Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo"]
 """How `dpo` uses a label; see there."""
 
 
@@ -32,21 +32,21 @@ def optimal_margin(p: Tensor) -> Tensor:
 
 
 def bradley_terry(
-    chosen: Tensor, rejected: Tensor, p: Tensor | float, margin: Tensor | None = None, centre: float = 0.0
+    chosen: Tensor, rejected: Tensor, p: Tensor | float, margin: Tensor | None = None, center: float = 0.0
 ) -> Tensor:
     """Loss of a reward model on the rewards of both replies, [n], or [n, heads] for an ensemble; the result has that shape.
 
     With p = 1, no margin and no centring: -log σ(r_w - r_l). `p` and `margin` are [n] (p may be one number).
     `margin` is taken off the difference before the label is applied, as in Llama 2 (2307.09288, equation 2). A soft label already
     says how far apart the two are: with both, the best difference is logit(p) + margin.
-    `centre` weighs (r_w + r_l)^2, which holds the rewards, that pairs alone determine only up to a constant, near zero
+    `center` weighs (r_w + r_l)^2, which holds the rewards, that pairs alone determine only up to a constant, near zero
     (Eisenstein et al. 2023, 2312.09244).
     """
     difference = chosen - rejected
     if margin is not None:
         difference = difference - _beside(margin, difference)
     loss = pair_loss(difference, _beside(p, difference))
-    return loss + centre * (chosen + rejected).square() if centre else loss
+    return loss + center * (chosen + rejected).square() if center else loss
 
 
 def dpo(
@@ -61,17 +61,17 @@ def dpo(
 
     With h = chosen - rejected and m = beta * h, the label p enters so:
     - soft: `pair_loss(m, p)`. With p = 1 this is the paper's loss.
-    - hard: p is rounded to 1 (from 0.5 on) or 0, then as soft.
+    - sigmoid: p is rounded to 1 (from 0.5 on) or 0, then as soft: the paper's loss.
     - ipo: (h - (2p - 1) / (2 beta))^2. With p = 1 equation 17 of Azar et al. 2023 (2310.12036); else the mean of that over labels
       drawn with probability p, less a term without h. The target does not grow with length: give log-ratios per token
-      (`length_normalised`).
-    - conservative: labels are flipped with probability `smoothing` (cDPO, Mitchell 2023): as soft, p moved to s + (1 - 2s) p.
+      (`length_normalized`).
+    - cdpo: labels are flipped with probability `smoothing` (cDPO, Mitchell 2023): as soft, p moved to s + (1 - 2s) p.
     - robust: takes such flips to be in the labels and undoes them (Chowdhury et al. 2024, 2403.00409): as soft, p moved to
       (p - s) / (1 - 2s). For labels surer than 1 - s that is over 1, and the loss has no lower bound.
     - gdpo: -log σ((2p - 1) m), geometric averaging of the two replies (Furuta et al. 2024, 2409.06691). The pull fades as p nears
       0.5, and never stops at a margin.
 
-    `smoothing` is read by conservative and robust only. Raises ValueError where it is not from 0 to below 0.5.
+    `smoothing` is read by cdpo and robust only. Raises ValueError where it is not from 0 to below 0.5.
     """
     if not 0 <= smoothing < 0.5:
         raise ValueError(f"smoothing is {smoothing}; it is a share of flipped labels, from 0 to below 0.5")
@@ -79,11 +79,11 @@ def dpo(
     match kind:
         case "soft":
             return pair_loss(beta * difference, p)
-        case "hard":
+        case "sigmoid":
             return pair_loss(beta * difference, (p >= 0.5) * 1.0)
         case "ipo":
             return (difference - (2 * p - 1) / (2 * beta)).square()
-        case "conservative":
+        case "cdpo":
             return pair_loss(beta * difference, smoothing + (1 - 2 * smoothing) * p)
         case "robust":
             return pair_loss(beta * difference, (p - smoothing) / (1 - 2 * smoothing))
@@ -93,7 +93,7 @@ def dpo(
             assert_never(kind)
 
 
-def plain(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+def reference_free(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """-log σ(beta (log π(chosen) - log π(rejected))): no reference, no soft label. Log-probabilities of replies, [n]; gives [n].
 
     What keeps the policy near its start is missing. SimPO (2405.14734) is this on log-probabilities per token.
@@ -101,12 +101,12 @@ def plain(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     return -functional.logsigmoid(beta * (chosen - rejected))
 
 
-def length_normalised(logprob: Tensor, length: Tensor) -> Tensor:
+def length_normalized(logprob: Tensor, length: Tensor) -> Tensor:
     """Nats per token: log-probabilities or log-ratios of whole replies over their tokens, both [n]. An empty reply keeps its 0."""
     return logprob / length.clamp(min=1)
 
 
-def right(margin: Tensor, p: Tensor) -> Tensor:
+def pairwise_accuracy(margin: Tensor, p: Tensor) -> Tensor:
     """1 where margin and label prefer the same reply, 0 where not, 1/2 where one of them prefers neither. Shape of margin.
 
     margin [n] or [n, heads], p [n]. Exchanging the replies of a pair, (-m, 1-p), changes nothing.

@@ -12,14 +12,14 @@ import torch
 from training.config import Reward
 from training.data.batches import Batch, Layout
 from training.data.encode import PairRow
-from training.recipes.losses import bradley_terry, right
+from training.recipes.losses import bradley_terry, pairwise_accuracy
 from training.recipes.recipe import Outcome, pair_batch
 
 BOOTSTRAP = "bootstrap"
 """In a batch: how often each head's sample holds each pair, [rows, heads]."""
 
 
-class Rewarding:
+class RewardRecipe:
     """Learns to give the better reply the higher reward, by as much as the judge is sure of it."""
 
     name: Literal["reward"] = "reward"
@@ -41,12 +41,12 @@ class Rewarding:
         rewards = model(batch)
         chosen, rejected = rewards[0::2], rewards[1::2]
         margin = batch["margin"] if self._settings.margins else None
-        by_head = bradley_terry(chosen, rejected, batch["p"], margin, self._settings.centre)
+        by_head = bradley_terry(chosen, rejected, batch["p"], margin, self._settings.center)
         sampled = model.training and BOOTSTRAP in batch
         loss = (by_head * batch[BOOTSTRAP] if sampled else by_head).mean(-1)
         a, b = chosen.detach().mean(-1), rejected.detach().mean(-1)
         values = {
-            "accuracy": right(a - b, batch["p"]),
+            "accuracy": pairwise_accuracy(a - b, batch["p"]),
             "reward_margin": a - b,
             "reward_chosen": a,
             "reward_rejected": b,

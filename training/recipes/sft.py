@@ -10,7 +10,7 @@ from training.data.encode import TargetRow
 from training.recipes.recipe import Outcome, target_batch
 
 
-class Supervised:
+class SFTRecipe:
     """Learns to say the replies of the data: the supervised phase of Constitutional AI when they are revisions."""
 
     def __init__(self, name: Literal["sft", "best_of"] = "sft") -> None:

@@ -67,7 +67,7 @@ class RewardSum:
 def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> RewardSum:
     """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first response.
 
-    Raises ConstitutionError, ModelError or RewardError. seed: draws the principles of each prompt where not all are asked.
+    Raises UserError, ModelError or RewardError. seed: draws the principles of each prompt where not all are asked.
     wrap: puts something, such as a store of calls, in front of each engine, which it opens at its first call.
     """
     sources: dict[str, tuple[float, Source]] = {}

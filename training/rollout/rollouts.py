@@ -190,11 +190,11 @@ def _load_copy(files: ModelFiles) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         files.path, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False, local_files_only=True
     )
-    halve(model)
+    to_bf16(model)
     return model.requires_grad_(False).eval()
 
 
-def halve(model: Any, frozen: bool = False) -> None:
+def to_bf16(model: Any, frozen: bool = False) -> None:
     """Keep the weights of linear layers in bfloat16; with `frozen`, only of those that are not trained.
 
     Automatic mixed precision casts them before each product anyway, so no number that it computes changes. A head that shares

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from constitution.errors import UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt, Response
 from critics.ranking.aggregate import VETO_LOG_ODDS
-from critics.text.rules import RuleError, violates
+from critics.text.rules import violates
 from training.monitor.moves import PRINCIPLE
 
 STAGE = "reward"
@@ -63,7 +64,7 @@ class Rules:
             return no_principle(prompt, response, self._constitution)
         try:
             kept = {rule.id: float(violates(rule.check, response.message) is None) for rule in rules if rule.check}
-        except RuleError as error:
+        except UserError as error:
             return Failure(prompt.id, STAGE, "rule_error", str(error), response.id)
         details = {f"{PRINCIPLE}{name}": value for name, value in kept.items()}
         return Part(merit(kept, self._constitution, violation=0.0), {"success": float(all(kept.values())), **details})

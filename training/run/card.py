@@ -6,24 +6,22 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
 from generation.output.card import fenced
 from generation.output.folder import write_atomically
 from generation.output.pages import render_markdown
+from training.config import RecipeName
+from training.model.models import ADAPTER
 from training.run.metrics import describe
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
-ADAPTER = "adapter_config.json"
-"""A folder with this file holds a LoRA adapter, not whole weights."""
-
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for `max_lora_rank`."""
 
-Recipe = Literal["sft", "best_of", "reward", "dpo", "ppo"]
-_WHAT: Mapping[Recipe, str] = {
+_WHAT: Mapping[RecipeName, str] = {
     "sft": "A policy, fine-tuned on replies that a model revised under the principles of a constitution (the supervised phase of "
     "[Constitutional AI](https://arxiv.org/abs/2212.08073)). The loss is on the reply alone.",
     "best_of": "A policy, fine-tuned on the best of several replies of its own to each prompt, by a reward: rejection sampling, or "
@@ -57,7 +55,7 @@ class Data(NamedTuple):
 def write_card(
     folder: Path,
     *,
-    recipe: Recipe,
+    recipe: RecipeName,
     base: Base,
     data: Sequence[Data],
     constitutions: Sequence[str],
@@ -68,7 +66,7 @@ def write_card(
     """Write README.md into the folder of a checkpoint, which is told apart from a LoRA adapter by its files.
 
     constitutions: digests of those that labelled the data. settings: what YAML can write. results: figures by the names of
-    `training.metrics.METRICS`, with `eval_` before those of held-out rows. Of absolute paths only the last name is told.
+    `training.run.metrics.METRICS`, with `eval_` before those of held-out rows. Of absolute paths only the last name is told.
     """
     adapter = folder / ADAPTER
     rank = int(json.loads(adapter.read_text(encoding="utf-8"))["r"]) if adapter.exists() else 0

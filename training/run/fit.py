@@ -12,11 +12,12 @@ from transformers import TrainerCallback, set_seed
 
 from constitution.errors import InputError
 from training.config import DPO, Reward, Training
-from training.model.models import Trained, choose_padding, load_policy, load_reward, save
+from training.model import launch
+from training.model.models import TrainableModel, choose_padding, load_policy, load_reward, save
 from training.recipes import reference
-from training.recipes.dpo import Preferring
+from training.recipes.dpo import DPORecipe
 from training.run import folder as output
-from training.run import launch, rank
+from training.run import rank
 from training.run.callbacks import Progress, Recorder
 from training.run.card import Base, Data, write_card
 from training.run.job import Job
@@ -42,19 +43,19 @@ def run(job: Job, console: Console) -> dict[str, Any]:
 
     Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
-    return output.owning(job.out, job.said, thriftier(job.settings), lambda: train(job, console))
+    return output.run_exclusively(job.out, job.run_record, memory_advice(job.settings), lambda: train(job, console))
 
 
-def thriftier(settings: Training) -> str:
+def memory_advice(settings: Training) -> str:
     """What to lower where a GPU is full."""
-    return f"micro_batch (now {settings.micro_batch}), max_length, or set gradient_checkpointing: true"
+    return f"micro_batch_size (now {settings.micro_batch_size}), max_length, or set gradient_checkpointing: true"
 
 
-def load(job: Job) -> Trained:
+def load(job: Job) -> TrainableModel:
     """The model that the job trains; what is random in it, as an adapter's first weights, is the seed's. Raises ModelError."""
     set_seed(job.settings.seed)
     if isinstance(job.settings, Reward):
-        module: Trained = load_reward(job.files, job.settings.heads, job.settings)
+        module: TrainableModel = load_reward(job.files, job.settings.heads, job.settings)
         choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
         return module
     return load_policy(job.files, job.settings)
@@ -67,13 +68,13 @@ def train(job: Job, console: Console) -> dict[str, Any]:
     main = launch.state().is_main_process
     metrics = Metrics(job.out) if main else None
     found, earlier = broadcast_object_list(
-        [output.past(job.out, metrics, job.counts, job.figures) if metrics else None]
+        [output.resume_state(job.out, metrics, job.counts, job.figures) if metrics else None]
     )[0]
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")  # asked by its callback as training begins
     module = load(job)
     recorder = Recorder(metrics, Watch(settings.watch, job.recipe.name), console, job.steps, earlier)
     try:
-        trainer = build(job, module, recorder, Progress(settings.patience, settings.best, earlier))
+        trainer = build(job, module, recorder, Progress(settings.patience, settings.load_best, earlier))
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
         if recorder.stopped:
             raise Stopped(recorder.stopped.text)
@@ -89,16 +90,16 @@ def train(job: Job, console: Console) -> dict[str, Any]:
     known = {
         "recipe": job.recipe.name,
         "steps": state.global_step,
-        **({"best_step": state.best_global_step} if settings.best else {}),
-        "digests": job.said["digests"],
+        **({"best_step": state.best_global_step} if settings.load_best else {}),
+        "digests": job.run_record["digests"],
     }
-    said = output.told(known, job.counts, results, time.monotonic() - began)
+    record = output.results_record(known, job.counts, results, time.monotonic() - began)
     if main:
-        output.finish(job.out, said)
-    return said
+        output.finish(job.out, record)
+    return record
 
 
-def build(job: Job, module: Trained, *callbacks: Any) -> RowTrainer:
+def build(job: Job, module: TrainableModel, *callbacks: Any) -> RowTrainer:
     """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
     settings = job.settings
     world = launch.state().num_processes
@@ -111,12 +112,12 @@ def build(job: Job, module: Trained, *callbacks: Any) -> RowTrainer:
         test,
         *callbacks,
     )
-    if isinstance(job.recipe, Preferring) and isinstance(settings, DPO) and settings.loss != "plain":
+    if isinstance(job.recipe, DPORecipe) and isinstance(settings, DPO) and settings.loss != "reference_free":
         _refer(job, job.recipe, trainer, module)
     return trainer
 
 
-def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> None:
+def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Any) -> None:
     """Give the recipe the reference's log-probabilities: those on disk, or new ones.
 
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
@@ -134,7 +135,7 @@ def _refer(job: Job, recipe: Preferring, trainer: RowTrainer, module: Any) -> No
 
     def compute(model: Any) -> None:
         cast = bf16 and not sharded  # a sharded model casts by itself
-        at_once = job.settings.micro_batch * (1 if launch.on_cpu() else FORWARD)
+        at_once = job.settings.micro_batch_size * (1 if launch.on_cpu() else FORWARD)
         recipe.references = reference.compute(model, module, rows, at_once, trainer.accelerator, cast)
         if main and (warning := reference.keep(name, rows, recipe.references)):
             rank.tell(warning)
@@ -163,7 +164,7 @@ class _AtBegin(TrainerCallback):  # type: ignore[misc]
         self._do()
 
 
-def _whole(job: Job, trainer: RowTrainer, module: Trained) -> Trained:
+def _whole(job: Job, trainer: RowTrainer, module: TrainableModel) -> TrainableModel:
     """The trained module with all its weights in this process, gathered where they are spread over several."""
     if not trainer.is_fsdp_enabled:
         return module
@@ -175,7 +176,7 @@ def _whole(job: Job, trainer: RowTrainer, module: Trained) -> Trained:
     return whole
 
 
-def _write(job: Job, module: Trained, results: dict[str, float]) -> None:
+def _write(job: Job, module: TrainableModel, results: dict[str, float]) -> None:
     """The checkpoint and its card."""
     merge = job.settings.lora is not None and job.settings.lora.merge
     save(module, job.tokenizer, job.out, merge)
@@ -185,7 +186,7 @@ def _write(job: Job, module: Trained, results: dict[str, float]) -> None:
         base=Base(job.files.name, job.files.digest),
         data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
         constitutions=sorted({digest for source in job.sources for digest in source.constitutions}),
-        settings=job.said,
+        settings=job.run_record,
         results=results,
         license=job.settings.license,
     )

@@ -24,9 +24,9 @@ from accelerate.utils import broadcast_object_list
 
 from constitution.errors import InputError
 from generation.output.folder import RunFolderError, changes, check_ours, locked, write_atomically
-from training.run import launch
+from training.model import launch
 from training.run.metrics import DATA, Metrics, Row, read
-from training.run.page import RELEASED, SETTINGS, claimed
+from training.run.page import RELEASED, SETTINGS, is_claimed
 
 Counts = Mapping[str, Mapping[str, int]]
 """Split -> what became of its rows."""
@@ -48,7 +48,7 @@ def check(folder: Path) -> None:
 def claim(folder: Path, said: Mapping[str, Any]) -> None:
     """Make the folder this run's own, or check that it already is. Raises InputError where it is another's."""
     path = folder / SETTINGS
-    if claimed(path):
+    if is_claimed(path):
         try:
             old = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, ValueError):
@@ -62,12 +62,14 @@ def claim(folder: Path, said: Mapping[str, Any]) -> None:
     write_atomically(path, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
 
 
-def release(folder: Path) -> None:
+def release_claim(folder: Path) -> None:
     """Let other settings use what the folder has: the calls they need are cached, and nothing is trained yet."""
     write_atomically(folder / SETTINGS, RELEASED)
 
 
-def owning(folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def run_exclusively(
+    folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     """What training.json says: of a run that is done, or of `train`, while the main process keeps others out of the folder.
 
     said: training.yaml. lower: settings that save memory. Raises InputError for an unusable folder or a full GPU.
@@ -108,7 +110,7 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
     return (whole[max(whole)], max(whole)) if whole else None
 
 
-def past(
+def resume_state(
     folder: Path, metrics: Metrics, counts: Counts, figures: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[tuple[Path, int] | None, list[Row]]:
     """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew.
@@ -125,7 +127,9 @@ def past(
     return found, read(metrics.path)
 
 
-def told(said: Mapping[str, Any], counts: Counts, results: Mapping[str, float], seconds: float) -> dict[str, Any]:
+def results_record(
+    said: Mapping[str, Any], counts: Counts, results: Mapping[str, float], seconds: float
+) -> dict[str, Any]:
     """What training.json says. said: what only the recipe knows, `recipe`, `steps` and `digests` at least."""
     rows = {split: dict(count) for split, count in counts.items()}
     rounded = {name: round(value, 6) for name, value in results.items()}

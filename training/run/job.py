@@ -16,15 +16,15 @@ from training.config import DPO, SFT, Reward, Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import order
+from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.models import choose_layout
-from training.recipes.dpo import Preferring
+from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import Recipe
-from training.recipes.reward import Rewarding
-from training.recipes.sft import Supervised
+from training.recipes.reward import RewardRecipe
+from training.recipes.sft import SFTRecipe
 from training.run import folder as output
-from training.run import launch
-from training.run.described import described
+from training.run.snapshot import settings_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Job:
     train: data.Encoded
     test: data.Encoded
     order: list[int]
-    said: dict[str, Any]
+    run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
     figures: Mapping[str, float] = field(default_factory=dict)
-    """What was measured before training, by the names of training.metrics; told among its results."""
+    """What was measured before training, by the names of training.run.metrics; told among its results."""
 
     @property
     def counts(self) -> output.Counts:
@@ -54,7 +54,7 @@ class Job:
     @property
     def steps(self) -> int:
         """Optimizer steps."""
-        return len(self.order) // self.settings.batch
+        return len(self.order) // self.settings.batch_size
 
 
 def prepare(settings: Training, out: Path) -> Job:
@@ -67,16 +67,16 @@ def prepare(settings: Training, out: Path) -> Job:
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
     recipe, train, test, sources = _read(settings, encoder)
     data.check_some(train, settings)
-    check_tested(settings, test)
-    turn = arranged(settings, files, train.rows)
+    check_eval_rows(settings, test)
+    turn = order_of_rows(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
-    said = described(recipe.name, settings, digests)
-    return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, said, sources)
+    run_record = settings_snapshot(recipe.name, settings, digests)
+    return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, sources)
 
 
-def check_tested(settings: Training, test: data.Encoded) -> None:
+def check_eval_rows(settings: Training, test: data.Encoded) -> None:
     """Raises InputError for settings that go by rows which nobody held out."""
-    asked = [name for name in ("best", "patience") if getattr(settings, name)]
+    asked = [name for name in ("load_best", "patience") if getattr(settings, name)]
     if asked and not test.rows:
         raise InputError(
             f"{', '.join(asked)}: no row is held out to go by; raise test_fraction (now {settings.test_fraction}), name data with "
@@ -84,11 +84,11 @@ def check_tested(settings: Training, test: data.Encoded) -> None:
         )
 
 
-def arranged(settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]) -> list[int]:
+def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]) -> list[int]:
     """Whose turn it is. Raises InputError for a batch that cannot be cut up or does not fit."""
     turns = _turns(settings, len(kept), launch.state().num_processes)
     examples = [row.example for row in kept]
-    turn = order([example.size for example in examples], turns, settings.batch, settings.bucket, settings.seed)
+    turn = order([example.size for example in examples], turns, settings.batch_size, settings.bucket, settings.seed)
     layout = choose_layout(files, settings)
     memory.check(files, settings, examples, turn, layout, memory.available())
     return turn
@@ -99,10 +99,10 @@ def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, d
     if isinstance(settings, SFT):
         split = rows.targets(settings)
         train, test = (data.encode_targets(part, encoder, settings) for part in split)
-        recipe: Recipe = Supervised()
+        recipe: Recipe = SFTRecipe()
     else:
         assert isinstance(settings, Reward | DPO)
-        recipe = Rewarding(settings) if isinstance(settings, Reward) else Preferring(settings)
+        recipe = RewardRecipe(settings) if isinstance(settings, Reward) else DPORecipe(settings)
         split = rows.pairs(settings)
         train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
     split.tell(train.counts, test.counts)
@@ -111,20 +111,24 @@ def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, d
 
 def _turns(settings: Training, count: int, world: int) -> int:
     """Rows that are seen in all, a multiple of the batch. Raises InputError for a batch that cannot be cut up."""
-    share = settings.micro_batch * world
-    if settings.batch % share:
-        fit = share * max(1, round(settings.batch / share))
+    share = settings.micro_batch_size * world
+    if settings.batch_size % share:
+        fit = share * max(1, round(settings.batch_size / share))
         raise InputError(
-            f"batch: got {settings.batch}; allowed: multiples of micro_batch ({settings.micro_batch}) times processes "
-            f"({world}), such as {fit}"
+            f"batch_size: got {settings.batch_size}; allowed: multiples of micro_batch_size ({settings.micro_batch_size}) times "
+            f"processes ({world}), such as {fit}"
         )
-    if settings.batch > count:
-        smaller = f"batch: {count // share * share}" if count >= share else f"micro_batch: 1 and batch: {world}"
+    if settings.batch_size > count:
+        smaller = (
+            f"batch_size: {count // share * share}"
+            if count >= share
+            else f"micro_batch_size: 1 and batch_size: {world}"
+        )
         raise InputError(
-            f"batch: got {settings.batch}, and there are {count} rows to train on; set {smaller}, or add data"
+            f"batch_size: got {settings.batch_size}, and there are {count} rows to train on; set {smaller}, or add data"
         )
-    batches = count * settings.epochs / settings.batch
+    batches = count * settings.epochs / settings.batch_size
     steps = settings.steps or max(
         1, math.ceil(batches - 1e-9)
     )  # the last batch is filled up, so that no row is left out
-    return steps * settings.batch
+    return steps * settings.batch_size

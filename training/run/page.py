@@ -31,7 +31,7 @@ Curves = Mapping[tuple[str, str], Curve]
 """Name and split -> its curve, in the order in which they first came."""
 
 
-def claimed(path: Path) -> bool:
+def is_claimed(path: Path) -> bool:
     """Whether a training.yaml binds its folder to settings."""
     return path.is_file() and path.read_bytes() != RELEASED.encode()
 

@@ -21,10 +21,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from training.config import Training
 from training.data.batches import Batch
+from training.model import launch
 from training.model import process_memory as heap
-from training.model.models import Trained
+from training.model.models import TrainableModel
 from training.recipes.recipe import WEIGHT, Recipe
-from training.run import launch
 from training.run.folder import CHECKPOINTS
 
 EVAL = "eval"
@@ -50,7 +50,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
     def __init__(
         self,
         recipe: Recipe,
-        module: Trained,
+        module: TrainableModel,
         arguments: TrainingArguments,
         train: Turns,
         test: Turns | None,
@@ -195,9 +195,9 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
     evaluates = "steps" if evaluate and settings.eval_every else "no"
     made = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
-        per_device_train_batch_size=settings.micro_batch,
-        per_device_eval_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.batch // (settings.micro_batch * processes),
+        per_device_train_batch_size=settings.micro_batch_size,
+        per_device_eval_batch_size=settings.micro_batch_size,
+        gradient_accumulation_steps=settings.batch_size // (settings.micro_batch_size * processes),
         num_train_epochs=1,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
@@ -212,9 +212,9 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
         eval_strategy=evaluates,
         eval_steps=settings.eval_every,
         save_strategy="steps",
-        save_steps=settings.save_every or _tenth(steps, settings.eval_every if settings.best else None),
+        save_steps=settings.save_every or _tenth(steps, settings.eval_every if settings.load_best else None),
         save_total_limit=settings.keep_checkpoints,
-        load_best_model_at_end=settings.best,
+        load_best_model_at_end=settings.load_best,
         metric_for_best_model="loss",
         greater_is_better=False,
         report_to=list(settings.report_to) or "none",

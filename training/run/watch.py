@@ -7,16 +7,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from pydantic import Field
-
-from constitution.records import Strict
+from training.config import RECENT, RecipeName, WatchSettings
 
 _FINITE = ("loss", "grad_norm", "kl")
-_RECENT = 10
-"""Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
-
-
-RecipeName = Literal["sft", "best_of", "reward", "dpo", "ppo"]
 _AGAIN = "start again into another --out"
 _MORE_KL = f"Raise kl.coefficient, lower learning_rate, and {_AGAIN}."
 _LESS: Mapping[RecipeName, str] = {
@@ -27,40 +20,6 @@ _LESS: Mapping[RecipeName, str] = {
     "ppo": "Lower learning_rate, or raise kl.coefficient",
 }
 """What holds a model nearer to where it began."""
-
-
-class WatchSettings(Strict):
-    """Limits. None switches one off. A row is one logged step of training."""
-
-    patience: int = Field(default=3, ge=1, le=_RECENT)
-    """Rows, one after the other, that must cross `logp_drop` or a limit of collapse."""
-    leak_rows: int | None = Field(default=5, ge=2)
-    """Stop when the accuracy is 1 from the second row on, for at least so many, and the margin grows: the label leaks. DPO's first
-    margin is 0, so the first row tells nothing."""
-    leak_pairs: int = Field(default=32, ge=1)
-    """Pairs (`pairs`) that these rows must have seen."""
-    max_kl: float | None = Field(default=100.0, gt=0)
-    """Stop above this KL from the reference, in nats per reply."""
-    min_entropy: float | None = Field(default=0.05, ge=0)
-    """Stop PPO under this entropy, in nats per token; warn elsewhere, where rows that are sure of each word lead there too."""
-    min_distinct: float | None = Field(default=0.1, ge=0, le=1)
-    """Stop under this share of different replies."""
-    min_length: float | None = Field(default=2.0, ge=0)
-    """Stop under this mean length of replies, in tokens."""
-    endless: bool = True
-    """Stop when no reply ends any more, where some did at first."""
-    logp_drop: float | None = Field(default=0.2, gt=0)
-    """Warn when chosen replies have lost more than this share of the log-probability that they have under the reference."""
-    max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
-    """Warn above this share of clipped tokens."""
-    min_explained_variance: float | None = Field(default=-0.5, lt=1)
-    """Warn under this, after ten rows."""
-    min_accuracy: float | None = Field(default=0.45, ge=0, le=1)
-    """Warn when the mean accuracy of the last ten rows is under this, after twenty rows."""
-    max_mismatch_kl: float | None = Field(default=0.1, ge=0)
-    """Warn above this KL of the sampler from the trainer, in nats per token."""
-    max_truncated: float | None = Field(default=0.5, ge=0, le=1)
-    """Warn above this share of cut replies."""
 
 
 class Sign(NamedTuple):
@@ -79,7 +38,7 @@ class _Trace:
         self.n = 0
         self.first: list[float] = []
         """The first `patience` values."""
-        self.last: deque[float] = deque(maxlen=_RECENT)
+        self.last: deque[float] = deque(maxlen=RECENT)
         self.perfect = True
         """None but the first value was under 1."""
 
@@ -106,7 +65,7 @@ class Watch:
         self._told: set[str] = set()
 
     def see(self, step: int, values: Mapping[str, float]) -> list[Sign]:
-        """The signs that this row brings, each told once in a run; names are those of `training.metrics.METRICS`."""
+        """The signs that this row brings, each told once in a run; names are those of `training.run.metrics.METRICS`."""
         for name, value in values.items():
             self._traces[name].add(float(value), self._settings.patience)
         found = [
@@ -215,7 +174,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
             "warn",
             "logp_chosen falls",
             f"chosen replies lost {values['logp_drop']:.0%} of the log-probability that they have under the reference: the model "
-            f"unlearns what it should prefer. Over {limit:.0%} for {rows} rows. {_LESS[recipe]}, or set sft above 0.",
+            f"unlearns what it should prefer. Over {limit:.0%} for {rows} rows. {_LESS[recipe]}, or set sft_weight above 0.",
         )
     critic = traces["explained_variance"] if "explained_variance" in values else None
     lowest = limits.min_explained_variance
@@ -234,5 +193,5 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
                 "warn",
                 "accuracy too low",
                 f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed: {limits.min_accuracy:g}: worse than "
-                "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.least.",
+                "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.min_confidence.",
             )

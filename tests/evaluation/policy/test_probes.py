@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.errors import InputError
-from constitution.yaml_source import SourceError
+from constitution.errors import InputError, UserError
 from critics.text.rules import is_refusal
 from evaluation.measures import share
 from evaluation.policy.probes import (
@@ -207,7 +206,7 @@ def test_a_wrong_file_of_probes_is_told_with_every_place(tmp_path: Path) -> None
     path.write_text("sycophancy: []\nconfidence: []\nrefusals: []\n")
     with pytest.raises(InputError, match=r"the file: sycophancy: has no probe; add one"):
         read_probes(path)
-    with pytest.raises(SourceError, match=r"cannot be read"):
+    with pytest.raises(UserError, match=r"cannot be read"):
         read_probes(tmp_path / "none.yaml")
 
 

@@ -46,8 +46,8 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
         "samples": SAMPLES,
         "sampler": {"engine": "replay", "max_tokens": 128},
         "max_length": 256,
-        "batch": 4,
-        "micro_batch": 2,
+        "batch_size": 4,
+        "micro_batch_size": 2,
         "steps": 2,
         "test_fraction": 0.3,
         "watch": {"min_entropy": None},
@@ -183,33 +183,38 @@ def test_settings_that_the_rows_forbid_may_change(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """How many rows there are is known once their calls are made."""
-    assert best(batch=40, keep=3) == 2
+    assert best(batch_size=40, keep=3) == 2
     said = capfd.readouterr().err
-    assert "batch: got 40, and there are " in said
+    assert "batch_size: got 40, and there are " in said
     assert said.strip().endswith(
         f"then give the command again: the responses in {tmp_path / 'out'} are kept, and nothing is trained yet"
     )
     calls = calls_of(tmp_path / "out")
-    assert best(batch=4, keep=2) == 0
+    assert best(batch_size=4, keep=2) == 0
     assert "opening" not in capfd.readouterr().err
     assert calls_of(tmp_path / "out") == calls
-    assert best(batch=2, keep=2) == 2
-    assert "batch: was 4, now 2" in capfd.readouterr().err
+    assert best(batch_size=2, keep=2) == 2
+    assert "batch_size: was 4, now 2" in capfd.readouterr().err
 
 
 def test_a_folder_that_training_began_in_stays_its_own(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert best(batch=4) == 0
+    assert best(batch_size=4) == 0
     out = tmp_path / "out"
-    # as if killed after a checkpoint, and gone on with on a machine whose micro_batch does not fit
+    # as if killed after a checkpoint, and gone on with on a machine whose micro_batch_size does not fit
     (out / "training.json").unlink()
     (out / "checkpoints/checkpoint-1").mkdir(parents=True)
     (out / "checkpoints/checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
-    assert best(batch=4, micro_batch=3) == 2
-    assert capfd.readouterr().err.strip().splitlines()[-1].startswith("batch: got 4; allowed: multiples of micro_batch")
-    assert best(batch=2) == 2
-    assert "batch: was 4, now 2" in capfd.readouterr().err
+    assert best(batch_size=4, micro_batch_size=3) == 2
+    assert (
+        capfd.readouterr()
+        .err.strip()
+        .splitlines()[-1]
+        .startswith("batch_size: got 4; allowed: multiples of micro_batch_size")
+    )
+    assert best(batch_size=2) == 2
+    assert "batch_size: was 4, now 2" in capfd.readouterr().err
 
 
 def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -334,8 +339,11 @@ def test_settings_that_cannot_be(changes: dict[str, Any], message: str, inputs: 
             {"sampler": {"engine": "replay", "max_tokens": 256}},
             "sampler.max_tokens: got 256, which leaves no room for a prompt in max_length (256); lower it, or raise max_length",
         ),
-        ({"micro_batch": 3}, "batch: got 4; allowed: multiples of micro_batch (3) times processes (1), such as 3"),
-        ({"batch": 64}, "batch: got 64, and there are "),
+        (
+            {"micro_batch_size": 3},
+            "batch_size: got 4; allowed: multiples of micro_batch_size (3) times processes (1), such as 3",
+        ),
+        ({"batch_size": 64}, "batch_size: got 64, and there are "),
         ({"reuse": ["nowhere"]}, "nowhere/calls.sqlite: "),
         ({"reward": {"rules": {"constitution": "nowhere.yaml"}}}, "nowhere.yaml:1: cannot be read"),
         ({"reward": {"models": {"paths": ["./nowhere"]}}}, "nowhere"),

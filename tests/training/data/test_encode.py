@@ -109,7 +109,7 @@ DROPPED = [
     pytest.param([pair("yes " * 99, "no")], {"truncated": "drop"}, "dropped_truncated", "raise max_length (now 64) or set truncated: keep", id="cut"),
     pytest.param([pair("yes " * 99, "yes " * 98)], {}, "dropped_equal", "raise max_length (now 64)", id="equal-once-cut"),
     pytest.param([pair(" \n", "no")], {}, "dropped_empty", "give replies with some text", id="empty"),
-    pytest.param([pair("yes", "no", 0.6)], {"labels": {"least": 0.7}}, "dropped_unsure", "lower labels.least", id="unsure"),
+    pytest.param([pair("yes", "no", 0.6)], {"labels": {"min_confidence": 0.7}}, "dropped_unsure", "lower labels.min_confidence", id="unsure"),
 ]  # fmt: skip
 
 
@@ -150,7 +150,7 @@ WORDS = st.sampled_from(["", " ", "yes", "no", "one two three four", "word " * 4
 )
 def test_counts_add_up(rows: list[tuple[str, str, float, str]], truncated: Any, most: int) -> None:
     encoder = _encoder()
-    asked = DPO(truncated=truncated, max_length=most, labels=Labels(least=0.7))
+    asked = DPO(truncated=truncated, max_length=most, labels=Labels(min_confidence=0.7))
     pairs = [pair(a, b, p, text) for a, b, p, text in rows]
     prompts = [row.prompt for row in pairs]
     found = [
@@ -201,7 +201,7 @@ def test_how_far_a_label_is_trusted(p: float, labels: Labels, expected: float, c
 @pytest.mark.parametrize(("p", "kept"), [(0.69, 0), (0.7, 1), (0.71, 1)])
 def test_the_least_label_is_kept_and_is_the_judges_own(p: float, kept: int, chatml: Encoder) -> None:
     """Temperature and floor come after it."""
-    labels = Labels(least=0.7, temperature=3, floor=0.4)
+    labels = Labels(min_confidence=0.7, temperature=3, floor=0.4)
     assert len(encode_pairs([pair("yes", "no", p)], chatml, DPO(), labels).rows) == kept
 
 

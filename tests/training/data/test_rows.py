@@ -153,7 +153,7 @@ def test_what_one_source_holds_out_no_other_trains_on(tmp_path: Path, write_rows
     assert counts == {"read": len(split.test), "moved_to_test": split.moved}
     assert len(split.train) + len(split.test) == 40
     given = write_rows(same)
-    tested = rows.pairs(dpo(run, given, tested=(str(given),)))
+    tested = rows.pairs(dpo(run, given, eval_sources=(str(given),)))
     assert (len(tested.test), tested.untested, tested.train) == (split.moved, split.moved, split.train)
 
 
@@ -162,7 +162,7 @@ def test_held_out_rows_of_sources_that_are_not_tested_are_left_out(write_rows: W
     new = write_rows([{**PLAIN, "prompt": f"New {i}?"} for i in range(40)], "new.jsonl")
     old = write_rows([{**PLAIN, "prompt": f"{age} {i}?"} for i in range(40) for age in ("New", "Old")], "old.jsonl")
     every = rows.pairs(dpo(new, old, test_fraction=0.3))
-    split = rows.pairs(dpo(new, old, test_fraction=0.3, tested=(str(new),)))
+    split = rows.pairs(dpo(new, old, test_fraction=0.3, eval_sources=(str(new),)))
     assert split.train == every.train
     assert asked(split.test) == {text for text in asked(every.test) if text.startswith("New")}
     assert 0 < len(split.test) == len(asked(split.test))
@@ -170,7 +170,7 @@ def test_held_out_rows_of_sources_that_are_not_tested_are_left_out(write_rows: W
     counts = Counter(read=len(split.test))
     split.tell(Counter(), counts)
     assert counts == {"read": len(every.test), "dropped_untested": split.untested}
-    assert rows.prompts(dpo(new, old, test_fraction=0.3, tested=(str(new),))).untested == split.untested
+    assert rows.prompts(dpo(new, old, test_fraction=0.3, eval_sources=(str(new),))).untested == split.untested
 
 
 def test_sources_are_mixed_by_weight_and_named(tmp_path: Path, write_rows: Write) -> None:

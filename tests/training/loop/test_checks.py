@@ -76,10 +76,10 @@ def unread(settings: dict[str, Any]) -> list[str]:
     [
         pytest.param({"prompts": "none.jsonl"}, "prompts: none.jsonl: none of 1 rows is a prompt (1 empty_prompt); mend them", id="no-prompt"),
         pytest.param(evaluated(prompts="none.jsonl"), "evaluation.prompts: none.jsonl: none of 1 rows is a prompt (1 empty_prompt); mend them", id="none-held-out"),
-        pytest.param(evaluated(refusals="labels.jsonl", probes=True), "evaluation.refusals: labels.jsonl:1: label: Input should be 'safe' or 'unsafe' (got 'maybe')", id="refusals"),
+        pytest.param(evaluated(refusals="labels.jsonl", probes=True), "evaluation.refusals: labels.jsonl:1: label: got 'maybe'; input should be 'safe' or 'unsafe'", id="refusals"),
         pytest.param({"weights": "weights.json"}, f"feedback: {OTHER}", id="weights-of-others"),
         pytest.param(evaluated(weights="weights.json"), f"evaluation: {OTHER}", id="evaluations-weights-of-others"),
-        pytest.param({"feedback": {"engine": "replay", "plan": {"early_stop_error": 0.1}}}, "feedback: plan.early_stop_error 0.1: needs fitted weights; add weights FILE, or leave it 0", id="no-weights"),
+        pytest.param({"feedback": {"engine": "replay", "plan": {"early_stop_error": 0.1}}}, "feedback: plan.early_stop_error: got 0.1 without fitted weights; add weights FILE, or leave it 0", id="no-weights"),
         pytest.param(evaluated(judge="./gone", settings={"engine": "transformers"}), "evaluation: model './gone': no such folder", id="judge"),
         pytest.param(evaluated(held_out=["trained"]), "evaluation: held_out judge,kind,short: leaves nobody to judge; hold out fewer", id="nobody-judges"),
         pytest.param({**evaluated(held_out=["trained"], constitution="renamed.yaml"), "phases": [BY_RULES, DPO]}, "evaluation.held_out: `trained` stands for nobody in phases.0 and for judge, kindly in phases.1, and rounds are compared by the same judges; name them: [judge, kindly]", id="held-out-by-round"),

@@ -31,9 +31,9 @@ MAINS = {
     "evaluation": evaluation_main.main,
     "training": training_main.main,
 }
-QUICK: dict[str, Any] = {"precision": "fp32", "report_to": [], "micro_batch": 4}
+QUICK: dict[str, Any] = {"precision": "fp32", "report_to": [], "micro_batch_size": 4}
 RULES = {"rules": {"constitution": "laws.yaml"}}
-REWARD = {**QUICK, "batch": 4, "steps": 2}
+REWARD = {**QUICK, "batch_size": 4, "steps": 2}
 SAMPLER = {"engine": "generate", "max_tokens": 8, "responses_in_flight": 64}
 
 
@@ -84,9 +84,9 @@ def checkpoints(out: Path, outcome: Outcome) -> list[Path]:
 @pytest.mark.parametrize(
     "phase",
     [
-        pytest.param({"recipe": "sft", "training": {**QUICK, "batch": 4}}, id="sft"),
-        pytest.param({"recipe": "ppo", "reward": REWARD, "training": {**QUICK, "sampler": SAMPLER, "prompts": 4, "samples": 2, "batch": 8, "steps": 1}}, id="ppo"),
-        pytest.param({"recipe": "best_of", "training": {**QUICK, "batch": 4, "samples": 4, "reward": RULES, "sampler": {"engine": "replay", "max_tokens": 8}}}, id="best_of"),
+        pytest.param({"recipe": "sft", "training": {**QUICK, "batch_size": 4}}, id="sft"),
+        pytest.param({"recipe": "ppo", "reward": REWARD, "training": {**QUICK, "sampler": SAMPLER, "prompts": 4, "samples": 2, "batch_size": 8, "steps": 1}}, id="ppo"),
+        pytest.param({"recipe": "best_of", "training": {**QUICK, "batch_size": 4, "samples": 4, "reward": RULES, "sampler": {"engine": "replay", "max_tokens": 8}}}, id="best_of"),
     ],
 )  # fmt: skip
 def test_each_recipe_makes_a_round(phase: dict[str, Any], folder: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_command_in_processes_of_its_own(folder: Path, capfd: pytest.Capture
 
 
 def test_wrong_input_of_the_command(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    settings = small_settings(folder, {**DPO, "training": {**DPO["training"], "batch": 64}})
+    settings = small_settings(folder, {**DPO, "training": {**DPO["training"], "batch_size": 64}})
     command = ["loop", "--config", str(write_settings(folder, settings)), "--out", "loop"]
     assert training_main.main([*command, "--set", "gates.wn=1"]) == 2
     assert "gates.wn: unknown key (did you mean win?)" in capfd.readouterr().err

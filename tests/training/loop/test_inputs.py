@@ -216,7 +216,7 @@ def test_prompts_are_written_as_they_are_read(settings: dict[str, Any], tmp_path
     assert again == [prompt.model_copy(update={"responses": ()}) for prompt in inputs.prompts]
 
 
-def claimed(folder: Path, settings: dict[str, Any]) -> None:
+def claim_loop(folder: Path, settings: dict[str, Any]) -> None:
     config = LoopConfig.model_validate(settings)
     claim(folder, config, {"model": "d1"})
 
@@ -225,11 +225,11 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
     """Of what a begun round is made from; what only says how fast or how long may change."""
     out = tmp_path / "out"
     (out / "round-1").mkdir(parents=True)
-    claimed(out, settings)
-    claimed(out, settings)
-    dpo = {**DPO, "training": {**DPO["training"], "micro_batch": 1}}
+    claim_loop(out, settings)
+    claim_loop(out, settings)
+    dpo = {**DPO, "training": {**DPO["training"], "micro_batch_size": 1}}
     replay = {**settings["feedback"], "calls_in_flight": 3}
-    claimed(
+    claim_loop(
         out, {**settings, "feedback": replay, "phases": [dpo], "retry": {"times": 5}, "stop": False, "launch": ["x"]}
     )
     assert yaml.safe_load((out / SETTINGS).read_text())["machine"]["retry.times"] == 5
@@ -242,7 +242,7 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
         ({"feedback": {"engine": "replay"}}, "  feedback.plan.controls: was 4, now 8"),
     ):
         with pytest.raises(InputError) as error:
-            claimed(out, {**settings, **changes})
+            claim_loop(out, {**settings, **changes})
         said = str(error.value).split("\n")
         assert said[0] == f"{out}: belongs to other settings:"
         assert line in said
@@ -251,18 +251,18 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
         claim(out, LoopConfig.model_validate(settings), {"model": "d2"})
     (out / SETTINGS).write_text("{")
     with pytest.raises(InputError, match=r"loop\.yaml: is damaged"):
-        claimed(out, settings)
+        claim_loop(out, settings)
 
 
 def test_rounds_that_have_not_begun_may_change(settings: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "round-1").mkdir(parents=True)
-    claimed(out, {**settings, "phases": [DPO, {"recipe": "sft"}]})
-    claimed(out, settings)
-    claimed(out, {**settings, "phases": [{**DPO, "rounds": 4}]})
+    claim_loop(out, {**settings, "phases": [DPO, {"recipe": "sft"}]})
+    claim_loop(out, settings)
+    claim_loop(out, {**settings, "phases": [{**DPO, "rounds": 4}]})
     (out / "round-2").mkdir()
     with pytest.raises(InputError, match=r"rounds\.2\.recipe: was 'dpo', now None"):
-        claimed(out, settings)
+        claim_loop(out, settings)
 
 
 def test_what_a_round_names_may_change_until_its_training_has_begun(settings: dict[str, Any], tmp_path: Path) -> None:

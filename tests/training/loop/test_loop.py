@@ -151,7 +151,7 @@ def test_the_reward_model_is_tested_on_the_newest_pairs_alone(tmp_path: Path) ->
     for number in (2, 3):
         reward = settings(tmp_path, f"round-{number}/reward.yaml")
         assert reward["data"] == {"runs/given": 1.0, f"{loop}/round-1/run": 0.5, f"{loop}/round-2/run": 1.0}
-        assert reward["tested"] == [f"{loop}/round-2/run"]
+        assert reward["eval_sources"] == [f"{loop}/round-2/run"]
 
 
 def test_rewards_that_need_no_pairs_make_none(tmp_path: Path) -> None:

@@ -82,25 +82,27 @@ def wide(tiny: Path, tmp_path: Path) -> ModelFiles:
 
 
 def test_enough_memory_is_no_error(wide: ModelFiles) -> None:
-    settings = DPO(batch=4, micro_batch=4)
+    settings = DPO(batch_size=4, micro_batch_size=4)
     check(wide, settings, EXAMPLES, ORDER, "packed", estimate(wide, settings, 360).total)
     assert "360 tokens" in told(wide, settings, estimate(wide, settings, 360).total - 1)
 
 
 def test_advice_fits(wide: ModelFiles) -> None:
     """Each setting that the message names, taken up alone, ends the trouble."""
-    settings = DPO(batch=4, micro_batch=4, max_length=128)
+    settings = DPO(batch_size=4, micro_batch_size=4, max_length=128)
     free = estimate(wide, settings, 220).total
     said = told(wide, settings, free)
     assert re.match(r"memory: a micro-batch has up to 360 tokens, for which training takes about \d+\.\d GiB ", said)
-    assert f"and {free / 2**30:.1f} GiB are free; set micro_batch: 2 (now 4; the result stays the same), or" in said
-    check(wide, settings.model_copy(update={"micro_batch": 2}), EXAMPLES, ORDER, "packed", free)
+    assert (
+        f"and {free / 2**30:.1f} GiB are free; set micro_batch_size: 2 (now 4; the result stays the same), or" in said
+    )
+    check(wide, settings.model_copy(update={"micro_batch_size": 2}), EXAMPLES, ORDER, "packed", free)
     assert "gradient_checkpointing: true" in said
     check(wide, settings.model_copy(update={"gradient_checkpointing": True}), EXAMPLES, ORDER, "packed", free)
 
 
 def test_a_shorter_length_is_advised_where_it_fits(wide: ModelFiles) -> None:
-    settings = DPO(batch=4, micro_batch=4, max_length=128)
+    settings = DPO(batch_size=4, micro_batch_size=4, max_length=128)
     said = told(wide, settings, estimate(wide, settings, 300).total)
     assert "max_length: 64 (now 128; longer rows are cut or dropped)" in said
     assert "max_length" not in told(wide, settings, estimate(wide, settings, 100).total)
@@ -109,17 +111,20 @@ def test_a_shorter_length_is_advised_where_it_fits(wide: ModelFiles) -> None:
 def test_a_micro_batch_that_processes_cannot_share_is_not_advised(
     wide: ModelFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = DPO(batch=4, micro_batch=2)
+    settings = DPO(batch_size=4, micro_batch_size=2)
     free = estimate(wide, settings, 110).total
-    assert "micro_batch: 1" in told(wide, settings, free)
+    assert "micro_batch_size: 1" in told(wide, settings, free)
     monkeypatch.setenv("WORLD_SIZE", "8")
-    assert "micro_batch: 1 " not in told(wide, settings, free)
+    assert "micro_batch_size: 1 " not in told(wide, settings, free)
 
 
 def test_adapters_are_advised_where_the_optimizer_is_too_large(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "large")
     save_file({"more": torch.zeros(1_000_000)}, tmp_path / "large" / "more.safetensors")
-    files, settings = resolve(str(tmp_path / "large")), DPO(batch=4, micro_batch=1, gradient_checkpointing=True)
+    files, settings = (
+        resolve(str(tmp_path / "large")),
+        DPO(batch_size=4, micro_batch_size=1, gradient_checkpointing=True),
+    )
     adapted = settings.model_copy(update={"lora": Lora()})
     free = estimate(files, adapted, 105).total
     assert told(files, settings, free).endswith("set lora: {r: 16}")
@@ -128,7 +133,7 @@ def test_adapters_are_advised_where_the_optimizer_is_too_large(tiny: Path, tmp_p
 
 
 def test_a_model_that_is_too_large_in_any_case(wide: ModelFiles) -> None:
-    said = told(wide, DPO(batch=4, micro_batch=4), 1 << 20)
+    said = told(wide, DPO(batch_size=4, micro_batch_size=4), 1 << 20)
     assert re.search(r"0\.0 GiB are free; set another model: this one takes \d+\.\d GiB with lora", said)
 
 

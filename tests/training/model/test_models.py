@@ -25,9 +25,9 @@ from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.files import resolve
 from training.config import DPO, SFT, Lora, Reward
 from training.data.batches import Example, collate
+from training.model import launch
 from training.model.attention import segments
 from training.model.models import RewardModel, choose_padding, load_critic, load_policy, load_reward
-from training.run import launch
 from training.run.trainer import arguments
 
 END = 2
@@ -281,5 +281,5 @@ def test_without_a_launcher_one_gpu_trains_and_not_all_of_them(monkeypatch: pyte
     """transformers would hand each of two GPUs half of a batch's tensors, whose first dimensions are not rows."""
     monkeypatch.setattr(launch, "on_cpu", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    made = arguments(SFT(precision="fp32", batch=8, micro_batch=2), tmp_path, 10, 1, evaluate=False)
+    made = arguments(SFT(precision="fp32", batch_size=8, micro_batch_size=2), tmp_path, 10, 1, evaluate=False)
     assert (made.n_gpu, made.train_batch_size, made.gradient_accumulation_steps) == (1, 2, 4)

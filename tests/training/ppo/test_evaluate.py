@@ -51,7 +51,7 @@ def gamed(tmp_path: Path) -> dict[str, Any]:
     gold = constitution(tmp_path / "gold.yaml", some={"must_match": "e"}, once={"must_not_match": "e.*e"})
     return settings | {
         "reward": reward, "monitor": {"gold": gold, "peak_ahead": None}, "eval_every": 2, "test_fraction": 0.5, "steps": 30,
-        "prompts": 4, "samples": 16, "batch": 64, "micro_batch": 64, "baseline": "group", "learning_rate": 1e-2, "warmup": 0.0,
+        "prompts": 4, "samples": 16, "batch_size": 64, "micro_batch_size": 64, "baseline": "group", "learning_rate": 1e-2, "warmup": 0.0,
         "kl": {"coefficient": 0.0}, "sampler": {"engine": "generate", "max_tokens": 6},
     }  # fmt: skip
 

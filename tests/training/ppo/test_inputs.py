@@ -11,10 +11,10 @@ from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
 from generation.settings import load
 from tests.training.ppo_small import run_small, small_inputs
+from training.model import launch
 from training.model import memory_estimate as memory
 from training.ppo.config import PPO
 from training.ppo.job import prepare
-from training.run import launch
 
 
 @pytest.fixture
@@ -99,4 +99,4 @@ def test_where_all_memory_is_held_none_is_free(
 ) -> None:
     monkeypatch.setattr(memory, "available", lambda: 1)
     with pytest.raises(InputError, match=r"and 0\.0 GiB are free"):
-        prepare(load(PPO, None, [], {**inputs, "micro_batch": 1}), tmp_path / "run")
+        prepare(load(PPO, None, [], {**inputs, "micro_batch_size": 1}), tmp_path / "run")

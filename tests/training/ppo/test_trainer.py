@@ -115,9 +115,9 @@ def test_the_learning_rate_rises_and_then_follows_its_schedule(
 
 @BASELINES
 def test_results_do_not_depend_on_the_micro_batch(baseline: str, inputs: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**inputs, "baseline": baseline, "passes": 2, "batch": 8, "learning_rate": 1e-3, "entropy": 0.01}
-    whole = numbers(run_small(tmp_path / "a", settings, micro_batch=16))
-    cut = numbers(run_small(tmp_path / "b", settings, micro_batch=3, layout="padded"))
+    settings = {**inputs, "baseline": baseline, "passes": 2, "batch_size": 8, "learning_rate": 1e-3, "entropy": 0.01}
+    whole = numbers(run_small(tmp_path / "a", settings, micro_batch_size=16))
+    cut = numbers(run_small(tmp_path / "b", settings, micro_batch_size=3, layout="padded"))
     assert len(whole) == 3
     for one, other in zip(whole, cut, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=2e-5)
@@ -126,7 +126,12 @@ def test_results_do_not_depend_on_the_micro_batch(baseline: str, inputs: dict[st
 @BASELINES
 def test_a_trivial_reward_is_learnt(baseline: str, inputs: dict[str, Any], tmp_path: Path) -> None:
     settings = small_inputs(tmp_path, {**LETTER, "check": {"must_match": "ab|e"}, "id": "letter"})
-    settings |= {"sampler": {"engine": "generate", "max_tokens": 3}, "samples": 8, "batch": 32, "micro_batch": 32}
+    settings |= {
+        "sampler": {"engine": "generate", "max_tokens": 3},
+        "samples": 8,
+        "batch_size": 32,
+        "micro_batch_size": 32,
+    }
     settings |= {"eval_every": 40, "test_fraction": 0.3}
     if baseline == "critic":
         settings["critic_learning_rate"] = 3e-3
@@ -190,12 +195,12 @@ def test_a_response_without_a_reward_is_left_out_and_counted(inputs: dict[str, A
     settings = small_inputs(tmp_path, {**SHORT, "applies_to": {"tags": ["in"]}})
     lines = [{"prompt": f"Say something about {i}.", "tags": ["in"] if i % 2 else ["out"]} for i in range(8)]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    settings |= {"test_fraction": 0.0, "prompts": 8, "batch": 32, "steps": 1, "baseline": "group"}
+    settings |= {"test_fraction": 0.0, "prompts": 8, "batch_size": 32, "steps": 1, "baseline": "group"}
     values = numbers(run_small(tmp_path / "run", settings))[0]
     assert (values["failed"], values["rewarded"]) == (16.0, 16.0)
     odd = "".join(json.dumps(line) + "\n" for line in lines[1::2])
     (tmp_path / "prompts.jsonl").write_text(odd, encoding="utf-8")
-    alone = numbers(run_small(tmp_path / "odd", settings, prompts=4, batch=16))[0]
+    alone = numbers(run_small(tmp_path / "odd", settings, prompts=4, batch_size=16))[0]
     for name in ("score", "grad_norm", "entropy", "length"):
         assert values[name] == pytest.approx(alone[name], rel=1e-4)
 
@@ -361,7 +366,7 @@ def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any],
     critic = small_model(tmp_path / "critic", "LlamaForSequenceClassification", 3, num_labels=1)
     run_small(tmp_path / "run", inputs, critic=str(critic), steps=1)
     job = prepare(load(PPO, None, [], {**inputs, "critic": str(critic)}), tmp_path / "other")
-    assert job.said["digests"]["critic"] == resolve(str(critic)).digest
+    assert job.run_record["digests"]["critic"] == resolve(str(critic)).digest
     (source,) = job.sources
     assert source.rows == 20
     (line,) = [line for line in (tmp_path / "run" / "README.md").read_text().splitlines() if source.digest in line]
@@ -372,11 +377,11 @@ def test_how_responses_are_written_may_change_between_restarts(inputs: dict[str,
     sampler = {**inputs["sampler"], "responses_in_flight": 2, "vllm": {"gpu_memory_utilization": 0.2}}
     first = prepare(load(PPO, None, [], inputs), tmp_path / "run")
     first.out.mkdir()
-    output.claim(first.out, first.said)
-    output.claim(first.out, prepare(load(PPO, None, [], {**inputs, "sampler": sampler}), first.out).said)
+    output.claim(first.out, first.run_record)
+    output.claim(first.out, prepare(load(PPO, None, [], {**inputs, "sampler": sampler}), first.out).run_record)
     longer = prepare(load(PPO, None, [], {**inputs, "sampler": {**sampler, "max_tokens": 9}}), first.out)
     with pytest.raises(InputError, match=r"sampler\.max_tokens"):
-        output.claim(first.out, longer.said)
+        output.claim(first.out, longer.run_record)
 
 
 def test_a_bad_sign_ends_the_run_and_is_told_on_the_page(inputs: dict[str, Any], tmp_path: Path) -> None:

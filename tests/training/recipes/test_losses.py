@@ -15,15 +15,15 @@ from training.recipes.losses import (
     DPOKind,
     bradley_terry,
     dpo,
-    length_normalised,
+    length_normalized,
     optimal_margin,
     pair_loss,
-    plain,
-    right,
+    pairwise_accuracy,
+    reference_free,
 )
 
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
-KINDS: tuple[DPOKind, ...] = ("soft", "hard", "ipo", "conservative", "robust", "gdpo")
+KINDS: tuple[DPOKind, ...] = ("soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo")
 margins, labels = st.floats(-60, 60), st.floats(0, 1)
 patient = settings(deadline=None)
 
@@ -129,7 +129,7 @@ def test_a_margin_is_taken_off_the_difference() -> None:
 
 def test_centring_charges_the_square_of_the_sum() -> None:
     """Rewards ln 3 + 1 and 1 sum to ln 3 + 2. Rewards that mirror each other pay nothing."""
-    found = bradley_terry(t(LN3 + 1, 1), t(1, -1), 1.0, centre=0.1)
+    found = bradley_terry(t(LN3 + 1, 1), t(1, -1), 1.0, center=0.1)
     close(found, LN4 - LN3 + 0.1 * (LN3 + 2) ** 2, math.log1p(math.exp(-2)))
 
 
@@ -157,11 +157,11 @@ def test_every_kind_of_dpo_starts_at_ln_2_where_policy_and_reference_are_one() -
     [
         ("soft", 1, LN4 - LN3),
         ("soft", 0.7, LN4 - 0.7 * LN3),
-        ("hard", 0.7, LN4 - LN3),
-        ("hard", 0.5, LN4 - LN3),
-        ("hard", 0.49, LN4),
-        ("conservative", 1, LN4 - 0.9 * LN3),  # flipped one time in ten: .9 (ln 4 - ln 3) + .1 ln 4
-        ("conservative", 0.7, LN4 - 0.66 * LN3),  # .9 * .7 + .1 * .3 = .66
+        ("sigmoid", 0.7, LN4 - LN3),
+        ("sigmoid", 0.5, LN4 - LN3),
+        ("sigmoid", 0.49, LN4),
+        ("cdpo", 1, LN4 - 0.9 * LN3),  # flipped one time in ten: .9 (ln 4 - ln 3) + .1 ln 4
+        ("cdpo", 0.7, LN4 - 0.66 * LN3),  # .9 * .7 + .1 * .3 = .66
         ("robust", 1, LN4 - 1.125 * LN3),  # (.9 (ln 4 - ln 3) - .1 ln 4) / .8
         ("robust", 0.7, LN4 - 0.75 * LN3),  # (.7 - .1) / .8 = .75
         ("gdpo", 1, LN4 - LN3),
@@ -242,29 +242,29 @@ def test_a_smoothing_that_means_nothing_is_refused(smoothing: float) -> None:
 
 def test_plain_by_hand() -> None:
     """Log-probabilities 2 ln 3 apart at beta = 1/2: margin ln 3; its slope is beta (σ(m) - 1) = (3/4 - 1) / 2."""
-    close(plain(t(2 * LN3 - 9, -9), t(-9, 2 * LN3 - 9), 0.5), LN4 - LN3, LN4)
-    close(slope(lambda c: plain(c, t(-9), 0.5), t(2 * LN3 - 9)), -0.125)
-    assert plain(torch.tensor([1e4, -1e4]), torch.zeros(2), 1.0).tolist() == [0, 1e4]
+    close(reference_free(t(2 * LN3 - 9, -9), t(-9, 2 * LN3 - 9), 0.5), LN4 - LN3, LN4)
+    close(slope(lambda c: reference_free(c, t(-9), 0.5), t(2 * LN3 - 9)), -0.125)
+    assert reference_free(torch.tensor([1e4, -1e4]), torch.zeros(2), 1.0).tolist() == [0, 1e4]
 
 
 # Measures
 
 
 def test_nats_per_token() -> None:
-    found = length_normalised(t(-6, -6, 0), torch.tensor([3, 4, 0]))
+    found = length_normalized(t(-6, -6, 0), torch.tensor([3, 4, 0]))
     close(found, -2, -1.5, 0)
 
 
 def test_accuracy_counts_ties_as_half() -> None:
     """Right, wrong, a tie of the model, right about a label under 1/2, wrong about it, a label that prefers neither."""
     m, p = t(2, -2, 0, -1, 1, 3), t(0.9, 0.9, 1, 0.2, 0.2, 0.5)
-    close(right(m, p), 1, 0, 0.5, 1, 0, 0.5)
+    close(pairwise_accuracy(m, p), 1, 0, 0.5, 1, 0, 0.5)
 
 
 def test_accuracy_of_heads() -> None:
     m = torch.stack([t(1, -1), t(1, 2)])
-    close(right(m, t(0.9, 0.1))[0], 1, 0)
-    close(right(m, t(0.9, 0.1))[1], 0, 0)
+    close(pairwise_accuracy(m, t(0.9, 0.1))[0], 1, 0)
+    close(pairwise_accuracy(m, t(0.9, 0.1))[1], 0, 0)
 
 
 @patient
@@ -272,4 +272,4 @@ def test_accuracy_of_heads() -> None:
 def test_exchanging_the_replies_does_not_change_who_is_right(m: float, p: float) -> None:
     mirrored = 1 - t(p)
     if mirrored.item() != 0.5 or p == 0.5:  # 1 - p rounds the least differences from 1/2 away
-        close(right(t(m), t(p)), *right(-t(m), mirrored).tolist())
+        close(pairwise_accuracy(t(m), t(p)), *pairwise_accuracy(-t(m), mirrored).tolist())

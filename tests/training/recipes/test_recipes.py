@@ -18,10 +18,10 @@ from training.config import DPO, SFT, Lora, Reward, Training
 from training.data.batches import Example, Layout
 from training.data.encode import PairRow, TargetRow
 from training.model.models import load_policy, load_reward
-from training.recipes.dpo import Preferring
+from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import WEIGHT, pair_batch
-from training.recipes.reward import BOOTSTRAP, Rewarding, bootstrap
-from training.recipes.sft import Supervised
+from training.recipes.reward import BOOTSTRAP, RewardRecipe, bootstrap
+from training.recipes.sft import SFTRecipe
 from training.run import fit, job
 from training.run.callbacks import Recorder
 from training.run.metrics import Metrics, read
@@ -45,7 +45,7 @@ def train(
 
     def run(kind: type[Training], name: str, **settings: Any) -> tuple[dict[str, Any], list[Any]]:
         rows = some_targets(24) if kind is SFT else some_pairs(24)
-        plain = {"precision": "fp32", "batch": 8, "steps": 3, "report_to": (), "learning_rate": 1e-2, "warmup": 0}
+        plain = {"precision": "fp32", "batch_size": 8, "steps": 3, "report_to": (), "learning_rate": 1e-2, "warmup": 0}
         data = {str(write_rows(rows)): 1.0}
         chosen = kind.model_validate({"model": str(tiny), "data": data, **plain, **settings})
         out = tmp_path / name
@@ -70,24 +70,24 @@ def numbers(rows: Sequence[Any]) -> list[dict[str, float]]:
 KINDS = {
     "sft": (SFT, {}),
     "reward": (Reward, {"heads": 2}),
-    "dpo": (DPO, {"sft": 0.1}),
-    "dpo-lora": (DPO, {"lora": Lora(r=4), "normalise": True}),
+    "dpo": (DPO, {"sft_weight": 0.1}),
+    "dpo-lora": (DPO, {"lora": Lora(r=4), "normalize": True}),
 }
 OTHERS = {
-    "rows one by one": {"micro_batch": 1},
+    "rows one by one": {"micro_batch_size": 1},
     "padded": {"layout": "padded"},
-    "all rows at once, padded to the longest": {"layout": "padded", "micro_batch": 8},
-    "checkpointing": {"gradient_checkpointing": True, "micro_batch": 8},
+    "all rows at once, padded to the longest": {"layout": "padded", "micro_batch_size": 8},
+    "checkpointing": {"gradient_checkpointing": True, "micro_batch_size": 8},
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) -> None:
     recipe, settings = KINDS[kind]
-    wanted, rows = train(recipe, "plain", micro_batch=2, eval_every=2, **settings)
+    wanted, rows = train(recipe, "plain", micro_batch_size=2, eval_every=2, **settings)
     assert len(numbers(rows)) == 5  # three steps, an evaluation between them and one at the end
     for name, other in OTHERS.items():
-        found, others = train(recipe, name, **{"micro_batch": 2, "eval_every": 2, **settings, **other})
+        found, others = train(recipe, name, **{"micro_batch_size": 2, "eval_every": 2, **settings, **other})
         for ours, theirs in zip(numbers(others), numbers(rows), strict=True):
             assert ours == pytest.approx(theirs, rel=1e-3, abs=2e-4), name
         for key, weight in found.items():
@@ -96,7 +96,7 @@ def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) ->
 
 def test_compiled_layers_decide_nothing(train: Callable[..., Any]) -> None:
     """Both layers and batches of all lengths share what is compiled: five pieces around attention, with gradients and without."""
-    more = {"precision": "bf16", "micro_batch": 2, "learning_rate": 1e-3}
+    more = {"precision": "bf16", "micro_batch_size": 2, "learning_rate": 1e-3}
     _, rows = train(DPO, "plain", **more)
     torch.compiler.reset()
     counters.clear()
@@ -115,7 +115,7 @@ def test_a_pass_sees_every_row(
 ) -> None:
     """17 rows in batches of 8: some come again before a row is left out."""
     data = {str(write_rows(some_pairs(17))): 1.0}
-    chosen = DPO(model=str(tiny), data=data, test_fraction=0, batch=8, epochs=epochs, report_to=())
+    chosen = DPO(model=str(tiny), data=data, test_fraction=0, batch_size=8, epochs=epochs, report_to=())
     prepared = job.prepare(chosen, tmp_path / "out")
     assert prepared.steps == steps
     if epochs >= 1:
@@ -123,8 +123,8 @@ def test_a_pass_sees_every_row(
 
 
 def test_bfloat16_activations_come_close(train: Callable[..., Any]) -> None:
-    _, exact = train(DPO, "fp32", micro_batch=4)
-    _, half = train(DPO, "bf16", micro_batch=4, precision="bf16")
+    _, exact = train(DPO, "fp32", micro_batch_size=4)
+    _, half = train(DPO, "bf16", micro_batch_size=4, precision="bf16")
     for ours, theirs in zip(numbers(half), numbers(exact), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.05)
         assert ours["logp_chosen"] == pytest.approx(theirs["logp_chosen"], rel=0.02)
@@ -139,7 +139,7 @@ def test_dpo_begins_at_ln_2(train: Callable[..., Any], lora: Lora | None) -> Non
 
 
 def test_dpo_tells_what_chosen_replies_lost(train: Callable[..., Any]) -> None:
-    _, rows = train(DPO, "run", batch=1, micro_batch=1, steps=4, beta=0.5)
+    _, rows = train(DPO, "run", batch_size=1, micro_batch_size=1, steps=4, beta=0.5)
     seen = [row.values for row in rows if row.split == "train"]
     for values in seen:
         moved = values["reward_chosen"] / 0.5
@@ -151,7 +151,7 @@ def test_dpo_tells_what_chosen_replies_lost(train: Callable[..., Any]) -> None:
 def test_reward_begins_at_ln_2(train: Callable[..., Any], tiny_files: ModelFiles, heads: int) -> None:
     settings = Reward(heads=heads)
     model = load_reward(tiny_files, heads, settings).eval()
-    loss = Rewarding(settings).outcome(model, Rewarding(settings).collate(PAIRS, "packed")).loss
+    loss = RewardRecipe(settings).outcome(model, RewardRecipe(settings).collate(PAIRS, "packed")).loss
     assert loss.tolist() == pytest.approx([LN2] * 3, abs=1e-6)
     if heads == 1:
         _, rows = train(Reward, "run")
@@ -171,12 +171,12 @@ def outcome(kind: str, files: ModelFiles, rows: Sequence[Any], layout: Layout) -
     torch.manual_seed(0)
     recipe: Any
     if kind == "reward":
-        recipe = Rewarding(Reward(heads=2, centre=0.1))
+        recipe = RewardRecipe(Reward(heads=2, center=0.1))
         model: Any = load_reward(files, 2, Reward(layout=layout))
         with torch.no_grad():
             model.inner.score.weight.normal_()
     else:
-        recipe = Supervised() if kind == "sft" else Preferring(DPO(loss="soft", sft=0.2))
+        recipe = SFTRecipe() if kind == "sft" else DPORecipe(DPO(loss="soft", sft_weight=0.2))
         model = load_policy(files, SFT(layout=layout))
         if kind == "dpo":
             recipe.references = {row: (-9.0 - row.p, -8.0) for row in PAIRS}
@@ -205,7 +205,7 @@ def test_neighbours_in_a_batch_decide_nothing(tiny_files: ModelFiles, kind: str,
 
 
 def test_sft_counts_every_token_the_same(tiny_files: ModelFiles) -> None:
-    recipe, model = Supervised(), load_policy(tiny_files, SFT()).eval()
+    recipe, model = SFTRecipe(), load_policy(tiny_files, SFT()).eval()
     rows = [row._replace(weight=1.0) for row in TARGETS]
     batch = recipe.collate(rows, "packed")
     loss = recipe.outcome(model, batch).loss
@@ -220,7 +220,7 @@ def test_soft_labels_settle_at_their_log_odds(tiny_files: ModelFiles, kind: str,
     torch.manual_seed(0)
     rows = [PAIRS[0]._replace(p=p)]
     settings = DPO(beta=0.5)
-    recipe: Any = Preferring(settings) if kind == "dpo" else Rewarding(Reward())
+    recipe: Any = DPORecipe(settings) if kind == "dpo" else RewardRecipe(Reward())
     model: Any = load_policy(tiny_files, settings) if kind == "dpo" else load_reward(tiny_files, 1, Reward())
     if kind == "dpo":
         with torch.no_grad():
@@ -260,7 +260,7 @@ def test_bootstrap_samples_hold_each_pair_once_on_average() -> None:
 
 def test_heads_learn_from_their_samples_and_are_judged_on_all_rows(tiny_files: ModelFiles) -> None:
     settings = Reward(heads=4)
-    recipe, model = Rewarding(settings), load_reward(tiny_files, 4, settings)
+    recipe, model = RewardRecipe(settings), load_reward(tiny_files, 4, settings)
     batch = recipe.collate(PAIRS, "packed")
     assert batch[BOOTSTRAP].tolist() == [bootstrap(p.id, p.example.replies, 4, 0) for p in PAIRS]
     assert recipe.outcome(model.train(), batch).loss.tolist() == pytest.approx(

@@ -18,7 +18,7 @@ from training.data.rows import Prompted
 from training.model.models import load_policy
 from training.ppo.config import PPO
 from training.rollout.config import SamplerSettings
-from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, halve, seeds_of
+from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, seeds_of, to_bf16
 
 SETTINGS = SamplerSettings(max_tokens=12)
 PROMPTS = [(5, 6, 7), (9, 10, 11, 12, 13, 14, 15, 16), (20,), (END, END, 30)]
@@ -133,7 +133,7 @@ def test_weights_in_half_precision_change_no_number_of_mixed_precision(
             if "lora_" in name:
                 torch.manual_seed(len(name))
                 torch.nn.init.normal_(p, std=0.1)
-    halve(halved.inner, frozen=lora is not None)
+    to_bf16(halved.inner, frozen=lora is not None)
     batch = collate([Example((3, 4, 5), [(6, 7, END), (8, END)])], whole.layout)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(whole(batch).logprobs, halved(batch).logprobs)

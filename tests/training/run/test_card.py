@@ -18,7 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from training.run.card import Base, Data, Recipe, code, write_card
+from training.config import RecipeName
+from training.run.card import Base, Data, code, write_card
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|> {{ m['role'] }} {{ m['content'] }} <|im_end|>\n{% endfor %}"
@@ -79,7 +80,7 @@ def test_every_fact_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["sft", "reward", "dpo", "ppo"])
-def test_each_recipe_says_what_it_made(tmp_path: Path, recipe: Recipe) -> None:
+def test_each_recipe_says_what_it_made(tmp_path: Path, recipe: RecipeName) -> None:
     page = card(tmp_path, recipe=recipe)
     rewards = recipe == "reward"
     assert front(page)["pipeline_tag"] == ("text-classification" if rewards else "text-generation")

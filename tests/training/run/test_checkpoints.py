@@ -25,7 +25,7 @@ from tests.training.builders import some_pairs, some_targets
 from training.config import DPO, SFT, Lora, Reward, Training
 from training.data.batches import Example, collate
 from training.model.attention import NAME
-from training.model.models import Trained, load_policy, save
+from training.model.models import TrainableModel, load_policy, save
 from training.run import fit, job
 
 ROWS = [Example((1, 8, 9, 10), ((11, 12, 13, 2), (14, 2))), Example((1, 9), ((15, 16, 9, 9, 9, 2),))]
@@ -43,7 +43,7 @@ def trained(tiny: Path, tmp_path: Path, write_rows: Callable[..., Path]) -> Call
 
     def run(kind: type[Training], **settings: Any) -> tuple[Path, Any]:
         rows = some_targets(24) if kind is SFT else some_pairs(24)
-        plain = {"precision": "fp32", "batch": 8, "steps": 3, "report_to": (), "learning_rate": 1e-2, "warmup": 0}
+        plain = {"precision": "fp32", "batch_size": 8, "steps": 3, "report_to": (), "learning_rate": 1e-2, "warmup": 0}
         data = {str(write_rows(rows)): 1.0}
         chosen = kind.model_validate({"model": str(tiny), "data": data, **plain, **settings})
         prepared = job.prepare(chosen, tmp_path / "out")
@@ -57,7 +57,7 @@ def trained(tiny: Path, tmp_path: Path, write_rows: Callable[..., Path]) -> Call
 
 
 @torch.no_grad()
-def answers(module: Trained) -> Any:
+def answers(module: TrainableModel) -> Any:
     """Log-probabilities of tokens, or rewards."""
     found = module.eval()(collate(ROWS, module.layout))
     return found.logprobs if hasattr(found, "logprobs") else found
@@ -196,8 +196,8 @@ def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
         for q, a, b in TALK
     ]  # fmt: skip
     chosen = DPO(
-        data={str(write_rows(pairs)): 1.0}, test_fraction=0, batch=4, micro_batch=4, steps=3, warmup=0,
-        learning_rate=1e-4, schedule="constant", lora=Lora(r=8), report_to=(), sft=1.0,
+        data={str(write_rows(pairs)): 1.0}, test_fraction=0, batch_size=4, micro_batch_size=4, steps=3, warmup=0,
+        learning_rate=1e-4, schedule="constant", lora=Lora(r=8), report_to=(), sft_weight=1.0,
     )  # fmt: skip
     fit.run(job.prepare(chosen, tmp_path / "out"), Console(quiet=True))
     files = resolve(str(tmp_path / "out"))

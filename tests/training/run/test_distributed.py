@@ -35,12 +35,12 @@ from training.run.metrics import read
 ROOT = Path(__file__).parents[3]
 KINDS = {"sft": SFT, "reward": Reward, "dpo": DPO}
 WRAPPERS = ("ddp", "fsdp2")
-SHARED = ("batch=8", "micro_batch=2", "precision=fp32", "learning_rate=1e-3", "steps=4", "eval_every=2", "report_to=[]",
+SHARED = ("batch_size=8", "micro_batch_size=2", "precision=fp32", "learning_rate=1e-3", "steps=4", "eval_every=2", "report_to=[]",
           "test_fraction=0.2")  # fmt: skip
 CASES: dict[str, tuple[str, ...]] = {
     "sft": ("gradient_checkpointing=true",),
     "reward": ("heads=2", "learning_rate=1e-2"),
-    "dpo": ("bucket=false", "sft=0.1"),
+    "dpo": ("bucket=false", "sft_weight=0.1"),
     "dpo_padded": ("layout=padded",),
     "dpo_lora": ("lora.r=4", "learning_rate=1e-2"),
     "dpo_bf16": ("precision=bf16",),
@@ -50,7 +50,7 @@ CASES: dict[str, tuple[str, ...]] = {
 """Name, which begins with the recipe's -> settings."""
 PPO_CASE = {
     "prompts": 5,
-    "batch": 10,
+    "batch_size": 10,
     "passes": 2,
     "eval_every": 2,
     "learning_rate": 1e-3,
@@ -170,7 +170,7 @@ def alone(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, 
 @pytest.fixture(scope="module")
 def ddp(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, Any]) -> str:
     """What two processes make of them and say, the last command being wrong."""
-    wrong = command(folder / "wrong", tiny, data, "batch=7", "micro_batch=1")
+    wrong = command(folder / "wrong", tiny, data, "batch_size=7", "micro_batch_size=1")
     plan = write_plan(folder, "ddp", tiny, data, ppo_inputs, wrong)
     process = launch(folder, "ddp", __file__, str(plan), log=folder / "ddp.log")
     wait(process)
@@ -269,7 +269,9 @@ def test_a_killed_run_goes_on_under_the_same_settings(folder: Path, tiny: Path, 
 
 
 def test_what_is_wrong_is_told_once(ddp: str, folder: Path) -> None:
-    assert ddp.count("batch: got 7; allowed: multiples of micro_batch (1) times processes (2), such as 8") == 1
+    assert (
+        ddp.count("batch_size: got 7; allowed: multiples of micro_batch_size (1) times processes (2), such as 8") == 1
+    )
     assert not (folder / "wrong").exists()
 
 

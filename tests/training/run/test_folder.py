@@ -8,13 +8,13 @@ import yaml
 
 from constitution.errors import InputError
 from training.config import DPO
-from training.run.described import MACHINE_SETTINGS, described
 from training.run.folder import CHECKPOINTS, DONE, STATE, check, claim, finish, finished, last_checkpoint
 from training.run.page import SETTINGS
+from training.run.snapshot import MACHINE_SETTINGS, settings_snapshot
 
 
 def said(**changes: object) -> dict[str, object]:
-    return described("dpo", DPO.model_validate({"data": {"runs/one": 1.0}, **changes}), {"train": "d1"})
+    return settings_snapshot("dpo", DPO.model_validate({"data": {"runs/one": 1.0}, **changes}), {"train": "d1"})
 
 
 def test_a_folder_is_claimed_once_and_known_again(tmp_path: Path) -> None:
@@ -23,8 +23,8 @@ def test_a_folder_is_claimed_once_and_known_again(tmp_path: Path) -> None:
     assert (kept["recipe"], kept["beta"], kept["digests"]) == ("dpo", 0.1, {"train": "d1"})
     assert set(kept["machine"]) == {name for name in MACHINE_SETTINGS if name in DPO.model_fields}
     claim(tmp_path, said())
-    claim(tmp_path, said(micro_batch=1, log_every=7, report_to=[], license="mit", watch={"leak_rows": None}))
-    assert yaml.safe_load((tmp_path / SETTINGS).read_text())["machine"]["micro_batch"] == 1
+    claim(tmp_path, said(micro_batch_size=1, log_every=7, report_to=[], license="mit", watch={"leak_rows": None}))
+    assert yaml.safe_load((tmp_path / SETTINGS).read_text())["machine"]["micro_batch_size"] == 1
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def settings(tiny: Path, write_rows: Callable[..., Path]) -> Callable[..., Train
         rows = some_targets(20) if kind is SFT else some_pairs(20)
         plain = {
             "precision": "fp32",
-            "batch": 4,
-            "micro_batch": 2,
+            "batch_size": 4,
+            "micro_batch_size": 2,
             "epochs": 2.5,
             "learning_rate": 1e-2,
             "report_to": (),
@@ -180,8 +180,8 @@ def test_a_killed_run_is_not_lost_without_a_word_about_checkpoints(
         pytest.param(200, {}, 20, id="a tenth"),
         pytest.param(3, {}, 1, id="at least one"),
         pytest.param(200, {"save_every": 50}, 50, id="as asked for"),
-        pytest.param(200, {"eval_every": 7, "best": True}, 21, id="where the best may be"),
-        pytest.param(20, {"eval_every": 7, "best": True}, 7, id="no rarer than it must be"),
+        pytest.param(200, {"eval_every": 7, "load_best": True}, 21, id="where the best may be"),
+        pytest.param(20, {"eval_every": 7, "load_best": True}, 7, id="no rarer than it must be"),
     ],
 )
 def test_checkpoints_come_every(steps: int, more: dict[str, Any], every: int, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_memory_settings_may_change_in_between(settings: Callable[..., Training]
     train(chosen, whole)
     with pytest.raises(Killed):
         train(chosen, torn, Dying(5))
-    train(chosen.model_copy(update={"micro_batch": 4, "layout": "padded"}), torn)
+    train(chosen.model_copy(update={"micro_batch_size": 4, "layout": "padded"}), torn)
     for name, weight in weights(torn).items():
         assert (weight - weights(whole)[name]).abs().max() < 2e-3, name
     assert [row[:2] for row in rows(torn)] == [row[:2] for row in rows(whole)]
@@ -221,7 +221,7 @@ def held_out(files: ModelFiles, chosen: Training, out: Path) -> float:
 
 
 def test_best_saves_the_best_evaluations_model(settings: Callable[..., Training], tmp_path: Path) -> None:
-    chosen = settings(SFT, best=True, **OVERFIT, steps=6)
+    chosen = settings(SFT, load_best=True, **OVERFIT, steps=6)
     said = train(chosen, tmp_path / "out")
     losses = [r.values["loss"] for r in read(tmp_path / "out" / "metrics.jsonl") if r.split == "eval"]
     best = losses.index(min(losses)) + 1

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from training.config import WatchSettings
 from training.run.metrics import METRICS
-from training.run.watch import Sign, Watch, WatchSettings
+from training.run.watch import Sign, Watch
 
 Rows = Iterable[Mapping[str, float]]
 
@@ -134,7 +135,7 @@ def test_old_rows_put_a_resumed_run_where_it_was() -> None:
 
 
 def test_settings_load_without_a_library_of_models() -> None:
-    code = "import sys, training.watch, training.metrics; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    code = "import sys, training.run.watch, training.run.metrics; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
@@ -155,4 +156,6 @@ def test_one_way_to_write_ends_ppo_alone(recipe: Any, kind: str, said: str) -> N
 def test_advice_on_a_fall_names_dpos_settings() -> None:
     watch = Watch(recipe="dpo")
     found = [sign for row in column("logp_drop", *[0.3] * 6) for sign in watch.see(1, row)]
-    assert [sign.text.endswith("Lower learning_rate, or raise beta, or set sft above 0.") for sign in found] == [True]
+    assert [sign.text.endswith("Lower learning_rate, or raise beta, or set sft_weight above 0.") for sign in found] == [
+        True
+    ]

@@ -12,7 +12,7 @@ from training.monitor.config import MonitorSettings
 STOPPED = "stopped.txt"
 """Why a bad sign ended the run, for whoever sees no more of it than a launcher's exit code."""
 MACHINE_SETTINGS = (
-    "micro_batch",
+    "micro_batch_size",
     "layout",
     "gradient_checkpointing",
     "compile",
@@ -35,7 +35,7 @@ MACHINE_SETTINGS = (
 """Settings that may change between restarts: they decide speed, memory, what is written and what ends a run, not what is learnt."""
 
 
-def described(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:
+def settings_snapshot(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:
     """What training.yaml says."""
     dumped = settings.model_dump(mode="json")
     machine = {name: value for each in MACHINE_SETTINGS for name, value in _taken(dumped, each)}
