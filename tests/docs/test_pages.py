@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+import solon
 from tests.training.ppo_small import small_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,3 +141,9 @@ def test_links_lead_somewhere() -> None:
         if gone := sorted(link for link in links if not (page.parent / link).exists()):
             lost[page.name] = gone
     assert lost == {}
+
+
+def test_the_reference_names_every_public_name() -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE))
+    assert named == set(solon.__all__) - {"__version__"}
