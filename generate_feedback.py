@@ -15,12 +15,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from constitution.errors import UserError
 from constitution.terminal import complain
 from evaluation.audit.command import write_report
 from generation.config import ENGINES
-from generation.output.push import PushError, push
+from generation.output.push import push
 from generation.output.summary import show, show_forecast
-from generation.pipeline.job import BadInput, Job, already_done, plan_ahead, prepare, produce
+from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
 
 
 def parser(prog: str = "generate_feedback.py") -> argparse.ArgumentParser:
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "generate_feedback.
             show_forecast(asyncio.run(plan_ahead(job)), console)
             return 0
         return _run(job, options.push, console)
-    except (BadInput, PushError) as error:
+    except UserError as error:
         complain(error)
         return 2
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ import yaml
 from critics.text.rules import word_count
 from evaluation import run_files
 from evaluation.files import json_lines
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 
 Arm = Literal["judged", "shuffled", "longer"]
 ARMS: Mapping[Arm, str] = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from constitution.errors import InputError
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, str]]:

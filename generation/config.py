@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from constitution.errors import invalid
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
 from critics.ranking.aggregate import PositionInconsistent
@@ -41,7 +42,7 @@ ModelMethod = Literal["compare", "reasoned", "contrast", "score", "yesno", "rewa
 
 def _once(methods: tuple[ModelMethod, ...]) -> tuple[ModelMethod, ...]:
     if len(set(methods)) < len(methods):
-        raise ValueError(f"allowed: each method once, got {', '.join(methods)}")
+        raise invalid(f"got {', '.join(methods)}", "each method once")
     return methods
 
 
@@ -141,9 +142,8 @@ class Plan(Strict):
     @model_validator(mode="after")
     def _hints(self) -> Plan:
         if not self.system_hint and self.hinted_samples != 1:
-            raise ValueError(
-                f"hinted_samples: got {self.hinted_samples}, but there is no system_hint; give one, or leave hinted_samples out"
-            )
+            got = f"got {self.hinted_samples}, but there is no system_hint"
+            raise invalid(got, fix="give one, or leave hinted_samples out", key="hinted_samples")
         return self
 
     @model_validator(mode="before")
@@ -155,15 +155,14 @@ class Plan(Strict):
     def _judging(self) -> Plan:
         low, high = self.clamp
         if not 0 < low < 0.5 < high < 1:
-            raise ValueError(f"clamp: got [{low}, {high}]; allowed: a band around 0.5 within (0, 1), as in [0.4, 0.6]")
+            raise invalid(f"got [{low}, {high}]", "a band around 0.5 within (0, 1), as in [0.4, 0.6]", key="clamp")
         for place, methods in {
             "methods": self.methods,
             **{f"methods_of.{name}": methods for name, methods in self.methods_of.items()},
         }.items():
             if "reward" in methods:
-                raise ValueError(
-                    f"{place}: got reward, which the judge cannot do; name a reward model in `panel:` with methods: [reward]"
-                )
+                fix = "name a reward model in `panel:` with methods: [reward]"
+                raise invalid("got reward, which the judge cannot do", fix=fix, key=place)
         return self
 
 
@@ -203,12 +202,13 @@ class Member(Strict):
     @model_validator(mode="after")
     def _possible(self) -> Member:
         if self.name == MAIN:
-            raise ValueError(f"name: {MAIN!r} is the run's own judge; choose another name")
+            raise invalid(f"{MAIN!r} is the run's own judge", fix="choose another name", key="name")
         if self.rewards and self.all_methods != {"reward"}:
             got = ", ".join([*self.methods, *chain(*self.methods_of.values())])
-            raise ValueError(f"methods: got {got}; a reward model does nothing else: allowed: [reward] alone")
+            raise invalid(f"got {got}; a reward model does nothing else", "[reward] alone", key="methods")
         if self.rewards and self.endpoints:
-            raise ValueError("endpoints: servers give no rewards; leave them out, a reward model runs in this process")
+            fix = "leave them out, a reward model runs in this process"
+            raise invalid("servers give no rewards", fix=fix, key="endpoints")
         return self
 
 
@@ -249,30 +249,27 @@ class RunConfig(Strict):
     @model_validator(mode="after")
     def _servers(self) -> RunConfig:
         if self.engine == "endpoint" and not self.endpoints:
-            raise ValueError(
-                "endpoints: got none, but engine is 'endpoint'; add `endpoints: [{url: http://host:8000}]`"
-            )
+            fix = "add `endpoints: [{url: http://host:8000}]`"
+            raise invalid("got none, but engine is 'endpoint'", fix=fix, key="endpoints")
         return self
 
     @model_validator(mode="after")
     def _panel(self) -> RunConfig:
         names = [member.name for member in self.panel]
         if len(set(names)) < len(names):
-            raise ValueError(f"panel: got names {', '.join(names)}; allowed: each once")
+            raise invalid(f"got names {', '.join(names)}", "each once", key="panel")
         asked = [(member.name, member.endpoints, member.all_methods) for member in self.panel]
         if self.engine == "endpoint":
             asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_methods))
             missing = [m for m in self.panel if not (m.endpoints or m.rewards)]
             if missing:
-                raise ValueError(
-                    f"panel: {missing[0].name}: endpoints: got none, but engine is 'endpoint'; name its servers"
-                )
+                key = f"panel.{missing[0].name}.endpoints"
+                raise invalid("got none, but engine is 'endpoint'", fix="name its servers", key=key)
         for name, servers, methods in asked:
             if "contrast" in methods and not all(server.token_ids for server in servers):
-                raise ValueError(
-                    f"{name}: contrast needs the log-probabilities of given tokens, which chat servers do not tell; use a "
-                    "vLLM server with token_ids: true, or other methods"
-                )
+                key = "plan.methods" if name == MAIN else f"panel.{name}.methods"
+                got = "contrast needs the log-probabilities of given tokens, which chat servers do not tell"
+                raise invalid(got, fix="use a vLLM server with token_ids: true, or other methods", key=key)
         return self
 
     @property

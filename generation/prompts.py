@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from constitution.errors import suggest
+from constitution.errors import Problem, UserError, suggest
 from constitution.records import Failure, Message, Prompt
 
 MAX_CELL = 1 << 20
@@ -25,10 +25,6 @@ MAX_CELL = 1 << 20
 USED = ("id", "prompt", "messages", "tools", "tags", "responses")
 """Columns that are read; others are named once and left alone."""
 FILES = (".jsonl", ".ndjson", ".csv", ".parquet")
-
-
-class PromptsError(ValueError):
-    """The prompts as a whole cannot be read; the message names the file, what is allowed and the fix."""
 
 
 class _BadRow(Exception):
@@ -58,7 +54,7 @@ Raw = Mapping[str, Any] | _BadRow
 
 
 def read(spec: str, limit: int | None = None) -> Iterator[Prompt | Failure]:
-    """Each row as a prompt or a failure, in the file's order, with bounded memory. Raises PromptsError."""
+    """Each row as a prompt or a failure, in the file's order, with bounded memory. Raises UserError."""
     with closing(_Names()) as names:
         for place, raw in itertools.islice(_rows(spec), limit):
             try:
@@ -73,7 +69,7 @@ def read(spec: str, limit: int | None = None) -> Iterator[Prompt | Failure]:
 
 
 def inspect(spec: str, limit: int | None = None) -> SourceInfo:
-    """Count the rows and look for tools and columns. Raises PromptsError, also where no column can be used."""
+    """Count the rows and look for tools and columns. Raises UserError, also where no column can be used."""
     h = blake2b(digest_size=16)
     rows, has_tools, columns = 0, False, set[str]()
     for _, raw in itertools.islice(_rows(spec), limit):
@@ -86,15 +82,12 @@ def inspect(spec: str, limit: int | None = None) -> SourceInfo:
         has_tools = has_tools or _mentions_tools(raw)
         columns.update(raw)
     if not rows:
-        raise PromptsError(
-            f'{spec}: has no rows; each row needs a `prompt`, as in {{"prompt": "Why is the sky blue?"}}'
-        )
+        fix = 'each row needs a `prompt`, as in {"prompt": "Why is the sky blue?"}'
+        raise UserError(Problem(spec, got="has no rows", fix=fix))
     if columns and columns.isdisjoint(("prompt", "messages")):
         hints = "".join(hint for name in sorted(columns) if (hint := suggest(name, ("prompt", "messages"))))
-        raise PromptsError(
-            f"{spec}: got columns {', '.join(sorted(columns))}{hints}; allowed: `prompt` (text or messages) or `messages`; "
-            "rename one"
-        )
+        got = f"got columns {', '.join(sorted(columns))}{hints}"
+        raise UserError(Problem(spec, "", got, "`prompt` (text or messages) or `messages`", "rename one"))
     return SourceInfo(rows, has_tools, tuple(sorted(columns.difference(USED))), h.hexdigest())
 
 
@@ -113,18 +106,16 @@ def _rows(spec: str) -> Iterator[tuple[str, Raw]]:
         return _folder(path)
     if not path.is_file():
         if path.exists() or suffix in FILES or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
-            raise PromptsError(
-                f"{spec}: no such file; allowed: {', '.join(FILES)}, a datasets folder, or a hub id such as owner/name"
-            )
+            allowed = f"{', '.join(FILES)}, a datasets folder, or a hub id such as owner/name"
+            raise UserError(Problem(spec, "", "no such file", allowed))
         return _hub(spec)
     if suffix not in FILES:
-        raise PromptsError(
-            f"{spec}: got the ending {suffix or '(none)'!r}; allowed: {', '.join(FILES)}; rename or convert the file"
-        )
+        got = f"got the ending {suffix or '(none)'!r}"
+        raise UserError(Problem(spec, "", got, ", ".join(FILES), "rename or convert the file"))
     try:
         path.open("rb").close()
     except OSError as error:
-        raise PromptsError(f"{spec}: cannot be read ({error.strerror}); check its permissions") from None
+        raise UserError(Problem(spec, "", f"cannot be read ({error.strerror})", "", "check its permissions")) from None
     readers = {".csv": _csv, ".parquet": _parquet}
     return readers.get(suffix, _jsonl)(path)
 
@@ -191,16 +182,16 @@ def _parquet(path: Path) -> Iterator[tuple[str, Raw]]:
                     number += 1
                     yield f"{path}:{number}", row
     except (OSError, ValueError) as error:
-        raise PromptsError(f"{path}: is not parquet ({' '.join(str(error).split())[:200]}); write it again") from None
+        got = f"is not parquet ({' '.join(str(error).split())[:200]})"
+        raise UserError(Problem(str(path), "", got, "", "write it again")) from None
 
 
 def _folder(path: Path) -> Iterator[tuple[str, Raw]]:
     files = sorted(file for file in path.rglob("*") if file.suffix in FILES)
     arrow = sorted(path.rglob("*.arrow"))
     if not files and not arrow:
-        raise PromptsError(
-            f"{path}: is no dataset (no {', '.join(FILES)} or .arrow file in it); give a file, or save_to_disk a dataset there"
-        )
+        got = f"is no dataset (no {', '.join(FILES)} or .arrow file in it)"
+        raise UserError(Problem(str(path), "", got, "", "give a file, or save_to_disk a dataset there"))
     return itertools.chain.from_iterable(map(_rows, map(str, files))) if files else _saved(path)
 
 
@@ -210,9 +201,8 @@ def _saved(path: Path) -> Iterator[tuple[str, Raw]]:
     try:
         loaded = load_from_disk(str(path))
     except (OSError, ValueError) as error:
-        raise PromptsError(
-            f"{path}: cannot be loaded as a saved dataset ({error}); write it with save_to_disk"
-        ) from None
+        got = f"cannot be loaded as a saved dataset ({error})"
+        raise UserError(Problem(str(path), "", got, "", "write it with save_to_disk")) from None
     splits = {"": loaded} if isinstance(loaded, Dataset) else dict(loaded)
     for split, dataset in splits.items():
         yield from ((f"{path}/{split}:{i + 1}", row) for i, row in enumerate(dataset))
@@ -225,9 +215,8 @@ def _hub(spec: str) -> Iterator[tuple[str, Raw]]:
         stream = load_dataset(spec, split="train", streaming=True)
     except Exception as error:  # the hub's client raises many kinds, all of which mean the same to the user
         reason = " ".join(str(error).split())[:300]
-        raise PromptsError(
-            f"{spec}: is no file here and cannot be had from the hub ({reason}); check the name and the network"
-        ) from None
+        got = f"is no file here and cannot be had from the hub ({reason})"
+        raise UserError(Problem(spec, "", got, "", "check the name and the network")) from None
     return ((f"{spec}:{i + 1}", row) for i, row in enumerate(stream))
 
 

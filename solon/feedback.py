@@ -15,8 +15,8 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.weights import Weights
 from evaluation.audit.command import write_report
-from generation.output.dataset import file_sha256
-from generation.output.folder import PROMPTS, check_ours
+from generation.output.files import file_sha256
+from generation.output.folder import PROMPTS, run_folder
 from generation.pipeline.job import Job, already_done, prepare, produce
 from solon.runs import Run, open_run
 from solon.settings import constitution_of
@@ -86,7 +86,7 @@ async def _finish(job: Job, report: bool) -> None:
 
 def _kept(rows: Iterable[Row], folder: Path) -> str:
     """The rows as a file in the run's folder. Raises UserError where the folder is another's or has other prompts."""
-    check_ours(folder)
+    run_folder(folder).check()
     folder.mkdir(parents=True, exist_ok=True)
     path, fresh = folder / PROMPTS, folder / f"{PROMPTS}.tmp"
     with fresh.open("w", encoding="utf-8") as file:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, Self
 
-from constitution.errors import Problem, Unavailable, UserError
+from constitution.errors import Unavailable, UserError
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from generation.calls.store import CallStore
@@ -92,7 +92,7 @@ class Judge:
         self.constitution = constitution_of(constitution)
         run = settings_of(config, settings)
         if problems := unknown_principles(run, self.constitution):
-            raise UserError(Problem("", got=problem) for problem in problems)
+            raise UserError(problems)
         # nothing is sampled: the judge has the machine to itself
         self._run = run.model_copy(update={"policy": run.judge_model, "judge": ""})
         self._calls = Path(calls) if calls else None

@@ -14,9 +14,8 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError
+from constitution.errors import InputError, UserError
 from generation import settings as reading
-from generation.settings import ConfigError
 from training.catalogue import RECIPES
 from training.config import Training
 from training.run import rank
@@ -73,14 +72,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m training
         return int(loop.run(options.config, options.set, options.out, options.plan, console))
     try:
         settings = settings_of(options)
-    except (ConfigError, InputError) as error:
+    except UserError as error:
         rank.tell(error)
         return 2
     return int(import_module("training.commands").train(options.recipe, settings, options.out, console))
 
 
 def settings_of(options: argparse.Namespace) -> Training:
-    """The settings that a command line gives. Raises ConfigError or InputError with every problem at once."""
+    """The settings that a command line gives. Raises UserError with every problem at once."""
     flags = {"model": options.model, "data": _sources(options.data) or None}
     return reading.load(RECIPES[options.recipe].kind, options.config, options.set, flags, example="lora.r=8")
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from constitution.errors import InputError
 from generation.engines.base import ModelError
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from training.best_of import job as best_of_job
 from training.best_of import run as best_of
 from training.best_of.config import BestOf

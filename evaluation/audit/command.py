@@ -17,7 +17,7 @@ from evaluation.audit.page import limit, measured, render
 from evaluation.audit.thresholds import Thresholds, load
 from evaluation.diff.runs import RunError
 from evaluation.files import write, write_json
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.output.manifest import NAME, Manifest, read
 
 PAGE = "report.html"

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from constitution.errors import InputError, explain
 from constitution.records import Strict
 from critics.ranking.weights import Estimate
 from generation import settings
@@ -112,8 +111,5 @@ def _crossed(measure: Measure, limit: float) -> bool:
 
 
 def load(path: Path | None, overrides: Sequence[str]) -> Thresholds:
-    """From a YAML file, then `key=value` overrides. Raises InputError with every problem at once."""
-    try:
-        return settings.load(Thresholds, path, overrides, example="flips=0.2", explain=explain)
-    except settings.ConfigError as error:
-        raise InputError(str(error)) from None
+    """From a YAML file, then `key=value` overrides. Raises UserError with every problem at once."""
+    return settings.load(Thresholds, path, overrides, example="flips=0.2")

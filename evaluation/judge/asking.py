@@ -133,10 +133,10 @@ def read_both(options: argparse.Namespace, overrides: Sequence[str] = ()) -> tup
     try:
         flags = {"judge": options.judge, "engine": options.engine}
         run = settings.load(RunConfig, options.config, [*options.set, *overrides], flags, example=EXAMPLE)
-    except settings.ConfigError as error:
+    except UserError as error:
         problems.append(str(error))
     if constitution and run:
-        problems += unknown_principles(run, constitution)
+        problems += map(str, unknown_principles(run, constitution))
     if constitution is None or run is None or problems:
         raise InputError("\n".join(problems))
     return constitution, run

@@ -20,7 +20,7 @@ from generation.config import Plan
 from generation.engines.base import Completion, Engine, ErrorReason, ModelError, TransientError, failed
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
-from generation.output.folder import RunFolderError, locked
+from generation.output.folder import OwnedFolder
 from generation.pipeline.job import CALLS
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -123,9 +123,9 @@ class Evidence:
 def gather(job: Job) -> Evidence:
     """Ask all that is not stored yet. Raises InputError."""
     try:
-        with locked(job.out, CALLS), closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
+        with OwnedFolder(job.out, CALLS).locked(), closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
             return asyncio.run(_gather(job, store))
-    except (RunFolderError, StoreError, ModelError) as error:
+    except (StoreError, ModelError) as error:
         raise InputError(str(error)) from error
 
 

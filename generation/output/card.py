@@ -11,7 +11,7 @@ import yaml
 from constitution.principles import Constitution
 from generation.config import RunConfig
 from generation.output.dataset import SPLITS
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.output.manifest import Manifest
 from generation.output.pages import render_markdown
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation.output import columns
-from generation.output.folder import sync_folder
+from generation.output.files import file_sha256, sync
 from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
 
@@ -90,7 +90,7 @@ class DatasetWriter:
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._scratch / name, target)
-            sync_folder(target.parent)
+            sync(target.parent)
         shutil.rmtree(self._scratch)
         return digests
 
@@ -128,21 +128,10 @@ class _File:
         """Finish the file; returns its sha256."""
         self._flush()
         self._writer.close()
-        handle = os.open(self._path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        sync(self._path)
         return file_sha256(self._path)
 
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
             self._rows = []
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    h = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            h.update(chunk)
-    return h.hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from constitution.records import Strict
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from constitution.errors import Problem, UserError
 from generation.engines.quiet import quiet
 from generation.output.manifest import Manifest
-
-
-class PushError(ValueError):
-    """The dataset could not be uploaded; the message says what to do."""
 
 
 def files_to_push(manifest: Manifest) -> list[str]:
@@ -18,7 +15,7 @@ def files_to_push(manifest: Manifest) -> list[str]:
 
 
 def push(folder: Path, manifest: Manifest, repository: str) -> None:
-    """Upload the dataset of a finished run; the token comes from the environment or the hub's own login. Raises PushError."""
+    """Upload the dataset of a finished run; the token comes from the environment or the hub's own login. Raises UserError."""
     quiet()
     from huggingface_hub import HfApi
 
@@ -30,7 +27,5 @@ def push(folder: Path, manifest: Manifest, repository: str) -> None:
         )
     except Exception as error:  # the hub's client raises many kinds, all of which mean the same to the user
         reason = " ".join(str(error).split())[:300]
-        raise PushError(
-            f"--push {repository}: the upload failed ({reason}); check the name, the network and HF_TOKEN. "
-            f"The dataset is whole in {folder}; run the same command again to retry"
-        ) from error
+        fix = f"check the name, the network and HF_TOKEN; the dataset is whole in {folder}, run the same command again to retry"
+        raise UserError(Problem(f"--push {repository}", got=f"the upload failed ({reason})", fix=fix)) from error

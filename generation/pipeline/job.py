@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-from constitution.errors import Problem, UserError
+from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
@@ -30,7 +30,8 @@ from generation.models.factory import Cast, OpenEngine, Wrap, chat_models, parts
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
-from generation.output.folder import MACHINE, RunFolderError, check_ours, claim, locked, write_atomically
+from generation.output.files import write_atomically
+from generation.output.folder import CONSTITUTION, MACHINE, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.pipeline import controls
 from generation.pipeline.feedback import Feedback
@@ -39,20 +40,15 @@ from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_pri
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.steps import feedback
-from generation.prompts import PromptsError, SourceInfo
-from generation.settings import ConfigError
+from generation.prompts import SourceInfo
 from generation.settings import load as load_settings
 
 T = TypeVar("T")
 CALLS = "calls.sqlite"
 WEIGHTS = "weights.json"
 """A run's own copy of the fitted weights it was given."""
-WRONG_INPUT = (UserError, ConfigError, PromptsError, ModelError, RunFolderError, StoreError)
+WRONG_INPUT = (UserError, ModelError, StoreError)
 Report = Callable[[Path, Manifest], None]
-
-
-class BadInput(ValueError):
-    """The run cannot start; the message lists every problem found, each with its place and its fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,33 +93,33 @@ def prepare(
     reuse: Sequence[Path],
     weights_path: Path | None = None,
 ) -> Job:
-    """Read and check everything. Raises BadInput with the problems of all files at once."""
-    problems: list[str] = []
+    """Read and check everything. Raises UserError with the problems of all files at once."""
+    problems = Problems()
 
     def attempt(read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except WRONG_INPUT as error:
-            problems.append(str(error))
-            return None
+        with problems.collect():
+            return told(read)
+        return None
 
     if limit is not None and limit < 1:
-        problems.append(f"--limit {limit}: allowed: 1 or more")
+        problems.add(f"--limit {limit}", allowed="1 or more")
     constitution = attempt(partial(load, constitution_path))
     settings = attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
     info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))
-    attempt(partial(check_ours, out))
+    attempt(run_folder(out).check)
     calls = [path / CALLS for path in reuse]
     attempt(lambda: StoredCalls(calls).close())
     cast = attempt(partial(parts, settings)) if settings else None
-    problems += unknown_principles(settings, constitution) if constitution and settings else []
+    if constitution and settings:
+        problems.found += unknown_principles(settings, constitution)
     weights = attempt(partial(_weights, weights_path, constitution, settings, cast))
-    if constitution and settings and cast and weights and not problems:
+    if constitution and settings and cast and weights and not problems.found:
         judges = attempt(partial(chat_models, settings, cast, lambda _: Replay.pseudo()))
         if judges:
             attempt(partial(check_voters, panel_of(settings, judges[1], weights), constitution))
-    if not (constitution and settings and info and cast) or problems:
-        raise BadInput("\n".join(problems))
+    problems.check()
+    if not (constitution and settings and info and cast):
+        raise AssertionError("what could not be read is a problem")
     if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
     names = cast.digests()
@@ -176,8 +172,18 @@ def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
     return policy, panel_of(job.config, judges, job.weights)
 
 
+def told(read: Callable[[], T]) -> T:
+    """What it reads, whatever it raises of wrong input as a UserError."""
+    try:
+        return read()
+    except UserError:
+        raise
+    except WRONG_INPUT as error:
+        raise UserError(Problem("", got=str(error))) from error
+
+
 async def plan_ahead(job: Job) -> Forecast:
-    """What the run would call, from what is stored. Loads no model. Raises BadInput."""
+    """What the run would call, from what is stored. Loads no model. Raises UserError."""
     own = job.out / CALLS
     try:
         calls = StoredCalls([*([own] if own.is_file() else []), *job.reuse])
@@ -187,24 +193,26 @@ async def plan_ahead(job: Job) -> Forecast:
             policy, panel = _models(job, lambda _: ledger)
             return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, ledger, result)
     except (StoreError, ModelError) as error:
-        raise BadInput(str(error)) from error
+        raise UserError(Problem("", got=str(error))) from error
 
 
 async def produce(job: Job, report: Report | None = None) -> Manifest | None:
-    """Make the run, or resume it. None when a model stayed unavailable for some prompts. Raises BadInput.
+    """Make the run, or resume it. None when a model stayed unavailable for some prompts. Raises UserError.
 
     report: writes report.html, once every other file but the manifest is there.
     """
     try:
-        with locked(job.out):
-            claim(job.out, job.settings(), to_yaml(job.constitution))
+        folder = run_folder(job.out)
+        with folder.locked():
+            folder.claim(job.settings())
+            write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
             if job.weights:
                 write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
             (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
             with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
                 return await _produce(job, store, report)
-    except (RunFolderError, StoreError, ModelError) as error:
-        raise BadInput(str(error)) from error
+    except (StoreError, ModelError) as error:
+        raise UserError(Problem("", got=str(error))) from error
 
 
 async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifest | None:

@@ -103,16 +103,12 @@ def check_voters(panel: Panel, constitution: Constitution) -> None:
         raise UserError(Problem("--weights", got=got, fix=fix))
 
 
-def unknown_principles(config: RunConfig, constitution: Constitution) -> list[str]:
+def unknown_principles(config: RunConfig, constitution: Constitution) -> list[Problem]:
     """What is wrong where the settings name principles."""
     judged = {principle.id for principle in constitution.principles if principle.judged}
     named = [(f"plan.methods_of.{name}", name) for name in config.plan.methods_of]
     for member in config.panel:
         named += [(f"panel.{member.name}.principles", name) for name in member.principles]
         named += [(f"panel.{member.name}.methods_of.{name}", name) for name in member.methods_of]
-    allowed = ", ".join(sorted(judged))
-    return [
-        f"{place}: {name!r} is no principle of {constitution.name} that a model judges; allowed: {allowed}"
-        for place, name in named
-        if name not in judged
-    ]
+    got, allowed = f"is no principle of {constitution.name} that a model judges", ", ".join(sorted(judged))
+    return [Problem("", key, f"{name!r} {got}", allowed) for key, name in named if name not in judged]

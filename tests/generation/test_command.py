@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import generate_feedback
+from constitution.errors import UserError
 from generation import config
 from generation.engines.endpoint import EndpointSettings
 from generation.engines.replay import Replay
 from generation.models.factory import chat_models, parts
 from generation.output import folder as run_folder
 from generation.output.manifest import read as read_manifest
-from generation.settings import ConfigError, load
+from generation.settings import load
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -52,10 +53,10 @@ def run(folder: Path, *more: str, constitution: str | bytes = GOOD, prompts: str
         pytest.param("a: " + "[" * 2000 + "]" * 2000, "is nested more than 20 levels deep", id="over-deep"),
         pytest.param("# " + "x" * (1 << 20), "allowed: 1,048,576", id="over-long"),
         pytest.param(b"name: \xff", "c.yaml:1: is not UTF-8", id="not-utf8"),
-        pytest.param(GOOD + "nmae: x\n", "c.yaml:7: nmae: unknown key (did you mean name?); allowed: name, version", id="unknown-key"),
+        pytest.param(GOOD + "nmae: x\n", "c.yaml:7: nmae: unknown key (did you mean name?); allowed: description", id="unknown-key"),
         pytest.param(GOOD.split("principles")[0], "principles: is missing; add it", id="no-principles"),
-        pytest.param(GOOD + "  - {id: kind, objective: good, text: Again.}\n", "c.yaml:7: id: 'kind' stands twice (first at", id="duplicate-id"),
-        pytest.param(GOOD.replace("text:", "weight: -1, text:"), "principle 'kind': weight: got -1", id="weight"),
+        pytest.param(GOOD + "  - {id: kind, objective: good, text: Again.}\n", "c.yaml:7: principles.kind.id: 'kind' stands twice (first at", id="duplicate-id"),
+        pytest.param(GOOD.replace("text:", "weight: -1, text:"), "principles.kind.weight: got -1", id="weight"),
         pytest.param(GOOD.replace("Be kind.", '"Be {{ name }}."'), "text: unknown variable 'name'", id="template-variable"),
     ],
 )  # fmt: skip
@@ -71,9 +72,9 @@ def test_a_bad_constitution_is_exit_2_and_a_clear_message(
     ("more", "message"),
     [
         pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: clamp", id="unknown-setting"),
-        pytest.param(["--set", "plan.samples=0"], "plan.samples: Input should be greater than or equal to 1 (got 0)", id="out-of-range"),
+        pytest.param(["--set", "plan.samples=0"], "plan.samples: got 0; input should be greater than or equal to 1", id="out-of-range"),
         pytest.param(["--set", "samples"], "--set samples: allowed: key=value", id="no-value"),
-        pytest.param(["--set", "plan.samples.x=1"], "plan.samples: Input should be a valid integer (got {'x': 1})", id="a-value-is-no-number"),
+        pytest.param(["--set", "plan.samples.x=1"], "plan.samples: got {'x': 1}; input should be a valid integer", id="a-value-is-no-number"),
         pytest.param(["--set", "engine=vlm", "--engine", "replay"], "", id="a-flag-goes-before"),
         pytest.param(["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)", id="no-config"),
         pytest.param(["--limit", "0"], "--limit 0: allowed: 1 or more", id="limit"),
@@ -231,7 +232,7 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ({"panel": [{"name": "x", "model": "m"}] * 2}, "panel: got names x, x; allowed: each once"),
         (
             {"panel": [{"name": "x", "model": "m", "methods": ["reward", "compare"]}]},
-            "methods: got reward, compare; a reward model does nothing else: allowed: [reward] alone",
+            "methods: got reward, compare; a reward model does nothing else; allowed: [reward] alone",
         ),
         (
             {"panel": [{"name": "x", "model": "m", "methods": ["reward"], "endpoints": [SERVER]}]},
@@ -239,23 +240,23 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ),
         (
             {"panel": [{"name": "x", "model": "m", "methods": ["contrast"], "endpoints": [SERVER]}]},
-            "x: contrast needs the log-probabilities of given tokens, which chat servers do not tell",
+            "panel.x.methods: contrast needs the log-probabilities of given tokens, which chat servers do not tell",
         ),
-        ({"plan": {"methods": ["score", "score"]}}, "plan.methods: allowed: each method once, got score, score"),
+        ({"plan": {"methods": ["score", "score"]}}, "plan.methods: got score, score; allowed: each method once"),
         (
             {"engine": "endpoint", "endpoints": [SERVER], "panel": [{"name": "x", "model": "m"}]},
-            "panel: x: endpoints: got none, but engine is 'endpoint'; name its servers",
+            "panel.x.endpoints: got none, but engine is 'endpoint'; name its servers",
         ),
         (
             {"engine": "endpoint", "endpoints": [SERVER], "plan": {"methods": ["contrast"]}},
-            "judge: contrast needs the log-probabilities of given tokens",
+            "plan.methods: contrast needs the log-probabilities of given tokens",
         ),
     ],
 )
 def test_a_panel_that_cannot_judge_is_refused(settings: dict[str, object], message: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(json.dumps(settings))
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         load(config.RunConfig, path, [])
     assert message in str(error.value)
 

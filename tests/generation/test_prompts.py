@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from constitution.errors import UserError
 from constitution.records import Failure, Prompt
-from generation.prompts import MAX_CELL, PromptsError, inspect, read
+from generation.prompts import MAX_CELL, inspect, read
 
 ASK = {"role": "user", "content": "hi"}
 CALL = {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]}
@@ -156,12 +157,12 @@ def test_a_file_that_cannot_be_read_is_one_clear_message(
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(PromptsError, match=message):
+    with pytest.raises(UserError, match=message):
         inspect(str(path))
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PromptsError, match="is no dataset"):
+    with pytest.raises(UserError, match="is no dataset"):
         inspect(str(tmp_path))
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from constitution.errors import UserError
 from constitution.records import Strict
 from generation.config import RunConfig
-from generation.settings import ConfigError, load
+from generation.settings import load
 
 
 class Leaf(Strict):
@@ -40,7 +41,7 @@ class Tree(Strict):
 
 
 def refused(path: Path | None, *overrides: str, **flags: object) -> list[str]:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         load(Tree, path, overrides, flags)
     return str(error.value).split("\n")
 
@@ -72,9 +73,9 @@ def test_an_unknown_key_is_told_from_its_siblings(override: str, key: str) -> No
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("either={kind: model, nmae: x}", "--set: either.model.nmae: unknown key (did you mean name?); allowed: kind, name"),
-        ("sources=[{kind: rule, word: 1}]", "--set: sources.0.rule.word: unknown key (did you mean words?); allowed: kind, words"),
-        ("untold={word: 1}", "--set: untold.Rule.word: unknown key (did you mean words?); allowed: kind, words"),
+        ("either={kind: model, nmae: x}", "--set: either.nmae: unknown key (did you mean name?); allowed: kind, name"),
+        ("sources=[{kind: rule, word: 1}]", "--set: sources.0.word: unknown key (did you mean words?); allowed: kind, words"),
+        ("untold={word: 1}", "--set: untold.word: unknown key (did you mean words?); allowed: kind, words"),
     ],
 )  # fmt: skip
 def test_a_union_tells_the_keys_of_the_member_that_is_meant(override: str, said: str) -> None:
@@ -89,16 +90,16 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "--set height=[: the value is not YAML",
         "--set height=2024-99-99: the value is not YAML",
         "--set leaf.size.x=1: size is a value, not a group of settings",
-        f"{path}: many.0.size: Input should be greater than or equal to 1 (got 0)",
+        f"{path}: many.0.size: got 0; input should be greater than or equal to 1",
         f"{path}: heigth: unknown key (did you mean height?); allowed: "
         "deep, either, height, leaf, many, maybe, named, pair, sources, untold",
     ]
     assert refused(tmp_path / "none.yaml", "leaf")[1:] == ["--set leaf: allowed: key=value"]
-    assert refused(None, height="tall") == ["settings: height: Input should be a valid number, unable to parse string as a number (got 'tall')"]  # fmt: skip
+    assert refused(None, height="tall") == ["height: got 'tall'; input should be a valid number, unable to parse string as a number"]  # fmt: skip
 
 
 def test_a_key_that_must_be_there_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"^--set: endpoints\.0\.url: is missing$"):
+    with pytest.raises(UserError, match=r"^--set: endpoints\.0\.url: is missing; add it$"):
         load(RunConfig, None, ["endpoints=[{}]"])
 
 
@@ -115,7 +116,7 @@ def test_a_key_that_must_be_there_is_told() -> None:
 def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "tree.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         load(Tree, path, ["leaf"], example="leaf.size=2")
     first, second = str(error.value).split("\n")
     assert said in first

@@ -19,7 +19,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from generation.output.folder import locked
+from generation.output.folder import OwnedFolder
 from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import small_inputs
 from tests.training.small_run import LAWS, write_run
@@ -232,7 +232,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(
 
 @pytest.fixture
 def in_use(tmp_path: Path) -> Iterator[Path]:
-    with locked(tmp_path / "used", SETTINGS):
+    with OwnedFolder(tmp_path / "used", SETTINGS).locked():
         yield tmp_path / "used"
 
 

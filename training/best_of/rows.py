@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from generation.output.dataset import SPLITS
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from training.best_of.responses import Outcome
 from training.data import sources
 from training.data.columns import Target, target

@@ -28,9 +28,7 @@ from generation.models.digests import file_digest
 from generation.models.factory import chat_models, parts
 from generation.models.files import resolve
 from generation.output import manifest
-from generation.output.folder import RunFolderError
 from generation.pipeline import job
-from generation.prompts import PromptsError
 from training.data.columns import BadRow, prompted
 from training.data.rows import words
 from training.data.sources import Kind
@@ -43,7 +41,7 @@ from training.rollout.rewards import open_rewards
 from training.rollout.rules import RewardError
 
 _WRONG = (
-    UserError, PromptsError, ModelError, RunFolderError, BadRow, RewardError,
+    UserError, ModelError, BadRow, RewardError,
 )  # fmt: skip
 _POLICY = re.compile(r"^--(?:a|b|base): ", re.MULTILINE)
 _OPTION = re.compile(r"--(constitution|gold|held-out|judge|limit|prompts|refusals|weights)\b")
@@ -204,7 +202,7 @@ def _labels(config: LoopConfig, out: Path, settings: Path) -> None:
     weights = Path(config.weights) if config.weights else None
     try:
         found = job.prepare(Path(config.constitution), config.prompts, out, settings, (), {}, None, (), weights)
-    except job.BadInput as error:
+    except UserError as error:
         raise InputError(_OPTION.sub(_setting, str(error))) from None
     chat_models(found.config, found.cast, lambda _: Replay.pseudo())
 

@@ -9,13 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from constitution.errors import InputError
-from generation.output.folder import RunFolderError, locked
-from generation.settings import ConfigError
+from constitution.errors import UserError
 from training.loop import inputs as loop_inputs
 from training.loop.children import runner
 from training.loop.config import LoopConfig
-from training.loop.folder import SETTINGS, claim
+from training.loop.folder import claim, owned
 from training.loop.loop import Loop, StepFailed
 from training.loop.page import PAGE, write_page
 from training.loop.record import POLICY, Outcome
@@ -33,11 +31,11 @@ def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, cons
             return 0
         for reason, count in sorted(inputs.unread.items()):
             console.print(f"{config.prompts}: {count} rows are no prompts and left out ({reason})", markup=False)
-        with locked(out, SETTINGS):
+        with owned(out).locked():
             claim(out, config, inputs.digests)
             report = partial(write_page, monitor=config.monitor)
             outcome = Loop(config, out, inputs, console, runner(out), report).go()
-    except (ConfigError, InputError, RunFolderError) as error:
+    except UserError as error:
         rank.tell(error)
         return 2
     except StepFailed as error:

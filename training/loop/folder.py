@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from constitution.errors import InputError
-from generation.output.folder import MACHINE, changes, write_atomically
+from generation.output.folder import MACHINE, OwnedFolder
 from training.loop.config import LoopConfig, Phase
 from training.loop.steps import Round, rounds
 from training.run.page import SETTINGS as TRAINING
@@ -19,30 +16,23 @@ from training.run.snapshot import settings_snapshot
 SETTINGS = "loop.yaml"
 
 
+def owned(out: Path) -> OwnedFolder:
+    """The folder of a loop."""
+    return OwnedFolder(out, SETTINGS)
+
+
 def claim(out: Path, config: LoopConfig, digests: Mapping[str, str]) -> None:
-    """Make the folder this loop's own: write loop.yaml, or check that it says the same. Raises InputError where it does not.
+    """Make the folder this loop's own: write loop.yaml, or check that it says the same. Raises UserError where it does not.
 
     Rounds that have not begun may be changed, added or left out; of one that has, training and reward until theirs has begun.
     """
-    path, said = out / SETTINGS, _said(config, out, digests)
-    if path.is_file():
-        try:
-            old = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError):
-            old = None
-        if not isinstance(old, dict) or not isinstance(old.get("rounds"), dict):
-            raise InputError(f"{path}: is damaged; choose another --out, or delete the folder")
-        changed = changes(_begun(old, out), _begun(said, out))
-        if changed:
-            lines = "\n".join(f"  {line}" for line in changed.values())
-            raise InputError(f"{out}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder")
-    write_atomically(path, yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
+    owned(out).claim(_said(config, out, digests), lambda said: _begun(said, out))
 
 
 def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """What loop.yaml says but for rounds, and trainings of a round, that have not begun."""
     kept = {}
-    for number, one in said["rounds"].items():
+    for number, one in said.get("rounds", {}).items():
         folder = out / f"round-{number}"
         if folder.exists():
             trained = {"training": f"attempt-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}

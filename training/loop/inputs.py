@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,27 +11,24 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from constitution.errors import InputError
 from constitution.principles import Constitution
-from constitution.records import Prompt, Strict
+from constitution.records import Prompt
 from critics.ranking.weights import read_weights
 from evaluation.policy.job import TRAINED
 from evaluation.policy.probes import read_refusal_prompts
 from evaluation.policy.provenance import History, history
 from generation import settings
 from generation.models.files import resolve
-from generation.output.folder import check_ours
 from training.data.rows import words
 from training.data.sources import Kind
 from training.loop.checks import Reading, digest_of, reward_models
 from training.loop.config import LoopConfig, Phase, SFTPhase
-from training.loop.folder import SETTINGS
+from training.loop.folder import owned
 
 EXAMPLE = "retry.times=2"
 """A setting, as messages and help show it."""
-_TAG = re.compile(r"\b(phases\.\d+)\.(?:sft|dpo|ppo|best_of)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +43,14 @@ class Inputs:
 
 
 def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
-    """The settings. Raises ConfigError with every problem at once."""
-
-    def explain(error: ValidationError, place: str, kind: type[Strict]) -> str:
-        # pydantic names a phase's recipe beside its number; the file has no such key
-        return _TAG.sub(r"\1", settings.explain(error, place, kind))
-
-    return settings.load(LoopConfig, path, overrides, example=EXAMPLE, explain=explain)
+    """The settings. Raises UserError with every problem at once."""
+    return settings.load(LoopConfig, path, overrides, example=EXAMPLE)
 
 
 def read(config: LoopConfig, out: Path) -> Inputs:
     """Read and check what the settings name. Raises InputError with every problem at once; no weights are loaded."""
     found, given = Reading(), config.evaluation
-    found.attempt("", partial(check_ours, out, SETTINGS))
+    found.attempt("", owned(out).check)
     found.digest("model", lambda: resolve(config.model).digest)
     labelling = found.judges("feedback", config.feedback, config.model, config.feedback.judge or config.model)
     judging = found.judges("evaluation", given.settings, config.model, given.judge or config.model)

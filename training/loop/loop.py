@@ -20,7 +20,7 @@ from rich.console import Console
 from constitution.errors import InputError
 from evaluation.policy.result import PolicyEvaluation, read_evaluation
 from generation.output import manifest
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from training.loop import steps as loop_steps
 from training.loop.children import Runner, tail
 from training.loop.config import LoopConfig

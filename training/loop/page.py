@@ -9,7 +9,7 @@ from evaluation.pages import plots
 from evaluation.pages.section import Section, Table, bar_values
 from evaluation.policy.result import Example, PolicyEvaluation, read_evaluation
 from evaluation.texts import MEASURES
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.output.pages import render_html
 from training.loop.record import Decision, Outcome
 from training.loop.steps import EVALUATION

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from constitution.errors import InputError
 from constitution.records import Strict
 from critics.ranking.weights import Estimate
-from generation.output.folder import sync_folder, write_atomically
+from generation.output.files import sync, write_atomically
 from training.loop.gates import Gate
 
 DONE = "loop.json"
@@ -86,4 +86,4 @@ def point(folder: Path, policy: str) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(policy)
     os.replace(beside, link)
-    sync_folder(folder)
+    sync(folder)

@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, check_weights
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from training.config import Lora, Training
 from training.data.batches import Batch, Example, Layout, collate
 from training.model import attention, launch

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from training.monitor.detectors import Sign
 from training.monitor.monitor import Verdict
 from training.monitor.moves import Check

@@ -22,7 +22,7 @@ from transformers import set_seed
 
 from constitution.records import Failure
 from generation.engines.base import TransientError
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.pipeline.scheduler import UNAVAILABLE
 from training.data.batches import Batch, Example
 from training.data.encode import PromptRow

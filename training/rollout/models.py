@@ -99,7 +99,7 @@ class LiveJudge:
             )
         config = settings.run()
         if unknown := unknown_principles(config, constitution):
-            raise RewardError("\n".join(f"reward.judge.{line}" for line in unknown))
+            raise RewardError("\n".join(str(problem.under("reward.judge")) for problem in unknown))
         self._plan = config.plan
         self._constitution = constitution
         self._seed = seed

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import yaml
 
 from generation.output.card import fenced
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.output.pages import render_markdown
 from training.config import RecipeName
 from training.model.models import ADAPTER

@@ -19,14 +19,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import yaml
 from accelerate.utils import broadcast_object_list
 
 from constitution.errors import InputError
-from generation.output.folder import RunFolderError, changes, check_ours, locked, write_atomically
+from generation.output.files import write_atomically
+from generation.output.folder import OwnedFolder
 from training.model import launch
 from training.run.metrics import DATA, Metrics, Row, read
-from training.run.page import RELEASED, SETTINGS, is_claimed
+from training.run.page import RELEASED, SETTINGS
 
 Counts = Mapping[str, Mapping[str, int]]
 """Split -> what became of its rows."""
@@ -37,34 +37,24 @@ STATE = "trainer_state.json"
 """Last file of a checkpoint: one without it, or with half of it, was cut short."""
 
 
+def owned(folder: Path) -> OwnedFolder:
+    """The folder of a training run."""
+    return OwnedFolder(folder, SETTINGS, RELEASED)
+
+
 def check(folder: Path) -> None:
-    """Raises InputError for a file, and for a folder with something in it that no training run began. Changes nothing."""
-    try:
-        check_ours(folder, SETTINGS)
-    except RunFolderError as error:
-        raise InputError(str(error)) from None
+    """Raises UserError for a file, and for a folder with something in it that no training run began. Changes nothing."""
+    owned(folder).check()
 
 
 def claim(folder: Path, said: Mapping[str, Any]) -> None:
-    """Make the folder this run's own, or check that it already is. Raises InputError where it is another's."""
-    path = folder / SETTINGS
-    if is_claimed(path):
-        try:
-            old = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError):
-            old = None
-        changed = changes(old, said) if isinstance(old, dict) else {"": f"{SETTINGS} is damaged"}
-        if changed:
-            lines = "\n".join(f"  {line}" for line in changed.values())
-            raise InputError(
-                f"{folder}: belongs to other settings:\n{lines}\nchoose another --out, or delete the folder"
-            )
-    write_atomically(path, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
+    """Make the folder this run's own, or check that it already is. Raises UserError where it is another's."""
+    owned(folder).claim(said)
 
 
 def release_claim(folder: Path) -> None:
     """Let other settings use what the folder has: the calls they need are cached, and nothing is trained yet."""
-    write_atomically(folder / SETTINGS, RELEASED)
+    owned(folder).release()
 
 
 def run_exclusively(
@@ -72,17 +62,15 @@ def run_exclusively(
 ) -> dict[str, Any]:
     """What training.json says: of a run that is done, or of `train`, while the main process keeps others out of the folder.
 
-    said: training.yaml. lower: settings that save memory. Raises InputError for an unusable folder or a full GPU.
+    said: training.yaml. lower: settings that save memory. Raises UserError for an unusable folder or a full GPU.
     """
     main = launch.state().is_main_process
     try:
-        with locked(folder, SETTINGS) if main else nullcontext():
+        with owned(folder).locked() if main else nullcontext():
             if main:
                 claim(folder, said)
             done: dict[str, Any] | None = broadcast_object_list([finished(folder) if main else None])[0]
             return done or train()
-    except RunFolderError as error:
-        raise InputError(str(error)) from None
     except torch.OutOfMemoryError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"memory: the GPU is full ({reason}); lower {lower}") from error

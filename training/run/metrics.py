@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 
 FILE = "metrics.jsonl"
 WARNING = "warning"

@@ -11,7 +11,7 @@ import yaml
 
 from evaluation.pages import plots
 from evaluation.pages.section import Section, Table
-from generation.output.folder import write_atomically
+from generation.output.files import write_atomically
 from generation.output.pages import render_html
 from training.monitor.file import read_checks
 from training.monitor.page import verdicts

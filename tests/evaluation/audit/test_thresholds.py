@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from critics.ranking.weights import Estimate
 from evaluation.audit.measures import WORDS
 from evaluation.audit.thresholds import Measure, Thresholds, judged, load
@@ -27,8 +27,8 @@ def test_a_file_then_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "override", "message"),
     [
-        ("flip: 0.1", [], "audit.yaml: flip: unknown key; allowed: bias, flips,"),
-        ("flips: 2", [], "audit.yaml: flips: Input should be less than or equal to 1 (got 2)"),
+        ("flip: 0.1", [], "audit.yaml: flip: unknown key (did you mean flips?); allowed: "),
+        ("flips: 2", [], "audit.yaml: flips: got 2; input should be less than or equal to 1"),
         ("- 1", [], "audit.yaml: got a list; allowed: a mapping, as in `flips: 0.2`"),
         ("a: [", [], "audit.yaml: is not YAML"),
         ("", ["flips"], "--set flips: allowed: key=value, as in --set flips=0.2"),
@@ -38,15 +38,15 @@ def test_a_file_then_overrides(tmp_path: Path) -> None:
 def test_wrong_limits_are_said(tmp_path: Path, text: str, override: list[str], message: str) -> None:
     path = tmp_path / "audit.yaml"
     path.write_text(text)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         load(path, override)
     assert message in str(error.value)
 
 
 def test_both_wrong_limits_are_said_at_once() -> None:
-    with pytest.raises(InputError, match=r"(?s)--set: bias: .* \(got 'x'\).*--set: flips: "):
+    with pytest.raises(UserError, match=r"(?s)--set: bias: got 'x'; .*--set: flips: "):
         load(None, ["bias=x", "flips=y"])
-    with pytest.raises(InputError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
+    with pytest.raises(UserError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
         load(Path("none.yaml"), [])
 
 

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from constitution.errors import UserError
 from critics.ranking.weights import Weights
 from evaluation.__main__ import main
-from generation.pipeline.job import BadInput, Job, plan_ahead, prepare, produce
+from generation.pipeline.job import Job, plan_ahead, prepare, produce
 
 PRINCIPLES = [{"id": f"p{i}", "objective": "good", "text": f"Principle {i}.", "veto": i == 3} for i in range(6)]
 METHODS = "plan.methods=[compare,yesno]"
@@ -99,15 +100,15 @@ def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> 
 def test_weights_of_something_else_are_refused(folder: Path, change: dict[str, object], message: str) -> None:
     overrides = change.pop("overrides", ())
     assert isinstance(overrides, tuple)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(UserError, match=message):
         job(folder, "refused", *overrides, **change)  # type: ignore[arg-type]
 
 
 def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: Path) -> None:
-    with pytest.raises(BadInput, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
+    with pytest.raises(UserError, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
         job(folder, "refused", "plan.methods=[compare,score]")
     with pytest.raises(
-        BadInput, match=r"fitted on another way of counting votes \(plan.position_inconsistent, clamp, reason"
+        UserError, match=r"fitted on another way of counting votes \(plan.position_inconsistent, clamp, reason"
     ):
         job(folder, "refused", "plan.position_inconsistent=drop")
     assert not (folder / "refused").exists()
@@ -115,6 +116,6 @@ def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: 
 
 def test_asking_in_turn_needs_weights(folder: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"plan.early_stop_error: got 0.1 without fitted weights; add --weights FILE, or leave it 0"
+        UserError, match=r"plan.early_stop_error: got 0.1 without fitted weights; add --weights FILE, or leave it 0"
     ):
         job(folder, "refused", "plan.early_stop_error=0.1", weights=False)

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from constitution.errors import UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import (
     Critique,
@@ -27,7 +28,7 @@ from generation.config import RunConfig
 from generation.output.card import fenced, write_card
 from generation.output.dataset import DatasetWriter, split_of
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
-from generation.output.push import PushError, files_to_push, push
+from generation.output.push import files_to_push, push
 from generation.pipeline.feedback import Feedback
 
 LAWS = Constitution(
@@ -197,7 +198,7 @@ def test_an_upload_without_network_says_what_to_do(tmp_path: Path, monkeypatch: 
     manifest = write(tmp_path, [outcome(0)])
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(PushError, match=r"the upload failed .* run the same command again to retry"):
+    with pytest.raises(UserError, match=r"the upload failed .* run the same command again to retry"):
         push(tmp_path, manifest, "nobody/nothing")
 
 

@@ -12,10 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from constitution.errors import UserError
 from generate_feedback import main
 from generation.output.manifest import Manifest, read
 from generation.pipeline.forecast import Forecast
-from generation.pipeline.job import BadInput, Job, already_done, plan_ahead, prepare, produce
+from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
 from tests.forks import start, wait_until
 
 
@@ -213,12 +214,12 @@ def test_what_only_concerns_the_machine_may_change_between_restarts(tmp_path: Pa
 def test_a_folder_of_another_constitution_is_refused_with_the_way_out(tmp_path: Path) -> None:
     asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))))
     other = job(tmp_path, "a", write_constitution(tmp_path / "c.yaml", p0_text="Another text."))
-    with pytest.raises(BadInput, match=r"belongs to another constitution") as caught:
+    with pytest.raises(UserError, match=r"belongs to other settings") as caught:
         asyncio.run(produce(other))
     assert f"--reuse {tmp_path / 'a'}" in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BadInput, match=r"file/a: cannot be written \(Not a directory\); choose another --out"):
+    with pytest.raises(UserError, match=r"file/a: cannot be written \(Not a directory\); choose another --out"):
         asyncio.run(produce(job(tmp_path, "file/a", write_constitution(tmp_path / "c.yaml"))))

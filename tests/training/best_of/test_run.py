@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from constitution.errors import UserError
 from constitution.loading import load as load_laws
 from constitution.records import Message, Prompt, Response
 from critics.text.rules import violates
@@ -21,7 +22,7 @@ from generation.models.encoder import Encoder
 from generation.models.factory import chat_model, parts
 from generation.models.files import resolve
 from generation.pipeline.steps import sample
-from generation.settings import ConfigError, load
+from generation.settings import load
 from tests.training.ppo_small import small_inputs, small_model
 from training.__main__ import main
 from training.best_of import rows as best_of_rows
@@ -327,7 +328,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str, inputs: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(UserError) as told:
         load(BestOf, None, [], {**inputs, **changes})
     assert message in str(told.value)
 

@@ -15,7 +15,7 @@ import generate_feedback
 from evaluation import __main__ as evaluation_main
 from evaluation.policy.result import read_evaluation
 from generation.models.files import resolve
-from generation.output.folder import locked
+from generation.output.folder import OwnedFolder
 from tests.training.ppo_small import small_model
 from tests.training.small_loop import DPO, small_settings, write_settings
 from training import __main__ as training_main
@@ -48,7 +48,7 @@ def here(command: Sequence[str], log: Path) -> int:
 def run(out: Path, settings: dict[str, Any]) -> Outcome:
     config = LoopConfig.model_validate(settings)
     inputs = read(config, out)
-    with locked(out, SETTINGS):
+    with OwnedFolder(out, SETTINGS).locked():
         claim(out, config, inputs.digests)
         return Loop(config, out, inputs, Console(quiet=True), here, partial(write_page, monitor=config.monitor)).go()
 
@@ -121,7 +121,7 @@ def test_the_command_in_processes_of_its_own(folder: Path, capfd: pytest.Capture
     assert "feedback" not in capfd.readouterr().out
     assert training_main.main([*command, "--plan"]) == 0
     assert capfd.readouterr().out.count("yes") == 4
-    with locked(folder / "loop", SETTINGS):
+    with OwnedFolder(folder / "loop", SETTINGS).locked():
         assert training_main.main(command) == 2
     assert "loop: is in use by process" in capfd.readouterr().err
 

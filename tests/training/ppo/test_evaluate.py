@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from constitution.errors import InputError
-from generation.settings import ConfigError, load
+from constitution.errors import InputError, UserError
+from generation.settings import load
 from tests.training.ppo.test_trainer import Killer
 from tests.training.ppo_small import LETTER, numbers, run_small, small_inputs, small_model
 from training import commands
@@ -254,7 +254,7 @@ def test_another_detector_may_end_a_run_without_gold(gamed: dict[str, Any], tmp_
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str, gamed: dict[str, Any]) -> None:
-    with pytest.raises((ConfigError, ValidationError)) as error:
+    with pytest.raises((UserError, ValidationError)) as error:
         load(PPO, None, [], {**gamed, **changes})
     assert message in str(error.value)
 
@@ -372,5 +372,5 @@ def test_limits_may_change_between_restarts_and_gold_may_not(gamed: dict[str, An
     run_small(tmp_path / "run", {**gamed, "steps": 2})
     run_small(tmp_path / "run", {**gamed, "steps": 2, "monitor": {**monitor, "checks": 5}})
     other = constitution(tmp_path / "other.yaml", letter=LETTER["check"])
-    with pytest.raises(InputError, match="belongs to other settings"):
+    with pytest.raises(UserError, match="belongs to other settings"):
         run_small(tmp_path / "run", {**gamed, "steps": 2, "monitor": {**monitor, "gold": other}})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from constitution.errors import InputError
+from constitution.errors import InputError, UserError
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
@@ -73,7 +73,7 @@ def test_vllm_is_refused_where_several_processes_train(
 
 def test_settings_of_another_run_are_refused(inputs: dict[str, Any], tmp_path: Path) -> None:
     run_small(tmp_path / "run", inputs, baseline="group")
-    with pytest.raises(InputError, match="belongs to other settings"):
+    with pytest.raises(UserError, match="belongs to other settings"):
         run_small(tmp_path / "run", inputs, baseline="group", clip=0.3)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from benchmarks.styles import STYLES
+from constitution.errors import UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Function, Message, Prompt, Response, ToolCall
@@ -20,7 +21,6 @@ from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.pipeline.panel import Judge, Voter
 from generation.pipeline.voting import graded
-from generation.settings import ConfigError
 from generation.settings import load as load_settings
 from tests.training.ppo_small import run_small, small_inputs, small_model
 from training.ppo.config import PPO
@@ -284,7 +284,7 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
     ],
 )
 def test_bad_settings_are_told(override: str, message: str) -> None:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         load_settings(PPO, None, ["reward.rules.constitution=laws.yaml", "baseline=group", override])
     assert message in str(error.value)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from training.config import DPO
 from training.run.folder import CHECKPOINTS, DONE, STATE, check, claim, finish, finished, last_checkpoint
 from training.run.page import SETTINGS
@@ -30,30 +30,27 @@ def test_a_folder_is_claimed_once_and_known_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "line"),
     [
-        pytest.param(said(beta=0.3), "  beta: was 0.1, now 0.3", id="setting"),
-        pytest.param(said(data={"runs/two": 1.0}), "  data.runs/one: was 1.0, now None", id="data"),
-        pytest.param({**said(), "recipe": "reward"}, "  recipe: was 'dpo', now 'reward'", id="recipe"),
-        pytest.param({**said(), "digests": {"train": "d2"}}, "  digests.train: was 'd1', now 'd2'", id="rows"),
+        pytest.param(said(beta=0.3), "beta: was 0.1, now 0.3", id="setting"),
+        pytest.param(said(data={"runs/two": 1.0}), "data.runs/one: was 1.0, now None", id="data"),
+        pytest.param({**said(), "recipe": "reward"}, "recipe: was 'dpo', now 'reward'", id="recipe"),
+        pytest.param({**said(), "digests": {"train": "d2"}}, "digests.train: was 'd1', now 'd2'", id="rows"),
     ],
 )
 def test_a_folder_of_others_says_what_differs(other: dict[str, object], line: str, tmp_path: Path) -> None:
     claim(tmp_path, said())
     before = (tmp_path / SETTINGS).read_text()
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         claim(tmp_path, other)
-    lines = str(told.value).split("\n")
-    assert lines[0] == f"{tmp_path}: belongs to other settings:"
+    head, *lines = str(told.value).split("\n")
+    assert head == f"{tmp_path}: belongs to other settings; choose another --out, or delete the folder"
     assert line in lines
-    assert lines[-1] == "choose another --out, or delete the folder"
     assert (tmp_path / SETTINGS).read_text() == before
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\x00", ""], ids=["half", "list", "binary", "empty"])
 def test_damaged_settings_are_told(text: str, tmp_path: Path) -> None:
     (tmp_path / SETTINGS).write_text(text)
-    with pytest.raises(
-        InputError, match=r"belongs to other settings:\n  training.yaml is damaged\nchoose another --out"
-    ):
+    with pytest.raises(UserError, match=r"training.yaml: is damaged; choose another --out, or delete the folder"):
         claim(tmp_path, said())
 
 
@@ -62,9 +59,9 @@ def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     check(tmp_path)
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match=r"is not empty and no run of ours \(no training.yaml\); choose another --out"):
+    with pytest.raises(UserError, match=r"is not empty and no run of ours \(no training.yaml\); choose another --out"):
         check(tmp_path)
-    with pytest.raises(InputError, match=r"is a file; --out takes a folder"):
+    with pytest.raises(UserError, match=r"is a file; --out takes a folder"):
         check(tmp_path / "thesis.tex")
     claim(tmp_path, said())
     check(tmp_path)

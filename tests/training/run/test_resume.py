@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from generation.engines.checkpoint import ModelFiles
 from generation.models.files import resolve
 from tests.forks import start, wait_until
@@ -268,7 +268,7 @@ def test_adapters_begin_from_the_seed(settings: Callable[..., Training], tmp_pat
 def test_other_settings_do_not_go_on_in_the_same_folder(settings: Callable[..., Training], tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(settings(SFT), tmp_path / "out", Dying(3))
-    with pytest.raises(InputError, match="belongs to other settings"):
+    with pytest.raises(UserError, match="belongs to other settings"):
         train(settings(SFT, seed=1), tmp_path / "out")
 
 
