@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from constitution.errors import Problem, UserError
 from constitution.records import Stage
 from generation.engines.base import CallError, Completion, ErrorReason, Usage
 
@@ -45,8 +46,11 @@ _COLUMNS = "stage, model, seconds, prompt_tokens, cached_tokens, completion_toke
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """The calls cannot be read or written; the message names the file and the fix."""
+
+    def __init__(self, what: str | Problem | Iterable[Problem]) -> None:
+        super().__init__(Problem("", got=what) if isinstance(what, str) else what)
 
 
 class Row(NamedTuple):

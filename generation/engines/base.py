@@ -14,7 +14,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
-from constitution.errors import SolonError, Unavailable
+from constitution.errors import Problem, SolonError, Unavailable, UserError
 from constitution.records import Message, Stage
 
 SCHEMA = 1
@@ -218,5 +218,8 @@ class RefusedError(SolonError):
         self.error = error
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """A model, its tokenizer or its server cannot be used; raised before any work starts. The message says what to do."""
+
+    def __init__(self, what: str | Problem | Iterable[Problem]) -> None:
+        super().__init__(Problem("", got=what) if isinstance(what, str) else what)
