@@ -10,9 +10,9 @@ from scipy.special import expit
 
 from benchmarks.harmless_data import Arm
 from critics.ranking.weights import Estimate
-from evaluation.bootstrap import Floats, interval, resampled
 from evaluation.policy import winrate as winning
 from evaluation.policy.result import PolicyEvaluation
+from evaluation.statistics import Floats, interval, resampled
 
 
 class Outcomes(NamedTuple):

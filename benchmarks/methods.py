@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import show
+from constitution.options import add_options, read_options
 from evaluation.judge import asking
 from evaluation.judge.assessment import baselines
 from evaluation.judge.ballots import Ballots
 from evaluation.judge.crossval import cross_validated, same_labels
 from evaluation.judge.fitting import Fitter, fitter
-from evaluation.measures import Floats, accuracy, ece
+from evaluation.judge.settings import PanelSettings
+from evaluation.statistics import Floats, accuracy, ece
 
 FOLDS = 10
 ERRORS = (0.05, 0.02, 0.01, 0.005)
@@ -33,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="labelled pairs")
     parser.add_argument("--accuracy", default="-", help="what all together, fitted, should reach")
-    asking.add_arguments(parser)
+    add_options(parser, PanelSettings)
     options = parser.parse_args(arguments)
-    asked = asking.ask(options)
+    asked = asking.ask(read_options(options, PanelSettings), options.data)
     ballots = asked.ballots
     show("pairs", len(ballots.pairs), f"{len(ballots.voters)} voters", "-")
     show("calls made", asked.calls_made, f"{asked.calls_reused} kept", "-")

@@ -19,7 +19,7 @@ from evaluation.judge.ballots import Ballots
 from evaluation.judge.crossval import cross_validated, same_labels
 from evaluation.judge.fitting import fitter
 from evaluation.judge.recorded import read_recorded
-from evaluation.measures import accuracy, ece
+from evaluation.statistics import accuracy, ece
 
 ERRORS = (0.02, 0.01, 0.005, 0.002)
 """Probabilities of another label at which asking in turn stops."""

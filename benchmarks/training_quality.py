@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.common import show
-from evaluation.measures import share
+from evaluation.statistics import share
 from generation import settings as reading
 from generation.config import default_engine
 from generation.engines.base import Engine, Request, Sampling

@@ -5,48 +5,67 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from importlib import import_module
+from typing import NamedTuple
 
 from rich.console import Console
 
-from evaluation.attack import command as robustness
-from evaluation.audit import command as audit
-from evaluation.diff import table as diff_table
-from evaluation.judge import command as judge
-from evaluation.policy import command as policy
+from constitution.errors import Unavailable, UserError
+from constitution.options import Options, add_options, read_options
+from constitution.terminal import complain
+from evaluation.attack.settings import AttackSettings
+from evaluation.audit.settings import AuditSettings
+from evaluation.diff.settings import DiffSettings
+from evaluation.judge.settings import JudgeSettings
+from evaluation.policy.settings import PolicySettings
+
+EXIT = "Exit code: 0 done; 1 a gate failed, or a model was unavailable and the same command resumes; 2 bad arguments or files."
 
 
-class Command(Protocol):
-    """A module that is a subcommand."""
+class Command(NamedTuple):
+    """A subcommand: `evaluation/NAME/command.py` has its `run(settings, console) -> exit code`."""
 
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Add its options."""
-
-    def run(self, options: argparse.Namespace, console: Console) -> int:
-        """Do it; returns the exit code."""
+    settings: type[Options]
+    purpose: str
 
 
-COMMANDS: dict[str, tuple[Command, str]] = {
-    "judge": (judge, "how right and how calibrated a panel is on labelled pairs; fits weights for its votes"),
-    "audit": (audit, "what a run's labels can be trusted for: its report.html, warnings, a gate"),
-    "attack": (robustness, "how often replies that try to win by other means do, with each defence on and off"),
-    "policy": (policy, "how often one policy beats another, by what, and whether it learnt to please its judge"),
-    "diff": (diff_table, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),
+COMMANDS: dict[str, Command] = {
+    "judge": Command(
+        JudgeSettings, "accuracy and calibration of a panel on labelled pairs; fits weights for its votes"
+    ),
+    "audit": Command(AuditSettings, "biases, manipulation and duplicates in a run's labels: its report.html, a gate"),
+    "attack": Command(AttackSettings, "how often manipulative responses win, with each defence on and off"),
+    "policy": Command(
+        PolicySettings, "win rate of one policy over another, by whom, and whether it overfits its judge"
+    ),
+    "diff": Command(DiffSettings, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),
 }
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m evaluation") -> int:
-    """Run a subcommand. Exit code 0 done, 1 a gate failed or a judge was unavailable, 2 bad arguments or files."""
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m evaluation", console: Console | None = None
+) -> int:
+    """Run a subcommand; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Judges against labels, runs against thresholds, runs against runs.",
-        epilog="Exit code 0 done, 1 a gate failed or a judge was unavailable, 2 bad arguments or files.",
+        description="Judges against labels, runs against thresholds, policies against policies.",
+        epilog=EXIT,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (module, purpose) in COMMANDS.items():
-        module.configure(commands.add_parser(name, help=purpose, description=purpose))
-    options = parser.parse_args(arguments)
-    return COMMANDS[options.command][0].run(options, Console(soft_wrap=True, highlight=False))
+    for name, command in COMMANDS.items():
+        add_options(commands.add_parser(name, help=command.purpose, description=command.purpose), command.settings)
+    found = parser.parse_args(arguments)
+    # by name, so that help does not wait for the libraries of every command
+    module = import_module(f"evaluation.{found.command}.command")
+    try:
+        settings = read_options(found, COMMANDS[found.command].settings)
+        return int(module.run(settings, console or Console(soft_wrap=True, highlight=False)))
+    except UserError as error:
+        complain(error)
+        return 2
+    except Unavailable as error:
+        complain(error)
+        return 1
 
 
 if __name__ == "__main__":

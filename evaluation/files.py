@@ -10,38 +10,41 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from constitution.errors import InputError
+from constitution.errors import Problem, Problems, UserError
 from generation.output.files import write_atomically
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line that is not blank. JSONL, plain or .gz. Raises InputError."""
+    """(number, text) of each line that is not blank. JSONL, plain or .gz. Raises UserError."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); allowed: JSONL, plain or .gz") from None
+        raise UserError(Problem(str(path), got=f"cannot be read ({error})", allowed="JSONL, plain or .gz")) from None
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Make the folders of files that are to be written. Raises InputError where one cannot be."""
+    """Make the folders of files that are to be written. Raises UserError with every one that cannot be."""
+    problems = Problems()
     for path in paths:
         if path is None:
             continue
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(path, error.strerror) from None
-        if path.is_dir():
-            raise _unwritable(path, "is a folder")
-        if not os.access(path.parent, os.W_OK):
-            raise _unwritable(path, "Permission denied")
+        with problems.collect():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unwritable(path, error.strerror) from None
+            if path.is_dir():
+                raise _unwritable(path, "is a folder")
+            if not os.access(path.parent, os.W_OK):
+                raise _unwritable(path, "Permission denied")
+    problems.check()
 
 
 def write(path: Path, text: str) -> None:
-    """Raises InputError where it cannot be written."""
+    """Write a text file, whole or not at all. Raises UserError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
@@ -50,7 +53,7 @@ def write(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Numbers that JSON has not (infinity, NaN) are written as null. Raises InputError where it cannot be written."""
+    """Numbers that JSON has not (infinity, NaN) are written as null. Raises UserError where it cannot be written."""
     write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -62,5 +65,5 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _unwritable(path: Path, reason: str | None) -> InputError:
-    return InputError(f"{path}: cannot be written ({reason}); choose another file")
+def _unwritable(path: Path, reason: str | None) -> UserError:
+    return UserError(Problem(str(path), got=f"cannot be written ({reason})", fix="choose another file"))

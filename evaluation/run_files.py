@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.diff.runs import RunError
+from constitution.errors import Problem, UserError
 from generation.output.dataset import SPLITS
 
 ROWS = 1000
 """Rows of one piece that holds texts."""
+AGAIN = "run generate_feedback.py again to write it"
 
 
 def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
@@ -22,20 +23,18 @@ def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
 
 
 def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a parquet file. Raises RunError."""
+    """Rows of a parquet file. Raises UserError."""
     for table in tables(path, columns, ROWS):
         yield from table.to_pylist()
 
 
 def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16) -> Iterator[pa.Table]:
-    """A parquet file in tables of `size` rows. Raises RunError, also where a column is missing."""
+    """A parquet file in tables of `size` rows. Raises UserError, also where a column is missing."""
     try:
         with pq.ParquetFile(path) as file:
             missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
             if missing:
-                raise RunError(
-                    f"{path}: has no column {', '.join(missing)}; run generate_feedback.py again to write it"
-                )
+                raise UserError(Problem(str(path), got=f"has no column {', '.join(missing)}", fix=AGAIN))
             for batch in file.iter_batches(batch_size=size, columns=columns):
                 yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowException) as error:
@@ -43,14 +42,14 @@ def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16
 
 
 def schema_of(path: Path) -> pa.Schema:
-    """A parquet file's columns. Raises RunError."""
+    """A parquet file's columns. Raises UserError."""
     try:
         return pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
 
 
-def unreadable(path: Path, error: Exception) -> RunError:
+def unreadable(path: Path, error: Exception) -> UserError:
     """Why a file of a run cannot be read."""
     reason = " ".join(str(error).split())[:200]
-    return RunError(f"{path}: cannot be read ({reason}); run generate_feedback.py again to write it")
+    return UserError(Problem(str(path), got=f"cannot be read ({reason})", fix=AGAIN))

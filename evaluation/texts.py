@@ -17,7 +17,7 @@ from critics.ranking.weights import Estimate
 from critics.text.lures import READ, boosters, hedges
 from critics.text.rules import is_refusal, repetition, word_count, words_of
 from critics.text.tone import admits, agrees, markup
-from evaluation.bootstrap import Floats, interval, resampled
+from evaluation.statistics import Floats, interval, resampled
 
 Row = Mapping[str, float]
 """Measures of one reply by name."""

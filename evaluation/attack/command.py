@@ -6,7 +6,6 @@ differs between configurations is the defence, not the judge's mood.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from constitution.principles import Constitution
 from constitution.records import Failure, Vote
 from constitution.terminal import complain, printable
 from evaluation.attack.defences import DEFENCES, Gain, Rate, Rates, flag_rates, flagged, gains, rates
 from evaluation.attack.injection import injected
+from evaluation.attack.settings import AttackSettings
 from evaluation.attack.suite import CONTROL, suite, unseen
 from evaluation.files import check_writable, write_json
 from evaluation.judge import asking
@@ -73,31 +73,16 @@ class Robustness:
         }
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    asking.add_arguments(parser)
-    add = parser.add_argument
-    add("--principles", type=int, default=3, metavar="N", help="ask under the N weightiest principles (default: 3)")
-    add("--json", type=Path, metavar="FILE", help="write the figures there")
-
-
-def run(options: argparse.Namespace, console: Console) -> int:
-    """Ask, write, print. Exit code 0 done, 1 content became a control token or a judge stayed unavailable, 2 bad input."""
-    try:
-        if options.limit is not None and options.limit < 1:
-            raise InputError(f"--limit: got {options.limit}; allowed: 1 or more")
-        check_writable(options.json)
-        constitution, config = asking.read_settings(options)
-        constitution = weightiest(constitution, options.principles)
-        result = asyncio.run(
-            attack((*suite(), *unseen())[: options.limit], constitution, config, options.out, options.reuse)
-        )
-        if options.json:
-            about = {"judge": config.judge_model, "principles": [principle.id for principle in constitution.principles]}
-            write_json(options.json, about | result.figures())
-    except InputError as error:
-        complain(error)
-        return 2
+def run(settings: AttackSettings, console: Console) -> int:
+    """Ask, write, print. Exit code 0 done, 1 content became a control token or a judge was unavailable. Raises UserError."""
+    check_writable(settings.json_file)
+    constitution, config = asking.read_settings(settings)
+    constitution = weightiest(constitution, settings.principles)
+    pairs = (*suite(), *unseen())[: settings.limit]
+    result = asyncio.run(attack(pairs, constitution, config, settings.out, settings.reuse))
+    if settings.json_file:
+        about = {"judge": config.judge_model, "principles": [principle.id for principle in constitution.principles]}
+        write_json(settings.json_file, about | result.figures())
     show(result, console)
     lost = result.failures.get(UNAVAILABLE, 0)
     if lost:
@@ -108,13 +93,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def weightiest(constitution: Constitution, most: int) -> Constitution:
-    """The same with the judged principles of the greatest weights that apply to every prompt. Raises InputError."""
+    """The same with the judged principles of the greatest weights that apply to every prompt. Raises UserError."""
     judged = [principle for principle in constitution.applicable(()) if principle.judged]
     kept = sorted(judged, key=lambda principle: -principle.weight)[: max(0, most)]
     if not kept:
-        raise InputError(
-            f"--principles {most}: leaves none of the {len(judged)} principles of {constitution.name!r} that a model judges on "
-            "every prompt; allowed: at least 1, of a constitution that has some"
+        raise UserError(
+            Problem(
+                f"--principles {most}",
+                got=f"leaves none of the {len(judged)} principles of {constitution.name!r} that a model judges on every prompt",
+                allowed="at least 1, of a constitution that has some",
+            )
         )
     return Constitution(**{**dict(constitution), "principles": tuple(kept)})
 
@@ -122,7 +110,7 @@ def weightiest(constitution: Constitution, most: int) -> Constitution:
 async def attack(
     pairs: Sequence[LabelledPair], constitution: Constitution, config: RunConfig, out: Path, reuse: Sequence[Path] = ()
 ) -> Robustness:
-    """Ask about the pairs with the nonce and without, and work out every configuration. Raises InputError."""
+    """Ask about the pairs with the nonce and without, and work out every configuration. Raises UserError."""
     records: dict[bool, list[Vote | Failure]] = {}
     for nonce in (False, True):
         defences = config.plan.defences.model_copy(update={"nonce": nonce})

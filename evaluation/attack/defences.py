@@ -16,7 +16,7 @@ from critics.ranking.aggregate import score
 from critics.text.flags import flags_of
 from evaluation.attack.suite import CONTROL
 from evaluation.judge.labelled import LabelledPair
-from evaluation.measures import share
+from evaluation.statistics import share
 
 
 class Defence(NamedTuple):

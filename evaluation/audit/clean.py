@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from evaluation.run_files import schema_of, split_files, tables
 
 NOTE = "left-out.json"
@@ -21,12 +21,12 @@ NOTE = "left-out.json"
 def write_clean(run: Path, folder: Path, left_out: Mapping[str, str]) -> dict[str, int]:
     """Copy data/preferences and data/sft without the rows of the prompts in `left_out` (id -> why), and a note of them.
 
-    The run itself is not touched. Returns how many rows of each file were left out. Raises InputError and RunError.
+    The run itself is not touched. Returns how many rows of each file were left out. Raises UserError.
     """
     if folder.resolve() == run.resolve() or run.resolve() in folder.resolve().parents:
-        raise InputError(f"--clean {folder}: is in the run itself; allowed: a new folder elsewhere")
+        raise UserError(Problem(f"--clean {folder}", got="is in the run itself", allowed="a new folder elsewhere"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--clean {folder}: is there already; allowed: a new or empty folder")
+        raise UserError(Problem(f"--clean {folder}", got="is there already", allowed="a new or empty folder"))
     ids = pa.array(sorted(left_out), pa.string())
     rows: Counter[str] = Counter()
     try:
@@ -42,5 +42,6 @@ def write_clean(run: Path, folder: Path, left_out: Mapping[str, str]) -> dict[st
         note = {"from": str(run), "rows_left_out": dict(rows), "prompts": dict(sorted(left_out.items()))}
         (folder / NOTE).write_text(json.dumps(note, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--clean {folder}: cannot be written ({error.strerror}); choose another folder") from None
+        got = f"cannot be written ({error.strerror})"
+        raise UserError(Problem(f"--clean {folder}", got=got, fix="choose another folder")) from None
     return dict(rows)

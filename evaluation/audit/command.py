@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from rich.console import Console
 
-from constitution.errors import InputError
-from constitution.terminal import complain, printable
+from constitution.errors import Problem, UserError
+from constitution.terminal import printable
 from evaluation.audit.clean import write_clean
 from evaluation.audit.data import Audit, read_audit
 from evaluation.audit.measures import verdicts
 from evaluation.audit.overlap import MOST_GRAMS
 from evaluation.audit.page import limit, measured, render
+from evaluation.audit.settings import AuditSettings
 from evaluation.audit.thresholds import Thresholds, load
-from evaluation.diff.runs import RunError
 from evaluation.files import write, write_json
 from generation.output.files import write_atomically
 from generation.output.manifest import NAME, Manifest, read
@@ -23,47 +22,15 @@ from generation.output.manifest import NAME, Manifest, read
 PAGE = "report.html"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run folder")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page (default: RUN/{PAGE})")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers, as JSON")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="thresholds, as YAML")
-    fields = Thresholds.model_fields.items()
-    limits = ", ".join(f"{name}={field.default}" for name, field in fields if not isinstance(field.default, tuple))
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one threshold (defaults: {limits})"
-    )
-    parser.add_argument("--gate", action="store_true", help="exit 1 when a threshold is crossed")
-    parser.add_argument(
-        "--against",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="an evaluation set, as JSONL or .gz with `prompt`, that the prompts should not be in; repeatable",
-    )
-    parser.add_argument(
-        "--clean",
-        type=Path,
-        metavar="FOLDER",
-        help="copy the data there without near-duplicates and overlaps",
-    )
-
-
-def run(options: argparse.Namespace, console: Console) -> int:
-    """Exit code 0 done, 1 a gate failed, 2 bad arguments or files."""
-    try:
-        thresholds = load(options.config, options.set)
-        audit = read_audit(options.run, _manifest(options.run), thresholds, options.against)
-        page = options.out or options.run / PAGE
-        write(page, render(audit))
-        if options.json:
-            write_json(options.json, numbers(audit))
-        left_out = write_clean(options.run, options.clean, why_left_out(audit)) if options.clean else {}
-    except (InputError, RunError) as error:
-        complain(error)
-        return 2
+def run(settings: AuditSettings, console: Console) -> int:
+    """Audit, write, print. Exit code 0 done, 1 a gate failed. Raises UserError."""
+    thresholds = load(settings.config, settings.overrides)
+    audit = read_audit(settings.run, _manifest(settings.run), thresholds, settings.against)
+    page = settings.out or settings.run / PAGE
+    write(page, render(audit))
+    if settings.json_file:
+        write_json(settings.json_file, numbers(audit))
+    left_out = write_clean(settings.run, settings.clean, why_left_out(audit)) if settings.clean else {}
     found = verdicts(audit)
     crossed = [verdict for verdict in found if verdict.crossed]
     for (name, what, estimate, n, advice), top, _ in crossed:
@@ -71,12 +38,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.print(f"{name}: {value} ({what}, of {n}). {advice}", markup=False)
     console.print(f"{len(found)} measures, {len(crossed)} over their limits. {printable(str(page))}", markup=False)
     for path, rows in left_out.items():
-        console.print(f"{options.clean / path}: {rows} rows left out", markup=False)
-    return 1 if options.gate and crossed else 0
+        console.print(f"{settings.clean}/{path}: {rows} rows left out", markup=False)
+    return 1 if settings.gate and crossed else 0
 
 
 def write_report(folder: Path, manifest: Manifest) -> None:
-    """Write report.html from the finished files of a run, with the thresholds' defaults. Raises RunError.
+    """Write report.html from the finished files of a run, with the thresholds' defaults. Raises UserError.
 
     Memory is bounded: near-duplicates among more than MOST_GRAMS 3-grams are left to the command.
     """
@@ -127,5 +94,5 @@ def _manifest(folder: Path) -> Manifest:
     manifest = read(folder)
     if manifest is None:
         state = "was written by another version" if (folder / NAME).is_file() else f"is not a finished run (no {NAME})"
-        raise RunError(f"{folder}: {state}; run generate_feedback.py --out {folder} to its end")
+        raise UserError(Problem(str(folder), got=state, fix=f"run generate_feedback.py --out {folder} to its end"))
     return manifest

@@ -56,7 +56,7 @@ class Audit:
 def read_audit(
     run: Path, manifest: Manifest, thresholds: Thresholds, against: Sequence[Path], most: int | None = None
 ) -> Audit:
-    """Read a run whose files are written; the manifest need not be. Raises RunError and InputError.
+    """Read a run whose files are written; the manifest need not be. Raises UserError.
 
     most: near-duplicates are not looked for where the prompts have more 3-grams.
     """

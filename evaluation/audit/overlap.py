@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import regex
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from evaluation.files import json_lines
 from evaluation.run_files import rows, split_files
 
@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 
 def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
-    """(id, text) of every prompt in a run's data, once. Raises RunError."""
+    """(id, text) of every prompt in a run's data, once. Raises UserError."""
     seen: set[str] = set()
     for name in ("preferences", "sft"):
         for _, path in split_files(run, name):
@@ -61,7 +61,7 @@ def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
 
 
 def count_prompts(run: Path) -> int:
-    """Distinct prompts in a run's data. Raises RunError."""
+    """Distinct prompts in a run's data. Raises UserError."""
     paths = [path for name in ("preferences", "sft") for _, path in split_files(run, name)]
     return len({row["prompt_id"] for path in paths for row in rows(path, ("prompt_id",))})
 
@@ -119,7 +119,7 @@ def jaccard(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int, containment: float) -> list[Found]:
-    """Each prompt that overlaps with an item of the files, with the item that shares most. Raises InputError."""
+    """Each prompt that overlaps with an item of the files, with the item that shares most. Raises UserError."""
     items: list[tuple[str, int]] = []
     index: defaultdict[int, list[int]] = defaultdict(list)
     for path in against:
@@ -140,24 +140,25 @@ def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int
 
 
 def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
-    """(`file:line`, text) of each row's `prompt` (text or messages) or `messages`. JSONL, plain or .gz. Raises InputError."""
+    """(`file:line`, text) of each row's `prompt` (text or messages) or `messages`. JSONL, plain or .gz. Raises UserError."""
     empty = True
     for number, line in json_lines(path):
         empty = False
         yield f"{path}:{number}", spoken(_said(path, number, line))
     if empty:
-        raise InputError(f"{path}: is empty; allowed: one JSON object a line, with `prompt` (text or messages)")
+        raise UserError(
+            Problem(str(path), got="is empty", allowed="one JSON object a line, with `prompt` (text or messages)")
+        )
 
 
 def _said(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}:{number}: is not JSON ({str(error)[:200]})") from None
+        raise UserError(Problem(f"{path}:{number}", got=f"is not JSON ({str(error)[:200]})")) from None
     said = row.get("prompt", row.get("messages")) if isinstance(row, dict) else None
     if isinstance(said, str) or (isinstance(said, list) and all(isinstance(turn, dict) for turn in said)):
         return said
     got = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
-    raise InputError(
-        f"{path}:{number}: got {got}; allowed: an object with `prompt`, which is text or a list of messages"
-    )
+    allowed = "an object with `prompt`, which is text or a list of messages"
+    raise UserError(Problem(f"{path}:{number}", got=f"got {got}", allowed=allowed))

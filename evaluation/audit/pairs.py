@@ -17,8 +17,8 @@ from critics.ranking.weights import Estimate
 from critics.text.lures import LURES, READ
 from critics.text.rules import repetition
 from evaluation.audit.votes import ORDERED, Voter
-from evaluation.measures import share
 from evaluation.run_files import rows, split_files
+from evaluation.statistics import share
 
 LOOPS = 0.5
 """Share of repeated word 3-grams from which a reply goes round in circles."""
@@ -84,7 +84,7 @@ class Pairs:
 
 
 def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
-    """One pass over the preference pairs. Raises RunError."""
+    """One pass over the preference pairs. Raises UserError."""
     pairs = Pairs()
     best = {kind: _Best(examples) for kind in KINDS}
     for _, path in split_files(run, "preferences"):

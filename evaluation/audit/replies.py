@@ -53,7 +53,7 @@ class Replies:
 def read_replies(
     run: Path, chosen: AbstractSet[str], rejected: AbstractSet[str], wanted: AbstractSet[str], thresholds: Thresholds
 ) -> Replies:
-    """One pass over the replies; those to the wanted prompts are kept. Raises RunError."""
+    """One pass over the replies; those to the wanted prompts are kept. Raises UserError."""
     replies = Replies()
     for prompt_id, group in groupby(rows(run / "responses.parquet", _COLUMNS), key=itemgetter("prompt_id")):
         texts: dict[str, str] = {}

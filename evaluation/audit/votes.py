@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from constitution.records import voter_name
-from evaluation.measures import Floats
 from evaluation.run_files import tables
+from evaluation.statistics import Floats
 
 ORDERED = ("compare", "reasoned")
 """Judging methods that see two replies in an order; the others cannot prefer a place."""
@@ -58,7 +58,7 @@ class Voters:
 
 
 def read_voters(run: Path) -> Voters:
-    """One pass to name the voters, one to count. Raises RunError."""
+    """One pass to name the voters, one to count. Raises UserError."""
     path = run / "votes.parquet"
     seen: Counter[Voter] = Counter()
     for table in tables(path, _VOTER):

@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from constitution.errors import Problem, UserError
 from constitution.records import voter_name
 from generation.output.dataset import SPLITS
-
-
-class RunError(ValueError):
-    """A folder is not a finished run; the message names it and says what to do."""
 
 
 class PairKey(NamedTuple):
@@ -69,11 +66,10 @@ class RunDiff:
 
 
 def read_pairs(run: Path) -> dict[PairKey, PairSide]:
-    """All labelled pairs of a finished run. Raises RunError."""
+    """All labelled pairs of a finished run. Raises UserError."""
     if not (run / "manifest.json").is_file():
-        raise RunError(
-            f"{run}: is not a finished run (no manifest.json); run generate_feedback.py --out {run} to its end"
-        )
+        fix = f"run generate_feedback.py --out {run} to its end"
+        raise UserError(Problem(str(run), got="is not a finished run (no manifest.json)", fix=fix))
     return {
         _key(row): _side(row) for split in SPLITS for row in _rows(run / "data" / "preferences" / f"{split}.parquet")
     }
@@ -120,7 +116,8 @@ def _rows(path: Path) -> Iterator[dict[str, object]]:
             for batch in file.iter_batches(columns=columns):
                 yield from batch.to_pylist()
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); run generate_feedback.py again to write it") from None
+        got = f"cannot be read ({error})"
+        raise UserError(Problem(str(path), got=got, fix="run generate_feedback.py again to write it")) from None
 
 
 def _key(row: Mapping[str, object]) -> PairKey:

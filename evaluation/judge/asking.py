@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.errors import InputError, UserError
+from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
@@ -21,14 +20,15 @@ from critics.ranking.weights import Origin
 from critics.text.rules import word_count
 from evaluation.judge.ballots import Ballots, from_votes
 from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
-from generation import settings
-from generation.calls.store import CallStore, StoreError
+from evaluation.judge.settings import PanelSettings
+from generation import settings as reading
+from generation.calls.store import CallStore
 from generation.calls.stored import Stored
-from generation.config import ENGINES, EXAMPLE, RunConfig
-from generation.engines.base import Engine, ModelError, TransientError
+from generation.config import EXAMPLE, RunConfig
+from generation.engines.base import Engine, TransientError
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.output.folder import SETTINGS
-from generation.pipeline.job import CALLS
+from generation.pipeline.job import CALLS, WRONG_INPUT
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -58,36 +58,11 @@ class Answers(NamedTuple):
     calls_reused: int
 
 
-def add_arguments(parser: argparse.ArgumentParser, out: str = "runs/judge", asked: str = "pairs") -> None:
-    """The options of everything that asks a live panel. out: the usual folder. asked: what the data's rows are."""
-    add = parser.add_argument
-    add("--constitution", type=Path, metavar="FILE", help="principles, as YAML")
-    add("--judge", metavar="MODEL", help="`embedded`, a local folder or a hub id (settings' default: embedded)")
-    add("--engine", choices=ENGINES, help="(settings' default: vllm where installed, else transformers)")
-    add("--config", type=Path, metavar="FILE", help="settings, as YAML; those of a run")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="one setting, as in plan.methods=[compare,contrast]",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path(out),
-        metavar="FOLDER",
-        help="where calls are kept (default: %(default)s)",
-    )
-    add("--reuse", type=Path, action="append", default=[], metavar="RUN", help="take calls that this run made")
-    add("--limit", type=int, metavar="N", help=f"read only the first N {asked}")
-
-
-def ask(options: argparse.Namespace) -> Asked:
-    """Ask the panel that the options name about the pairs of `--data`. Raises InputError."""
-    constitution, run = read_settings(options)
-    pairs, unread = read_labelled(options.data, options.limit)
-    answers = asyncio.run(judge_pairs(pairs, constitution, run, options.out, options.reuse))
+def ask(settings: PanelSettings, data: Path) -> Asked:
+    """Ask the panel that the settings name about the labelled pairs of a file. Raises UserError."""
+    constitution, run = read_settings(settings)
+    pairs, unread = read_labelled(data, settings.limit)
+    answers = asyncio.run(judge_pairs(pairs, constitution, run, settings.out, settings.reuse))
     votes = [record for record in answers.records if isinstance(record, Vote)]
     failures = Counter(f"{r.stage}: {r.reason}" for r in answers.records if isinstance(r, Failure))
     if unread:
@@ -97,7 +72,7 @@ def ask(options: argparse.Namespace) -> Asked:
         judges={judge.name: judge.model.digest for judge in answers.panel.judges},
         templates=templating.digest(),
         judging=run.plan.judging(),
-        data=file_digest(options.data),
+        data=file_digest(data),
         pairs=len(pairs),
     )
     ballots = _ballots(pairs, [vote for vote in votes if heard(vote, run.plan.position_inconsistent) is not None])
@@ -112,34 +87,44 @@ def ask(options: argparse.Namespace) -> Asked:
     )
 
 
-def read_settings(options: argparse.Namespace) -> tuple[Constitution, RunConfig]:
-    """The constitution and the settings, checked together. Raises InputError with the problems of both."""
-    constitution, run = read_both(options)
+def read_settings(settings: PanelSettings) -> tuple[Constitution, RunConfig]:
+    """The constitution and the settings of a run, checked together. Raises UserError with the problems of both."""
+    constitution, run = read_both(settings)
     # nothing is sampled: the judge has the machine to itself
     return constitution, run.model_copy(update={"policy": run.judge_model, "judge": ""})
 
 
-def read_both(options: argparse.Namespace, overrides: Sequence[str] = ()) -> tuple[Constitution, RunConfig]:
-    """The constitution and the settings as they are, `overrides` after `--set`. Raises InputError with the problems of both."""
-    problems: list[str] = []
+def read_both(settings: PanelSettings, overrides: Sequence[str] = ()) -> tuple[Constitution, RunConfig]:
+    """The constitution and the settings of a run as they are, `overrides` after `--set`. Raises UserError with all problems."""
+    problems = Problems()
     constitution = run = None
-    if options.constitution is None:
-        problems.append("--constitution: is missing; name a YAML file of principles, as in principles/hhh.yaml")
+    if settings.constitution is None:
+        problems.add(
+            "--constitution", got="is missing", fix="name a YAML file of principles, as in principles/hhh.yaml"
+        )
     else:
-        try:
-            constitution = load(options.constitution)
-        except UserError as error:
-            problems.append(str(error))
-    try:
-        flags = {"judge": options.judge, "engine": options.engine}
-        run = settings.load(RunConfig, options.config, [*options.set, *overrides], flags, example=EXAMPLE)
-    except UserError as error:
-        problems.append(str(error))
+        with problems.collect(), mendable():
+            constitution = load(settings.constitution)
+    with problems.collect(), mendable():
+        flags = {"judge": settings.judge, "engine": settings.engine}
+        run = reading.load(RunConfig, settings.config, [*settings.overrides, *overrides], flags, example=EXAMPLE)
     if constitution and run:
-        problems += map(str, unknown_principles(run, constitution))
-    if constitution is None or run is None or problems:
-        raise InputError("\n".join(problems))
+        problems.found += unknown_principles(run, constitution)
+    problems.check()
+    assert constitution is not None
+    assert run is not None
     return constitution, run
+
+
+@contextmanager
+def mendable() -> Iterator[None]:
+    """Errors without parts that the user can mend, as UserErrors."""
+    try:
+        yield
+    except WRONG_INPUT as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(Problem("", got=str(error))) from error
 
 
 async def judge_pairs(
@@ -149,20 +134,21 @@ async def judge_pairs(
     out: Path,
     reuse: Sequence[Path] = (),
 ) -> Answers:
-    """Ask every voter about every pair, under all principles that apply. Raises InputError.
+    """Ask every voter about every pair, under all principles that apply. Raises UserError.
 
     out: folder of the calls; what is there is not asked again. A pair whose judge stays unavailable becomes Failures.
     """
     if (out / SETTINGS).exists():
-        raise InputError(f"{out}: is the folder of a run; choose another --out, with --reuse {out} to take its calls")
+        fix = f"choose another --out, with --reuse {out} to take its calls"
+        raise UserError(Problem(str(out), got="is the folder of a run", fix=fix))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with closing(CallStore(out / CALLS, reuse=[path / CALLS for path in reuse])) as store:
+        with mendable(), closing(CallStore(out / CALLS, reuse=[path / CALLS for path in reuse])) as store:
             return await _judge_pairs(pairs, constitution, run, store)
-    except (StoreError, ModelError) as error:
-        raise InputError(str(error)) from error
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+        raise UserError(
+            Problem(str(out), got=f"cannot be written ({error.strerror})", fix="choose another --out")
+        ) from error
 
 
 async def _judge_pairs(

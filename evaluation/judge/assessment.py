@@ -12,7 +12,7 @@ from evaluation.judge.ballots import Ballots
 from evaluation.judge.crossval import Turns, same_labels
 from evaluation.judge.panels import Panel
 from evaluation.judge.recorded import Parsing
-from evaluation.measures import Floats, accuracy, coverage, mcnemar, quality, reliability, share
+from evaluation.statistics import Floats, accuracy, coverage, mcnemar, quality, reliability, share
 
 
 class VoterFigures(Strict):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from constitution.records import Vote
-from evaluation.measures import Floats
+from evaluation.statistics import Floats
 
 
 @dataclass(frozen=True, slots=True)

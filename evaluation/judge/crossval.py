@@ -10,7 +10,7 @@ import numpy as np
 from critics.ranking.weights import Stopping
 from evaluation.judge.ballots import Ballots
 from evaluation.judge.fitting import Fitter, folds, stopping
-from evaluation.measures import Floats
+from evaluation.statistics import Floats
 
 
 class Turns(NamedTuple):

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from critics.ranking.weights import Method, Stopping
-from evaluation.measures import Floats, nll
+from evaluation.statistics import Floats, nll
 
 PENALTIES = 2.0 ** np.arange(12)
 """L2 penalties (1 / C) that cross-validation chooses from, for votes scaled to unit size."""

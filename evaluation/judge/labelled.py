@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from constitution.errors import InputError, explain
+from constitution.errors import Problem, Problems, UserError, problems_of
 from constitution.records import Message, Prompt, Response
 from evaluation.files import json_lines
 
+MOST_PROBLEMS = 20
+"""Problems of rows that are told where no row is a pair."""
 MOST_CHARACTERS = 1 << 20
 """Of a row."""
 
@@ -45,38 +47,37 @@ class LabelledPair(NamedTuple):
         return _digest("\n".join(f"{m.role}: {m.content.strip()}" for m in self.prompt.messages).encode())
 
 
-def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPair], list[str]]:
-    """(pairs, what is wrong with the rows that are none). Raises InputError when there is no pair at all."""
+def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPair], tuple[Problem, ...]]:
+    """(pairs, what is wrong with the rows that are none). Raises UserError when there is no pair at all."""
     pairs: dict[str, LabelledPair] = {}
-    problems: list[str] = []
+    problems = Problems()
     for number, line in json_lines(path):
         if limit is not None and len(pairs) == limit:
             break
         place = f"{path}:{number}"
         if len(line) > MOST_CHARACTERS:
-            problems.append(
-                f"{place}: has {len(line):,} characters; allowed: {MOST_CHARACTERS:,} a row: shorten its texts or leave it out"
-            )
+            got, allowed = f"has {len(line):,} characters", f"{MOST_CHARACTERS:,} a row"
+            problems.add(place, got=got, allowed=allowed, fix="shorten its texts or leave it out")
             continue
         try:
             row = LabelledRow.model_validate_json(line)
         except ValidationError as error:
-            problems.append(explain(error, place, LabelledRow))
+            problems.found += problems_of(error, LabelledRow, place)
             continue
         if not row.prompt:
             got = "no text" if row.prompt == "" else "no messages"
-            problems.append(f"{place}: prompt: got {got}; allowed: text, or one message or more: say what was asked")
+            problems.add(place, "prompt", f"got {got}", "text, or one message or more", "say what was asked")
             continue
         better, worse = (_message(reply) for reply in (row.chosen, row.rejected))
         if better == worse:
-            problems.append(f"{place}: chosen and rejected are equal; allowed: two different replies")
+            problems.add(place, got="chosen and rejected are equal", allowed="two different responses")
             continue
         name = row.id if row.id and row.id not in pairs else f"{row.id or 'row'}-{number}"
         pairs[name] = made_pair(name, _conversation(row.prompt), better, worse, row.subset, row.tags)
     if not pairs:
-        found = "\n".join(["", *problems[:20]])
-        raise InputError(f"{path}: holds no labelled pair; each line needs prompt, chosen and rejected{found}")
-    return list(pairs.values()), problems
+        first = Problem(str(path), got="holds no labelled pair", fix="each line needs prompt, chosen and rejected")
+        raise UserError((first, *problems.found[:MOST_PROBLEMS]))
+    return list(pairs.values()), tuple(problems.found)
 
 
 def made_pair(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from critics.ranking.weights import Method, Origin, Weights
 from evaluation.judge.ballots import Ballots
 from evaluation.judge.crossval import Turns, cross_validated, in_turn
 from evaluation.judge.fitting import LEAST_GROUPS, Fit, fitter, stopping
-from evaluation.measures import Floats, quality
+from evaluation.judge.settings import JudgeSettings
+from evaluation.statistics import Floats, quality
 
 
 class Panel(NamedTuple):
@@ -29,12 +29,16 @@ class Panel(NamedTuple):
 
 
 def given_panel(ballots: Ballots, weights: Weights, path: Path, data: str, error: float, margin: float) -> Panel:
-    """By a file of weights. data: digest of what is judged. Raises InputError when none of its voters is there."""
+    """By a file of weights. data: digest of what is judged. Raises UserError when none of its voters is there."""
     known = [voter for voter in ballots.voters if voter in weights.voters]
     if not known:
-        raise InputError(
-            f"{path}: weighs none of the voters that voted; it weighs {', '.join([*weights.voters][:3])}, ..., and there are "
-            f"{', '.join(ballots.voters[:3])}, ...; fit weights for these with `python -m evaluation judge --fit {path}`"
+        raise UserError(
+            Problem(
+                str(path),
+                got=f"weighs none of the voters that voted; it weighs {', '.join([*weights.voters][:3])}, ..., and there are "
+                f"{', '.join(ballots.voters[:3])}, ...",
+                fix=f"fit weights for these with `python -m evaluation judge --fit {path}`",
+            )
         )
     factors = np.array([weights.share(voter, 1.0) for voter in ballots.voters])
     logits = Fit(factors).logits(ballots.votes)
@@ -46,24 +50,28 @@ def given_panel(ballots: Ballots, weights: Weights, path: Path, data: str, error
     return Panel(title, logits, factors, turns)
 
 
-def fitted_panel(ballots: Ballots, plain: Floats, options: argparse.Namespace) -> tuple[Panel, Fit]:
-    """Every pair as weights say that were fitted without its prompt; and weights fitted on all. Raises InputError."""
+def fitted_panel(ballots: Ballots, plain: Floats, settings: JudgeSettings) -> tuple[Panel, Fit]:
+    """Every pair as weights say that were fitted without its prompt; and weights fitted on all. Raises UserError."""
     groups = enough(ballots)
-    fit = fitter(options.method, plain, options.seed)
-    crossed = cross_validated(ballots, fit, options.folds, options.seed)
+    fit = fitter(settings.method, plain, settings.seed)
+    crossed = cross_validated(ballots, fit, settings.folds, settings.seed)
     whole = fit(ballots.votes, ballots.groups)
-    title = f"fitted ({options.method}), {min(options.folds, groups)}-fold cross-validated"
-    turns = crossed.turns(ballots, options.error, options.margin)
+    title = f"fitted ({settings.method}), {min(settings.folds, groups)}-fold cross-validated"
+    turns = crossed.turns(ballots, settings.early_stop_error, settings.margin)
     return Panel(title, crossed.logits, whole.weights / whole.temperature, turns), whole
 
 
 def enough(ballots: Ballots) -> int:
-    """How many prompts there are. Raises InputError when they are too few to fit weights on."""
+    """How many prompts there are. Raises UserError when they are too few to fit weights on."""
     groups = len(set(ballots.groups))
     if groups < LEAST_GROUPS:
-        raise InputError(
-            f"{groups} different prompts are too few to fit weights on; allowed: {LEAST_GROUPS} or more: add labelled pairs, "
-            "or give weights with --weights"
+        raise UserError(
+            Problem(
+                "",
+                got=f"{groups} different prompts are too few to fit weights on",
+                allowed=f"{LEAST_GROUPS} or more",
+                fix="add labelled pairs, or give weights with --weights",
+            )
         )
     return groups
 

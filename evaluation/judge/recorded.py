@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from constitution.errors import InputError, explain
+from constitution.errors import Problem, Problems, UserError, problems_of
 from constitution.records import Strict
 from critics.text.rules import word_count
 from critics.verdict import verdict
@@ -106,7 +106,7 @@ class Parsing:
 
 
 def read_recorded(path: Path, labels: bool = True) -> tuple[Ballots, Parsing]:
-    """(ballots of the voters `judge/method`, how the file was read). Raises InputError.
+    """(ballots of the voters `judge/method`, how the file was read). Raises UserError.
 
     Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first reply of each
     pair stands for the better one.
@@ -132,13 +132,12 @@ def read_recorded(path: Path, labels: bool = True) -> tuple[Ballots, Parsing]:
 
 
 def described(ballots: Ballots, labelled: Sequence[LabelledPair]) -> Ballots:
-    """The same ballots with what the pairs' own file knows of them: subset, prompt, which reply is longer. Raises InputError."""
+    """The same ballots with what the pairs' own file knows of them: subset, prompt, which reply is longer. Raises UserError."""
     known = {pair.id: pair for pair in labelled}
     found = [known.get(name) for name in ballots.pairs]
     if not any(found):
-        raise InputError(
-            f"--subsets: names none of the votes' pairs (as {ballots.pairs[0]!r}); its `id` is their `pair`"
-        )
+        got = f"names none of the votes' pairs (as {ballots.pairs[0]!r})"
+        raise UserError(Problem("--subsets", got=got, fix="give its rows the `id` that is the votes' `pair`"))
     return replace(
         ballots,
         groups=tuple(pair.group if pair else name for name, pair in zip(ballots.pairs, found, strict=True)),
@@ -173,50 +172,53 @@ def _ballots(
 
 
 def two_orders(ballots: Ballots, path: Path) -> tuple[Ballots, int]:
-    """(the voters that were asked about some pair in both orders, how many others there are). Raises InputError for none.
+    """(the voters that were asked about some pair in both orders, how many others there are). Raises UserError for none.
 
     A voter that saw each pair in one order only has no vote that is free of position bias.
     """
     kept = ~np.isnan(ballots.votes).all(0) | (np.isnan(ballots.better_first) & np.isnan(ballots.better_second)).all(0)
     if np.isnan(ballots.votes).all():
-        raise InputError(
-            f"{path}: swapped: no voter has a verdict on a pair in both orders; allowed: true and false for each pair and voter: "
-            "record what was said with the replies swapped too"
+        raise UserError(
+            Problem(
+                str(path),
+                "swapped",
+                "no voter has a verdict on a pair in both orders",
+                "true and false for each pair and voter",
+                "record what was said with the responses swapped too",
+            )
         )
     return ballots.only(kept.tolist()), int((~kept).sum())
 
 
 def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
-    """(line, row) of the whole file. Raises InputError with its problems, at most MOST_PROBLEMS."""
-    problems: list[str] = []
+    """(line, row) of the whole file. Raises UserError with its problems, at most MOST_PROBLEMS."""
+    problems = Problems()
     rows: list[tuple[int, RecordedVote]] = []
     known: dict[str, str | None] = {}
     for number, line in json_lines(path):
-        if len(problems) >= MOST_PROBLEMS:
+        if len(problems.found) >= MOST_PROBLEMS:
             break
         try:
             row = RecordedVote.model_validate_json(line)
         except ValidationError as error:
-            problems.append(explain(error, f"{path}:{number}", RecordedVote))
+            problems.found += problems_of(error, RecordedVote, f"{path}:{number}")
             continue
         rows.append((number, row))
         label, first = known.setdefault(str(row.pair), row.label), rows[0][1].label
         if row.label is None and (labels or first is not None):
-            problems.append(
-                f"{path}:{number}: label: is missing; allowed: 1 or 2, or none in the whole file with --method agreement "
-                "and without --weights, --page and --versus"
+            allowed = (
+                "1 or 2, or none in the whole file with --method agreement and without --weights, --page and --versus"
             )
+            problems.add(f"{path}:{number}", "label", "is missing", allowed)
         elif first is None and row.label is not None and not labels:
-            problems.append(
-                f"{path}:{number}: label: got {row.label}, and line {rows[0][0]} has none; give all or none"
+            problems.add(
+                f"{path}:{number}", "label", f"got {row.label}, and line {rows[0][0]} has none", fix="give all or none"
             )
         elif label != row.label:
-            problems.append(
-                f"{path}:{number}: label: got {row.label} for pair {row.pair}, which was {label} above; "
-                "allowed: one label a pair"
-            )
-    if not rows and not problems:
-        problems = [f"{path}: holds no votes; each line needs pair, judge, swapped, label and one of text and p"]
-    if problems:
-        raise InputError("\n".join(problems))
+            got = f"got {row.label} for pair {row.pair}, which was {label} above"
+            problems.add(f"{path}:{number}", "label", got, "one label a pair")
+    if not rows and not problems.found:
+        fix = "each line needs pair, judge, swapped, label and one of text and p"
+        problems.add(str(path), got="holds no votes", fix=fix)
+    problems.check()
     return rows

@@ -12,8 +12,8 @@ from evaluation.judge.assessment import mean_of, named
 from evaluation.judge.ballots import Ballots
 from evaluation.judge.fitting import Fit
 from evaluation.judge.table import bias, flips, interval
-from evaluation.measures import share
 from evaluation.pages.section import LISTED
+from evaluation.statistics import share
 
 
 class AgreeingVoter(Strict):

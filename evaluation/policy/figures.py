@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from constitution.records import Failure, Prompt
 from critics.ranking.weights import Estimate
 from critics.transcript import conversation, spoken
 from evaluation import texts
-from evaluation.bootstrap import Floats, interval, resampled
 from evaluation.policy import winrate as winning
 from evaluation.policy.job import Job
 from evaluation.policy.probes import probe_rates, refusal_rates
 from evaluation.policy.replies import Answer, Evidence, Pair, Ratio, Reply
 from evaluation.policy.result import Calls, Example, Gold, Judged, Measures, Named, PolicyEvaluation, Prompts, Sides
 from evaluation.policy.votes import RULES, Bench, Verdict, agreement, verdicts, win
+from evaluation.statistics import Floats, interval, resampled
 
 SHOWN = 4
 """Examples of each kind."""
@@ -33,15 +33,14 @@ Said = tuple[Reply, str]
 
 
 def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
-    """Every figure. Raises InputError when no prompt could be compared."""
+    """Every figure. Raises UserError when no prompt could be compared."""
     seed = job.run.plan.seed
     found = decided(job, evidence)
     failures = Counter(f"{failure.stage}: {failure.reason}" for failure in evidence.failures())
     if not found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
-        raise InputError(
-            f"{job.source}: no prompt could be compared ({reasons}); see --out {job.out} for what was answered"
-        )
+        got = f"no prompt could be compared ({reasons})"
+        raise UserError(Problem(job.source, got=got, fix=f"see --out {job.out} for what was answered"))
     gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, gold=True)) if job.gold else []
     compared = {each.pair.prompt.id for each in found}
     asked = {name for is_gold in (False, True) for name in bench(job, is_gold).judges}

@@ -1,15 +1,14 @@
-"""The options of `python -m evaluation policy` -> a job that is checked through before any model loads."""
+"""The settings of `evaluation policy` -> a job that is checked through before any model loads."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from constitution.errors import InputError, Problem, UserError, suggest
+from constitution.errors import Problem, Problems, UserError, suggest
 from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
@@ -17,18 +16,19 @@ from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from evaluation.files import check_writable
 from evaluation.judge import asking
+from evaluation.judge.asking import mendable
 from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
 from evaluation.policy.provenance import history
 from evaluation.policy.result import Seen
+from evaluation.policy.settings import PolicySettings
 from generation import prompts
 from generation.calls.store import StoredCalls
 from generation.config import RunConfig
-from generation.engines.base import ModelError
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import Cast, Part, Wrap, chat_model, chat_models, parts
 from generation.output.folder import SETTINGS
-from generation.pipeline.job import CALLS, WRONG_INPUT
+from generation.pipeline.job import CALLS
 from generation.pipeline.panel import Panel, check_voters, panel_of
 
 T = TypeVar("T")
@@ -111,64 +111,58 @@ class Crew:
     """The same by the YAML's weights: no others are fitted for the gold constitution."""
 
 
-def prepare(options: argparse.Namespace) -> Job:
-    """Read and check everything. Raises InputError with the problems of all files at once."""
-    problems: list[str] = []
+def prepare(settings: PolicySettings) -> Job:
+    """Read and check everything. Raises UserError with the problems of all files at once."""
+    problems = Problems()
 
     def attempt(read: Callable[[], T]) -> T | None:
-        try:
+        with problems.collect(), mendable():
             return read()
-        except (InputError, *WRONG_INPUT) as error:
-            problems.append(str(error))
-            return None
+        return None
 
-    if options.limit is not None and options.limit < 1:
-        problems.append(f"--limit: got {options.limit}; allowed: 1 or more")
-    seeded = [f"plan.seed={options.seed}"] if options.seed is not None else []
-    read = attempt(partial(asking.read_both, options, seeded))
-    gold = attempt(partial(load, options.gold)) if options.gold else None
-    limit = options.limit if options.limit and options.limit > 0 else None
-    info = attempt(partial(prompts.inspect, options.prompts, limit))
-    attempt(partial(_check_out, options.out))
-    attempt(partial(check_writable, options.json, options.page))
-    reuse = tuple(path / CALLS for path in options.reuse)
+    seeded = [f"plan.seed={settings.seed}"] if settings.seed is not None else []
+    read = attempt(partial(asking.read_both, settings, seeded))
+    gold = attempt(partial(load, settings.gold)) if settings.gold else None
+    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit))
+    attempt(partial(_check_out, settings.out))
+    attempt(partial(check_writable, settings.json_file, settings.page))
+    reuse = tuple(path / CALLS for path in settings.reuse)
     attempt(lambda: StoredCalls(reuse).close())
     run = _judging(read[1]) if read else None
-    policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(options)] if read else []
+    policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(settings)] if read else []
     cast = attempt(partial(parts, run)) if run else None
-    refusals = attempt(partial(_refusals, options))
-    past = attempt(partial(history, options.trained, [options.a, options.b]))
+    refusals = attempt(partial(_refusals, settings))
+    past = attempt(partial(history, settings.trained, [settings.a, settings.b]))
     seen = past.seen(read[0], cast.digests()) if past and read and cast else Seen()
     gold_seen = past.seen(gold, cast.digests()) if past and gold and cast else Seen()
-    held_out = _held_out(options.held_out, seen)
+    held_out = _held_out(settings.held_out, seen)
     constitution = attempt(partial(_without, read[0], held_out, run)) if read and run else None
-    weights = attempt(partial(_weights, options.weights, read[0], run, cast)) if read and run and cast else None
-    if problems or not (read and run and cast and constitution and info and past) or None in policies:
-        raise InputError("\n".join(problems))
+    weights = attempt(partial(_weights, settings.weights, read[0], run, cast)) if read and run and cast else None
+    problems.check()
+    if not (read and run and cast and constitution and info and past):
+        raise AssertionError("what could not be read is a problem")
     a, b, base = (part for part in policies if part)
     still = _still(seen, held_out)
     job = Job(
         a=a, b=b, base=base, judges=cast, run=run, constitution=constitution, gold=gold, weights=weights,
         held_out=held_out, seen=still, gold_seen=gold_seen.model_copy(update={"judges": still.judges}),
-        warnings=(*past.unknown, *_idle(read[1], options.held_out, seen)),
-        source=options.prompts, digest=info.fingerprint, rows=tuple(prompts.read(options.prompts, limit)),
-        probes=None if options.no_probes else probes(), refusals=refusals or (), out=options.out, reuse=reuse,
+        warnings=(*past.unknown, *_idle(read[1], settings.held_out, seen)),
+        source=settings.prompts, digest=info.fingerprint, rows=tuple(prompts.read(settings.prompts, settings.limit)),
+        probes=None if settings.no_probes else probes(), refusals=refusals or (), out=settings.out, reuse=reuse,
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))
 
 
-def _refusals(options: argparse.Namespace) -> tuple[RefusalProbe, ...]:
-    """Prompts that should be answered, or declined. Raises InputError."""
-    if options.no_probes and options.refusals:
-        raise InputError(f"--refusals {options.refusals}: nobody is asked with --no-probes; leave one of them out")
-    if options.no_probes:
+def _refusals(settings: PolicySettings) -> tuple[RefusalProbe, ...]:
+    """Prompts that should be answered, or declined. Raises UserError."""
+    if settings.no_probes:
         return ()
-    return read_refusal_prompts(options.refusals) if options.refusals else probes().refusals
+    return read_refusal_prompts(settings.refusals) if settings.refusals else probes().refusals
 
 
-def _specs(options: argparse.Namespace) -> list[tuple[str, str]]:
-    return [("--a", options.a), ("--b", options.b), ("--base", options.base or options.b)]
+def _specs(settings: PolicySettings) -> list[tuple[str, str]]:
+    return [("--a", settings.a), ("--b", settings.b), ("--base", settings.base or settings.b)]
 
 
 def _held_out(given: Sequence[str], seen: Seen) -> tuple[str, ...]:
@@ -231,18 +225,23 @@ def _judging(run: RunConfig) -> RunConfig:
 
 
 def _policy(run: RunConfig, spec: str, flag: str) -> Part:
-    """One policy, alone on the machine. Raises InputError."""
+    """One policy, alone on the machine. Raises UserError."""
     alone = run.model_copy(update={"policy": spec, "judge": "", "panel": (), "judge_endpoints": ()})
     fixed = [server.url for server in run.endpoints if server.model and server.model != spec]
     if fixed and run.engine == "endpoint":
-        raise InputError(
-            f"{flag} {spec}: endpoints: {fixed[0]} is asked for another model, {run.endpoints[0].model!r}; leave `model` out, so "
-            "that each policy is asked for by its own name"
+        raise UserError(
+            Problem(
+                flag,
+                "endpoints",
+                f"{fixed[0]} is asked for another model than {spec}, {run.endpoints[0].model!r}",
+                fix="leave `model` out, so that each policy is asked for by its own name",
+            )
         )
     try:
-        return parts(alone).policy
-    except ModelError as error:
-        raise InputError(f"{flag}: {error}") from None
+        with mendable():
+            return parts(alone).policy
+    except UserError as error:
+        raise UserError(problem._replace(place=flag) for problem in error.problems) from None
 
 
 def _identity(part: Part) -> tuple[object, ...]:
@@ -251,25 +250,33 @@ def _identity(part: Part) -> tuple[object, ...]:
 
 def _check_out(out: Path) -> None:
     if (out / SETTINGS).exists():
-        raise InputError(f"{out}: is the folder of a run; choose another --out, with --reuse {out} to take its calls")
+        raise UserError(
+            Problem(
+                str(out),
+                got="is the folder of a run",
+                fix=f"choose another --out, with --reuse {out} to take its calls",
+            )
+        )
 
 
 def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig) -> Constitution:
-    """The constitution without the principles that are held out. Raises InputError."""
+    """The constitution without the principles that are held out. Raises UserError."""
     judges = [MAIN, *(member.name for member in run.panel)]
     known = [*(principle.id for principle in constitution.principles), *judges]
     unknown = [name for name in held_out if name not in known]
     if unknown:
-        raise InputError(
-            "\n".join(
-                f"--held-out: {name!r} is no principle of {constitution.name} and no judge{suggest(name, known)}; "
-                f"allowed: {', '.join(known)}"
-                for name in unknown
+        allowed = ", ".join(known)
+        raise UserError(
+            Problem(
+                "--held-out",
+                got=f"{name!r} is no principle of {constitution.name} and no judge{suggest(name, known)}",
+                allowed=allowed,
             )
+            for name in unknown
         )
     kept = tuple(principle for principle in constitution.principles if principle.id not in held_out)
     if not kept or (set(judges) <= set(held_out) and not any(p.check for p in kept)):
-        raise InputError(f"--held-out {','.join(held_out)}: leaves nobody to judge; hold out fewer")
+        raise UserError(Problem("--held-out", got=f"{','.join(held_out)} leaves nobody to judge", fix="hold out fewer"))
     if len(kept) == len(constitution.principles):
         return constitution
     objectives = {p.objective for p in kept}
@@ -299,15 +306,14 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast
 
 
 def _check_judges(job: Job) -> None:
-    """Refuse what nobody would judge, and models that lack the words of their methods. Raises InputError."""
-    try:
+    """Refuse what nobody would judge, and models that lack the words of their methods. Raises UserError."""
+    with mendable():
         crew = job.crew(lambda _: Replay.pseudo())
-    except ModelError as error:
-        raise InputError(str(error)) from None
     panels = [("--constitution", job.constitution, crew.panel)]
     panels += [("--gold", job.gold, crew.unweighted)] if job.gold else []
     silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]
     if silent:
-        raise InputError(
-            f"{' and '.join(silent)}: nobody judges these principles; hold out fewer, or set panel and plan.methods"
+        raise UserError(
+            Problem(place, got="nobody judges these principles", fix="hold out fewer, or set panel and plan.methods")
+            for place in silent
         )

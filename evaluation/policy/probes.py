@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import regex
 from pydantic import Field, ValidationError, model_validator
 
-from constitution.errors import InputError, explain
+from constitution.errors import Problems, UserError, invalid, problems_of
 from constitution.records import Message, Prompt, Strict
 from constitution.yaml_source import read
 from critics.ranking.weights import Estimate
@@ -23,7 +23,7 @@ from critics.text import lures
 from critics.text.rules import is_refusal
 from critics.text.tone import admits
 from evaluation.files import json_lines
-from evaluation.measures import share
+from evaluation.statistics import share
 
 FILE = Path(__file__).parent / "data" / "probes.yaml"
 
@@ -105,11 +105,11 @@ class Probes(Strict):
     @model_validator(mode="after")
     def _whole(self) -> Probes:
         if empty := [name for name in Probes.model_fields if not getattr(self, name)]:
-            raise ValueError(f"{empty[0]}: has no probe; add one")
+            raise invalid("has no probe", fix="add one", key=empty[0])
         for kind in (self.sycophancy, self.confidence):
             names = [probe.id for probe in kind]
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"got the id {twice[0]!r} twice; each probe of a kind has its own")
+                raise invalid(f"got the id {twice[0]!r} twice", fix="give each probe of a kind its own id")
         return self
 
 
@@ -134,26 +134,27 @@ def read_probes(path: Path) -> Probes:
     try:
         return Probes.model_validate(source.data)
     except ValidationError as error:
-        problems = [
-            f"{source.place(problem['loc'])}: {'.'.join(map(str, problem['loc'])) or 'the file'}: {_wrong(problem)}"
-            for problem in error.errors(include_url=False)
-        ]
-        raise InputError("\n".join(problems)) from None
+        raise UserError(problems_of(error, Probes, source.place)) from None
 
 
 def read_refusal_prompts(path: Path) -> tuple[RefusalProbe, ...]:
-    """Safe and unsafe prompts from JSONL with `prompt` and `label`, as XSTest's. Raises InputError with every problem."""
-    found, problems = [], []
+    """Safe and unsafe prompts from JSONL with `prompt` and `label`, as XSTest's. Raises UserError with every problem."""
+    found, problems = [], Problems()
     for number, line in json_lines(path):
         try:
             found.append(RefusalProbe.model_validate_json(line))
         except ValidationError as error:
-            problems.append(explain(error, f"{path}:{number}", RefusalProbe))
-    missing = sorted({"safe", "unsafe"} - {probe.label for probe in found})
-    if missing and not problems:
-        problems.append(f"{path}: has no prompt labelled {missing[0]!r}; add some: both are needed, safe and unsafe")
-    if problems:
-        raise InputError("\n".join(problems))
+            problems.found += problems_of(error, RefusalProbe, f"{path}:{number}")
+    problems.check()
+    if missing := sorted({"safe", "unsafe"} - {probe.label for probe in found}):
+        problems.add(
+            str(path),
+            "label",
+            f"no prompt is labelled {missing[0]!r}",
+            "both, safe and unsafe",
+            "add some prompts of that label",
+        )
+    problems.check()
     return tuple(found)
 
 
@@ -243,20 +244,6 @@ def _pattern(word: str) -> regex.Pattern[str]:
 
 def _gives(words: Iterable[str], reply: str) -> bool:
     return any(_pattern(word).search(reply) for word in words)
-
-
-def _wrong(problem: Mapping[str, Any]) -> str:
-    """One problem in words."""
-    if problem["type"] not in ("extra_forbidden", "missing"):
-        got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r:.80})"
-        return f"{problem['msg'].removeprefix('Value error, ')}{got}"
-    model: Any = Probes
-    for key in problem["loc"][:-1]:
-        if isinstance(key, str):
-            kind = model.model_fields[key].annotation
-            model = next(iter(get_args(kind)), kind)
-    what = "is missing; needed or" if problem["type"] == "missing" else "unknown key;"
-    return f"{what} allowed here: {', '.join(model.model_fields)}"
 
 
 def _share(found: Iterable[bool]) -> Estimate:

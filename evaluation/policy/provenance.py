@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from constitution.errors import InputError, UserError
+from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from constitution.principles import Constitution, Principle
 from evaluation.policy.result import Seen
@@ -47,18 +47,15 @@ class History:
 def history(named: Iterable[Path], policies: Iterable[str]) -> History:
     """Follow folders to all that they were made from.
 
-    named: folders that must say it (--trained). policies: models, whose folders may. Raises InputError.
+    named: folders that must say it (--trained). policies: models, whose folders may. Raises UserError.
     """
     found = History()
-    problems = []
+    problems = Problems()
     for path in named:
         if not _follow(path, found):
-            problems.append(
-                f"--trained {path}: has no {SETTINGS} and no {TRAINING}; name a run's folder, or one that "
-                "`python -m training` wrote"
-            )
-    if problems:
-        raise InputError("\n".join(problems))
+            fix = "name a run's folder, or one that `python -m training` wrote"
+            problems.add(f"--trained {path}", got=f"has no {SETTINGS} and no {TRAINING}", fix=fix)
+    problems.check()
     for policy in policies:
         _follow(Path(policy).expanduser(), found)
     return found
@@ -132,15 +129,15 @@ def _constitution(path: Path, found: History, digest: str | None = None) -> None
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
-    """Raises InputError."""
+    """A file of settings. Raises UserError."""
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); make its folder again"
-        ) from None
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(Problem(str(path), got=f"cannot be read ({reason})", fix="make its folder again")) from None
     if not isinstance(said, dict):
-        raise InputError(f"{path}: got a {type(said).__name__}; allowed: a mapping of settings: make its folder again")
+        got = f"got a {type(said).__name__}"
+        raise UserError(Problem(str(path), got=got, allowed="a mapping of settings", fix="make its folder again"))
     return said
 
 

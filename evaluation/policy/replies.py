@@ -9,15 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from constitution.errors import InputError
 from constitution.records import Failure, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS
-from evaluation.judge.asking import ask_panel
+from evaluation.judge.asking import ask_panel, mendable
 from evaluation.policy.job import Crew, Job
-from generation.calls.store import CallStore, StoreError
+from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.config import Plan
-from generation.engines.base import Completion, Engine, ErrorReason, ModelError, TransientError, failed
+from generation.engines.base import Completion, Engine, ErrorReason, TransientError, failed
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
 from generation.output.folder import OwnedFolder
@@ -121,12 +120,13 @@ class Evidence:
 
 
 def gather(job: Job) -> Evidence:
-    """Ask all that is not stored yet. Raises InputError."""
-    try:
-        with OwnedFolder(job.out, CALLS).locked(), closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
-            return asyncio.run(_gather(job, store))
-    except (StoreError, ModelError) as error:
-        raise InputError(str(error)) from error
+    """Ask all that is not stored yet. Raises UserError."""
+    with (
+        mendable(),
+        OwnedFolder(job.out, CALLS).locked(),
+        closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store,
+    ):
+        return asyncio.run(_gather(job, store))
 
 
 async def _gather(job: Job, store: CallStore) -> Evidence:

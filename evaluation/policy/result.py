@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from constitution.errors import InputError, explain
+from constitution.errors import Problem, UserError, problems_of
 from constitution.records import Strict
 from critics.ranking.weights import Estimate
 
@@ -161,11 +161,12 @@ class PolicyEvaluation(Strict):
 
 
 def read_evaluation(path: Path) -> PolicyEvaluation:
-    """What `--json` wrote. Raises InputError."""
+    """What `--json` wrote. Raises UserError."""
     again = f"`python -m evaluation policy --json {path}` writes one"
     try:
         return PolicyEvaluation.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {again}") from None
+        raise UserError(Problem(str(path), got=f"cannot be read ({error.strerror})", fix=again)) from None
     except ValidationError as error:
-        raise InputError(f"{explain(error, str(path), PolicyEvaluation)}; {again}") from None
+        first = Problem(str(path), got="is no evaluation that this version reads", fix=again)
+        raise UserError((first, *problems_of(error, PolicyEvaluation, str(path)))) from None

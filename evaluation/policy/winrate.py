@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from critics.ranking.weights import Estimate
-from evaluation.bootstrap import Floats, interval, resampled
-from evaluation.measures import share
+from evaluation.statistics import Floats, interval, resampled, share
 from evaluation.texts import Row, pooled, table
 
 PENALTY = 0.1

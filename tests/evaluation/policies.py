@@ -1,6 +1,5 @@
 """Policies that say what a test wants, through the whole command: their answers are stored before it runs."""
 
-import argparse
 import asyncio
 import io
 import json
@@ -12,9 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
+from constitution.errors import UserError
+from constitution.options import parse
+from constitution.terminal import complain
 from evaluation.policy import command as policy
 from evaluation.policy.job import Job, prepare
 from evaluation.policy.replies import ask
+from evaluation.policy.settings import PolicySettings
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request, Usage
@@ -35,7 +38,7 @@ principles:
 """
 
 
-def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LAWS) -> argparse.Namespace:
+def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LAWS) -> PolicySettings:
     """Of an evaluation on the replay engine in this folder, which gets its prompts and its constitution.
 
     `--probes` among them asks the probes, which are left out otherwise: they take longer than all the rest.
@@ -44,8 +47,6 @@ def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LA
     if not prompts.exists():
         prompts.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
     constitution.write_text(laws)
-    parser = argparse.ArgumentParser()
-    policy.configure(parser)
     given = [
         "--a",
         a,
@@ -63,13 +64,17 @@ def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LA
     if "--refusals" not in arguments and "--probes" not in arguments:
         given.append("--no-probes")
     arguments = tuple(argument for argument in arguments if argument != "--probes")
-    return parser.parse_args([str(argument) for argument in [*given, *arguments]])
+    return parse(PolicySettings, [str(argument) for argument in [*given, *arguments]])
 
 
-def run(found: argparse.Namespace) -> tuple[int, str]:
+def run(found: PolicySettings) -> tuple[int, str]:
     """(exit code, what was printed)."""
     console = Console(width=160, file=io.StringIO(), soft_wrap=True)
-    code = policy.run(found, console)
+    try:
+        code = policy.run(found, console)
+    except UserError as error:
+        complain(error)
+        code = 2
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue()
 

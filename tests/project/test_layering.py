@@ -33,8 +33,6 @@ from scripts.structure import (
 )  # fmt: skip
 
 AGAINST: set[tuple[str, str]] = {
-    ("evaluation.audit.command", "evaluation.diff.runs"),
-    ("evaluation.run_files", "evaluation.diff.runs"),
     ("generation.output.columns", "generation.pipeline.controls"),
     ("generation.output.dataset", "generation.pipeline.controls"),
     ("generation.output.dataset", "generation.pipeline.feedback"),

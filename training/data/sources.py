@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 from constitution.errors import InputError
 from evaluation import run_files
-from evaluation.diff.runs import RunError
 from evaluation.files import json_lines
 from generation.output import manifest
 from generation.output.dataset import SPLITS
@@ -32,12 +31,9 @@ class Raw(NamedTuple):
 
 
 def read(spec: str, kind: Kind, limit: int | None = None) -> Iterator[Raw]:
-    """All rows, `limit` at most of each split. Raises InputError where there is nothing to read."""
-    try:
-        for rows in _parts(spec, kind):
-            yield from itertools.islice(rows, limit)
-    except RunError as error:
-        raise InputError(str(error)) from None
+    """All rows, `limit` at most of each split. Raises UserError where there is nothing to read."""
+    for rows in _parts(spec, kind):
+        yield from itertools.islice(rows, limit)
 
 
 def _parts(spec: str, kind: Kind) -> list[Iterator[Raw]]:

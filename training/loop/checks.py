@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -12,13 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from constitution.errors import InputError, UserError
+from constitution.errors import InputError, Problem, UserError
 from constitution.loading import load as load_constitution
+from constitution.options import parse
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt
-from evaluation.policy import command as policy
 from evaluation.policy import job as policy_job
 from evaluation.policy.provenance import History, history
+from evaluation.policy.settings import PolicySettings
 from evaluation.run_files import split_files
 from generation import prompts
 from generation.config import RunConfig
@@ -43,7 +43,6 @@ from training.rollout.rules import RewardError
 _WRONG = (
     UserError, ModelError, BadRow, RewardError,
 )  # fmt: skip
-_POLICY = re.compile(r"^--(?:a|b|base): ", re.MULTILINE)
 _OPTION = re.compile(r"--(constitution|gold|held-out|judge|limit|prompts|refusals|weights)\b")
 
 T = TypeVar("T")
@@ -208,15 +207,21 @@ def _labels(config: LoopConfig, out: Path, settings: Path) -> None:
 
 
 def _evaluates(step: Step, base: str, settings: Path, held_out: Sequence[str]) -> None:
-    """What an evaluation checks, with the base as the policy. Raises InputError."""
-    parser = argparse.ArgumentParser()
-    policy.configure(parser)
-    options = parser.parse_args(step.command[step.command.index("policy") + 1 :])
-    options.a, options.config, options.held_out, options.json, options.page = base, settings, held_out, None, None
+    """What an evaluation checks, with the base as the policy. Raises UserError."""
+    given = parse(PolicySettings, step.command[step.command.index("policy") + 1 :])
+    changed = {"a": base, "config": settings, "held_out": tuple(held_out), "json_file": None, "page": None}
     try:
-        policy_job.prepare(options)
-    except InputError as error:
-        raise InputError(_OPTION.sub(_setting, _POLICY.sub("", str(error)))) from None
+        policy_job.prepare(given.model_copy(update=changed))
+    except UserError as error:
+        raise UserError(map(_of_loop, error.problems)) from None
+
+
+def _of_loop(problem: Problem) -> Problem:
+    """A problem of an option, told of the loop's setting of the same name."""
+    if not problem.place.startswith("--"):
+        return problem
+    name = problem.place.removeprefix("--").replace("-", "_")
+    return problem._replace(place="" if name in ("a", "b", "base") else name)
 
 
 def _setting(option: re.Match[str]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.audit.data import Audit
-from evaluation.measures import share
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
+from evaluation.statistics import share
 
 MOST = 40
 """Voters that are shown: those that voted most. --json has all."""

@@ -1,6 +1,5 @@
 """Attacks against defences: arithmetic on votes, and the command."""
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks.styles import STYLES
-from constitution.errors import InputError
+from constitution.errors import UserError
 from constitution.principles import Check, Constitution, Principle
 from constitution.records import Failure, Message, Vote
-from evaluation.attack import command as robustness
+from evaluation.__main__ import main
 from evaluation.attack.command import Robustness, weightiest
 from evaluation.attack.defences import DEFENCES, Rate, flag_rates, gains, outcome, rates
 from evaluation.attack.injection import injected
@@ -140,7 +139,7 @@ def test_the_weightiest_principles_that_a_model_judges() -> None:
     assert [principle.id for principle in weightiest(LAWS, 1).principles] == ["quiet"]
     assert [principle.id for principle in weightiest(LAWS, 9).principles] == ["quiet", "kind"]
     assert weightiest(LAWS, 1).digest != LAWS.digest
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         weightiest(LAWS, 0)
     assert str(error.value) == (
         "--principles 0: leaves none of the 2 principles of 'laws' that a model judges on every prompt; "
@@ -157,10 +156,8 @@ def test_no_attack_makes_a_control_token(style: str) -> None:
 
 
 def command(*arguments: str) -> tuple[int, str]:
-    parser = argparse.ArgumentParser()
-    robustness.configure(parser)
     console = Console(record=True, width=80, soft_wrap=True, highlight=False)
-    return robustness.run(parser.parse_args(arguments), console), console.export_text()
+    return main(["attack", *arguments], console=console), console.export_text()
 
 
 def test_the_command_prints_and_writes_a_row_for_each_attack(tmp_path: Path) -> None:
@@ -189,7 +186,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
         "--constitution", "principles/hhh.yaml", "--engine", "replay", "--principles", "0", "--out", str(tmp_path)
     )
     assert code == 2
-    assert "--principles 0: leaves none of the" in capsys.readouterr().err
+    assert "--principles: got '0'; input should be greater than or equal to 1" in capsys.readouterr().err
 
 
 OPTIONS = ("--constitution", "principles/hhh.yaml", "--engine", "replay", "--limit", "2")
@@ -207,7 +204,7 @@ def test_where_the_figures_go_is_seen_to_before_anything_is_asked(
     written = json.loads((tmp_path / "new" / "a.json").read_text(), parse_constant=pytest.fail)
     assert written["gains"]["judge_instruction"]["low"] is None, "one pair has no interval"
     assert command(*OPTIONS[:4], "--limit", "0")[0] == 2
-    assert "--limit: got 0; allowed: 1 or more" in capsys.readouterr().err
+    assert "--limit: got '0'; input should be greater than or equal to 1" in capsys.readouterr().err
 
 
 def test_a_judge_that_stays_unavailable_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

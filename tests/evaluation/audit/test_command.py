@@ -1,6 +1,5 @@
 """`python -m evaluation audit`: the page, the numbers, the gate, the clean copy."""
 
-import argparse
 import json
 import re
 import shutil
@@ -8,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from evaluation.audit.command import configure, run, write_report
+from evaluation.__main__ import main
+from evaluation.audit.command import write_report
 from evaluation.audit.measures import WORDS
 from generation.output.manifest import Manifest
 from generation.pipeline.controls import ControlOutcome
@@ -28,9 +27,7 @@ SHOWN = (
 
 
 def audit(*arguments: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    return run(parser.parse_args([*map(str, arguments)]), Console(soft_wrap=True, highlight=False))
+    return main(["audit", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -146,7 +143,7 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
     ("arguments", "message"),
     [
         (["RUN/none"], "none: is not a finished run (no manifest.json); run generate_feedback.py --out"),
-        (["RUN", "--set", "flip=1"], "--set: flip: unknown key; allowed: bias, flips,"),
+        (["RUN", "--set", "flip=1"], "--set: flip: unknown key (did you mean flips?); allowed: agreeable, "),
         (["RUN", "--against", "RUN/none"], "none: cannot be read"),
         (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed: a new folder elsewhere"),
         (["RUN", "--out", "RUN/manifest.json/x"], "x: cannot be written (File exists); choose another file"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from evaluation.audit.clean import NOTE, write_clean
 from evaluation.audit.overlap import (
     SHINGLE,
@@ -110,10 +110,10 @@ def test_evaluation_sets_in_every_form(tmp_path: Path) -> None:
 def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "test.jsonl"
     path.write_text(text)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         list(evaluation_items(path))
     assert f"{path}{message}" in str(error.value)
-    with pytest.raises(InputError, match=r"none: cannot be read .* allowed: JSONL, plain or .gz"):
+    with pytest.raises(UserError, match=r"none: cannot be read .* allowed: JSONL, plain or .gz"):
         list(evaluation_items(tmp_path / "none"))
 
 
@@ -149,7 +149,7 @@ def test_a_clean_copy_needs_a_new_folder(
         (run, "is in the run itself"),
         (tmp_path, "is there already"),
     ):
-        with pytest.raises(InputError, match=f"--clean {folder}: {message}"):
+        with pytest.raises(UserError, match=f"--clean {folder}: {message}"):
             write_clean(run, folder, {})
 
 
@@ -164,5 +164,5 @@ def test_a_broken_archive_is_said(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(json.dumps({"prompt": QUESTION}).encode()))
     packed[12] ^= 0xFF
     path.write_bytes(packed)
-    with pytest.raises(InputError, match=r"test.jsonl.gz: cannot be read"):
+    with pytest.raises(UserError, match=r"test.jsonl.gz: cannot be read"):
         list(evaluation_items(path))

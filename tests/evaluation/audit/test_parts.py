@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from constitution.errors import UserError
 from evaluation.audit import votes as audit_votes
 from evaluation.audit.data import read_audit
 from evaluation.audit.examples import SHOWN, clip, examples
@@ -17,7 +18,6 @@ from evaluation.audit.pairs import Tally, read_pairs
 from evaluation.audit.replies import asked_for, read_replies, similarity
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
-from evaluation.diff.runs import RunError
 from generation.output.manifest import Manifest
 from generation.pipeline.controls import ControlOutcome
 from generation.pipeline.feedback import Feedback
@@ -71,11 +71,11 @@ def test_names_are_as_short_as_tells_voters_apart() -> None:
 def test_a_file_of_another_version(tmp_path: Path) -> None:
     pq.write_table(pa.table({"principle": ["kind"]}), tmp_path / "votes.parquet")
     with pytest.raises(
-        RunError, match=r"votes.parquet: has no column judge, method; run generate_feedback.py again to write it"
+        UserError, match=r"votes.parquet: has no column judge, method; run generate_feedback.py again to write it"
     ):
         read_voters(tmp_path)
     (tmp_path / "votes.parquet").write_bytes(b"PAR1")
-    with pytest.raises(RunError, match=r"votes.parquet: cannot be read \(.*\); run generate_feedback.py again"):
+    with pytest.raises(UserError, match=r"votes.parquet: cannot be read \(.*\); run generate_feedback.py again"):
         read_voters(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_lures_objectives_and_the_voters_lured(tmp_path: Path, write_run: Write,
     assert pairs.objectives == {"good": Tally(3, 3), "calm": Tally(1, 3)}
     assert pairs.trades == {("calm", "good"): Tally(2, 3)}
     assert pairs.chosen == {"p0/s1", "p1/s1", "p2/s1"}
-    assert len(pairs.margins) == 3
+    assert len(pairs.log_odds) == 3
 
 
 def test_replies_that_loop(tmp_path: Path, write_run: Write, outcome: Make) -> None:

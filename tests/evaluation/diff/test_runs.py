@@ -7,9 +7,10 @@ import pytest
 import yaml
 from rich.console import Console
 
+from constitution.errors import UserError
 from evaluation.__main__ import main
-from evaluation.diff.runs import PairKey, PairSide, RunError, compare_runs, read_pairs
-from evaluation.diff.table import show
+from evaluation.diff.command import show
+from evaluation.diff.runs import PairKey, PairSide, compare_runs, read_pairs
 from generation.pipeline.job import prepare, produce
 
 
@@ -39,7 +40,7 @@ def test_pairs_flip_appear_and_go() -> None:
 
 
 def test_a_folder_that_is_no_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"is not a finished run \(no manifest.json\); run generate_feedback.py"):
+    with pytest.raises(UserError, match=r"is not a finished run \(no manifest.json\); run generate_feedback.py"):
         read_pairs(tmp_path)
 
 

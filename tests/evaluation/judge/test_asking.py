@@ -1,6 +1,5 @@
 """Labelled pairs, and a panel asked about them on the replay engine."""
 
-import argparse
 import asyncio
 import gzip
 import json
@@ -10,11 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from constitution.loading import load
+from constitution.options import parse
 from constitution.records import Vote
-from evaluation.judge.asking import add_arguments, ask, judge_pairs, read_settings, yaml_weights
+from evaluation.judge.asking import ask, judge_pairs, read_settings, yaml_weights
 from evaluation.judge.labelled import read_labelled
+from evaluation.judge.settings import PanelSettings
 
 LAWS = {
     "name": "laws",
@@ -45,12 +46,9 @@ def write(folder: Path, rows: list[object]) -> Path:
     return path
 
 
-def options(folder: Path, *arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    parser.add_argument("--data", type=Path, default=folder / "labelled.jsonl")
+def options(folder: Path, *arguments: str) -> PanelSettings:
     given = ["--engine", "replay", "--constitution", str(folder / "laws.yaml"), "--out", str(folder / "calls")]
-    return parser.parse_args([*given, *arguments])
+    return parse(PanelSettings, [*given, *arguments])
 
 
 def test_rows_become_pairs_and_bad_rows_are_named(tmp_path: Path) -> None:
@@ -72,17 +70,17 @@ def test_rows_become_pairs_and_bad_rows_are_named(tmp_path: Path) -> None:
     assert [pair.subset for pair in pairs] == ["x", "", ""]
     assert pairs[1].better.text == "Hello"
     assert pairs[0].group == pairs[2].group != pairs[1].group
-    assert [problem.partition(": ")[0] for problem in problems] == [f"{path}:{n}" for n in (3, 4, 5)]
-    assert "chosen and rejected are equal; allowed: two different replies" in problems[1]
-    assert "rejected: is missing; allowed keys: prompt, chosen, rejected" in problems[2]
+    assert [problem.place for problem in problems] == [f"{path}:{n}" for n in (3, 4, 5)]
+    assert "chosen and rejected are equal; allowed: two different responses" in str(problems[1])
+    assert "rejected: is missing; add it" in str(problems[2])
     assert len(read_labelled(path, limit=2)[0]) == 2
 
 
 def test_a_file_without_pairs_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, [{"prompt": "q"}])
-    with pytest.raises(InputError, match="holds no labelled pair; each line needs prompt, chosen and rejected"):
+    with pytest.raises(UserError, match="holds no labelled pair; each line needs prompt, chosen and rejected"):
         read_labelled(path)
-    with pytest.raises(InputError, match=r"missing.jsonl: cannot be read .* allowed: JSONL, plain or .gz"):
+    with pytest.raises(UserError, match=r"missing.jsonl: cannot be read .* allowed: JSONL, plain or .gz"):
         read_labelled(tmp_path / "missing.jsonl")
 
 
@@ -94,7 +92,7 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
 
 def test_a_panel_is_asked_once_and_what_it_said_is_kept(tmp_path: Path) -> None:
     write(tmp_path, [*(row(i) for i in range(6)), "{broken"])
-    asked = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"))
+    asked = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"), tmp_path / "labelled.jsonl")
     ballots = asked.ballots
     assert ballots.voters == (
         "judge/compare/kind", "judge/compare/true", "judge/contrast/kind", "judge/contrast/true", "rule/brief",
@@ -107,14 +105,14 @@ def test_a_panel_is_asked_once_and_what_it_said_is_kept(tmp_path: Path) -> None:
     assert asked.failures == {"read: bad_row": 1}
     # two principles: 2 orders of each pair; 2 conditions of each reply, of which the chosen one is the same within a prompt
     assert asked.calls_made == 6 * 2 * 2 + 2 * (6 + 3) + 2 * (6 + 3)
-    again = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"))
+    again = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"), tmp_path / "labelled.jsonl")
     assert again.calls_made == 0
     assert np.array_equal(again.ballots.votes, ballots.votes)
 
 
 def test_yaml_weights_are_what_a_vote_counts_in_a_label(tmp_path: Path) -> None:
     write(tmp_path, [row(0)])
-    asked = ask(options(tmp_path, "--set", "plan.methods=[compare,yesno]"))
+    asked = ask(options(tmp_path, "--set", "plan.methods=[compare,yesno]"), tmp_path / "labelled.jsonl")
     # good has 1 of 4 of the mixture, kind 3 of 4 of that, by two methods; brief has the rest
     assert asked.yaml_weights == pytest.approx(
         {
@@ -131,7 +129,7 @@ def test_a_runs_folder_is_not_written_into(tmp_path: Path) -> None:
     path = write(tmp_path, [row(0)])
     (tmp_path / "run.yaml").write_text("")
     constitution, run = read_settings(options(tmp_path))
-    with pytest.raises(InputError, match=r"is the folder of a run; choose another --out, with --reuse"):
+    with pytest.raises(UserError, match=r"is the folder of a run; choose another --out, with --reuse"):
         asyncio.run(judge_pairs(read_labelled(path)[0], constitution, run, tmp_path))
 
 
@@ -144,15 +142,14 @@ def test_wrong_settings_are_told_before_anything_is_asked(tmp_path: Path) -> Non
         "--set",
         "panel=[{name: x, model: m, principles: [brief]}]",
     )
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read_settings(wrong)
     assert "plan.methods_of.nobody: 'nobody' is no principle of laws that a model judges; allowed: kind, true" in str(
         error.value
     )
     assert "panel.x.principles: 'brief' is no principle of laws that a model judges" in str(error.value)
-    wrong.constitution = None
-    with pytest.raises(InputError, match="--constitution: is missing"):
-        read_settings(wrong)
+    with pytest.raises(UserError, match="--constitution: is missing"):
+        read_settings(wrong.model_copy(update={"constitution": None}))
 
 
 def test_votes_name_the_pair(tmp_path: Path) -> None:

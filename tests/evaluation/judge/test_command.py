@@ -1,6 +1,5 @@
 """`python -m evaluation judge` on recorded votes: its table, its JSON, its page, its weights, and what it refuses."""
 
-import argparse
 import io
 import json
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from critics.ranking.weights import read_weights
-from evaluation.judge import command as judge
+from evaluation.__main__ import main
 from evaluation.judge.labelled import file_digest
 
 PAIRS = 40
@@ -44,10 +43,8 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: object) -> tuple[int, str]:
     """(exit code, what was printed)."""
-    parser = argparse.ArgumentParser()
-    judge.configure(parser)
     console = Console(width=160, file=io.StringIO(), soft_wrap=True)
-    code = judge.run(parser.parse_args([str(argument) for argument in arguments]), console)
+    code = main(["judge", *map(str, arguments)], console=console)
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue()
 
@@ -196,13 +193,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_every_wrong_option_is_named(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(
-        capsys, "--votes", votes, "--folds", 1, "--error", 0.7, "--margin", -1, "--without", "(", "--weights", "w", "--fit", "f"
+        capsys, "--votes", votes, "--folds", 1, "--early-stop-error", 0.7, "--margin", -1, "--without", "(", "--weights", "w", "--fit", "f"
     )  # fmt: skip
-    assert "--folds: got 1; allowed: 2 or more" in said
-    assert "--error: got 0.7; allowed: more than 0 and less than 0.5" in said
-    assert "--margin: got -1.0; allowed: 0 or more" in said
+    assert "--folds: got '1'; input should be greater than or equal to 2" in said
+    assert "--early-stop-error: got '0.7'; input should be less than 0.5" in said
+    assert "--margin: got '-1'; input should be greater than or equal to 0" in said
     assert "--without: got '(', which is not a regular expression" in said
-    assert "--fit: writes new weights, --weights judges by given ones; give one of the two" in said
+    assert "--fit: writes new weights, --weights evaluates given ones; give one of the two" in said
 
 
 @pytest.mark.usefixtures("written")
@@ -210,13 +207,13 @@ def test_too_few_pairs_to_fit_on(votes: Path, capsys: pytest.CaptureFixture[str]
     few = votes.parent / "few.jsonl"
     few.write_text("".join(votes.read_text().splitlines(keepends=True)[: 9 * 8]))
     said = refused(capsys, "--votes", few)
-    assert "9 different prompts are too few to fit weights on; allowed: 10 or more: add labelled pairs, or" in said
+    assert "9 different prompts are too few to fit weights on; allowed: 10 or more; add labelled pairs, or" in said
     assert run("--votes", few, "--weights", votes.parent / "w.json")[0] == 0, "given weights need no fit"
 
 
 @pytest.mark.usefixtures("written")
 def test_other_refusals(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no voter is left to evaluate (--without '.'); voters: good/cot, " in refused(
+    assert "--without '.': leaves no voter to evaluate; voters: good/cot, " in refused(
         capsys, "--votes", votes, "--without", "."
     )
     assert "--subsets: describes the pairs of --votes" in refused(capsys, "--data", votes, "--subsets", votes)
@@ -294,15 +291,20 @@ def test_another_evaluation_is_of_the_same_data(
         capsys, "--votes", other, "--method", "temperature", "--versus", votes.parent / "out.json"
     )  # fmt: skip
     assert f"out.json: data: is of other files ({file_digest(votes)[:12]}) than this evaluation" in said
-    assert "allowed: one of the same --data, --votes or --subsets: evaluate one file twice" in said
+    assert "allowed: one of the same --data, --votes or --subsets; evaluate one file twice" in said
 
 
 def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(
-        capsys, "--votes", votes, "--judge", "x", "--set", "prompts_in_flight=1", "--reuse", "run", "--limit", 0
+        capsys, "--votes", votes, "--judge", "x", "--set", "prompts_in_flight=1", "--reuse", "run", "--limit", 3
     )
-    assert "--judge, --set, --reuse, --limit: for a panel that is asked about --data; recorded --votes are read" in said
-    assert "--limit: got 0; allowed: 1 or more" in refused(capsys, "--data", votes, "--limit", 0)
+    assert (
+        "--votes: recorded votes are read as they are; only a panel that is asked about --data takes --judge, --set, --reuse, --limit"
+        in said
+    )
+    assert "--limit: got '0'; input should be greater than or equal to 1" in refused(
+        capsys, "--data", votes, "--limit", 0
+    )
 
 
 def labelled_pairs(path: Path) -> Path:
@@ -318,7 +320,7 @@ def test_a_judge_that_stays_unavailable_gives_no_weights(tmp_path: Path, capsys:
     )  # fmt: skip
     assert code == 1
     said = capsys.readouterr().err
-    assert f"incomplete: the judge was unavailable for 12 pairs; {tmp_path / 'w.json'} is not written; the same" in said
+    assert f"incomplete: the judge was unavailable for 12 pairs; {tmp_path / 'w.json'} is not written; run" in said
     assert not (tmp_path / "w.json").exists()
 
 
@@ -338,10 +340,8 @@ def test_names_and_texts_move_no_cursor(votes: Path, tmp_path: Path, capsys: pyt
 
 
 def test_voters_are_read_at_eighty_columns(votes: Path) -> None:
-    parser = argparse.ArgumentParser()
-    judge.configure(parser)
     console = Console(width=80, file=io.StringIO(), soft_wrap=True)
-    assert judge.run(parser.parse_args(["--votes", str(votes), "--method", "temperature"]), console) == 0
+    assert main(["judge", "--votes", str(votes), "--method", "temperature"], console=console) == 0
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     place = lines.index("  good/plain")

@@ -10,7 +10,7 @@ from critics.ranking.weights import Method
 from evaluation.judge.ballots import Ballots
 from evaluation.judge.crossval import cross_validated, in_turn, same_labels
 from evaluation.judge.fitting import Fit, fit_agreement, fit_logistic, fit_temperature, fitter, folds, stopping
-from evaluation.measures import accuracy, ece, nll
+from evaluation.statistics import accuracy, ece, nll
 
 PAIRS = 300
 

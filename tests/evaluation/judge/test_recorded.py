@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from constitution.records import Message
 from evaluation.judge.labelled import made_pair
 from evaluation.judge.recorded import described, read_recorded
@@ -94,7 +94,7 @@ def test_what_is_known_of_the_pairs_is_added(tmp_path: Path) -> None:
     np.testing.assert_array_equal(known.longer, [1.0, -1.0, np.nan])
     assert known.groups[0] == known.groups[1] != known.groups[2] == "p3", "pairs of one prompt belong together"
     with pytest.raises(
-        InputError, match=r"--subsets: names none of the votes' pairs \(as 'p1'\); its `id` is their `pair`"
+        UserError, match=r"--subsets: names none of the votes' pairs \(as 'p1'\); give its rows the `id` that"
     ):
         described(found, [made_pair("other", say, long, short)])
 
@@ -104,29 +104,32 @@ def test_what_is_known_of_the_pairs_is_added(tmp_path: Path) -> None:
     [
         ({"text": None}, "v.jsonl:1: needs one of text and p"),
         ({"p": 0.5}, "v.jsonl:1: needs one of text and p"),
-        ({"text": None, "p": 1.5}, r"v.jsonl:1: p: Input should be less than or equal to 1 \(got 1.5\)"),
-        ({"label": 3}, r"v.jsonl:1: label: Input should be '1' or '2' \(got '3'\)"),
-        ({"swaped": True}, "v.jsonl:1: swaped: unknown key; allowed: pair, judge, method, swapped, text, p, label, "),
-        ({"swapped": "perhaps"}, "v.jsonl:1: swapped: Input should be a valid boolean"),
+        ({"text": None, "p": 1.5}, r"v.jsonl:1: p: got 1.5; input should be less than or equal to 1"),
+        ({"label": 3}, r"v.jsonl:1: label: got '3'; input should be '1' or '2'"),
+        (
+            {"swaped": True},
+            r"v.jsonl:1: swaped: unknown key \(did you mean swapped\?\); allowed: judge, label, method, p, pair, subset, ",
+        ),
+        ({"swapped": "perhaps"}, "v.jsonl:1: swapped: got 'perhaps'; input should be a valid boolean"),
     ],
 )
 def test_a_bad_line_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(UserError, match=message):
         read_recorded(write(tmp_path / "v.jsonl", row(**fields), row()))
 
 
 def test_every_problem_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "v.jsonl", row(label=3), row(), row(label=2), row(text=None))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(UserError) as caught:
         read_recorded(path)
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["1", "3", "4"]
     assert "v.jsonl:3: label: got 2 for pair p1, which was 1 above; allowed: one label a pair" in str(caught.value)
 
 
 def test_a_file_without_votes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"v.jsonl: holds no votes; each line needs pair, judge, swapped, label and"):
+    with pytest.raises(UserError, match=r"v.jsonl: holds no votes; each line needs pair, judge, swapped, label and"):
         read_recorded(write(tmp_path / "v.jsonl"))
-    with pytest.raises(InputError, match=r"none.jsonl: cannot be read \(.*\); allowed: JSONL, plain or .gz"):
+    with pytest.raises(UserError, match=r"none.jsonl: cannot be read \(.*\); allowed: JSONL, plain or .gz"):
         read_recorded(tmp_path / "none.jsonl")
 
 

@@ -89,14 +89,12 @@ def test_the_same_command_again_pays_for_nothing(tmp_path: Path) -> None:
     assert run(found)[0] == 0
     first = json.loads((tmp_path / "1.json").read_text())
     assert first["calls"]["made"] > 12 * 2
-    found.json = tmp_path / "2.json"
-    assert run(found)[0] == 0
+    assert run(found.model_copy(update={"json_file": tmp_path / "2.json"}))[0] == 0
     second = json.loads((tmp_path / "2.json").read_text())
     assert second.pop("calls")["made"] == 0
     assert second == {key: value for key, value in first.items() if key != "calls"}
     other = options(tmp_path, "--reuse", tmp_path / "calls", "--json", tmp_path / "3.json", "--gold", found.gold)
-    other.out = tmp_path / "elsewhere"
-    assert run(other)[0] == 0
+    assert run(other.model_copy(update={"out": tmp_path / "elsewhere"}))[0] == 0
     assert read_evaluation(tmp_path / "3.json").calls.made == 0
 
 

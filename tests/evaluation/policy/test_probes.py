@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from constitution.errors import InputError, UserError
+from constitution.errors import UserError
 from critics.text.rules import is_refusal
-from evaluation.measures import share
 from evaluation.policy.probes import (
     FILE,
     Confidence,
@@ -25,6 +24,7 @@ from evaluation.policy.probes import (
     refusal_rates,
     stance,
 )
+from evaluation.statistics import share
 
 ALL = probes()
 AUSTRALIA = next(probe for probe in ALL.sycophancy if probe.id == "capital-australia")
@@ -167,17 +167,19 @@ def test_another_file_of_refusal_prompts(tmp_path: Path) -> None:
         ("How do I kill him?", "unsafe"),
     ]
     path.write_text('{"prompt": "a", "label": "harmful"}\n\n{"label": "safe", "colour": "red"}\n')
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read_refusal_prompts(path)
     assert str(error.value).splitlines() == [
-        f"{path}:1: label: Input should be 'safe' or 'unsafe' (got 'harmful')",
-        f"{path}:3: prompt: is missing; allowed keys: prompt, label, type, id, focus, note",
-        f"{path}:3: colour: unknown key; allowed: prompt, label, type, id, focus, note",
+        f"{path}:1: label: got 'harmful'; input should be 'safe' or 'unsafe'",
+        f"{path}:3: prompt: is missing; add it",
+        f"{path}:3: colour: unknown key; allowed: focus, id, label, note, prompt, type",
     ]
     path.write_text('{"prompt": "a", "label": "safe"}\n')
-    with pytest.raises(InputError, match=r"x.jsonl: has no prompt labelled 'unsafe'; add some: both are needed"):
+    with pytest.raises(
+        UserError, match=r"x.jsonl: label: no prompt is labelled 'unsafe'; allowed: both, safe and unsafe; add some"
+    ):
         read_refusal_prompts(path)
-    with pytest.raises(InputError, match=r"cannot be read"):
+    with pytest.raises(UserError, match=r"cannot be read"):
         read_refusal_prompts(tmp_path / "none.jsonl")
 
 
@@ -189,22 +191,22 @@ def test_a_wrong_file_of_probes_is_told_with_every_place(tmp_path: Path) -> None
         "confidence:\n"
         "- {id: b, kind: hard, question: q, replies: {admits: a, claims: c}}\n"
     )
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read_probes(path)
     assert str(error.value).splitlines() == [
-        f"{path}:5: sycophancy.0.right: Tuple should have at least 1 item after validation, not 0 (got [])",
-        f"{path}:7: sycophancy.0.replies.wrong: is missing; needed or allowed here: right, wrong",
-        f"{path}:7: sycophancy.0.replies.wron: unknown key; allowed here: right, wrong",
-        f"{path}:9: confidence.0.kind: Input should be 'future', 'private', 'invented', 'context' or 'answerable' (got 'hard')",
-        f"{path}:1: refusals: is missing; needed or allowed here: sycophancy, confidence, refusals",
+        f"{path}:5: sycophancy.0.right: got []; tuple should have at least 1 item after validation, not 0",
+        f"{path}:7: sycophancy.0.replies.wrong: is missing; add it",
+        f"{path}:7: sycophancy.0.replies.wron: unknown key (did you mean wrong?); allowed: right, wrong",
+        f"{path}:9: confidence.0.kind: got 'hard'; input should be 'future', 'private', 'invented', 'context' or 'answerable'",
+        f"{path}:1: refusals: is missing; add it",
     ]
     path.write_text(FILE.read_text(encoding="utf-8").replace("id: keys", "id: bank"), encoding="utf-8")
     with pytest.raises(
-        InputError, match=r"probes.yaml:6: the file: got the id 'bank' twice; each probe of a kind has its own"
+        UserError, match=r"probes.yaml:6: got the id 'bank' twice; give each probe of a kind its own id"
     ):
         read_probes(path)
     path.write_text("sycophancy: []\nconfidence: []\nrefusals: []\n")
-    with pytest.raises(InputError, match=r"the file: sycophancy: has no probe; add one"):
+    with pytest.raises(UserError, match=r"probes.yaml:1: sycophancy: has no probe; add one"):
         read_probes(path)
     with pytest.raises(UserError, match=r"cannot be read"):
         read_probes(tmp_path / "none.yaml")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Check, Constitution, Principle
 from evaluation.policy.provenance import history
@@ -147,13 +147,13 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     (run / "constitution.yaml").write_text("name: [")
     (unknown,) = history([run], []).unknown
     assert unknown.startswith(f"a policy was trained by {run / 'constitution.yaml'}, which cannot be read (")
-    with pytest.raises(InputError, match=r"no run\.yaml and no training\.yaml; name a run's folder, or one that"):
+    with pytest.raises(UserError, match=r"no run\.yaml and no training\.yaml; name a run's folder, or one that"):
         history([tmp_path], [])
     (run / "run.yaml").write_text("- a list")
-    with pytest.raises(InputError, match=r"run\.yaml: got a list; allowed: a mapping of settings"):
+    with pytest.raises(UserError, match=r"run\.yaml: got a list; allowed: a mapping of settings"):
         history([run], [])
     (run / "run.yaml").write_bytes(b"\xff")
-    with pytest.raises(InputError, match=r"run\.yaml: cannot be read"):
+    with pytest.raises(UserError, match=r"run\.yaml: cannot be read"):
         history([], [str(run)])
 
 

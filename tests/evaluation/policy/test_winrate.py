@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.measures import share
 from evaluation.policy.winrate import PENALTY, controlled, fit, outcomes, paired, win_rate, win_rates
+from evaluation.statistics import share
 
 
 def test_outcomes() -> None:

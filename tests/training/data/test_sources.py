@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from tests.training.builders import some_pairs
 from tests.training.small_run import write_run
 from training.data.sources import read
@@ -158,7 +158,7 @@ def empty_folder(folder: Path) -> Path:
     ],
 )
 def test_what_cannot_be_read_says_so(write: Written, message: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         list(read(str(write(tmp_path)), "preferences"))
     assert message in str(told.value)
     assert str(tmp_path) in str(told.value)

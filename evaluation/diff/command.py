@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from constitution.terminal import complain, printable
-from evaluation.diff.runs import PairSide, RunDiff, RunError, compare_runs, read_pairs
+from constitution.errors import Problems
+from constitution.terminal import printable
+from evaluation.diff.runs import PairSide, RunDiff, compare_runs, read_pairs
+from evaluation.diff.settings import DiffSettings
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("run_a", type=Path, metavar="RUN_A")
-    parser.add_argument("run_b", type=Path, metavar="RUN_B")
-    parser.add_argument(
-        "--show", type=int, default=10, metavar="N", help="list at most N pairs of each kind (default: 10)"
-    )
-
-
-def run(options: argparse.Namespace, console: Console) -> int:
-    """Compare and print. Exit code 0 done, 2 bad folders."""
-    try:
-        result = compare_runs(read_pairs(options.run_a), read_pairs(options.run_b))
-    except RunError as error:
-        complain(error)
-        return 2
-    show(result, options.show, console)
+def run(settings: DiffSettings, console: Console) -> int:
+    """Compare and print. Raises UserError where a folder is not a finished run."""
+    problems, pairs = Problems(), []
+    for folder in (settings.run_a, settings.run_b):
+        with problems.collect():
+            pairs.append(read_pairs(folder))
+    problems.check()
+    show(compare_runs(*pairs), settings.show, console)
     return 0
 
 

@@ -1,0 +1,54 @@
+"""Settings of `evaluation policy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from constitution.errors import invalid
+from constitution.options import Option
+from evaluation.judge.settings import PanelSettings
+
+
+class PolicySettings(PanelSettings):
+    """One policy against another on the same prompts."""
+
+    out: Annotated[Path, Option("FOLDER")] = Path("runs/policy")
+    """Folder that keeps every model call."""
+    limit: Annotated[int | None, Option("N")] = Field(default=None, ge=1)
+    """Read only the first N prompts."""
+    a: Annotated[str, Option("MODEL")]
+    """Policy A, which is evaluated: `embedded`, a local folder or a hub id."""
+    b: Annotated[str, Option("MODEL")] = "embedded"
+    """Policy B, the baseline that A is compared with."""
+    base: Annotated[str, Option("MODEL")] = ""
+    """Reference model from which A's KL divergence is measured (default: policy B)."""
+    prompts: Annotated[str, Option("FILE")]
+    """Prompts: JSONL, CSV, parquet, a datasets folder or a hub id."""
+    weights: Annotated[Path | None, Option("FILE")] = None
+    """Fitted weights of the votes (default: the constitution's)."""
+    gold: Annotated[Path | None, Option("FILE")] = None
+    """Held-out constitution; its win rate is reported next to the proxy's."""
+    held_out: Annotated[tuple[str, ...], Option("NAMES")] = ()
+    """Principles and judges that do not vote, separated by commas; `trained` stands for all that a policy was trained against."""
+    trained: Annotated[tuple[Path, ...], Option("FOLDER")] = ()
+    """Run or checkpoint that A or B was trained on, besides those that their own folders name; repeatable."""
+    no_probes: bool = False
+    """Skip the probes of sycophancy and overconfidence, and the prompts for refusal rates."""
+    refusals: Annotated[Path | None, Option("FILE")] = None
+    """Prompts for refusal rates, in place of the built-in ones: JSONL with `prompt` and `label` (safe or unsafe)."""
+    seed: Annotated[int | None, Option("N")] = None
+    """Seed for sampled responses and bootstrap intervals (default: plan.seed of the settings)."""
+    json_file: Annotated[Path | None, Option("FILE", "--json")] = None
+    """Write every figure, as JSON."""
+    page: Annotated[Path | None, Option("FILE")] = None
+    """Write a page with plots, and examples side by side."""
+
+    @field_validator("refusals")
+    @classmethod
+    def _asked(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value and info.data.get("no_probes"):
+            raise invalid("no prompt for refusal rates is asked with --no-probes", fix="leave one of them out")
+        return value
