@@ -60,7 +60,8 @@ def llmbar_votes(folder: Path) -> Iterator[Row]:
                 continue
             for number, item in enumerate(json.loads(found.read_text(encoding="utf-8"))):
                 for swapped in (False, True):
-                    answer = item["results"][-1][f"swap = {swapped}"]
+                    verdicts = next(step for step in item["results"] if isinstance(step, dict))
+                    answer = verdicts[f"swap = {swapped}"]
                     yield {
                         "pair": f"llmbar-{subset}-{number}",
                         "judge": judge,

@@ -55,6 +55,10 @@ _TURNED: dict[type[ast.AST], type[ast.AST]] = {
 _SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
+Record = dict[str, str | int | float | None]
+"""What was seen of one breakage: `noticed_by` is the test that failed, `timeout`, or None."""
+
+
 class Mutation(NamedTuple):
     """One breakage."""
 
@@ -183,7 +187,7 @@ def first_failure(root: Path, tests: list[str], models: bool, limit: float) -> s
     return found[1] if found else out.strip().splitlines()[-1]
 
 
-def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> dict[str, str | int | float | None]:
+def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> Record:
     """Break one place, run its tests, mend it; the record of what was seen."""
     path = root / mutation.file
     source = path.read_bytes()
@@ -194,9 +198,8 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> dict[
         noticed = first_failure(root, tests, models, limit) if tests else None
     finally:
         path.write_bytes(source)
-    if noticed and noticed != "timeout" and "::" in noticed:
-        again = first_failure(root, [noticed], models, limit)
-        noticed = None if again else noticed  # it fails without the breakage as well
+    if noticed == "timeout" and first_failure(root, tests, models, limit):
+        noticed = None  # without the breakage they take as long
     return {
         "file": mutation.file,
         "line": mutation.line,
@@ -208,6 +211,16 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> dict[
     }
 
 
+def failing_anyway(root: Path, records: list[Record], models: bool, limit: float) -> set[str]:
+    """Of the tests that noticed breakages, those that fail without one as well: they noticed nothing."""
+    tests = {str(each["noticed_by"]) for each in records if "::" in str(each["noticed_by"])}
+    out = set()
+    while tests and (failed := first_failure(root, sorted(tests), models, limit)):
+        out.add(failed)
+        tests.discard(failed)
+    return out
+
+
 def copy_of(commit: str, folder: Path) -> None:
     """Lay a commit's files into a folder."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
@@ -215,7 +228,7 @@ def copy_of(commit: str, folder: Path) -> None:
         files.extractall(folder, filter="data")
 
 
-def show(records: list[dict[str, str | int | float | None]]) -> float:
+def show(records: list[Record]) -> float:
     """Print the share that was noticed, of each package and of all; returns the latter."""
     for package in [*PACKAGES, ""]:
         rows = [each for each in records if str(each["file"]).startswith(package)]
@@ -250,17 +263,23 @@ def main() -> int:
         places = everything(root)
         sample = random.Random(options.seed).sample(places, options.sample)
         print(f"{len(sample)} of {len(places)} breakages of {commit[:7]}, seed {options.seed}", flush=True)
+        made: list[Record] = []
         for mutation in sample[len(records) :][: options.most]:
-            record = {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
-            records.append(record)
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            told = record["noticed_by"] or "SURVIVED"
+            made.append(
+                {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
+            )
+            told = made[-1]["noticed_by"] or "SURVIVED"
             before, after = (" ".join(text.split())[:60] for text in (mutation.before, mutation.after))
             print(
-                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({record['seconds']} s)",
+                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({made[-1]['seconds']} s)",
                 flush=True,
             )
+        for name in sorted(failing_anyway(root, made, options.models, options.limit)):
+            print(f"fails without a breakage, and notices none: {name}")
+            made = [{**each, "noticed_by": None} if each["noticed_by"] == name else each for each in made]
+        with out.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in made)
+        records += made
     return 0 if show(records) >= options.least else 1
 
 
