@@ -3,10 +3,10 @@
     .venv/bin/python scripts/mutate.py --sample 60 --seed 1 --out mutations.jsonl
 
 Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
-the seed. For each, the tests of its module run: the module's own test file, those that import it, those of its folder; tests
-that load a model only with `--models`. A breakage is noticed when one of them fails, or does not end in time, and passes
-without it. The same command again goes on with what is left; `--most` ends it earlier. Exit code 0, or 1 where
-`--least` is not reached.
+the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder; tests
+that load a model only with `--models`. A breakage is noticed when one of them fails, and passes without it; where they do not end
+in time it counts as not noticed. The same command again goes on with what is left; `--most` ends it earlier. Exit code 0, or 1
+where `--least` is not reached.
 
 Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.
 """
@@ -52,11 +52,14 @@ _TURNED: dict[type[ast.AST], type[ast.AST]] = {
     ast.FloorDiv: ast.Div,
     ast.Mod: ast.FloorDiv,
 }
+UNFINISHED = "unfinished"
+HANGS = 100
+"""Seconds after which a single test has failed: many a breakage is a loop without an end."""
 _SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
 Record = dict[str, str | int | float | None]
-"""What was seen of one breakage: `noticed_by` is the test that failed, `timeout`, or None."""
+"""What was seen of a breakage: `noticed_by` is the test that failed, or None; `unfinished`: the tests took too long to say."""
 
 
 class Mutation(NamedTuple):
@@ -148,8 +151,8 @@ def everything(root: Path) -> list[Mutation]:
     return [each for path in files for each in mutations(path.relative_to(root).as_posix(), path.read_bytes())]
 
 
-def tests_of(root: Path, file: str) -> list[str]:
-    """Test files of a module, the most telling first: its own, those that import it, those of its folder."""
+def choose_tests(root: Path, file: str) -> tuple[list[str], list[str]]:
+    """A module's own test files; and those that import it, then those of its folder."""
     path = Path(file)
     module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
     folder = Path("tests") / path.parent
@@ -158,17 +161,21 @@ def tests_of(root: Path, file: str) -> list[str]:
     imports = re.compile(
         rf"^(from|import) {re.escape(module)}\b|^from {re.escape(parent)} import .*\b{name}\b", re.MULTILINE
     )
-    importers = [
-        each for each in sorted((root / "tests").rglob("test_*.py")) if imports.search(each.read_text(encoding="utf-8"))
-    ]
-    neighbours = sorted((root / folder).glob("test_*.py"))
-    return [each.relative_to(root).as_posix() for each in dict.fromkeys([*own, *importers, *neighbours])]
+    every = sorted((root / "tests").rglob("test_*.py"))
+    importers = [each for each in every if imports.search(each.read_text(encoding="utf-8"))]
+    others = dict.fromkeys([*importers, *sorted((root / folder).glob("test_*.py"))])
+    return _names(root, own), _names(root, [each for each in others if each not in own])
+
+
+def _names(root: Path, paths: list[Path]) -> list[str]:
+    return [each.relative_to(root).as_posix() for each in paths]
 
 
 def first_failure(root: Path, tests: list[str], models: bool, limit: float) -> str | None:
-    """The first test that fails, `timeout` where they do not end in `limit` seconds, or None where all pass."""
+    """The first test that fails, UNFINISHED where they do not end in `limit` seconds, or None where all pass."""
     choice = [] if models else ["-m", "not model"]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *choice, *tests]
+    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-o", f"timeout={HANGS}"]
+    command = [sys.executable, "-m", "pytest", *options, *choice, *tests]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     # A session of its own: a test's children end with it.
     process = subprocess.Popen(
@@ -180,7 +187,7 @@ def first_failure(root: Path, tests: list[str], models: bool, limit: float) -> s
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return "timeout"
+        return UNFINISHED
     if process.returncode in (0, 5):  # 5: no test was chosen
         return None
     found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", out, re.MULTILINE)
@@ -191,22 +198,22 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> Recor
     """Break one place, run its tests, mend it; the record of what was seen."""
     path = root / mutation.file
     source = path.read_bytes()
-    tests = tests_of(root, mutation.file)
+    own, others = choose_tests(root, mutation.file)
     begun = time.monotonic()
     path.write_bytes(source[: mutation.start] + mutation.after.encode() + source[mutation.end :])
     try:
-        noticed = first_failure(root, tests, models, limit) if tests else None
+        noticed = first_failure(root, own, models, limit) if own else None
+        noticed = noticed or (first_failure(root, others, models, limit) if others else None)
     finally:
         path.write_bytes(source)
-    if noticed == "timeout" and first_failure(root, tests, models, limit):
-        noticed = None  # without the breakage they take as long
     return {
         "file": mutation.file,
         "line": mutation.line,
         "before": mutation.before,
         "after": mutation.after,
-        "noticed_by": noticed,
-        "test_files": len(tests),
+        "noticed_by": None if noticed == UNFINISHED else noticed,
+        "unfinished": noticed == UNFINISHED,
+        "test_files": len(own) + len(others),
         "seconds": round(time.monotonic() - begun, 1),
     }
 
@@ -268,7 +275,7 @@ def main() -> int:
             made.append(
                 {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
             )
-            told = made[-1]["noticed_by"] or "SURVIVED"
+            told = made[-1]["noticed_by"] or ("UNFINISHED" if made[-1]["unfinished"] else "SURVIVED")
             before, after = (" ".join(text.split())[:60] for text in (mutation.before, mutation.after))
             print(
                 f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({made[-1]['seconds']} s)",
