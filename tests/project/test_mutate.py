@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.mutate import attempt, everything, failing_anyway, mutations, choose_tests
+from scripts.mutate import attempt, choose_tests, everything, failing_anyway, mutations
 
 MODULE = '''"""A module."""
 
