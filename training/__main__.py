@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError, UserError
+from constitution.errors import Problem, UserError
 from generation import settings as reading
 from training.catalogue import RECIPES
 from training.config import Training
@@ -85,12 +85,14 @@ def settings_of(options: argparse.Namespace) -> Training:
 
 
 def _sources(given: Sequence[str]) -> dict[str, float]:
-    """Name -> weight. Raises InputError for a name that is given twice."""
+    """Name -> weight. Raises UserError for a name that is given twice."""
     sources: dict[str, float] = {}
     for text in given:
         name, weight = _source(text)
         if name in sources:
-            raise InputError(f"--data {name}: is given twice; give it once, with the sum of the weights")
+            raise UserError(
+                Problem(f"--data {name}", got="is given twice", fix="give it once, with the sum of the weights")
+            )
         sources[name] = weight
     return sources
 

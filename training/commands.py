@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from generation.engines.base import ModelError
 from generation.output.files import write_atomically
 from training.best_of import job as best_of_job
@@ -62,7 +62,7 @@ def train(recipe: str, settings: Training, out: Path, console: Console) -> int:
     except fit.Incomplete as incomplete:
         rank.tell(incomplete)
         return 1
-    except (InputError, ModelError, MetricsError) as error:
+    except (UserError, ModelError, MetricsError) as error:
         rank.tell(error)
         return 2
     if rank.first():

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from constitution.errors import invalid
 from constitution.records import Strict
 
 Schedule = Literal["linear", "cosine", "constant"]
@@ -36,25 +37,23 @@ class Lora(Strict):
 
 def _reporters(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError(f"allowed: each once, got {', '.join(names)}")
+        raise invalid(f"got {', '.join(names)}", "each once")
     for name in names:
         package = find_spec(name)
         if package is None or package.origin is None:  # a folder of that name is no package
-            raise ValueError(f"got {name}, which is not installed; pip install {name}, or leave it out")
+            raise invalid(f"got {name}, which is not installed", fix=f"pip install {name}, or leave it out")
     return names
 
 
 def _compiler(wanted: bool) -> bool:
     name = os.environ.get("CXX", "g++")
     if wanted and shutil.which(name) is None:
-        raise ValueError(
-            f"got true, which needs a C++ compiler, and there is no {name}; install it, name another in CXX, or leave compile out"
-        )
+        got = f"got true, which needs a C++ compiler, and there is no {name}"
+        raise invalid(got, fix="install it, name another in CXX, or leave compile out")
     header = Path(sysconfig.get_path("include"), "Python.h")
     if wanted and not header.is_file():
-        raise ValueError(
-            f"got true, which needs {header}; install Python's headers (python3-dev), or leave compile out"
-        )
+        fix = "install Python's headers (python3-dev), or leave compile out"
+        raise invalid(f"got true, which needs {header}", fix=fix)
     return wanted
 
 
@@ -173,16 +172,17 @@ class Training(Strict):
     def _possible(self) -> Training:
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
-                raise ValueError(f"data.{name}: got weight {weight}; allowed: a positive number")
+                raise invalid(f"got weight {weight}", "a positive number", key=f"data.{name}")
         if unknown := [name for name in self.eval_sources if name not in self.data]:
-            allowed = ", ".join(self.data) or "none, as none are named"
-            raise ValueError(f"eval_sources: got {', '.join(unknown)}; allowed: sources of data: {allowed}")
+            allowed = ", ".join(self.data) or "none, as data names none"
+            raise invalid(f"got {', '.join(unknown)}", f"sources of data: {allowed}", key="eval_sources")
         if (self.patience or self.load_best) and not self.eval_every:
-            raise ValueError("patience and load_best need eval_every: set how many steps lie between two evaluations")
+            key = "load_best" if self.load_best else "patience"
+            fix = "set it to the number of steps between two evaluations"
+            raise invalid("needs eval_every", fix=fix, key=key)
         if self.load_best and self.save_every and self.eval_every and self.save_every % self.eval_every:
-            raise ValueError(
-                f"load_best needs save_every as a multiple of eval_every (got {self.save_every} and {self.eval_every})"
-            )
+            got = f"got {self.save_every}, and load_best saves where an evaluation is"
+            raise invalid(got, f"multiples of eval_every ({self.eval_every})", key="save_every")
         return self
 
 
@@ -240,12 +240,9 @@ class DPO(Training):
     def _smoothed(self) -> DPO:
         reads = self.loss in ("cdpo", "robust")
         if self.label_smoothing and not reads:
-            raise ValueError(
-                f"label_smoothing: got {self.label_smoothing}, which loss: {self.loss} does not read; set loss: cdpo or robust, or "
-                "leave label_smoothing out"
-            )
+            got = f"got {self.label_smoothing}, which loss: {self.loss} does not read"
+            raise invalid(got, fix="set loss: cdpo or robust, or leave label_smoothing out", key="label_smoothing")
         if reads and not self.label_smoothing:
-            raise ValueError(
-                f"label_smoothing: got 0, with which loss: {self.loss} is soft; set label_smoothing above 0, as in 0.1"
-            )
+            got = f"got 0, with which loss: {self.loss} is soft"
+            raise invalid(got, fix="set label_smoothing above 0, as in 0.1", key="label_smoothing")
         return self

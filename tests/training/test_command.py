@@ -63,7 +63,7 @@ SMALL = ("--set", "batch_size=4", "--set", "micro_batch_size=2")
 
 
 def test_a_model_that_cannot_load_is_told_last(refused: Say, pairs: Path, tmp_path: Path) -> None:
-    assert "transformers cannot load it" in refused("--data", pairs, *SMALL)
+    assert "save the whole model with save_pretrained" in refused("--data", pairs, *SMALL)
     assert (tmp_path / "out" / SETTINGS).exists()
 
 
@@ -78,8 +78,8 @@ def holding(text: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        pytest.param([{"text": "x"}], "has columns text; missing prompt, chosen, rejected", id="columns"),
-        pytest.param(bad(chosen="a", rejected="a"), "chosen and rejected are equal", id="equal"),
+        pytest.param([{"text": "x"}], "has columns text; add prompt, chosen, rejected", id="columns"),
+        pytest.param(bad(chosen="a", rejected="a"), "chosen and rejected: are equal", id="equal"),
         pytest.param(bad(p_chosen=math.nan), "p_chosen: got nan; allowed: a finite number", id="nan"),
         pytest.param(bad(p_chosen=0.4), "p_chosen: got 0.4; allowed: 0.5 to 1", id="out-of-range"),
         pytest.param(bad(chosen=holding("light")), "chosen: holds the prompt's messages", id="trap"),
@@ -108,7 +108,8 @@ def test_a_run_that_is_not_whole(refused: Say, tmp_path: Path) -> None:
     (run / "manifest.json").unlink()
     (run / "run.yaml").write_text("{}")
     assert refused("--data", run) == (
-        f"--data {run}: the run is not whole (no manifest.json that can be read); repeat its generate_feedback.py command"
+        f"--data {run}: the run is not complete (no manifest.json that can be read); run its generate_feedback.py command again to "
+        "resume it"
     )
 
 
@@ -135,17 +136,24 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(["patience=2"], "patience and load_best need eval_every: set how many steps", id="patience"),
+        pytest.param(["patience=2"], "needs eval_every; set it to the number of steps", id="patience"),
         pytest.param(
-            ["eval_every=2", "load_best=true", "save_every=3"], "load_best needs save_every as a multiple", id="best"
+            ["eval_every=2", "load_best=true", "save_every=3"],
+            "got 3, and load_best saves where an evaluation is; allowed: multiples of eval_every (2)",
+            id="best",
         ),
-        pytest.param(["report_to=[tensorboard, tensorboard]"], "report_to: allowed: each once, got", id="twice"),
+        pytest.param(
+            ["report_to=[tensorboard, tensorboard]"],
+            "report_to: got tensorboard, tensorboard; allowed: each once",
+            id="twice",
+        ),
         pytest.param(["report_to=[mlflow]"], "report_to.0: Input should be 'tensorboard' or 'wandb'", id="unknown"),
     ],
 )
 def test_settings_that_cannot_be(changes: list[str], message: str, refused: Say, pairs: Path) -> None:
     said = refused("--data", pairs, *(word for change in changes for word in ("--set", change)))
-    assert said.startswith(f"--set: {message}")
+    assert said.startswith("--set: ")
+    assert message in said
 
 
 def test_a_reporter_that_is_not_installed(
@@ -155,7 +163,7 @@ def test_a_reporter_that_is_not_installed(
     (tmp_path / "wandb").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     said = refused("--data", pairs, "--set", "report_to=[tensorboard, wandb]")
-    assert said == "--set: report_to: got wandb, which is not installed; pip install wandb, or leave it out"
+    assert said.startswith("--set: report_to: got wandb, which is not installed; pip install wandb, or leave it out")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +183,8 @@ def test_a_batch_that_cannot_be_cut_up(changes: tuple[str, ...], message: str, r
 def test_what_goes_by_held_out_rows_needs_some(name: str, refused: Say, pairs: Path) -> None:
     words = ("--set", "test_fraction=0", "--set", "eval_every=2", "--set", name)
     assert refused("--data", pairs, *words) == (
-        f"{name.split('=')[0]}: no row is held out to go by; raise test_fraction (now 0.0), name data with a test split, or leave it "
-        "out"
+        f"{name.split('=')[0]}: needs held-out rows, and there are none; raise test_fraction (now 0.0), name data with a test split, "
+        "or leave it out"
     )
 
 
@@ -251,7 +259,7 @@ def test_a_folder_of_other_settings(refused: Say, pairs: Path, tmp_path: Path) -
         "choose another --out, or delete the folder",
     ]
     said = refused("--data", pairs, *SMALL, "--set", "micro_batch_size=4")  # which decides nothing
-    assert "transformers cannot load it" in said
+    assert "save the whole model with save_pretrained" in said
     (tmp_path / "out" / SETTINGS).write_text("{")
     assert "training.yaml is damaged" in refused("--data", pairs, *SMALL)
 
@@ -332,6 +340,6 @@ def test_a_judge_that_is_away_leaves_ppo_to_be_gone_on_with(tmp_path: Path, capf
     config.write_text(yaml.safe_dump({**settings, "baseline": "group", "reward": {"judge": judge}}), encoding="utf-8")
     assert main(["ppo", "--config", str(config), "--out", str(out)]) == 1
     said = capfd.readouterr().err
-    assert "incomplete: step 1: none of 16 replies has a reward; the first says: unavailable: " in said
+    assert "incomplete: step 1: none of 16 responses has a reward; the first says: unavailable: " in said
     assert "run the same command again to resume" in said
     assert not (out / "stopped.txt").exists()  # by which a loop knows a bad sign

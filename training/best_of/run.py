@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError
+from constitution.errors import InputError, UserError
 from generation.calls.store import StoreError
 from generation.output.dataset import SPLITS
 from training.best_of import rows as best_of_rows
@@ -59,7 +59,7 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
         data.check_some(train, best.settings)
         check_eval_rows(best.settings, test)
         order = order_of_rows(best.settings, best.files, train.rows)
-    except InputError as error:
+    except UserError as error:
         raise _again(str(error), best) from None
     for encoded, split in zip((train, test), SPLITS, strict=True):
         encoded.counts.update(counts.get(split, {}))

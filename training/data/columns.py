@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import regex
 from pydantic import ValidationError
 
+from constitution.errors import Problem, Problems, UserError, problems_of, shown
 from constitution.records import Message
 from critics.transcript import spoken
 
@@ -21,11 +22,11 @@ RENDERED = regex.compile(
 """Signs that a text went through some model's chat template already."""
 _BOTH = ("chosen", "rejected")
 _RUN_UP = 16
-"""Characters from which a reply that begins with its prompt's text is taken to hold it."""
+"""Characters from which a response that begins with its prompt's text is taken to hold it."""
 
 
 class Prompted(NamedTuple):
-    """What comes before a reply."""
+    """What comes before a response."""
 
     id: str
     messages: tuple[Message, ...]
@@ -34,7 +35,7 @@ class Prompted(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two replies to one prompt, and how sure it is that the first is better."""
+    """Two responses to one prompt, and how sure it is that the first is better."""
 
     prompt: Prompted
     chosen: str
@@ -49,37 +50,40 @@ class Pair(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A prompt and the reply to learn."""
+    """A prompt and the response to learn."""
 
     prompt: Prompted
-    reply: str
+    response: str
     weight: float
     truncated: bool = False
-    """Whether the reply was cut as it was written: column `completion_truncated`."""
+    """Whether the response was cut as it was written: column `completion_truncated`."""
 
 
-class BadRow(ValueError):
-    """Why a row cannot be trained on."""
+def bad(key: str, got: str, allowed: str = "", fix: str = "") -> UserError:
+    """Why a row cannot be trained on. key: its column, empty for the row as a whole; where the row stands, the reader adds."""
+    return UserError(Problem("", key, got, allowed, fix))
 
 
 def pair(row: Mapping[str, Any]) -> Pair:
-    """Columns prompt, chosen and rejected, as text or messages. Raises BadRow."""
+    """Columns prompt, chosen and rejected, as text or messages. Raises UserError."""
     row = _explicit(row)
     missing = [name for name in ("prompt", *_BOTH) if row.get(name) is None]
     if missing:
-        raise BadRow(f"has columns {', '.join(row) or 'none'}; missing {', '.join(missing)}")
+        raise bad("", f"has columns {', '.join(row) or 'none'}", fix=f"add {', '.join(missing)}")
     prompt = prompted(row)
-    replies = {name: _reply(name, row[name], prompt) for name in _BOTH}
-    chosen, rejected = replies.values()
-    if all(isinstance(row[name], str) and _repeats(text, prompt) for name, text in replies.items()):
-        raise BadRow(
-            "chosen and rejected: begin with the prompt, which would be trained on twice; keep the replies alone"
+    responses = {name: _response(name, row[name], prompt) for name in _BOTH}
+    chosen, rejected = responses.values()
+    if all(isinstance(row[name], str) and _repeats(text, prompt) for name, text in responses.items()):
+        raise bad(
+            "chosen and rejected",
+            "begin with the prompt, which would be trained on twice",
+            fix="keep the responses alone",
         )
     if chosen == rejected:
-        raise BadRow("chosen and rejected are equal; allowed: two different replies: leave the row out")
+        raise bad("chosen and rejected", "are equal", "two different responses", "leave the row out")
     p = _number(row, "p_chosen", 1.0)
     if not 0.5 <= p <= 1:
-        raise BadRow(f"p_chosen: got {p}; allowed: 0.5 to 1: where rejected is better, swap the two")
+        raise bad("p_chosen", f"got {p}", "0.5 to 1", "where rejected is better, swap the two")
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
     return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row), truncated)
 
@@ -94,25 +98,27 @@ def _explicit(row: Mapping[str, Any]) -> Mapping[str, Any]:
         if len(chosen) > 1 and chosen[:-1] == rejected[:-1]:
             return {**row, "prompt": chosen[:-1], "chosen": chosen[-1:], "rejected": rejected[-1:]}
         apart = "differ before their last message"
-    raise BadRow(
-        f"has columns {', '.join(row)}, no prompt, and chosen and rejected {apart}; add a column prompt with what comes before "
-        "the replies, and keep the replies alone in chosen and rejected"
+    raise bad(
+        "",
+        f"has columns {', '.join(row)}, no prompt, and chosen and rejected {apart}",
+        fix="add a column prompt with what comes before the responses, and keep the responses alone in chosen and rejected",
     )
 
 
 def target(row: Mapping[str, Any]) -> Target:
-    """Columns prompt and completion, or messages that end with the assistant's. Raises BadRow."""
+    """Columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
     if row.get("completion") is None and isinstance(row.get("messages"), list) and row["messages"]:
         *before, last = row["messages"]
         row = {**row, "prompt": before, "completion": [last]}
     if row.get("prompt") is None or row.get("completion") is None:
-        raise BadRow(f"has columns {', '.join(row) or 'none'}; add prompt and completion, or messages")
+        raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt and completion, or messages")
     prompt = prompted(row)
-    text = _reply("completion", row["completion"], prompt)
+    text = _response("completion", row["completion"], prompt)
     if isinstance(row["completion"], str) and _repeats(text, prompt):
-        raise BadRow(
-            "completion: begins with the prompt, which would be trained on twice; keep the reply alone, or give it as a message "
-            "where it does repeat the prompt"
+        raise bad(
+            "completion",
+            "begins with the prompt, which would be trained on twice",
+            fix="keep the response alone, or give it as a message where it does repeat the prompt",
         )
     return Target(prompt, text, _weight(row), _flag(row, "completion_truncated"))
 
@@ -125,24 +131,24 @@ def _repeats(text: str, prompt: Prompted) -> bool:
 def _weight(row: Mapping[str, Any]) -> float:
     weight = _number(row, "weight", 1.0)
     if weight < 0:
-        raise BadRow(f"weight: got {weight}; allowed: 0 or more")
+        raise bad("weight", f"got {weight}", "0 or more")
     return weight
 
 
 def prompted(row: Mapping[str, Any]) -> Prompted:
-    """What comes before the reply: column prompt, or messages without the assistant's last ones. Raises BadRow."""
+    """What comes before the response: column prompt, or messages without the assistant's last ones. Raises UserError."""
     row = _explicit(row)
-    said = row["prompt"] if row.get("prompt") is not None else row.get("messages")
-    if said is None:
-        raise BadRow(f"has columns {', '.join(row) or 'none'}; add prompt, as text or messages")
-    messages = _messages("prompt", [{"role": "user", "content": said}] if isinstance(said, str) else said)
-    if isinstance(said, str):
-        _plain("prompt", said)
+    given = row["prompt"] if row.get("prompt") is not None else row.get("messages")
+    if given is None:
+        raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt, as text or messages")
+    messages = _messages("prompt", [{"role": "user", "content": given}] if isinstance(given, str) else given)
+    if isinstance(given, str):
+        _check_unrendered("prompt", given)
     while row.get("prompt") is None and messages and messages[-1].role == "assistant":
         messages = messages[:-1]
     if not messages or messages[-1].role in ("assistant", "system"):
         got = messages[-1].role if messages else "nobody"
-        raise BadRow(f"prompt: the last to speak is {got}; allowed: the user or a tool, whom the reply answers")
+        raise bad("prompt", f"the last to speak is {got}", "the user or a tool, whom the response answers")
     tools = _tools(row.get("tools"))
     name = str(row.get("prompt_id") or row.get("id") or "") or _name(messages)
     tags = row.get("tags") or ()
@@ -164,53 +170,61 @@ def _tools(value: object) -> tuple[Mapping[str, Any], ...]:
             found = value
     found = found or []
     if not isinstance(found, list | tuple) or not all(isinstance(tool, Mapping) for tool in found):
-        raise BadRow(f"tools: got {value!r:.80}; allowed: a list of objects that describe tools, or its JSON")
+        raise bad("tools", f"got {shown(value)}", "a list of objects that describe tools, or its JSON")
     return tuple(found)
 
 
-def _reply(name: str, value: object, prompt: Prompted) -> str:
+def _response(name: str, value: object, prompt: Prompted) -> str:
     if isinstance(value, str):
-        _plain(name, value)
+        _check_unrendered(name, value)
         return value
     messages = _messages(name, value)
     if len(messages) > len(prompt.messages) and messages[: len(prompt.messages)] == prompt.messages:
-        raise BadRow(
-            f"{name}: holds the prompt's messages, which would be trained on twice; keep the reply alone, or leave the column "
-            "prompt out"
+        raise bad(
+            name,
+            "holds the prompt's messages, which would be trained on twice",
+            fix="keep the response alone, or leave the column prompt out",
         )
     if [m.role for m in messages] != ["assistant"]:
         roles = ", ".join(m.role for m in messages) or "none"
-        raise BadRow(f"{name}: got messages of {roles}; allowed: one message of the assistant, or text")
+        raise bad(name, f"got messages of {roles}", "one message of the assistant, or text")
     return spoken(messages[0])
 
 
 def _messages(name: str, value: object) -> tuple[Message, ...]:
     if not isinstance(value, list | tuple):
-        raise BadRow(f"{name}: got a {type(value).__name__}; allowed: text or a list of messages")
+        raise bad(name, f"got {shown(value)}", "text or a list of messages")
+    problems, messages = Problems(), []
+    for place, turn in enumerate(value):
+        with problems.collect(f"{name}.{place}"):
+            messages.append(_message(turn))
+    problems.check()
+    return tuple(messages)
+
+
+def _message(turn: object) -> Message:
+    """One message; a column of messages has nulls for the fields that another message has."""
     try:
-        return tuple(
-            Message.model_validate({k: v for k, v in turn.items() if v is not None} if isinstance(turn, dict) else turn)
-            for turn in value
+        return Message.model_validate(
+            {k: v for k, v in turn.items() if v is not None} if isinstance(turn, dict) else turn
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        why = f"{name}: {place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}"
-        raise BadRow(f"{why} (got {first['input']!r:.80}); a message has role and content") from None
+        raise UserError(problems_of(error, Message)) from None
 
 
-def _plain(name: str, text: str) -> None:
+def _check_unrendered(name: str, text: str) -> None:
     if found := RENDERED.search(text):
-        raise BadRow(
-            f"{name}: holds {found.group()!r}, so it went through a chat template already, which may be another than the "
-            "model's; give messages, or text without the template's marks"
+        raise bad(
+            name,
+            f"holds {found.group()!r}, so it went through a chat template already, which may be another than the model's",
+            fix="give messages, or text without the template's marks",
         )
 
 
 def _flag(row: Mapping[str, Any], name: str) -> bool:
     value = row.get(name)
     if not isinstance(value, bool | None):
-        raise BadRow(f"{name}: got {value!r}; allowed: true, false, or no column {name}")
+        raise bad(name, f"got {shown(value)}", f"true, false, or no column {name}")
     return bool(value)
 
 
@@ -219,5 +233,5 @@ def _number(row: Mapping[str, Any], name: str, default: float) -> float:
         return default
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRow(f"{name}: got {value!r}; allowed: a finite number, or no column {name}")
+        raise bad(name, f"got {shown(value)}", f"a finite number, or no column {name}")
     return float(value)

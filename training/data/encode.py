@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from generation.models.encoder import Encoder
 from training.config import Labels, Training
 from training.data.batches import Example
@@ -59,7 +59,7 @@ class Encoded(NamedTuple):
 
 
 def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> Encoded:
-    """Pairs with both replies after one prompt, each ended by one end of turn unless it was cut. Raises InputError: bad chat."""
+    """Pairs with both replies after one prompt, each ended by one end of turn unless it was cut. Raises UserError: bad chat."""
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
@@ -81,7 +81,7 @@ def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training)
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        example = _example(row.prompt, (row.reply,), (row.truncated,), encoder, settings, counts)
+        example = _example(row.prompt, (row.response,), (row.truncated,), encoder, settings, counts)
         if example is not None:
             kept.append(TargetRow(row.prompt.id, example, row.weight))
     return _encoded(kept, counts, encoder)
@@ -102,27 +102,24 @@ def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Enc
 
 
 def check_some(encoded: Encoded, settings: Training) -> None:
-    """Raises InputError when nothing is left to train on, or nothing of what is left counts."""
+    """Raises UserError when nothing is left to train on, or nothing of what is left counts."""
+    place = f"--data {', '.join(settings.data)}"
     if encoded.rows:
         if not any(getattr(row, "weight", 1.0) for row in encoded.rows):
-            raise InputError(
-                f"--data {', '.join(settings.data)}: column weight: got 0 in all {len(encoded.rows)} rows to train on; allowed: "
-                "a number above 0 in some"
-            )
+            got = f"got 0 in all {len(encoded.rows)} rows to train on"
+            raise UserError(Problem(place, "weight", got, "a number above 0 in some"))
         return
     fixes = {
         "dropped_long_prompt": f"raise max_length (now {settings.max_length})",
         "dropped_truncated": f"raise max_length (now {settings.max_length}) or set truncated: keep",
         "dropped_equal": f"raise max_length (now {settings.max_length})",
-        "dropped_empty": "give replies with some text",
+        "dropped_empty": "give responses with some text",
         "dropped_unsure": "lower labels.min_confidence",
     }
     met = {name: n for name, n in encoded.counts.most_common() if n and name in fixes}
     reasons = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in met.items())
     todo = ", or ".join(dict.fromkeys(fixes[name] for name in met))
-    raise InputError(
-        f"--data {', '.join(settings.data)}: no row is left of {encoded.counts['read']} ({reasons}); {todo}"
-    )
+    raise UserError(Problem(place, got=f"no row is left of {encoded.counts['read']} ({reasons})", fix=todo))
 
 
 def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> Encoded:
@@ -162,9 +159,8 @@ def _render(prompt: Prompted, replies: Sequence[str], encoder: Encoder) -> tuple
     try:
         return encoder.replies(prompt.messages, replies, prompt.tools or None)
     except ValueError as error:
-        raise InputError(
-            f"prompt {prompt.id}: {error}; leave it out, or train a model whose template takes it"
-        ) from None
+        fix = "leave it out, or train a model whose template takes it"
+        raise UserError(Problem(f"prompt {prompt.id}", got=str(error), fix=fix)) from None
 
 
 def _trusted(p: float, labels: Labels) -> float:

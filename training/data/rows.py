@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
-from constitution.errors import InputError
+from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
 from generation.output.dataset import split_of
 from training.config import Reward, Training
-from training.data.columns import BadRow, Pair, Prompted, Target, pair, prompted, target
+from training.data.columns import Pair, Prompted, Target, bad, pair, prompted, target
 from training.data.sources import Kind, Raw, read
 
 SHOWN = 20
@@ -67,27 +67,27 @@ Row = TypeVar("Row", Pair, Target, Prompted)
 
 
 def pairs(settings: Training) -> Split:
-    """Preference pairs of every source. Raises InputError with up to 20 problems."""
+    """Preference pairs of every source. Raises UserError with up to 20 problems."""
     if isinstance(settings, Reward) and settings.margins:
         return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin")
     return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
 
 
 def _apart(row: Mapping[str, Any]) -> Pair:
-    """A pair that says how far apart its replies are. Raises BadRow."""
+    """A pair that says how far apart its replies are. Raises UserError."""
     found = pair(row)
     if "margin" not in row:
-        raise BadRow("margin: got no such column, which margins: true subtracts; add it, or set margins: false")
+        raise bad("margin", "is missing, and margins: true subtracts it", fix="add the column, or set margins: false")
     return found
 
 
 def targets(settings: Training) -> Split:
-    """Replies to imitate: columns prompt and completion, or messages that end with the assistant's. Raises InputError."""
+    """Replies to imitate: columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
     return _collect(settings, "sft", target, "prompt and completion, or messages")
 
 
 def prompts(settings: Training) -> Split:
-    """Different prompts, whatever came after them; with other tools or tags it is another. Raises InputError."""
+    """Different prompts, whatever came after them; with other tools or tags it is another. Raises UserError."""
     split = _collect(settings, "preferences", prompted, "prompt, or messages")
     train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
     left_out = (len(split.train) - len(train), len(split.test) - len(test))
@@ -96,29 +96,32 @@ def prompts(settings: Training) -> Split:
 
 def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]], Row], needed: str) -> Split:
     if not settings.data:
-        raise InputError("--data: got none; name a run folder, as in --data runs/NAME")
+        raise UserError(Problem("--data", got="got none", fix="name a run folder, as in --data runs/NAME"))
+    problems = Problems()
     train: list[tuple[str, Row]] = []  # source and row
     test: list[tuple[str, Row]] = []
     sources = []
     for spec, weight in settings.data.items():
         digest, constitutions, count = blake2b(digest_size=16), set[str](), 0
-        for raw, row in _made(spec, kind, settings.limit, make, needed):
-            digest.update(repr(row).encode())
-            count += 1
-            if raw.row.get("constitution_digest"):
-                constitutions.add(str(raw.row["constitution_digest"]))
-            part = test if _held_out(raw, row, settings.test_fraction) else train
-            part.append((spec, _weighed(row, weight)))
+        with problems.collect():
+            for raw, row in _made(spec, kind, settings.limit, make, needed):
+                digest.update(repr(row).encode())
+                count += 1
+                if raw.row.get("constitution_digest"):
+                    constitutions.add(str(raw.row["constitution_digest"]))
+                part = test if _held_out(raw, row, settings.test_fraction) else train
+                part.append((spec, _weighed(row, weight)))
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
+    problems.check()
     # what one source holds out, another may have among its rows to train on
     held = {words(_asked(row)) for _, row in test}
     moved = [(spec, row) for spec, row in train if words(_asked(row)) in held]
     test += moved
     learnt = [row for _, row in train if words(_asked(row)) not in held]
     if not learnt:
-        names = ", ".join(settings.data)
-        why = f"; all {len(test)} are held out: lower test_fraction" if test else f"; each row needs {needed}"
-        raise InputError(f"--data {names}: holds no row to train on{why}")
+        got = f"holds no row to train on; all {len(test)} are held out" if test else "holds no row to train on"
+        fix = "lower test_fraction" if test else f"each row needs {needed}"
+        raise UserError(Problem(f"--data {', '.join(settings.data)}", got=got, fix=fix))
     looked_at = [row for spec, row in test if spec in (settings.eval_sources or settings.data)]
     return Split(learnt, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
 
@@ -126,26 +129,33 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
 def _made(
     spec: str, kind: Kind, limit: int | None, make: Callable[[Mapping[str, Any]], Row], needed: str
 ) -> Iterator[tuple[Raw, Row]]:
-    """A source's rows. Raises InputError where some cannot be used, once SHOWN of them or all rows are read."""
-    problems: dict[str, list[str]] = {}
+    """A source's rows. Raises UserError where some cannot be used, once SHOWN of them or all rows are read."""
+    wrong: dict[tuple[Problem, ...], list[str]] = {}
     total = 0
     for raw in read(spec, kind, limit):
         try:
             row = make(raw.row)
-        except BadRow as error:
-            problems.setdefault(str(error), []).append(raw.place)
+        except UserError as error:
+            wrong.setdefault(error.problems, []).append(raw.place)
             total += 1
             if total == SHOWN:
                 break
             continue
-        if not problems:
+        if not wrong:
             yield raw, row
-    if problems:
-        lines: list[str] = [f"{_places(found)}: {problem}" for problem, found in problems.items()]
-        if total == SHOWN:
-            lines.append(f"(read up to the {SHOWN}th row with a problem)")
-        head = f"--data {spec}: some rows cannot be trained on; each needs {needed}"
-        raise InputError("\n".join([head, *lines]))
+    if wrong:
+        raise _refused(spec, needed, wrong)
+
+
+def _refused(spec: str, needed: str, wrong: Mapping[tuple[Problem, ...], list[str]]) -> UserError:
+    """Says what is wrong with a source's rows; rows with the same problems together."""
+    place = f"--data {spec}"
+    found = [Problem(place, got="some rows cannot be trained on", fix=f"each needs {needed}")]
+    for problems, places in wrong.items():
+        found += [problem._replace(place=_places(places)) for problem in problems]
+    if sum(map(len, wrong.values())) == SHOWN:
+        found.append(Problem(place, got=f"was read up to the {SHOWN}th row with a problem"))
+    return UserError(found)
 
 
 def _places(found: list[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError, shown
 from evaluation import run_files
 from evaluation.files import json_lines
 from generation.output import manifest
@@ -46,20 +46,22 @@ def _parts(spec: str, kind: Kind) -> list[Iterator[Raw]]:
         return [_jsonl(path)]
     if path.is_file() and name.endswith(".parquet"):
         return [_parquet(path, "")]
-    allowed = (
-        "allowed: a run folder, a datasets folder, .jsonl (plain or .gz), .parquet, or a hub id such as owner/name"
-    )
+    allowed = "a run folder, a datasets folder, .jsonl (plain or .gz), .parquet, or a hub id such as owner/name"
     if path.exists():
-        raise InputError(f"--data {spec}: got the ending {path.suffix or '(none)'!r}; {allowed}")
+        raise UserError(Problem(f"--data {spec}", got=f"got the ending {path.suffix or '(none)'!r}", allowed=allowed))
     if spec.startswith((".", "/", "~")) or spec.count("/") != 1 or name.endswith((*JSONL, ".parquet")):
-        raise InputError(f"--data {spec}: no such file or folder; {allowed}")
+        raise UserError(Problem(f"--data {spec}", got="no such file or folder", allowed=allowed))
     return _hub(spec)
 
 
 def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
     if manifest.read(path) is None:
-        raise InputError(
-            f"--data {path}: the run is not whole (no {manifest.NAME} that can be read); repeat its generate_feedback.py command"
+        raise UserError(
+            Problem(
+                f"--data {path}",
+                got=f"the run is not complete (no {manifest.NAME} that can be read)",
+                fix="run its generate_feedback.py command again to resume it",
+            )
         )
     return [_parquet(file, split) for split, file in run_files.split_files(path, kind)]
 
@@ -70,13 +72,14 @@ def _parquet(file: Path, split: str) -> Iterator[Raw]:
 
 def _jsonl(path: Path) -> Iterator[Raw]:
     for number, line in json_lines(path):
+        place = f"{path}:{number}"
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}:{number}: is not JSON ({error}); each line holds one object") from None
+            raise UserError(Problem(place, got=f"is not JSON ({error})", fix="write one object a line")) from None
         if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: got a {type(row).__name__}; allowed: an object with named columns")
-        yield Raw(f"{path}:{number}", "", row)
+            raise UserError(Problem(place, got=f"got {shown(row)}", allowed="an object with named columns"))
+        yield Raw(place, "", row)
 
 
 def _folder(path: Path) -> list[Iterator[Raw]]:
@@ -87,9 +90,12 @@ def _folder(path: Path) -> list[Iterator[Raw]]:
         saved = (path / "state.json").exists() or (path / "dataset_dict.json").exists()
         loaded = load_from_disk(str(path)) if saved else load_dataset(str(path))
     except Exception as error:  # its builders raise many kinds, all of which mean the same to the user
-        raise InputError(
-            f"--data {path}: is no run folder and cannot be loaded as a dataset ({_short(error)}); give a run folder, a file, or "
-            "a folder that datasets.load_dataset takes"
+        raise UserError(
+            Problem(
+                f"--data {path}",
+                got=f"is no run folder and cannot be loaded as a dataset ({_short(error)})",
+                fix="give a run folder, a file, or a folder that datasets.load_dataset takes",
+            )
         ) from None
     return _splits(str(path), {"": loaded} if isinstance(loaded, Dataset) else dict(loaded))
 
@@ -100,8 +106,12 @@ def _hub(spec: str) -> list[Iterator[Raw]]:
     try:
         loaded = load_dataset(spec)
     except Exception as error:  # as above
-        raise InputError(
-            f"--data {spec}: is no file here and cannot be had from the hub ({_short(error)}); check the name and the network"
+        raise UserError(
+            Problem(
+                f"--data {spec}",
+                got=f"is no file here and cannot be loaded from the hub ({_short(error)})",
+                fix="check the name and the network",
+            )
         ) from None
     return _splits(spec, dict(loaded))
 

@@ -29,7 +29,7 @@ from generation.models.factory import chat_models, parts
 from generation.models.files import resolve
 from generation.output import manifest
 from generation.pipeline import job
-from training.data.columns import BadRow, prompted
+from training.data.columns import prompted
 from training.data.rows import words
 from training.data.sources import Kind
 from training.data.sources import read as read_rows
@@ -41,7 +41,7 @@ from training.rollout.rewards import open_rewards
 from training.rollout.rules import RewardError
 
 _WRONG = (
-    UserError, ModelError, BadRow, RewardError,
+    UserError, ModelError, RewardError,
 )  # fmt: skip
 _OPTION = re.compile(r"--(constitution|gold|held-out|judge|limit|prompts|refusals|weights)\b")
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, parse_flag_from_env
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 
 ENGINES = "transformers, or endpoint and a server"
 """What judges and writes where several processes train."""
@@ -34,23 +34,21 @@ def leave() -> None:
 
 
 def check_engine(place: str, engine: str, others: str) -> None:
-    """Raises InputError where several processes train and a setting names vLLM. others: what to set there."""
+    """Raises UserError where several processes train and a setting names vLLM. others: what to set there."""
     processes = state().num_processes
     if processes > 1 and engine == "vllm":
-        raise InputError(
-            f"{place}: got vllm with {processes} processes, and vLLM cannot start under a launcher; set {others}"
-        )
+        got = f"got vllm with {processes} processes, and vLLM cannot start under a launcher"
+        raise UserError(Problem("", place, got, fix=f"set {others}"))
 
 
 def sharded() -> bool:
-    """True where the launcher asks for weights that are spread over processes. Raises InputError for FSDP's first version."""
+    """True where the launcher asks for weights that are spread over processes. Raises UserError for FSDP's first version."""
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return False
     version = os.environ.get("FSDP_VERSION", "1")
     if version != "2":
-        raise InputError(
-            f"fsdp_version: got {version}; allowed: 2; set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
-        )
+        fix = "set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
+        raise UserError(Problem("", "fsdp_version", f"got {version}", "2", fix))
     return True
 
 

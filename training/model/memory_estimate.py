@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from generation.engines.checkpoint import ModelFiles
 from training.config import Lora, Training
 from training.data.batches import Example, Layout
@@ -103,7 +103,7 @@ def available() -> int:
 def check(
     files: ModelFiles, settings: Training, examples: Sequence[Example], order: Sequence[int], layout: Layout, free: int
 ) -> None:
-    """Raises InputError, with settings that would fit, where the largest micro-batch will not."""
+    """Raises UserError, with settings that would fit, where the largest micro-batch will not."""
     tokens = largest(examples, order, settings.micro_batch_size, layout)
     need = estimate(files, settings, tokens)
     if need.total <= free:
@@ -115,11 +115,11 @@ def check(
     if not ways:
         least = estimate(files, thrifty, 0).total
         ways = [f"another model: this one takes {_gib(least)} GiB with lora and the shortest of rows"]
-    raise InputError(
-        f"memory: a micro-batch has up to {tokens:,} tokens, for which training takes about {_gib(need.total)} GiB "
-        f"({_gib(need.weights)} of them for weights and optimizer), and {_gib(free)} GiB are free; set "
-        + ", or ".join(ways)
+    got = (
+        f"a micro-batch has up to {tokens:,} tokens, for which training takes about {_gib(need.total)} GiB "
+        f"({_gib(need.weights)} of them for weights and optimizer), and {_gib(free)} GiB are free"
     )
+    raise UserError(Problem("", "memory", got, fix=f"set {', or '.join(ways)}"))
 
 
 def _ways(

@@ -192,7 +192,7 @@ def _reference(settings: PPO) -> frozenset[int]:
         return frozenset()
     try:
         found = rows.pairs(Training(data=dict.fromkeys(settings.monitor.reference, 1.0), test_fraction=0))
-    except InputError as error:
+    except UserError as error:
         raise InputError(f"monitor.reference: {error}") from None
     return grams(text for part in found for pair in part for text in (pair.chosen, pair.rejected))
 

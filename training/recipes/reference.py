@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from generation.models.digests import cache_folder
 from training.data.batches import Layout, by_reply
 from training.data.encode import PairRow
@@ -75,7 +75,7 @@ def compute(
     """Each process scores its share of the rows, rows of similar length together; all get all.
 
     model: what is called, the policy or a wrapper of it. Every process makes the same number of calls.
-    Raises InputError where some are not finite: nothing could be learnt against them.
+    Raises UserError where some are not finite: a loss against them would be none.
     """
     places = sorted(range(len(rows)), key=lambda i: rows[i].example.size)
     batches = [places[i : i + micro_batch] for i in range(0, len(places), micro_batch)]
@@ -95,10 +95,8 @@ def compute(
     policy.train(training)
     table = accelerator.reduce(table, "sum").cpu()
     if broken := int((~table.isfinite()).any(-1).sum()):
-        raise InputError(
-            f"the reference's log-probabilities are not finite for {broken} of {len(rows)} pairs; set precision: fp32, or see that "
-            "the model is whole"
-        )
+        got = f"log-probabilities of the reference are not finite for {broken} of {len(rows)} pairs"
+        raise UserError(Problem("", "model", got, fix="set precision: fp32, or check the model's weights"))
     return _scores(rows, table)
 
 

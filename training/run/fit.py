@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from training.config import DPO, Reward, Training
 from training.model import launch
 from training.model.models import TrainableModel, choose_padding, load_policy, load_reward, save
@@ -41,7 +41,7 @@ class Incomplete(Exception):
 def run(job: Job, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used, Stopped for a run that a bad sign ended.
+    Raises UserError for a folder that cannot be used, Stopped for a run that a bad sign ended.
     """
     return output.run_exclusively(job.out, job.run_record, memory_advice(job.settings), lambda: train(job, console))
 
@@ -155,12 +155,11 @@ class _AtBegin(TrainerCallback):  # type: ignore[misc]
         self._always = always
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Raises InputError where a resumed run's model is no longer the reference."""
+        """Raises UserError where a resumed run's model is no longer the reference."""
         if state.global_step and not self._always:
-            raise InputError(
-                "the reference's log-probabilities are not in the cache: give back layout and compile where they were changed, "
-                "else train again into another --out"
-            )
+            got = "the run resumes, and the log-probabilities of its reference are not in the cache"
+            fix = "set layout and compile as they were, or train again into another --out"
+            raise UserError(Problem("", "model", got, fix=fix))
         self._do()
 
 

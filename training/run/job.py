@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
@@ -58,7 +58,7 @@ class Job:
 
 
 def prepare(settings: Training, out: Path) -> Job:
-    """Read, render and check everything. Raises InputError and ModelError before any model loads."""
+    """Read, render and check everything. Raises UserError and ModelError before any model loads."""
     launch.sharded()
     output.check(out)
     files = resolve(settings.model)
@@ -75,17 +75,15 @@ def prepare(settings: Training, out: Path) -> Job:
 
 
 def check_eval_rows(settings: Training, test: data.Encoded) -> None:
-    """Raises InputError for settings that go by rows which nobody held out."""
+    """Raises UserError for settings that go by rows which nobody held out."""
     asked = [name for name in ("load_best", "patience") if getattr(settings, name)]
     if asked and not test.rows:
-        raise InputError(
-            f"{', '.join(asked)}: no row is held out to go by; raise test_fraction (now {settings.test_fraction}), name data with "
-            "a test split, or leave it out"
-        )
+        fix = f"raise test_fraction (now {settings.test_fraction}), name data with a test split, or leave it out"
+        raise UserError([Problem("", name, "needs held-out rows, and there are none", fix=fix) for name in asked])
 
 
 def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.PairRow | data.TargetRow]) -> list[int]:
-    """Whose turn it is. Raises InputError for a batch that cannot be cut up or does not fit."""
+    """Whose turn it is. Raises UserError for a batch that cannot be cut up or does not fit."""
     turns = _turns(settings, len(kept), launch.state().num_processes)
     examples = [row.example for row in kept]
     turn = order([example.size for example in examples], turns, settings.batch_size, settings.bucket, settings.seed)
@@ -110,23 +108,19 @@ def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, d
 
 
 def _turns(settings: Training, count: int, world: int) -> int:
-    """Rows that are seen in all, a multiple of the batch. Raises InputError for a batch that cannot be cut up."""
+    """Rows that are seen in all, a multiple of the batch. Raises UserError for a batch that cannot be cut up."""
     share = settings.micro_batch_size * world
     if settings.batch_size % share:
         fit = share * max(1, round(settings.batch_size / share))
-        raise InputError(
-            f"batch_size: got {settings.batch_size}; allowed: multiples of micro_batch_size ({settings.micro_batch_size}) times "
-            f"processes ({world}), such as {fit}"
+        multiples = (
+            f"multiples of micro_batch_size ({settings.micro_batch_size}) times processes ({world}), such as {fit}"
         )
+        raise UserError(Problem("", "batch_size", f"got {settings.batch_size}", multiples))
     if settings.batch_size > count:
-        smaller = (
-            f"batch_size: {count // share * share}"
-            if count >= share
-            else f"micro_batch_size: 1 and batch_size: {world}"
-        )
-        raise InputError(
-            f"batch_size: got {settings.batch_size}, and there are {count} rows to train on; set {smaller}, or add data"
-        )
+        got = f"got {settings.batch_size}, and there are {count} rows to train on"
+        smaller = count // share * share
+        fix = f"set batch_size: {smaller}" if smaller else f"set micro_batch_size: 1 and batch_size: {world}"
+        raise UserError(Problem("", "batch_size", got, fix=f"{fix}, or add data"))
     batches = count * settings.epochs / settings.batch_size
     steps = settings.steps or max(
         1, math.ceil(batches - 1e-9)

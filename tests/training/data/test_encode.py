@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.styles import STYLES, control_tokens
-from constitution.errors import InputError
+from constitution.errors import UserError
 from constitution.records import Message
 from generation.models.encoder import Encoder
 from training.config import DPO, SFT, Labels, Training
@@ -108,7 +108,7 @@ DROPPED = [
     pytest.param([pair("yes", "no", asked="long " * 99)], {}, "dropped_long_prompt", "raise max_length (now 64)", id="long"),
     pytest.param([pair("yes " * 99, "no")], {"truncated": "drop"}, "dropped_truncated", "raise max_length (now 64) or set truncated: keep", id="cut"),
     pytest.param([pair("yes " * 99, "yes " * 98)], {}, "dropped_equal", "raise max_length (now 64)", id="equal-once-cut"),
-    pytest.param([pair(" \n", "no")], {}, "dropped_empty", "give replies with some text", id="empty"),
+    pytest.param([pair(" \n", "no")], {}, "dropped_empty", "give responses with some text", id="empty"),
     pytest.param([pair("yes", "no", 0.6)], {"labels": {"min_confidence": 0.7}}, "dropped_unsure", "lower labels.min_confidence", id="unsure"),
 ]  # fmt: skip
 
@@ -122,7 +122,7 @@ def test_what_is_dropped_is_counted_once_and_told_where_nothing_is_left(
     assert encoded.counts == {"read": 2, "kept": 1, reason: 1}
     check_some(encoded, asked)
     none_left = encode_pairs(rows, chatml, asked, asked.labels)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         check_some(none_left, asked)
     assert str(told.value) == f"--data rows.jsonl: no row is left of 1 ({reason.replace('_', ' ')} 1); {fix}"
 
@@ -130,10 +130,10 @@ def test_what_is_dropped_is_counted_once_and_told_where_nothing_is_left(
 def test_rows_that_count_nothing_are_told(chatml: Encoder) -> None:
     asked = SFT.model_validate({"data": {"rows.jsonl": 1}})
     rows = [Target(prompt("hi"), "yes", 0.0), Target(prompt("hi"), "no", 0.0)]
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         check_some(encode_targets(rows, chatml, asked), asked)
     assert str(told.value) == (
-        "--data rows.jsonl: column weight: got 0 in all 2 rows to train on; allowed: a number above 0 in some"
+        "--data rows.jsonl: weight: got 0 in all 2 rows to train on; allowed: a number above 0 in some"
     )
     check_some(encode_targets([*rows, Target(prompt("hi"), "no", 0.1)], chatml, asked), asked)
     check_some(encode_prompts([prompt("hi")], chatml, 64), asked)
@@ -216,7 +216,7 @@ def test_prompts_of_a_length(chatml: Encoder) -> None:
 def test_a_chat_that_the_template_refuses_is_named() -> None:
     system = Prompted("p7", (Message(role="system", content="Be brief."), Message(role="user", content="hi")))
     with pytest.raises(
-        InputError, match=r"prompt p7: the chat does not fit .*System role not supported.*; leave it out"
+        UserError, match=r"prompt p7: the chat does not fit .*System role not supported.*; leave it out"
     ):
         encode_targets([Target(system, "hello", 1.0)], Encoder(STYLES["gemma"]()), SFT())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from constitution.records import Message
 from generation.output.dataset import split_of
 from tests.training.builders import some_pairs, some_targets
@@ -67,7 +67,7 @@ def test_pairs_in_every_form_that_trl_takes(row: dict[str, Any], write_rows: Wri
 def test_targets_in_every_form_that_trl_takes(row: dict[str, Any], write_rows: Write) -> None:
     (target,) = rows.targets(SFT(data={str(write_rows([row])): 1.0}, test_fraction=0)).train
     assert target.prompt.messages == (Message(role="user", content=ASKED),)
-    assert (target.reply, target.weight) == ("It scatters light.", 1.0)
+    assert (target.response, target.weight) == ("It scatters light.", 1.0)
 
 
 def test_labels_margins_and_weights_are_read(write_rows: Write) -> None:
@@ -81,16 +81,18 @@ def test_a_call_of_a_tool_is_said_in_words(tmp_path: Path) -> None:
     split = rows.pairs(dpo(write_run(tmp_path / "run", tools=True)))
     assert split.train[0].chosen == 'it scatters light\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
     targets = rows.targets(SFT(data={str(tmp_path / "run"): 1.0}))
-    assert targets.train[0].reply == split.train[0].chosen
+    assert targets.train[0].response == split.train[0].chosen
 
 
 def test_margins_that_are_subtracted_must_be_there(write_rows: Write) -> None:
     path = write_rows([{**PLAIN, "margin": 0.0}, PLAIN])
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         rows.pairs(Reward(data={str(path): 1.0}, margins=True))
     head, line = str(told.value).split("\n")
     assert head.endswith("each needs prompt, chosen, rejected and margin")
-    assert line == f"{path}:2: margin: got no such column, which margins: true subtracts; add it, or set margins: false"
+    assert (
+        line == f"{path}:2: margin: is missing, and margins: true subtracts it; add the column, or set margins: false"
+    )
     assert len(rows.pairs(Reward(data={str(path): 1.0}, test_fraction=0)).train) == 2
 
 
@@ -194,18 +196,18 @@ def test_a_limit_is_of_each_source(tmp_path: Path, write_rows: Write) -> None:
 
 LONG = "It scatters light, of which blue most."
 BAD = [
-    pytest.param({"text": "x"}, "has columns text; missing prompt, chosen, rejected", id="other-columns"),
-    pytest.param({}, "has columns none; missing prompt", id="no-columns"),
-    pytest.param({**PLAIN, "rejected": None}, "missing rejected", id="null"),
+    pytest.param({"text": "x"}, "has columns text; add prompt, chosen, rejected", id="other-columns"),
+    pytest.param({}, "has columns none; add prompt", id="no-columns"),
+    pytest.param({**PLAIN, "rejected": None}, "add rejected", id="null"),
     pytest.param({"chosen": "a", "rejected": "b"}, "no prompt, and chosen and rejected are texts; add", id="implicit-text"),
     pytest.param(
         {"chosen": [user("a"), assistant("b"), user("c"), assistant("d")], "rejected": [user("a"), assistant("x")]},
         "chosen and rejected differ before their last message; add a column prompt", id="implicit-apart",
     ),
-    pytest.param({**PLAIN, "rejected": PLAIN["chosen"]}, "chosen and rejected are equal; allowed: two", id="equal"),
+    pytest.param({**PLAIN, "rejected": PLAIN["chosen"]}, "chosen and rejected: are equal; allowed: two", id="equal"),
     pytest.param({**PLAIN, "p_chosen": math.nan}, "p_chosen: got nan; allowed: a finite number", id="nan"),
     pytest.param({**PLAIN, "p_chosen": None}, "p_chosen: got None; allowed: a finite number, or no column", id="no-p"),
-    pytest.param({**PLAIN, "p_chosen": 0.3}, "p_chosen: got 0.3; allowed: 0.5 to 1: where rejected is", id="p-low"),
+    pytest.param({**PLAIN, "p_chosen": 0.3}, "p_chosen: got 0.3; allowed: 0.5 to 1; where rejected is", id="p-low"),
     pytest.param({**PLAIN, "p_chosen": 1.2}, "p_chosen: got 1.2; allowed: 0.5 to 1", id="p-high"),
     pytest.param({**PLAIN, "p_chosen": "0.7"}, "p_chosen: got '0.7'; allowed: a finite", id="p-text"),
     pytest.param({**PLAIN, "p_chosen": True}, "p_chosen: got True", id="p-bool"),
@@ -214,7 +216,7 @@ BAD = [
     pytest.param({**PLAIN, "weight": -1}, "weight: got -1.0; allowed: 0 or more", id="weight"),
     pytest.param(
         {**TOLD, "chosen": [user(ASKED), assistant("a")]},
-        "chosen: holds the prompt's messages, which would be trained on twice; keep the reply alone", id="trap-messages",
+        "chosen: holds the prompt's messages, which would be trained on twice; keep the response alone", id="trap-messages",
     ),
     pytest.param(
         {"prompt": ASKED, "chosen": f"{ASKED} Light.", "rejected": f"{ASKED}\nNo."},
@@ -227,14 +229,14 @@ BAD = [
     pytest.param({**PLAIN, "chosen": "Light.<|eot_id|>"}, "chosen: holds '<|eot_id|>', so it went", id="rendered-end"),
     pytest.param({**PLAIN, "rejected": "No.</s>"}, "rejected: holds '</s>', so it went", id="rendered-s"),
     pytest.param({**PLAIN, "prompt": "[INST] Hi [/INST]"}, "prompt: holds '[INST]'", id="rendered-inst"),
-    pytest.param({**PLAIN, "prompt": 7}, "prompt: got a int; allowed: text or a list of messages", id="number"),
+    pytest.param({**PLAIN, "prompt": 7}, "prompt: got 7; allowed: text or a list of messages", id="number"),
     pytest.param({**TOLD, "prompt": []}, "prompt: the last to speak is nobody; allowed: the user", id="no-messages"),
     pytest.param({**TOLD, "prompt": [user("a"), assistant("b")]}, "the last to speak is assistant", id="answered"),
     pytest.param({**TOLD, "chosen": [user("b")]}, "chosen: got messages of user; allowed: one message", id="user"),
     pytest.param(
-        {**TOLD, "prompt": [{"from": "human", "value": "a"}]}, "prompt: role: Field required (got {'from'", id="other-messages",
+        {**TOLD, "prompt": [{"from": "human", "value": "a"}]}, "prompt.0.role: is missing; add it", id="other-messages",
     ),
-    pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt: role: Input should be", id="role"),
+    pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt.0.role: got 'robot'; input should be", id="role"),
     pytest.param({**PLAIN, "tools": "look"}, "tools: got 'look'; allowed: a list of objects", id="tools"),
 ]  # fmt: skip
 
@@ -242,12 +244,13 @@ BAD = [
 @pytest.mark.parametrize(("row", "message"), BAD)
 def test_a_bad_pair_is_named(row: dict[str, Any], message: str, write_rows: Write) -> None:
     path = write_rows([PLAIN, row])
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         rows.pairs(dpo(path))
-    head, line = str(told.value).split("\n")
+    head, line, *more = str(told.value).split("\n")
     assert head == f"--data {path}: some rows cannot be trained on; each needs prompt, chosen and rejected"
     assert line.startswith(f"{path}:2: ")
     assert message in line
+    assert all(problem.startswith(f"{path}:2: prompt.0.") for problem in more)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +265,7 @@ def test_a_bad_pair_is_named(row: dict[str, Any], message: str, write_rows: Writ
 )  # fmt: skip
 def test_a_bad_target_is_named(row: dict[str, Any], message: str, write_rows: Write) -> None:
     path = write_rows([*some_targets(1), row])
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         rows.targets(SFT(data={str(path): 1.0}))
     assert f"\n{path}:2: {message}" in str(told.value)
 
@@ -283,31 +286,43 @@ def test_what_looks_bad_and_is_not(row: dict[str, Any], write_rows: Write) -> No
 
 def test_problems_are_told_all_at_once_and_alike_ones_together(write_rows: Write) -> None:
     path = write_rows([{"a": 1}, {"a": 1}, PLAIN, {**PLAIN, "p_chosen": 2}, {"a": 1}])
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         rows.pairs(dpo(path))
     assert str(told.value).split("\n")[1:] == [
-        f"{path}:1 and 2 more rows: has columns a; missing prompt, chosen, rejected",
-        f"{path}:4: p_chosen: got 2.0; allowed: 0.5 to 1: where rejected is better, swap the two",
+        f"{path}:1 and 2 more rows: has columns a; add prompt, chosen, rejected",
+        f"{path}:4: p_chosen: got 2.0; allowed: 0.5 to 1; where rejected is better, swap the two",
     ]
 
 
 def test_reading_ends_after_many_problems(write_rows: Write) -> None:
     path = write_rows([{**PLAIN, "p_chosen": 2 + i} for i in range(100)])
-    with pytest.raises(InputError) as told:
+    with pytest.raises(UserError) as told:
         rows.pairs(dpo(path))
     lines = str(told.value).split("\n")
     assert len(lines) == 22
-    assert lines[-1] == "(read up to the 20th row with a problem)"
+    assert lines[-1] == f"--data {path}: was read up to the 20th row with a problem"
+
+
+def test_problems_of_all_sources_are_told_at_once(write_rows: Write, tmp_path: Path) -> None:
+    first, second = write_rows([{**PLAIN, "p_chosen": 2}], "a.jsonl"), tmp_path / "gone.jsonl"
+    third = write_rows([{**TOLD, "prompt": [{"role": "robot"}, 7]}], "c.jsonl")
+    with pytest.raises(UserError) as told:
+        rows.pairs(dpo(first, second, third))
+    found = [(problem.place, problem.key) for problem in told.value.problems]
+    assert found == [
+        (f"--data {first}", ""), (f"{first}:1", "p_chosen"), (f"--data {second}", ""), (f"--data {third}", ""),
+        (f"{third}:1", "prompt.0.role"), (f"{third}:1", "prompt.1"),
+    ]  # fmt: skip
 
 
 def test_no_rows_at_all(write_rows: Write) -> None:
     path = write_rows([])
-    with pytest.raises(InputError, match=r"holds no row to train on; each row needs prompt, chosen and rejected"):
+    with pytest.raises(UserError, match=r"holds no row to train on; each row needs prompt, chosen and rejected"):
         rows.pairs(dpo(path))
-    with pytest.raises(InputError, match=r"--data: got none; name a run folder"):
+    with pytest.raises(UserError, match=r"--data: got none; name a run folder"):
         rows.pairs(DPO())
     one = write_rows([PLAIN])
-    with pytest.raises(InputError, match=r"all 1 are held out: lower test_fraction"):
+    with pytest.raises(UserError, match=r"all 1 are held out; lower test_fraction"):
         rows.pairs(dpo(one, test_fraction=0.999999))
 
 

@@ -144,13 +144,13 @@ def empty_folder(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        pytest.param(no_manifest, "the run is not whole (no manifest.json that can be read); repeat", id="not-whole"),
-        pytest.param(half_a_manifest, "the run is not whole", id="half-a-manifest"),
+        pytest.param(no_manifest, "the run is not complete (no manifest.json that can be read); run", id="not-whole"),
+        pytest.param(half_a_manifest, "the run is not complete", id="half-a-manifest"),
         pytest.param(no_pairs, "train.parquet: cannot be read", id="no-pairs"),
         pytest.param(damaged, "rows.parquet: cannot be read", id="damaged-parquet"),
         pytest.param(cut_gzip, "rows.jsonl.gz: cannot be read", id="cut-gzip"),
         pytest.param(text("a.jsonl", '{"a": 1}\n{"a"'), "a.jsonl:2: is not JSON", id="half-a-line"),
-        pytest.param(text("a.jsonl", '{"a": 1}\n[1]'), "a.jsonl:2: got a list; allowed: an object", id="no-object"),
+        pytest.param(text("a.jsonl", '{"a": 1}\n[1]'), "a.jsonl:2: got [1]; allowed: an object", id="no-object"),
         pytest.param(text("a.csv", "a,b"), "got the ending '.csv'; allowed: a run folder, a datasets", id="ending"),
         pytest.param(lambda f: f / "gone", "no such file or folder; allowed: a run folder", id="gone"),
         pytest.param(lambda f: f / "gone.jsonl", "no such file or folder", id="gone-file"),

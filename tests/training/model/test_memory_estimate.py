@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from generation.engines.checkpoint import ModelFiles
 from generation.models.files import resolve
 from training.config import DPO, Lora
@@ -67,7 +67,7 @@ def test_what_takes_less(less: dict[str, Any], more: dict[str, Any], tiny_files:
 
 
 def told(files: ModelFiles, settings: DPO, free: int) -> str:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         check(files, settings, EXAMPLES, ORDER, "packed", free)
     return str(error.value)
 

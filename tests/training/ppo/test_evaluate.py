@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from constitution.errors import InputError, UserError
+from constitution.errors import UserError
 from generation.settings import load
 from tests.training.ppo.test_trainer import Killer
 from tests.training.ppo_small import LETTER, numbers, run_small, small_inputs, small_model
@@ -320,7 +320,7 @@ def test_gold_that_cannot_be_is_told_before_anything_loads(
     tmp_path: Path,
 ) -> None:
     changes = {**more, "reward": reward, "monitor": {"gold": gold}}
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         prepare(load(PPO, None, [], {**rewarders, **changes}), tmp_path / "run")
     assert message in str(error.value)
 
@@ -354,7 +354,7 @@ def test_golds_errors_name_its_own_place(gamed: dict[str, Any], tmp_path: Path) 
         encoding="utf-8",
     )  # fmt: skip
     monitor = {"gold": {"rules": {"constitution": str(tmp_path / "judged.yaml")}}}
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         prepare(load(PPO, None, [], {**gamed, "monitor": monitor}), tmp_path / "run")
     assert str(error.value) == (
         "monitor.gold.rules.constitution: judged has no principle with a `check`; add one, or use monitor.gold.judge"
@@ -363,7 +363,7 @@ def test_golds_errors_name_its_own_place(gamed: dict[str, Any], tmp_path: Path) 
 
 def test_reference_data_that_cannot_be_read_is_told(gamed: dict[str, Any], tmp_path: Path) -> None:
     monitor = {**gamed["monitor"], "reference": ["nowhere.jsonl"]}
-    with pytest.raises(InputError, match=r"monitor\.reference: --data nowhere\.jsonl: no such file"):
+    with pytest.raises(UserError, match=r"monitor\.reference: --data nowhere\.jsonl: no such file"):
         prepare(load(PPO, None, [], {**gamed, "monitor": monitor}), tmp_path / "run")
 
 

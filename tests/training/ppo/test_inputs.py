@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from constitution.errors import InputError, UserError
+from constitution.errors import UserError
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
@@ -39,7 +39,7 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
 def test_bad_input_is_told_before_anything_loads(
     changes: dict[str, Any], message: str, inputs: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         prepare(load(PPO, None, [], {**inputs, **changes}), tmp_path / "run")
     assert message in str(error.value)
     assert not (tmp_path / "run").exists()
@@ -64,7 +64,7 @@ def test_vllm_is_refused_where_several_processes_train(
 ) -> None:  # fmt: skip
     settings = load(PPO, None, [], {**inputs, **changes})
     monkeypatch.setattr(launch.state(), "num_processes", 2)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         prepare(settings, tmp_path / "run")
     assert str(error.value).startswith(
         f"{place}: got vllm with 2 processes, and vLLM cannot start under a launcher; set {others}"
@@ -80,7 +80,7 @@ def test_settings_of_another_run_are_refused(inputs: dict[str, Any], tmp_path: P
 def test_a_folder_of_something_else_is_refused_before_anything_is_read(inputs: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("Dear", encoding="utf-8")
-    with pytest.raises(InputError, match="mine"):
+    with pytest.raises(UserError, match="mine"):
         prepare(load(PPO, None, [], {**inputs, "model": "none"}), tmp_path / "mine")
 
 
@@ -98,5 +98,5 @@ def test_where_all_memory_is_held_none_is_free(
     inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "available", lambda: 1)
-    with pytest.raises(InputError, match=r"and 0\.0 GiB are free"):
+    with pytest.raises(UserError, match=r"and 0\.0 GiB are free"):
         prepare(load(PPO, None, [], {**inputs, "micro_batch_size": 1}), tmp_path / "run")

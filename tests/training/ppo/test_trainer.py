@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from generation.engines.base import TransientError
 from generation.models.files import resolve
 from generation.settings import load
@@ -380,7 +380,7 @@ def test_how_responses_are_written_may_change_between_restarts(inputs: dict[str,
     output.claim(first.out, first.run_record)
     output.claim(first.out, prepare(load(PPO, None, [], {**inputs, "sampler": sampler}), first.out).run_record)
     longer = prepare(load(PPO, None, [], {**inputs, "sampler": {**sampler, "max_tokens": 9}}), first.out)
-    with pytest.raises(InputError, match=r"sampler\.max_tokens"):
+    with pytest.raises(UserError, match=r"sampler\.max_tokens"):
         output.claim(first.out, longer.run_record)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from generation.engines.checkpoint import ModelFiles
 from training.config import DPO
 from training.data.batches import Example
@@ -71,7 +71,7 @@ def test_a_model_that_gives_no_numbers_is_told(tiny_files: ModelFiles) -> None:
     policy = load_policy(tiny_files, DPO())
     with torch.no_grad():
         policy.inner.model.norm.weight.fill_(math.nan)
-    with pytest.raises(InputError, match=r"not finite for 2 of 2 pairs; set precision: fp32, or see that the model is"):
+    with pytest.raises(UserError, match=r"not finite for 2 of 2 pairs; set precision: fp32, or check the model"):
         reference.compute(policy, policy, PAIRS, 2, Accelerator(cpu=True), False)
 
 

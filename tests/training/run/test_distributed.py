@@ -20,7 +20,7 @@ from accelerate.commands.launch import launch_command, launch_command_parser
 from rich.console import Console
 from safetensors.torch import load_file
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from generation import settings as reading
 from tests.forks import kill, start, wait, wait_until
 from tests.training.builders import some_pairs, some_targets
@@ -278,14 +278,14 @@ def test_what_is_wrong_is_told_once(ddp: str, folder: Path) -> None:
 def test_the_first_version_of_fsdp_is_refused(monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "1")
-    with pytest.raises(InputError, match=r"fsdp_version: got 1; allowed: 2; set it under fsdp_config"):
+    with pytest.raises(UserError, match=r"fsdp_version: got 1; allowed: 2; set it under fsdp_config"):
         job.prepare(DPO(model=str(tiny)), tmp_path)
 
 
 def test_weights_of_ppo_spread_over_processes_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
-    with pytest.raises(InputError, match="fsdp: PPO writes replies with whole weights in each process; launch it with"):
+    with pytest.raises(UserError, match="fsdp: PPO writes replies with whole weights in each process; launch it with"):
         prepare(reading.load(PPO, None, ["reward.rules.constitution=x"]), tmp_path)
 
 
