@@ -30,10 +30,10 @@ from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.output.dataset import DatasetWriter
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
+from generation.pipeline.feedback import feedback
 from generation.pipeline.panel import Judge, Panel
 from generation.pipeline.scheduler import run
-from generation.pipeline.steps import feedback
 from generation.prompts import read
 
 PLAN = Plan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_validator
 
@@ -18,6 +18,8 @@ from constitution.errors import invalid
 Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["sampled", "revised", "given"]
 Stage = Literal["sample", "critique", "revise", "compare"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""Kinds of model calls, in the order in which a prompt meets them."""
 Method = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward", "rule"]
 """How a vote was come by; `critics` has one module for each."""
 

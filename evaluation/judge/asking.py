@@ -28,10 +28,11 @@ from generation.config import EXAMPLE, RunConfig
 from generation.engines.base import Engine, TransientError
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.output.folder import SETTINGS
-from generation.pipeline.job import CALLS, WRONG_INPUT
+from generation.pipeline.job import WRONG_INPUT
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
+from generation.pipeline.session import CALLS
 from generation.pipeline.voting import votes_on
 
 

@@ -28,8 +28,8 @@ from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import Cast, Part, Wrap, chat_model, chat_models, parts
 from generation.output.folder import SETTINGS
-from generation.pipeline.job import CALLS
 from generation.pipeline.panel import Panel, check_voters, panel_of
+from generation.pipeline.session import CALLS
 
 T = TypeVar("T")
 TRAINED = "trained"

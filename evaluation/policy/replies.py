@@ -20,10 +20,10 @@ from generation.engines.base import Completion, Engine, ErrorReason, TransientEr
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
 from generation.output.folder import OwnedFolder
-from generation.pipeline.job import CALLS
+from generation.pipeline.feedback import draw
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.steps import draw
+from generation.pipeline.session import CALLS
 
 SILENT = ("empty", "malformed_tool_call")
 """Reasons of a policy's own for which there is no reply."""

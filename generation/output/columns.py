@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
 from critics.text.flags import flags_of
-from generation.pipeline.controls import ControlOutcome
+from generation.output.records import ControlOutcome
 
 _CALL = pa.struct(
     [

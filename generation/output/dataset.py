@@ -17,8 +17,7 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation.output import columns
 from generation.output.files import file_sha256, sync
-from generation.pipeline.controls import ControlOutcome
-from generation.pipeline.feedback import Feedback
+from generation.output.records import ControlOutcome, Feedback
 
 ROW_GROUP = 1000
 """Rows held back before they are written; fixed, so that row groups do not depend on timing."""

@@ -11,8 +11,7 @@ from pydantic import Field, ValidationError
 
 from constitution.records import Strict
 from generation.output.files import write_atomically
-from generation.pipeline.controls import ControlOutcome
-from generation.pipeline.feedback import Feedback
+from generation.output.records import ControlOutcome, Feedback
 
 NAME = "manifest.json"
 

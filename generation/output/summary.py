@@ -11,10 +11,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from constitution.records import STAGES
 from constitution.terminal import printable
 from generation.output.manifest import Manifest
-from generation.pipeline.forecast import Forecast
-from generation.pipeline.progress import STAGES
+from generation.output.records import Forecast
 
 EXAMPLES = 3
 CLIP = 600

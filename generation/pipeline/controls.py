@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import gather
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from constitution.principles import Constitution
@@ -11,13 +11,11 @@ from constitution.records import Failure, Prompt, Response, Vote
 from critics.controls import load
 from generation.config import Plan
 from generation.engines.base import TransientError
+from generation.output.records import CONTROL, ControlOutcome
+from generation.pipeline.feedback import comparison_principles, given
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.steps import comparison_principles, given
 from generation.pipeline.voting import votes_on
-
-STAGE = "control"
-"""Stage of the failures of controls, which are no prompts of the run."""
 
 
 class ControlPair(NamedTuple):
@@ -26,18 +24,6 @@ class ControlPair(NamedTuple):
     kind: str
     prompt: Prompt
     replies: tuple[Response, Response]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlOutcome:
-    """What the panel said of a control."""
-
-    kind: str
-    votes: tuple[Vote, ...]
-    """a is the better reply."""
-    failures: tuple[Failure, ...]
-    right: bool
-    """It got a label, and the right one."""
 
 
 def controls(plan: Plan) -> list[ControlPair]:
@@ -70,7 +56,7 @@ async def _judge(
     except TransientError as error:
         records = [Failure(pair.prompt.id, "engine", UNAVAILABLE, str(error))]
     votes = tuple(record for record in records if isinstance(record, Vote))
-    failures = tuple(replace(record, stage=STAGE) for record in records if isinstance(record, Failure))
+    failures = tuple(replace(record, stage=CONTROL) for record in records if isinstance(record, Failure))
     combined = panel.score(votes, constitution, plan)
     right = combined is not None and not combined.undecided and combined.logit > 0
     return ControlOutcome(pair.kind, votes, failures, right)

@@ -1,32 +1,266 @@
-"""What one prompt became: everything the dataset is written from."""
+"""What happens to one prompt, top to bottom. Batching, storage, limits and progress are the engine's wrappers' business.
+
+Constitutional AI's two phases (Bai et al. 2022, arXiv:2212.08073): critique and revision, then comparison under principles.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from asyncio import gather
+from collections.abc import AsyncIterator, Sequence
+from itertools import chain
 
-from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Vote
+from constitution.principles import Constitution, Principle, assign
+from constitution.records import Critique, Dropped, Failure, Message, Prompt, Response, Stage, Vote
+from critics import critique, revise
+from critics.ranking import select as ranking
+from critics.ranking.aggregate import Score
+from critics.text.flags import flags_of
+from generation.config import Decoding, Plan
+from generation.engines.base import CallError, Completion, Sampling
+from generation.models.chat_model import ChatModel, derive_seed
+from generation.models.tool_calls import parse_tool_calls
+from generation.output.records import Feedback
+from generation.pipeline.panel import Panel
+from generation.pipeline.voting import votes_on
+
+Step = Critique | Response | Failure | Dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """The whole outcome of one prompt. A prompt has pairs, or was dropped, or failed: `outcome` says which."""
+async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan) -> Feedback:
+    """Sample, improve, compare, label: everything one prompt goes through."""
+    drafts = await originals(policy, prompt, plan)
+    responses = [draft for draft in drafts if isinstance(draft, Response)]
+    chains = await gather(*(collect(improve(panel.main, prompt, r, constitution, plan)) for r in responses))
+    steps: list[Step] = [*drafts, *chain.from_iterable(chains)]
+    candidates = [step for step in steps if isinstance(step, Response)]
+    return label(prompt, steps, await compare_all(panel, prompt, candidates, constitution, plan), plan)
 
-    prompt: Prompt
-    candidates: tuple[Response, ...] = ()
-    """Every candidate, in a fixed order: samples or given replies, then revisions."""
-    critiques: tuple[Critique, ...] = ()
-    comparisons: int = 0
-    """Pairs of candidates that were judged."""
-    votes: tuple[Vote, ...] = ()
-    pairs: tuple[PreferencePair, ...] = ()
-    target: Response | None = None
-    """The reply to imitate in supervised training: the last accepted revision, where there is one."""
-    failures: tuple[Failure, ...] = ()
-    dropped: tuple[Dropped, ...] = ()
 
-    @property
-    def outcome(self) -> str:
-        """`pairs`, `dropped` or `failed`."""
-        if self.pairs:
-            return "pairs"
-        return "failed" if self.failures else "dropped"
+async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Response | Failure]:
+    """The prompt's given replies, or fresh samples of the policy."""
+    if prompt.responses:
+        return [*given(prompt)]
+    return list(await gather(*(sample(policy, prompt, i, plan) for i in range(plan.samples))))
+
+
+def given(prompt: Prompt) -> list[Response]:
+    """The replies that came with the prompt."""
+    return [
+        Response(f"{prompt.id}/g{i}", prompt.id, message, "given", message.content)
+        for i, message in enumerate(prompt.responses)
+    ]
+
+
+async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> Response | Failure:
+    """One reply of the policy."""
+    drawn = await draw(policy, prompt, index, plan)
+    if isinstance(drawn, Failure):
+        return drawn
+    response, completion = drawn
+    return response if completion.finish != "length" or plan.keep_truncated else _truncated(prompt, response.id, plan)
+
+
+async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tuple[Response, Completion] | Failure:
+    """One reply of the policy, cut or not, and the completion that it is from."""
+    name = f"{prompt.id}/s{index}"
+    decoding = _sampling(plan.sample, plan, prompt, "sample", index)
+    messages = (
+        with_system_hint(prompt.messages, plan.system_hint)
+        if plan.system_hint and index < plan.hinted_samples
+        else prompt.messages
+    )
+    completion = await policy.ask(messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
+    if completion.error:
+        return _failure(prompt, "sample", completion.error, name)
+    if not completion.text.strip():
+        return Failure(prompt.id, "sample", "empty", subject=name)
+    try:
+        message = (
+            parse_tool_calls(completion.text)
+            if prompt.tools
+            else Message(role="assistant", content=completion.text.strip())
+        )
+    except ValueError as error:
+        if completion.finish == "length":
+            return _truncated(prompt, name, plan)
+        return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
+    response = Response(name, prompt.id, message, "sampled", completion.text, truncated=completion.finish == "length")
+    return response, completion
+
+
+def with_system_hint(messages: Sequence[Message], hint: str) -> tuple[Message, ...]:
+    """Prepend the hint to the system message, or add one."""
+    if messages and messages[0].role == "system":
+        own = messages[0]
+        return (own.model_copy(update={"content": f"{hint}\n\n{own.content}"}), *messages[1:])
+    return (Message(role="system", content=hint), *messages)
+
+
+async def improve(
+    judge: ChatModel, prompt: Prompt, response: Response, constitution: Constitution, plan: Plan
+) -> AsyncIterator[Step]:
+    """Rounds of critique and revision, each record as it is made. The last Response is the last accepted revision."""
+    current = response
+    for turn in range(plan.rounds):
+        drawn = assign(
+            judged_by_model(prompt, constitution), f"{plan.seed}/{response.id}/critique/{turn}", plan.critics
+        )
+        critiques = await gather(*(criticise(judge, prompt, current, principle, turn, plan) for principle in drawn))
+        for record in critiques:
+            yield record
+        found = [record for record in critiques if isinstance(record, Critique) and record.found]
+        if not found:
+            return
+        revision = await rewrite(judge, prompt, current, found, constitution, turn, plan)
+        yield revision
+        if not isinstance(revision, Response):
+            return
+        current = revision
+
+
+async def criticise(
+    judge: ChatModel, prompt: Prompt, response: Response, principle: Principle, turn: int, plan: Plan
+) -> Critique | Failure:
+    """One critique of one response under one principle."""
+    sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
+    completion = await judge.ask(
+        critique.render(prompt, response, principle, plan.defences.nonce), stage="critique", sampling=sampling
+    )
+    if completion.error:
+        return _failure(prompt, "critique", completion.error, response.id)
+    return critique.parse(completion.text, completion.finish == "length", response, principle)
+
+
+async def rewrite(
+    judge: ChatModel,
+    prompt: Prompt,
+    response: Response,
+    found: Sequence[Critique],
+    constitution: Constitution,
+    turn: int,
+    plan: Plan,
+) -> Response | Failure | Dropped:
+    """One revision of a response in the light of its critiques."""
+    name = f"{response.id}/r{turn}"
+    principles = [constitution.by_id(record.principle) for record in found]
+    sampling = _sampling(plan.revise, plan, prompt, "revise", name)
+    messages = revise.render(prompt, response, found, principles, plan.defences.nonce)
+    completion = await judge.ask(messages, stage="revise", sampling=sampling)
+    if completion.error:
+        return _failure(prompt, "revise", completion.error, name)
+    revision = revise.parse(completion.text, completion.finish == "length", response)
+    if isinstance(revision, str):
+        return Dropped(prompt.id, "revise", revision, completion.text[:200], name)
+    message = Message(role="assistant", content=revision.text)
+    asked = tuple(principle.id for principle in principles)
+    return Response(name, prompt.id, message, "revised", revision.raw, response.id, asked)
+
+
+async def compare_all(
+    panel: Panel, prompt: Prompt, candidates: Sequence[Response], constitution: Constitution, plan: Plan
+) -> Comparisons:
+    """Round after round, the pairs that the schedule proposes; each asked of every voter."""
+    voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
+    done = Comparisons(prompt, candidates, constitution, panel, plan)
+    while pairs := done.next_pairs():
+        asked = await gather(*(votes_on(panel, voters, prompt, a, b, plan) for a, b in pairs))
+        for (a, b), records in zip(pairs, asked, strict=True):
+            done.add(a, b, records)
+    return done
+
+
+class Comparisons:
+    """What is known of one prompt's candidates so far, and what to ask next."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        candidates: Sequence[Response],
+        constitution: Constitution,
+        panel: Panel,
+        plan: Plan,
+    ) -> None:
+        self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
+        self.scores: dict[ranking.Pair, Score] = {}
+        self.flagged = [c for c in candidates if plan.defences.flagged == "drop" and flags_of(prompt, c.message)]
+        self._candidates = [candidate for candidate in candidates if candidate not in self.flagged]
+        self._constitution = constitution
+        self._panel = panel
+        self._plan = plan
+        self._seed = derive_seed(plan.seed, prompt.id, "schedule")
+
+    def next_pairs(self) -> list[tuple[Response, Response]]:
+        """The pairs to ask about now; none when the schedule is done."""
+        plan = self._plan
+        failed = self.records.keys() - self.scores.keys()
+        return ranking.propose(
+            self._candidates, self.scores, plan.pairs, plan.schedule, plan.comparisons, self._seed, failed
+        )
+
+    def add(self, a: Response, b: Response, records: list[Vote | Failure]) -> None:
+        """Take in what the voters said of a pair."""
+        self.records[a.id, b.id] = records
+        votes = [record for record in records if isinstance(record, Vote)]
+        combined = self._panel.score(votes, self._constitution, self._plan)
+        if combined:
+            self.scores[a.id, b.id] = combined
+
+
+def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) -> Feedback:
+    """Votes -> pairs, and the tally of all that happened on the way."""
+    candidates = tuple(step for step in steps if isinstance(step, Response))
+    records = [*chain.from_iterable(done.records.values())]
+    failures = [record for record in [*steps, *records] if isinstance(record, Failure)]
+    dropped = [step for step in steps if isinstance(step, Dropped)]
+    dropped += [Dropped(prompt.id, "compare", "flagged", subject=candidate.id) for candidate in done.flagged]
+    pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.margin)
+    if not pairs and not left_out and not failures:
+        left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
+    strengths = ranking.strengths(candidates, done.scores)
+    revisions = [c for c in candidates if c.origin == "revised" and c not in done.flagged]
+    return Feedback(
+        prompt=prompt,
+        candidates=candidates,
+        critiques=tuple(step for step in steps if isinstance(step, Critique)),
+        comparisons=len(done.records),
+        votes=tuple(record for record in records if isinstance(record, Vote)),
+        pairs=tuple(pairs),
+        target=max(revisions, key=lambda r: strengths.get(r.id, 0.0), default=None),
+        failures=tuple(failures),
+        dropped=(*dropped, *left_out),
+    )
+
+
+def judged_by_model(prompt: Prompt, constitution: Constitution) -> list[Principle]:
+    """The principles that apply to the prompt and need a model to judge them."""
+    return [principle for principle in constitution.applicable(prompt.tags) if principle.judged]
+
+
+def comparison_principles(
+    prompt: Prompt, constitution: Constitution, panel: Panel, plan: Plan
+) -> tuple[Principle, ...]:
+    """The principles that every comparison of this prompt is asked under: those drawn, and every rule.
+
+    With fitted weights none are drawn: the weights were fitted on all of them, and sequential judging saves what it can.
+    """
+    judged = judged_by_model(prompt, constitution)
+    drawn = judged if panel.weights else assign(judged, f"{plan.seed}/{prompt.id}/compare", plan.principles)
+    return (*drawn, *(principle for principle in constitution.applicable(prompt.tags) if not principle.judged))
+
+
+async def collect(steps: AsyncIterator[Step]) -> list[Step]:
+    """All of them, in order."""
+    return [step async for step in steps]
+
+
+def _sampling(decoding: Decoding, plan: Plan, prompt: Prompt, stage: Stage, index: object) -> Sampling:
+    seed = derive_seed(plan.seed, prompt.id, stage, index) if decoding.temperature else None
+    return Sampling(decoding.max_tokens, decoding.temperature, decoding.top_p, seed)
+
+
+def _truncated(prompt: Prompt, subject: str, plan: Plan) -> Failure:
+    return Failure(prompt.id, "sample", "truncated", f"cut at {plan.sample.max_tokens} tokens", subject)
+
+
+def _failure(prompt: Prompt, stage: Stage, error: CallError, subject: str) -> Failure:
+    return Failure(prompt.id, stage, error.reason, error.detail, subject)

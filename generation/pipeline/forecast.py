@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from constitution.principles import Constitution
@@ -17,9 +16,18 @@ from critics.ranking import select as ranking
 from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.models.chat_model import ChatModel
+from generation.output.records import Forecast
 from generation.pipeline.controls import control_voters, controls
+from generation.pipeline.feedback import (
+    Comparisons,
+    Step,
+    comparison_principles,
+    given,
+    improve,
+    judged_by_model,
+    sample,
+)
 from generation.pipeline.panel import PAIR_CALLS, REPLY_CALLS, Panel, Voter
-from generation.pipeline.steps import Comparisons, Step, comparison_principles, given, improve, judged_by_model, sample
 from generation.pipeline.voting import cast_vote, votes_on
 
 T = TypeVar("T")
@@ -29,23 +37,7 @@ class NotStored(Exception):
     """The answer to a call is not known yet."""
 
 
-@dataclass(slots=True)
-class Forecast:
-    """Calls per stage."""
-
-    reused: Counter[Stage] = field(default_factory=Counter)
-    """Answered by the store."""
-    certain: Counter[Stage] = field(default_factory=Counter)
-    """Known now and not stored: they will be made."""
-    following: Counter[Stage] = field(default_factory=Counter)
-    """The most that can follow from answers that are not known yet."""
-
-    def most(self) -> int:
-        """The most calls the run can make."""
-        return self.certain.total() + self.following.total()
-
-
-class Ledger:
+class DryRunEngine:
     """An engine that answers from stored calls alone and keeps count. Equal calls are one call."""
 
     def __init__(self, stored: Callable[[bytes], Completion | None], forecast: Forecast) -> None:
@@ -77,21 +69,21 @@ async def forecast(
     policy: ChatModel,
     panel: Panel,
     plan: Plan,
-    ledger: Ledger,
+    engine: DryRunEngine,
     result: Forecast,
 ) -> Forecast:
-    """Fill `result` for all prompts. `policy` and `panel` must stand on `ledger`, which counts into `result`."""
+    """Fill `result` for all prompts. `policy` and `panel` must stand on `engine`, which counts into `result`."""
     for control in controls(plan):
         voters = control_voters(control, panel, constitution, plan)
-        result.following["compare"] += await _votes(control.prompt, *control.replies, voters, panel, plan, ledger)
+        result.following["compare"] += await _votes(control.prompt, *control.replies, voters, panel, plan, engine)
     for prompt in prompts:
         if isinstance(prompt, Prompt):
-            result.following += await _following(prompt, constitution, policy, panel, plan, ledger)
+            result.following += await _following(prompt, constitution, policy, panel, plan, engine)
     return result
 
 
 async def _following(
-    prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan, ledger: Ledger
+    prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan, engine: DryRunEngine
 ) -> Counter[Stage]:
     """The most calls that can follow, for one prompt, from answers that are not stored."""
     critics = min(plan.critics, len(judged_by_model(prompt, constitution)))
@@ -103,7 +95,7 @@ async def _following(
     most = unknown * (1 + rounds)
     open_chains = unknown
     for draft in drafts:
-        before = ledger.asked.copy()
+        before = engine.asked.copy()
         steps, whole = await _until_unknown(improve(panel.main, prompt, draft, constitution, plan))
         replies = [draft, *(step for step in steps if isinstance(step, Response))]
         known += replies
@@ -111,7 +103,7 @@ async def _following(
         if whole:
             settled += replies
         else:
-            asked = ledger.asked - before
+            asked = engine.asked - before
             following["critique"] += rounds * critics - asked["critique"]
             following["revise"] += rounds - asked["revise"]
             most += rounds - (len(replies) - 1)
@@ -124,7 +116,7 @@ async def _following(
     candidates.sort(
         key=lambda candidate: candidate.parent is not None
     )  # as the run has them: a schedule goes by places
-    met = await _comparisons(prompt, candidates, voters, constitution, panel, plan, ledger)
+    met = await _comparisons(prompt, candidates, voters, constitution, panel, plan, engine)
     if open_chains == 0 and (fixed or met.whole):
         new_pairs, new_replies = 0, 0
     elif chains_only:
@@ -157,13 +149,13 @@ async def _comparisons(
     constitution: Constitution,
     panel: Panel,
     plan: Plan,
-    ledger: Ledger,
+    engine: DryRunEngine,
 ) -> _Met:
     comparisons = Comparisons(prompt, candidates, constitution, panel, plan)
     more, whole = 0, True
     while whole and (pairs := comparisons.next_pairs()):
         for a, b in pairs:
-            more += await _votes(prompt, a, b, voters, panel, plan, ledger)
+            more += await _votes(prompt, a, b, voters, panel, plan, engine)
             records = await _attempt(votes_on(panel, voters, prompt, a, b, plan))
             whole = whole and records is not None
             comparisons.add(a, b, records or [])
@@ -172,23 +164,23 @@ async def _comparisons(
 
 
 async def _votes(
-    prompt: Prompt, a: Response, b: Response, voters: list[Voter], panel: Panel, plan: Plan, ledger: Ledger
+    prompt: Prompt, a: Response, b: Response, voters: list[Voter], panel: Panel, plan: Plan, engine: DryRunEngine
 ) -> int:
     """Ask all that is certain to be asked about a pair; returns the most calls that can follow.
 
     In turn, only what the next voter is asked is certain.
     """
     if panel.weights and panel.weights.stopping and plan.early_stop_error:
-        before = ledger.asked["compare"]
+        before = engine.asked["compare"]
         if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
             return 0
-        asked = ledger.asked["compare"] - before
+        asked = engine.asked["compare"] - before
         return max(0, _calls(voters, PAIR_CALLS) + 2 * _calls(voters, REPLY_CALLS) - asked)
     following = 0
     for voter in voters:
-        before = ledger.asked["compare"]
+        before = engine.asked["compare"]
         if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
-            asked = ledger.asked["compare"] - before
+            asked = engine.asked["compare"] - before
             following += PAIR_CALLS.get(voter.method, 2 * REPLY_CALLS.get(voter.method, 0)) - asked
     return following
 

@@ -20,31 +20,29 @@ from constitution.records import MAIN, Failure, Prompt
 from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
-from generation.calls.store import CallStore, StoredCalls, StoreError
-from generation.calls.stored import Stored
+from generation.calls.store import StoredCalls, StoreError
 from generation.config import EXAMPLE, RunConfig
-from generation.engines.base import Engine, ModelError
+from generation.engines.base import ModelError
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
-from generation.models.factory import Cast, OpenEngine, Wrap, chat_models, parts
+from generation.models.factory import Cast, Wrap, chat_models, parts
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION, MACHINE, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
+from generation.output.records import CONTROL, Feedback, Forecast
 from generation.pipeline import controls
-from generation.pipeline.feedback import Feedback
-from generation.pipeline.forecast import Forecast, Ledger, forecast
+from generation.pipeline.feedback import feedback
+from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
-from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE, run
-from generation.pipeline.steps import feedback
+from generation.pipeline.session import CALLS, Session
 from generation.prompts import SourceInfo
 from generation.settings import load as load_settings
 
 T = TypeVar("T")
-CALLS = "calls.sqlite"
 WEIGHTS = "weights.json"
 """A run's own copy of the fitted weights it was given."""
 WRONG_INPUT = (UserError, ModelError, StoreError)
@@ -189,9 +187,9 @@ async def plan_ahead(job: Job) -> Forecast:
         calls = StoredCalls([*([own] if own.is_file() else []), *job.reuse])
         with closing(calls):
             result = Forecast()
-            ledger = Ledger(calls.get, result)
-            policy, panel = _models(job, lambda _: ledger)
-            return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, ledger, result)
+            engine = DryRunEngine(calls.get, result)
+            policy, panel = _models(job, lambda _: engine)
+            return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, engine, result)
     except (StoreError, ModelError) as error:
         raise UserError(Problem("", got=str(error))) from error
 
@@ -209,63 +207,50 @@ async def produce(job: Job, report: Report | None = None) -> Manifest | None:
             if job.weights:
                 write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
             (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
-            with closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store:
-                return await _produce(job, store, report)
+            async with Session(job.out / CALLS, reuse=job.reuse, prompts=job.info.rows) as session:
+                return await _produce(job, session, report)
     except (StoreError, ModelError) as error:
         raise UserError(Problem("", got=str(error))) from error
 
 
-async def _produce(job: Job, store: CallStore, report: Report | None) -> Manifest | None:
+async def _produce(job: Job, session: Session, report: Report | None) -> Manifest | None:
     if job.info.ignored:
         print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
-    engines: list[Stored] = []
+    policy, panel = _models(job, session.wrap)
     tally = Tally()
     writer = DatasetWriter(
         job.out, job.constitution, job.cast.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
     )
-    with Progress(job.info.rows) as progress:
 
-        def wrap(open_engine: OpenEngine) -> Engine:
-            engines.append(Stored(store, open_engine, progress.call))
-            return engines[-1]
+    async def work(prompt: Prompt) -> Feedback:
+        return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
 
-        policy, panel = _models(job, wrap)
-
-        async def work(prompt: Prompt) -> Feedback:
-            return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
-
-        try:
-            judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
-            async for outcome in run(job.rows(), work, job.config.prompts_in_flight):
-                tally.add(outcome)
-                writer.write(outcome)
-                progress.row(failed=outcome.outcome == "failed")
-            known = await judged
-            tally.add_controls(known)
-            writer.write_controls(known)
-        finally:
-            judged.cancel()
-            for engine in engines:
-                await engine.close()
-    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", controls.STAGE)):
+    judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
+    try:
+        async for outcome in run(job.rows(), work, job.config.prompts_in_flight):
+            tally.add(outcome)
+            writer.write(outcome)
+            session.prompt_done(failed=outcome.outcome == "failed")
+        known = await judged
+    finally:
+        judged.cancel()
+    tally.add_controls(known)
+    writer.write_controls(known)
+    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", CONTROL)):
         writer.abandon()
         return None
-    draft = _close(job, store, writer, tally, progress.seconds)
+    draft = _close(job, session, writer, tally)
     if report:
-        try:
-            report(job.out, draft)
-        except (
-            Exception
-        ) as error:  # whatever is wrong with a page, it must not stand between the calls made and their manifest
-            print(f"{job.out}: no report ({error}); python -m evaluation audit {job.out} makes one", file=sys.stderr)
+        _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
     draft.write(job.out)
     return draft
 
 
-def _close(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall: float) -> Manifest:
+def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally) -> Manifest:
     """The data to disk, and what the manifest will say."""
-    totals = store.totals()
+    wall = session.seconds
+    totals = session.store.totals()
     usage = totals.tokens
     return tally.manifest(
         Calls(made=totals.made, reused=totals.reused),
@@ -274,3 +259,11 @@ def _close(job: Job, store: CallStore, writer: DatasetWriter, tally: Tally, wall
         writer.close(),
         job.digests,
     )
+
+
+def _report(out: Path, draft: Manifest, report: Report) -> None:
+    """Write the report. Whatever is wrong with a page, it must not stand between the calls made and their manifest."""
+    try:
+        report(out, draft)
+    except Exception as error:
+        print(f"{out}: no report ({error}); python -m evaluation audit {out} makes one", file=sys.stderr)

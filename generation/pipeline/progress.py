@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from constitution.records import Stage
+from constitution.records import STAGES, Stage
 from generation.engines.base import Completion, Request, Usage
 
-STAGES: tuple[Stage, ...] = ("sample", "critique", "revise", "compare")
 PLAIN_EVERY = 10.0
 """Seconds between two log lines when the output is not a terminal."""
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from constitution.records import Failure, Prompt
 from generation.engines.base import TransientError
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
 
 AHEAD = 4
 """How many times the active rows may be finished or waiting behind a slow one: bounds memory, keeps the engine fed."""

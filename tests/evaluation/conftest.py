@@ -9,8 +9,7 @@ from constitution.principles import Check, Constitution, Principle
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
 from generation.output.dataset import DatasetWriter
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
-from generation.pipeline.controls import ControlOutcome
-from generation.pipeline.feedback import Feedback
+from generation.output.records import ControlOutcome, Feedback
 
 LAWS = Constitution(
     name="laws",

@@ -22,8 +22,8 @@ from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request, Usage
 from generation.engines.replay import Replay, pseudo_completion
-from generation.pipeline.job import CALLS
 from generation.pipeline.progress import Progress
+from generation.pipeline.session import CALLS
 
 Script = Callable[[str, Request], Completion | None]
 """(which model: a, b, base or judge; the request) -> its answer; None for what the pseudo-model says."""

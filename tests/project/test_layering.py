@@ -32,15 +32,7 @@ from scripts.structure import (
     tree,
 )  # fmt: skip
 
-AGAINST: set[tuple[str, str]] = {
-    ("generation.output.columns", "generation.pipeline.controls"),
-    ("generation.output.dataset", "generation.pipeline.controls"),
-    ("generation.output.dataset", "generation.pipeline.feedback"),
-    ("generation.output.manifest", "generation.pipeline.controls"),
-    ("generation.output.manifest", "generation.pipeline.feedback"),
-    ("generation.output.summary", "generation.pipeline.forecast"),
-    ("generation.output.summary", "generation.pipeline.progress"),
-}
+AGAINST: set[tuple[str, str]] = set()
 """Imports that still run against the order inside a package."""
 
 

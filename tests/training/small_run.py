@@ -8,7 +8,7 @@ from constitution.principles import Constitution, Principle
 from constitution.records import Function, Message, PreferencePair, Prompt, Response, ToolCall, Vote
 from generation.output.dataset import DatasetWriter
 from generation.output.manifest import NAME, Calls, Digests, Seconds, Tally, Tokens
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
 
 LAWS = Constitution(
     name="laws",

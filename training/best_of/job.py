@@ -11,7 +11,7 @@ from generation.calls.store import StoredCalls, StoreError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
-from generation.pipeline.job import CALLS
+from generation.pipeline.session import CALLS
 from training.best_of.config import BestOf
 from training.data import encode as data
 from training.data import rows

@@ -15,10 +15,10 @@ from generation.config import Plan
 from generation.engines.base import Engine, TransientError
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine, chat_model, parts
-from generation.pipeline.job import CALLS
+from generation.pipeline.feedback import sample
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.steps import sample
+from generation.pipeline.session import CALLS
 from training.best_of.choice import Choice, Scored, choose
 from training.best_of.config import BestOf
 from training.rollout.rewards import Graded, open_rewards

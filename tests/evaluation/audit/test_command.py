@@ -12,8 +12,7 @@ from evaluation.__main__ import main
 from evaluation.audit.command import write_report
 from evaluation.audit.measures import WORDS
 from generation.output.manifest import Manifest
-from generation.pipeline.controls import ControlOutcome
-from generation.pipeline.feedback import Feedback
+from generation.output.records import ControlOutcome, Feedback
 
 Write = Callable[..., Manifest]
 Make = Callable[..., Feedback]

@@ -24,7 +24,7 @@ from evaluation.audit.overlap import (
     prompts_of,
 )
 from generation.output.manifest import Manifest
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
 
 QUESTION = "how many apples does the farmer sell on a market day in the town"
 

@@ -19,8 +19,7 @@ from evaluation.audit.replies import asked_for, read_replies, similarity
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
 from generation.output.manifest import Manifest
-from generation.pipeline.controls import ControlOutcome
-from generation.pipeline.feedback import Feedback
+from generation.output.records import ControlOutcome, Feedback
 
 Write = Callable[..., Manifest]
 Make = Callable[..., Feedback]

@@ -20,8 +20,8 @@ from generation.engines.transformers import Transformers, TransformersSettings
 from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
+from generation.pipeline.feedback import feedback
 from generation.pipeline.panel import Judge, Panel
-from generation.pipeline.steps import feedback
 
 pytestmark = pytest.mark.model
 

@@ -29,7 +29,7 @@ from generation.output.card import fenced, write_card
 from generation.output.dataset import DatasetWriter, split_of
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
 from generation.output.push import files_to_push, push
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
 
 LAWS = Constitution(
     name="laws",

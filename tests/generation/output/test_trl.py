@@ -12,7 +12,7 @@ from generation.engines.quiet import quiet
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
 
 pytestmark = pytest.mark.model
 

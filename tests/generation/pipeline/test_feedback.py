@@ -14,9 +14,9 @@ from generation.config import Decoding, Defences, Plan
 from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel, derive_seed
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
+from generation.pipeline.feedback import feedback
 from generation.pipeline.panel import Judge, Panel
-from generation.pipeline.steps import feedback
 
 LAWS = Constitution(
     name="laws",

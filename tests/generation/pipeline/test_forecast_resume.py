@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from constitution.errors import UserError
 from generate_feedback import main
 from generation.output.manifest import Manifest, read
-from generation.pipeline.forecast import Forecast
+from generation.output.records import Forecast
 from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
 from tests.forks import start, wait_until
 

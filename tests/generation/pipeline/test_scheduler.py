@@ -13,7 +13,7 @@ from generation.engines.base import Completion, Engine, Request, Sampling, Trans
 from generation.engines.replay import Replay
 from generation.engines.wrappers import Limited
 from generation.output.manifest import read as read_manifest
-from generation.pipeline.feedback import Feedback
+from generation.output.records import Feedback
 from generation.pipeline.scheduler import AHEAD, run
 
 

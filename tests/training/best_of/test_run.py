@@ -21,7 +21,7 @@ from generation.engines.replay import Replay
 from generation.models.encoder import Encoder
 from generation.models.factory import chat_model, parts
 from generation.models.files import resolve
-from generation.pipeline.steps import sample
+from generation.pipeline.feedback import sample
 from generation.settings import load
 from tests.training.ppo_small import small_inputs, small_model
 from training.__main__ import main

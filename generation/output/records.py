@@ -1,0 +1,64 @@
+"""What a run comes to, as it is counted, written and shown: outcomes of prompts and of control pairs, and forecasts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote
+
+CONTROL = "control"
+"""Stage of the failures of control pairs, which are no prompts of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The whole outcome of one prompt. A prompt has pairs, or was dropped, or failed: `outcome` says which."""
+
+    prompt: Prompt
+    candidates: tuple[Response, ...] = ()
+    """Every candidate, in a fixed order: samples or given responses, then revisions."""
+    critiques: tuple[Critique, ...] = ()
+    comparisons: int = 0
+    """Pairs of candidates that were judged."""
+    votes: tuple[Vote, ...] = ()
+    pairs: tuple[PreferencePair, ...] = ()
+    target: Response | None = None
+    """The response to imitate in supervised training: the strongest revision, where there is one."""
+    failures: tuple[Failure, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """`pairs`, `dropped` or `failed`."""
+        if self.pairs:
+            return "pairs"
+        return "failed" if self.failures else "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOutcome:
+    """What the panel said of a control pair."""
+
+    kind: str
+    votes: tuple[Vote, ...]
+    """a is the better response."""
+    failures: tuple[Failure, ...]
+    right: bool
+    """It got a label, and the right one."""
+
+
+@dataclass(slots=True)
+class Forecast:
+    """Calls per stage."""
+
+    reused: Counter[Stage] = field(default_factory=Counter)
+    """Answered by the store."""
+    certain: Counter[Stage] = field(default_factory=Counter)
+    """Known now and not stored: they will be made."""
+    following: Counter[Stage] = field(default_factory=Counter)
+    """The most that can follow from answers that are not known yet."""
+
+    def most(self) -> int:
+        """The most calls the run can make."""
+        return self.certain.total() + self.following.total()

@@ -1,0 +1,86 @@
+"""What asks models: one store of calls, the engines opened over it, and a view of how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from generation.calls.store import CallStore
+from generation.calls.stored import Stored
+from generation.engines.base import Completion, Engine, Request
+from generation.models.factory import OpenEngine
+from generation.pipeline.progress import Progress
+
+CALLS = "calls.sqlite"
+"""The store's file in a run's folder."""
+
+
+class CallCount(NamedTuple):
+    """Answers of a session."""
+
+    made: int
+    """By an engine."""
+    reused: int
+    """By the store, or by an equal call that was under way."""
+
+
+class Session:
+    """Everything that asks models does it inside a session, which makes no call twice and closes what was opened.
+
+        async with Session(folder / CALLS, reuse=[other / CALLS], prompts=len(prompts)) as session:
+            policy, judges = chat_models(config, parts(config), session.wrap)
+            ...
+            session.prompt_done(failed=False)
+
+    Entering raises StoreError for a file of calls that cannot be used; leaving raises it where the last calls could not be written.
+    """
+
+    def __init__(self, calls: Path, *, reuse: Sequence[Path] = (), prompts: int | None = None) -> None:
+        """calls: file of the store, made where it is not there. reuse: files of other runs' calls. prompts: how many there are to
+        show the progress of; nothing is shown where None.
+        """
+        self._path, self._reuse = calls, reuse
+        self._progress = None if prompts is None else Progress(prompts)
+        self._stack = AsyncExitStack()
+        self._made = self._reused = 0
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self.store = CallStore(self._path, reuse=self._reuse)
+            stack.callback(self.store.close)
+            if self._progress:
+                stack.enter_context(self._progress)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def wrap(self, open_engine: OpenEngine) -> Engine:
+        """An engine that answers from the store and is opened at the first call that is not there."""
+        engine = Stored(self.store, open_engine, self._observe)
+        self._stack.push_async_callback(engine.close)
+        return engine
+
+    def prompt_done(self, failed: bool) -> None:
+        """One of the prompts is finished."""
+        if self._progress:
+            self._progress.row(failed)
+
+    @property
+    def calls(self) -> CallCount:
+        """Calls answered since the session began."""
+        return CallCount(self._made, self._reused)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the session began; 0 where no progress is shown."""
+        return self._progress.seconds if self._progress else 0.0
+
+    def _observe(self, request: Request, completion: Completion, reused: bool, seconds: float) -> None:
+        self._made += not reused
+        self._reused += reused
+        if self._progress:
+            self._progress.call(request, completion, reused, seconds)

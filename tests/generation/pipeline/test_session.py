@@ -1,0 +1,82 @@
+"""Sessions: no call twice, counts, and everything closed whatever happens inside."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from generation.calls.store import StoreError
+from generation.engines.base import Completion, Engine, Request, Sampling
+from generation.pipeline.session import CallCount, Session
+
+
+class Echo:
+    """Answers with the request's token, and notes that it was closed."""
+
+    closed = 0
+
+    async def generate(self, request: Request) -> Completion:
+        return Completion(str(request.tokens))
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def request(token: int) -> Request:
+    return Request("m", "sample", (token,), Sampling(1))
+
+
+async def asked(session: Session, engine: Echo, *tokens: int) -> list[str]:
+    async def opened() -> Engine:
+        return engine
+
+    model = session.wrap(opened)
+    return [(await model.generate(request(token))).text for token in tokens]
+
+
+def test_calls_are_made_once_and_counted(tmp_path: Path) -> None:
+    first, second = Echo(), Echo()
+
+    async def go() -> None:
+        async with Session(tmp_path / "a.sqlite") as session:
+            assert await asked(session, first, 1, 2, 1) == ["(1,)", "(2,)", "(1,)"]
+            assert session.calls == CallCount(made=2, reused=1)
+        async with Session(tmp_path / "b.sqlite", reuse=[tmp_path / "a.sqlite"]) as session:
+            assert await asked(session, second, 1, 3) == ["(1,)", "(3,)"]
+            assert session.calls == CallCount(made=1, reused=1)
+
+    asyncio.run(go())
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_what_was_opened_is_closed_when_the_work_fails(tmp_path: Path) -> None:
+    engine = Echo()
+
+    async def go() -> None:
+        async with Session(tmp_path / "a.sqlite", prompts=1) as session:
+            await asked(session, engine, 1)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        asyncio.run(go())
+    assert engine.closed == 1
+
+    async def again() -> None:
+        async with Session(tmp_path / "a.sqlite") as session:
+            await asked(session, engine, 1)
+            assert session.calls == CallCount(made=0, reused=1)
+
+    asyncio.run(again())
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_text("thesis" * 1000)
+
+    async def go() -> None:
+        async with Session(tmp_path / "a.sqlite"):
+            pass
+
+    with pytest.raises(StoreError, match=r"a\.sqlite"):
+        asyncio.run(go())
