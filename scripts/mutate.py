@@ -94,11 +94,13 @@ def mutations(file: str, source: bytes) -> Iterator[Mutation]:
 
 
 def _not_run(tree: ast.AST) -> set[int]:
-    """Nodes that no test can see broken: annotations, and the texts of help and errors."""
+    """Nodes that no test can see broken: annotations, the options of dataclasses, and the texts of help and errors."""
     roots: list[ast.AST] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             roots += [node.returns] if node.returns else []
+        elif isinstance(node, ast.ClassDef):
+            roots += node.decorator_list
         elif isinstance(node, ast.arg | ast.AnnAssign):
             roots += [node.annotation] if node.annotation else []
         elif isinstance(node, ast.JoinedStr) or _starts_the_program(node):

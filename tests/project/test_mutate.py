@@ -42,6 +42,7 @@ def test_least() -> None:
         ("def f():\n    return g(a)", ["return None"]),
         ("for i in x:\n    break", ["continue"]),
         ("x: Literal[1] = a", []),
+        ("@dataclass(frozen=True)\nclass X:\n    a = b", []),
         ("x = 'a' + b", []),
         ("x = folder / NAME", []),
         ("x = f'{a + 1}'", []),
