@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evaluation.audit.heading import Heading, read_heading
 from evaluation.audit.overlap import Found, Near, count_prompts, near_duplicates, overlaps, prompts_of
 from evaluation.audit.pairs import Pairs, Tally, read_pairs
 from evaluation.audit.replies import Replies, read_replies
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import Voter, Voters, read_voters
+from evaluation.pages.section import LISTED
 from evaluation.run_files import rows
 from generation.output.manifest import Manifest
 
@@ -31,11 +33,14 @@ class Controls:
 class Audit:
     """Everything an audit knows of a run."""
 
+    heading: Heading
     manifest: Manifest
     thresholds: Thresholds
     voters: Voters
     pairs: Pairs
     replies: Replies
+    failures: dict[str, list[tuple[dict[str, Any], str]]]
+    """failed or dropped -> the first records, each with the text of the response that it is about."""
     critiques: dict[str, list[dict[str, Any]]]
     """Response id -> critiques of it, for the pairs to read."""
     controls: Controls
@@ -60,9 +65,11 @@ def read_audit(
 
     most: near-duplicates are not looked for where the prompts have more 3-grams.
     """
-    found = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment) if against else []
+    overlapping = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment) if against else []
     pairs = read_pairs(run, thresholds.examples, thresholds.seed)
     wanted = {row["prompt_id"] for read in pairs.read.values() for row in read}
+    failures = _failures(run / "failures.parquet")
+    wanted |= {row["prompt_id"] for found in failures.values() for row in found}
     replies = read_replies(run, pairs.chosen, pairs.rejected, wanted, thresholds)
     critiques: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows(run / "critiques.parquet"):
@@ -71,9 +78,23 @@ def read_audit(
     near = near_duplicates(prompts_of(run), thresholds.near, most)
     controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
+    told = {
+        kind: [(row, str(replies.texts.get(row["subject"], {}).get("text", ""))) for row in records]
+        for kind, records in failures.items()
+    }
     return Audit(
-        manifest, thresholds, voters, pairs, replies, critiques, controls, count_prompts(run), near, found, len(against)
-    )
+        read_heading(run), manifest, thresholds, voters, pairs, replies, told, critiques, controls, count_prompts(run), near,
+        overlapping, len(against),
+    )  # fmt: skip
+
+
+def _failures(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """failed, dropped -> the first LISTED records."""
+    found: dict[str, list[dict[str, Any]]] = {"failed": [], "dropped": []}
+    for row in rows(path):
+        if len(found[row["kind"]]) < LISTED:
+            found[row["kind"]].append(row)
+    return found
 
 
 def _controls(path: Path) -> Controls:

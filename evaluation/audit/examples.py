@@ -49,10 +49,10 @@ def examples(audit: Audit) -> list[tuple[str, list[Example]]]:
     return found
 
 
-def clip(text: str | None) -> str:
+def clip(text: str | None, shown: int = SHOWN) -> str:
     """The start of a text, and how much is not shown."""
     text = text or ""
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]} … ({len(text) - SHOWN:,} more characters)"
+    return text if len(text) <= shown else f"{text[:shown]} … ({len(text) - shown:,} more characters)"
 
 
 def _example(audit: Audit, row: Mapping[str, Any]) -> Example:

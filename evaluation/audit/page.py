@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evaluation.audit.data import Audit
-from evaluation.audit.examples import examples
+from evaluation.audit.examples import clip, examples
 from evaluation.audit.measures import verdicts
 from evaluation.audit.sections import texts, votes
-from evaluation.pages.section import Section, Table, percent
+from evaluation.audit.sections.texts import UNCOUNTED
+from evaluation.pages.section import LISTED, Section, Table, percent
 from generation.output.pages import render_html
 
+EXCERPT = 300
+"""Characters of a text in a table."""
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 
 
@@ -23,7 +26,9 @@ def render(audit: Audit) -> str:
     )  # fmt: skip
     return render_html(
         TEMPLATE,
+        heading=audit.heading,
         manifest=audit.manifest,
+        notes=[UNCOUNTED] if audit.near is None else [],
         crossed=[verdict for verdict in verdicts(audit) if verdict.crossed],
         measured=measured,
         limit=limit,
@@ -63,5 +68,17 @@ def _interval(name: str, low: float, high: float) -> str:
 def _left_out(audit: Audit) -> Section:
     counts = [("dropped", audit.manifest.dropped), ("failed", audit.manifest.failed)]
     rows = [(kind, reason, n) for kind, reasons in counts for reason, n in reasons.items()]
-    text = "Records, by stage and reason; one prompt can have several. failures.parquet has each with its detail."
-    return Section("Dropped and failed", text, [Table("", ("", "stage: reason", "#records"), rows)] if rows else [])
+    text = (
+        "Records, by stage and reason; one prompt can have several. "
+        f"At most {LISTED} of each kind are listed with what they say; failures.parquet has all."
+    )
+    listed = [
+        (kind, row["prompt_id"], f"{row['stage']}: {row['reason']}", clip(row["detail"], EXCERPT), clip(said, EXCERPT))
+        for kind, found in audit.failures.items()
+        for row, said in found
+    ]
+    parts = [
+        Table("", ("", "stage: reason", "#records"), rows),
+        Table("Records", ("", "prompt", "stage: reason", "detail", "the response"), listed),
+    ]
+    return Section("Dropped and failed", text, parts if rows else [])

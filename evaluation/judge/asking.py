@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,6 @@ from generation.config import EXAMPLE, RunConfig
 from generation.engines.base import Engine, TransientError
 from generation.models.factory import OpenEngine, chat_models, parts
 from generation.output.folder import SETTINGS
-from generation.pipeline.job import WRONG_INPUT
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -104,9 +103,9 @@ def read_both(settings: PanelSettings, overrides: Sequence[str] = ()) -> tuple[C
             "--constitution", got="is missing", fix="name a YAML file of principles, as in principles/hhh.yaml"
         )
     else:
-        with problems.collect(), mendable():
+        with problems.collect():
             constitution = load(settings.constitution)
-    with problems.collect(), mendable():
+    with problems.collect():
         flags = {"judge": settings.judge, "engine": settings.engine}
         run = reading.load(RunConfig, settings.config, [*settings.overrides, *overrides], flags, example=EXAMPLE)
     if constitution and run:
@@ -115,17 +114,6 @@ def read_both(settings: PanelSettings, overrides: Sequence[str] = ()) -> tuple[C
     assert constitution is not None
     assert run is not None
     return constitution, run
-
-
-@contextmanager
-def mendable() -> Iterator[None]:
-    """Errors without parts that the user can mend, as UserErrors."""
-    try:
-        yield
-    except WRONG_INPUT as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(Problem("", got=str(error))) from error
 
 
 async def judge_pairs(
@@ -144,7 +132,7 @@ async def judge_pairs(
         raise UserError(Problem(str(out), got="is the folder of a run", fix=fix))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with mendable(), closing(CallStore(out / CALLS, reuse=[path / CALLS for path in reuse])) as store:
+        with closing(CallStore(out / CALLS, reuse=[path / CALLS for path in reuse])) as store:
             return await _judge_pairs(pairs, constitution, run, store)
     except OSError as error:
         raise UserError(

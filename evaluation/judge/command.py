@@ -14,7 +14,6 @@ from constitution.terminal import complain
 from critics.ranking.weights import Origin, Weights, read_weights, refuse_other
 from evaluation.files import check_writable, write
 from evaluation.judge import asking, unlabelled
-from evaluation.judge.asking import mendable
 from evaluation.judge.assessment import Assessment, assess, compared
 from evaluation.judge.ballots import Ballots
 from evaluation.judge.fitting import fit_agreement
@@ -62,8 +61,7 @@ def run(settings: JudgeSettings, console: Console) -> int:
     """Evaluate, write, print. Exit code 0 done, 1 a judge was unavailable. Raises UserError."""
     # before any call is made
     check_writable(settings.fit, settings.json_file, settings.page)
-    with mendable():
-        given = read_weights(settings.weights) if settings.weights else None
+    given = read_weights(settings.weights) if settings.weights else None
     other = read_other(settings.versus) if settings.versus else None
     evidence = read(settings)
     if evidence.lost:
@@ -143,10 +141,7 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
     if given and settings.weights:
         origin = evidence.origin
         if not settings.votes:
-            with mendable():
-                refuse_other(
-                    given, settings.weights, origin.constitution, origin.judges, origin.templates, origin.judging
-                )
+            refuse_other(given, settings.weights, origin.constitution, origin.judges, origin.templates, origin.judging)
         return given_panel(
             evidence.ballots, given, settings.weights, origin.data, settings.early_stop_error, settings.margin
         )

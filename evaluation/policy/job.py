@@ -16,7 +16,6 @@ from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from evaluation.files import check_writable
 from evaluation.judge import asking
-from evaluation.judge.asking import mendable
 from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
 from evaluation.policy.provenance import history
 from evaluation.policy.result import Seen
@@ -116,7 +115,7 @@ def prepare(settings: PolicySettings) -> Job:
     problems = Problems()
 
     def attempt(read: Callable[[], T]) -> T | None:
-        with problems.collect(), mendable():
+        with problems.collect():
             return read()
         return None
 
@@ -238,8 +237,7 @@ def _policy(run: RunConfig, spec: str, flag: str) -> Part:
             )
         )
     try:
-        with mendable():
-            return parts(alone).policy
+        return parts(alone).policy
     except UserError as error:
         raise UserError(problem._replace(place=flag) for problem in error.problems) from None
 
@@ -307,8 +305,7 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast
 
 def _check_judges(job: Job) -> None:
     """Refuse what nobody would judge, and models that lack the words of their methods. Raises UserError."""
-    with mendable():
-        crew = job.crew(lambda _: Replay.pseudo())
+    crew = job.crew(lambda _: Replay.pseudo())
     panels = [("--constitution", job.constitution, crew.panel)]
     panels += [("--gold", job.gold, crew.unweighted)] if job.gold else []
     silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS
-from evaluation.judge.asking import ask_panel, mendable
+from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import Crew, Job
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
@@ -122,7 +122,6 @@ class Evidence:
 def gather(job: Job) -> Evidence:
     """Ask all that is not stored yet. Raises UserError."""
     with (
-        mendable(),
         OwnedFolder(job.out, CALLS).locked(),
         closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store,
     ):

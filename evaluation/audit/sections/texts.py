@@ -8,20 +8,20 @@ from critics.text.flags import FLAGS
 from evaluation.audit.data import Audit
 from evaluation.audit.overlap import MOST_GRAMS
 from evaluation.audit.replies import ASKED, ROLES
-from evaluation.audit.sections.votes import FEW, most
+from evaluation.audit.sections.votes import FEW, FEWEST, filled_heat, most
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
 
 UNCOUNTED = (
-    f"Near-duplicates are not counted by a run itself where its prompts have more than {MOST_GRAMS:,} word 3-grams: "
-    "`python -m evaluation audit RUN` counts them. "
+    f"Near-duplicates were not looked for: the prompts have more than {MOST_GRAMS:,} word 3-grams, too many for the report that a "
+    "run writes of itself. `python -m evaluation audit RUN` looks for them, and writes this page again."
 )
 
 
 def lures(audit: Audit) -> Section:
     """What the chosen replies have more of."""
-    names = [name for name, tally in audit.pairs.lured.items() if tally.n]
+    names = [name for name, tally in audit.pairs.lured.items() if tally.n >= FEW]
     titles = {"longer": "longer", "confident": "sounds surer", "agreeable": "opens agreeing", "refusing": "refuses"}
     shares = {f"{titles[name]} ({audit.pairs.lured[name].n} pairs)": audit.pairs.lured[name].share for name in names}
     keys = [audit.voters.keys[i] for i in most(audit)]
@@ -34,7 +34,7 @@ def lures(audit: Audit) -> Section:
     )
     parts: list[Plot | Table] = [
         plots.bars("The chosen reply is the one that ...", *bar_values(shares), reference=0.5),
-        plots.heat("Whom each voter sides with", [*map(audit.name, keys)], [titles[n] for n in names], grid, (0, 1)),
+        *filled_heat("Whom each voter sides with", [*map(audit.name, keys)], [titles[n] for n in names], grid),
     ]
     return Section("What wins besides the answer", text, parts if names else [])
 
@@ -55,8 +55,9 @@ def refusals(audit: Audit) -> Section:
         f"Prompts are harmful by the tags {harmful}, benign by the tags {benign}. A good run refuses the first and not the second; "
         "compare what was sampled with what was chosen."
     )
+    any_refuse = any(found[group].hits for group in groups)
     parts: list[Plot | Table] = [
-        plots.bars("Replies that refuse", *bar_values(shares)),
+        *([plots.bars("Replies that refuse", *bar_values(shares))] if any_refuse else ()),
         Table("", ("prompts", "replies", "#of", "#refuse", "#share"), rows),
     ]
     return Section("Refusals", text, parts if groups else [])
@@ -72,11 +73,12 @@ def revision(audit: Audit) -> Section:
         "in common."
     )
     ratios, steps = np.minimum(revised.length, 4), np.linspace(0, 4, 21).tolist()
-    parts: list[Plot | Table] = [
+    drawn = [
         plots.histogram("Length after over length before", ratios, "times as long", steps),
         plots.histogram("Words in common", revised.similarity, "share of words", np.linspace(0, 1, 21).tolist()),
-        Table("Refusals", ("before", "after", "#revisions"), rows),
     ]  # fmt: skip
+    table = Table("Refusals", ("before", "after", "#revisions"), rows)
+    parts = [*(drawn if len(revised.length) >= FEWEST else ()), table]
     return Section("What revision changed", text, parts if revised.length else [])
 
 
@@ -100,7 +102,7 @@ def prompts(audit: Audit) -> Section:
     text = (
         f"Of {audit.prompts} prompts in the data, {'?' if audit.near is None else len(audit.near)} nearly repeat an earlier one"
         + (f", and {len(audit.found)} overlap with the evaluation sets given. " if audit.against else ". ")
-        + (UNCOUNTED if audit.near is None else "")
+        + (f"{UNCOUNTED} " if audit.near is None else "")
         + f"At most {LISTED} are listed; --json has all, and --clean copies the data without them."
     )
     parts: list[Plot | Table] = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from evaluation.audit.data import Audit
 from evaluation.pages import plots
@@ -13,12 +16,20 @@ from evaluation.statistics import share
 MOST = 40
 """Voters that are shown: those that voted most. --json has all."""
 FEW = 5
-"""A cell of a map with fewer pairs is left empty."""
+"""A cell of a map, and a bar, with fewer pairs is left empty."""
+FEWEST = 10
+"""A histogram of fewer values is not drawn."""
 
 
 def most(audit: Audit) -> list[int]:
     """Indices of the voters that are shown, in their order."""
     return sorted(np.argsort(-audit.voters.votes, kind="stable")[:MOST].tolist())
+
+
+def filled_heat(title: str, rows: Sequence[str], columns: Sequence[str], grid: ArrayLike) -> list[Plot]:
+    """A map of shares, unless more than half of it would be empty."""
+    known = np.isfinite(np.asarray(grid, dtype=float).reshape(len(rows), len(columns)))
+    return [plots.heat(title, rows, columns, grid, (0, 1))] if known.size and known.mean() >= 0.5 else []
 
 
 def places(audit: Audit) -> Section:
@@ -56,7 +67,7 @@ def decisions(audit: Audit) -> Section:
         plots.histogram("p_chosen of the pairs", 1 / (1 + np.exp(-log_odds)), "p_chosen", np.linspace(0.5, 1, 21).tolist()),
         plots.histogram("Log-odds of the pairs", log_odds, "log-odds", 20),
     ]  # fmt: skip
-    return Section("How sure the labels are", text, parts if len(log_odds) else [])
+    return Section("How sure the labels are", text, parts if len(log_odds) >= FEWEST else [])
 
 
 def agreement(audit: Audit) -> Section:
@@ -80,7 +91,7 @@ def agreement(audit: Audit) -> Section:
         "(95% interval below one half)."
     )
     parts: list[Plot | Table] = [
-        plots.heat("Agreement between voters", names, names, grid, (0, 1)),
+        *filled_heat("Agreement between voters", names, names, grid),
         Table("Most in conflict", ("voter", "and", "#pairs", "#same side", "#95%"), rows),
     ]
     return Section("Agreement and conflict", text, parts if len(shown) > 1 else [])

@@ -1,6 +1,7 @@
 """`python -m evaluation audit`: the page, the numbers, the gate, the clean copy."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -89,9 +90,54 @@ def test_a_huge_reply_makes_no_huge_page(tmp_path: Path, write_run: Write, outco
 
 
 def test_equal_runs_have_equal_pages(busy: Path, tmp_path: Path) -> None:
-    shutil.copytree(busy, tmp_path / "copy")
-    assert audit(busy) == audit(tmp_path / "copy") == 0
-    assert (busy / "report.html").read_bytes() == (tmp_path / "copy" / "report.html").read_bytes()
+    copy = tmp_path / "elsewhere" / busy.name
+    shutil.copytree(busy, copy)
+    assert audit(busy) == audit(copy) == 0
+    assert (busy / "report.html").read_bytes() == (copy / "report.html").read_bytes()
+
+
+def test_two_reports_are_told_apart(busy: Path) -> None:
+    (busy / "run.yaml").write_text(
+        "constitution: {name: laws, digest: 0123456789abcdef}\nprompts: {source: p.jsonl, limit: 7}\npolicy: small <b>\njudge: ''\n"
+        "plan: {samples: 3, rounds: 1, methods: [compare, score]}\npanel: [{name: second, model: large}]\n"
+    )
+    os.utime(busy / "run.yaml", (0, 0))
+    assert audit(busy) == 0
+    page = (busy / "report.html").read_text()
+    assert "<title>run: audit</title>" in page
+    assert "<h1>Audit of run</h1>" in page
+    assert re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page) == [
+        ("policy", "small &lt;b&gt;"),
+        ("judge", "small &lt;b&gt;, large"),
+        ("constitution", "laws (0123456789ab)"),
+        ("prompts", "p.jsonl, the first 7"),
+        ("methods", "compare, score"),
+        ("settings", "samples 3, rounds 1"),
+        ("last started", "1970-01-01 00:00 UTC"),
+    ]
+
+
+def test_failed_rows_are_listed_with_their_reasons(busy: Path) -> None:
+    assert audit(busy) == 0
+    page = " ".join((busy / "report.html").read_text().split())
+    row = "<tr><td>failed</td><td>gone</td><td>sample: empty</td>"
+    assert row in page
+    assert "<td>dropped</td><td>gone</td><td>revise: unchanged</td>" in page
+
+
+def test_hardly_any_values_are_not_drawn(tmp_path: Path, write_run: Write, outcome: Make) -> None:
+    drawn = {}
+    for size in (3, 10):
+        write_run(tmp_path / str(size), [outcome(i, revised=f"Reply {i}") for i in range(size)])
+        assert audit(tmp_path / str(size)) == 0
+        drawn[size] = set(
+            re.findall("<figcaption>(.*?)</figcaption>", (tmp_path / str(size) / "report.html").read_text())
+        )
+    assert drawn[10] - drawn[3] == {
+        "p_chosen of the pairs", "Log-odds of the pairs", "Length after over length before", "Words in common",
+        "Agreement between voters", "The chosen reply is the one that ...", "Whom each voter sides with",
+    }  # fmt: skip
+    assert "Replies that refuse" not in drawn[10], "nobody refuses anything"
 
 
 def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> None:
@@ -166,7 +212,8 @@ def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("evaluation.audit.command.MOST_GRAMS", 20)
     write_report(busy, Manifest.model_validate_json((busy / "manifest.json").read_text()))
     page = " ".join((busy / "report.html").read_text().split())
-    assert "Of 24 prompts in the data, ? nearly repeat an earlier one. Near-duplicates are not counted by a run" in page
+    assert page.index("<li>Near-duplicates were not looked for") < page.index("<nav>"), "it is said at the top"
+    assert "Of 24 prompts in the data, ? nearly repeat an earlier one. Near-duplicates were not looked for" in page
     assert audit(busy) == 0
     page = " ".join((busy / "report.html").read_text().split())
     assert re.search(r"Of 24 prompts in the data, \d+ nearly repeat an earlier one. At most", page)

@@ -41,7 +41,7 @@ def test_the_page_opens_and_nothing_in_it_runs(report: Path, tmp_path: Path) -> 
         )
         assert len(images) >= 8
         assert all(complete and natural > 0 and shown > 100 for complete, natural, shown in images)
-        assert page.evaluate("document.title") == "Audit of a run"
+        assert page.evaluate("document.title") == "run: audit"
         assert page.evaluate("document.scripts.length") == 0
         said = page.evaluate("[...document.querySelectorAll('.said')].map(e => e.textContent)")
         assert f"First 0 {HOSTILE}".replace("\u202e", "[U+202E]") in said
@@ -56,6 +56,9 @@ def test_the_page_opens_and_nothing_in_it_runs(report: Path, tmp_path: Path) -> 
                 "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 800
             )
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            assert page.evaluate(
+                "[...document.images].every(i => i.getBoundingClientRect().right <= window.innerWidth)"
+            )
         found = {
             "Runtime.consoleAPICalled",
             "Runtime.exceptionThrown",
@@ -79,7 +82,7 @@ def test_the_browser_would_have_said_so(report: Path, tmp_path: Path) -> None:
     )
     with chromium.browser(PROGRAM, tmp_path / "profile") as page:
         page.open(page_file)
-        assert page.evaluate("document.title") == "Audit of a run"
+        assert page.evaluate("document.title") == "run: audit"
         said = [event["params"]["entry"]["text"] for event in page.events if event["method"] == "Log.entryAdded"]
         assert any("Content Security Policy" in text and "inline script" in text for text in said)
         assert any("Content Security Policy" in text and "https://example.invalid/x.png" in text for text in said)
