@@ -41,7 +41,8 @@ from numpy.typing import NDArray
 from benchmarks.common import show
 from constitution.records import Message, Response
 from critics.ranking.aggregate import Score
-from critics.ranking.select import Pair, Schedule, Strategy, propose, strengths
+from critics.ranking.kinds import Schedule, Strategy
+from critics.ranking.select import Pair, propose, strengths
 
 CANDIDATES = [Response(f"r{i:02}", "p", Message(role="assistant", content=str(i)), "given", "") for i in range(16)]
 PAIRS = list(combinations([c.id for c in CANDIDATES], 2))

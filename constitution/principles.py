@@ -8,7 +8,6 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Literal
 
-import jsonschema
 import regex
 from pydantic import (
     AfterValidator,
@@ -101,6 +100,8 @@ class Check(Strict):
     @classmethod
     def _schema(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
         if value is not None:
+            import jsonschema  # here, since few constitutions need it and every command would wait for it
+
             try:
                 jsonschema.Draft202012Validator.check_schema(value)
             except jsonschema.SchemaError as error:

@@ -14,8 +14,8 @@ from constitution.errors import invalid
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
 from critics.ranking.aggregate import PositionInconsistent
-from critics.ranking.select import Schedule, Strategy
-from generation.engines.endpoint import EndpointSettings
+from critics.ranking.kinds import Schedule, Strategy
+from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
-from typing import Literal
 
 from constitution.records import Dropped, PreferencePair, Response
 from critics.ranking import bradley_terry, schedules
 from critics.ranking.aggregate import Score
 from critics.ranking.bradley_terry import Index
+from critics.ranking.kinds import Schedule, Strategy
 
-Strategy = Literal["best_worst", "adjacent", "all_pairs", "revision_original"]
-"""Which pairs to train on: the strongest against the weakest, neighbours in rank, every judged pair, or each original against
-its last revision."""
-Schedule = Literal["all", "swiss", "knockout", "adaptive"]
-"""Which comparisons to make: all, rounds of candidates about equally strong, eliminations, or those that tell most."""
 Pair = tuple[str, str]
 """Ids of two candidates, in the candidates' order."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-import jsonschema
 import regex
 
 from constitution.errors import Problem, UserError
@@ -109,6 +108,8 @@ def _search(pattern: str, text: str) -> bool:
 
 
 def _schema_violation(check: Check, message: Message) -> str | None:
+    import jsonschema  # here, since few constitutions need it and every command would wait for it
+
     assert check.json_schema is not None
     values: list[object]
     if check.json_schema_of == "arguments":

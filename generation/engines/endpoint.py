@@ -15,10 +15,8 @@ from collections import defaultdict
 from email.utils import parsedate_to_datetime
 
 import httpx
-from pydantic import Field, field_validator
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from constitution.records import Strict
 from generation.engines.base import (
     CallError,
     Completion,
@@ -29,6 +27,7 @@ from generation.engines.base import (
     TransientError,
 )
 from generation.engines.openai import NoCompletion, ServerFault, read_completion, read_refusal, request_body
+from generation.engines.server import EndpointSettings
 
 _RETRIED = frozenset({0, 408, 409, 425, 429})
 """Retried beside every 5xx; 0 is an error of unknown kind inside an answer."""
@@ -42,36 +41,6 @@ _NO_SCORES = (
     "a server of messages gives no log-probabilities of a given reply; use a vLLM server with token_ids: true, "
     "or leave contrast out of the methods"
 )
-
-
-class EndpointSettings(Strict):
-    """One server."""
-
-    url: str
-    """Its base, as in http://localhost:8000; `/v1` is added."""
-    model: str = ""
-    """The name it serves the model under; the run's model name where empty."""
-    api_key_env: str = ""
-    """Name of the environment variable that holds the key. The key itself is never written down."""
-    token_ids: bool = False
-    """True for a vLLM server (with --enable-scale-out): it is sent token ids and gives exact label log-probabilities."""
-    concurrency: int = Field(default=64, ge=1)
-    """Most requests under way at this server."""
-    attempts: int = Field(default=6, ge=1)
-    """Tries of one request before the server counts as unavailable."""
-    timeout_seconds: float = Field(default=600.0, gt=0)
-    """How long one request may take."""
-    backoff_seconds: float = Field(default=1.0, gt=0)
-    """First wait; it doubles each time, with full jitter, up to max_wait_seconds."""
-    max_wait_seconds: float = Field(default=60.0, gt=0)
-    """Longest wait between two tries, a Retry-After included."""
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("allowed: http:// and https:// addresses, as in http://localhost:8000")
-        return value.rstrip("/").removesuffix("/v1")
 
 
 class _Again(TransientError):

@@ -13,9 +13,10 @@ from critics import compare, score
 from generation.config import RunConfig
 from generation.engines.base import Engine
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
-from generation.engines.endpoint import Endpoint, EndpointSettings
+from generation.engines.endpoint import Endpoint
 from generation.engines.replay import Replay
 from generation.engines.reward import Reward
+from generation.engines.server import EndpointSettings
 from generation.engines.transformers import Transformers
 from generation.engines.vllm import VLLM, VLLMSettings
 from generation.engines.wrappers import Limited, Pool

@@ -10,8 +10,8 @@ import pytest
 import generate_feedback
 from constitution.errors import UserError
 from generation import config
-from generation.engines.endpoint import EndpointSettings
 from generation.engines.replay import Replay
+from generation.engines.server import EndpointSettings
 from generation.models.factory import chat_models, parts
 from generation.output import folder as run_folder
 from generation.output.manifest import read as read_manifest

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from constitution.records import Strict
 from generation.config import Decoding, EngineName, Plan, RunConfig, default_engine
-from generation.engines.endpoint import EndpointSettings
+from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 from training.config import SFT

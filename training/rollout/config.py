@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from constitution.records import Strict
 from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
-from generation.engines.endpoint import EndpointSettings
+from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 

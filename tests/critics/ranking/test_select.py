@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from constitution.records import Message, Origin, Response
 from critics.ranking.aggregate import Score
-from critics.ranking.select import Pair, Schedule, Strategy, most_comparisons, propose, select, strengths
+from critics.ranking.kinds import Schedule, Strategy
+from critics.ranking.select import Pair, most_comparisons, propose, select, strengths
 
 Answer = Callable[[Response, Response], Score | None]
 

@@ -23,7 +23,8 @@ from generation.engines.base import (
     TransientError,
     Usage,
 )
-from generation.engines.endpoint import FIRST_REFUSALS, Endpoint, EndpointSettings
+from generation.engines.endpoint import FIRST_REFUSALS, Endpoint
+from generation.engines.server import EndpointSettings
 
 CHAT = {
     "choices": [{"message": {"content": "hello"}, "finish_reason": "length"}],

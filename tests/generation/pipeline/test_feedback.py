@@ -9,7 +9,7 @@ import pytest
 
 from constitution.principles import AppliesTo, Check, Constitution, Principle
 from constitution.records import Message, Prompt
-from critics.ranking.select import Schedule
+from critics.ranking.kinds import Schedule
 from generation.config import Decoding, Defences, Plan
 from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
