@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = asking.ask(read_options(options, PanelSettings), options.data)
     ballots = asked.ballots
     show("pairs", len(ballots.pairs), f"{len(ballots.voters)} voters", "-")
-    show("calls made", asked.calls_made, f"{asked.calls_reused} kept", "-")
+    show("calls made", asked.calls.made, f"{asked.calls.reused} kept", "-")
     for reason, count in asked.failures.items():
         show(f"missing: {reason}", count, "votes", "0")
     for name, votes in baselines(ballots).items():

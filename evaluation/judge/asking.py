@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,16 +21,13 @@ from evaluation.judge.ballots import Ballots, from_votes
 from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
 from evaluation.judge.settings import PanelSettings
 from generation import settings as reading
-from generation.calls.store import CallStore
-from generation.calls.stored import Stored
 from generation.config import EXAMPLE, RunConfig
-from generation.engines.base import Engine, TransientError
-from generation.models.factory import OpenEngine, chat_models, parts
+from generation.engines.base import TransientError
+from generation.models.factory import chat_models, parts
 from generation.output.folder import SETTINGS
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
-from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.session import CALLS
+from generation.pipeline.session import CALLS, CallCount, Session
 from generation.pipeline.voting import votes_on
 
 
@@ -44,8 +40,7 @@ class Asked(NamedTuple):
     """Voter -> what its vote counts by the constitution's own weights."""
     failures: dict[str, int]
     """Reason -> votes, or rows of the file, that are missing for it."""
-    calls_made: int
-    calls_reused: int
+    calls: CallCount
 
 
 class Answers(NamedTuple):
@@ -54,8 +49,7 @@ class Answers(NamedTuple):
     panel: Panel
     records: list[Vote | Failure]
     """Votes have a = better, b = worse, prompt_id = the pair's id."""
-    calls_made: int
-    calls_reused: int
+    calls: CallCount
 
 
 def ask(settings: PanelSettings, data: Path) -> Asked:
@@ -82,8 +76,7 @@ def ask(settings: PanelSettings, data: Path) -> Asked:
         origin,
         yaml_weights(answers.panel, constitution, set(ballots.voters)),
         dict(sorted(failures.items())),
-        answers.calls_made,
-        answers.calls_reused,
+        answers.calls,
     )
 
 
@@ -132,39 +125,21 @@ async def judge_pairs(
         raise UserError(Problem(str(out), got="is the folder of a run", fix=fix))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with closing(CallStore(out / CALLS, reuse=[path / CALLS for path in reuse])) as store:
-            return await _judge_pairs(pairs, constitution, run, store)
     except OSError as error:
-        raise UserError(
-            Problem(str(out), got=f"cannot be written ({error.strerror})", fix="choose another --out")
-        ) from error
-
-
-async def _judge_pairs(
-    pairs: Sequence[LabelledPair], constitution: Constitution, run: RunConfig, store: CallStore
-) -> Answers:
-    engines: list[Stored] = []
+        got = f"cannot be written ({error.strerror})"
+        raise UserError(Problem(str(out), got=got, fix="choose another --out")) from error
     rows = asyncio.Semaphore(run.prompts_in_flight)
-    with Progress(len(pairs)) as progress:
-
-        def wrap(open_engine: OpenEngine) -> Engine:
-            engines.append(Stored(store, open_engine, progress.call))
-            return engines[-1]
+    async with Session(out / CALLS, reuse=[path / CALLS for path in reuse], prompts=len(pairs)) as session:
+        _, judges = chat_models(run, parts(run), session.wrap)
+        panel = panel_of(run, judges, None)
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:
             records = await ask_panel(panel, constitution, run, pair.prompt, pair.better, pair.worse, rows)
-            progress.row(failed=any(isinstance(record, Failure) for record in records))
+            session.prompt_done(failed=any(isinstance(record, Failure) for record in records))
             return records
 
-        try:
-            _, judges = chat_models(run, parts(run), wrap)
-            panel = panel_of(run, judges, None)
-            found = await asyncio.gather(*(one(pair) for pair in pairs))
-        finally:
-            for engine in engines:
-                await engine.close()
-        made, reused = (sum(getattr(s, name) for s in progress.stages.values()) for name in ("made", "reused"))
-    return Answers(panel, [record for records in found for record in records], made, reused)
+        found = await asyncio.gather(*(one(pair) for pair in pairs))
+        return Answers(panel, [record for records in found for record in records], session.calls)
 
 
 async def ask_panel(

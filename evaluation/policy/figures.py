@@ -78,7 +78,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
         examples=examples(found, seed),
         warnings=(*job.warnings, *unanswered(evidence), *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
-        calls=Calls(made=evidence.calls_made, reused=evidence.calls_reused),
+        calls=Calls(made=evidence.calls.made, reused=evidence.calls.reused),
     )
 
 

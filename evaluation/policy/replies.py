@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,17 +12,13 @@ from constitution.records import Failure, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS
 from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import Crew, Job
-from generation.calls.store import CallStore
-from generation.calls.stored import Stored
 from generation.config import Plan
-from generation.engines.base import Completion, Engine, ErrorReason, TransientError, failed
+from generation.engines.base import Completion, ErrorReason, TransientError, failed
 from generation.models.chat_model import ChatModel
-from generation.models.factory import OpenEngine
 from generation.output.folder import OwnedFolder
 from generation.pipeline.feedback import draw
-from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.session import CALLS
+from generation.pipeline.session import CALLS, CallCount, Session
 
 SILENT = ("empty", "malformed_tool_call")
 """Reasons of a policy's own for which there is no reply."""
@@ -101,8 +96,7 @@ class Evidence:
     unread: list[Failure]
     """Rows of the prompts that are none."""
     further: Further
-    calls_made: int
-    calls_reused: int
+    calls: CallCount
 
     def failures(self) -> Iterator[Failure]:
         """All records of what went wrong."""
@@ -121,31 +115,18 @@ class Evidence:
 
 def gather(job: Job) -> Evidence:
     """Ask all that is not stored yet. Raises UserError."""
-    with (
-        OwnedFolder(job.out, CALLS).locked(),
-        closing(CallStore(job.out / CALLS, reuse=job.reuse)) as store,
-    ):
-        return asyncio.run(_gather(job, store))
+    with OwnedFolder(job.out, CALLS).locked():
+        return asyncio.run(_gather(job))
 
 
-async def _gather(job: Job, store: CallStore) -> Evidence:
-    with Progress(job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)) as progress:
-        engines: list[Stored] = []
-
-        def wrap(open_engine: OpenEngine) -> Engine:
-            engines.append(Stored(store, open_engine, progress.call))
-            return engines[-1]
-
-        try:
-            pairs, further = await ask(job, job.crew(wrap), progress)
-        finally:
-            for engine in engines:
-                await engine.close()
-    made, reused = (sum(getattr(stage, name) for stage in progress.stages.values()) for name in ("made", "reused"))
-    return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, made, reused)
+async def _gather(job: Job) -> Evidence:
+    prompts = job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)
+    async with Session(job.out / CALLS, reuse=job.reuse, prompts=prompts) as session:
+        pairs, further = await ask(job, job.crew(session.wrap), session)
+        return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, session.calls)
 
 
-async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Further]:
+async def ask(job: Job, crew: Crew, session: Session) -> tuple[list[Pair], Further]:
     """Model after model, so that no two need to fit into memory together but the judges of a panel."""
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.prompts_in_flight)
@@ -165,7 +146,7 @@ async def ask(job: Job, crew: Crew, progress: Progress) -> tuple[list[Pair], Fur
         Pair(prompt, x, y, z if isinstance(z, Failure) and z is not x else _ratio(prompt, one, other), [], [])
         for prompt, x, y, z, one, other in zip(each, a, b, drawn, own, others, strict=True)
     ]
-    judged = await asyncio.gather(*(_judged(job, crew, pair, rows, progress) for pair in pairs))
+    judged = await asyncio.gather(*(_judged(job, crew, pair, rows, session) for pair in pairs))
     return judged, Further(further_a, further_b)
 
 
@@ -241,7 +222,7 @@ def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> 
     return Ratio(nats, len(own.scores))
 
 
-async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, progress: Progress) -> Pair:
+async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, session: Session) -> Pair:
     """The pair with its votes, unless it is settled without any."""
     both = pair.both
     if both is not None and pair.settled is None:
@@ -249,5 +230,5 @@ async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, pro
         votes = await ask_panel(crew.panel, job.constitution, job.run, pair.prompt, a, b, rows)
         gold = await ask_panel(crew.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
         pair = pair._replace(votes=votes, gold=gold)
-    progress.row(failed=both is None and pair.settled is None)
+    session.prompt_done(failed=both is None and pair.settled is None)
     return pair

@@ -5,7 +5,6 @@ import io
 import json
 import math
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,9 @@ from evaluation.policy import command as policy
 from evaluation.policy.job import Job, prepare
 from evaluation.policy.replies import ask
 from evaluation.policy.settings import PolicySettings
-from generation.calls.store import CallStore
-from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request, Usage
 from generation.engines.replay import Replay, pseudo_completion
-from generation.pipeline.progress import Progress
-from generation.pipeline.session import CALLS
+from generation.pipeline.session import CALLS, Session
 
 Script = Callable[[str, Request], Completion | None]
 """(which model: a, b, base or judge; the request) -> its answer; None for what the pseudo-model says."""
@@ -89,10 +85,12 @@ def store(job: Job, script: Script) -> None:
     async def open_engine() -> Engine:
         return Replay(answer)
 
+    async def whole() -> None:
+        async with Session(job.out / CALLS) as session:
+            await ask(job, job.crew(lambda _: session.wrap(open_engine)), session)
+
     job.out.mkdir(parents=True, exist_ok=True)
-    with closing(CallStore(job.out / CALLS)) as calls, Progress(0) as progress:
-        crew = job.crew(lambda _: Stored(calls, open_engine, progress.call))
-        asyncio.run(ask(job, crew, progress))
+    asyncio.run(whole())
 
 
 def evaluated(folder: Path, script: Script, *arguments: object, **named: str) -> dict[str, Any]:

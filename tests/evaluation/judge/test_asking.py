@@ -104,9 +104,9 @@ def test_a_panel_is_asked_once_and_what_it_said_is_kept(tmp_path: Path) -> None:
     assert len(set(ballots.groups)) == 3
     assert asked.failures == {"read: bad_row": 1}
     # two principles: 2 orders of each pair; 2 conditions of each reply, of which the chosen one is the same within a prompt
-    assert asked.calls_made == 6 * 2 * 2 + 2 * (6 + 3) + 2 * (6 + 3)
+    assert asked.calls.made == 6 * 2 * 2 + 2 * (6 + 3) + 2 * (6 + 3)
     again = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"), tmp_path / "labelled.jsonl")
-    assert again.calls_made == 0
+    assert again.calls.made == 0
     assert np.array_equal(again.ballots.votes, ballots.votes)
 
 

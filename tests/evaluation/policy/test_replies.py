@@ -2,18 +2,15 @@
 
 import asyncio
 import re
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from evaluation.policy.job import prepare
 from evaluation.policy.replies import ask
-from generation.calls.store import CallStore
-from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request
 from generation.engines.replay import Replay, pseudo_completion
-from generation.pipeline.progress import Progress
+from generation.pipeline.session import Session
 from tests.evaluation.policies import evaluated, options, said, verdict
 
 
@@ -99,8 +96,11 @@ def test_no_two_models_are_open_at_once(tmp_path: Path) -> None:
     async def open_engine() -> Engine:
         return Watched(pseudo_completion)
 
-    with closing(CallStore(tmp_path / "calls.sqlite")) as calls, Progress(0) as progress:
-        asyncio.run(ask(job, job.crew(lambda _: Stored(calls, open_engine, progress.call)), progress))
+    async def whole() -> None:
+        async with Session(tmp_path / "calls.sqlite") as session:
+            await ask(job, job.crew(lambda _: session.wrap(open_engine)), session)
+
+    asyncio.run(whole())
     assert opened == ["a", "b", "base", "b"]
 
 
