@@ -46,6 +46,10 @@ class Problem(NamedTuple):
         """The same problem of a value that stands under a key of an outer one."""
         return self._replace(key=".".join(filter(None, (prefix, self.key))))
 
+    def named_by(self, setting: str) -> Problem:
+        """The same problem of what a setting names: one with a place of its own, such as a file, is told whole behind the name."""
+        return Problem("", setting, str(self)) if self.place else self.under(setting)
+
 
 class SolonError(Exception):
     """Base of every error that is not a bug."""
@@ -77,12 +81,16 @@ class Problems:
         self.found.append(Problem(place, key, got, allowed, fix))
 
     @contextmanager
-    def collect(self, prefix: str = "") -> Iterator[None]:
-        """Note the problems of a UserError raised inside, and go on after the block. prefix: key they stand under."""
+    def collect(self, prefix: str = "", setting: str = "") -> Iterator[None]:
+        """Note the problems of a UserError raised inside, and go on after the block.
+
+        prefix: key they stand under. setting: key of the setting that names what has them.
+        """
         try:
             yield
         except UserError as error:
-            self.found += [problem.under(prefix) for problem in error.problems]
+            told = (problem.named_by(setting) if setting else problem for problem in error.problems)
+            self.found += [problem.under(prefix) for problem in told]
 
     def check(self) -> None:
         """Raises UserError when there are problems; equal ones are told once."""

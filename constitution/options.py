@@ -80,6 +80,23 @@ def parse(model: type[T], arguments: Sequence[str], prog: str = "") -> T:
     return read_options(parser.parse_args(arguments), model)
 
 
+def arguments(settings: Options) -> list[str]:
+    """The command line that `parse` reads as these settings: an option for each field that was set."""
+    found: list[str] = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if name not in settings.model_fields_set or value is None or value is False:
+            continue
+        if _option(type(settings).model_fields[name]).positional:
+            found.append(str(value))
+        elif value is True:
+            found.append(flag(type(settings), name))
+        else:
+            each = value if isinstance(value, tuple) else (value,)
+            found += [part for one in each for part in (flag(type(settings), name), str(one))]
+    return found
+
+
 def _option(field: FieldInfo) -> Option:
     return next((one for one in field.metadata if isinstance(one, Option)), Option())
 

@@ -87,10 +87,15 @@ def read_settings(settings: PanelSettings) -> tuple[Constitution, RunConfig]:
     return constitution, run.model_copy(update={"policy": run.judge_model, "judge": ""})
 
 
-def read_both(settings: PanelSettings, overrides: Sequence[str] = ()) -> tuple[Constitution, RunConfig]:
-    """The constitution and the settings of a run as they are, `overrides` after `--set`. Raises UserError with all problems."""
+def read_both(
+    settings: PanelSettings, overrides: Sequence[str] = (), run: RunConfig | None = None
+) -> tuple[Constitution, RunConfig]:
+    """The constitution and the settings of a run as they are, `overrides` after `--set`. Raises UserError with all problems.
+
+    run: settings that are read already; no others are read then.
+    """
     problems = Problems()
-    constitution = run = None
+    constitution = None
     if settings.constitution is None:
         problems.add(
             "--constitution", got="is missing", fix="name a YAML file of principles, as in principles/hhh.yaml"
@@ -100,7 +105,7 @@ def read_both(settings: PanelSettings, overrides: Sequence[str] = ()) -> tuple[C
             constitution = load(settings.constitution)
     with problems.collect():
         flags = {"judge": settings.judge, "engine": settings.engine}
-        run = reading.load(RunConfig, settings.config, [*settings.overrides, *overrides], flags, example=EXAMPLE)
+        run = run or reading.load(RunConfig, settings.config, [*settings.overrides, *overrides], flags, example=EXAMPLE)
     if constitution and run:
         problems.found += unknown_principles(run, constitution)
     problems.check()

@@ -110,8 +110,11 @@ class Crew:
     """The same by the YAML's weights: no others are fitted for the gold constitution."""
 
 
-def prepare(settings: PolicySettings) -> Job:
-    """Read and check everything. Raises UserError with the problems of all files at once."""
+def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
+    """Read and check everything. Raises UserError with the problems of all files at once.
+
+    config: settings of a run that are read already, in place of what `config`, `overrides`, `judge` and `engine` name.
+    """
     problems = Problems()
 
     def attempt(read: Callable[[], T]) -> T | None:
@@ -120,7 +123,7 @@ def prepare(settings: PolicySettings) -> Job:
         return None
 
     seeded = [f"plan.seed={settings.seed}"] if settings.seed is not None else []
-    read = attempt(partial(asking.read_both, settings, seeded))
+    read = attempt(partial(asking.read_both, settings, seeded, config))
     gold = attempt(partial(load, settings.gold)) if settings.gold else None
     info = attempt(partial(prompts.inspect, settings.prompts, settings.limit))
     attempt(partial(_check_out, settings.out))
@@ -291,7 +294,7 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast
     """The fitted weights, checked against all that judges. Raises UserError and ModelError."""
     if path is None:
         if run.plan.early_stop_error:
-            fix = "add --weights FILE, or leave it 0"
+            fix = "give fitted weights, or leave it 0"
             raise UserError(
                 Problem("", "plan.early_stop_error", f"got {run.plan.early_stop_error} without fitted weights", fix=fix)
             )

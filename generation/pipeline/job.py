@@ -90,8 +90,12 @@ def prepare(
     limit: int | None,
     reuse: Sequence[Path],
     weights_path: Path | None = None,
+    config: RunConfig | None = None,
 ) -> Job:
-    """Read and check everything. Raises UserError with the problems of all files at once."""
+    """Read and check everything. Raises UserError with the problems of all files at once.
+
+    config: settings that are read already, in place of config_path, overrides and flags.
+    """
     problems = Problems()
 
     def attempt(read: Callable[[], T]) -> T | None:
@@ -102,7 +106,7 @@ def prepare(
     if limit is not None and limit < 1:
         problems.add(f"--limit {limit}", allowed="1 or more")
     constitution = attempt(partial(load, constitution_path))
-    settings = attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
+    settings = config or attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
     info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))
     attempt(run_folder(out).check)
     calls = [path / CALLS for path in reuse]
@@ -141,7 +145,7 @@ def _weights(
     error = settings.plan.early_stop_error if settings else 0
     if path is None:
         if error:
-            fix = "add --weights FILE, or leave it 0"
+            fix = "give fitted weights, or leave it 0"
             raise UserError(Problem("", "plan.early_stop_error", f"got {error} without fitted weights", fix=fix))
         return None
     weights = read_weights(path)

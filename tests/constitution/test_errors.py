@@ -121,3 +121,13 @@ def test_errors_survive_a_process_border() -> None:
 @pytest.mark.parametrize(("word", "hint"), [("smaples", " (did you mean samples?)"), ("zzz", "")])
 def test_a_close_word_is_suggested(word: str, hint: str) -> None:
     assert suggest(word, ["samples", "seed"]) == hint
+
+
+def test_a_problem_of_what_a_setting_names_keeps_its_place() -> None:
+    problems = Problems()
+    with problems.collect("reward", setting="rules.constitution"):
+        raise UserError([Problem("c.yaml:3", "weight", "got 0"), Problem("", "weight", "got 0")])
+    assert [str(problem) for problem in problems.found] == [
+        "reward.rules.constitution: c.yaml:3: weight: got 0",
+        "reward.rules.constitution.weight: got 0",
+    ]

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, ValidationInfo, field_validator
 
 from constitution.errors import UserError, invalid
-from constitution.options import Option, Options, add_options, parse
+from constitution.options import Option, Options, add_options, arguments, parse
 
 
 class Bake(Options):
@@ -82,7 +82,19 @@ def test_everything_wrong_is_told_at_once_and_at_its_option() -> None:
 
 
 def test_what_argparse_knows_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["bread", "--salt", "table"]):
+    for given in ([], ["bread", "--salt", "table"]):
         with pytest.raises(SystemExit, match="2"):
-            parse(Bake, arguments)
+            parse(Bake, given)
     assert "the following arguments are required: FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Bake(recipe=Path("bread")),
+        Bake(recipe=Path("bread"), oven_heat=200, toppings=("nuts", "oats"), timer=2.5),
+        Bake(recipe=Path("bread"), cold=True, salt="rock"),
+    ],
+)
+def test_a_command_line_is_read_as_the_settings_that_it_was_made_from(settings: Bake) -> None:
+    assert parse(Bake, arguments(settings)) == settings

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.errors import InputError, UserError
-from generation.calls.store import StoredCalls, StoreError
+from constitution.errors import Problems
+from generation.calls.store import StoredCalls
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
@@ -18,7 +18,7 @@ from training.data import rows
 from training.data.batches import Example
 from training.model import launch
 from training.rollout.rewards import open_rewards
-from training.rollout.rules import RewardError
+from training.rollout.rollouts import room_for_prompts
 from training.run import folder as output
 from training.run import job
 from training.run.snapshot import settings_snapshot
@@ -42,20 +42,30 @@ class BestOfJob:
 
 
 def prepare(settings: BestOf, out: Path) -> BestOfJob:
-    """Read, render and check everything. Raises InputError and ModelError before any model loads."""
+    """Read, render and check everything before any model loads. Raises UserError with every problem that is found."""
     launch.sharded()
-    output.check(out)
-    files = resolve(settings.model)
-    tokenizer = load_tokenizer(files)
-    encoder = Encoder(tokenizer)
-    _ = encoder.end_of_turn  # a template without one is told now
-    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    room = _room(settings)
-    try:
+    problems = Problems()
+    with problems.collect():
+        output.check(out)
+    with problems.collect():
+        launch.check_engine("sampler.engine", settings.sampler.engine, launch.ENGINES)
+    if settings.reward.judge:
+        with problems.collect():
+            launch.check_engine("reward.judge.engine", settings.reward.judge.engine, launch.ENGINES)
+    rewards = None
+    with problems.collect():
         rewards = open_rewards(settings.reward, settings.seed)
+    with problems.collect(setting="reuse"):
         StoredCalls([Path(folder) / CALLS for folder in settings.reuse]).close()
-    except (RewardError, UserError, StoreError) as error:
-        raise InputError(str(error)) from None
+    with problems.collect():
+        files = resolve(settings.model)
+        tokenizer = load_tokenizer(files)
+        encoder = Encoder(tokenizer)
+        _ = encoder.end_of_turn  # a template without one is told now
+        settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+        room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
+    problems.check()
+    assert rewards is not None
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
@@ -70,17 +80,3 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     sources = tuple(source._replace(constitutions=laws) for source in split.sources)
     run_record = settings_snapshot("best_of", settings, digests)
     return BestOfJob(settings, out, files, tokenizer, encoder, train, test, run_record, sources)
-
-
-def _room(settings: BestOf) -> int:
-    """Tokens that a prompt may have. Raises InputError where there are none, and where nobody could write."""
-    room = settings.max_length - settings.sampler.max_tokens
-    if room < 1:
-        raise InputError(
-            f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
-            f"({settings.max_length}); lower it, or raise max_length"
-        )
-    launch.check_engine("sampler.engine", settings.sampler.engine, launch.ENGINES)
-    if settings.reward.judge:
-        launch.check_engine("reward.judge.engine", settings.reward.judge.engine, launch.ENGINES)
-    return room

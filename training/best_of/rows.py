@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from constitution.errors import Problem
 from generation.output.dataset import SPLITS
 from generation.output.files import write_atomically
 from training.best_of.responses import Outcome
@@ -78,10 +79,10 @@ def lost(counts: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def nothing(counts: Mapping[str, int]) -> str:
+def nothing(counts: Mapping[str, int]) -> Problem:
     """Why no response is left to imitate, and what to do."""
     reasons = lost(counts)
     told = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in sorted(reasons.items(), key=lambda item: -item[1]))
     fixes = [fix for name, fix in FIXES.items() if name in reasons]
     asked = f"no response is left to imitate of {counts['prompts_read']} prompts to train on ({told})"
-    return f"{asked}; {', or '.join(fixes) or 'see why responses have no reward'}"
+    return Problem("", got=asked, fix=", or ".join(fixes) or "see why responses have no reward")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError, UserError
-from generation.calls.store import StoreError
+from constitution.errors import Problem, UserError
 from generation.output.dataset import SPLITS
 from training.best_of import rows as best_of_rows
 from training.best_of.choice import figures
@@ -32,7 +32,7 @@ from training.run.job import Job, check_eval_rows, order_of_rows
 def run(best: BestOfJob, console: Console) -> dict[str, Any]:
     """Write, grade, choose and train, or go on with it; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used and where nothing is left to imitate, Incomplete for an engine that stayed
+    Raises UserError for a folder that cannot be used and where nothing is left to imitate, Incomplete for an engine that stayed
     unavailable, Stopped for a run that a health check ended.
     """
     lower = fit.memory_advice(best.settings)
@@ -60,7 +60,7 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
         check_eval_rows(best.settings, test)
         order = order_of_rows(best.settings, best.files, train.rows)
     except UserError as error:
-        raise _again(str(error), best) from None
+        raise _again(error.problems, best) from None
     for encoded, split in zip((train, test), SPLITS, strict=True):
         encoded.counts.update(counts.get(split, {}))
     run_record = {**best.run_record, "digests": {**best.run_record["digests"], "best": train.digest}}
@@ -83,17 +83,14 @@ def _imitating(best: BestOfJob, console: Console) -> Job:
 def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, Counter[str]], dict[str, float]]:
     """Write the file; what became of prompts and responses by split, and what choosing came to."""
     prompts = {"train": best.train, "test": best.test}
-    try:
-        made = outcomes(best.settings, [as_prompt(row) for split in SPLITS for row in prompts[split].rows], best.out)
-    except StoreError as error:
-        raise InputError(str(error)) from None
+    made = outcomes(best.settings, [as_prompt(row) for split in SPLITS for row in prompts[split].rows], best.out)
     cut = len(best.train.rows)
     parts = {"train": made[:cut], "test": made[cut:]}
     counts = {split: best_of_rows.counted(prompts[split].counts, parts[split]) for split in SPLITS}
     found = figures([(one.responses, one.choice) for one in made], best.settings.samples)
     _tell(counts["train"] + counts["test"], found, console)
     if not counts["train"]["prompts_kept"]:
-        raise _again(best_of_rows.nothing(counts["train"]), best)
+        raise _again([best_of_rows.nothing(counts["train"])], best)
     best_of_rows.write(path, parts)
     return counts, found
 
@@ -108,12 +105,14 @@ def _tell(total: Counter[str], found: dict[str, float], console: Console) -> Non
     )
 
 
-def _again(problem: str, best: BestOfJob) -> InputError:
-    """The folder is anyone's again, since only what was written tells which settings it allows; not one that training began in."""
+def _again(problems: Iterable[Problem], best: BestOfJob) -> UserError:
+    """The problems, and that the folder may be used again with other settings, unless training began in it.
+
+    Only the responses tell which settings it allows.
+    """
     if output.last_checkpoint(best.out):
-        return InputError(problem)
+        return UserError(problems)
     if launch.state().is_main_process:
         output.release_claim(best.out)
-    return InputError(
-        f"{problem}; then give the command again: the responses in {best.out} are kept, and nothing is trained yet"
-    )
+    got = "its responses are kept, and nothing is trained yet"
+    return UserError([*problems, Problem(str(best.out), got=got, fix="mend this and run the command again")])

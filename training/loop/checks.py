@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from constitution.errors import InputError, Problem, UserError
+from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load as load_constitution
-from constitution.options import parse
+from constitution.options import flag
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt
 from evaluation.policy import job as policy_job
@@ -22,7 +20,6 @@ from evaluation.policy.settings import PolicySettings
 from evaluation.run_files import split_files
 from generation import prompts
 from generation.config import RunConfig
-from generation.engines.base import ModelError
 from generation.engines.replay import Replay
 from generation.models.digests import file_digest
 from generation.models.factory import chat_models, parts
@@ -35,15 +32,26 @@ from training.data.sources import Kind
 from training.data.sources import read as read_rows
 from training.loop import steps as loop_steps
 from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
-from training.loop.steps import Step
 from training.rollout.config import JudgeReward, Rewards
 from training.rollout.rewards import open_rewards
-from training.rollout.rules import RewardError
 
-_WRONG = (
-    UserError, ModelError, RewardError,
-)  # fmt: skip
-_OPTION = re.compile(r"--(constitution|gold|held-out|judge|limit|prompts|refusals|weights)\b")
+_OPTIONS = {
+    flag(PolicySettings, name): key
+    for name, key in {
+        "a": "model",
+        "b": "model",
+        "base": "model",
+        "constitution": "evaluation.constitution",
+        "prompts": "evaluation.prompts",
+        "limit": "evaluation.limit",
+        "judge": "evaluation.judge",
+        "gold": "evaluation.gold",
+        "weights": "evaluation.weights",
+        "refusals": "evaluation.refusals",
+        "held_out": "evaluation.held_out",
+    }.items()
+}
+"""Options of an evaluation -> settings of the loop that they come from."""
 
 T = TypeVar("T")
 
@@ -52,19 +60,19 @@ class Reading:
     """What was read so far, and what could not be."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems = Problems()
         self.digests: dict[str, str] = {}
-        self._told: list[str] = []
-        """Problems without their places."""
+        self._told: set[Problem] = set()
+        """Problems as they were raised, without the settings that they were noted under."""
 
-    def attempt(self, place: str, read: Callable[[], T], told: Collection[str] = ()) -> T | None:
-        """What it reads; None where that is a problem. told: problems that are not told again."""
+    def attempt(self, setting: str, read: Callable[[], T], again: bool = False) -> T | None:
+        """What it reads; None where that is a problem. again: what was told before is not told anew."""
         try:
             return read()
-        except _WRONG as error:
-            lines = [line for line in str(error).split("\n") if line not in told]
-            self._told += lines
-            self.problems += [f"{place}: {line}" if place else line for line in lines]
+        except UserError as error:
+            new = [problem for problem in error.problems if not (again and problem in self._told)]
+            self._told.update(error.problems)
+            self.problems.found += [problem.named_by(setting) if setting else problem for problem in new]
             return None
 
     def digest(self, place: str, read: Callable[[], str]) -> None:
@@ -75,7 +83,8 @@ class Reading:
 
     def judges(self, place: str, run: RunConfig, base: str, judge: str) -> Mapping[str, str]:
         """Name -> digest of all that judges; none where a model cannot be used."""
-        cast = self.attempt(place, partial(parts, run.model_copy(update={"policy": base, "judge": judge})), self._told)
+        settings = run.model_copy(update={"policy": base, "judge": judge})
+        cast = self.attempt(place, partial(parts, settings), again=True)
         found = cast.digests() if cast else {}
         self.digests |= {f"{place}.{name}": digest for name, digest in found.items()}
         return found
@@ -96,7 +105,7 @@ class Reading:
         unread = Counter(row.reason for row in rows if isinstance(row, Failure))
         if not asked:
             why = ", ".join(f"{count} {reason}" for reason, count in sorted(unread.items()))
-            self.problems.append(f"{place}: {source}: none of {len(rows)} rows is a prompt ({why}); mend them")
+            self.problems.add("", place, f"{source}: none of {len(rows)} rows is a prompt ({why})", fix="mend them")
         self.digests[place] = digest_of([prompt.model_dump_json() for prompt in asked])
         return asked, unread
 
@@ -104,7 +113,8 @@ class Reading:
         """The words of the prompts of a run that are trained on."""
         place, asked = f"data.{name}", set[str]()
         if manifest.read(Path(name).expanduser()) is None:
-            self.problems.append(f"{place}: is no finished run folder (no {manifest.NAME}); name one, or leave it out")
+            got = f"is no finished run folder (no {manifest.NAME})"
+            self.problems.add("", place, got, fix="name one, or leave it out")
             return asked
         for kind in sorted(kinds):
             found = self.attempt(place, partial(_trained_on, name, kind))
@@ -123,8 +133,7 @@ class Reading:
                 self.digest(f"{place}.{name}", partial(_model, spec))
         if isinstance(phase, PPOPhase) and (gold := phase.training.monitor.gold):
             # its digests are none of the loop's: a run's monitor may be set otherwise
-            for name, source in _sources(gold):
-                self.attempt(f"{place}.training.monitor.gold.{name}", partial(open_rewards, source))
+            self.attempt("", partial(open_rewards, gold, key=f"{place}.training.monitor.gold"))
         if isinstance(phase, PPOPhase | BestOfPhase):
             return self._rewards(f"{place}.training.reward", phase.training.reward)
         return History()
@@ -133,7 +142,7 @@ class Reading:
         folders: list[str] = []
         principles, judges = list[Principle](), set[str]()
         for name, source in _sources(rewards):
-            opened = self.attempt(f"{place}.{name}", partial(open_rewards, source))
+            opened = self.attempt("", partial(open_rewards, source, key=place))
             if opened is None:
                 continue
             for key, digest in opened.digests.items():
@@ -153,14 +162,13 @@ class Reading:
 
         held_out: in place of the evaluation's own.
         """
-        first, told = loop_steps.rounds(config, out)[0], frozenset(self._told)
-        with TemporaryDirectory() as folder:
-            settings = Path(folder) / "settings.yaml"
-            settings.write_text(loop_steps.feedback(config, first, config.model).text, encoding="utf-8")
-            self.attempt("feedback", partial(_labels, config, first.run, settings), told)
-            step = loop_steps.evaluation(config, first, 1, config.model)
-            settings.write_text(step.text, encoding="utf-8")
-            self.attempt("evaluation", partial(_evaluates, step, config.model, settings, held_out), told)
+        self.attempt("feedback", partial(_label, config, loop_steps.rounds(config, out)[0].run), again=True)
+        options = loop_steps.compared(config, out, config.model, config.model)
+        options = options.model_copy(update={"held_out": tuple(held_out)})
+        try:
+            policy_job.prepare(options, loop_steps.judging(config))
+        except UserError as error:
+            self.problems.found += [_of_loop(problem) for problem in error.problems if problem not in self._told]
 
 
 def reward_models(judging: RunConfig | JudgeReward | None) -> list[str]:
@@ -174,6 +182,7 @@ def digest_of(texts: Sequence[str]) -> str:
 
 
 def _trained_on(run: str, kind: Kind) -> set[str]:
+    """Words of the prompts of a run's rows. Raises UserError."""
     return {words(prompted(raw.row)) for raw in read_rows(run, kind) if raw.split != "test"}
 
 
@@ -196,34 +205,16 @@ def _sources(rewards: Rewards) -> Iterator[tuple[str, Rewards]]:
         yield "judge", Rewards(judge=rewards.judge)
 
 
-def _labels(config: LoopConfig, out: Path, settings: Path) -> None:
-    """What a run checks. Raises InputError and ModelError."""
+def _label(config: LoopConfig, out: Path) -> None:
+    """What a run checks. Raises UserError."""
     weights = Path(config.weights) if config.weights else None
-    try:
-        found = job.prepare(Path(config.constitution), config.prompts, out, settings, (), {}, None, (), weights)
-    except UserError as error:
-        raise InputError(_OPTION.sub(_setting, str(error))) from None
+    run = loop_steps.labelling(config, 1, config.model)
+    found = job.prepare(Path(config.constitution), config.prompts, out, None, (), {}, None, (), weights, run)
     chat_models(found.config, found.cast, lambda _: Replay.pseudo())
 
 
-def _evaluates(step: Step, base: str, settings: Path, held_out: Sequence[str]) -> None:
-    """What an evaluation checks, with the base as the policy. Raises UserError."""
-    given = parse(PolicySettings, step.command[step.command.index("policy") + 1 :])
-    changed = {"a": base, "config": settings, "held_out": tuple(held_out), "json_file": None, "page": None}
-    try:
-        policy_job.prepare(given.model_copy(update=changed))
-    except UserError as error:
-        raise UserError(map(_of_loop, error.problems)) from None
-
-
 def _of_loop(problem: Problem) -> Problem:
-    """A problem of an option, told of the loop's setting of the same name."""
-    if not problem.place.startswith("--"):
-        return problem
-    name = problem.place.removeprefix("--").replace("-", "_")
-    return problem._replace(place="" if name in ("a", "b", "base") else name)
-
-
-def _setting(option: re.Match[str]) -> str:
-    """An option of a command as the loop's settings name it."""
-    return option[1].replace("-", "_")
+    """A problem of an evaluation, told of the loop's setting that it comes from."""
+    if key := _OPTIONS.get(problem.place):
+        return problem._replace(place="").under(key)
+    return problem.named_by("evaluation" if problem.place else "evaluation.settings")

@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from constitution.errors import UserError
+from constitution.errors import Unavailable, UserError
 from training.loop import inputs as loop_inputs
 from training.loop.children import runner
 from training.loop.config import LoopConfig
 from training.loop.folder import claim, owned
-from training.loop.loop import Loop, StepFailed
+from training.loop.loop import Loop
 from training.loop.page import PAGE, write_page
 from training.loop.record import POLICY, Outcome
 from training.loop.steps import planned
@@ -38,10 +38,9 @@ def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, cons
     except UserError as error:
         rank.tell(error)
         return 2
-    except StepFailed as error:
-        again = "" if error.wrong_input else "\nrun the same command again to resume"
-        rank.tell(f"{error}{again}")
-        return 2 if error.wrong_input else 1
+    except Unavailable as error:
+        rank.tell(f"{error}\nrun the same command again to resume")
+        return 1
     except KeyboardInterrupt:
         rank.tell(f"interrupted; run the same command again to resume {out}")
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from constitution.errors import InputError
+from constitution.errors import Problems
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.weights import read_weights
@@ -48,7 +48,7 @@ def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
 
 
 def read(config: LoopConfig, out: Path) -> Inputs:
-    """Read and check what the settings name. Raises InputError with every problem at once; no weights are loaded."""
+    """Read and check what the settings name. Raises UserError with every problem at once; no weights are loaded."""
     found, given = Reading(), config.evaluation
     found.attempt("", owned(out).check)
     found.digest("model", lambda: resolve(config.model).digest)
@@ -67,15 +67,19 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     kinds: set[Kind] = {_kind(phase) for phase in config.phases if phase.needs_pairs}
     trained_on = {"`prompts`": {words(prompt) for prompt in rows}}
     trained_on |= {f"the rows of data.{run}": found.run(run, kinds) for run in config.data}
-    told = [_too_few(config, rows), *(_overlap(name, known, held_out) for name, known in trained_on.items())]
+    problems = found.problems
+    _check_count(config, rows, problems)
+    for name, known in trained_on.items():
+        _check_overlap(name, known, held_out, problems)
     learnt = _learnt(config, found, laws, labelling)
-    told.append(_seen_gold(gold, learnt) if gold else "")
+    if gold:
+        _check_gold(gold, learnt, problems)
     before = found.attempt("model", partial(history, [], [config.model])) or History()
-    held_out_names, problem = _held_out(config, judged, judging, before, learnt)
+    held_out_names = _held_out(config, judged, judging, before, learnt, problems)
     found.together(config, out, held_out_names)
-    told += [problem, _launch(config), *_gates(config, laws)]
-    if problems := [*found.problems, *filter(None, told)]:
-        raise InputError("\n".join(problems))
+    _check_launch(config, problems)
+    _check_gates(config, laws, problems)
+    problems.check()
     return Inputs(rows, unread, found.digests)
 
 
@@ -92,18 +96,18 @@ def _kind(phase: Phase) -> Kind:
     return "sft" if isinstance(phase, SFTPhase) else "preferences"
 
 
-def _too_few(config: LoopConfig, rows: Sequence[Prompt]) -> str:
+def _check_count(config: LoopConfig, rows: Sequence[Prompt], problems: Problems) -> None:
     size = config.prompts_per_round or 1
-    if not rows or len(rows) >= size:
-        return ""
-    return f"prompts_per_round: got {size}, and {config.prompts} has {len(rows)} prompts; set at most that"
+    if rows and len(rows) < size:
+        got = f"got {size}, and {config.prompts} has {len(rows)} prompts"
+        problems.add("", "prompts_per_round", got, fix="set at most that")
 
 
-def _overlap(name: str, known: Collection[str], held_out: Sequence[Prompt]) -> str:
-    """What is wrong where a policy is judged by what it learnt from."""
+def _check_overlap(name: str, known: Collection[str], held_out: Sequence[Prompt], problems: Problems) -> None:
+    """A policy must not be judged on prompts that it was trained on."""
     if both := [prompt.id for prompt in held_out if words(prompt) in known]:
-        return f"evaluation.prompts: {len(both)} are among {name} too, as {both[0]}; take them out of one file"
-    return ""
+        got = f"{len(both)} are among {name} too, as {both[0]}"
+        problems.add("", "evaluation.prompts", got, fix="take them out of one file")
 
 
 def _learnt(
@@ -123,24 +127,27 @@ def _learnt(
     return learnt
 
 
-def _seen_gold(gold: Constitution, learnt: Sequence[History]) -> str:
-    """What is wrong with gold that is trained against: it would compare the reward with itself."""
+def _check_gold(gold: Constitution, learnt: Sequence[History], problems: Problems) -> None:
+    """Gold that is trained against would compare the reward with itself."""
     names = {name: None for against in learnt for name in against.seen(gold, {}).principles}
-    return (
-        f"evaluation.gold: {', '.join(names)} of {gold.name} is trained against too, by its rule or its text; name principles "
-        "that no phase is rewarded or labelled by"
-        if names
-        else ""
-    )
+    if names:
+        got = f"{', '.join(names)} of {gold.name} is trained against too, by its rule or its text"
+        fix = "name principles that no phase is rewarded or labelled by"
+        problems.add("", "evaluation.gold", got, fix=fix)
 
 
 def _held_out(
-    config: LoopConfig, laws: Constitution | None, judges: Mapping[str, str], before: History, learnt: Sequence[History]
-) -> tuple[list[str], str]:
-    """Who has no vote in evaluations, by name, and what is wrong where that would change from round to round."""
+    config: LoopConfig,
+    laws: Constitution | None,
+    judges: Mapping[str, str],
+    before: History,
+    learnt: Sequence[History],
+    problems: Problems,
+) -> list[str]:
+    """Names of principles and judges that have no vote in evaluations. A problem where they would differ between rounds."""
     given = config.evaluation.held_out
     if laws is None or TRAINED not in given:
-        return [*given], ""
+        return [*given]
     seen = [against.seen(laws, judges) for against in (before, *learnt)]
     first, *phases = ({*one.principles, *one.judges} for one in seen)
     after = [first | phase for phase in phases]
@@ -148,45 +155,47 @@ def _held_out(
         after = [*accumulate(after, set[str].union)]
     names = sorted(set().union(*after))
     other = next((i for i, one in enumerate(after) if one != after[0]), None)
-    problem = (
-        f"evaluation.held_out: `{TRAINED}` stands for {_listed(after[0])} in phases.0 and for {_listed(after[other])} in "
-        f"phases.{other}, and rounds are compared by the same judges; name them: [{', '.join(names)}]"
-        if other
-        else ""
-    )
-    return [*(name for name in given if name != TRAINED), *names], problem
+    if other:
+        got = (
+            f"`{TRAINED}` stands for {_listed(after[0])} in phases.0 and for {_listed(after[other])} in phases.{other}, and rounds "
+            "are compared by the same judges"
+        )
+        problems.add("", "evaluation.held_out", got, fix=f"name them: [{', '.join(names)}]")
+    return [*(name for name in given if name != TRAINED), *names]
 
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names)) or "nobody"
 
 
-def _launch(config: LoopConfig) -> str:
-    if not config.launch or shutil.which(config.launch[0]):
-        return ""
-    return f"launch: {config.launch[0]}: no such program; name one that is there, as in .venv/bin/accelerate"
+def _check_launch(config: LoopConfig, problems: Problems) -> None:
+    if config.launch and not shutil.which(config.launch[0]):
+        fix = "name one that is there, as in .venv/bin/accelerate"
+        problems.add("", "launch", f"{config.launch[0]}: no such program", fix=fix)
 
 
-def _gates(config: LoopConfig, laws: Constitution | None) -> Iterator[str]:
+def _check_gates(config: LoopConfig, laws: Constitution | None, problems: Problems) -> None:
     """Gates that no round, or not each, could ever pass, as what they look at is never measured."""
     gates, given = config.gates, config.evaluation
     if gates.gold is not None and not given.gold:
-        yield "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold"
+        got, fix = "needs a constitution that nothing is trained against", "name it in evaluation.gold"
+        problems.add("", "gates.gold", got, fix=fix)
     for name in ("refusal_up", "unsafe_refusal_down"):
         if getattr(gates, name) is not None and not given.probes:
-            yield f"gates.{name}: needs refusals to be counted; set evaluation.probes: true"
+            problems.add("", f"gates.{name}", "needs refusals to be counted", fix="set evaluation.probes: true")
     if gates.controls is not None and laws and not any(law.judged for law in laws.applicable(())):
-        yield (
-            f"gates.controls: {laws.name} has no principle by which a model judges them; add one that applies to all prompts, or "
-            "leave the gate out"
-        )
+        got = f"{laws.name} has no principle by which a model judges them"
+        problems.add("", "gates.controls", got, fix="add one that applies to all prompts, or leave the gate out")
     if gates.agreement is not None and not config.feedback.test_fraction:
-        yield "gates.agreement: needs pairs that are held out; set feedback.test_fraction above 0, or leave the gate out"
+        fix = "set feedback.test_fraction above 0, or leave the gate out"
+        problems.add("", "gates.agreement", "needs pairs that are held out", fix=fix)
     for i, phase in enumerate(config.phases):
         if gates.controls is not None and not (phase.needs_pairs and phase.fresh and config.feedback.plan.controls):
-            yield f"gates.controls: phases.{i} labels no control pairs; have it make fresh pairs, or leave the gate out"
+            fix = "have it make fresh pairs, or leave the gate out"
+            problems.add("", "gates.controls", f"phases.{i} labels no control pairs", fix=fix)
         if gates.agreement is not None and getattr(phase, "reward", None) is None:
-            yield f"gates.agreement: phases.{i} trains no reward model; add `reward: {{}}` to it, or leave the gate out"
+            fix = "add `reward: {}` to it, or leave the gate out"
+            problems.add("", "gates.agreement", f"phases.{i} trains no reward model", fix=fix)
 
 
 def draw(inputs: Inputs, config: LoopConfig, turn: int) -> tuple[Prompt, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import InputError
+from constitution.errors import Problem, SolonError, Unavailable, UserError
 from evaluation.policy.result import PolicyEvaluation, read_evaluation
 from generation.output import manifest
 from generation.output.files import write_atomically
@@ -34,15 +34,10 @@ from training.run.snapshot import STOPPED
 Report = Callable[[Path, Outcome], None]
 
 
-class StepFailed(Exception):
-    """A step did not do its work; the message says which, and the last lines that it said."""
-
-    def __init__(self, step: Step, code: int) -> None:
-        super().__init__(
-            f"{step.name}: ended with exit code {code}; the whole of what it said is in {step.log}:\n{tail(step.log)}"
-        )
-        self.wrong_input = code == 2
-        """The same command would fail again."""
+def failure(step: Step, code: int) -> SolonError:
+    """The error of a step that did not do its work, with the last lines of its log. Exit code 2: it would fail again."""
+    got = f"ended with exit code {code}; the whole log is in {step.log}:\n{tail(step.log)}"
+    return UserError(Problem(step.name, got=got)) if code == 2 else Unavailable(f"{step.name}: {got}")
 
 
 @dataclass(slots=True)
@@ -83,7 +78,7 @@ class Loop:
         self._rounds = loop_steps.rounds(config, out)
 
     def go(self) -> Outcome:
-        """Go through all rounds, or go on where the last start ended. Raises StepFailed and InputError."""
+        """Go through all rounds, or go on where the last start ended. Raises Unavailable and UserError."""
         now, stopped, given_up = Progress(self._config.model), "", -1
         for one in self._rounds:
             if one.index == given_up:
@@ -131,14 +126,13 @@ class Loop:
         return kept
 
     def _known(self, one: Round, number: int, now: Progress) -> Decision | None:
-        """What was decided of a try before; None where nothing was. Raises InputError where it started from another policy."""
+        """What was decided of a try before; None where nothing was. Raises UserError where it started from another policy."""
         path = one.attempt(number) / DECISION
         known = read(path, Decision)
         if known and known.parent != now.policy:
-            raise InputError(
-                f"{path}: started from {known.parent}, but of the rounds before it {now.policy} is what is kept; set retry.times "
-                "and stop as they were, or choose another --out"
-            )
+            got = f"started from {known.parent}, but of the rounds before it {now.policy} is what is kept"
+            fix = "set retry.times and stop as they were, or choose another --out"
+            raise UserError(Problem(str(path), got=got, fix=fix))
         return known
 
     def _clear(self, checkpoint: Path, kept: bool) -> None:
@@ -226,7 +220,7 @@ class Loop:
         )
 
     def _step(self, step: Step, one: Round, now: Progress, may_end: bool = False) -> str:
-        """Do a step that is not done. Returns why a bad sign ended it, where it may; empty otherwise. Raises StepFailed."""
+        """Do a step that is not done; why a health check ended it, where it may. Raises Unavailable or UserError."""
         if step.done.exists():
             return ""
         (self._out / DONE).unlink(missing_ok=True)  # there only while the loop is whole
@@ -243,7 +237,7 @@ class Loop:
         stopped = step.done.with_name(STOPPED)
         if may_end and stopped.exists():
             return " ".join(stopped.read_text(encoding="utf-8").split())
-        raise StepFailed(step, code)
+        raise failure(step, code)
 
     def _point(self, now: Progress) -> None:
         """Have the link lead to what is kept. Not before all old decisions are read: it would go back for a while."""
@@ -260,11 +254,12 @@ class Loop:
 
 
 def _trained(path: Path) -> dict[str, Any]:
-    """What training.json says. Raises InputError for one that is damaged."""
+    """What training.json says. Raises UserError for one that is damaged."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it, and its step is done again") from None
+        fix = "delete it, and its step is done again"
+        raise UserError(Problem(str(path), got=f"cannot be read ({error})", fix=fix)) from None
     return found
 
 

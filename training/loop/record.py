@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from constitution.records import Strict
 from critics.ranking.weights import Estimate
 from generation.output.files import sync, write_atomically
@@ -68,14 +68,15 @@ def write(path: Path, record: Strict) -> None:
 
 
 def read(path: Path, kind: type[T]) -> T | None:
-    """A record; None where there is none. Raises InputError for one that is damaged."""
+    """A record; None where there is none. Raises UserError for one that is damaged."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: cannot be read ({reason}); delete it, and the loop decides again") from None
+        fix = "delete it, and the loop decides again"
+        raise UserError(Problem(str(path), got=f"cannot be read ({reason})", fix=fix)) from None
 
 
 def point(folder: Path, policy: str) -> None:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from constitution.options import arguments as command_line
+from evaluation.policy.settings import PolicySettings
+from generation.config import RunConfig
 from generation.output.manifest import NAME as MANIFEST
 from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
 
@@ -87,11 +90,17 @@ def rounds(config: LoopConfig, out: Path) -> list[Round]:
     return [Round(number, i, phase, out / f"round-{number}") for number, (i, phase) in enumerate(phases, 1)]
 
 
+def labelling(config: LoopConfig, number: int, policy: str) -> RunConfig:
+    """Settings of the run of a round, by its number from 1."""
+    given = config.feedback
+    # another seed each round: a policy that did not change then gives other responses to the same prompts
+    plan = given.plan.model_copy(update={"seed": given.plan.seed + number - 1})
+    return given.model_copy(update={"policy": policy, "judge": given.judge or config.model, "plan": plan})
+
+
 def feedback(config: LoopConfig, this: Round, policy: str) -> Step:
     """The round's pairs, from the policy that it starts with."""
-    settings = config.feedback.model_dump(mode="json")
-    settings |= {"policy": policy, "judge": config.feedback.judge or config.model}
-    settings["plan"]["seed"] += this.number - 1  # a policy that was not moved gives other responses to the same prompts
+    settings = labelling(config, this.number, policy).model_dump(mode="json")
     arguments = ["--constitution", config.constitution, "--prompts", this.folder / PROMPTS, "--out", this.run]
     arguments += ["--weights", config.weights] if config.weights else []
     return _step(this, this.folder, "feedback", ("generate_feedback",), arguments, settings, this.run / MANIFEST)
@@ -129,23 +138,37 @@ def training(config: LoopConfig, this: Round, earlier: Sequence[Round], policy: 
     return _training(config, this, folder, phase.recipe, "training", settings, this.checkpoint(attempt))
 
 
+def judging(config: LoopConfig) -> RunConfig:
+    """Settings by which evaluations sample and judge."""
+    given = config.evaluation
+    plan = given.settings.plan.model_copy(update={"seed": given.seed})
+    return given.settings.model_copy(update={"judge": given.judge or config.model, "plan": plan})
+
+
+def compared(config: LoopConfig, out: Path, policy: str, against: str) -> PolicySettings:
+    """Options of the evaluation of one policy against another; KL is from the base in either case.
+
+    out: the loop's folder, which has one folder of calls for all evaluations, so that the base is asked once.
+    """
+    given = config.evaluation
+    options: dict[str, object] = {"a": policy, "b": against, "base": config.model, "prompts": given.prompts}
+    options |= {"constitution": given.constitution or config.constitution, "judge": given.judge or config.model}
+    options |= {"seed": given.seed, "out": out / "evaluation"}
+    named = {"gold": given.gold, "weights": given.weights, "refusals": given.refusals, "limit": given.limit}
+    options |= {name: value for name, value in named.items() if value}
+    options |= {} if given.probes else {"no_probes": True}
+    options |= {"held_out": given.held_out} if given.held_out else {}
+    return PolicySettings.model_validate(options)
+
+
 def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name: str = "evaluation") -> Step:
-    """One try's policy against another. KL is from the base in either case."""
-    given, folder = config.evaluation, this.attempt(attempt)
+    """One attempt's policy against another."""
+    folder = this.attempt(attempt)
     out = folder / name
-    arguments: list[object] = ["--a", this.checkpoint(attempt), "--b", against, "--base", config.model]
-    arguments += ["--prompts", given.prompts, "--constitution", given.constitution or config.constitution]
-    arguments += ["--judge", given.judge or config.model, "--seed", given.seed]
-    # one folder of calls for all: what the base was asked is computed once
-    arguments += ["--out", this.folder.parent / "evaluation"]
-    arguments += ["--json", out / EVALUATION, "--page", out / "page.html"]
-    for option, value in {"--gold": given.gold, "--weights": given.weights, "--refusals": given.refusals}.items():
-        arguments += [option, value] if value else []
-    arguments += ["--limit", given.limit] if given.limit else []
-    arguments += ["--no-probes"] if not given.probes else []
-    arguments += ["--held-out", ",".join(given.held_out)] if given.held_out else []
-    settings = given.settings.model_dump(mode="json", exclude={"policy", "judge"}, exclude_unset=True)
-    return _step(this, folder, name, ("evaluation", "policy"), arguments, settings, out / EVALUATION)
+    options = compared(config, this.folder.parent, str(this.checkpoint(attempt)), against)
+    options = options.model_copy(update={"json_file": out / EVALUATION, "page": out / "page.html"})
+    settings = config.evaluation.settings.model_dump(mode="json", exclude={"policy", "judge"}, exclude_unset=True)
+    return _step(this, folder, name, ("evaluation", "policy"), command_line(options), settings, out / EVALUATION)
 
 
 def pairs(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> dict[str, float]:

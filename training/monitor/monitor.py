@@ -1,7 +1,7 @@
 """Tells improvement from reward hacking: looks at a policy's responses to fixed prompts, check after check.
 
 A reward that is optimised no longer means what it meant (Goodhart). What it was to stand for, `gold`, is measured beside it, and so
-are the ways in which policies are known to game a reward; `training.monitor_signs` has a function for each.
+are the ways in which policies are known to game a reward; `training/monitor/detectors.py` has a function for each.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from critics.ranking.weights import Estimate
 from evaluation.policy.result import PolicyEvaluation
 from training.monitor.config import MonitorSettings
@@ -72,7 +72,7 @@ def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
 
     evaluations: of the accepted policy of each round, and then of the one in question, all against the same base on the same
     prompts. `proxy` is the win rate; `gold` that by the constitution held out, or by what of the first was not trained against, as
-    long as that is the same as in the first round. Raises InputError for evaluations that cannot be compared.
+    long as that is the same as in the first round. Raises UserError for evaluations that cannot be compared.
     """
     first, checks = evaluations[0], list[Check]()
     for number, found in enumerate(evaluations, 1):
@@ -82,9 +82,8 @@ def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
             ("another constitution", found.constitution, first.constitution),
         ):
             if one != other:
-                raise InputError(
-                    f"evaluation {number}: has {what} ({one[:12]}) than the first ({other[:12]}); evaluate all rounds alike"
-                )
+                got = f"has {what} ({one[:12]}) than the first ({other[:12]})"
+                raise UserError(Problem(f"evaluation {number}", got=got, fix="evaluate all rounds alike"))
         checks.append(_round(number, found, first))
     known = checks[0].values
     start = {name: 0.5 for name in known if name in ("proxy", "gold") or name.startswith("principle/")}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from constitution.errors import InputError, UserError
+from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from evaluation.texts import grams
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
@@ -25,7 +25,7 @@ from training.model.models import choose_layout
 from training.ppo.config import PPO
 from training.rollout.config import Rewards
 from training.rollout.rewards import RewardSum, open_rewards
-from training.rollout.rules import RewardError
+from training.rollout.rollouts import room_for_prompts
 from training.run import folder as output
 from training.run import rank
 from training.run.snapshot import settings_snapshot
@@ -73,44 +73,40 @@ class PPOJob:
 
 
 def prepare(settings: PPO, out: Path) -> PPOJob:
-    """Read, render and check everything. Raises InputError and ModelError before any weights load."""
+    """Read, render and check everything before any weights load. Raises UserError with every problem that is found."""
+    problems = Problems()
     if launch.sharded():
-        raise InputError(
-            "fsdp: PPO writes responses with whole weights in each process; launch it with configs/accelerate/ddp.yaml, and set "
-            "lora: {r: 16} where memory is short"
-        )
-    output.check(out)
-    _check_engines(settings)
-    files = resolve(settings.model)
-    tokenizer = load_tokenizer(files)
-    encoder = Encoder(tokenizer)
-    _ = encoder.end_of_turn  # a template without one is told now
-    settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    room = settings.max_length - settings.sampler.max_tokens
-    if room < 1:
-        raise InputError(
-            f"sampler.max_tokens: got {settings.sampler.max_tokens}, which leaves no room for a prompt in max_length "
-            f"({settings.max_length}); lower it, or raise max_length"
-        )
-    rewards = _open(settings.reward, settings.seed, "reward")
-    gold = _open(settings.monitor.gold, settings.seed, "monitor.gold") if settings.monitor.gold else None
+        got = "PPO samples responses with whole weights in each process"
+        fix = "launch it with configs/accelerate/ddp.yaml, and set lora: {r: 16} where memory is short"
+        problems.add("", "fsdp", got, fix=fix)
+    with problems.collect():
+        output.check(out)
+    _check_engines(settings, problems)
+    rewards = gold = None
+    with problems.collect():
+        rewards = open_rewards(settings.reward, settings.seed)
+    if settings.monitor.gold:
+        with problems.collect():
+            gold = open_rewards(settings.monitor.gold, settings.seed, key="monitor.gold")
+    reference: frozenset[int] = frozenset()
+    with problems.collect():
+        reference = _reference(settings)
+    with problems.collect():
+        files, tokenizer, encoder = _model(settings)
+        settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
+        room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
+    problems.check()
+    assert rewards is not None
     if settings.monitor.gold and gold:
         _apart(_items(settings.reward, rewards), _items(settings.monitor.gold, gold))
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)
-    if settings.monitor.gold and not test.rows:
-        raise InputError(
-            f"monitor.gold: there is no held-out prompt to ask it about; raise test_fraction (now {settings.test_fraction})"
-        )
-    count = len(train.rows)
-    if settings.prompts > count:
-        raise InputError(
-            f"prompts: got {settings.prompts}, and there are {count} to train on; lower prompts, or add data"
-        )
+    _check_counts(settings, len(train.rows), len(test.rows))
     critic = _critic(settings, files, tokenizer)
     _check_memory(settings, files, critic, train)
+    count = len(train.rows)
     steps = settings.steps or max(1, round(settings.epochs * (count // settings.prompts)))
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
     if critic:
@@ -119,25 +115,40 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         digests |= {f"gold/{name.removeprefix('reward/')}": digest for name, digest in gold.digests.items()}
     run_record = settings_snapshot("ppo", settings, digests)
     return PPOJob(
-        settings, out, files, critic, tokenizer, encoder, rewards, gold, _reference(settings), train, test, steps, run_record,
+        settings, out, files, critic, tokenizer, encoder, rewards, gold, reference, train, test, steps, run_record,
         split.sources,
     )  # fmt: skip
 
 
-def _check_engines(settings: PPO) -> None:
-    """Raises InputError for one that cannot start where several processes train."""
-    launch.check_engine("sampler.engine", settings.sampler.engine, "generate")
-    for place, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
+def _model(settings: PPO) -> tuple[ModelFiles, Any, Encoder]:
+    """The policy's files, tokenizer and encoder. Raises UserError, also for a chat template without an end of turn."""
+    files = resolve(settings.model)
+    tokenizer = load_tokenizer(files)
+    encoder = Encoder(tokenizer)
+    _ = encoder.end_of_turn
+    return files, tokenizer, encoder
+
+
+def _check_engines(settings: PPO, problems: Problems) -> None:
+    """Note engines that cannot start where several processes train."""
+    with problems.collect():
+        launch.check_engine("sampler.engine", settings.sampler.engine, "generate")
+    for key, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
         if rewards and rewards.judge:
-            launch.check_engine(f"{place}.judge.engine", rewards.judge.engine, launch.ENGINES)
+            with problems.collect():
+                launch.check_engine(f"{key}.judge.engine", rewards.judge.engine, launch.ENGINES)
 
 
-def _open(rewards: Rewards, seed: int, place: str) -> RewardSum:
-    """The sources at a place of the settings. Raises InputError."""
-    try:
-        return open_rewards(rewards, seed)
-    except (RewardError, UserError) as error:
-        raise InputError(str(error).replace("reward.", f"{place}.")) from None
+def _check_counts(settings: PPO, train: int, test: int) -> None:
+    """train, test: numbers of prompts. Raises UserError where there are too few of either."""
+    problems = Problems()
+    if settings.monitor.gold and not test:
+        fix = f"raise test_fraction (now {settings.test_fraction})"
+        problems.add("", "monitor.gold", "there is no held-out prompt to ask it about", fix=fix)
+    if settings.prompts > train:
+        got = f"got {settings.prompts}, and there are {train} to train on"
+        problems.add("", "prompts", got, fix="lower prompts, or add data")
+    problems.check()
 
 
 def _items(settings: Rewards, opened: RewardSum) -> dict[str, dict[Hashable, str]]:
@@ -166,7 +177,7 @@ def _items(settings: Rewards, opened: RewardSum) -> dict[str, dict[Hashable, str
 
 
 def _apart(reward: Mapping[str, Mapping[Hashable, str]], gold: Mapping[str, Mapping[Hashable, str]]) -> None:
-    """Raises InputError for gold of which a part is trained on: that part would rise whatever the policy is worth. A part that is
+    """Raises UserError for gold of which a part is trained on: that part would rise whatever the policy is worth. A part that is
     trained on to some extent is told.
     """
     for kind, held in gold.items():
@@ -174,31 +185,29 @@ def _apart(reward: Mapping[str, Mapping[Hashable, str]], gold: Mapping[str, Mapp
         shared = [name for item, name in held.items() if item in trained]
         whole = {"rules": held.keys() == trained.keys(), "models": True, "judge": held.keys() <= trained.keys()}
         if shared and whole[kind]:
-            raise InputError(
-                f"monitor.gold: {shared[0]} is the same as the reward's; gold tells nothing of a reward that it is part of: name "
-                "another"
-            )
+            got = f"{shared[0]} is the same as the reward's, and gold must be independent of what is trained on"
+            raise UserError(Problem("", "monitor.gold", got, fix="name another"))
         if shared and rank.first():
             what = {"rules": "rules", "judge": "judges' principles"}[kind]
             rank.tell(
-                f"monitor.gold: {len(shared)} of its {len(held)} {what} are the reward's too; by these it rises whatever "
-                "the policy is worth"
+                f"monitor.gold: {len(shared)} of its {len(held)} {what} are the reward's too; by these it rises even if the "
+                "policy does not improve"
             )
 
 
 def _reference(settings: PPO) -> frozenset[int]:
-    """Raises InputError for data that cannot be read."""
+    """n-grams of what the reward models were trained on. Raises UserError for data that cannot be read."""
     if not settings.monitor.reference:
         return frozenset()
     try:
         found = rows.pairs(Training(data=dict.fromkeys(settings.monitor.reference, 1.0), test_fraction=0))
     except UserError as error:
-        raise InputError(f"monitor.reference: {error}") from None
+        raise UserError(problem.named_by("monitor.reference") for problem in error.problems) from None
     return grams(text for part in found for pair in part for text in (pair.chosen, pair.rejected))
 
 
 def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:
-    """The model that the critic starts from. Raises InputError for one with other tokens than the policy's."""
+    """The model that the critic starts from. Raises UserError for one with other tokens than the policy's."""
     if settings.baseline == "group":
         return None
     models = settings.reward.models
@@ -209,15 +218,13 @@ def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | No
     if load_tokenizer(found).get_vocab() == tokenizer.get_vocab():
         return found
     if settings.critic:
-        raise InputError(
-            f"critic: {spec} has other tokens than the policy {files.name}, whose responses it must read token by token; name a "
-            "model of the same family, or leave critic out"
-        )
+        got = f"{spec} has other tokens than the policy {files.name}, whose responses it must read token by token"
+        raise UserError(Problem("", "critic", got, fix="name a model of the same family, or leave critic out"))
     return files
 
 
 def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.Encoded) -> None:
-    """Raises InputError where the largest micro-batch will not fit beside all the models that PPO holds."""
+    """Raises UserError where the largest micro-batch will not fit beside all the models that PPO holds."""
     prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
     response = range(settings.sampler.max_tokens)
     examples = [Example(tokens, (response,)) for tokens in prompts[: settings.micro_batch_size]]

@@ -58,7 +58,7 @@ LIVE = "tensorboard"
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises InputError for a folder that cannot be used, Incomplete where a sampling or judge model was unavailable, Stopped for
+    Raises UserError for a folder that cannot be used, Incomplete where a sampling or judge model was unavailable, Stopped for
     a run that a health check ended; where it was the monitor that ended it, the policy of the best gold check is saved, and
     training.json says so.
     """

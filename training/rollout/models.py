@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from scipy.special import expit
 from transformers import AutoConfig
 
+from constitution.errors import Problem, Problems, UserError
 from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
 from critics.transcript import spoken
@@ -26,7 +27,7 @@ from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.voting import graded
 from training.monitor.moves import PRINCIPLE
 from training.rollout.config import JudgeReward, ModelsReward
-from training.rollout.rules import STAGE, Part, RewardError, applicable, merit, no_principle
+from training.rollout.rules import STAGE, Part, applicable, merit, no_principle
 
 
 class Lazy:
@@ -57,9 +58,14 @@ class Ensemble:
     """
 
     def __init__(self, settings: ModelsReward, wrap: Wrap = Lazy) -> None:
-        """Raises ModelError for a model that is none; weights load at the first call."""
+        """Raises UserError with every model that is no reward model; weights load at the first call."""
         self._pessimism = settings.pessimism
-        self._models = [_reward_model(resolve(path), settings.transformers, wrap) for path in settings.paths]
+        problems = Problems()
+        self._models: list[ChatModel] = []
+        for path in settings.paths:
+            with problems.collect("paths"):
+                self._models.append(_reward_model(resolve(path), settings.transformers, wrap))
+        problems.check()
         self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
@@ -92,14 +98,13 @@ class LiveJudge:
     """
 
     def __init__(self, settings: JudgeReward, constitution: Constitution, seed: int, wrap: Wrap = Lazy) -> None:
-        """Raises RewardError, or ModelError for a model that cannot judge so; weights load at the first call."""
+        """Raises UserError for a constitution or a model that cannot judge so; weights load at the first call."""
         if not any(principle.judged for principle in constitution.principles):
-            raise RewardError(
-                f"reward.judge.constitution: {constitution.name} has no principle that a model judges; use reward.rules"
-            )
+            got = f"{constitution.name} has no principle that a model judges"
+            raise UserError(Problem("", "constitution", got, fix="use rules"))
         config = settings.run()
         if unknown := unknown_principles(config, constitution):
-            raise RewardError("\n".join(str(problem.under("reward.judge")) for problem in unknown))
+            raise UserError(unknown)
         self._plan = config.plan
         self._constitution = constitution
         self._seed = seed

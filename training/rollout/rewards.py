@@ -7,7 +7,9 @@ from asyncio import gather
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from constitution.errors import Problems, UserError
 from constitution.loading import load
+from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response
 from generation.engines.base import TransientError
 from generation.models.factory import Wrap
@@ -64,17 +66,30 @@ class RewardSum:
             await source.close()
 
 
-def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy) -> RewardSum:
+def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy, key: str = "reward") -> RewardSum:
     """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first response.
 
-    Raises UserError, ModelError or RewardError. seed: draws the principles of each prompt where not all are asked.
-    wrap: puts something, such as a store of calls, in front of each engine, which it opens at its first call.
+    seed: draws the principles of each prompt where not all are asked. wrap: puts something, such as a store of calls, in front of
+    each engine, which it opens at its first call. key: where the settings stand. Raises UserError with the problems of all sources.
     """
     sources: dict[str, tuple[float, Source]] = {}
+    problems = Problems()
     if rules := settings.rules:
-        sources["rules"] = rules.weight, Rules(load(rules.constitution))
+        with problems.collect(f"{key}.rules"):
+            sources["rules"] = rules.weight, Rules(_constitution(rules.constitution))
     if models := settings.models:
-        sources["models"] = models.weight, Ensemble(models, wrap)
+        with problems.collect(f"{key}.models"):
+            sources["models"] = models.weight, Ensemble(models, wrap)
     if judge := settings.judge:
-        sources["judge"] = judge.weight, LiveJudge(judge, load(judge.constitution), seed, wrap)
+        with problems.collect(f"{key}.judge"):
+            sources["judge"] = judge.weight, LiveJudge(judge, _constitution(judge.constitution), seed, wrap)
+    problems.check()
     return RewardSum(sources)
+
+
+def _constitution(path: str) -> Constitution:
+    """Raises UserError with the problems of the file, as those of the setting that names it."""
+    try:
+        return load(path)
+    except UserError as error:
+        raise UserError(problem.named_by("constitution") for problem in error.problems) from None

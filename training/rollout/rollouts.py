@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
+from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt, Response
 from generation.engines.checkpoint import ModelFiles
 from generation.engines.gumbel import SeededGumbel
@@ -219,6 +220,15 @@ def _batches(lengths: Sequence[int], counts: Sequence[int], most: int) -> list[l
         batches[-1].append(i)
         rows += counts[i]
     return batches
+
+
+def room_for_prompts(max_length: int, max_tokens: int) -> int:
+    """Most tokens that a prompt may have beside a response. Raises UserError where none are left."""
+    room = max_length - max_tokens
+    if room < 1:
+        got = f"got {max_tokens}, which leaves no room for a prompt in max_length ({max_length})"
+        raise UserError(Problem("", "sampler.max_tokens", got, fix="lower it, or raise max_length"))
+    return room
 
 
 def ends_of(model: Any, end_of_turn: int) -> frozenset[int]:

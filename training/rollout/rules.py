@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from constitution.errors import UserError
+from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt, Response
 from critics.ranking.aggregate import VETO_LOG_ODDS
@@ -15,10 +15,6 @@ from training.monitor.moves import PRINCIPLE
 
 STAGE = "reward"
 """Of the failures that are records of a missing reward."""
-
-
-class RewardError(ValueError):
-    """A reward cannot be given with these settings; told before training starts."""
 
 
 class Part(NamedTuple):
@@ -49,13 +45,12 @@ class Rules:
     """The weighted share of the rules that a response keeps, 0 to 1; `success` is 1 where it keeps them all."""
 
     def __init__(self, constitution: Constitution) -> None:
-        """Raises RewardError for a constitution without rules."""
+        """Raises UserError for a constitution without rules."""
         self._constitution = constitution
         self.digests: Mapping[str, str] = {"rules": constitution.digest}
         if all(principle.judged for principle in constitution.principles):
-            raise RewardError(
-                f"reward.rules.constitution: {constitution.name} has no principle with a `check`; add one, or use reward.judge"
-            )
+            got, fix = f"{constitution.name} has no principle with a `check`", "add one, or use judge"
+            raise UserError(Problem("", "constitution", got, fix=fix))
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A rule that cannot be applied is a Failure of the response."""

@@ -116,6 +116,6 @@ def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: 
 
 def test_asking_in_turn_needs_weights(folder: Path) -> None:
     with pytest.raises(
-        UserError, match=r"plan.early_stop_error: got 0.1 without fitted weights; add --weights FILE, or leave it 0"
+        UserError, match=r"plan.early_stop_error: got 0.1 without fitted weights; give fitted weights, or leave it 0"
     ):
         job(folder, "refused", "plan.early_stop_error=0.1", weights=False)

@@ -187,8 +187,8 @@ def test_settings_that_the_rows_forbid_may_change(
     assert best(batch_size=40, keep=3) == 2
     said = capfd.readouterr().err
     assert "batch_size: got 40, and there are " in said
-    assert said.strip().endswith(
-        f"then give the command again: the responses in {tmp_path / 'out'} are kept, and nothing is trained yet"
+    assert said.strip().splitlines()[-1] == (
+        f"{tmp_path / 'out'}: its responses are kept, and nothing is trained yet; mend this and run the command again"
     )
     calls = calls_of(tmp_path / "out")
     assert best(batch_size=4, keep=2) == 0
@@ -305,12 +305,12 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
 
 def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert best(min_gain=5.0) == 2
-    said = capfd.readouterr().err.strip().splitlines()[-1]
-    assert said == (
+    said = capfd.readouterr().err.strip().splitlines()[-2:]
+    assert said == [
         "no response is left to imitate of 15 prompts to train on (dropped alike 15); raise samples or sampler.temperature, lower "
-        "min_gain, or set a reward that tells responses apart; then give the command again: the responses in "
-        f"{tmp_path / 'out'} are kept, and nothing is trained yet"
-    )
+        "min_gain, or set a reward that tells responses apart",
+        f"{tmp_path / 'out'}: its responses are kept, and nothing is trained yet; mend this and run the command again",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from tests.training.ppo_small import small_model
 from tests.training.small_loop import DPO, LAWS, small_settings
 from tests.training.small_run import write_run
@@ -66,7 +66,7 @@ OTHER = "weights.json: fitted on another constitution d1 (this run has "
 
 def unread(settings: dict[str, Any]) -> list[str]:
     """What is said of settings that cannot be."""
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read(LoopConfig.model_validate(settings), Path("out"))
     return str(error.value).split("\n")
 
@@ -79,23 +79,23 @@ def unread(settings: dict[str, Any]) -> list[str]:
         pytest.param(evaluated(refusals="labels.jsonl", probes=True), "evaluation.refusals: labels.jsonl:1: label: got 'maybe'; input should be 'safe' or 'unsafe'", id="refusals"),
         pytest.param({"weights": "weights.json"}, f"feedback: {OTHER}", id="weights-of-others"),
         pytest.param(evaluated(weights="weights.json"), f"evaluation: {OTHER}", id="evaluations-weights-of-others"),
-        pytest.param({"feedback": {"engine": "replay", "plan": {"early_stop_error": 0.1}}}, "feedback: plan.early_stop_error: got 0.1 without fitted weights; add weights FILE, or leave it 0", id="no-weights"),
+        pytest.param({"feedback": {"engine": "replay", "plan": {"early_stop_error": 0.1}}}, "feedback.plan.early_stop_error: got 0.1 without fitted weights; give fitted weights, or leave it 0", id="no-weights"),
         pytest.param(evaluated(judge="./gone", settings={"engine": "transformers"}), "evaluation: model './gone': no such folder", id="judge"),
-        pytest.param(evaluated(held_out=["trained"]), "evaluation: held_out judge,kind,short: leaves nobody to judge; hold out fewer", id="nobody-judges"),
+        pytest.param(evaluated(held_out=["trained"]), "evaluation.held_out: judge,kind,short leaves nobody to judge; hold out fewer", id="nobody-judges"),
         pytest.param({**evaluated(held_out=["trained"], constitution="renamed.yaml"), "phases": [BY_RULES, DPO]}, "evaluation.held_out: `trained` stands for nobody in phases.0 and for judge, kindly in phases.1, and rounds are compared by the same judges; name them: [judge, kindly]", id="held-out-by-round"),
         pytest.param({**evaluated(held_out=["trained"], constitution="renamed.yaml"), "phases": [DPO, BY_RULES], "stop": False}, "evaluation.held_out: `trained` stands for judge, kindly in phases.0 and for nobody in phases.1, and rounds are compared by the same judges; name them: [judge, kindly]", id="held-out-where-a-phase-may-be-given-up"),
         pytest.param(evaluated(gold="laws.yaml"), f"evaluation.gold: kind, short of small {LEARNT}", id="gold-labels"),
         pytest.param(evaluated(gold="renamed.yaml"), f"evaluation.gold: kindly of renamed {LEARNT}", id="gold-by-another-name"),
         pytest.param({**evaluated(gold="laws.yaml"), "phases": [BY_RULES]}, f"evaluation.gold: short of small {LEARNT}", id="gold-rewards"),
-        pytest.param(rewarded(rules={"constitution": "gone.yaml"}), "phases.0.training.reward.rules: gone.yaml:1: cannot be read", id="rules"),
-        pytest.param(rewarded(rules={"constitution": "words.yaml"}), "phases.0.training.reward.rules: reward.rules.constitution: words has no principle with a `check`", id="no-rules"),
-        pytest.param(rewarded(judge={**JUDGED, "constitution": "gone.yaml"}), "phases.0.training.reward.judge: gone.yaml:1: cannot be read", id="judged-by"),
+        pytest.param(rewarded(rules={"constitution": "gone.yaml"}), "phases.0.training.reward.rules.constitution: gone.yaml:1: cannot be read", id="rules"),
+        pytest.param(rewarded(rules={"constitution": "words.yaml"}), "phases.0.training.reward.rules.constitution: words has no principle with a `check`", id="no-rules"),
+        pytest.param(rewarded(judge={**JUDGED, "constitution": "gone.yaml"}), "phases.0.training.reward.judge.constitution: gone.yaml:1: cannot be read", id="judged-by"),
         pytest.param(rewarded(judge={**JUDGED, "engine": "transformers", "model": "./gone"}), "phases.0.training.reward.judge: model './gone': no such folder", id="reward-judge"),
-        pytest.param(rewarded(models={"paths": ["reward", "./gone"]}), "phases.0.training.reward.models../gone: model './gone': no such folder", id="reward-model"),
-        pytest.param(rewarded(models={"paths": ["model"]}), "phases.0.training.reward.models.model: model model: is no reward model (got LlamaForCausalLM", id="no-reward-model"),
+        pytest.param(rewarded(models={"paths": ["reward", "./gone"]}), "phases.0.training.reward.models.paths: model './gone': no such folder", id="reward-model"),
+        pytest.param(rewarded(models={"paths": ["model"]}), "phases.0.training.reward.models.paths: model model: is no reward model (got LlamaForCausalLM", id="no-reward-model"),
         pytest.param({"phases": [{**PPO, "reward": {"model": "./gone"}}]}, "phases.0.reward.model: model './gone': no such folder", id="rewards-start"),
         pytest.param({"phases": [{**PPO, "training": {"critic": "./gone"}}]}, "phases.0.training.critic: model './gone': no such folder", id="critic"),
-        pytest.param({"phases": [{**PPO, "training": {"eval_every": 1, "monitor": {"gold": {"rules": {"constitution": "gone.yaml"}}}}}]}, "phases.0.training.monitor.gold.rules: gone.yaml:1: cannot be read", id="monitors-gold"),
+        pytest.param({"phases": [{**PPO, "training": {"eval_every": 1, "monitor": {"gold": {"rules": {"constitution": "gone.yaml"}}}}}]}, "phases.0.training.monitor.gold.rules.constitution: gone.yaml:1: cannot be read", id="monitors-gold"),
         pytest.param({"phases": [PPO], "gates": {"agreement": 0.5}, "feedback": {"engine": "replay", "test_fraction": 0}}, "gates.agreement: needs pairs that are held out; set feedback.test_fraction above 0, or leave the gate out", id="agreement"),
         pytest.param({"constitution": "rules.yaml", "gates": {"controls": 0.5}}, "gates.controls: rules has no principle by which a model judges them; add one that applies to all prompts, or leave the gate out", id="controls"),
         pytest.param({"constitution": "tagged.yaml", "gates": {"controls": 0.5}}, "gates.controls: tagged has no principle by which a model judges them", id="controls-have-no-tags"),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from constitution.errors import InputError, UserError
+from constitution.errors import UserError
 from evaluation.run_files import split_files
 from generation import prompts
 from tests.training.ppo_small import small_model
@@ -45,7 +45,7 @@ def wrong(folder: Path, settings: dict[str, Any], *overrides: str) -> list[str]:
 
 def unread(folder: Path, settings: dict[str, Any]) -> list[str]:
     """What is said of settings that name what is not there."""
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read(LoopConfig.model_validate(settings), folder / "out")
     return str(error.value).split("\n")
 
@@ -136,8 +136,8 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
         f"weights: {tmp_path / 'weights.json'}: cannot be read (No such file or directory)",
         "evaluation.prompts: gone.jsonl: no such file",
         "data.runs/gone: is no finished run folder (no manifest.json)",
-        "phases.0.training.reward.rules: gone.yaml:1: cannot be read (No such file or directory)",
         f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
+        "phases.0.training.reward.rules.constitution: gone.yaml:1: cannot be read (No such file or directory)",
         "launch: no-such-program: no such program",
         "gates.refusal_up: needs refusals to be counted",
         "gates.controls: phases.0 labels no control pairs",
@@ -152,8 +152,8 @@ def test_principles_that_are_not_there(settings: dict[str, Any], tmp_path: Path)
         {**settings, "feedback": {"engine": "replay", "plan": {"methods_of": {"kin": ["score"]}}}, "evaluation": evaluation, "gates": {"gold": 0.5}},
     )  # fmt: skip
     assert said == [
-        "feedback: plan.methods_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
-        "evaluation: held_out: 'kin' is no principle of small and no judge (did you mean kind?); allowed: kind, short, judge",
+        "feedback.plan.methods_of.kin: 'kin' is no principle of small that a model judges; allowed: kind",
+        "evaluation.held_out: 'kin' is no principle of small and no judge (did you mean kind?); allowed: kind, short, judge",
         "gates.gold: needs a constitution that nothing is trained against; name it in evaluation.gold",
     ]
 

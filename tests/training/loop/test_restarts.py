@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from constitution.errors import InputError
+from constitution.errors import Unavailable, UserError
 from tests.training.scripted_loop import Script, run
 from tests.training.small_loop import DPO
-from training.loop.loop import StepFailed
 
 TWO = {**DPO, "rounds": 2}
 GATED = {"gates": {"win": 0.5}}
@@ -70,7 +69,7 @@ def test_a_decision_on_another_policy_is_told(tmp_path: Path) -> None:
     run(tmp_path, Script([0.6, 0.6]), TWO, **GATED)
     path = tmp_path / "loop/round-2/attempt-1/decision.json"
     path.write_text(path.read_text().replace("round-1/attempt-1/checkpoint", "round-1/attempt-2/checkpoint"))
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         again(tmp_path, TWO)
     assert str(error.value) == (
         f"{path}: started from round-1/attempt-2/checkpoint, but of the rounds before it round-1/attempt-1/checkpoint is what is kept; set "
@@ -84,12 +83,12 @@ def test_the_link_does_not_go_back(tmp_path: Path) -> None:
     damaged = tmp_path / "loop/round-2/attempt-1/decision.json"
     whole = damaged.read_text()
     damaged.write_text("{")
-    with pytest.raises(InputError, match=r"decision\.json: cannot be read"):
+    with pytest.raises(UserError, match=r"decision\.json: cannot be read"):
         again(tmp_path, TWO)
     assert link(tmp_path) == "round-2/attempt-1/checkpoint"
     damaged.write_text(whole)
     (tmp_path / "loop/policy").unlink()
-    with pytest.raises(StepFailed):
+    with pytest.raises(Unavailable):
         run(tmp_path, lambda *_: 1, {**DPO, "rounds": 3}, **GATED)  # type: ignore[arg-type]
     assert link(tmp_path) == "round-2/attempt-1/checkpoint"
 

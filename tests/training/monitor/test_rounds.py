@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from constitution.errors import InputError
+from constitution.errors import UserError
 from evaluation.policy.result import PolicyEvaluation
 from training.monitor.config import MonitorSettings
 from training.monitor.monitor import after_round, checks_of
@@ -142,5 +142,5 @@ def test_a_change_within_the_noise_is_not_told() -> None:
     ],
 )  # fmt: skip
 def test_rounds_that_were_measured_otherwise_are_not_compared(changes: dict[str, Any], what: str) -> None:
-    with pytest.raises(InputError, match=rf"evaluation 2: has {what}; evaluate all rounds alike"):
+    with pytest.raises(UserError, match=rf"evaluation 2: has {what}; evaluate all rounds alike"):
         checks_of([evaluation(), evaluation(**changes)])

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from constitution.errors import UserError
-from generation.engines.base import ModelError
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
 from generation.settings import load
@@ -47,7 +46,7 @@ def test_bad_input_is_told_before_anything_loads(
 
 def test_a_policy_is_no_reward_model(inputs: dict[str, Any], tmp_path: Path) -> None:
     settings = load(PPO, None, [], {**inputs, "reward": {"models": {"paths": [inputs["model"]]}}})
-    with pytest.raises(ModelError, match=r"is no reward model \(got LlamaForCausalLM with 2 labels\)"):
+    with pytest.raises(UserError, match=r"is no reward model \(got LlamaForCausalLM with 2 labels\)"):
         prepare(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -90,7 +89,7 @@ def test_a_template_without_an_end_of_turn_is_told_before_anything_loads(
     tokenizer = load_tokenizer(resolve(inputs["model"]))
     tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     tokenizer.save_pretrained(inputs["model"])
-    with pytest.raises(ModelError, match="ends the assistant's turn with no control token"):
+    with pytest.raises(UserError, match="ends the assistant's turn with no control token"):
         prepare(load(PPO, None, [], inputs), tmp_path / "run")
 
 
