@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from critics.text.rules import word_count
-from evaluation import run_files
 from evaluation.files import json_lines
+from generation.output import reading
 from generation.output.files import write_atomically
 
 Arm = Literal["judged", "shuffled", "longer"]
@@ -100,8 +100,8 @@ def _part(place: float, parts: Sequence[Part]) -> Part | None:
 def pairs_of(run: Path) -> list[dict[str, Any]]:
     """A run's pairs whose replies differ in length, so that each kind of label has an answer; both splits, by prompt."""
     kept = []
-    for _, file in run_files.split_files(run, "preferences"):
-        for row in run_files.rows(file):
+    for _, file in reading.split_files(run, "preferences"):
+        for row in reading.rows(file):
             texts = {name: _plain(row[name]) for name in ("prompt", "chosen", "rejected")}
             if _words(texts, "chosen") != _words(texts, "rejected"):
                 kept.append({name: row[name] for name in ("prompt_id", "p_chosen", *TRUNCATED)} | texts)

@@ -28,7 +28,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cluster",), (REST,),
     ),
     "evaluation": (
-        ("statistics", "files", "run_files"), ("texts",), ("pages",), ("judge",), ("audit",), ("policy",),
+        ("statistics", "files"), ("texts",), ("pages",), ("judge",), ("audit",), ("policy",),
         ("attack",), ("verify",), ("diff",), (REST,),
     ),
     "training": (

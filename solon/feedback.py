@@ -17,8 +17,8 @@ from critics.ranking.weights import Weights
 from evaluation.audit.command import write_report
 from generation.output.files import file_sha256
 from generation.output.folder import PROMPTS, run_folder
+from generation.output.run import Run, open_run
 from generation.pipeline.job import Job, already_done, prepare, produce
-from solon.runs import Run, open_run
 from solon.settings import constitution_of
 
 Row = str | Mapping[str, Any] | Prompt

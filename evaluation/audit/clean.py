@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from constitution.errors import Problem, UserError
-from evaluation.run_files import schema_of, split_files, tables
+from generation.output.reading import schema_of, split_files, tables
 
 NOTE = "left-out.json"
 """Written last: its presence means the copy is whole."""

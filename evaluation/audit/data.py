@@ -15,8 +15,8 @@ from evaluation.audit.replies import Replies, read_replies
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import Voter, Voters, read_voters
 from evaluation.pages.section import LISTED
-from evaluation.run_files import rows
 from generation.output.manifest import Manifest
+from generation.output.reading import rows
 
 
 @dataclass(slots=True)

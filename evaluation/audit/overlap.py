@@ -20,7 +20,7 @@ import regex
 
 from constitution.errors import Problem, UserError
 from evaluation.files import json_lines
-from evaluation.run_files import rows, split_files
+from generation.output.reading import rows, split_files
 
 SHINGLE = 3
 """Words of the n-grams by which prompts are near-duplicates."""

@@ -17,8 +17,8 @@ from critics.ranking.weights import Estimate
 from critics.text.lures import LURES, READ
 from critics.text.rules import repetition
 from evaluation.audit.votes import ORDERED, Voter
-from evaluation.run_files import rows, split_files
 from evaluation.statistics import share
+from generation.output.reading import rows, split_files
 
 LOOPS = 0.5
 """Share of repeated word 3-grams from which a reply goes round in circles."""

@@ -16,7 +16,7 @@ from critics.text.lures import READ
 from critics.text.rules import is_refusal
 from evaluation.audit.pairs import Tally
 from evaluation.audit.thresholds import Thresholds
-from evaluation.run_files import rows
+from generation.output.reading import rows
 
 ASKED = ("harmful", "benign", "other")
 """What a prompt asks for, by its tags; `other` has neither kind of tag."""

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from constitution.records import voter_name
-from evaluation.run_files import tables
 from evaluation.statistics import Floats
+from generation.output.reading import tables
 
 ORDERED = ("compare", "reasoned")
 """Judging methods that see two replies in an order; the others cannot prefer a place."""

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from constitution.errors import Problem, UserError, shown
-from evaluation import run_files
 from evaluation.files import json_lines
-from generation.output import manifest
+from generation.output import manifest, reading
 from generation.output.dataset import SPLITS
 from generation.output.folder import SETTINGS
 
@@ -63,11 +62,11 @@ def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
                 fix="run its generate_feedback.py command again to resume it",
             )
         )
-    return [_parquet(file, split) for split, file in run_files.split_files(path, kind)]
+    return [_parquet(file, split) for split, file in reading.split_files(path, kind)]
 
 
 def _parquet(file: Path, split: str) -> Iterator[Raw]:
-    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(run_files.rows(file), 1))
+    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.rows(file), 1))
 
 
 def _jsonl(path: Path) -> Iterator[Raw]:

@@ -17,7 +17,6 @@ from constitution.records import Failure, Prompt
 from evaluation.policy import job as policy_job
 from evaluation.policy.provenance import History, history
 from evaluation.policy.settings import PolicySettings
-from evaluation.run_files import split_files
 from generation import prompts
 from generation.config import RunConfig
 from generation.engines.replay import Replay
@@ -25,6 +24,7 @@ from generation.models.digests import file_digest
 from generation.models.factory import chat_models, parts
 from generation.models.files import resolve
 from generation.output import manifest
+from generation.output.reading import split_files
 from generation.pipeline import job
 from training.data.columns import prompted
 from training.data.rows import words

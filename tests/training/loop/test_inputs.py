@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from constitution.errors import UserError
-from evaluation.run_files import split_files
 from generation import prompts
+from generation.output.reading import split_files
 from tests.training.ppo_small import small_model
 from tests.training.small_loop import DPO, small_settings, write_settings
 from tests.training.small_run import write_run
