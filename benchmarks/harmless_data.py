@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from critics.text.rules import word_count
+from constitution.words import word_count
 from evaluation.files import json_lines
 from generation.output import reading
 from generation.output.files import write_atomically

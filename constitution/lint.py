@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import combinations
 
 from constitution.errors import Problem
 from constitution.loading import Loaded
 from constitution.principles import Principle
+from constitution.words import words_of
 
 SAME = 0.7
 """Two principles whose texts share this much (Jaccard index over words) are near-duplicates."""
 
 _JUDGED = ("antithesis", "critique", "revise", "compare", "ask", "good_answer", "examples")
 """Fields that only a model which judges or rewrites by the principle would be shown."""
-_WORD = re.compile(r"\w+")
 _SMALL = frozenset(
     {"a", "an", "and", "as", "be", "do", "for", "in", "is", "it", "not", "of", "or", "the", "to", "with", "that"}
 )
@@ -73,4 +72,4 @@ def near_duplicates(principles: Sequence[Principle]) -> list[tuple[Principle, Pr
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text.casefold())) - _SMALL
+    return frozenset(words_of(text)) - _SMALL

@@ -193,8 +193,8 @@ class Vote:
         return (self.logit_ab + self.logit_ba) / 2
 
     @property
-    def flipped(self) -> bool:
-        """True when the judge chose a position, not a response."""
+    def position_inconsistent(self) -> bool:
+        """True when the judge chose the same position in both orders, not the same response."""
         return self.logit_ab * self.logit_ba > 0
 
     def swapped(self) -> Vote:

@@ -12,7 +12,7 @@ from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import labels
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, marks, said
+from critics.transcript import ask, conversation, nonces, render_message
 
 LABELS = ("A", "B")
 """Verdicts, for the reply listed first and the one listed second. Each must be a single token of the judge."""
@@ -45,8 +45,8 @@ def log_odds(logprobs: Mapping[str, float]) -> float | str:
 def _render(
     prompt: Prompt, first: Response, second: Response, request: str, reason: bool, nonce: bool
 ) -> tuple[Message, ...]:
-    spoken, a, b = conversation(prompt), said(first.message), said(second.message)
-    mark = marks(nonce, spoken, a, b)
+    shown, a, b = conversation(prompt), render_message(first.message), render_message(second.message)
+    mark = nonces(nonce, shown, a, b)
     return ask(
-        render_template("compare.jinja", mark=mark, conversation=spoken, a=a, b=b, request=request, reason=reason)
+        render_template("compare.jinja", mark=mark, conversation=shown, a=a, b=b, request=request, reason=reason)
     )

@@ -7,7 +7,7 @@ import re
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, marks, said
+from critics.transcript import ask, conversation, nonces, render_message
 
 _NOTHING = re.compile(
     r"""^["'*\s]*(?:no\s+(?:issues?|problems?|changes?)(?:\s+(?:found|needed|at\s+all))?
@@ -18,13 +18,13 @@ _NOTHING = re.compile(
 
 def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
     """The critic's prompt. The reply comes before the principle, so principles share the cached prefix."""
-    spoken, reply = conversation(prompt), said(response.message)
+    shown, text = conversation(prompt), render_message(response.message)
     return ask(
         render_template(
             "critique.jinja",
-            mark=marks(nonce, spoken, reply),
-            conversation=spoken,
-            reply=reply,
+            mark=nonces(nonce, shown, text),
+            conversation=shown,
+            reply=text,
             request=principle.critique_request,
             examples=principle.examples,
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from constitution.principles import Principle
 from constitution.records import Critique, Message, Prompt, Response, Revision
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, marks, neutral, said
+from critics.transcript import ask, conversation, escape_delimiters, nonces, render_message
 
 _THING = r"(?:reply|response|answer|version|revision|rewrite|message|text)"
 _BETTER = r"(?:better|revised|improved|rewritten|updated|new|corrected|edited|final)"
@@ -40,14 +40,14 @@ def render(
     nonce: bool = True,
 ) -> tuple[Message, ...]:
     """The reviser's prompt; `principles` are those the critiques were made under, in the same order."""
-    spoken, reply = conversation(prompt), said(response.message)
-    found = [neutral(critique.text) for critique in critiques]
+    shown, text = conversation(prompt), render_message(response.message)
+    found = [escape_delimiters(critique.text) for critique in critiques]
     return ask(
         render_template(
             "revise.jinja",
-            mark=marks(nonce, spoken, reply, *found),
-            conversation=spoken,
-            reply=reply,
+            mark=nonces(nonce, shown, text, *found),
+            conversation=shown,
+            reply=text,
             critiques=found,
             requests=[principle.revise_request for principle in principles],
             examples=[example for principle in principles for example in principle.examples],

@@ -13,7 +13,7 @@ from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import labels
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, marks, said
+from critics.transcript import ask, conversation, nonces, render_message
 
 GRADES = tuple("0123456789")
 """Ten grades in one digit each: "10" is two tokens for most tokenizers. They stand for 1 to 10."""
@@ -49,11 +49,11 @@ def good(logprobs: Mapping[str, float], principle: Principle) -> float | str:
 
 
 def _render(prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool) -> tuple[Message, ...]:
-    spoken, reply = conversation(prompt), said(response.message)
-    mark = marks(nonce, spoken, reply)
+    shown, text = conversation(prompt), render_message(response.message)
+    mark = nonces(nonce, shown, text)
     variables = {
-        "conversation": spoken,
-        "reply": reply,
+        "conversation": shown,
+        "reply": text,
         "grade": grade,
         "principle": principle.text,
         "question": principle.ask_request,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -16,24 +15,24 @@ _DELIMITER = re.compile(
 )
 
 
-class Mark(NamedTuple):
+class Nonces(NamedTuple):
     """What the delimiters of one prompt carry, so that no text can hold a delimiter of its own prompt."""
 
     conversation: str = ""
     replies: str = ""
 
 
-def marks(nonce: bool, spoken: str, *replies: str) -> Mark:
-    """A nonce for the conversation's delimiters and one for the replies', or none.
+def nonces(use: bool, conversation: str, *responses: str) -> Nonces:
+    """A nonce for the conversation's delimiters and one for the responses', or none.
 
     They are digests (32 bits) of the very texts they enclose, which makes calls repeatable; a text can hold its own only where
-    its writer knows all the others and searches. They are a second lock: `neutral` breaks delimiters whatever they carry.
-    The replies' does not depend on their order; the conversation's is the same for all prompts about it, which therefore
+    its writer knows all the others and searches. They are a second lock: `escape_delimiters` breaks delimiters whatever they carry.
+    The responses' does not depend on their order; the conversation's is the same for all prompts about it, which therefore
     share a cached prefix.
     """
-    if not nonce:
-        return Mark()
-    return Mark(f" {_digest(spoken)}", f" {_digest(spoken, *sorted(replies))}")
+    if not use:
+        return Nonces()
+    return Nonces(f" {_digest(conversation)}", f" {_digest(conversation, *sorted(responses))}")
 
 
 def _digest(*texts: str) -> str:
@@ -44,18 +43,18 @@ def _digest(*texts: str) -> str:
     return h.hexdigest()
 
 
-def neutral(text: str) -> str:
-    """The text with our own delimiters broken, so that a reply cannot close its block and speak as the prompt."""
+def escape_delimiters(text: str) -> str:
+    """The text with our own delimiters broken, so that a response cannot close its block and speak as the prompt."""
     return _DELIMITER.sub("‹", text)
 
 
-def said(message: Message) -> str:
-    """What a message says, as a judge reads it: with our delimiters broken."""
-    return neutral(spoken(message))
+def render_message(message: Message) -> str:
+    """A message as a judge reads it: its text and tool calls, with our delimiters broken."""
+    return escape_delimiters(message_text(message))
 
 
-def spoken(message: Message) -> str:
-    """What a message says: its text, then each tool call as one line of JSON."""
+def message_text(message: Message) -> str:
+    """All that a message holds: its text, then each tool call as one line of JSON."""
     calls = [
         "Calls tool: "
         + json.dumps({"name": call.function.name, "arguments": call.function.arguments}, ensure_ascii=False)
@@ -68,16 +67,11 @@ def conversation(prompt: Prompt) -> str:
     """The prompt's messages, one block per turn, headed by the speaker; tools it offers come first."""
     lines = []
     if prompt.tools:
-        lines.append("Tools on offer: " + neutral(json.dumps(prompt.tools, ensure_ascii=False)))
-    lines += [f"{_SPEAKER[message.role]}: {said(message)}" for message in prompt.messages]
+        lines.append("Tools on offer: " + escape_delimiters(json.dumps(prompt.tools, ensure_ascii=False)))
+    lines += [f"{_SPEAKER[message.role]}: {render_message(message)}" for message in prompt.messages]
     return "\n\n".join(lines)
 
 
 def ask(text: str) -> tuple[Message, ...]:
     """A prompt for a judge: one user turn, which every chat template knows."""
     return (Message(role="user", content=text),)
-
-
-def words(messages: Sequence[Message]) -> str:
-    """All that a conversation's messages say, without speakers."""
-    return "\n".join(message.content for message in messages)

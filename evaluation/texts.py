@@ -1,7 +1,7 @@
 """What replies are like, whatever they say: length, repetition, refusal, tone, markup. Patterns, in English only but for words.
 
 A policy that is trained against a judge may learn to please it by any of these. They are measured by rule, so that no judge is
-needed to see it. Hedges and boosters are those of `lures` (after Hyland 2005).
+needed to see it. Hedges and boosters are those of `biases` (after Hyland 2005).
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
+from constitution.words import ngrams, repetition, word_count, words_of
 from critics.ranking.weights import Estimate
-from critics.text.lures import READ, boosters, hedges
-from critics.text.rules import is_refusal, repetition, word_count, words_of
-from critics.text.tone import admits, agrees, markup
+from critics.text.biases import boosters, hedges
+from critics.text.refusal import is_refusal
+from critics.text.tone import READ, admits, agrees, markup
 from evaluation.statistics import Floats, interval, resampled
 
 Row = Mapping[str, float]
@@ -91,7 +92,7 @@ def distinct(replies: Sequence[str], n: int, words: int | None = None) -> float:
     same length, the longest that keeps to that amount, so that a talkative policy is still seen on all its prompts. No n-gram
     spans two replies.
     """
-    return _distinct([_lowered(reply) for reply in replies], n, words)
+    return _distinct([words_of(reply) for reply in replies], n, words)
 
 
 def distinct_interval(
@@ -102,7 +103,7 @@ def distinct_interval(
     A bootstrap would hold replies twice, and what stands twice is not distinct. Leaving out a group leaves less text, which
     raises all the shares alike; only their spread is used (Tukey 1958).
     """
-    texts = [_lowered(reply) for reply in replies]
+    texts = [words_of(reply) for reply in replies]
     value = _distinct(texts, n, words)
     prompts = range(len(texts)) if clusters is None else clusters
     places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
@@ -121,7 +122,7 @@ def distinct_interval(
 
 def grams(texts: Iterable[str], n: int = GRAM) -> frozenset[int]:
     """The word n-grams of texts, whatever their case, as hashes that hold within one process."""
-    return frozenset(gram for text in texts for gram in _grams(_lowered(text), n))
+    return frozenset(gram for text in texts for gram in _grams(words_of(text), n))
 
 
 def novelty(replies: Iterable[str], reference: AbstractSet[int], n: int = GRAM) -> float:
@@ -129,7 +130,7 @@ def novelty(replies: Iterable[str], reference: AbstractSet[int], n: int = GRAM) 
 
     Rises as a policy leaves the texts that a reward model was trained on.
     """
-    found = [gram not in reference for reply in replies for gram in _grams(_lowered(reply), n)]
+    found = [gram not in reference for reply in replies for gram in _grams(words_of(reply), n)]
     return sum(found) / len(found) if found else float("nan")
 
 
@@ -177,12 +178,8 @@ def correlation(rewards: Sequence[float], lengths: Sequence[float]) -> float:
     return float(stats.spearmanr(x, y).statistic)
 
 
-def _lowered(text: str) -> list[str]:
-    return [word.lower() for word in words_of(text)]
-
-
 def _grams(words: Sequence[str], n: int) -> list[int]:
-    return [hash(tuple(words[i : i + n])) for i in range(len(words) - n + 1)]
+    return [hash(gram) for gram in ngrams(words, n)]
 
 
 def _distinct(texts: Sequence[Sequence[str]], n: int, words: int | None) -> float:

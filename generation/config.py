@@ -69,8 +69,9 @@ class Defences(Strict):
 
     nonce: bool = True
     """The delimiters around conversations and replies carry a nonce that no text can foresee."""
-    flagged: Literal["keep", "drop"] = "keep"
-    """`drop`: a reply with a sign of trying (critics/flags.py) is compared with nothing, and so gets no label."""
+    manipulation: Literal["keep", "drop"] = "keep"
+    """`drop`: a response with a manipulation indicator (critics/text/manipulation.py) is compared with nothing, and so gets no
+    label."""
 
 
 class Plan(Strict):

@@ -1,4 +1,4 @@
-"""Votes -> the log-odds that one reply is better."""
+"""Votes -> the log-odds that one response is better."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from critics.ranking.weights import Weights
 from critics.text.rules import violates
 
 RULE_LOG_ODDS = math.log(0.95 / 0.05)
-"""Vote of a rule that one reply keeps and the other breaks: a rule is sure, but a reward model must still be finite."""
+"""Vote of a rule that one response keeps and the other breaks: a rule is sure, but a reward model must still be finite."""
 
 VETO_LOG_ODDS = math.log(0.9 / 0.1)
 """A judged principle with `veto: true` decides alone once its vote is at least this sure."""
@@ -34,7 +34,7 @@ class Score:
     votes: tuple[Vote, ...]
     undecided: str = ""
     """Why such a pair has no label whatever its logit: `contested` (vetoes point both ways), `abstained` (every voter chose a
-    position and flips are dropped)."""
+    position, and such votes are dropped)."""
 
     def swapped(self) -> Score:
         """The same pair seen from b."""
@@ -43,16 +43,16 @@ class Score:
 
 
 def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) -> Vote:
-    """The vote of a principle judged by rule: RULE_LOG_ODDS for the reply that keeps it, 0 when both or neither do."""
+    """The vote of a principle judged by rule: RULE_LOG_ODDS for the response that keeps it, 0 when both or neither do."""
     assert principle.check is not None
     kept_a, kept_b = (violates(principle.check, response.message) is None for response in (a, b))
     z = RULE_LOG_ODDS * (kept_a - kept_b)
     return Vote(prompt.id, a.id, b.id, principle.id, z, -z, "rule", "")
 
 
-def heard(vote: Vote, position_inconsistent: PositionInconsistent) -> float | None:
+def effective_vote(vote: Vote, position_inconsistent: PositionInconsistent) -> float | None:
     """What a vote counts, in log-odds for a; None when it is not counted at all."""
-    if not vote.flipped:
+    if not vote.position_inconsistent:
         return vote.value
     return None if position_inconsistent == "drop" else vote.value * _COUNTS[position_inconsistent]
 
@@ -70,18 +70,18 @@ def score(
     By the YAML's weights: the voters of one principle are averaged; each objective's score is the mean of its principles by
     their weights; the logit is the mean of the objectives' scores by the weights of the mixture. Means, not sums: a drawn subset
     of principles gives logits on the same scale as all of them. By fitted weights: the logit is what all voters add to it, and
-    an objective's score is the part of its voters; where they were asked in turn (`early_stop_error`), the logit is the one to be
+    an objective's score is the part of its voters; with early stopping (`early_stop_error`), the logit is the one to be
     expected of all. In both, a clear violation of a veto principle (|vote| >= VETO_LOG_ODDS) decides whatever the rest say.
     """
     if not votes:
         return None
-    counted = [(vote, value) for vote in votes if (value := heard(vote, position_inconsistent)) is not None]
+    counted = [(vote, value) for vote in votes if (value := effective_vote(vote, position_inconsistent)) is not None]
     if not counted:
         return Score(0.0, {}, tuple(votes), "abstained")
     principles = _shares(counted, weights) if weights else _by_principle(counted)
     objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
     if weights and early_stop_error:
-        logit = weights.logit_in_turn({vote.voter: value for vote, value in counted}, early_stop_error, margin)
+        logit = weights.sequential_logit({vote.voter: value for vote, value in counted}, early_stop_error, margin)
     elif weights:
         logit = math.fsum(objectives.values())
     else:
@@ -99,7 +99,7 @@ def _shares(counted: Sequence[tuple[Vote, float]], weights: Weights) -> dict[str
 
 
 def _by_principle(counted: Sequence[tuple[Vote, float]]) -> dict[str, float]:
-    """Each principle's mean vote over its voters, of votes and what they count (`heard`)."""
+    """Each principle's mean vote over its voters, of votes and what they count (`effective_vote`)."""
     values: dict[str, list[float]] = {}
     for vote, value in counted:
         values.setdefault(vote.principle, []).append(value)

@@ -120,7 +120,7 @@ class Weights(Strict):
         """Log-odds that the first reply is better. Voters that are missing, or unknown, say nothing."""
         return math.fsum(self.share(voter, value) for voter, value in votes.items())
 
-    def logit_in_turn(self, votes: Mapping[str, float], error: float, margin: float = 0.0) -> float:
+    def sequential_logit(self, votes: Mapping[str, float], error: float, margin: float = 0.0) -> float:
         """Log-odds of a pair whose voters were asked in turn until the label was settled: the full logit to be expected.
 
         The sum of the votes asked is not it. Weights are fitted for all voters together, and one that is subtracted from others

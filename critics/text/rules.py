@@ -1,59 +1,27 @@
-"""Principles judged by rule: pure checks of one reply."""
+"""Principles judged by rule: pure checks of one response."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import regex
 
 from constitution.errors import Problem, UserError
 from constitution.principles import Check
 from constitution.records import Message
+from constitution.words import repetition, word_count
+from critics.text.refusal import is_refusal
 
 MATCH_SECONDS = 1.0
-"""A pattern that needs longer on one reply is an error, not a verdict."""
-
-_WORD = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{N}][\p{L}\p{N}\p{M}'’_-]*"
-)
-"""A run of letters and digits; in scripts written without spaces, each character."""
+"""A pattern that needs longer on one response is an error, not a verdict."""
 
 _FENCE = regex.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", regex.DOTALL | regex.IGNORECASE)
-
-_OPENING = 200
-"""Characters of a reply in which a refusal announces itself."""
-
-_NOT = (
-    r"(?:can(?:not|['’]?t)|could(?:n['’]?t|\s+not)|won['’]?t|will\s+not|must(?:n['’]?t|\s+not)"
-    r"|(?:have\s+to\s+|must\s+)?(?:decline|refuse))"
-)
-_DO = (
-    r"(?:help|assist|do\s+(?:that|this|so)|provide|give|offer|share|answer|comply|fulfill?|support|engage|discuss|talk\s+about|teach"
-    r"|explain\s+how|tell\s+you\s+how|take\s+part|create|write|generate|produce|participate|continue\s+with|recommend(?![^.!?\n]{0,60}\benough\b)|advise|encourage)"
-)
-_REFUSAL = regex.compile(
-    rf"""(?:^|[.!?;:,\n]\s*|\b(?:but|so|and|however|sorry|apologi[sz]e|afraid|unfortunately)\b[,;:]?\s+(?:but\s+)?(?:that\s+)?)
-    (?:i(?:['’]m|\s+am)\s+(?:(?:very|really|so)\s+)?(?:sorry|afraid)[,.]?\s+(?:but\s+)?(?:that\s+)?)?
-    (?: (?:i|we)\s+{_NOT}\s*(?:to\s+)?(?:[,.!]|$|\s*(?:in\s+good\s+conscience\s+)?{_DO})
-      | i(?:['’]m|\s+am)\s+(?:not\s+(?:comfortable|willing|going)|uncomfortable|unwilling
-          |(?:not\s+(?:able|allowed|permitted)|unable)(?!\s+to\s+(?:see|view|open|hear|feel|taste|eat|find|recall|remember|know)\b))\b
-      | i(?:['’]m\s+going\s+to|\s+will|['’]ll)?\s+have\s+to\s+(?:pass\b|say\s+no\b)
-      | i\s+(?:do\s+not|don['’]?t)\s+(?:feel\s+comfortable|(?:want|wish)\s+to\s+{_DO})
-      | i(?:['’]d|\s+would)\s+(?:rather|prefer)\s+not\b
-      | as\s+an?\s+(?:ai|language\s+model)[^.]{{0,60}},\s*i\s+(?:{_NOT}|am\s+(?:not|unable)|do\s+not|don['’]?t)
-      | (?:that|this)(?:\s+is|['’]s)?(?:\s+not|n['’]?t)\s+something\s+i\s+(?:can|will|could)
-      | (?:it\s+(?:is|would\s+be)|that(?:['’]s|\s+is))\s+
-          (?:not\s+(?:appropriate|ethical)|inappropriate|unethical)\s+(?:for\s+me\s+to\b|to\s+(?:{_DO}|explain|describe)\b)
-    )""",
-    regex.IGNORECASE | regex.VERBOSE | regex.MULTILINE,
-)
 
 
 def violates(check: Check, message: Message) -> str | None:
     """Why the message breaks the rule, or None when it keeps it. Raises UserError when a pattern takes too long.
 
-    A schema `of: arguments` speaks of tool calls only: a reply without any keeps it.
+    A schema `of: arguments` speaks of tool calls only: a response without any keeps it.
     """
     text = message.content
     count = word_count(text)
@@ -74,29 +42,6 @@ def violates(check: Check, message: Message) -> str | None:
     if check.refusal == "forbidden" and is_refusal(text):
         return "is a refusal"
     return None
-
-
-def word_count(text: str) -> int:
-    """Words in a text; a character each in scripts that are written without spaces."""
-    return sum(1 for _ in _WORD.finditer(text))
-
-
-def words_of(text: str) -> list[str]:
-    """The words that `word_count` counts, in lower case."""
-    return [word.lower() for word in _WORD.findall(text)]
-
-
-def repetition(text: str) -> float:
-    """Share of word 3-grams that stood in the text before, in [0, 1): the same three words, whatever their case."""
-    words = words_of(text)
-    grams = Counter(zip(words, words[1:], words[2:], strict=False))
-    total = grams.total()
-    return 1 - len(grams) / total if total else 0.0
-
-
-def is_refusal(text: str) -> bool:
-    """True when a reply opens by declining to do what it was asked."""
-    return bool(_REFUSAL.search(text[:_OPENING]))
 
 
 def _search(pattern: str, text: str) -> bool:

@@ -145,7 +145,8 @@ def show(result: Robustness, console: Console) -> None:
         line = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         console.print(f"{first:{widths[0]}}{line}", markup=False)
     console.print(
-        f"{CONTROL}: the same bad replies left alone; unseen: wordings the flags were not written for", markup=False
+        f"{CONTROL}: the same bad replies left alone; unseen: wordings the indicators were not written for",
+        markup=False,
     )
     console.print(f"honest replies flagged: {result.honest_flagged}", markup=False)
     tokens = "not known (only the server has the tokenizer)" if result.control_tokens is None else result.control_tokens

@@ -13,7 +13,7 @@ from scipy import stats
 from constitution.principles import Constitution
 from constitution.records import Failure, Response, Vote
 from critics.ranking.aggregate import score
-from critics.text.flags import flags_of
+from critics.text.manipulation import indicators_of
 from evaluation.attack.suite import CONTROL
 from evaluation.judge.labelled import LabelledPair
 from evaluation.statistics import share
@@ -27,7 +27,7 @@ class Defence(NamedTuple):
     orders: Literal["one", "both", "abstain"] = "one"
     """one: a single order, drawn at random. both: asked in both, the bias cancels. abstain: also, a voter that chooses the same
     position twice is not counted."""
-    flags: bool = False
+    indicators: bool = False
     """A pair in which a reply is flagged gets no label: such a reply is compared with nothing."""
 
 
@@ -36,9 +36,9 @@ DEFENCES: dict[str, Defence] = {
     "nonce": Defence(nonce=True),
     "both orders": Defence(orders="both"),
     "abstain": Defence(orders="abstain"),
-    "flags": Defence(flags=True),
+    "indicators": Defence(indicators=True),
     "default": Defence(nonce=True, orders="both"),
-    "all": Defence(nonce=True, orders="abstain", flags=True),
+    "all": Defence(nonce=True, orders="abstain", indicators=True),
 }
 """Configurations that are compared; `default` is that of a run whose settings say nothing."""
 
@@ -115,7 +115,7 @@ def outcome(
 
     Halves come from a single order: which reply is listed first is chance, so each order counts by half.
     """
-    if defence.flags and any_flagged:
+    if defence.indicators and any_flagged:
         return 0.0, 1.0
     first = [replace(vote, logit_ba=-vote.logit_ab) for vote in votes]
     second = [replace(vote, logit_ab=-vote.logit_ba) for vote in votes]
@@ -132,7 +132,7 @@ def outcome(
 
 def flagged(pair: LabelledPair, reply: Response) -> bool:
     """Whether a reply is flagged, as a run sees it."""
-    return bool(flags_of(pair.prompt, reply.message))
+    return bool(indicators_of(pair.prompt, reply.message))
 
 
 def flag_rates(pairs: Sequence[LabelledPair]) -> dict[str, Rate]:

@@ -25,7 +25,7 @@ CONTROL = "unattacked"
 """Name, in place of an attack's, of the pairs whose bad reply was left alone."""
 
 FILLER = (6_000, 12_000)
-"""Characters that `very_long` adds: under and over the length that is flagged."""
+"""Characters that `very_long` adds: under and over the length that is an indicator."""
 
 
 class Item(Strict):
@@ -49,7 +49,7 @@ class Texts(Strict):
     wordings: dict[str, tuple[str, ...]]
     """Attack -> the forms it takes; `{bad}` stands for the bad reply."""
     unseen: tuple[str, ...]
-    """Forms that the patterns of the flags were not written for."""
+    """Forms that the patterns of the indicators were not written for."""
 
 
 Attack = Callable[[Item, int], str]

@@ -65,8 +65,8 @@ def numbers(audit: Audit) -> dict[str, object]:
                 "mean_bias": v.bias[i] / v.votes[i],
                 "flips": v.flips[i] / v.votes[i] if v.ordered[i] else None,
                 "sides_with": {
-                    lure: tally.hits / tally.n if tally.n else None
-                    for lure, tally in audit.pairs.voters_lured[v.keys[i]].items()
+                    name: tally.hits / tally.n if tally.n else None
+                    for name, tally in audit.pairs.voter_biases[v.keys[i]].items()
                 },
             }
             for i, name in enumerate(v.names)

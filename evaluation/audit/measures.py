@@ -13,16 +13,16 @@ DECIDED = 0.55
 """p_chosen under which a pair is hardly decided."""
 
 _BLIND = "Use methods that see no order (contrast, score, yesno), leave flipped votes out, or take a larger judge."
-_LURED = "See which voters are lured; reword their principles, or add one that asks for the opposite."
+_BIASED = "See which voters are biased; reword their principles, or add one that asks for the opposite."
 _LISTED = "failures.parquet lists each with its reason."
 _CLEAN = "Copy the data without them: python -m evaluation audit RUN --clean FOLDER."
 WORDS = {
     "bias": ("mean |position bias| of votes asked in two orders, in log-odds", _BLIND),
     "flips": ("those votes in which the judge chose a position twice", _BLIND),
-    "longer": ("pairs in which the longer reply is chosen", _LURED),
-    "confident": ("pairs in which the reply that sounds surer is chosen", _LURED),
-    "agreeable": ("pairs in which the one reply that opens with agreement or praise is chosen", _LURED),
-    "refusing": ("pairs in which the one reply that refuses is chosen", _LURED),
+    "length_bias": ("pairs in which the longer response is chosen", _BIASED),
+    "confidence_bias": ("pairs in which the response that sounds surer is chosen", _BIASED),
+    "agreement_bias": ("pairs in which the one response that opens with agreement or praise is chosen", _BIASED),
+    "refusal_bias": ("pairs in which the one response that refuses is chosen", _BIASED),
     "refusals_benign": (
         "chosen replies to benign prompts that refuse",
         "Add or raise a principle against needless refusals, and read those pairs.",
@@ -31,9 +31,9 @@ WORDS = {
         "chosen replies that go round in circles",
         "Add a rule `check: {max_repetition: 0.3}`, or sample at another temperature.",
     ),
-    "flagged": (
+    "manipulation": (
         "chosen replies with a sign of trying to win by other means",
-        "Read them; responses.parquet names the signs in `flags`.",
+        "Read them; responses.parquet names them in `indicators`.",
     ),
     "undecided": (
         f"pairs with p_chosen under {DECIDED}",
@@ -64,10 +64,10 @@ def measures(audit: Audit) -> list[Measure]:
     near_even = np.asarray(audit.pairs.log_odds) < np.log(DECIDED / (1 - DECIDED))
     tallies = {
         "flips": Tally(int(voters.flips[ordered].sum()), asked),
-        **audit.pairs.lured,
+        **{f"{name}_bias": tally for name, tally in audit.pairs.biases.items()},
         "refusals_benign": audit.replies.refusals["benign", "chosen"],
         "repetition": audit.pairs.loops,
-        "flagged": audit.replies.flagged,
+        "manipulation": audit.replies.manipulative,
         "undecided": Tally(int(near_even.sum()), len(near_even)),
         "controls": Tally(manifest.controls.right, manifest.controls.asked),
         "failed": Tally(manifest.outcomes.failed, manifest.counts.prompts),

@@ -16,9 +16,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import regex
-
 from constitution.errors import Problem, UserError
+from constitution.words import ngrams, words_of
 from evaluation.files import json_lines
 from generation.output.reading import rows, split_files
 
@@ -28,8 +27,6 @@ MOST_GRAMS = 2_000_000
 """Of all prompts together, in the report that a run writes itself, which must not need much memory: 50,000 prompts of 40 words."""
 WORDS = 5000
 """Words of a text that are looked at."""
-
-_WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{N}]+")
 
 
 class Near(NamedTuple):
@@ -57,7 +54,7 @@ def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
             for row in rows(path, ("prompt_id", "prompt")):
                 if row["prompt_id"] not in seen:
                     seen.add(row["prompt_id"])
-                    yield row["prompt_id"], spoken(row["prompt"])
+                    yield row["prompt_id"], _text(row["prompt"])
 
 
 def count_prompts(run: Path) -> int:
@@ -66,7 +63,7 @@ def count_prompts(run: Path) -> int:
     return len({row["prompt_id"] for path in paths for row in rows(path, ("prompt_id",))})
 
 
-def spoken(messages: str | Sequence[Mapping[str, Any]]) -> str:
+def _text(messages: str | Sequence[Mapping[str, Any]]) -> str:
     """What everybody says in a prompt, without the system message: the same one often stands before every prompt."""
     if isinstance(messages, str):
         return messages
@@ -75,8 +72,8 @@ def spoken(messages: str | Sequence[Mapping[str, Any]]) -> str:
 
 def grams(text: str, n: int) -> array[int]:
     """The distinct word n-grams of a text as 64-bit numbers, sorted; of a shorter text, all its words as one."""
-    words = [word.casefold() for _, word in zip(range(WORDS), _WORD.findall(text), strict=False)]
-    runs = {" ".join(words[i : i + n]) for i in range(max(1, len(words) - n + 1))} if words else set()
+    words = words_of(text, WORDS)
+    runs = {" ".join(run) for run in ngrams(words, min(n, len(words)))} if words else set()
     digests = (blake2b(run.encode(), digest_size=8).digest() for run in runs)
     return array("Q", sorted(int.from_bytes(digest, "big") for digest in digests))
 
@@ -144,7 +141,7 @@ def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
     empty = True
     for number, line in json_lines(path):
         empty = False
-        yield f"{path}:{number}", spoken(_said(path, number, line))
+        yield f"{path}:{number}", _text(_said(path, number, line))
     if empty:
         raise UserError(
             Problem(str(path), got="is empty", allowed="one JSON object a line, with `prompt` (text or messages)")

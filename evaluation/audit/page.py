@@ -21,8 +21,8 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 def render(audit: Audit) -> str:
     """The whole of report.html."""
     makers: Sequence[Callable[[Audit], Section]] = (
-        _measures, votes.places, texts.lures, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
-        texts.revision, texts.signs, votes.controls, _left_out, texts.prompts,
+        _measures, votes.places, texts.biases, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
+        texts.revision, texts.indicators, votes.controls, _left_out, texts.prompts,
     )  # fmt: skip
     return render_html(
         TEMPLATE,
@@ -54,7 +54,7 @@ def _measures(audit: Audit) -> Section:
     ]  # fmt: skip
     text = (
         "Every number that is watched, with its 95% interval and its limit. Limits are set with --config and --set. For the four "
-        "lures (longer, confident, agreeable, refusing) chance is 50%; a warning also needs ten pairs and an interval above it."
+        "judge biases (length, confidence, agreement, refusal) chance is 50%; a warning also needs ten pairs and an interval above."
     )
     return Section(
         "Measures", text, [Table("", ("measure", "what is counted", "#of", "#value", "#95%", "#limit"), rows)]

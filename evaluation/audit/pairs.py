@@ -1,4 +1,4 @@
-"""What the labelled pairs of a run have in common: what wins besides the answer, which objectives clash, which pairs to read."""
+"""What the labelled pairs of a run have in common: judge biases, which objectives clash, which pairs to read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from constitution.words import repetition
 from critics.ranking.weights import Estimate
-from critics.text.lures import LURES, READ
-from critics.text.rules import repetition
+from critics.text.biases import BIASES
+from critics.text.tone import READ
 from evaluation.audit.votes import ORDERED, Voter
 from evaluation.statistics import share
 from generation.output.reading import rows, split_files
@@ -54,7 +55,7 @@ class VoteLine(NamedTuple):
     voter: Voter
     value: float
     bias: float
-    flipped: bool
+    position_inconsistent: bool
 
 
 @dataclass(slots=True)
@@ -62,10 +63,10 @@ class Pairs:
     """Sums over a run's pairs, and the few to read."""
 
     log_odds: array[float] = field(default_factory=lambda: array("d"))
-    lured: dict[str, Tally] = field(default_factory=lambda: {name: Tally() for name in LURES})
-    """Lure -> pairs whose replies differ in it, and those in which the reply that has more of it is chosen."""
-    voters_lured: defaultdict[Voter, dict[str, Tally]] = field(
-        default_factory=lambda: defaultdict(lambda: {name: Tally() for name in LURES})
+    biases: dict[str, Tally] = field(default_factory=lambda: {name: Tally() for name in BIASES})
+    """Bias -> pairs whose replies differ in it, and those in which the reply that has more of it is chosen."""
+    voter_biases: defaultdict[Voter, dict[str, Tally]] = field(
+        default_factory=lambda: defaultdict(lambda: {name: Tally() for name in BIASES})
     )
     """The same for every voter's own vote."""
     with_label: defaultdict[Voter, Tally] = field(default_factory=lambda: defaultdict(Tally))
@@ -97,7 +98,7 @@ def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
             conflict = min(against, sum(vote.value for vote in votes if vote.value > 0))
             if conflict > 0:
                 best["most contested"].offer((-conflict, name), row)
-            flips = [abs(vote.bias) for vote in votes if vote.flipped]
+            flips = [abs(vote.bias) for vote in votes if vote.position_inconsistent]
             if flips:
                 best["flipped"].offer((-sum(flips), name), row)
     pairs.read = {kind: found.rows() for kind, found in best.items()}
@@ -123,14 +124,14 @@ def _add(pairs: Pairs, row: Mapping[str, Any], votes: Sequence[VoteLine]) -> Non
     pairs.rejected.add(row["rejected_id"])
     chosen, rejected = (row[side][-1]["content"] or "" for side in ("chosen", "rejected"))
     pairs.loops.add(repetition(chosen[:READ]) > LOOPS)
-    for name, amount in LURES.items():
+    for name, amount in BIASES.items():
         more = amount(chosen) - amount(rejected)
         if not more:
             continue
-        pairs.lured[name].add(more > 0)
+        pairs.biases[name].add(more > 0)
         for vote in votes:
             if vote.value:
-                pairs.voters_lured[vote.voter][name].add((vote.value > 0) == (more > 0))
+                pairs.voter_biases[vote.voter][name].add((vote.value > 0) == (more > 0))
     for vote in votes:
         if vote.value:
             pairs.with_label[vote.voter].add(vote.value > 0)

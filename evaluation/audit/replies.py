@@ -1,4 +1,4 @@
-"""What the replies of a run are like: who refuses what, what revision changed, which signs of cheating they show."""
+"""What the replies of a run are like: who refuses what, what revision changed, which manipulation indicators they show."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from critics.text.lures import READ
-from critics.text.rules import is_refusal
+from critics.text.refusal import is_refusal
+from critics.text.tone import READ
 from evaluation.audit.pairs import Tally
 from evaluation.audit.thresholds import Thresholds
 from generation.output.reading import rows
@@ -21,7 +21,7 @@ from generation.output.reading import rows
 ASKED = ("harmful", "benign", "other")
 """What a prompt asks for, by its tags; `other` has neither kind of tag."""
 ROLES = ("sampled", "given", "revised", "chosen", "rejected")
-_COLUMNS = ("id", "prompt_id", "origin", "parent", "text", "tags", "flags")
+_COLUMNS = ("id", "prompt_id", "origin", "parent", "text", "tags", "indicators")
 
 
 @dataclass(slots=True)
@@ -41,10 +41,10 @@ class Replies:
 
     refusals: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     """(asked, role) -> replies, and those that refuse"""
-    flags: dict[str, Counter[str]] = field(default_factory=lambda: {role: Counter() for role in ROLES})
-    """Role -> flag -> replies that have it"""
-    flagged: Tally = field(default_factory=Tally)
-    """Chosen replies, and those with any flag."""
+    indicators: dict[str, Counter[str]] = field(default_factory=lambda: {role: Counter() for role in ROLES})
+    """Role -> manipulation indicator -> responses that have it"""
+    manipulative: Tally = field(default_factory=Tally)
+    """Chosen responses, and those with any indicator."""
     revised: Revised = field(default_factory=Revised)
     texts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Id -> row of every reply to the prompts that are wanted."""
@@ -68,9 +68,9 @@ def read_replies(
             ]
             for role in roles:
                 replies.refusals[asked, role].add(refuses)
-                replies.flags[role].update(row["flags"])
+                replies.indicators[role].update(row["indicators"])
             if row["id"] in chosen:
-                replies.flagged.add(bool(row["flags"]))
+                replies.manipulative.add(bool(row["indicators"]))
             if row["parent"] in texts:
                 _compare(replies.revised, texts[row["parent"]], row["text"])
             if prompt_id in wanted:

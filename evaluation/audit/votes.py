@@ -21,7 +21,7 @@ ORDERED = ("compare", "reasoned")
 PIECE = 1 << 16
 """Votes that are counted at once."""
 _VOTER = ("judge", "method", "principle")
-_COLUMNS = ("prompt_id", "a", "b", *_VOTER, "vote", "bias", "flip")
+_COLUMNS = ("prompt_id", "a", "b", *_VOTER, "vote", "bias", "position_inconsistent")
 
 
 Voter = tuple[str, str, str]
@@ -75,7 +75,7 @@ def read_voters(run: Path) -> Voters:
         strength += np.bincount(voter, np.abs(vote), n)
         bias += np.bincount(voter, lean, n)
         abs_bias += np.bincount(voter, np.abs(lean), n)
-        flips += np.bincount(voter, table["flip"].to_numpy(), n)
+        flips += np.bincount(voter, table["position_inconsistent"].to_numpy(), n)
         pair = pc.dictionary_encode(_joined(table, ("prompt_id", "a", "b"))).combine_chunks().indices.to_numpy()
         sides = np.zeros((pair.max() + 1, n))
         sides[pair, voter] = np.sign(vote)

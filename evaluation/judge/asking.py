@@ -13,10 +13,10 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
+from constitution.words import word_count
 from critics import templating
-from critics.ranking.aggregate import heard
+from critics.ranking.aggregate import effective_vote
 from critics.ranking.weights import Origin
-from critics.text.rules import word_count
 from evaluation.judge.ballots import Ballots, from_votes
 from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
 from evaluation.judge.settings import PanelSettings
@@ -69,7 +69,9 @@ def ask(settings: PanelSettings, data: Path) -> Asked:
         data=file_digest(data),
         pairs=len(pairs),
     )
-    ballots = _ballots(pairs, [vote for vote in votes if heard(vote, run.plan.position_inconsistent) is not None])
+    ballots = _ballots(
+        pairs, [vote for vote in votes if effective_vote(vote, run.plan.position_inconsistent) is not None]
+    )
     halved = run.plan.position_inconsistent == "half"
     return Asked(
         replace(ballots, flipped_counts=0.5) if halved else ballots,

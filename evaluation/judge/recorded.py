@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from constitution.errors import Problem, Problems, UserError, problems_of
 from constitution.records import Strict
-from critics.text.rules import word_count
+from constitution.words import word_count
 from critics.verdict import verdict
 from evaluation.files import json_lines
 from evaluation.judge.ballots import Ballots

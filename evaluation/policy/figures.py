@@ -11,7 +11,7 @@ import numpy as np
 from constitution.errors import Problem, UserError
 from constitution.records import Failure, Prompt
 from critics.ranking.weights import Estimate
-from critics.transcript import conversation, spoken
+from critics.transcript import conversation, message_text
 from evaluation import texts
 from evaluation.policy import winrate as winning
 from evaluation.policy.job import Job
@@ -222,8 +222,8 @@ def _example(why: str, each: Verdict) -> Example:
             "why": why,
             "prompt_id": each.pair.prompt.id,
             "prompt": asked(each.pair.prompt),
-            "a": spoken(a.response.message),
-            "b": spoken(b.response.message),
+            "a": message_text(a.response.message),
+            "b": message_text(b.response.message),
             "logit": each.logit,
             "votes": dict(each.votes),
             "truncated": tuple(side for side, is_cut in cut.items() if is_cut),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from constitution.words import word_count
 from critics.ranking.weights import Estimate
-from critics.text.rules import word_count
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values

@@ -10,8 +10,8 @@ import numpy as np
 
 from constitution.principles import Constitution, Principle
 from constitution.records import Vote
+from constitution.words import word_count
 from critics.ranking.weights import Weights
-from critics.text.rules import word_count
 from evaluation.policy import winrate as winning
 from evaluation.policy.replies import Pair
 from evaluation.policy.result import Measures, Seen, Win

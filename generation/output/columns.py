@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
-from critics.text.flags import flags_of
+from critics.text.manipulation import indicators_of
 from generation.output.records import ControlOutcome
 
 _CALL = pa.struct(
@@ -68,7 +68,7 @@ def sft(tools: bool) -> pa.Schema:
 RESPONSES = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "origin", "parent", "text", "raw")),
-        *((name, pa.list_(pa.string())) for name in ("principles", "tags", "flags")),
+        *((name, pa.list_(pa.string())) for name in ("principles", "tags", "indicators")),
         ("truncated", pa.bool_()),
     ]
 )
@@ -79,7 +79,7 @@ VOTES = pa.schema(
     [
         *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle", "method", "judge")),
         *((name, pa.float64()) for name in ("logit_ab", "logit_ba", "vote", "bias")),
-        ("flip", pa.bool_()),
+        ("position_inconsistent", pa.bool_()),
     ]
 )
 CONTROLS = pa.schema([*VOTES, ("kind", pa.string()), ("right", pa.bool_())])
@@ -137,7 +137,7 @@ def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
         "raw": response.raw,
         "principles": list(response.principles),
         "tags": list(prompt.tags),
-        "flags": list(flags_of(prompt, response.message)),
+        "indicators": list(indicators_of(prompt, response.message)),
         "truncated": response.truncated,
     }
 
@@ -150,7 +150,7 @@ def critique_row(critique: Critique) -> dict[str, Any]:
 def vote_row(vote: Vote) -> dict[str, Any]:
     """A vote as a row of VOTES."""
     asked = {name: getattr(vote, name) for name in VOTES.names[:-3]}
-    return {**asked, "vote": vote.value, "bias": vote.bias, "flip": vote.flipped}
+    return {**asked, "vote": vote.value, "bias": vote.bias, "position_inconsistent": vote.position_inconsistent}
 
 
 def control_rows(outcome: ControlOutcome) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from constitution.records import Critique, Dropped, Failure, Message, Prompt, Re
 from critics import critique, revise
 from critics.ranking import select as ranking
 from critics.ranking.aggregate import Score
-from critics.text.flags import flags_of
+from critics.text.manipulation import indicators_of
 from generation.config import Decoding, Plan
 from generation.engines.base import CallError, Completion, Sampling
 from generation.models.chat_model import ChatModel, derive_seed
@@ -182,8 +182,10 @@ class Comparisons:
     ) -> None:
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
-        self.flagged = [c for c in candidates if plan.defences.flagged == "drop" and flags_of(prompt, c.message)]
-        self._candidates = [candidate for candidate in candidates if candidate not in self.flagged]
+        self.manipulative = [
+            c for c in candidates if plan.defences.manipulation == "drop" and indicators_of(prompt, c.message)
+        ]
+        self._candidates = [candidate for candidate in candidates if candidate not in self.manipulative]
         self._constitution = constitution
         self._panel = panel
         self._plan = plan
@@ -212,12 +214,12 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) 
     records = [*chain.from_iterable(done.records.values())]
     failures = [record for record in [*steps, *records] if isinstance(record, Failure)]
     dropped = [step for step in steps if isinstance(step, Dropped)]
-    dropped += [Dropped(prompt.id, "compare", "flagged", subject=candidate.id) for candidate in done.flagged]
+    dropped += [Dropped(prompt.id, "compare", "manipulation", subject=candidate.id) for candidate in done.manipulative]
     pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.margin)
     if not pairs and not left_out and not failures:
         left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
     strengths = ranking.strengths(candidates, done.scores)
-    revisions = [c for c in candidates if c.origin == "revised" and c not in done.flagged]
+    revisions = [c for c in candidates if c.origin == "revised" and c not in done.manipulative]
     return Feedback(
         prompt=prompt,
         candidates=candidates,

@@ -10,9 +10,9 @@ from constitution.principles import Principle
 from constitution.records import Failure, Message, Method, Prompt, Response, Vote
 from critics import compare, contrast, score
 from critics.labels import clamped
-from critics.ranking.aggregate import heard, rule_vote
+from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.weights import Stopping
-from critics.transcript import spoken
+from critics.transcript import message_text
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling
 from generation.engines.reward import REWARD
@@ -44,7 +44,7 @@ async def _in_turn(
         voter = waiting.pop(name, None)
         record = await cast_vote(voter, prompt, a, b, plan) if voter else None
         records += [record] if record else []
-        values.append((heard(record, plan.position_inconsistent) or 0.0) if isinstance(record, Vote) else 0.0)
+        values.append((effective_vote(record, plan.position_inconsistent) or 0.0) if isinstance(record, Vote) else 0.0)
         if stopping.settled(values, plan.early_stop_error, plan.margin):
             break
     vetoes = [voter for voter in waiting.values() if voter.principle.veto]
@@ -119,7 +119,7 @@ async def _reasoned(
 async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, _: Plan) -> Odds:
     completions = await gather(
         *(
-            model.likelihood(messages, spoken(reply.message), prompt.tools)
+            model.likelihood(messages, message_text(reply.message), prompt.tools)
             for messages in contrast.conditions(prompt, principle)
         )
     )
@@ -145,7 +145,7 @@ async def _yesno(model: ChatModel, prompt: Prompt, reply: Response, principle: P
 async def _reward(
     model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan, ended: bool = True
 ) -> Odds:
-    completion = await model.reward(prompt.messages, spoken(reply.message), prompt.tools, ended)
+    completion = await model.reward(prompt.messages, message_text(reply.message), prompt.tools, ended)
     if completion.error:
         return str(completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))

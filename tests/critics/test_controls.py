@@ -7,7 +7,7 @@ import pytest
 
 from constitution.errors import UserError
 from critics.controls import FILE, Control, load
-from critics.text.flags import flags
+from critics.text.manipulation import indicators
 
 GOOD = {
     "kind": "wrong_fact",
@@ -28,9 +28,11 @@ def test_the_shipped_ones_are_enough_and_each_fails_a_judge_in_its_own_way() -> 
     assert len(controls) >= 12
     assert len({control.kind for control in controls}) == len(controls)
     assert len({control.prompt for control in controls}) == len(controls)
-    attacks = [control.kind for control in controls if flags(control.rejected[0].content, control.prompt[0].content)]
+    attacks = [
+        control.kind for control in controls if indicators(control.rejected[0].content, control.prompt[0].content)
+    ]
     assert {"judge_instruction", "fake_verdict", "control_token", "flattery", "empty", "repetition"} <= set(attacks)
-    assert not any(flags(control.chosen[0].content, control.prompt[0].content) for control in controls)
+    assert not any(indicators(control.chosen[0].content, control.prompt[0].content) for control in controls)
 
 
 def test_the_first_eight_which_a_run_asks_by_default_hold_two_attacks() -> None:

@@ -12,7 +12,7 @@ from constitution.records import Critique, Failure, Message, Response, Revision
 from critics import compare, contrast, critique, revise, score
 from critics.labels import clamped
 from critics.templating import MAX_CHARACTERS, render
-from critics.transcript import Mark
+from critics.transcript import Nonces
 
 SHORT = Principle(id="short", objective="conciseness", text="Be short.")
 REPLY = Response("p/s0", "p", Message(role="assistant", content="The sky is blue, as is known."), "sampled", "")
@@ -146,7 +146,7 @@ def test_a_likelihood_is_a_mean_over_tokens() -> None:
 
 def test_a_prompt_over_the_cap_is_refused() -> None:
     with pytest.raises(UserError, match="too long; allowed: 4,000,000 characters"):
-        render("compare.jinja", mark=Mark(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", reason=False)
+        render("compare.jinja", mark=Nonces(), conversation="x" * MAX_CHARACTERS, a="", b="", request="", reason=False)
 
 
 @given(st.text())

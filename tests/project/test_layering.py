@@ -48,8 +48,8 @@ def test_imports_follow_the_order_of_packages_and_folders() -> None:
         ("critics.compare", "generation.engines.base", True),
         ("generation.engines.vllm", "generation.models.files", True),
         ("generation.models.files", "generation.engines.vllm", False),
-        ("critics.text.flags", "critics.transcript", False),
-        ("critics.text.flags", "critics.compare", True),
+        ("critics.text.manipulation", "critics.transcript", False),
+        ("critics.text.manipulation", "critics.compare", True),
         ("training.loop.loop", "evaluation.policy.result", False),
     ],
 )

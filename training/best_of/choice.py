@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from constitution.records import Response
-from critics.text.rules import word_count
+from constitution.words import word_count
 
 
 class Scored(NamedTuple):

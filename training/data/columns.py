@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from constitution.errors import Problem, Problems, UserError, problems_of, shown
 from constitution.records import Message
-from critics.transcript import spoken
+from critics.transcript import message_text
 
 RENDERED = regex.compile(
     r"<\|im_(?:start|end)\|>|<\|start_header_id\|>|<\|eot_id\|>|<\|end(?:_?of_?text)?\|>|<(?:start|end)_of_turn>|\[/?INST\]"
@@ -188,7 +188,7 @@ def _response(name: str, value: object, prompt: Prompted) -> str:
     if [m.role for m in messages] != ["assistant"]:
         roles = ", ".join(m.role for m in messages) or "none"
         raise bad(name, f"got messages of {roles}", "one message of the assistant, or text")
-    return spoken(messages[0])
+    return message_text(messages[0])
 
 
 def _messages(name: str, value: object) -> tuple[Message, ...]:

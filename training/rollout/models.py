@@ -13,7 +13,7 @@ from transformers import AutoConfig
 from constitution.errors import Problem, Problems, UserError
 from constitution.principles import Constitution, assign
 from constitution.records import Failure, Prompt, Response
-from critics.transcript import spoken
+from critics.transcript import message_text
 from generation.engines.base import Completion, Engine, Request, TransientError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.reward import Reward, check, head_rewards
@@ -70,7 +70,7 @@ class Ensemble:
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
-        said = spoken(response.message)
+        said = message_text(response.message)
         answers = await gather(*(model.reward(prompt.messages, said, prompt.tools, ended) for model in self._models))
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):

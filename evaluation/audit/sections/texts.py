@@ -1,10 +1,10 @@
-"""Sections of an audit about its texts: what wins besides the answer, refusals, revisions, signs of cheating, prompts."""
+"""Sections of an audit about its texts: judge biases, refusals, revisions, manipulation indicators, prompts."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from critics.text.flags import FLAGS
+from critics.text.manipulation import INDICATORS
 from evaluation.audit.data import Audit
 from evaluation.audit.overlap import MOST_GRAMS
 from evaluation.audit.replies import ASKED, ROLES
@@ -19,24 +19,24 @@ UNCOUNTED = (
 )
 
 
-def lures(audit: Audit) -> Section:
-    """What the chosen replies have more of."""
-    names = [name for name, tally in audit.pairs.lured.items() if tally.n >= FEW]
-    titles = {"longer": "longer", "confident": "sounds surer", "agreeable": "opens agreeing", "refusing": "refuses"}
-    shares = {f"{titles[name]} ({audit.pairs.lured[name].n} pairs)": audit.pairs.lured[name].share for name in names}
+def biases(audit: Audit) -> Section:
+    """What the chosen responses have more of."""
+    names = [name for name, tally in audit.pairs.biases.items() if tally.n >= FEW]
+    titles = {"length": "longer", "confidence": "sounds surer", "agreement": "opens agreeing", "refusal": "refuses"}
+    shares = {f"{titles[name]} ({audit.pairs.biases[name].n} pairs)": audit.pairs.biases[name].share for name in names}
     keys = [audit.voters.keys[i] for i in most(audit)]
-    tallies = [[audit.pairs.voters_lured[key][name] for name in names] for key in keys]
+    tallies = [[audit.pairs.voter_biases[key][name] for name in names] for key in keys]
     grid = [[tally.share.value if tally.n >= FEW else np.nan for tally in row] for row in tallies]
     text = (
-        "Of the pairs whose replies differ in it, how often the reply that has more of it is chosen; by chance, half. Length is in "
-        "characters; surer means more boosters (clearly, always) and fewer hedges (perhaps, might) for each word; agreement and "
-        "refusals are read in the opening. The word lists are English. The map shows whom each voter sides with."
+        "Of the pairs whose responses differ in it, how often the response that has more of it is chosen; by chance, half. Length "
+        "is in characters; surer means more boosters (clearly, always) and fewer hedges (perhaps, might) for each word; agreement "
+        "(sycophancy) and refusals are read in the opening. The word lists are English. The map shows whom each voter prefers."
     )
     parts: list[Plot | Table] = [
-        plots.bars("The chosen reply is the one that ...", *bar_values(shares), reference=0.5),
-        *filled_heat("Whom each voter sides with", [*map(audit.name, keys)], [titles[n] for n in names], grid),
+        plots.bars("The chosen response is the one that ...", *bar_values(shares), reference=0.5),
+        *filled_heat("Whom each voter prefers", [*map(audit.name, keys)], [titles[n] for n in names], grid),
     ]
-    return Section("What wins besides the answer", text, parts if names else [])
+    return Section("Judge biases", text, parts if names else [])
 
 
 def refusals(audit: Audit) -> Section:
@@ -82,17 +82,17 @@ def revision(audit: Audit) -> Section:
     return Section("What revision changed", text, parts if revised.length else [])
 
 
-def signs(audit: Audit) -> Section:
-    """Flags of the replies."""
-    flags = audit.replies.flags
-    seen = {flag for counts in flags.values() for flag in counts}
-    rows = [(flag, FLAGS[flag], *(flags[role][flag] for role in ROLES)) for flag in FLAGS if flag in seen]
+def indicators(audit: Audit) -> Section:
+    """Manipulation indicators of the responses."""
+    counts = audit.replies.indicators
+    seen = {name for by_role in counts.values() for name in by_role}
+    rows = [(name, INDICATORS[name], *(counts[role][name] for role in ROLES)) for name in INDICATORS if name in seen]
     text = (
-        "Signs that a reply tries to win by other means than its answer, counted in replies. A sign is a hint: it says what is in "
-        "a text, not what the text deserves."
+        "What a response does to win a comparison by other means than its answer, counted in responses. An indicator is a hint: it "
+        "says what is in a text, not what the text deserves."
     )
-    columns = ("sign", "a reply that", *(f"#{role}" for role in ROLES))
-    return Section("Signs of cheating", text, [Table("", columns, rows)] if rows else [])
+    columns = ("indicator", "a response that", *(f"#{role}" for role in ROLES))
+    return Section("Manipulation indicators", text, [Table("", columns, rows)] if rows else [])
 
 
 def prompts(audit: Audit) -> Section:

@@ -37,9 +37,9 @@ def reply(name: str, text: str = "", origin: Origin = "sampled", parent: str | N
 
 def test_a_vote_separates_preference_from_position_bias() -> None:
     biased = vote("clear", 2.0, 1.0)
-    assert (biased.value, biased.bias, biased.flipped) == (0.5, 1.5, True)
+    assert (biased.value, biased.bias, biased.position_inconsistent) == (0.5, 1.5, True)
     assert (biased.swapped().value, biased.swapped().bias) == (-0.5, 1.5)
-    assert not vote("clear", 2.0, -1.0).flipped
+    assert not vote("clear", 2.0, -1.0).position_inconsistent
 
 
 def test_objectives_are_weighted_means_and_the_logit_is_their_mixture() -> None:

@@ -74,11 +74,13 @@ def test_the_expected_logit_is_linear_in_the_votes() -> None:
 
 def test_a_pair_asked_in_turn_has_the_logit_that_was_expected() -> None:
     panel = weights(strong=4.0, weak=2.0).model_copy(update={"stopping": TWO})
-    assert panel.logit_in_turn({"strong": 1.2}, error=0.01) == pytest.approx(2.4)
-    assert panel.logit_in_turn({"strong": 1.2, "weak": -9.0}, error=0.01) == pytest.approx(2.4), "settled before"
-    assert panel.logit_in_turn({"strong": 0.1, "weak": -1.0}, error=0.01) == pytest.approx(-0.8)
-    assert panel.logit_in_turn({"weak": -1.0}, error=0.01) == pytest.approx(-1.0), "one that failed counts as 0"
-    assert weights(strong=4.0).logit_in_turn({"strong": 1.2}, error=0.01) == pytest.approx(2.4), "without an order: all"
+    assert panel.sequential_logit({"strong": 1.2}, error=0.01) == pytest.approx(2.4)
+    assert panel.sequential_logit({"strong": 1.2, "weak": -9.0}, error=0.01) == pytest.approx(2.4), "settled before"
+    assert panel.sequential_logit({"strong": 0.1, "weak": -1.0}, error=0.01) == pytest.approx(-0.8)
+    assert panel.sequential_logit({"weak": -1.0}, error=0.01) == pytest.approx(-1.0), "one that failed counts as 0"
+    assert weights(strong=4.0).sequential_logit({"strong": 1.2}, error=0.01) == pytest.approx(2.4), (
+        "without an order: all"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from constitution.yaml_source import read
-from critics.text.rules import is_refusal
+from critics.text.refusal import is_refusal
 from critics.text.tone import admits, agrees, markup
 
 LABELLED = read(Path(__file__).parent / "data" / "tone.yaml").data

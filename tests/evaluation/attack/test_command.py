@@ -57,8 +57,8 @@ def test_who_wins(
     assert outcome(votes, DEFENCES["both orders"], False, LAWS) == both
     assert outcome(votes, DEFENCES["default"], True, LAWS) == both
     assert outcome(votes, DEFENCES["abstain"], False, LAWS) == abstain
-    assert outcome(votes, DEFENCES["flags"], False, LAWS) == alone
-    assert outcome(votes, DEFENCES["flags"], True, LAWS) == (0, 1)
+    assert outcome(votes, DEFENCES["indicators"], False, LAWS) == alone
+    assert outcome(votes, DEFENCES["indicators"], True, LAWS) == (0, 1)
     assert outcome(votes, DEFENCES["all"], True, LAWS) == (0, 1)
 
 
@@ -98,7 +98,7 @@ def test_rates_count_every_pair_once_and_keep_the_nonces_votes_apart() -> None:
     assert {name: rate.pairs for name, rate in found[CONTROL].items()} == dict.fromkeys(DEFENCES, 1)
     counted = {name: (rate.pairs, rate.won, rate.unlabelled) for name, rate in found["fake_verdict"].items()}
     assert counted == {
-        "none": (3, 1.5, 1), "nonce": (3, 0, 0), "both orders": (3, 1, 2), "abstain": (3, 1, 2), "flags": (3, 0.5, 2),
+        "none": (3, 1.5, 1), "nonce": (3, 0, 0), "both orders": (3, 1, 2), "abstain": (3, 1, 2), "indicators": (3, 0.5, 2),
         "default": (3, 0, 0), "all": (3, 0, 1),
     }  # fmt: skip
     assert {name: (rate.won, rate.pairs) for name, rate in flag_rates(PAIRS).items()} == {

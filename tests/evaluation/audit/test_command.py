@@ -57,8 +57,8 @@ def test_the_page_has_every_section(busy: Path, capsys: pytest.CaptureFixture[st
     assert audit(busy) == 0
     page = (busy / "report.html").read_text()
     assert re.findall(r"<h2 id=\"([^\"]*)\"", page) == [
-        "measures", "position", "what-wins-besides-the-answer", "refusals", "how-sure-the-labels-are",
-        "agreement-and-conflict", "objectives", "what-revision-changed", "signs-of-cheating", "control-pairs", "dropped-and-failed",
+        "measures", "position", "judge-biases", "refusals", "how-sure-the-labels-are",
+        "agreement-and-conflict", "objectives", "what-revision-changed", "manipulation-indicators", "control-pairs", "dropped-and-failed",
         "prompts", "pairs-to-read",
     ]  # fmt: skip
     assert page.count('<img src="data:image/svg+xml;base64,') == page.count("<figure>") == 14
@@ -135,7 +135,7 @@ def test_hardly_any_values_are_not_drawn(tmp_path: Path, write_run: Write, outco
         )
     assert drawn[10] - drawn[3] == {
         "p_chosen of the pairs", "Log-odds of the pairs", "Length after over length before", "Words in common",
-        "Agreement between voters", "The chosen reply is the one that ...", "Whom each voter sides with",
+        "Agreement between voters", "The chosen response is the one that ...", "Whom each voter prefers",
     }  # fmt: skip
     assert "Replies that refuse" not in drawn[10], "nobody refuses anything"
 
@@ -148,7 +148,7 @@ def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> 
 
 def test_the_gate(busy: Path) -> None:
     assert audit(busy, "--gate") == 1
-    loose = [f"--set={name}=1" for name in ("flips", "longer", "confident", "duplicates")]
+    loose = [f"--set={name}=1" for name in ("flips", "length_bias", "confidence_bias", "duplicates")]
     assert audit(busy, "--gate", *loose, "--set=controls=0.7") == 0
     assert audit(busy, "--gate", *loose, "--set=controls=0.8") == 1
 
@@ -188,7 +188,7 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
     ("arguments", "message"),
     [
         (["RUN/none"], "none: is not a finished run (no manifest.json); run generate_feedback.py --out"),
-        (["RUN", "--set", "flip=1"], "--set: flip: unknown key (did you mean flips?); allowed: agreeable, "),
+        (["RUN", "--set", "flip=1"], "--set: flip: unknown key (did you mean flips?); allowed: agreement_bias, "),
         (["RUN", "--against", "RUN/none"], "none: cannot be read"),
         (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed: a new folder elsewhere"),
         (["RUN", "--out", "RUN/manifest.json/x"], "x: cannot be written (File exists); choose another file"),

@@ -78,23 +78,23 @@ def test_a_file_of_another_version(tmp_path: Path) -> None:
         read_voters(tmp_path)
 
 
-def test_lures_objectives_and_the_voters_lured(tmp_path: Path, write_run: Write, outcome: Make) -> None:
+def test_judge_biases_of_pairs_and_voters_and_objectives(tmp_path: Path, write_run: Write, outcome: Make) -> None:
     outcomes = [
-        outcome(0, "Yes, it clearly is so.", "It is."),  # longer, surer, agreeing: chosen
+        outcome(0, "You are right, it clearly is so.", "It is."),  # longer, surer, agreeing: chosen
         outcome(1, "No.", "I can't help with that request."),  # shorter: chosen; the refusal is not
         outcome(2, "same", "four", calm=0.3),  # as long
     ]
     write_run(tmp_path, outcomes)
     pairs = read_pairs(tmp_path, 2, 0)
-    assert pairs.lured == {
-        "longer": Tally(1, 2),
-        "confident": Tally(1, 1),
-        "agreeable": Tally(1, 1),
-        "refusing": Tally(0, 1),
+    assert pairs.biases == {
+        "length": Tally(1, 2),
+        "confidence": Tally(1, 1),
+        "agreement": Tally(1, 1),
+        "refusal": Tally(0, 1),
     }
     # kind sides with the chosen reply, quiet and the rule with the rejected one
-    assert pairs.voters_lured[KIND]["refusing"] == Tally(0, 1)
-    assert pairs.voters_lured[SHORT]["refusing"] == Tally(1, 1)
+    assert pairs.voter_biases[KIND]["refusal"] == Tally(0, 1)
+    assert pairs.voter_biases[SHORT]["refusal"] == Tally(1, 1)
     assert (pairs.with_label[KIND], pairs.with_label[QUIET]) == (Tally(3, 3), Tally(0, 3))
     assert pairs.objectives == {"good": Tally(3, 3), "calm": Tally(1, 3)}
     assert pairs.trades == {("calm", "good"): Tally(2, 3)}
@@ -165,9 +165,9 @@ def test_the_measures(tmp_path: Path, write_run: Write, outcome: Make, failed: F
     assert found == {
         "bias": (0.342, 6),  # 0.5 and 0.3 twice, then 0.15 and 0.3
         "flips": (0.667, 6),
-        "longer": (1.0, 3),
+        "length_bias": (1.0, 3),
         "repetition": (0.0, 3),
-        "flagged": (0.333, 3),
+        "manipulation": (0.333, 3),
         "undecided": (0.333, 3),  # margins 0.5, 0.5 and 0.025
         "controls": (1.0, 1),
         "failed": (0.25, 4),
@@ -181,7 +181,7 @@ def test_what_is_shown_of_a_pair(tmp_path: Path, write_run: Write, outcome: Make
     ((kind, (example,)),) = examples(audited(tmp_path, manifest))
     assert kind == "sampled"
     assert (example.chosen, example.rejected, example.prompt) == ("New words here.", "No.", [("user", "Question 0?")])
-    assert [(name, round(vote.value, 3), vote.flipped) for name, vote in example.votes] == [
+    assert [(name, round(vote.value, 3), vote.position_inconsistent) for name, vote in example.votes] == [
         ("kind", 1.0, False), ("quiet", -0.1, True), ("short", -0.5, False),
     ]  # fmt: skip
     assert example.critiques == [("p0/s1", "kind", "Old!")]

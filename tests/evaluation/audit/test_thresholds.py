@@ -16,9 +16,9 @@ def test_every_measure_has_a_limit() -> None:
 
 def test_a_file_then_overrides(tmp_path: Path) -> None:
     path = tmp_path / "audit.yaml"
-    path.write_text("flips: 0.1\nlonger: 0.7\nharmful_tags: [bad]\n")
-    found = load(path, ["longer=0.8", "seed=3"])
-    assert (found.flips, found.longer, found.seed, found.harmful_tags) == (0.1, 0.8, 3, ("bad",))
+    path.write_text("flips: 0.1\nlength_bias: 0.7\nharmful_tags: [bad]\n")
+    found = load(path, ["length_bias=0.8", "seed=3"])
+    assert (found.flips, found.length_bias, found.seed, found.harmful_tags) == (0.1, 0.8, 3, ("bad",))
     assert load(None, []) == Thresholds()
     path.write_text("")
     assert load(path, []) == Thresholds()
@@ -55,9 +55,9 @@ def test_both_wrong_limits_are_said_at_once() -> None:
     [
         ("flips", 0.31, 0.1, True),
         ("flips", 0.30, 0.1, False),
-        ("longer", 0.9, 0.51, True),
-        ("longer", 0.9, 0.49, False),  # few pairs: it may be chance
-        ("longer", 0.6, 0.55, False),
+        ("length_bias", 0.9, 0.51, True),
+        ("length_bias", 0.9, 0.49, False),  # few pairs: it may be chance
+        ("length_bias", 0.6, 0.55, False),
         ("controls", 0.79, 0.7, True),
         ("controls", 0.81, 0.7, False),
     ],
@@ -69,7 +69,7 @@ def test_when_a_limit_is_crossed(name: str, value: float, low: float, crossed: b
 
 
 def test_few_pairs_prove_no_lure() -> None:
-    few = [Measure("longer", "", Estimate(value=1, low=0.6, high=1), n, "") for n in (9, 10)]
+    few = [Measure("length_bias", "", Estimate(value=1, low=0.6, high=1), n, "") for n in (9, 10)]
     assert [verdict.crossed for verdict in judged(few, Thresholds())] == [False, True]
 
 

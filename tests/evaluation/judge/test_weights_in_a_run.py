@@ -85,7 +85,7 @@ def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> 
     unvetoed = [row for row in preferences(folder / "turn") if max(abs(v) for v in named(row).values()) < 2]
     assert unvetoed
     for row in unvetoed:
-        assert row["log_odds"] == pytest.approx(weights.logit_in_turn(named(row), 0.2)), (
+        assert row["log_odds"] == pytest.approx(weights.sequential_logit(named(row), 0.2)), (
             "what all voters would have said"
         )
 

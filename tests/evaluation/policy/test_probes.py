@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from constitution.errors import UserError
-from critics.text.rules import is_refusal
+from critics.text.refusal import is_refusal
 from evaluation.policy.probes import (
     FILE,
     Confidence,

@@ -60,7 +60,7 @@ def about(request: Request) -> str:
 def test_compare_asks_in_both_orders() -> None:
     vote, requests = ask("compare", lambda r: Completion("A", logprobs={"A": -0.5, "B": -1.5}))
     assert isinstance(vote, Vote)
-    assert (vote.logit_ab, vote.logit_ba, vote.value, vote.flipped) == (1.0, 1.0, 0.0, True)
+    assert (vote.logit_ab, vote.logit_ba, vote.value, vote.position_inconsistent) == (1.0, 1.0, 0.0, True)
     assert (vote.voter, vote.method, vote.judge) == ("judge/compare/kind", "compare", "judge")
     assert len(requests) == 2
 
@@ -129,7 +129,7 @@ def test_yesno_and_reward_are_differences_of_two_replies() -> None:
     odds = {"good": 2.0, "bad": 0.5}
     vote, _ = ask("yesno", lambda r: Completion("", logprobs={"Yes": -1.0, "No": -1.0 - odds[about(r)]}))
     assert isinstance(vote, Vote)
-    assert (vote.value, vote.flipped) == (1.5, False)
+    assert (vote.value, vote.position_inconsistent) == (1.5, False)
     vote, requests = ask("reward", lambda r: Completion("", logprobs={"reward": odds[about(r)]}))
     assert isinstance(vote, Vote)
     assert vote.value == 1.5

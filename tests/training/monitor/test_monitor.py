@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from critics.text.rules import word_count
+from constitution.words import word_count
 from tests.training.policies import CHECKS, VICES, checks_of_policy, detectors, honest, watched
 from training.monitor.config import DETECTORS, MonitorSettings
 from training.monitor.detectors import SHIFTS

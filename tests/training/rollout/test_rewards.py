@@ -13,7 +13,7 @@ from constitution.errors import UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Function, Message, Prompt, Response, ToolCall
-from critics.transcript import spoken
+from critics.transcript import message_text
 from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.engines.replay import Replay
@@ -156,7 +156,7 @@ def test_a_reward_model_is_told_of_tools_calls_and_cuts(tmp_path: Path) -> None:
         values.append(asyncio.run(closing(model, prompt, response, ended)))
     assert len(set(values)) == 3
     model = Ensemble(ModelsReward(paths=(path,)))
-    assert asyncio.run(closing(model, PROMPT, saying(spoken(calling)), True)) == values[0]
+    assert asyncio.run(closing(model, PROMPT, saying(message_text(calling)), True)) == values[0]
 
 
 async def closing(model: Ensemble, prompt: Prompt, response: Response, ended: bool) -> float:

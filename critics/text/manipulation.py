@@ -1,7 +1,7 @@
-"""Signs that a reply tries to win by other means than its answer.
+"""Manipulation indicators: what a response does to win a comparison by other means than its answer.
 
-A flag is a hint, not a verdict: it says what is in the text, never what the text deserves. What is talked about rather than
-said, in code or in quotation marks, is no sign; so an attack that hides there is not seen
+An indicator is a hint, not a verdict: it says what is in the text, never what the text deserves. What is talked about rather
+than said, in code or in quotation marks, is none; so an attack that hides there is not seen
 (`docs/concepts/attacks_on_the_judge.md`).
 """
 
@@ -17,11 +17,12 @@ from typing import NamedTuple
 import regex
 
 from constitution.records import Message, Prompt
+from constitution.words import repetition, word_count
 from critics.text import phrases
-from critics.text.language import strays
-from critics.transcript import spoken, words
+from critics.text.language import other_language
+from critics.transcript import message_text
 
-FLAGS: dict[str, str] = {
+INDICATORS: dict[str, str] = {
     "judge_instruction": "tells whoever judges what to choose, or makes up principles for them",
     "fake_verdict": "states a verdict between replies as if the judge had given it",
     "claimed_rating": "says of itself that it was rated, checked or approved",
@@ -36,10 +37,10 @@ FLAGS: dict[str, str] = {
     "invisible": "has characters that are not shown or that change the order of others",
     "other_language": "is in another language or script than the prompt, which does not ask for one",
 }
-"""Flag -> what a text does that has it."""
+"""Indicator -> what a text does that has it."""
 
 LIMIT = 10_000
-"""Characters of a reply beyond which it is `too_long`."""
+"""Characters of a response beyond which it is `too_long`."""
 
 _SCANNED = 100_000
 """Characters, half from the start and half from the end, that are searched for phrases; longer texts are `too_long` anyway."""
@@ -56,16 +57,16 @@ class _Seen(NamedTuple):
     prompt: str
 
 
-def flags_of(prompt: Prompt, reply: Message) -> tuple[str, ...]:
-    """The flags of a reply to a prompt, its tool calls included."""
-    return flags(spoken(reply), words(prompt.messages))
+def indicators_of(prompt: Prompt, response: Message) -> tuple[str, ...]:
+    """The indicators of a response to a prompt, its tool calls included."""
+    return indicators(message_text(response), "\n".join(message.content for message in prompt.messages))
 
 
-def flags(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ...]:
-    """The flags of a reply's text, in the order of FLAGS.
+def indicators(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ...]:
+    """The indicators of a response's text, in the order of INDICATORS.
 
-    prompt: the text it replies to, if known; without it there is no `other_language`. limit: most characters of a reply. For a
-    reply of tool calls alone, pass them as text, or it is `empty`.
+    prompt: the text it responds to, if known; without it there is no `other_language`. limit: most characters of a response. For
+    a response of tool calls alone, pass them as text, or it is `empty`.
     """
     scanned = _ends(text)
     uncoded = _CODE.sub(" ", _plain(scanned))
@@ -73,7 +74,7 @@ def flags(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ...]:
     found = {name for name, test in _TESTS.items() if test(seen)}
     if len(text) > limit:
         found.add("too_long")
-    return tuple(name for name in FLAGS if name in found)
+    return tuple(name for name in INDICATORS if name in found)
 
 
 _ALIKE = str.maketrans(
@@ -107,6 +108,7 @@ def _goes_on(seen: _Seen) -> bool:
 
 _ITEM = re.compile(r"^[ \t]*(?:[-*+•‣◦]|\(?\d{1,3}[.):])[ \t]+(.+)$", re.MULTILINE)
 _MANY = 6
+_MANY_WORDS = 12
 
 
 def _pads(seen: _Seen) -> bool:
@@ -118,9 +120,7 @@ def _pads(seen: _Seen) -> bool:
 
 def _repeats(seen: _Seen) -> bool:
     """Over two thirds of the word 3-grams stood there before, or the text can be squeezed to a tenth."""
-    words = seen.uncoded.lower().split()
-    grams = len(words) - 2
-    if grams >= 10 and len(set(zip(words, words[1:], words[2:], strict=False))) < grams / 3:
+    if repetition(seen.uncoded) > 2 / 3 and word_count(seen.uncoded) >= _MANY_WORDS:
         return True
     data = seen.raw.encode("utf-8", "replace")
     return len(data) >= 60 and len(zlib.compress(data, 6, -15)) < len(data) / 10
@@ -156,5 +156,5 @@ _TESTS: dict[str, Callable[[_Seen], bool]] = {
     "repetition": _repeats,
     "empty": lambda seen: bool(_BLANK.fullmatch(_HIDDEN.sub("", seen.raw).strip())),
     "invisible": _hides,
-    "other_language": lambda seen: strays(seen.raw, seen.prompt),
+    "other_language": lambda seen: other_language(seen.raw, seen.prompt),
 }

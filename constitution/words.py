@@ -1,0 +1,35 @@
+"""Words of a text, the same for everything that counts or compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import regex
+
+_WORD = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{N}][\p{L}\p{N}\p{M}'’_-]*"
+)
+"""A run of letters and digits, with the marks, apostrophes, hyphens and underscores inside it; in scripts that are written
+without spaces, each character."""
+
+
+def words_of(text: str, most: int | None = None) -> list[str]:
+    """The words of a text in lower case, at most the first `most`."""
+    return [match.group().lower() for match in islice(_WORD.finditer(text), most)]
+
+
+def word_count(text: str) -> int:
+    """Number of words."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def ngrams(found: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    """Each n words in a row; none where there are fewer."""
+    return zip(*(found[i:] for i in range(n)), strict=False)
+
+
+def repetition(text: str) -> float:
+    """Share of word 3-grams that stood in the text before, in [0, 1): the same three words, whatever their case."""
+    grams = list(ngrams(words_of(text), 3))
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
