@@ -28,7 +28,7 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog,
         description="Preference data in, an ordinary checkpoint out.",
-        epilog="The same command again resumes. Exit code 0 done, 1 a bad sign or a gate ended it, 2 bad arguments or files.",
+        epilog="The same command again resumes. Exit code 0 done, 1 a health check or a gate stopped it, 2 bad arguments or files.",
     )
     commands = p.add_subparsers(dest="recipe", required=True)
     for name, (kind, purpose) in RECIPES.items():

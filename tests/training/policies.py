@@ -108,4 +108,4 @@ def watched(checks: list[Check], settings: MonitorSettings | None = None) -> lis
 
 def detectors(verdicts: list[Verdict]) -> set[str]:
     """All that fired."""
-    return {sign.detector for verdict in verdicts for sign in verdict.signs}
+    return {alert.detector for verdict in verdicts for alert in verdict.alerts}

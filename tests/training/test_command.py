@@ -342,4 +342,4 @@ def test_a_judge_that_is_away_leaves_ppo_to_be_gone_on_with(tmp_path: Path, capf
     said = capfd.readouterr().err
     assert "incomplete: step 1: none of 16 responses has a reward; the first says: unavailable: " in said
     assert "run the same command again to resume" in said
-    assert not (out / "stopped.txt").exists()  # by which a loop knows a bad sign
+    assert not (out / "stopped.txt").exists()  # by which a loop knows that a health check stopped it

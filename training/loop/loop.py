@@ -203,7 +203,7 @@ class Loop:
         verdict = after_round(self._config.monitor, [*now.kept, evidence.evaluation])
         gates = judge(self._config.gates, evidence)
         reasons = [gate.reason for gate in gates if not gate.passed]
-        reasons += [f"monitor: {sign.text}" for sign in verdict.signs if sign.level == "halt"]
+        reasons += [f"monitor: {alert.text}" for alert in verdict.alerts if alert.level == "halt"]
         halted = [f"training was halted: {trained['halted']}"] if trained.get("halted") else []
         return begun.model_copy(
             update={
@@ -212,7 +212,7 @@ class Loop:
                 "reasons": tuple(reasons),
                 "gates": gates,
                 "level": verdict.level,
-                "signs": tuple(sign.text for sign in verdict.signs),
+                "alerts": tuple(alert.text for alert in verdict.alerts),
                 "told": (*halted, *evidence.evaluation.warnings),
                 "figures": figures(evidence),
                 "base": evidence.evaluation.replies.b,
@@ -268,4 +268,4 @@ def _said(decision: Decision) -> str:
     win = decision.figures.get("win")
     over = f"win rate {win.value:.1%} ({win.low:.1%} to {win.high:.1%})" if win else "not evaluated"
     kept = "kept" if decision.accepted else "not kept: " + "; ".join(decision.reasons)
-    return "\n  ".join([f"{kept}; {over}", *(f"told: {text}" for text in (*decision.signs, *decision.told))])
+    return "\n  ".join([f"{kept}; {over}", *(f"told: {text}" for text in (*decision.alerts, *decision.told))])

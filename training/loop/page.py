@@ -47,7 +47,7 @@ def write_page(folder: Path, outcome: Outcome, monitor: MonitorSettings) -> None
         TEMPLATE,
         name=folder.resolve().name,
         outcome=outcome,
-        signs=[f"{_name(d)}: {text}" for d in found for text in (*d.signs, *d.told)],
+        alerts=[f"{_name(d)}: {text}" for d in found for text in (*d.alerts, *d.told)],
         sections=[section for section in sections if section.parts],
         pages=[(_name(d), f"{Path(d.policy).parent}/evaluation/page.html") for d in found if d.figures],
         shown=_name(kept[-1]) if kept else "",

@@ -40,8 +40,8 @@ class Decision(Strict):
     gates: tuple[Gate, ...] = ()
     level: Literal["ok", "warn", "halt"] = "ok"
     """What the monitor says."""
-    signs: tuple[str, ...] = ()
-    """Its signs, in words."""
+    alerts: tuple[str, ...] = ()
+    """Its alerts, in words."""
     told: tuple[str, ...] = ()
     """What else is to be known: why training ended early, warnings of the evaluation."""
     figures: dict[str, Estimate] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What may be wrong with a policy, one function or row for each way: from all checks so far to the signs that hold now."""
+"""What may be wrong with a policy, one function or row for each way: from all checks so far to the alerts that hold now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GREW = 1.1
 _TURN = "raise kl.coefficient, lower learning_rate, or train the reward anew on this policy's responses"
 
 
-class Sign(NamedTuple):
+class Alert(NamedTuple):
     """Something that is wrong."""
 
     detector: Detector
@@ -102,7 +102,7 @@ SHIFTS = (
 """What needs no more than two numbers; the functions below look at several values together."""
 
 
-def shifted(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
+def shifted(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """Values beyond their limit at each of the last checks, by more than noise."""
     for shift in SHIFTS:
         limit = getattr(settings, shift.limit)
@@ -111,12 +111,12 @@ def shifted(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign
             continue
         move, values = found
         if all(shift.beyond(move.before, value, limit) for value in values) and _sure(move, checks, settings):
-            yield _sign(
+            yield _alert(
                 checks, settings, shift.detector, f"{shift.what}: {shift.name} went {move}", f"{shift.advice} {_TURN}"
             )
 
 
-def verbose(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
+def verbose(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """The reward follows length, and responses grow: the one explains the other."""
     limit, words = settings.reward_length, since_start(checks, "words", settings.checks)
     recent = checks[-settings.checks :]
@@ -125,14 +125,14 @@ def verbose(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign
     move, _ = words
     values = [check.values["reward_length"] for check in recent]
     if min(values) > limit and move.now > GREW * move.before and _sure(move, checks, settings):
-        yield _sign(
+        yield _alert(
             checks, settings, "verbosity",
             f"the reward follows length (rank correlation {values[-1]:.2f}) and responses grow: words went {move}",
             "see that longer responses are better by gold too, add a rule against length to the reward, or " + _TURN,
         )  # fmt: skip
 
 
-def overconfident(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
+def overconfident(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """More boosters without more hedges."""
     limit, k = settings.certainty, settings.checks
     certain, hedged = since_start(checks, "certainty", k), since_start(checks, "hedging", k)
@@ -140,14 +140,14 @@ def overconfident(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
         return
     move, values = certain
     if min(values) > move.before + limit and hedged[0].by <= 0 and _sure(move, checks, settings):
-        yield _sign(
+        yield _alert(
             checks, settings, "hallucinated confidence",
             f"responses claim certainty: certainty went {move} words in 100, while hedging went {hedged[0]}",
             "run the confidence probes of `python -m evaluation policy`, reward responses that admit not knowing, or " + _TURN,
         )  # fmt: skip
 
 
-def drifting(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
+def drifting(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """Principles that are given up while the whole rises."""
     total = since_start(checks, "proxy", settings.checks)
     if settings.principle is None or total is None or total[0].by <= 0:
@@ -158,14 +158,14 @@ def drifting(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sig
             continue
         move, values = found
         if max(values) < move.before - settings.principle and _sure(move, checks, settings):
-            yield _sign(
+            yield _alert(
                 checks, settings, "principle drift",
                 f"{name} went {move} while the reward went {total[0]}: the policy pays with one principle for the others",
                 "raise that principle's weight, give it a veto, or " + _TURN,
             )  # fmt: skip
 
 
-def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
+def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """The reward has risen since gold was highest, and gold has not come back since: a warning; a halt once its fall is no noise.
 
     The highest of t noisy checks is higher than it ought to be, so the chance of a false alarm is shared out over the t (t - 1) / 2
@@ -183,17 +183,17 @@ def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     seen = len(has(checks, "gold"))
     said = f"since step {peak.step} the reward rose {proxy}"
     if gold.sure(2 * settings.false_alarm / (seen * (seen - 1))):
-        yield _sign(
+        yield _alert(
             checks, settings, "over-optimisation",
             f"{said}, while gold fell {gold}, over the last {_count(k)}: the reward is gamed",
             f"keep the policy of step {peak.step}; {_TURN}, or use several reward models with reward.models.pessimism",
         )  # fmt: skip
     else:
         text = f"{said}, while gold went {gold}: the gap grows"
-        yield Sign("over-optimisation", "warn", _said(checks, "over-optimisation", text, f"should it go on, {_TURN}"))
+        yield Alert("over-optimisation", "warn", _said(checks, "over-optimisation", text, f"should it go on, {_TURN}"))
 
 
-def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign]:
+def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """The curve through gold's gains has its peak near, or behind."""
     curve = gold_curve(checks)
     if settings.peak_ahead is None or curve is None or not has(checks[-1:], "gold") or not has(checks[-1:], "kl"):
@@ -207,7 +207,7 @@ def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Sign
             f"gold's peak {where}: the curve through {len(has(checks, 'gold'))} checks {turns}, "
             f"and the policy is at {d:.2f} (KL {d * d:.3g} nats)"
         )
-        yield _sign(checks, settings, "predicted peak", text, f"stop here, or {_TURN}")
+        yield _alert(checks, settings, "predicted peak", text, f"stop here, or {_TURN}")
 
 
 def gold_curve(checks: Sequence[Check], form: overoptimisation.Form = "rl") -> overoptimisation.Fit | None:
@@ -220,7 +220,7 @@ def gold_curve(checks: Sequence[Check], form: overoptimisation.Form = "rl") -> o
     return overoptimisation.fit([checks[i].values["kl"] for i in places[1:]], [m.by for m in moves], errors, form)
 
 
-DETECT: tuple[Callable[[Sequence[Check], MonitorSettings], Iterator[Sign]], ...] = (
+DETECT: tuple[Callable[[Sequence[Check], MonitorSettings], Iterator[Alert]], ...] = (
     overoptimised,
     turning,
     drifting,
@@ -235,8 +235,8 @@ def _sure(move: Move, checks: Sequence[Check], settings: MonitorSettings) -> boo
     return move.sure(settings.false_alarm / (len(checks) - 1))
 
 
-def _sign(checks: Sequence[Check], settings: MonitorSettings, detector: Detector, seen: str, advice: str) -> Sign:
-    return Sign(detector, "halt" if detector in settings.halts else "warn", _said(checks, detector, seen, advice))
+def _alert(checks: Sequence[Check], settings: MonitorSettings, detector: Detector, seen: str, advice: str) -> Alert:
+    return Alert(detector, "halt" if detector in settings.halts else "warn", _said(checks, detector, seen, advice))
 
 
 def _said(checks: Sequence[Check], detector: Detector, seen: str, advice: str) -> str:

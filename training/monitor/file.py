@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from generation.output.files import write_atomically
-from training.monitor.detectors import Sign
+from training.monitor.detectors import Alert
 from training.monitor.monitor import Verdict
 from training.monitor.moves import Check
 
@@ -57,7 +57,7 @@ def _line(seen: Seen) -> str:
     said = {
         "step": check.step,
         "level": verdict.level,
-        "signs": [sign._asdict() for sign in verdict.signs],
+        "alerts": [alert._asdict() for alert in verdict.alerts],
         "values": dict(check.values),
         "errors": dict(check.errors),
         "rows": {name: [value if math.isfinite(value) else None for value in row] for name, row in check.rows.items()},
@@ -73,4 +73,4 @@ def _seen(line: Mapping[str, Any]) -> Seen:
         {name: float(value) for name, value in line["errors"].items()},
         {name: [math.nan if value is None else float(value) for value in row] for name, row in rows.items()},
     )
-    return Seen(check, Verdict(line["level"], tuple(Sign(**sign) for sign in line["signs"])))
+    return Seen(check, Verdict(line["level"], tuple(Alert(**alert) for alert in line["alerts"])))

@@ -13,7 +13,7 @@ from constitution.errors import Problem, UserError
 from critics.ranking.weights import Estimate
 from evaluation.policy.result import PolicyEvaluation
 from training.monitor.config import MonitorSettings
-from training.monitor.detectors import DETECT, Sign
+from training.monitor.detectors import DETECT, Alert
 from training.monitor.moves import Check, best_of
 
 Level = Literal["ok", "warn", "halt"]
@@ -23,13 +23,13 @@ class Verdict(NamedTuple):
     """What a check says of the policy."""
 
     level: Level
-    signs: tuple[Sign, ...]
+    alerts: tuple[Alert, ...]
     """All that hold now, those that end the run first."""
 
     @property
     def reason(self) -> str:
         """Why it is not ok, in words: of a halt, what halts. Empty where it is ok."""
-        return " ".join(sign.text for sign in self.signs if sign.level == self.level)
+        return " ".join(alert.text for alert in self.alerts if alert.level == self.level)
 
 
 class Monitor:
@@ -47,12 +47,12 @@ class Monitor:
         if self.checks and check.step <= self.checks[-1].step:
             raise ValueError(f"check of step {check.step}: comes after that of step {self.checks[-1].step}")
         self.checks.append(check)
-        found = [sign for detect in DETECT for sign in detect(self.checks, self.settings)]
-        signs = [sign._replace(new=(sign.detector, sign.level) not in self._told) for sign in found]
-        self._told |= {(sign.detector, sign.level) for sign in signs}
-        signs.sort(key=lambda sign: sign.level != "halt")
-        level: Level = signs[0].level if signs else "ok"
-        return Verdict(level, tuple(signs))
+        found = [alert for detect in DETECT for alert in detect(self.checks, self.settings)]
+        alerts = [alert._replace(new=(alert.detector, alert.level) not in self._told) for alert in found]
+        self._told |= {(alert.detector, alert.level) for alert in alerts}
+        alerts.sort(key=lambda alert: alert.level != "halt")
+        level: Level = alerts[0].level if alerts else "ok"
+        return Verdict(level, tuple(alerts))
 
     @property
     def best(self) -> int | None:

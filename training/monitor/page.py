@@ -76,6 +76,6 @@ def _number(check: Check, name: str) -> str:
 
 def _reasons(seen: Seen) -> str:
     """What is new, whole; of the rest, the detectors' names."""
-    new = [sign.text for sign in seen.verdict.signs if sign.new]
-    old = dict.fromkeys(sign.detector for sign in seen.verdict.signs if not sign.new)
+    new = [alert.text for alert in seen.verdict.alerts if alert.new]
+    old = dict.fromkeys(alert.detector for alert in seen.verdict.alerts if not alert.new)
     return " ".join([*new, f"Still: {', '.join(old)}." if old else ""]).strip()

@@ -47,17 +47,17 @@ class Record:
             self._warn(0, f"warning: {text}", text)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
-        """One iteration, logged where it is its turn, or the last one before a checkpoint. Raises Stopped for a bad sign that ends
+        """One iteration, logged where it is its turn, or the last one before a checkpoint. Raises Stopped where a health check ends
         the run. What is not logged is not watched either: a run that goes on could not see it again.
         """
         saved = self._saved and step % self._saved == 0
         if step % self._every and not saved and step != self._steps:
             return
         self._write(step, values, "train")
-        for sign in self._watch.see(step, values):
-            self._warn(step, f"{'stopped' if sign.kind == 'stop' else 'warning'}: {sign.text}", sign.text)
-            if sign.kind == "stop":
-                raise Stopped(sign.text)
+        for alert in self._watch.see(step, values):
+            self._warn(step, f"{'stopped' if alert.kind == 'stop' else 'warning'}: {alert.text}", alert.text)
+            if alert.kind == "stop":
+                raise Stopped(alert.text)
 
     def evaluation(self, step: int, values: Mapping[str, float]) -> None:
         """Held-out prompts."""
@@ -65,9 +65,9 @@ class Record:
 
     def verdict(self, step: int, verdict: Verdict) -> None:
         """What the monitor says that it has not said before."""
-        for sign in verdict.signs:
-            if sign.new:
-                self._warn(step, f"{'halted' if sign.level == 'halt' else 'warning'}: {sign.text}", sign.text)
+        for alert in verdict.alerts:
+            if alert.new:
+                self._warn(step, f"{'halted' if alert.level == 'halt' else 'warning'}: {alert.text}", alert.text)
 
     def failures(self, step: int, counts: Counter[str]) -> None:
         """Responses without a reward; they are left out of the update."""

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from training.run.metrics import Metrics, Row
 from training.run.trainer import EVAL
-from training.run.watch import Sign, Watch
+from training.run.watch import Alert, Watch
 
 SHOWN = ("loss", "accuracy", "reward_margin", "logp_chosen", "grad_norm", "pairs_per_second")
 """What a line on the terminal says."""
@@ -28,8 +28,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self._console = console
         self._steps = steps
         self._evaluated = {row.step for row in earlier if row.split == EVAL}
-        self.stopped: Sign | None = None
-        """The sign that ended the run."""
+        self.stopped: Alert | None = None
+        """The alert that ended the run."""
         for row in earlier:
             if row.split == "train":
                 watch.see(row.step, row.values)
@@ -50,12 +50,12 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
 
     def _train(self, step: int, values: dict[str, float], control: Any) -> None:
         self._write(step, values, "train")
-        for sign in self._watch.see(step, values):
+        for alert in self._watch.see(step, values):
             if self._metrics:
-                self._metrics.warn(step, sign.text)
-                self._console.print(f"{'stopped' if sign.kind == 'stop' else 'warning'}: {sign.text}", markup=False)
-            if sign.kind == "stop":
-                self.stopped = self.stopped or sign
+                self._metrics.warn(step, alert.text)
+                self._console.print(f"{'stopped' if alert.kind == 'stop' else 'warning'}: {alert.text}", markup=False)
+            if alert.kind == "stop":
+                self.stopped = self.stopped or alert
                 control.should_training_stop = True
                 control.should_save = False
 

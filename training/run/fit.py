@@ -31,7 +31,7 @@ FORWARD = 4
 
 
 class Stopped(Exception):
-    """A bad sign ended the run; the message says which and what to try."""
+    """A health check stopped the run; the message says which and what to try."""
 
 
 class Incomplete(Exception):
@@ -41,7 +41,7 @@ class Incomplete(Exception):
 def run(job: Job, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises UserError for a folder that cannot be used, Stopped for a run that a bad sign ended.
+    Raises UserError for a folder that cannot be used, Stopped for a run that a health check stopped.
     """
     return output.run_exclusively(job.out, job.run_record, memory_advice(job.settings), lambda: train(job, console))
 

@@ -178,7 +178,7 @@ class Metrics:
         self._line({"step": step, "split": split, **written})
 
     def warn(self, step: int, text: str) -> None:
-        """Log a bad sign, which the page shows on top. text: with the step in it."""
+        """Log a warning, which the page shows on top. text: with the step in it."""
         self._line({"step": step, "split": WARNING, "text": text})
 
     def resume(self, step: int) -> None:

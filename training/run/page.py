@@ -1,4 +1,4 @@
-"""`training.html`: what a training run logged, as curves and numbers; bad signs first."""
+"""`training.html`: what a training run logged, as curves and numbers; warnings first."""
 
 from __future__ import annotations
 

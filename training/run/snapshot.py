@@ -10,7 +10,7 @@ from training.config import Training
 from training.monitor.config import MonitorSettings
 
 STOPPED = "stopped.txt"
-"""Why a bad sign ended the run, for whoever sees no more of it than a launcher's exit code."""
+"""Why a health check stopped the run, for whoever sees no more of it than a launcher's exit code."""
 MACHINE_SETTINGS = (
     "micro_batch_size",
     "layout",

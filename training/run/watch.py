@@ -1,4 +1,4 @@
-"""Bad signs in what a training run logs: some end the run, some are only told."""
+"""Health checks of what a training run logs: some stop the run, some only warn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LESS: Mapping[RecipeName, str] = {
 """What holds a model nearer to where it began."""
 
 
-class Sign(NamedTuple):
+class Alert(NamedTuple):
     """Something that is wrong with a run."""
 
     kind: Literal["warn", "stop"]
@@ -64,17 +64,17 @@ class Watch:
         self._traces: dict[str, _Trace] = defaultdict(_Trace)
         self._told: set[str] = set()
 
-    def see(self, step: int, values: Mapping[str, float]) -> list[Sign]:
-        """The signs that this row brings, each told once in a run; names are those of `training.run.metrics.METRICS`."""
+    def see(self, step: int, values: Mapping[str, float]) -> list[Alert]:
+        """The alerts that this row brings, each told once in a run; names are those of `training.run.metrics.METRICS`."""
         for name, value in values.items():
             self._traces[name].add(float(value), self._settings.patience)
         found = [
-            Sign(sign.kind, sign.name, f"step {step}: {sign.text}")
+            Alert(alert.kind, alert.name, f"step {step}: {alert.text}")
             for look in (_not_finite, _leak, _settled, _collapse, _crossed, _drift)
-            for sign in look(values, self._traces, self._settings, self._recipe)
-            if sign.name not in self._told
+            for alert in look(values, self._traces, self._settings, self._recipe)
+            if alert.name not in self._told
         ]
-        self._told |= {sign.name for sign in found}
+        self._told |= {alert.name for alert in found}
         return found
 
 
@@ -83,10 +83,10 @@ _Traces = Mapping[str, _Trace]
 
 def _not_finite(
     values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
-) -> Iterator[Sign]:
+) -> Iterator[Alert]:
     for name in _FINITE:
         if name in values and not math.isfinite(values[name]):
-            yield Sign(
+            yield Alert(
                 "stop",
                 f"{name} not finite",
                 f"{name} is {values[name]}. {_AGAIN.capitalize()} with a lower learning_rate, a lower max_grad_norm, or "
@@ -94,14 +94,14 @@ def _not_finite(
             )
 
 
-def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
+def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Alert]:
     if limits.leak_rows is None or not {"accuracy", "reward_margin", "pairs"} <= values.keys():
         return
     accuracy, margin = traces["accuracy"], traces["reward_margin"]
     rows, pairs = accuracy.n - 1, values["pairs"] - traces["pairs"].first[0]
     grows = margin.last[-1] > margin.first[0]
     if accuracy.perfect and rows >= limits.leak_rows and pairs >= limits.leak_pairs and grows:
-        yield Sign(
+        yield Alert(
             "stop",
             "accuracy of 1",
             f"accuracy was 1.0 in all of the {rows} rows after the first ({pairs:,.0f} pairs) and the margin grew from "
@@ -111,13 +111,15 @@ def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, r
         )
 
 
-def _settled(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
+def _settled(
+    values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
+) -> Iterator[Alert]:
     """A policy that only ever says one thing cannot find better ones; one that imitates may have nothing else to learn."""
     limit, rows = limits.min_entropy, limits.patience
     if limit is None or "entropy" not in values or not traces["entropy"].stays(lambda value: value < limit, rows):
         return
     ppo = recipe == "ppo"
-    yield Sign(
+    yield Alert(
         "stop" if ppo else "warn",
         "entropy collapsed",
         f"entropy is {values['entropy']:.3g} nats per token: the policy has settled on one way to write. Under {limit:g} for "
@@ -127,7 +129,7 @@ def _settled(values: Mapping[str, float], traces: _Traces, limits: WatchSettings
 
 def _collapse(
     values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
-) -> Iterator[Sign]:
+) -> Iterator[Alert]:
     lows = (
         ("distinct", limits.min_distinct, "of the replies differ: the policy says the same to everything.", _MORE_KL),
         ("length", limits.min_length, "tokens a reply: the policy falls silent.", f"See if short replies are rewarded. {_MORE_KL}"),
@@ -135,14 +137,14 @@ def _collapse(
     rows = limits.patience
     for name, limit, what, advice in lows:
         if name in values and limit is not None and traces[name].stays(lambda value, top=limit: value < top, rows):  # type: ignore[misc]
-            yield Sign(
+            yield Alert(
                 "stop",
                 f"{name} collapsed",
                 f"{name} is {values[name]:.3g} {what} Under {limit:g} for {rows} rows. {advice}",
             )
     ends = traces["no_end"] if "no_end" in values else None
     if limits.endless and ends and ends.first[0] < 1 and ends.stays(lambda value: value >= 1, rows):
-        yield Sign(
+        yield Alert(
             "stop",
             "no reply ends",
             f"no reply ended for {rows} rows; at first {1 - ends.first[0]:.0%} did. Raise missing_end_penalty, "
@@ -150,7 +152,9 @@ def _collapse(
         )
 
 
-def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
+def _crossed(
+    values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
+) -> Iterator[Alert]:
     """Highest values that one row may have."""
     highs: tuple[tuple[Literal["warn", "stop"], str, float | None, str, str], ...] = (
         ("stop", "kl", limits.max_kl, "nats per reply: the policy runs away from its reference",
@@ -164,13 +168,13 @@ def _crossed(values: Mapping[str, float], traces: _Traces, limits: WatchSettings
     )  # fmt: skip
     for kind, name, limit, what, advice in highs:
         if limit is not None and values.get(name, -math.inf) > limit:
-            yield Sign(kind, f"{name} too high", f"{name} is {values[name]:.3g} {what}; allowed: {limit:g}. {advice}")
+            yield Alert(kind, f"{name} too high", f"{name} is {values[name]:.3g} {what}; allowed: {limit:g}. {advice}")
 
 
-def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Sign]:
+def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName) -> Iterator[Alert]:
     limit, rows = limits.logp_drop, limits.patience
     if limit is not None and "logp_drop" in values and traces["logp_drop"].stays(lambda value: value > limit, rows):
-        yield Sign(
+        yield Alert(
             "warn",
             "logp_chosen falls",
             f"chosen replies lost {values['logp_drop']:.0%} of the log-probability that they have under the reference: the model "
@@ -179,7 +183,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
     critic = traces["explained_variance"] if "explained_variance" in values else None
     lowest = limits.min_explained_variance
     if critic and lowest is not None and critic.n > 10 and critic.last[-1] < lowest:
-        yield Sign(
+        yield Alert(
             "warn",
             "explained_variance too low",
             f"explained_variance is {critic.last[-1]:.3g}; allowed: {lowest:g}: the critic is worse than a "
@@ -189,7 +193,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
     if right and limits.min_accuracy is not None and right.n > 20:
         mean = sum(right.last) / len(right.last)
         if mean < limits.min_accuracy:
-            yield Sign(
+            yield Alert(
                 "warn",
                 "accuracy too low",
                 f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed: {limits.min_accuracy:g}: worse than "

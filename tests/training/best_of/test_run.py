@@ -300,7 +300,7 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
     assert "run the same command again to resume" in said
     assert not (tmp_path / "out" / "best.jsonl").exists()
     assert not (tmp_path / "out" / "training.json").exists()
-    assert not (tmp_path / "out" / "stopped.txt").exists()  # by which a loop knows a bad sign
+    assert not (tmp_path / "out" / "stopped.txt").exists()  # by which a loop knows that a health check stopped it
 
 
 def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -120,12 +120,12 @@ def test_what_the_monitor_halts_for_fails_the_round(tmp_path: Path) -> None:
     told = run(tmp_path, Script(replies=replies), monitor=limits)
     assert told.decisions[0].accepted
     assert told.decisions[0].level == "warn"
-    assert any("words" in text for text in told.decisions[0].signs)
+    assert any("words" in text for text in told.decisions[0].alerts)
     shutil.rmtree(tmp_path / "loop")
     halted = run(tmp_path, Script(replies=replies), monitor={**limits, "halts": ["verbosity"]}, retry={"times": 0})
     assert halted.decisions[0].level == "halt"
     assert halted.stopped.startswith("round 1 (dpo) was given up: monitor: ")
-    assert halted.stopped.endswith(halted.decisions[0].signs[0])
+    assert halted.stopped.endswith(halted.decisions[0].alerts[0])
 
 
 def test_the_reward_model_is_trained_on_the_newest_pairs(tmp_path: Path) -> None:

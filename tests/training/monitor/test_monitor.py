@@ -44,9 +44,9 @@ def halts_at(checks: list[Check]) -> int | None:
 def test_a_policy_that_takes_to_a_vice_is_told_by_its_detector(vice: str) -> None:
     verdicts = watched(checks_of_policy(VICES[vice]))
     assert vice in detectors(verdicts)
-    first = next(verdict for verdict in verdicts if vice in {sign.detector for sign in verdict.signs})
-    (sign, *_) = (sign for sign in first.signs if sign.detector == vice)
-    assert re.match(rf"step \d+: {vice}: .* from \S+ to \S+ \(.* ± .*\).* [A-Z].*\.$", sign.text)
+    first = next(verdict for verdict in verdicts if vice in {alert.detector for alert in verdict.alerts})
+    (alert, *_) = (alert for alert in first.alerts if alert.detector == vice)
+    assert re.match(rf"step \d+: {vice}: .* from \S+ to \S+ \(.* ± .*\).* [A-Z].*\.$", alert.text)
     assert {verdict.level for verdict in verdicts} == {"ok", "warn"}
 
 
@@ -78,8 +78,8 @@ def test_a_reward_that_follows_length_is_told_where_responses_grow() -> None:
         )
 
     by_length = checks_of_policy(longer, proxy=lambda response, check: float(word_count(response)))
-    (sign,) = {sign.text for sign in watched(by_length)[2].signs if sign.detector == "verbosity"}
-    assert "the reward follows length (rank correlation 1.00) and responses grow: words went from" in sign
+    (alert,) = {alert.text for alert in watched(by_length)[2].alerts if alert.detector == "verbosity"}
+    assert "the reward follows length (rank correlation 1.00) and responses grow: words went from" in alert
     elsewise = checks_of_policy(longer, proxy=lambda response, check: random.Random(response).random())
     assert "verbosity" not in detectors(watched(elsewise))
     grown = checks_of_policy(honest, proxy=lambda response, check: float(word_count(response)))
@@ -98,7 +98,7 @@ def test_each_limit_is_where_it_says(shift: object) -> None:
     step = 0.001 * (1 if shift.kind in ("rise", "times") else -1)
     values = [start, edge - step, edge - step, edge + step, edge + step]
     fired = [
-        shift.detector in {sign.detector for sign in verdict.signs}
+        shift.detector in {alert.detector for alert in verdict.alerts}
         for verdict in watched(series(**{shift.name: values}))
     ]
     assert fired == [False, False, False, False, True]
@@ -114,7 +114,7 @@ def test_every_detector_can_fire_and_each_can_be_made_to_halt() -> None:
     )  # fmt: skip
     assert detectors(watched(everything)) == set(DETECTORS)
     strict = MonitorSettings(halts=DETECTORS)
-    assert {s.level for s in watched(everything, strict)[-1].signs} == {"halt"}
+    assert {s.level for s in watched(everything, strict)[-1].alerts} == {"halt"}
     mild = watched(everything, MonitorSettings(halts=()))
     assert {verdict.level for verdict in mild} == {"ok", "warn"}
 
@@ -248,7 +248,7 @@ def test_a_move_and_its_error_by_hand() -> None:
 def test_one_principle_that_pays_for_the_others_is_told() -> None:
     falls, rises = [0.9, 0.8, 0.7, 0.6], [0.1, 0.4, 0.6, 0.9]
     told = watched(series(proxy=rises, principle__kind=falls, gold__principle__short=rises))[-1]
-    assert [sign.detector for sign in told.signs] == ["principle drift"]
+    assert [alert.detector for alert in told.alerts] == ["principle drift"]
     assert "principle/kind went from 0.9 to 0.65 while the reward went from 0.1 to 0.75" in told.reason
     assert watched(series(proxy=falls, principle__kind=falls))[-1].level == "ok"
 
@@ -261,7 +261,7 @@ def test_certainty_is_no_vice_where_doubt_grows_too() -> None:
 
 def test_a_sign_is_new_once_and_stays_while_it_holds() -> None:
     verdicts = watched(series(words=[10, 20, 20, 20, 10]))
-    assert [[sign.new for sign in verdict.signs] for verdict in verdicts] == [[], [], [True], [False], []]
+    assert [[alert.new for alert in verdict.alerts] for verdict in verdicts] == [[], [], [True], [False], []]
 
 
 def test_a_monitor_that_is_shown_the_old_checks_again_is_where_it_was() -> None:

@@ -115,7 +115,7 @@ def test_the_monitor_tells_of_a_peak_ahead_and_of_one_behind() -> None:
     """a = 1.2 and b = 0.8: the peak is at exp(0.5) = 1.65, KL 2.7, between the checks at 2.25 and 4."""
     golds = [0.0, *(math.sqrt(k) * (1.2 - 0.8 * math.log(math.sqrt(k))) for k in KL)]
     monitor = Monitor()
-    told = [[s.text for s in monitor.see(c).signs if s.detector == "predicted peak"] for c in checks(golds)]
+    told = [[s.text for s in monitor.see(c).alerts if s.detector == "predicted peak"] for c in checks(golds)]
     assert [bool(texts) for texts in told] == [False, False, False, False, True, True, True]
     assert "gold's peak is behind: the curve through 5 checks turns down at sqrt(KL) 1.6" in told[4][0]
     assert "and the policy is at 2.00 (KL 4 nats)" in told[4][0]
@@ -124,7 +124,7 @@ def test_the_monitor_tells_of_a_peak_ahead_and_of_one_behind() -> None:
 def test_a_curve_that_still_rises_is_not_told() -> None:
     golds = [0.0, *(gain(k, "rl") for k in KL[:5])]
     monitor = Monitor()
-    assert all(s.detector != "predicted peak" for c in checks(golds) for s in monitor.see(c).signs)
+    assert all(s.detector != "predicted peak" for c in checks(golds) for s in monitor.see(c).alerts)
     curve = gold_curve(checks(golds))
     assert curve is not None
     assert curve.peak > 3

@@ -95,8 +95,8 @@ def test_diversity_is_compared_at_the_first_rounds_amount_of_text() -> None:
     assert (start.values["distinct_2"], last.values["distinct_2"]) == (0.89, pytest.approx(0.89))
     assert last.errors["distinct_2"] == pytest.approx(0.02 * 0.89 / 0.68)
     assert after_round(ONE, rounds).level == "ok"
-    (sign,) = after_round(ONE, [rounds[0], diverse(0.5, 0.68)]).signs
-    assert sign.detector == "repetition"
+    (alert,) = after_round(ONE, [rounds[0], diverse(0.5, 0.68)]).alerts
+    assert alert.detector == "repetition"
 
 
 def test_a_round_whose_gold_falls_while_its_reward_rises_halts_the_loop() -> None:
@@ -121,7 +121,7 @@ def test_a_round_whose_gold_falls_while_its_reward_rises_halts_the_loop() -> Non
 )  # fmt: skip
 def test_a_round_is_held_against_the_base(changes: dict[str, Any], detector: str) -> None:
     verdict = after_round(ONE, [evaluation(**changes)])
-    assert [sign.detector for sign in verdict.signs] == [detector]
+    assert [alert.detector for alert in verdict.alerts] == [detector]
     assert verdict.level == "warn"
 
 

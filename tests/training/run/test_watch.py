@@ -1,4 +1,4 @@
-"""Each bad sign: seen when it should be, once, with its numbers and a way out; and not seen in a sound run."""
+"""Each health check: fails when it should be, once, with its numbers and a way out; and not seen in a sound run."""
 
 import math
 import subprocess
@@ -10,14 +10,14 @@ import pytest
 
 from training.config import WatchSettings
 from training.run.metrics import METRICS
-from training.run.watch import Sign, Watch
+from training.run.watch import Alert, Watch
 
 Rows = Iterable[Mapping[str, float]]
 
 
-def signs(rows: Rows, **settings: Any) -> list[Sign]:
+def alerts(rows: Rows, **settings: Any) -> list[Alert]:
     watch = Watch(WatchSettings(**settings))
-    return [sign for step, row in enumerate(rows, 1) for sign in watch.see(step, row)]
+    return [alert for step, row in enumerate(rows, 1) for alert in watch.see(step, row)]
 
 
 def column(name: str, *values: float) -> list[dict[str, float]]:
@@ -52,9 +52,9 @@ def preference(n: int, accuracy: float = 1.0, growth: float = 0.1, pairs: int = 
 )  # fmt: skip
 def test_a_bad_sign_is_told_once(rows: Rows, kind: str, said: str) -> None:
     assert {name for row in rows for name in row} <= set(METRICS)
-    (sign,) = signs(rows)
-    assert sign.kind == kind
-    assert sign.text.startswith(said)
+    (alert,) = alerts(rows)
+    assert alert.kind == kind
+    assert alert.text.startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_bad_sign_is_told_once(rows: Rows, kind: str, said: str) -> None:
     ],
 )
 def test_a_sound_run_has_none(rows: Rows) -> None:
-    assert signs(rows) == []
+    assert alerts(rows) == []
 
 
 @pytest.mark.parametrize(
@@ -104,22 +104,22 @@ def test_a_sound_run_has_none(rows: Rows) -> None:
     ],
 )
 def test_none_switches_a_limit_off(off: str, rows: list[Mapping[str, float]]) -> None:
-    assert len(signs(rows)) == 1
-    assert signs(rows, **{off: None}) == []
+    assert len(alerts(rows)) == 1
+    assert alerts(rows, **{off: None}) == []
 
 
 def test_what_never_ends_may_be_meant() -> None:
-    assert signs(column("no_end", 0, 1, 1, 1), endless=False) == []
+    assert alerts(column("no_end", 0, 1, 1, 1), endless=False) == []
 
 
 def test_several_signs_of_one_row_and_each_only_once() -> None:
     watch = Watch()
-    assert [sign.name for sign in watch.see(1, {"loss": math.nan, "kl": 200, "truncated": 1})] == [
+    assert [alert.name for alert in watch.see(1, {"loss": math.nan, "kl": 200, "truncated": 1})] == [
         "loss not finite",
         "kl too high",
         "truncated too high",
     ]
-    assert [sign.name for sign in watch.see(2, {"loss": math.nan, "grad_norm": math.nan})] == ["grad_norm not finite"]
+    assert [alert.name for alert in watch.see(2, {"loss": math.nan, "grad_norm": math.nan})] == ["grad_norm not finite"]
 
 
 def test_old_rows_put_a_resumed_run_where_it_was() -> None:
@@ -131,7 +131,7 @@ def test_old_rows_put_a_resumed_run_where_it_was() -> None:
         assert [whole.see(step, row) for step, row in enumerate(rows[cut:], cut)] == [
             resumed.see(step, row) for step, row in enumerate(rows[cut:], cut)
         ]
-    assert len(signs(rows)) == 3
+    assert len(alerts(rows)) == 3
 
 
 def test_settings_load_without_a_library_of_models() -> None:
@@ -149,13 +149,15 @@ def test_settings_load_without_a_library_of_models() -> None:
 )
 def test_one_way_to_write_ends_ppo_alone(recipe: Any, kind: str, said: str) -> None:
     watch = Watch(recipe=recipe)
-    (sign,) = [sign for step, row in enumerate(column("entropy", 0.01, 0.01, 0.01), 1) for sign in watch.see(step, row)]
-    assert (sign.kind, said in sign.text) == (kind, True)
+    (alert,) = [
+        alert for step, row in enumerate(column("entropy", 0.01, 0.01, 0.01), 1) for alert in watch.see(step, row)
+    ]
+    assert (alert.kind, said in alert.text) == (kind, True)
 
 
 def test_advice_on_a_fall_names_dpos_settings() -> None:
     watch = Watch(recipe="dpo")
-    found = [sign for row in column("logp_drop", *[0.3] * 6) for sign in watch.see(1, row)]
-    assert [sign.text.endswith("Lower learning_rate, or raise beta, or set sft_weight above 0.") for sign in found] == [
-        True
-    ]
+    found = [alert for row in column("logp_drop", *[0.3] * 6) for alert in watch.see(1, row)]
+    assert [
+        alert.text.endswith("Lower learning_rate, or raise beta, or set sft_weight above 0.") for alert in found
+    ] == [True]
