@@ -1,0 +1,41 @@
+"""What `solon feedback` is asked for. It stands alone, so that the command's help does not wait for what makes a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from constitution.options import Option, Options
+
+
+class FeedbackSettings(Options):
+    """Principles and prompts in, a preference dataset out."""
+
+    constitution: Annotated[Path, Option("FILE")]
+    """Principles: a YAML file, or the name of a shipped constitution, as hhh."""
+    prompts: Annotated[str, Option("FILE")]
+    """JSONL, CSV, parquet, a datasets folder or a hub id."""
+    out: Annotated[Path, Option("FOLDER")]
+    """The run folder, as in runs/NAME."""
+    policy: Annotated[str | None, Option("MODEL")] = None
+    """The model that is sampled: `embedded`, a local folder or a hub id (settings' default: embedded)."""
+    judge: Annotated[str | None, Option("MODEL")] = None
+    """The model that critiques, revises and compares, likewise (settings' default: the policy itself)."""
+    engine: Annotated[str | None, Option("NAME")] = None
+    """What runs the models: vllm, transformers, endpoint or replay (settings' default: vllm where installed, else transformers)."""
+    config: Annotated[Path | None, Option("FILE")] = None
+    """Settings, as YAML."""
+    overrides: Annotated[tuple[str, ...], Option("KEY=VALUE", "--set")] = ()
+    """One setting, as in plan.samples=4; repeatable."""
+    weights: Annotated[Path | None, Option("FILE")] = None
+    """Fitted weights of votes, from `solon evaluate judge --fit FILE`."""
+    limit: Annotated[int | None, Option("N")] = Field(default=None, ge=1)
+    """Read only the first N rows of the prompts."""
+    reuse: Annotated[tuple[Path, ...], Option("RUN")] = ()
+    """Take calls that this run made; repeatable."""
+    plan: bool = False
+    """Count the calls that would be made, and stop."""
+    push: Annotated[str | None, Option("REPO_ID")] = None
+    """Upload the finished dataset to this dataset repository of the hub."""

@@ -1,0 +1,47 @@
+"""`solon feedback` once its command line is read: prepare, produce, report, show, push."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from rich.console import Console
+
+from evaluation.audit.command import write_report
+from generation.output.push import push
+from generation.output.summary import show, show_forecast
+from generation.pipeline.job import already_done, plan_ahead, prepare, produce
+from generation.request import FeedbackSettings
+
+
+def run(settings: FeedbackSettings, console: Console) -> int:
+    """Make the run, or resume it; returns the exit code. Raises UserError."""
+    job = prepare(
+        settings.constitution,
+        settings.prompts,
+        settings.out,
+        settings.config,
+        settings.overrides,
+        {"policy": settings.policy, "judge": settings.judge, "engine": settings.engine},
+        settings.limit,
+        settings.reuse,
+        settings.weights,
+    )
+    if settings.plan:
+        show_forecast(asyncio.run(plan_ahead(job)), console)
+        return 0
+    manifest = already_done(job)
+    if manifest is None:
+        manifest = asyncio.run(produce(job, write_report))
+    else:
+        console.print(f"{job.out} is finished: 0 calls made", markup=False, soft_wrap=True)
+    if manifest is None:
+        print(
+            f"{job.out}: incomplete, the model was unavailable for some prompts; run the same command again to resume",
+            file=sys.stderr,
+        )
+        return 1
+    show(manifest, job.out, console)
+    if settings.push:
+        push(job.out, manifest, settings.push)
+    return 0
