@@ -1,11 +1,14 @@
 """Settings that would be read by nobody are refused, and those that nobody gave are what the recipe needs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from constitution.errors import problems_of
+from tests.defaults import assert_golden
+from training import config
 from training.config import DPO, SFT, Lora, Reward, Training
 from training.ppo.config import PPO
 
@@ -65,3 +68,7 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         SFT(compile=True)
     assert not SFT().compile
+
+
+def test_defaults_and_bounds_change_only_on_purpose() -> None:
+    assert_golden(Path(__file__).parent / "golden" / "training.txt", config)
