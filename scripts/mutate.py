@@ -165,7 +165,9 @@ def choose_tests(root: Path, file: str) -> tuple[list[str], list[str]]:
     )
     every = sorted((root / "tests").rglob("test_*.py"))
     importers = [each for each in every if imports.search(each.read_text(encoding="utf-8"))]
-    others = dict.fromkeys([*importers, *sorted((root / folder).glob("test_*.py"))])
+    while not (neighbors := sorted((root / folder).glob("test_*.py"))) and folder.name:
+        folder = folder.parent  # what has no tests of its own is tested by those of the folder above
+    others = dict.fromkeys([*importers, *neighbors])
     return _names(root, own), _names(root, [each for each in others if each not in own])
 
 

@@ -79,6 +79,8 @@ def test_a_breakage_is_noticed_by_the_modules_own_tests_first(tmp_path: Path) ->
         ["tests/constitution/test_small.py"],
         ["tests/constitution/test_other.py"],
     )
+    own, above = choose_tests(root, "constitution/deep/down.py")
+    assert (own, above) == ([], ["tests/constitution/test_other.py", "tests/constitution/test_small.py"])
     places = {each.before: each for each in everything(root)}
     seen = attempt(root, places["min(values)"], models=False, limit=100)
     assert seen["noticed_by"] == "tests/constitution/test_small.py::test_least"
