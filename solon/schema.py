@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel
 from constitution.principles import Constitution
 from constitution.terminal import complain
 from generation.config import RunConfig
-from training.catalogue import RECIPES
+from training.catalogue import COMMANDS, settings_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = Path("schemas")
@@ -48,9 +47,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.sc
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Kind of file -> its JSON Schema: `constitution`, `run`, each training recipe by its name, `loop`."""
-    loop: type[BaseModel] = getattr(import_module(LOOP[0]), LOOP[1])
-    models: dict[str, type[BaseModel]] = {"run": RunConfig, **{name: kind for name, (kind, _) in RECIPES.items()}}
-    models["loop"] = loop
+    models: dict[str, type[BaseModel]] = {"run": RunConfig, **{name: settings_model(name) for name in COMMANDS}}
     return {"constitution": of_constitutions(), **{name: _schema(name, model) for name, model in models.items()}}
 
 

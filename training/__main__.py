@@ -1,6 +1,6 @@
-"""`python -m training sft | reward | dpo | ppo | best_of`: data in, an ordinary checkpoint out. `loop`: the same round after round.
+"""`python -m training sft | reward | dpo | ppo | best_of`: preference data in, an ordinary checkpoint out.
 
-Alone, or on several processes under `accelerate launch -m training ...`.
+`python -m training loop` does it round after round. Alone, or on several processes under `accelerate launch -m training ...`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from constitution.errors import Problem, UserError
-from generation import settings as reading
-from training.catalogue import RECIPES
-from training.config import Training
+from generation.settings import load, print_settings
+from training.catalogue import COMMANDS, LOOP, settings_model
 from training.run import rank
 
-LOOP = "loop"
+
+class PrintSettings(argparse.Action):
+    """`--settings`: print every setting of the command, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        """const: the command."""
+        print_settings(settings_model(str(self.const)))
+        parser.exit()
 
 
 def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
@@ -28,46 +32,49 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog,
         description="Preference data in, an ordinary checkpoint out.",
-        epilog="The same command again resumes. Exit code 0 done, 1 a health check or a gate stopped it, 2 bad arguments or files.",
+        epilog="Run the same command again to resume. Exit code 0: done; 1: incomplete, or stopped by a health check or a gate; "
+        "2: bad arguments, files or settings.",
     )
-    commands = p.add_subparsers(dest="recipe", required=True)
-    for name, (kind, purpose) in RECIPES.items():
-        c = commands.add_parser(
-            name, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    commands = p.add_subparsers(dest="command", required=True)
+    for name, entry in COMMANDS.items():
+        c = commands.add_parser(name, help=entry.purpose, description=entry.purpose)
+        if name == LOOP:
+            c.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, as YAML")
+            c.add_argument("--plan", action="store_true", help="list the steps and which of them are done, and stop")
+        else:
+            c.add_argument(
+                "--data",
+                action="append",
+                default=[],
+                metavar="DATA[=WEIGHT]",
+                help="a run folder, a datasets folder, JSONL, parquet or a hub id; may be repeated, then mixed by weight",
+            )
+            c.add_argument("--model", help="the model to train: `embedded`, a local folder or a hub id")
+            c.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
+        c.add_argument(
+            "--out", type=Path, required=True, metavar="FOLDER", help="folder for everything that is written"
         )
         c.add_argument(
-            "--data",
-            action="append",
-            default=[],
-            metavar="DATA[=WEIGHT]",
-            help="a run folder, a datasets folder, JSONL, parquet or a hub id; several are mixed by weight",
+            "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one setting, as in {entry.example}"
         )
-        model = kind.model_fields["model"].default
-        c.add_argument("--model", help=f"`embedded`, a local folder or a hub id (settings' default: {model})")
-        c.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the checkpoint goes")
-        c.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
-        c.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in lora.r=8")
-    _add_loop(commands)
+        c.add_argument(
+            "--settings",
+            action=PrintSettings,
+            nargs=0,
+            const=name,
+            help="print every setting with its default and meaning",
+        )
     return p
 
 
-def _add_loop(commands: Any) -> None:
-    purpose = "round after round: sample, label, train, evaluate, and keep what passes the gates"
-    c = commands.add_parser(
-        LOOP, help=purpose, description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    c.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, as YAML")
-    c.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where everything goes")
-    c.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in retry.times=2")
-    c.add_argument("--plan", action="store_true", help="say which steps there are and which are done, and stop")
-
-
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m training") -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line. Returns the exit code."""
     options = parser(prog).parse_args(arguments)
+    # What runs is imported here, so that help and wrong settings need not wait for the libraries that train.
+    from rich.console import Console
+
     console = Console(highlight=False, soft_wrap=True)
-    # What runs is imported by name, so that help and wrong settings need not wait for the libraries that train.
-    if options.recipe == LOOP:
+    if options.command == LOOP:
         loop = import_module("training.loop.command")
         return int(loop.run(options.config, options.set, options.out, options.plan, console))
     try:
@@ -75,13 +82,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m training
     except UserError as error:
         rank.tell(error)
         return 2
-    return int(import_module("training.commands").train(options.recipe, settings, options.out, console))
+    return int(import_module("training.commands").train(options.command, settings, options.out, console))
 
 
-def settings_of(options: argparse.Namespace) -> Training:
-    """The settings that a command line gives. Raises UserError with every problem at once."""
+def settings_of(options: argparse.Namespace) -> Any:
+    """The settings model that a recipe's command line gives. Raises UserError with every problem at once."""
     flags = {"model": options.model, "data": _sources(options.data) or None}
-    return reading.load(RECIPES[options.recipe].kind, options.config, options.set, flags, example="lora.r=8")
+    example = COMMANDS[options.command].example
+    return load(settings_model(options.command), options.config, options.set, flags, example=example)
 
 
 def _sources(given: Sequence[str]) -> dict[str, float]:
@@ -90,9 +98,8 @@ def _sources(given: Sequence[str]) -> dict[str, float]:
     for text in given:
         name, weight = _source(text)
         if name in sources:
-            raise UserError(
-                Problem(f"--data {name}", got="is given twice", fix="give it once, with the sum of the weights")
-            )
+            fix = "give it once, with the sum of the weights"
+            raise UserError(Problem(f"--data {name}", got="is given twice", fix=fix))
         sources[name] = weight
     return sources
 

@@ -1,27 +1,55 @@
-"""The recipes: their names, their settings, what they are for. Imports nothing heavy; `training/commands.py` runs them."""
+"""The commands that train: their names, their settings models, what they are for.
+
+Settings models are named, not imported: help must not wait for the models of recipes that nobody asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
-from training.best_of.config import BestOf
-from training.config import DPO, SFT, Reward, Training
-from training.ppo.config import PPO
+LOOP = "loop"
 
 
 class Entry(NamedTuple):
-    """A recipe on the command line."""
+    """A command."""
 
-    kind: type[Training]
-    """Its settings."""
+    settings: str
+    """Dotted name of its settings model."""
     purpose: str
+    example: str
+    """A setting, as `--set` takes it."""
 
 
-RECIPES: Mapping[str, Entry] = {
-    "sft": Entry(SFT, "imitate replies: the supervised phase, on a run's accepted revisions"),
-    "best_of": Entry(BestOf, "imitate the best of several replies of its own, by rules, reward models or a judge"),
-    "reward": Entry(Reward, "a reward model on a run's pairs, with the judge's probability as label"),
-    "dpo": Entry(DPO, "a policy on a run's pairs, without a reward model"),
-    "ppo": Entry(PPO, "a policy on its own replies, rewarded by rules, reward models or a judge"),
+COMMANDS: Mapping[str, Entry] = {
+    "sft": Entry("training.config.SFT", "supervised fine-tuning, as on the accepted revisions of a run", "lora.r=8"),
+    "best_of": Entry(
+        "training.best_of.config.BestOf",
+        "rejection sampling: supervised fine-tuning on the best of several responses of the policy",
+        "samples=8",
+    ),
+    "reward": Entry(
+        "training.config.Reward", "a reward model on preference pairs, with the judge's probability as label", "heads=4"
+    ),
+    "dpo": Entry(
+        "training.config.DPO", "direct preference optimization on preference pairs, without a reward model", "beta=0.1"
+    ),
+    "ppo": Entry(
+        "training.ppo.config.PPO",
+        "reinforcement learning on the policy's own responses, rewarded by rules, reward models or a judge",
+        "kl.coefficient=0.05",
+    ),
+    LOOP: Entry(
+        "training.loop.config.LoopConfig",
+        "round after round: sample, label, train, evaluate, and keep what passes the gates",
+        "retry.times=2",
+    ),
 }
+
+
+def settings_model(name: str) -> type[Any]:
+    """The pydantic model of a command's settings."""
+    module, _, model = COMMANDS[name].settings.rpartition(".")
+    found: type[Any] = getattr(import_module(module), model)
+    return found

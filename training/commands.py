@@ -1,4 +1,4 @@
-"""The recipes of `training/catalogue.py`, run. Everything that trains is imported from here."""
+"""Runs the recipes that `training/catalogue.py` names; everything that trains is imported from here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
-from constitution.errors import UserError
-from generation.engines.base import ModelError
+from constitution.errors import Unavailable, UserError
 from generation.output.files import write_atomically
 from training.best_of import job as best_of_job
 from training.best_of import run as best_of
@@ -20,10 +20,8 @@ from training.ppo import job as ppo_job
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
 from training.run import fit, job, rank
-from training.run.metrics import MetricsError
-from training.run.page import SETTINGS
+from training.run.page import PAGE, SETTINGS
 from training.run.snapshot import STOPPED
-from training.run.summary import show
 
 
 def _on_rows(settings: Training, out: Path, console: Console) -> dict[str, Any]:
@@ -45,27 +43,46 @@ _TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
     "dpo": _on_rows,
     "ppo": _on_prompts,
 }
-"""Each checks everything, then trains; returns what training.json says."""
+"""Recipe -> what checks everything, then trains, and returns training.json."""
 
 
 def train(recipe: str, settings: Training, out: Path, console: Console) -> int:
-    """Train, or go on training, and say what came out; returns the exit code."""
+    """Train, or resume training, and print what came out. Returns the exit code.
+
+    recipe: a key of `training.catalogue.COMMANDS` whose settings model is that of `settings`. out: the folder to write.
+    """
     if rank.first() and (out / SETTINGS).is_file():  # else the folder is new, or not ours
         (out / STOPPED).unlink(missing_ok=True)
     try:
-        said = _TRAIN[recipe](settings, out, console)
+        record = _TRAIN[recipe](settings, out, console)
+    except UserError as error:
+        rank.tell(error)
+        return 2
     except fit.Stopped as stopped:
         if rank.first():
             write_atomically(out / STOPPED, f"{stopped}\n")
         rank.tell(stopped)
         return 1
-    except fit.Incomplete as incomplete:
-        rank.tell(incomplete)
+    except Unavailable as unavailable:
+        rank.tell(unavailable)
         return 1
-    except (UserError, ModelError, MetricsError) as error:
-        rank.tell(error)
-        return 2
     if rank.first():
-        show(said, out, console)
+        _show(record, out, console)
     launch.leave()
     return 0
+
+
+def _show(record: Mapping[str, Any], out: Path, console: Console) -> None:
+    """Rows, results on held-out rows, and where everything is. record: training.json."""
+    best = f", the model of step {record['best_step']}" if record.get("best_step") else ""
+    title = f"{record['recipe']}: {record['steps']} steps in {record['seconds']:,.0f} s{best}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for split, counts in record["rows"].items():
+        for name, n in counts.items():
+            table.add_row(f"{split}: {name.replace('_', ' ')}", f"{n:,}")
+    for name, value in record["results"].items():
+        table.add_row(name.replace("eval_", "held out: ").replace("_", " "), f"{value:.4g}")
+    console.print(table)
+    console.print(f"checkpoint and model card: {out}   curves: {out / PAGE}", markup=False, soft_wrap=True)

@@ -12,8 +12,7 @@ from constitution.loading import ConstitutionFile
 from constitution.records import Message, Prompt, Strict
 from critics.controls import Control
 from generation.config import RunConfig
-from training.catalogue import RECIPES
-from training.loop.config import LoopConfig
+from training.catalogue import COMMANDS, settings_model
 
 WRITTEN: list[type[BaseModel]] = [
     ConstitutionFile,
@@ -21,8 +20,7 @@ WRITTEN: list[type[BaseModel]] = [
     Message,
     Prompt,
     RunConfig,
-    LoopConfig,
-    *(settings for settings, _ in RECIPES.values()),
+    *map(settings_model, COMMANDS),
 ]
 """Models of the files that a user writes."""
 

@@ -24,6 +24,8 @@ from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import small_inputs
 from tests.training.small_run import LAWS, write_run
 from training.__main__ import main
+from training.catalogue import COMMANDS, settings_model
+from training.run import rank as ranks
 from training.run.page import SETTINGS
 
 Write = Callable[..., Path]
@@ -124,10 +126,10 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
     config = tmp_path / "dpo.yaml"
     config.write_text("bata: 0.1\nlearning_rate: fast\nlora: {rank: 8}\nprecision: fp8\n")
     said = refused("--config", config, "--set", "steps").split("\n")
-    assert said[0] == "--set steps: allowed: key=value, as in --set lora.r=8"
+    assert said[0] == "--set steps: allowed: key=value, as in --set beta=0.1"
     assert [line.removeprefix(f"{config}: ").split(";")[0][:60] for line in said[1:]] == [
-        "learning_rate: Input should be a valid number, unable to par",
-        "precision: Input should be 'bf16' or 'fp32' (got 'fp8')",
+        "learning_rate: got 'fast'",
+        "precision: got 'fp8'",
         "lora.rank: unknown key",
         "bata: unknown key (did you mean data?)",
     ]
@@ -136,10 +138,10 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(["patience=2"], "needs eval_every; set it to the number of steps", id="patience"),
+        pytest.param(["patience=2"], "patience: needs eval_every; set it to the number of steps", id="patience"),
         pytest.param(
             ["eval_every=2", "load_best=true", "save_every=3"],
-            "got 3, and load_best saves where an evaluation is; allowed: multiples of eval_every (2)",
+            "save_every: got 3, and load_best saves where an evaluation is; allowed: multiples of eval_every (2)",
             id="best",
         ),
         pytest.param(
@@ -147,7 +149,9 @@ def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> No
             "report_to: got tensorboard, tensorboard; allowed: each once",
             id="twice",
         ),
-        pytest.param(["report_to=[mlflow]"], "report_to.0: Input should be 'tensorboard' or 'wandb'", id="unknown"),
+        pytest.param(
+            ["report_to=[mlflow]"], "report_to.0: got 'mlflow'; input should be 'tensorboard' or 'wandb'", id="unknown"
+        ),
     ],
 )
 def test_settings_that_cannot_be(changes: list[str], message: str, refused: Say, pairs: Path) -> None:
@@ -163,7 +167,7 @@ def test_a_reporter_that_is_not_installed(
     (tmp_path / "wandb").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     said = refused("--data", pairs, "--set", "report_to=[tensorboard, wandb]")
-    assert said.startswith("--set: report_to: got wandb, which is not installed; pip install wandb, or leave it out")
+    assert said == "--set: report_to: got wandb, which is not installed; pip install wandb, or leave it out"
 
 
 @pytest.mark.parametrize(
@@ -254,14 +258,13 @@ def test_a_folder_of_other_settings(refused: Say, pairs: Path, tmp_path: Path) -
     refused("--data", pairs, *SMALL)
     said = refused("--data", pairs, *SMALL, "--set", "beta=0.5", "--set", "log_every=5").split("\n")
     assert said == [
-        f"{tmp_path / 'out'}: belongs to other settings:",
-        "  beta: was 0.1, now 0.5",
-        "choose another --out, or delete the folder",
+        f"{tmp_path / 'out'}: belongs to other settings; choose another --out, or delete the folder",
+        "beta: was 0.1, now 0.5",
     ]
     said = refused("--data", pairs, *SMALL, "--set", "micro_batch_size=4")  # which decides nothing
     assert "save the whole model with save_pretrained" in said
     (tmp_path / "out" / SETTINGS).write_text("{")
-    assert "training.yaml is damaged" in refused("--data", pairs, *SMALL)
+    assert "training.yaml: is damaged" in refused("--data", pairs, *SMALL)
 
 
 def test_metrics_that_are_damaged(refused: Say, pairs: Path, tmp_path: Path) -> None:
@@ -319,7 +322,7 @@ def test_help_says_every_recipe_and_exit_codes(capsys: pytest.CaptureFixture[str
         main(["--help"])
     assert ended.value.code == 0
     told = capsys.readouterr().out
-    assert all(name in told for name in ("sft", "reward", "dpo", "Exit code 0 done"))
+    assert all(name in told for name in ("sft", "reward", "dpo", "Exit code 0: done"))
     with pytest.raises(SystemExit) as ended:
         main(["dpo", "--data", "x"])
     assert ended.value.code == 2
@@ -327,9 +330,52 @@ def test_help_says_every_recipe_and_exit_codes(capsys: pytest.CaptureFixture[str
 
 
 def test_help_does_not_wait_for_what_trains() -> None:
-    """Nor do wrong settings: neither torch nor transformers is imported before a recipe runs."""
-    code = "import sys, training.__main__ as m; m.parser(); print({'torch', 'transformers'} & {*sys.modules})"
+    """No library that computes, and no recipe's settings, are imported for it."""
+    heavy = "{'torch', 'transformers', 'numpy', 'scipy', 'training.ppo.config', 'training.config'}"
+    code = f"import sys, training.__main__ as m; m.parser(); print({heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_wrong_settings_are_told_without_the_libraries_that_train(tmp_path: Path) -> None:
+    code = (
+        f"import sys; from training.__main__ import main; main(['dpo', '--out', {str(tmp_path)!r}, '--set', 'bata=1']); "
+        "print({'torch', 'transformers'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, "bata: unknown key (did you mean data?)" in done.stderr) == ("set()\n", True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_setting_is_printed_with_its_meaning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--settings"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    keys = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
+    assert set(settings_model(name).model_fields) <= {*keys}
+    assert len(keys) == sum(line.startswith("    ") for line in lines)  # each has a meaning
+
+
+def test_a_setting_is_printed_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["dpo", "--settings"])
+    told = capsys.readouterr().out
+    assert "\nlora: null\n" in told
+    assert "\nlora.r: 16\n    Rank of the updates.\n" in told
+    assert "\nbeta: 0.1\n    Strength of the pull towards the reference.\n" in told
+    assert "\nlabels.min_confidence: 0.5\n" in told
+
+
+@pytest.mark.parametrize(
+    ("rank", "told"),
+    [("0", "data: is missing\nadd it\n"), ("3", "[rank 3] data: is missing\n[rank 3] add it\n")],
+)
+def test_a_process_says_which_one_it_is(
+    rank: str, told: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    ranks.tell("data: is missing\nadd it")
+    assert capfd.readouterr().err == told
 
 
 def test_a_judge_that_is_away_leaves_ppo_to_be_gone_on_with(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

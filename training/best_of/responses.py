@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from constitution.errors import Unavailable
 from constitution.records import Failure, Prompt, Response
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
@@ -22,7 +23,6 @@ from generation.pipeline.session import CALLS
 from training.best_of.choice import Choice, Scored, choose
 from training.best_of.config import BestOf
 from training.rollout.rewards import Graded, open_rewards
-from training.run.fit import Incomplete
 
 Drawn = Sequence[Response | Failure]
 """What each sample of a prompt came to, in order."""
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 def outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -> list[Outcome]:
     """Write, grade and choose; in the prompts' order. First everything is written, then graded: two large models never meet.
 
-    Raises ModelError, StoreError, and Incomplete where an engine stayed unavailable for some.
+    Raises ModelError, StoreError, and Unavailable where an engine stayed unavailable for some.
     """
     with closing(CallStore(folder / CALLS, reuse=[Path(other) / CALLS for other in settings.reuse])) as store:
         return asyncio.run(_outcomes(settings, prompts, store))
@@ -121,10 +121,10 @@ async def _grade(
 
 
 def _whole(found: Sequence[object], what: str) -> None:
-    """Raises Incomplete where an engine stayed unavailable: best of fewer responses would be another policy."""
+    """Raises Unavailable where an engine stayed unavailable: best of fewer responses would be another policy."""
     missing = [one for one in found if isinstance(one, Failure) and one.reason == UNAVAILABLE]
     if missing:
-        raise Incomplete(
+        raise Unavailable(
             f"incomplete: {len(missing)} of {len(found)} {what} could not be had ({missing[0].detail}); the rest is cached; "
             "run the same command again to resume"
         )

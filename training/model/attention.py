@@ -20,6 +20,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from constitution.errors import Problem
 from generation.engines.base import ModelError
 from training.data.batches import Batch
 
@@ -109,7 +110,8 @@ def attend(
     Raises ModelError for a model that does more in its attention than is done here, or does not hand the segments on.
     """
     if segments is None or attention_mask is not None or any(more.get(name) is not None for name in MORE):
-        raise ModelError(f"{type(module).__name__} attends in a way of its own; set layout: padded")
+        got = f"got packed, and {type(module).__name__} computes attention in a way of its own"
+        raise ModelError(Problem("", "layout", got, fix="set layout: padded"))
     kind = query.device.type
     # Under autocast, rotary positions have made float32 of queries and keys.
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype

@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from constitution.errors import Problem
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, check_weights
 from generation.output.files import write_atomically
@@ -94,7 +95,8 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         """
         layers = self._no_split_modules
         if not layers:
-            raise ModelError(f"compile: model {self.config.model_type} does not name its layers; leave compile out")
+            got = f"got true, and model {self.config.model_type} does not name its layers"
+            raise ModelError(Problem("", "compile", got, fix="leave compile out"))
         for module in self.modules():
             if type(module).__name__ in layers:
                 module.compile(dynamic=True, options={"emulate_precision_casts": True})
@@ -118,7 +120,8 @@ class Policy(TrainableModel):
         super().__init__(model, layout)
         config = self.inner.config.get_text_config()
         if getattr(config, "final_logit_softcapping", None):
-            raise ModelError(f"model {config.model_type}: its logits have a soft cap, which training does not know")
+            got = "its logits have a soft cap, which training does not apply"
+            raise ModelError(Problem(f"model {config.model_type}", got=got, fix="train another model"))
         self._scale = float(getattr(config, "logits_scaling", 1.0) or 1.0) / float(
             getattr(config, "logit_scale", 1.0) or 1.0
         )
@@ -140,8 +143,8 @@ class Policy(TrainableModel):
         logits = self._run(self.inner, batch).logits.flatten(0, 1)[batch["where"]].float()
         own = logits.log_softmax(-1).gather(-1, batch["targets"][:, None]).squeeze(-1)
         if not torch.allclose(self(batch).logprobs, own, rtol=1e-3, atol=1e-3, equal_nan=True):
-            name = self.config.model_type
-            raise ModelError(f"model {name}: its head is more than one linear layer, which training does not know")
+            got = "its head is more than one linear layer, which training does not compute"
+            raise ModelError(Problem(f"model {self.config.model_type}", got=got, fix="train another model"))
 
     @contextmanager
     def generating(self) -> Iterator[Any]:
@@ -208,7 +211,8 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
         return "padded"
     reason = attention.packs(AutoConfig.from_pretrained(files.path).get_text_config(), settings.max_length)
     if reason and settings.layout == "packed":
-        raise ModelError(f"layout: got packed, but model {files.name} cannot be packed: {reason}; set layout: auto")
+        got = f"got packed, but model {files.name} cannot be packed: {reason}"
+        raise ModelError(Problem("", "layout", got, fix="set layout: auto"))
     return "padded" if reason else "packed"
 
 
@@ -270,7 +274,8 @@ def _load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", **more: A
         )
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:500]
-        raise ModelError(f"model {files.path}: transformers cannot load it ({reason}); check the folder") from error
+        got = f"transformers cannot load it ({reason})"
+        raise ModelError(Problem(f"model {files.path}", got=got, fix="check the folder")) from error
     if PartialState().is_main_process:  # others may not have the weights yet
         check_weights(model, report, files, new)
     _still(model)
@@ -292,14 +297,14 @@ def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> Any:
     """The checkpoint with a linear layer of scalar heads, of zeros where it has none of that size. Raises ModelError."""
     model, report = _load(AutoModelForSequenceClassification, files, layout, new=HEAD, **more)
     if not isinstance(getattr(model, HEAD, None), nn.Linear):
-        raise ModelError(f"model {files.path}: {type(model).__name__} has no linear head named {HEAD}")
+        got = f"{type(model).__name__} has no linear head named {HEAD}"
+        raise ModelError(Problem(f"model {files.path}", got=got, fix="train another model"))
     missing = any(name.startswith(HEAD) for name in report["missing_keys"])
     kind = ", ".join(model.config.architectures or ())
     if missing and kind.endswith("ForSequenceClassification"):
-        raise ModelError(
-            f"model {files.path}: is a {kind} without its head (no tensor {HEAD}.weight); fetch the checkpoint again, or name the "
-            "model that it was trained from"
-        )
+        got = f"is a {kind} without its head (no tensor {HEAD}.weight)"
+        fix = "fetch the checkpoint again, or name the model that it was trained from"
+        raise ModelError(Problem(f"model {files.path}", got=got, fix=fix))
     if missing or any(name.startswith(HEAD) for name, *_ in report["mismatched_keys"]):
         nn.init.zeros_(model.score.weight)
     return model
@@ -318,12 +323,14 @@ def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:
     try:
         adapted = get_peft_model(model, settings)
     except ValueError as error:
-        raise ModelError(f"lora.targets: got {lora.targets}; {' '.join(str(error).split())[:300]}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            Problem("", "lora.targets", f"got {lora.targets}; {reason}", fix="name layers of the model")
+        ) from None
     ends = (model.get_input_embeddings(), model.get_output_embeddings(), getattr(model, "score", None))
     if any(isinstance(layer, BaseTunerLayer) for layer in ends):
-        raise ModelError(
-            f"lora.targets: got {lora.targets}; allowed: layers between the embedding and the head, such as all-linear"
-        )
+        allowed = "layers between the embedding and the head, such as all-linear"
+        raise ModelError(Problem("", "lora.targets", f"got {lora.targets}", allowed))
     return adapted
 
 

@@ -20,6 +20,7 @@ from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from rich.console import Console
 from transformers import set_seed
 
+from constitution.errors import Unavailable
 from constitution.records import Failure
 from generation.engines.base import TransientError
 from generation.output.files import write_atomically
@@ -43,7 +44,7 @@ from training.rollout.rollouts import Rollout, as_prompt, as_response, ends_of, 
 from training.rollout.vllm import open_writer
 from training.run import folder as output
 from training.run.card import Base, Data, write_card
-from training.run.fit import Incomplete, Stopped
+from training.run.fit import Stopped
 from training.run.metrics import Metrics
 from training.run.page import write_page
 from training.run.trainer import peak_memory
@@ -58,7 +59,7 @@ LIVE = "tensorboard"
 def run(job: PPOJob, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises UserError for a folder that cannot be used, Incomplete where a sampling or judge model was unavailable, Stopped for
+    Raises UserError for a folder that cannot be used, Unavailable where a sampling or judge model was unavailable, Stopped for
     a run that a health check ended; where it was the monitor that ended it, the policy of the best gold check is saved, and
     training.json says so.
     """
@@ -230,7 +231,7 @@ class Loop:
     def _rewarded(
         self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Rollout]], iteration: int
     ) -> tuple[Responses, dict[str, float]]:
-        """The responses that have a reward, and what is told of all of them. Raises Stopped where none has one, Incomplete where
+        """The responses that have a reward, and what is told of all of them. Raises Stopped where none has one, Unavailable where
         that is because models were unavailable.
         """
         graded = self._graded(prompts, written, self._job.rewards)
@@ -256,7 +257,7 @@ class Loop:
         if len(failures) == len(rows):
             why = f"step {iteration + 1}: none of {len(rows)} responses has a reward; the first says: {failures[0]}"
             if any(failure.startswith(f"{UNAVAILABLE}: ") for failure in failures):
-                raise Incomplete(f"incomplete: {why}; run the same command again to resume from the last checkpoint")
+                raise Unavailable(f"incomplete: {why}; run the same command again to resume from the last checkpoint")
             raise Stopped(why)
         if failures:
             self._record.failures(iteration + 1, Counter(failures))
@@ -296,11 +297,11 @@ class Loop:
         return measured(mixed, responses, self._settings.micro_batch_size, layout, self._accelerator.device)
 
     def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
-        """Responses by the sampler. Raises Incomplete where it failed."""
+        """Responses by the sampler. Raises Unavailable where it failed."""
         try:
             return self._writer.write(prompts, seeds)
         except TransientError as error:
-            raise Incomplete(f"the sampler failed ({error}); run the same command again to resume") from None
+            raise Unavailable(f"the sampler failed ({error}); run the same command again to resume") from None
 
     def _evaluate(self, iteration: int) -> dict[str, float]:
         """One response to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""

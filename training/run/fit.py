@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
-from constitution.errors import Problem, UserError
+from constitution.errors import Problem, SolonError, UserError
 from training.config import DPO, Reward, Training
 from training.model import launch
 from training.model.models import TrainableModel, choose_padding, load_policy, load_reward, save
@@ -30,18 +30,14 @@ FORWARD = 4
 """Micro-batches that a GPU takes at once where nothing is kept for a backward pass."""
 
 
-class Stopped(Exception):
-    """A health check stopped the run; the message says which and what to try."""
-
-
-class Incomplete(Exception):
-    """The run cannot continue now, as where a server is unavailable; the same command resumes it."""
+class Stopped(SolonError):
+    """A health check stopped the run; the message says which and what to try. Commands exit with 1."""
 
 
 def run(job: Job, console: Console) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says.
 
-    Raises UserError for a folder that cannot be used, Stopped for a run that a health check stopped.
+    Raises UserError for a folder that cannot be used, Stopped where a health check stops the run.
     """
     return output.run_exclusively(job.out, job.run_record, memory_advice(job.settings), lambda: train(job, console))
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 
-from constitution.errors import InputError
+from constitution.errors import Problem, UserError
 from generation.output.files import write_atomically
 from generation.output.folder import OwnedFolder
 from training.model import launch
@@ -73,7 +73,7 @@ def run_exclusively(
             return done or train()
     except torch.OutOfMemoryError as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"memory: the GPU is full ({reason}); lower {lower}") from error
+        raise UserError(Problem("", "memory", f"the GPU is full ({reason})", fix=f"lower {lower}")) from error
 
 
 def finished(folder: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from constitution.errors import Problem, UserError, shown
 from generation.output.files import write_atomically
 
 FILE = "metrics.jsonl"
@@ -16,10 +17,6 @@ WARNING = "warning"
 DATA = "data"
 """Split of the rows that count what was read: pairs kept, dropped by reason, cut."""
 _RESERVED = frozenset({"step", "split", "text"})
-
-
-class MetricsError(ValueError):
-    """The file of metrics is damaged; the message names the line."""
 
 
 class Metric(NamedTuple):
@@ -201,7 +198,7 @@ class Metrics:
 def read(path: Path) -> list[Row]:
     """All lines of a file in their order; none where there is no file. A last line that is still being written is left out.
 
-    Raises MetricsError for any other line that is none of ours.
+    Raises UserError for any other line that is none of ours.
     """
     if not path.exists():
         return []
@@ -215,9 +212,9 @@ def _row(line: str, path: Path, number: int) -> Row:
         step, split, text = int(values.pop("step")), str(values.pop("split")), str(values.pop("text", ""))
         return Row(step, split, {name: float(value) for name, value in values.items()}, text)
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise MetricsError(
-            f"{path}:{number}: got {line.strip()!r:.80}; allowed: a JSON object with `step`, `split` and numbers; "
-            "delete the line"
+        allowed = "a JSON object with `step`, `split` and numbers"
+        raise UserError(
+            Problem(f"{path}:{number}", "", f"got {shown(line.strip())}", allowed, "delete the line")
         ) from None
 
 

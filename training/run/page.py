@@ -39,7 +39,7 @@ def is_claimed(path: Path) -> bool:
 def write_page(folder: Path, warnings: Sequence[str] = ()) -> None:
     """Write the page of a run's folder from its `metrics.jsonl` and, where it is there, `training.yaml`.
 
-    warnings: shown before those that were logged. Raises MetricsError when the file of metrics is damaged.
+    warnings: shown before those that were logged. Raises UserError when the file of metrics is damaged.
     """
     rows = read(folder / FILE)
     curves: dict[tuple[str, str], Curve] = {}

@@ -1,26 +1,22 @@
-"""Which of the processes that train together this one is, and how it speaks: known before any library loads."""
+"""Which of the processes that train together this one is; known before any library loads."""
 
 from __future__ import annotations
 
 import os
-import time
 
 from constitution.terminal import complain
 
-_PATIENCE = 30.0
-"""Seconds in which the launcher has surely ended the other processes of one that failed."""
-
 
 def first() -> bool:
-    """True for the process that speaks and writes for all."""
-    return os.environ.get("RANK", "0") == "0"
+    """True for the process that prints and writes for all."""
+    return _rank() == 0
 
 
 def tell(error: object) -> None:
-    """Print what is wrong, once: the first process does, and the launcher then ends the others.
+    """Print what is wrong on stderr, each line with `[rank N]` in every process but the first."""
+    mark = "" if first() else f"[rank {_rank()}] "
+    complain("\n".join(f"{mark}{line}" for line in str(error).split("\n")))
 
-    An error of another process alone is told by that one, after a time in which the first had its chance.
-    """
-    if not first():
-        time.sleep(_PATIENCE)
-    complain(error)
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))

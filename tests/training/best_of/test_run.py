@@ -319,7 +319,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
         ({"keep": 4}, "keep: got 4 of 4 samples, which chooses nothing; lower keep, or raise samples"),
         ({"data": {"a.jsonl": 0.5}}, "data: got a.jsonl=0.5; best_of writes its own responses, to each prompt alike"),
         ({"sampler": {"engine": "endpoint"}}, "sampler.endpoints: got none, but sampler.engine is endpoint"),
-        ({"samples": 1}, "samples: Input should be greater than or equal to 2 (got 1)"),
+        ({"samples": 1}, "samples: got 1; input should be greater than or equal to 2"),
         ({"reward": {}}, "reward: got no source; name rules, models or judge"),
         (
             {"sampler": {"tokens": 3}},

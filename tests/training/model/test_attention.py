@@ -225,7 +225,9 @@ def test_attention_of_its_own_kind_is_refused(more: dict[str, Any]) -> None:
     pieces = attention.segments(collate(EXAMPLES[:1], "packed"))
     x = torch.randn(1, 4, 17, 8)
     call: dict[str, Any] = {"segments": pieces} | more
-    with pytest.raises(ModelError, match="Linear attends in a way of its own; set layout: padded"):
+    with pytest.raises(
+        ModelError, match="layout: got packed, and Linear computes attention in a way of its own; set layout: padded"
+    ):
         attention.attend(torch.nn.Linear(1, 1), x, x, x, **call)
 
 

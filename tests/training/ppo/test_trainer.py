@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from constitution.errors import UserError
+from constitution.errors import Unavailable, UserError
 from generation.engines.base import TransientError
 from generation.models.files import resolve
 from generation.settings import load
@@ -22,7 +22,7 @@ from training.ppo.experience import Responses, by_group, chunks, shape_reward
 from training.ppo.job import prepare
 from training.rollout.rollouts import Generate
 from training.run import folder as output
-from training.run.fit import Incomplete, Stopped
+from training.run.fit import Stopped
 from training.run.metrics import read
 
 BASELINES = pytest.mark.parametrize("baseline", ["group", "critic"])
@@ -287,7 +287,7 @@ def test_a_sampler_that_fails_is_no_bad_sign(
     with monkeypatch.context() as patch:
         patch.setattr(Generate, "write", fail)
         with pytest.raises(
-            Incomplete, match=r"the sampler failed \(the engine is gone\); run the same command again to resume"
+            Unavailable, match=r"the sampler failed \(the engine is gone\); run the same command again to resume"
         ):
             run_small(tmp_path / "run", inputs)
     assert len(numbers(run_small(tmp_path / "run", inputs))) == 3

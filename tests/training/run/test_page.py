@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training.run.metrics import GROUPS, METRICS, Metrics, MetricsError, Row, read
+from constitution.errors import UserError
+from training.run.metrics import GROUPS, METRICS, Metrics, Row, read
 from training.run.page import POINTS, thinned, write_page
 
 
@@ -69,7 +70,7 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
 def test_a_damaged_line_is_told(tmp_path: Path, line: str) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1, "split": "train"}}\n{line}\n')
-    with pytest.raises(MetricsError, match=r"metrics.jsonl:2: got .* allowed: a JSON object with `step`"):
+    with pytest.raises(UserError, match=r"metrics.jsonl:2: got .* allowed: a JSON object with `step`"):
         read(path)
 
 
