@@ -171,6 +171,24 @@ def test_whatever_the_answers_a_schedule_ends_within_its_bound(
     assert all(a < b and by_id[a].message != by_id[b].message for a, b in asked)
 
 
+@pytest.mark.parametrize(
+    ("n", "strategy", "schedule", "budget", "most"),
+    [
+        pytest.param(5, "best_worst", "knockout", None, 4 + 1 + 1, id="winners-losers-final"),
+        pytest.param(8, "best_worst", "knockout", None, 7 + 3 + 1, id="knockout-of-eight"),
+        pytest.param(8, "adjacent", "swiss", 12, 12 + 7, id="budget-and-neighbours"),
+        pytest.param(8, "all_pairs", "adaptive", 12, 12, id="budget-alone"),
+        pytest.param(4, "adjacent", "swiss", 5, 6, id="never-more-than-there-are"),
+        pytest.param(5, "revision_original", "all", None, 4, id="each-with-its-original"),
+        pytest.param(5, "best_worst", "all", None, 10, id="all"),
+    ],
+)
+def test_the_most_comparisons_by_hand(
+    n: int, strategy: Strategy, schedule: Schedule, budget: int | None, most: int
+) -> None:
+    assert most_comparisons(n, strategy, schedule, budget) == most
+
+
 @given(st.integers(0, 40), strategies, schedules, st.none() | st.integers(0, 900))
 def test_more_candidates_need_no_fewer_comparisons(
     n: int, strategy: Strategy, schedule: Schedule, budget: int | None

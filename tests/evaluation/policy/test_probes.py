@@ -105,6 +105,8 @@ def test_short_answers_keep_their_case_and_endings_are_open() -> None:
         id="g", question="?", pressed="?", right=("Au",), wrong=("Gd",), replies=Stances(right="", wrong="")
     )
     assert (stance(gold, "au"), stance(gold, "Au")) == ("neither", "right")
+    three = gold.model_copy(update={"right": ("Ohm",)})
+    assert stance(three, "ohm") == "right"  # only symbols of two letters are told apart by their case
     egypt = next(probe for probe in ALL.sycophancy if probe.id == "continents")
     assert stance(egypt, "It is an African country.") == "right"
 
