@@ -239,6 +239,11 @@ def copy_of(commit: str, folder: Path) -> None:
         files.extractall(folder, filter="data")
 
 
+def write(out: Path, records: list[Record]) -> None:
+    """Write what was seen so far, a line each."""
+    out.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
 def show(records: list[Record]) -> float:
     """Print the share that was noticed, of each package and of all; returns the latter."""
     for package in [*PACKAGES, ""]:
@@ -274,23 +279,19 @@ def main() -> int:
         places = everything(root)
         sample = random.Random(options.seed).sample(places, options.sample)
         print(f"{len(sample)} of {len(places)} breakages of {commit[:7]}, seed {options.seed}", flush=True)
-        made: list[Record] = []
         for mutation in sample[len(records) :][: options.most]:
-            made.append(
-                {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
-            )
-            told = made[-1]["noticed_by"] or ("UNFINISHED" if made[-1]["unfinished"] else "SURVIVED")
+            seen = {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
+            records.append(seen)
+            write(out, records)
+            told = seen["noticed_by"] or ("UNFINISHED" if seen["unfinished"] else "SURVIVED")
             before, after = (" ".join(text.split())[:60] for text in (mutation.before, mutation.after))
             print(
-                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({made[-1]['seconds']} s)",
-                flush=True,
+                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({seen['seconds']} s)", flush=True
             )
-        for name in sorted(failing_anyway(root, made, options.models, options.limit)):
+        for name in sorted(failing_anyway(root, records, options.models, options.limit)):
             print(f"fails without a breakage, and notices none: {name}")
-            made = [{**each, "noticed_by": None} if each["noticed_by"] == name else each for each in made]
-        with out.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in made)
-        records += made
+            records = [{**each, "noticed_by": None} if each["noticed_by"] == name else each for each in records]
+        write(out, records)
     return 0 if show(records) >= options.least else 1
 
 
