@@ -92,7 +92,7 @@ def lines(arms: Mapping[Arm, Sequence[PolicyEvaluation]], kinds: Mapping[Arm, st
 
 def _row(name: str, seed: str, raw: Estimate, controlled: Estimate | None, of: Sequence[PolicyEvaluation]) -> str:
     drift = [evaluation.kl.value for evaluation in of if evaluation.kl]
-    words = [f"{np.mean([getattr(e.replies, side)['words'].value for e in of]):.0f}" for side in ("a", "b")]
+    words = [f"{np.mean([getattr(e.responses, side)['words'].value for e in of]):.0f}" for side in ("a", "b")]
     kl = f"{np.mean(drift):.1f}" if drift else ""
     return (
         f"| {name} | {seed} | {shown(raw)} | {shown(controlled) if controlled else ''} | {kl} | {' / '.join(words)} |"

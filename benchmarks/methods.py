@@ -19,9 +19,9 @@ from benchmarks.common import show
 from constitution.options import add_options, read_options
 from evaluation.judge import asking
 from evaluation.judge.assessment import baselines
-from evaluation.judge.ballots import Ballots
 from evaluation.judge.crossval import cross_validated, same_labels
 from evaluation.judge.fitting import Fitter, fitter
+from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import PanelSettings
 from evaluation.statistics import Floats, accuracy, ece
 
@@ -38,28 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_options(parser, PanelSettings)
     options = parser.parse_args(arguments)
     asked = asking.ask(read_options(options, PanelSettings), options.data)
-    ballots = asked.ballots
-    show("pairs", len(ballots.pairs), f"{len(ballots.voters)} voters", "-")
+    matrix = asked.matrix
+    show("pairs", len(matrix.pairs), f"{len(matrix.voters)} voters", "-")
     show("calls made", asked.calls.made, f"{asked.calls.reused} kept", "-")
     for reason, count in asked.failures.items():
         show(f"missing: {reason}", count, "votes", "0")
-    for name, votes in baselines(ballots).items():
+    for name, votes in baselines(matrix).items():
         line(name.replace("_", " "), votes, "-", calibrated=False)
-    methods = {voter.split("/")[-2] for voter in ballots.voters}
+    methods = {voter.split("/")[-2] for voter in matrix.voters}
     parts = {
-        method: ballots.only([voter.split("/")[-2] == method for voter in ballots.voters]) for method in sorted(methods)
+        method: matrix.only([voter.split("/")[-2] == method for voter in matrix.voters]) for method in sorted(methods)
     }
-    for method, part in {**parts, "all": ballots}.items():
+    for method, part in {**parts, "all": matrix}.items():
         plain = np.array([asked.yaml_weights[voter] for voter in part.voters])
         line(f"{method}, {len(part.voters)} voters, YAML", crossed(part, fitter("temperature", plain)), "-")
         target = options.accuracy if method == "all" else "-"
         line(f"{method}, {len(part.voters)} voters, fitted", crossed(part, fitter("logistic", plain)), target)
-    in_turn(ballots)
+    stop_early(matrix)
 
 
-def crossed(ballots: Ballots, fit: Fitter) -> Floats:
+def crossed(matrix: VoteMatrix, fit: Fitter) -> Floats:
     """[pairs] logits from the other folds' fit."""
-    return cross_validated(ballots, fit, FOLDS, 0).logits
+    return cross_validated(matrix, fit, FOLDS, 0).logits
 
 
 def line(name: str, logits: Floats, target: str, calibrated: bool = True) -> None:
@@ -70,13 +70,13 @@ def line(name: str, logits: Floats, target: str, calibrated: bool = True) -> Non
         show("  expected calibration error", ece(logits), "", "<= 0.05")
 
 
-def in_turn(ballots: Ballots) -> None:
+def stop_early(matrix: VoteMatrix) -> None:
     """What sequential judging saves of the fitted panel's calls, and what it changes."""
-    found = cross_validated(ballots, fitter("logistic", np.array([])), FOLDS, 0)
+    found = cross_validated(matrix, fitter("logistic", np.array([])), FOLDS, 0)
     for error in ERRORS:
-        turns = found.turns(ballots, error, 0.0)
+        turns = found.early_stopping(matrix, error, 0.0)
         pairs, same = same_labels(found.logits, turns.logits, 0.0)
-        show(f"in turn, error {error}: voters asked", 100 * float(turns.asked.mean()), "%", "-")
+        show(f"in turn, error {error}: voters asked", 100 * float(turns.queried.mean()), "%", "-")
         show(f"in turn, error {error}: same label", 100 * same / max(1, pairs), "%", "-")
 
 

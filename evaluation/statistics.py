@@ -70,7 +70,7 @@ def share(hits: float, n: int) -> Estimate:
 
 
 def accuracy(logits: Floats) -> Estimate:
-    """Share of pairs in which the better reply has the higher odds; NaN (no vote) and 0 are ties."""
+    """Share of pairs in which the better response has the higher odds; NaN (no vote) and 0 are ties."""
     return share(float((logits > 0).sum() + 0.5 * (~(np.abs(logits) > 0)).sum()), len(logits))
 
 

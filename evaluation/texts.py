@@ -1,4 +1,4 @@
-"""What replies are like, whatever they say: length, repetition, refusal, tone, markup. Patterns, in English only but for words.
+"""What responses are like, whatever they say: length, repetition, refusal, tone, markup. Patterns, in English only but for words.
 
 A policy that is trained against a judge may learn to please it by any of these. They are measured by rule, so that no judge is
 needed to see it. Hedges and boosters are those of `biases` (after Hyland 2005).
@@ -21,7 +21,7 @@ from critics.text.tone import READ, admits, agrees, markup
 from evaluation.statistics import Floats, interval, resampled
 
 Row = Mapping[str, float]
-"""Measures of one reply by name."""
+"""Measures of one response by name."""
 
 GRAM = 4
 """Words of the n-grams that `novelty` looks for."""
@@ -40,31 +40,31 @@ class Measure(NamedTuple):
 
 _RATE = "per 100 words"
 MEASURES: Mapping[str, Measure] = {
-    "words": Measure("length of a reply in words; a character each in scripts without spaces", "words", "neither"),
-    "tokens": Measure("length of a reply in tokens of its model", "tokens", "neither"),
-    "truncated": Measure("replies cut off at the longest length allowed", "share", "lower"),
-    "unanswered": Measure("prompts without a reply, or with an empty one", "share", "lower"),
-    "repetition": Measure("word 3-grams of a reply that stood in it before", "share", "lower"),
+    "words": Measure("length of a response in words; a character each in scripts without spaces", "words", "neither"),
+    "tokens": Measure("length of a response in tokens of its model", "tokens", "neither"),
+    "truncated": Measure("responses cut off at the longest length allowed", "share", "lower"),
+    "unanswered": Measure("prompts without a response, or with an empty one", "share", "lower"),
+    "repetition": Measure("word 3-grams of a response that stood in it before", "share", "lower"),
     "distinct_1": Measure(
-        "different words among the words of all replies, at equal amounts of text", "share", "higher"
+        "different words among the words of all responses, at equal amounts of text", "share", "higher"
     ),
     "distinct_2": Measure("the same of pairs of words", "share", "higher"),
     "distinct_3": Measure("the same of three words in a row", "share", "higher"),
     "novelty": Measure(f"word {GRAM}-grams that a reference corpus does not have", "share", "neither"),
-    "refusal": Measure("replies that open by declining", "share", "lower"),
-    "unsure": Measure("replies that admit not knowing", "share", "neither"),
+    "refusal": Measure("responses that open by declining", "share", "lower"),
+    "unsure": Measure("responses that admit not knowing", "share", "neither"),
     "certainty": Measure("words that claim certainty: definitely, clearly, without a doubt", _RATE, "neither"),
     "hedging": Measure("words that take some of it back: perhaps, might, I think", _RATE, "neither"),
-    "agreement": Measure("replies that open by agreeing with the asker or praising them", "share", "lower"),
+    "agreement": Measure("responses that open by agreeing with the asker or praising them", "share", "lower"),
     "markup": Measure(
         "list items, headings, bold, table rows, emoji and exclamation marks outside code", _RATE, "lower"
     ),
 }
-"""Every measure of replies that an evaluation or a monitor names. `tokens`, `truncated` and `unanswered` come from the engine."""
+"""Every measure of responses that an evaluation or a monitor names. `tokens`, `truncated` and `unanswered` come from the engine."""
 
 
-def per_reply(text: str) -> dict[str, float]:
-    """The measures that a reply's text alone decides. An empty reply has 0 of each."""
+def per_response(text: str) -> dict[str, float]:
+    """The measures that a response's text alone decides. An empty response has 0 of each."""
     words = word_count(text)
     rate = 100 / max(1, word_count(text[:READ]) if len(text) > READ else words)
     return {
@@ -79,31 +79,31 @@ def per_reply(text: str) -> dict[str, float]:
     }
 
 
-def total_words(replies: Iterable[str]) -> int:
-    """Words of all replies together: the smaller of two policies' is the amount of text to compare `distinct` at."""
-    return sum(map(word_count, replies))
+def total_words(responses: Iterable[str]) -> int:
+    """Words of all responses together: the smaller of two policies' is the amount of text to compare `distinct` at."""
+    return sum(map(word_count, responses))
 
 
-def distinct(replies: Sequence[str], n: int, words: int | None = None) -> float:
-    """distinct-n: different word n-grams over all of them, of `words` words of the replies; NaN without any.
+def distinct(responses: Sequence[str], n: int, words: int | None = None) -> float:
+    """distinct-n: different word n-grams over all of them, of `words` words of the responses; NaN without any.
 
     Li et al. 2016 (arXiv:1510.03055). The share falls as there is more text, whatever it says (Liu et al. 2022,
-    arXiv:2202.13587), so two policies are compared at equal amounts: the smaller of their `total_words`. Every reply is cut to the
-    same length, the longest that keeps to that amount, so that a talkative policy is still seen on all its prompts. No n-gram
-    spans two replies.
+    arXiv:2202.13587), so two policies are compared at equal amounts: the smaller of their `total_words`. Every response is cut to
+    the same length, the longest that keeps to that amount, so that a talkative policy is still seen on all its prompts. No n-gram
+    spans two responses.
     """
-    return _distinct([words_of(reply) for reply in replies], n, words)
+    return _distinct([words_of(response) for response in responses], n, words)
 
 
 def distinct_interval(
-    replies: Sequence[str], n: int, words: int | None = None, clusters: Sequence[Hashable] | None = None
+    responses: Sequence[str], n: int, words: int | None = None, clusters: Sequence[Hashable] | None = None
 ) -> Estimate:
-    """`distinct` with a 95% interval by the jackknife over groups of prompts (`clusters`; left out, each reply has its own).
+    """`distinct` with a 95% interval by the jackknife over groups of prompts (`clusters`; left out, each response has its own).
 
-    A bootstrap would hold replies twice, and what stands twice is not distinct. Leaving out a group leaves less text, which
+    A bootstrap would hold responses twice, and what stands twice is not distinct. Leaving out a group leaves less text, which
     raises all the shares alike; only their spread is used (Tukey 1958).
     """
-    texts = [words_of(reply) for reply in replies]
+    texts = [words_of(response) for response in responses]
     value = _distinct(texts, n, words)
     prompts = range(len(texts)) if clusters is None else clusters
     places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
@@ -125,19 +125,19 @@ def grams(texts: Iterable[str], n: int = GRAM) -> frozenset[int]:
     return frozenset(gram for text in texts for gram in _grams(words_of(text), n))
 
 
-def novelty(replies: Iterable[str], reference: AbstractSet[int], n: int = GRAM) -> float:
-    """Share of the replies' word n-grams that the reference (`grams`, same n) does not have; NaN without any.
+def novelty(responses: Iterable[str], reference: AbstractSet[int], n: int = GRAM) -> float:
+    """Share of the responses' word n-grams that the reference (`grams`, same n) does not have; NaN without any.
 
     Rises as a policy leaves the texts that a reward model was trained on.
     """
-    found = [gram not in reference for reply in replies for gram in _grams(words_of(reply), n)]
+    found = [gram not in reference for response in responses for gram in _grams(words_of(response), n)]
     return sum(found) / len(found) if found else float("nan")
 
 
 def means(rows: Sequence[Row], seed: int = 0, clusters: Sequence[Hashable] | None = None) -> dict[str, Estimate]:
-    """Mean of each measure over the replies, with a 95% interval by bootstrap over the prompts (`clusters`).
+    """Mean of each measure over the responses, with a 95% interval by bootstrap over the prompts (`clusters`).
 
-    A measure per 100 words is pooled over all words, or three words of one reply would weigh as much as three hundred of the
+    A measure per 100 words is pooled over all words, or three words of one response would weigh as much as three hundred of the
     next. Every row has the same names; measures that came from outside may be among them.
     """
     if not rows:

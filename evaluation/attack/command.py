@@ -1,4 +1,4 @@
-"""`python -m evaluation attack`: how often attacking replies win, with each defence on and off.
+"""`python -m evaluation attack`: how often attacking responses win, with each defence on and off.
 
 The judge is asked about the whole suite twice, with the nonce and without; the other defences are arithmetic on its votes. So what
 differs between configurations is the defence, not the judge's mood.
@@ -36,13 +36,13 @@ class Robustness:
     """The figures of one judge."""
 
     rates: Rates
-    """The attack CONTROL are the same bad replies, unattacked."""
+    """The attack CONTROL are the same bad responses, unattacked."""
     gains: dict[str, Gain]
     """Attack -> log-odds it gains under the default's votes."""
     flagged: dict[str, Rate]
-    """Attack -> attacking replies that are flagged, as `won`."""
+    """Attack -> attacking responses that are flagged, as `won`."""
     honest_flagged: int
-    """Better replies that are flagged."""
+    """Better responses that are flagged."""
     control_tokens: int | None
     """Those that content made in the judge's prompts; None where only the server has the tokenizer."""
     failures: dict[str, int]
@@ -140,15 +140,15 @@ def show(result: Robustness, console: Console) -> None:
         gain = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*result.gains[attack]) if attack in result.gains else ""
         rows.append((attack, *(_cell(of[name]) for name in DEFENCES), gain, signs))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    console.print("attacking reply wins, % of pairs (95% interval) / no label, %", markup=False)
+    console.print("attacking response wins, % of pairs (95% interval) / no label, %", markup=False)
     for first, *cells in rows:
         line = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         console.print(f"{first:{widths[0]}}{line}", markup=False)
     console.print(
-        f"{CONTROL}: the same bad replies left alone; unseen: wordings the indicators were not written for",
+        f"{CONTROL}: the same bad responses left alone; unseen: wordings the indicators were not written for",
         markup=False,
     )
-    console.print(f"honest replies flagged: {result.honest_flagged}", markup=False)
+    console.print(f"honest responses flagged: {result.honest_flagged}", markup=False)
     tokens = "not known (only the server has the tokenizer)" if result.control_tokens is None else result.control_tokens
     console.print(f"control tokens made by content: {tokens} (must be 0)", markup=False)
     for reason, count in sorted(result.failures.items()):

@@ -1,4 +1,4 @@
-"""What becomes of labelled pairs under each defence against attacking replies: arithmetic on votes."""
+"""What becomes of labelled pairs under each defence against attacking responses: arithmetic on votes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Defence(NamedTuple):
     """one: a single order, drawn at random. both: asked in both, the bias cancels. abstain: also, a voter that chooses the same
     position twice is not counted."""
     indicators: bool = False
-    """A pair in which a reply is flagged gets no label: such a reply is compared with nothing."""
+    """A pair in which a response is flagged gets no label: such a response is compared with nothing."""
 
 
 DEFENCES: dict[str, Defence] = {
@@ -60,7 +60,7 @@ class Rate:
 
     pairs: int = 0
     won: float = 0.0
-    """Pairs whose label is the attacking reply."""
+    """Pairs whose label is the attacking response."""
     unlabelled: float = 0.0
 
     def add(self, won: float, unlabelled: float) -> None:
@@ -111,9 +111,9 @@ def rates(
 def outcome(
     votes: Sequence[Vote], defence: Defence, any_flagged: bool, constitution: Constitution
 ) -> tuple[float, float]:
-    """(how far b, the attacking reply, wins; how far there is no label), each 0, 1/2 or 1.
+    """(how far b, the attacking response, wins; how far there is no label), each 0, 1/2 or 1.
 
-    Halves come from a single order: which reply is listed first is chance, so each order counts by half.
+    Halves come from a single order: which response is listed first is chance, so each order counts by half.
     """
     if defence.indicators and any_flagged:
         return 0.0, 1.0
@@ -130,13 +130,13 @@ def outcome(
     return won / len(readings), unlabelled / len(readings)
 
 
-def flagged(pair: LabelledPair, reply: Response) -> bool:
-    """Whether a reply is flagged, as a run sees it."""
-    return bool(indicators_of(pair.prompt, reply.message))
+def flagged(pair: LabelledPair, response: Response) -> bool:
+    """Whether a response is flagged, as a run sees it."""
+    return bool(indicators_of(pair.prompt, response.message))
 
 
 def flag_rates(pairs: Sequence[LabelledPair]) -> dict[str, Rate]:
-    """Subset -> attacking replies that are flagged, as `won`."""
+    """Subset -> attacking responses that are flagged, as `won`."""
     result: defaultdict[str, Rate] = defaultdict(Rate)
     for pair in pairs:
         result[pair.subset].add(flagged(pair, pair.worse), 0)
@@ -146,7 +146,7 @@ def flag_rates(pairs: Sequence[LabelledPair]) -> dict[str, Rate]:
 def gains(
     pairs: Sequence[LabelledPair], records: Sequence[Vote | Failure], constitution: Constitution
 ) -> dict[str, Gain]:
-    """Subset -> log-odds that a bad reply gains, free of position bias, against the same reply left alone.
+    """Subset -> log-odds that a bad response gains, free of position bias, against the same response left alone.
 
     It tells of an attack what a win rate does not where the judge chooses by position, or is always right or always wrong.
     """

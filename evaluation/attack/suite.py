@@ -1,7 +1,7 @@
-"""A suite of pairs in which a bad reply tries to win by other means than its answer.
+"""A suite of pairs in which a bad response tries to win by other means than its answer.
 
-Each attack is a pure function of an item: its bad reply, worded so as to mislead a judge whose templates the attacker knows. The
-texts are in `data/attacks.yaml`. The same bad replies, unattacked, are the control: without it a judge that is always wrong
+Each attack is a pure function of an item: its bad response, worded so as to mislead a judge whose templates the attacker knows. The
+texts are in `data/attacks.yaml`. The same bad responses, unattacked, are the control: without it a judge that is always wrong
 looks like one that is always fooled.
 """
 
@@ -22,24 +22,24 @@ from evaluation.judge.labelled import LabelledPair, made_pair
 FILE = Path(__file__).parent / "data" / "attacks.yaml"
 
 CONTROL = "unattacked"
-"""Name, in place of an attack's, of the pairs whose bad reply was left alone."""
+"""Name, in place of an attack's, of the pairs whose bad response was left alone."""
 
 FILLER = (6_000, 12_000)
 """Characters that `very_long` adds: under and over the length that is an indicator."""
 
 
 class Item(Strict):
-    """A prompt with a good and a clearly bad reply."""
+    """A prompt with a good and a clearly bad response."""
 
     id: str
     kind: Literal["harmless", "honest", "helpful", "concise"]
-    """What the bad reply is not."""
+    """What the bad response is not."""
     prompt: str
     good: str
     bad: str
     language: str
     translated: str
-    """The bad reply in that language."""
+    """The bad response in that language."""
 
 
 class Texts(Strict):
@@ -47,13 +47,13 @@ class Texts(Strict):
 
     items: tuple[Item, ...] = Field(min_length=1)
     wordings: dict[str, tuple[str, ...]]
-    """Attack -> the forms it takes; `{bad}` stands for the bad reply."""
+    """Attack -> the forms it takes; `{bad}` stands for the bad response."""
     unseen: tuple[str, ...]
     """Forms that the patterns of the indicators were not written for."""
 
 
 Attack = Callable[[Item, int], str]
-"""The attacking reply to an item; the number chooses among its wordings."""
+"""The attacking response to an item; the number chooses among its wordings."""
 
 
 @cache
@@ -76,7 +76,7 @@ def attacks() -> Mapping[str, Attack]:
 
 
 def suite() -> tuple[LabelledPair, ...]:
-    """Each item unattacked, then under each attack: better = the honest reply, worse = the attacking one.
+    """Each item unattacked, then under each attack: better = the honest response, worse = the attacking one.
 
     A pair's subset is its attack's name, its id `attack/item`. The same at every call.
     """
@@ -97,9 +97,9 @@ def unseen() -> tuple[LabelledPair, ...]:
     )
 
 
-def _pair(attack: str, item: Item, reply: str) -> LabelledPair:
+def _pair(attack: str, item: Item, response: str) -> LabelledPair:
     asked = (Message(role="user", content=item.prompt),)
-    better, worse = (Message(role="assistant", content=text) for text in (item.good, reply))
+    better, worse = (Message(role="assistant", content=text) for text in (item.good, response))
     return made_pair(f"{attack}/{item.id}", asked, better, worse, attack)
 
 

@@ -72,22 +72,22 @@ def numbers(audit: Audit) -> dict[str, object]:
             for i, name in enumerate(v.names)
         },
         "refusals": [
-            {"prompts": asked, "replies": role, "of": tally.n, "refuse": tally.hits}
-            for (asked, role), tally in sorted(audit.replies.refusals.items())
+            {"prompts": asked, "responses": role, "of": tally.n, "refuse": tally.hits}
+            for (asked, role), tally in sorted(audit.responses.refusals.items())
         ],
         "objectives": [
             {"objectives": pair, "of": tally.n, "one_wins_one_loses": tally.hits}
             for pair, tally in sorted(audit.pairs.trades.items())
         ],
         "near_duplicates": None if audit.near is None else [near._asdict() for near in audit.near],
-        "overlaps": [found._asdict() for found in audit.found],
+        "overlaps": [found._asdict() for found in audit.overlaps],
     }
 
 
 def why_left_out(audit: Audit) -> dict[str, str]:
     """Prompt id -> why its rows are left out of a clean copy."""
     near = {near.prompt_id: f"nearly repeats {near.earlier} ({near.jaccard:.2f})" for near in audit.near or ()}
-    return near | {found.prompt_id: f"is in {found.place} ({found.containment:.2f})" for found in audit.found}
+    return near | {found.prompt_id: f"is in {found.place} ({found.containment:.2f})" for found in audit.overlaps}
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.audit.heading import Heading, read_heading
-from evaluation.audit.overlap import Found, Near, count_prompts, near_duplicates, overlaps, prompts_of
+from evaluation.audit.overlap import NearDuplicate, Overlap, count_prompts, near_duplicates, overlaps, prompts_of
 from evaluation.audit.pairs import Pairs, Tally, read_pairs
-from evaluation.audit.replies import Replies, read_replies
+from evaluation.audit.responses import Responses, read_responses
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import Voter, Voters, read_voters
 from evaluation.pages.section import LISTED
@@ -38,7 +38,7 @@ class Audit:
     thresholds: Thresholds
     voters: Voters
     pairs: Pairs
-    replies: Replies
+    responses: Responses
     failures: dict[str, list[tuple[dict[str, Any], str]]]
     """failed or dropped -> the first records, each with the text of the response that it is about."""
     critiques: dict[str, list[dict[str, Any]]]
@@ -46,9 +46,9 @@ class Audit:
     controls: Controls
     prompts: int
     """Distinct prompts in the data."""
-    near: list[Near] | None
+    near: list[NearDuplicate] | None
     """None where the prompts are too many to count."""
-    found: list[Found]
+    overlaps: list[Overlap]
     """Overlaps with evaluation sets."""
     against: int
     """Evaluation sets that were looked at."""
@@ -70,7 +70,7 @@ def read_audit(
     wanted = {row["prompt_id"] for read in pairs.read.values() for row in read}
     failures = _failures(run / "failures.parquet")
     wanted |= {row["prompt_id"] for found in failures.values() for row in found}
-    replies = read_replies(run, pairs.chosen, pairs.rejected, wanted, thresholds)
+    responses = read_responses(run, pairs.chosen, pairs.rejected, wanted, thresholds)
     critiques: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows(run / "critiques.parquet"):
         if row["prompt_id"] in wanted:
@@ -79,11 +79,11 @@ def read_audit(
     controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
     told = {
-        kind: [(row, str(replies.texts.get(row["subject"], {}).get("text", ""))) for row in records]
+        kind: [(row, str(responses.texts.get(row["subject"], {}).get("text", ""))) for row in records]
         for kind, records in failures.items()
     }
     return Audit(
-        read_heading(run), manifest, thresholds, voters, pairs, replies, told, critiques, controls, count_prompts(run), near,
+        read_heading(run), manifest, thresholds, voters, pairs, responses, told, critiques, controls, count_prompts(run), near,
         overlapping, len(against),
     )  # fmt: skip
 

@@ -67,16 +67,16 @@ def _example(audit: Audit, row: Mapping[str, Any]) -> Example:
     return Example(
         row={key: row[key] for key in row if key not in ("prompt", "chosen", "rejected", "votes")},
         prompt=[(message["role"], clip(message["content"])) for message in row["prompt"]],
-        chosen=_reply(row["chosen"]),
-        rejected=_reply(row["rejected"]),
+        chosen=_response(row["chosen"]),
+        rejected=_response(row["rejected"]),
         votes=votes,
         critiques=critiques,
         edits=[edit for name in names if (edit := _edit(audit, name))],
     )
 
 
-def _reply(messages: list[Mapping[str, Any]]) -> str:
-    """What a reply says; then the calls it makes."""
+def _response(messages: list[Mapping[str, Any]]) -> str:
+    """What a response says; then the calls it makes."""
     last = messages[-1]
     calls = [f"{call['function']['name']}({call['function']['arguments']})" for call in last.get("tool_calls") or ()]
     return clip("\n".join([*([last["content"]] if last["content"] else ()), *calls]))
@@ -85,15 +85,15 @@ def _reply(messages: list[Mapping[str, Any]]) -> str:
 def _lineage(audit: Audit, name: str | None) -> list[str]:
     """A response and what it was revised from, oldest first."""
     names: list[str] = []
-    while name in audit.replies.texts and name not in names:
+    while name in audit.responses.texts and name not in names:
         names.insert(0, name)
-        name = audit.replies.texts[name]["parent"]
+        name = audit.responses.texts[name]["parent"]
     return names
 
 
 def _edit(audit: Audit, name: str) -> Edit | None:
-    row = audit.replies.texts[name]
-    before = audit.replies.texts.get(row["parent"] or "")
+    row = audit.responses.texts[name]
+    before = audit.responses.texts.get(row["parent"] or "")
     if before is None:
         return None
     return Edit(before["id"], name, word_diff(clip(before["text"]), clip(row["text"])))

@@ -12,27 +12,27 @@ from evaluation.audit.thresholds import Measure, Verdict, judged
 DECIDED = 0.55
 """p_chosen under which a pair is hardly decided."""
 
-_BLIND = "Use methods that see no order (contrast, score, yesno), leave flipped votes out, or take a larger judge."
+_BLIND = "Use methods that see no order (contrast, score, yesno), leave position-inconsistent votes out, or take a larger judge."
 _BIASED = "See which voters are biased; reword their principles, or add one that asks for the opposite."
 _LISTED = "failures.parquet lists each with its reason."
 _CLEAN = "Copy the data without them: python -m evaluation audit RUN --clean FOLDER."
 WORDS = {
     "bias": ("mean |position bias| of votes asked in two orders, in log-odds", _BLIND),
-    "flips": ("those votes in which the judge chose a position twice", _BLIND),
+    "flips": ("position-inconsistent votes: those in which the judge chose the same position in both orders", _BLIND),
     "length_bias": ("pairs in which the longer response is chosen", _BIASED),
     "confidence_bias": ("pairs in which the response that sounds surer is chosen", _BIASED),
     "agreement_bias": ("pairs in which the one response that opens with agreement or praise is chosen", _BIASED),
     "refusal_bias": ("pairs in which the one response that refuses is chosen", _BIASED),
     "refusals_benign": (
-        "chosen replies to benign prompts that refuse",
+        "chosen responses to benign prompts that refuse",
         "Add or raise a principle against needless refusals, and read those pairs.",
     ),
     "repetition": (
-        "chosen replies that go round in circles",
+        "chosen responses that repeat themselves",
         "Add a rule `check: {max_repetition: 0.3}`, or sample at another temperature.",
     ),
     "manipulation": (
-        "chosen replies with a sign of trying to win by other means",
+        "chosen responses with a manipulation indicator",
         "Read them; responses.parquet names them in `indicators`.",
     ),
     "undecided": (
@@ -44,7 +44,7 @@ WORDS = {
         "The judge gets easy pairs wrong: its labels are hardly worth training on.",
     ),
     "failed": ("prompts that failed", _LISTED),
-    "dropped": ("prompts that were dropped", f"{_LISTED} Ties mean that the judge cannot tell the replies apart."),
+    "dropped": ("prompts that were dropped", f"{_LISTED} Ties mean that the judge cannot tell the responses apart."),
     "duplicates": ("prompts that nearly repeat an earlier one", _CLEAN),
     "overlap": ("prompts that are in an evaluation set", _CLEAN),
 }
@@ -65,15 +65,15 @@ def measures(audit: Audit) -> list[Measure]:
     tallies = {
         "flips": Tally(int(voters.flips[ordered].sum()), asked),
         **{f"{name}_bias": tally for name, tally in audit.pairs.biases.items()},
-        "refusals_benign": audit.replies.refusals["benign", "chosen"],
+        "refusals_benign": audit.responses.refusals["benign", "chosen"],
         "repetition": audit.pairs.loops,
-        "manipulation": audit.replies.manipulative,
+        "manipulation": audit.responses.manipulative,
         "undecided": Tally(int(near_even.sum()), len(near_even)),
         "controls": Tally(manifest.controls.right, manifest.controls.asked),
         "failed": Tally(manifest.outcomes.failed, manifest.counts.prompts),
         "dropped": Tally(manifest.outcomes.dropped, manifest.counts.prompts),
         "duplicates": Tally() if audit.near is None else Tally(len(audit.near), audit.prompts),
-        "overlap": Tally(len(audit.found), audit.prompts if audit.against else 0),
+        "overlap": Tally(len(audit.overlaps), audit.prompts if audit.against else 0),
     }
     found = {name: (tally.share, tally.n) for name, tally in tallies.items()}
     found["bias"] = (Estimate(value=bias, low=bias, high=bias), asked)

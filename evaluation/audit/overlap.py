@@ -29,7 +29,7 @@ WORDS = 5000
 """Words of a text that are looked at."""
 
 
-class Near(NamedTuple):
+class NearDuplicate(NamedTuple):
     """A prompt that nearly repeats an earlier one."""
 
     prompt_id: str
@@ -37,7 +37,7 @@ class Near(NamedTuple):
     jaccard: float
 
 
-class Found(NamedTuple):
+class Overlap(NamedTuple):
     """A prompt that is, at least in part, in an evaluation set."""
 
     prompt_id: str
@@ -78,7 +78,9 @@ def grams(text: str, n: int) -> array[int]:
     return array("Q", sorted(int.from_bytes(digest, "big") for digest in digests))
 
 
-def near_duplicates(prompts: Iterable[tuple[str, str]], near: float, most: int | None = None) -> list[Near] | None:
+def near_duplicates(
+    prompts: Iterable[tuple[str, str]], near: float, most: int | None = None
+) -> list[NearDuplicate] | None:
     """Each prompt that nearly repeats an earlier one which itself repeats none, with the most similar such one.
 
     Memory grows with the prompts' 3-grams, about 150 bytes each; None when there are more than `most`.
@@ -102,7 +104,7 @@ def near_duplicates(prompts: Iterable[tuple[str, str]], near: float, most: int |
         candidates = {j for gram in rare for j in kept.get(gram, ())}
         best = max(((jaccard(text, texts[j]), -j) for j in candidates), default=(0.0, 0))
         if best[0] >= near:
-            found.append(Near(names[i], names[-best[1]], best[0]))
+            found.append(NearDuplicate(names[i], names[-best[1]], best[0]))
         else:
             for gram in rare:
                 kept[gram].append(i)
@@ -115,7 +117,7 @@ def jaccard(a: Sequence[int], b: Sequence[int]) -> float:
     return shared / (len(a) + len(b) - shared)
 
 
-def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int, containment: float) -> list[Found]:
+def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int, containment: float) -> list[Overlap]:
     """Each prompt that overlaps with an item of the files, with the item that shares most. Raises UserError."""
     items: list[tuple[str, int]] = []
     index: defaultdict[int, list[int]] = defaultdict(list)
@@ -132,7 +134,7 @@ def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int
         shares = ((count / min(len(mine), items[item][1]), -item) for item, count in shared.items())
         share, item = max(shares, default=(0.0, 0))
         if share >= containment:
-            result.append(Found(name, items[-item][0], share))
+            result.append(Overlap(name, items[-item][0], share))
     return result
 
 

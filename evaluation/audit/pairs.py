@@ -22,7 +22,7 @@ from evaluation.statistics import share
 from generation.output.reading import rows, split_files
 
 LOOPS = 0.5
-"""Share of repeated word 3-grams from which a reply goes round in circles."""
+"""Share of repeated word 3-grams from which a response goes round in circles."""
 KINDS = ("sampled", "most contested", "flipped")
 """Which pairs are shown to be read."""
 _COLUMNS = (
@@ -50,7 +50,7 @@ class Tally:
 
 
 class VoteLine(NamedTuple):
-    """One vote on a pair, for the chosen reply."""
+    """One vote on a pair, for the chosen response."""
 
     voter: Voter
     value: float
@@ -64,7 +64,7 @@ class Pairs:
 
     log_odds: array[float] = field(default_factory=lambda: array("d"))
     biases: dict[str, Tally] = field(default_factory=lambda: {name: Tally() for name in BIASES})
-    """Bias -> pairs whose replies differ in it, and those in which the reply that has more of it is chosen."""
+    """Bias -> pairs whose responses differ in it, and those in which the response that has more of it is chosen."""
     voter_biases: defaultdict[Voter, dict[str, Tally]] = field(
         default_factory=lambda: defaultdict(lambda: {name: Tally() for name in BIASES})
     )
@@ -72,7 +72,7 @@ class Pairs:
     with_label: defaultdict[Voter, Tally] = field(default_factory=lambda: defaultdict(Tally))
     """Votes that take a side, and those that take the label's."""
     loops: Tally = field(default_factory=Tally)
-    """Chosen replies, and those that go round in circles."""
+    """Chosen responses, and those that go round in circles."""
     objectives: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     """Pairs in which the objective takes a side, and those in which it takes the label's."""
     trades: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))

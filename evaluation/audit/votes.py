@@ -17,7 +17,7 @@ from evaluation.statistics import Floats
 from generation.output.reading import tables
 
 ORDERED = ("compare", "reasoned")
-"""Judging methods that see two replies in an order; the others cannot prefer a place."""
+"""Judging methods that see two responses in an order; the others cannot prefer a place."""
 PIECE = 1 << 16
 """Votes that are counted at once."""
 _VOTER = ("judge", "method", "principle")

@@ -16,10 +16,10 @@ from generation.output.dataset import SPLITS
 
 
 class PairKey(NamedTuple):
-    """A pair is the same in two runs when its prompt and both replies' texts are."""
+    """A pair is the same in two runs when its prompt and both responses' texts are."""
 
     prompt_id: str
-    replies: frozenset[str]
+    responses: frozenset[str]
 
 
 class PairSide(NamedTuple):
@@ -30,7 +30,7 @@ class PairSide(NamedTuple):
     rejected_id: str
     p_chosen: float
     votes: Mapping[str, float]
-    """Voter -> log-odds for the chosen reply."""
+    """Voter -> log-odds for the chosen response."""
 
 
 @dataclass(slots=True)

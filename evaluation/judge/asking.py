@@ -1,4 +1,4 @@
-"""Ask a panel about labelled pairs: the same methods, prompts and calls as a run's, with the better reply known."""
+"""Ask a panel about labelled pairs: the same methods, prompts and calls as a run's, with the better response known."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from constitution.words import word_count
 from critics import templating
 from critics.ranking.aggregate import effective_vote
 from critics.ranking.weights import Origin
-from evaluation.judge.ballots import Ballots, from_votes
 from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
+from evaluation.judge.matrix import VoteMatrix, from_votes
 from evaluation.judge.settings import PanelSettings
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
@@ -31,10 +31,10 @@ from generation.pipeline.session import CALLS, CallCount, Session
 from generation.pipeline.voting import votes_on
 
 
-class Asked(NamedTuple):
+class PanelAnswers(NamedTuple):
     """What a panel said of labelled pairs."""
 
-    ballots: Ballots
+    matrix: VoteMatrix
     origin: Origin
     yaml_weights: dict[str, float]
     """Voter -> what its vote counts by the constitution's own weights."""
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     calls: CallCount
 
 
-class Answers(NamedTuple):
+class PanelRecords(NamedTuple):
     """All records on the pairs, and what they cost."""
 
     panel: Panel
@@ -52,7 +52,7 @@ class Answers(NamedTuple):
     calls: CallCount
 
 
-def ask(settings: PanelSettings, data: Path) -> Asked:
+def ask(settings: PanelSettings, data: Path) -> PanelAnswers:
     """Ask the panel that the settings name about the labelled pairs of a file. Raises UserError."""
     constitution, run = read_settings(settings)
     pairs, unread = read_labelled(data, settings.limit)
@@ -69,14 +69,14 @@ def ask(settings: PanelSettings, data: Path) -> Asked:
         data=file_digest(data),
         pairs=len(pairs),
     )
-    ballots = _ballots(
+    matrix = _matrix(
         pairs, [vote for vote in votes if effective_vote(vote, run.plan.position_inconsistent) is not None]
     )
     halved = run.plan.position_inconsistent == "half"
-    return Asked(
-        replace(ballots, flipped_counts=0.5) if halved else ballots,
+    return PanelAnswers(
+        replace(matrix, flipped_counts=0.5) if halved else matrix,
         origin,
-        yaml_weights(answers.panel, constitution, set(ballots.voters)),
+        yaml_weights(answers.panel, constitution, set(matrix.voters)),
         dict(sorted(failures.items())),
         answers.calls,
     )
@@ -122,7 +122,7 @@ async def judge_pairs(
     run: RunConfig,
     out: Path,
     reuse: Sequence[Path] = (),
-) -> Answers:
+) -> PanelRecords:
     """Ask every voter about every pair, under all principles that apply. Raises UserError.
 
     out: folder of the calls; what is there is not asked again. A pair whose judge stays unavailable becomes Failures.
@@ -146,7 +146,7 @@ async def judge_pairs(
             return records
 
         found = await asyncio.gather(*(one(pair) for pair in pairs))
-        return Answers(panel, [record for records in found for record in records], session.calls)
+        return PanelRecords(panel, [record for records in found for record in records], session.calls)
 
 
 async def ask_panel(
@@ -186,7 +186,7 @@ def yaml_weights(panel: Panel, constitution: Constitution, present: Collection[s
     }
 
 
-def _ballots(pairs: Sequence[LabelledPair], votes: Sequence[Vote]) -> Ballots:
+def _matrix(pairs: Sequence[LabelledPair], votes: Sequence[Vote]) -> VoteMatrix:
     lengths = [(word_count(pair.better.text), word_count(pair.worse.text)) for pair in pairs]
     return from_votes(
         votes,

@@ -8,8 +8,8 @@ import numpy as np
 
 from constitution.records import Strict
 from critics.ranking.weights import Estimate, Quality
-from evaluation.judge.ballots import Ballots
-from evaluation.judge.crossval import Turns, same_labels
+from evaluation.judge.crossval import EarlyStopping, same_labels
+from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.panels import Panel
 from evaluation.judge.recorded import Parsing
 from evaluation.statistics import Floats, accuracy, coverage, mcnemar, quality, reliability, share
@@ -44,7 +44,7 @@ class Sequential(Strict):
 
     error: float
     margin: float
-    asked_share: float
+    queried_share: float
     """Of the voters, on average."""
     pairs: int
     """Those whose full logit is beyond the margin."""
@@ -52,8 +52,8 @@ class Sequential(Strict):
 
 
 class Assessment(Strict):
-    """Logits are for the better reply. `reliability`: (mean confidence, accuracy, pairs) of each bin; `coverage`: (share of pairs
-    kept, accuracy among them), the surest first."""
+    """Logits are for the better response. `reliability`: (mean confidence, accuracy, pairs) of each bin; `coverage`: (share of
+    pairs kept, accuracy among them), the surest first."""
 
     source: str
     data: tuple[str, ...]
@@ -71,7 +71,7 @@ class Assessment(Strict):
     """Mean log-odds for the first place."""
     by_subset: dict[str, Estimate]
     by_order: dict[str, Estimate]
-    """Accuracy of single answers, before debiasing, where the better reply is listed `better_first` and `better_second`."""
+    """Accuracy of single answers, before debiasing, where the better response is listed `better_first` and `better_second`."""
     coverage: tuple[tuple[float, float], ...]
     reliability: tuple[tuple[float, float, int], ...]
     voters: tuple[VoterFigures, ...]
@@ -86,21 +86,21 @@ class Assessment(Strict):
     pairs: dict[str, float]
 
 
-def baselines(ballots: Ballots) -> dict[str, Floats]:
+def baselines(matrix: VoteMatrix) -> dict[str, Floats]:
     """[pairs] of each baseline: above 0 where it has the pair right, 0 where it cannot tell."""
-    clean = np.nan_to_num(ballots.votes)
-    single = [accuracy(clean[:, k]).value for k in range(len(ballots.voters))]
-    found = {"always_first": 2 * ballots.recorded_first - 1}
-    if not np.isnan(ballots.longer).all():
-        found["longer_reply"] = np.nan_to_num(ballots.longer)
+    clean = np.nan_to_num(matrix.votes)
+    single = [accuracy(clean[:, k]).value for k in range(len(matrix.voters))]
+    found = {"always_first": 2 * matrix.recorded_first - 1}
+    if not np.isnan(matrix.longer).all():
+        found["longer_reply"] = np.nan_to_num(matrix.longer)
     majority: Floats = np.sign(clean).sum(1)
     return found | {"majority_of_voters": majority, "best_single_voter": clean[:, int(np.argmax(single))]}
 
 
-def unfitted(ballots: Ballots, weights: Floats) -> Floats:
+def unfitted(matrix: VoteMatrix, weights: Floats) -> Floats:
     """[pairs] mean vote by these weights, over the voters that voted."""
-    present = ~np.isnan(ballots.votes)
-    total = np.nan_to_num(ballots.votes) @ weights
+    present = ~np.isnan(matrix.votes)
+    total = np.nan_to_num(matrix.votes) @ weights
     mean: Floats = total / np.maximum(present @ np.abs(weights), 1e-12)
     return mean
 
@@ -114,39 +114,39 @@ def compared(panel: Mapping[str, float], other: Mapping[str, float]) -> Comparis
     return Comparison(only_panel=only_panel, only_other=only_other, p=p, pairs=int(decided.sum()))
 
 
-def sequential(logits: Floats, turns: Turns, error: float, margin: float) -> Sequential:
+def sequential(logits: Floats, turns: EarlyStopping, error: float, margin: float) -> Sequential:
     """logits: [pairs] when every voter is asked."""
     pairs, same = same_labels(logits, turns.logits, margin)
-    asked = float(turns.asked.mean())
-    return Sequential(error=error, margin=margin, asked_share=asked, pairs=pairs, same_label=share(same, pairs))
+    asked = float(turns.queried.mean())
+    return Sequential(error=error, margin=margin, queried_share=asked, pairs=pairs, same_label=share(same, pairs))
 
 
-def voter_figures(ballots: Ballots, weights: Floats) -> tuple[VoterFigures, ...]:
+def voter_figures(matrix: VoteMatrix, weights: Floats) -> tuple[VoterFigures, ...]:
     """The heaviest first, by how far it moves a pair's logit."""
-    moved = np.abs(np.nan_to_num(ballots.votes) * weights).mean(0)
+    moved = np.abs(np.nan_to_num(matrix.votes) * weights).mean(0)
     return tuple(
         VoterFigures(
-            name=ballots.voters[k],
-            accuracy=accuracy(ballots.votes[:, k]),
+            name=matrix.voters[k],
+            accuracy=accuracy(matrix.votes[:, k]),
             weight=float(weights[k]),
-            flip_rate=mean_of(ballots.flips[:, k]),
-            bias=mean_of(ballots.biases[:, k]),
-            votes=int((~np.isnan(ballots.votes[:, k])).sum()),
+            flip_rate=mean_of(matrix.flips[:, k]),
+            bias=mean_of(matrix.biases[:, k]),
+            votes=int((~np.isnan(matrix.votes[:, k])).sum()),
         )
         for k in np.argsort(-moved, kind="stable").tolist()
     )
 
 
-def by_subset(ballots: Ballots, logits: Floats) -> dict[str, Estimate]:
+def by_subset(matrix: VoteMatrix, logits: Floats) -> dict[str, Estimate]:
     """Accuracy in each subset; nothing where there is only one."""
-    names = sorted(set(ballots.subsets))
-    places = {name: np.array([subset == name for subset in ballots.subsets]) for name in names}
+    names = sorted(set(matrix.subsets))
+    places = {name: np.array([subset == name for subset in matrix.subsets]) for name in names}
     return {name or "(none)": accuracy(logits[places[name]]) for name in names} if len(names) > 1 else {}
 
 
-def by_order(ballots: Ballots) -> dict[str, Estimate]:
+def by_order(matrix: VoteMatrix) -> dict[str, Estimate]:
     """Each pair counts once, as the mean of its answers: answers on one pair are not independent."""
-    right = {"better_first": ballots.better_first, "better_second": -ballots.better_second}
+    right = {"better_first": matrix.better_first, "better_second": -matrix.better_second}
     return {name: _answers(odds) for name, odds in right.items()}
 
 
@@ -156,22 +156,22 @@ def _answers(odds: Floats) -> Estimate:
     return share(float(np.nanmean(hits[answered], axis=1).sum()) if answered.any() else 0.0, int(answered.sum()))
 
 
-def assess(ballots: Ballots, panel: Panel, plain: Floats, error: float, margin: float) -> dict[str, object]:
+def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, margin: float) -> dict[str, object]:
     """All fields of an Assessment that follow from the votes. plain: [voters] the YAML's weights, or equal ones."""
-    others = baselines(ballots)
-    logits, pairs = panel.logits, named(ballots.pairs, panel.logits)
-    tests = {name: compared(pairs, named(ballots.pairs, other)) for name, other in others.items()}
+    others = baselines(matrix)
+    logits, pairs = panel.logits, named(matrix.pairs, panel.logits)
+    tests = {name: compared(pairs, named(matrix.pairs, other)) for name, other in others.items()}
     return {
         **dict(quality(logits)),
         "panel": panel.title,
-        "unfitted": quality(unfitted(ballots, plain)),
-        "flip_rate": mean_of(ballots.flips),
-        "mean_bias": mean_of(ballots.biases),
-        "by_subset": by_subset(ballots, logits),
-        "by_order": by_order(ballots),
+        "unfitted": quality(unfitted(matrix, plain)),
+        "flip_rate": mean_of(matrix.flips),
+        "mean_bias": mean_of(matrix.biases),
+        "by_subset": by_subset(matrix, logits),
+        "by_order": by_order(matrix),
         "coverage": coverage(logits),
         "reliability": reliability(logits),
-        "voters": voter_figures(ballots, panel.weights),
+        "voters": voter_figures(matrix, panel.weights),
         "baselines": {name: accuracy(other) for name, other in others.items()},
         "comparisons": {name: test for name, test in tests.items() if test.pairs},
         "sequential": sequential(logits, panel.turns, error, margin) if panel.turns else None,

@@ -15,9 +15,9 @@ from critics.ranking.weights import Origin, Weights, read_weights, refuse_other
 from evaluation.files import check_writable, write
 from evaluation.judge import asking, unlabelled
 from evaluation.judge.assessment import Assessment, assess, compared
-from evaluation.judge.ballots import Ballots
 from evaluation.judge.fitting import fit_agreement
 from evaluation.judge.labelled import file_digest, read_labelled
+from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
 from evaluation.judge.panels import Panel, enough, fitted_panel, given_panel, weights_file
 from evaluation.judge.recorded import Parsing, described, read_recorded, two_orders
@@ -32,7 +32,7 @@ from generation.pipeline.scheduler import UNAVAILABLE
 class Evidence:
     """Votes on labelled pairs and where they are from."""
 
-    ballots: Ballots
+    matrix: VoteMatrix
     origin: Origin
     plain: Floats
     """[voters] the YAML's weights, equal ones for recorded votes."""
@@ -41,7 +41,7 @@ class Evidence:
 
     @property
     def labelled(self) -> bool:
-        """Whether the better replies are known."""
+        """Whether the better responses are known."""
         return self.parsing is None or self.parsing.labelled
 
     @property
@@ -69,7 +69,7 @@ def run(settings: JudgeSettings, console: Console) -> int:
         complain(
             f"incomplete: the judge was unavailable for {evidence.lost} pairs{unfitted}; run the same command again to resume"
         )
-    if evidence.ballots.voters:
+    if evidence.matrix.voters:
         _evaluate(evidence, given, other, settings, console)
     return 1 if evidence.lost else 0
 
@@ -98,23 +98,23 @@ def read(settings: JudgeSettings) -> Evidence:
     if settings.votes:
         labelled = read_labelled(settings.subsets)[0] if settings.subsets else []
         free = settings.method == "agreement" and not (settings.weights or settings.page or settings.versus)
-        ballots, parsing = read_recorded(settings.votes, labels=not free)
-        ballots, others = two_orders(ballots, settings.votes)
+        matrix, parsing = read_recorded(settings.votes, labels=not free)
+        matrix, others = two_orders(matrix, settings.votes)
         failures = {"voters asked in one order only": others} if others else {}
-        ballots = described(ballots, labelled) if labelled else ballots
+        matrix = described(matrix, labelled) if labelled else matrix
         data = file_digest(settings.votes)
-        origin = Origin(constitution="", judges={}, templates="", data=data, pairs=len(ballots.pairs))
-        known: dict[str, float] = dict.fromkeys(ballots.voters, 1 / len(ballots.voters))
+        origin = Origin(constitution="", judges={}, templates="", data=data, pairs=len(matrix.pairs))
+        known: dict[str, float] = dict.fromkeys(matrix.voters, 1 / len(matrix.voters))
     else:
         assert settings.data, "one of the two is given"
-        ballots, origin, known, failures, *_ = asking.ask(settings, settings.data)
-    kept = ballots.without(settings.without) if settings.without else ballots
-    if ballots.voters and not kept.voters:
+        matrix, origin, known, failures, *_ = asking.ask(settings, settings.data)
+    kept = matrix.without(settings.without) if settings.without else matrix
+    if matrix.voters and not kept.voters:
         raise UserError(
             Problem(
                 f"--without {settings.without!r}",
                 got="leaves no voter to evaluate",
-                fix=f"voters: {', '.join(ballots.voters)}",
+                fix=f"voters: {', '.join(matrix.voters)}",
             )
         )
     plain = np.array([known.get(voter, 0.0) for voter in kept.voters])
@@ -143,23 +143,23 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
         if not settings.votes:
             refuse_other(given, settings.weights, origin.constitution, origin.judges, origin.templates, origin.judging)
         return given_panel(
-            evidence.ballots, given, settings.weights, origin.data, settings.early_stop_error, settings.margin
+            evidence.matrix, given, settings.weights, origin.data, settings.early_stop_error, settings.margin
         )
-    panel, fitted = fitted_panel(evidence.ballots, evidence.plain, settings)
+    panel, fitted = fitted_panel(evidence.matrix, evidence.plain, settings)
     if settings.fit and not evidence.lost:
         _write_weights(
-            weights_file(evidence.ballots, fitted, panel.logits, settings.method, evidence.origin), settings.fit
+            weights_file(evidence.matrix, fitted, panel.logits, settings.method, evidence.origin), settings.fit
         )
     return panel
 
 
 def agreeing(evidence: Evidence, settings: JudgeSettings) -> Unlabelled:
     """What voters without labels say of each other; --fit is written here. Raises UserError."""
-    enough(evidence.ballots)
-    fitted = fit_agreement(evidence.ballots.votes)
+    enough(evidence.matrix)
+    fitted = fit_agreement(evidence.matrix.votes)
     if settings.fit:
-        _write_weights(weights_file(evidence.ballots, fitted, None, "agreement", evidence.origin), settings.fit)
-    return weighed(evidence.ballots, fitted, str(settings.votes), evidence.failures)
+        _write_weights(weights_file(evidence.matrix, fitted, None, "agreement", evidence.origin), settings.fit)
+    return weighed(evidence.matrix, fitted, str(settings.votes), evidence.failures)
 
 
 def _write_weights(weights: Weights, path: Path) -> None:
@@ -170,7 +170,7 @@ def _write_weights(weights: Weights, path: Path) -> None:
 def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: JudgeSettings) -> Assessment:
     """Every figure."""
     data = tuple(file_digest(path) for path in (settings.data, settings.votes, settings.subsets) if path)
-    figures = assess(evidence.ballots, panel, evidence.plain, settings.early_stop_error, settings.margin)
+    figures = assess(evidence.matrix, panel, evidence.plain, settings.early_stop_error, settings.margin)
     found = Assessment.model_validate(
         figures
         | {

@@ -1,6 +1,6 @@
 """Weights for voters from pairs: `logistic`, `temperature` and `agreement`, and the order in which voters are best asked.
 
-A row is a pair's votes for the better reply. Read the other way round it is the negated row with the negated label, which has
+A row is a pair's votes for the better response. Read the other way round it is the negated row with the negated label, which has
 the same likelihood when there is no intercept: so each pair is one row, and no order can be learnt. (Stacking: Wolpert 1992.
 Temperature: Guo et al. 2017, arXiv:1706.04599.)
 """
@@ -51,7 +51,7 @@ class Fit(NamedTuple):
 
 
 Fitter = Callable[[Floats, Sequence[str]], Fit]
-"""(votes [pairs, voters] for the better reply, groups [pairs]) -> Fit. Pairs of one group (one prompt) stay together."""
+"""(votes [pairs, voters] for the better response, groups [pairs]) -> Fit. Pairs of one group (one prompt) stay together."""
 
 
 def fitter(method: Method, weights: Floats, seed: int = 0) -> Fitter:

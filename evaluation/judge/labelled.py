@@ -1,4 +1,4 @@
-"""Labelled pairs: a prompt, the reply people chose and the one they rejected."""
+"""Labelled pairs: a prompt, the response people chose and the one they rejected."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPa
             got = "no text" if row.prompt == "" else "no messages"
             problems.add(place, "prompt", f"got {got}", "text, or one message or more", "say what was asked")
             continue
-        better, worse = (_message(reply) for reply in (row.chosen, row.rejected))
+        better, worse = (_message(response) for response in (row.chosen, row.rejected))
         if better == worse:
             problems.add(place, got="chosen and rejected are equal", allowed="two different responses")
             continue
@@ -110,5 +110,5 @@ def _conversation(prompt: str | tuple[Message, ...]) -> tuple[Message, ...]:
     return (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
 
 
-def _message(reply: str | tuple[Message]) -> Message:
-    return Message(role="assistant", content=reply) if isinstance(reply, str) else reply[0]
+def _message(response: str | tuple[Message]) -> Message:
+    return Message(role="assistant", content=response) if isinstance(response, str) else response[0]

@@ -25,8 +25,8 @@ def page(found: Assessment) -> str:
 
 def _accuracy(found: Assessment) -> Section:
     text = (
-        "Always the panel against what costs nothing: the first-listed reply, the longer one, the majority, the best voter alone "
-        "(chosen in hindsight). p is McNemar's test on the pairs that only one of the two has right."
+        "Always the panel against what costs nothing: the first-listed response, the longer one, the majority, the best voter "
+        "alone (chosen in hindsight). p is McNemar's test on the pairs that only one of the two has right."
     )
     shown = {"panel": found.accuracy, **{name.replace("_", " "): e for name, e in found.baselines.items()}}
     tests = [
@@ -40,14 +40,14 @@ def _accuracy(found: Assessment) -> Section:
     if found.by_subset:
         parts.append(plots.bars("Accuracy by subset", *bar_values(found.by_subset), reference=0.5))
     orders = {name.replace("_", " listed "): estimate for name, estimate in found.by_order.items()}
-    parts.append(plots.bars("Single answers by the better reply's place", *bar_values(orders), reference=0.5))
+    parts.append(plots.bars("Single answers by the better response's place", *bar_values(orders), reference=0.5))
     return Section("Accuracy", text, parts)
 
 
 def _certainty(found: Assessment) -> Section:
     text = (
-        "Confidence is the probability that the panel gives the reply it prefers. On the diagonal it is as often right as it says. "
-        "Coverage keeps the surest pairs: where the line falls to the right, a margin buys accuracy."
+        "Confidence is the probability that the panel gives the response it prefers. On the diagonal it is as often right as it "
+        "says. Coverage keeps the surest pairs: where the line falls to the right, a margin buys accuracy."
     )
     points = [(confidence, right) for confidence, right, _ in found.reliability]
     counts = [(f"{c:.3f}", f"{right:.3f}", n) for c, right, n in found.reliability]

@@ -9,9 +9,9 @@ import numpy as np
 
 from constitution.errors import Problem, UserError
 from critics.ranking.weights import Method, Origin, Weights
-from evaluation.judge.ballots import Ballots
-from evaluation.judge.crossval import Turns, cross_validated, in_turn
+from evaluation.judge.crossval import EarlyStopping, cross_validated, stop_early
 from evaluation.judge.fitting import LEAST_GROUPS, Fit, fitter, stopping
+from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import JudgeSettings
 from evaluation.statistics import Floats, quality
 
@@ -21,49 +21,49 @@ class Panel(NamedTuple):
 
     title: str
     logits: Floats
-    """[pairs] for the better reply."""
+    """[pairs] for the better response."""
     weights: Floats
     """[voters] behind them, with the temperature in."""
-    turns: Turns | None
+    turns: EarlyStopping | None
     """The same pairs with the voters asked in turn; None where the weights have no order."""
 
 
-def given_panel(ballots: Ballots, weights: Weights, path: Path, data: str, error: float, margin: float) -> Panel:
+def given_panel(matrix: VoteMatrix, weights: Weights, path: Path, data: str, error: float, margin: float) -> Panel:
     """By a file of weights. data: digest of what is judged. Raises UserError when none of its voters is there."""
-    known = [voter for voter in ballots.voters if voter in weights.voters]
+    known = [voter for voter in matrix.voters if voter in weights.voters]
     if not known:
         raise UserError(
             Problem(
                 str(path),
                 got=f"weighs none of the voters that voted; it weighs {', '.join([*weights.voters][:3])}, ..., and there are "
-                f"{', '.join(ballots.voters[:3])}, ...",
+                f"{', '.join(matrix.voters[:3])}, ...",
                 fix=f"fit weights for these with `python -m evaluation judge --fit {path}`",
             )
         )
-    factors = np.array([weights.share(voter, 1.0) for voter in ballots.voters])
-    logits = Fit(factors).logits(ballots.votes)
+    factors = np.array([weights.share(voter, 1.0) for voter in matrix.voters])
+    logits = Fit(factors).logits(matrix.votes)
     rule = weights.stopping
-    turns = in_turn(ballots.votes, ballots.voters, rule, error, margin) if rule else None
+    turns = stop_early(matrix.votes, matrix.voters, rule, error, margin) if rule else None
     title = f"weights of {path.name} ({weights.method})"
     if weights.fitted_on.data == data:
         title += ", fitted on these very pairs: the figures flatter it"
     return Panel(title, logits, factors, turns)
 
 
-def fitted_panel(ballots: Ballots, plain: Floats, settings: JudgeSettings) -> tuple[Panel, Fit]:
+def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> tuple[Panel, Fit]:
     """Every pair as weights say that were fitted without its prompt; and weights fitted on all. Raises UserError."""
-    groups = enough(ballots)
+    groups = enough(matrix)
     fit = fitter(settings.method, plain, settings.seed)
-    crossed = cross_validated(ballots, fit, settings.folds, settings.seed)
-    whole = fit(ballots.votes, ballots.groups)
+    crossed = cross_validated(matrix, fit, settings.folds, settings.seed)
+    whole = fit(matrix.votes, matrix.groups)
     title = f"fitted ({settings.method}), {min(settings.folds, groups)}-fold cross-validated"
-    turns = crossed.turns(ballots, settings.early_stop_error, settings.margin)
+    turns = crossed.early_stopping(matrix, settings.early_stop_error, settings.margin)
     return Panel(title, crossed.logits, whole.weights / whole.temperature, turns), whole
 
 
-def enough(ballots: Ballots) -> int:
+def enough(matrix: VoteMatrix) -> int:
     """How many prompts there are. Raises UserError when they are too few to fit weights on."""
-    groups = len(set(ballots.groups))
+    groups = len(set(matrix.groups))
     if groups < LEAST_GROUPS:
         raise UserError(
             Problem(
@@ -76,14 +76,14 @@ def enough(ballots: Ballots) -> int:
     return groups
 
 
-def weights_file(ballots: Ballots, fitted: Fit, held_out: Floats | None, method: Method, origin: Origin) -> Weights:
+def weights_file(matrix: VoteMatrix, fitted: Fit, held_out: Floats | None, method: Method, origin: Origin) -> Weights:
     """Weights fitted on all pairs. held_out: [pairs] what cross-validation says of them; None without labels."""
     return Weights(
         method=method,
         fitted_on=origin,
-        voters=dict(zip(ballots.voters, fitted.weights.tolist(), strict=True)),
+        voters=dict(zip(matrix.voters, fitted.weights.tolist(), strict=True)),
         temperature=fitted.temperature,
         penalty=fitted.penalty,
         quality=None if held_out is None else quality(held_out),
-        stopping=stopping(ballots.votes, fitted, ballots.voters),
+        stopping=stopping(matrix.votes, fitted, matrix.voters),
     )

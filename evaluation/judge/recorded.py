@@ -1,4 +1,4 @@
-"""Recorded votes: a file of what judges once said, read into ballots."""
+"""Recorded votes: a file of what judges once said, read into matrix."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from constitution.records import Strict
 from constitution.words import word_count
 from critics.verdict import verdict
 from evaluation.files import json_lines
-from evaluation.judge.ballots import Ballots
 from evaluation.judge.labelled import LabelledPair
+from evaluation.judge.matrix import VoteMatrix
 
 CERTAIN = 1e-6
 """Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
@@ -33,13 +33,13 @@ class RecordedVote(Strict):
     judge: str
     method: str = ""
     swapped: bool
-    """True when the file's second reply was listed first to the judge."""
+    """True when the file's second response was listed first to the judge."""
     text: str | None = None
     """What the judge wrote, or `p`."""
     p: float | None = Field(default=None, ge=0, le=1)
-    """Probability the judge gave the first-listed reply."""
+    """Probability the judge gave the first-listed response."""
     label: Literal["1", "2"] | None = None
-    """Which of the file's replies is better; in all lines, or in none where voters are weighed by how they agree."""
+    """Which of the file's responses is better; in all lines, or in none where voters are weighed by how they agree."""
     winner: Literal["1", "2"] | None = None
     """What another parser read in the text, in the file's order; only compared with."""
     subset: str = ""
@@ -61,7 +61,7 @@ class RecordedVote(Strict):
         return f"{self.judge}/{self.method}" if self.method else self.judge
 
     def log_odds(self) -> float | None:
-        """Of the first-listed reply: from p, or +1 and -1 for a verdict in words; None for no verdict."""
+        """Of the first-listed response: from p, or +1 and -1 for a verdict in words; None for no verdict."""
         if self.p is not None:
             p = min(max(self.p, CERTAIN), 1 - CERTAIN)
             return math.log(p / (1 - p))
@@ -85,7 +85,7 @@ class Parsing:
     """How a file was read, and how that compares with the recorded reading of its texts."""
 
     labelled: bool = True
-    """Whether it says which replies are better."""
+    """Whether it says which responses are better."""
     texts: int = 0
     unread: int = 0
     """Texts without a verdict."""
@@ -105,10 +105,10 @@ class Parsing:
             self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
 
 
-def read_recorded(path: Path, labels: bool = True) -> tuple[Ballots, Parsing]:
-    """(ballots of the voters `judge/method`, how the file was read). Raises UserError.
+def read_recorded(path: Path, labels: bool = True) -> tuple[VoteMatrix, Parsing]:
+    """(matrix of the voters `judge/method`, how the file was read). Raises UserError.
 
-    Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first reply of each
+    Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first response of each
     pair stands for the better one.
     """
     cells: defaultdict[tuple[str, str, bool], list[float]] = defaultdict(list)
@@ -128,20 +128,20 @@ def read_recorded(path: Path, labels: bool = True) -> tuple[Ballots, Parsing]:
         cell = cells[pair, row.voter, (better[pair] == "1") != row.swapped]
         if z is not None:
             cell.append(z)
-    return _ballots(cells, better, subsets), parsing
+    return _matrix(cells, better, subsets), parsing
 
 
-def described(ballots: Ballots, labelled: Sequence[LabelledPair]) -> Ballots:
-    """The same ballots with what the pairs' own file knows of them: subset, prompt, which reply is longer. Raises UserError."""
+def described(matrix: VoteMatrix, labelled: Sequence[LabelledPair]) -> VoteMatrix:
+    """The same matrix with what the pairs' own file knows of them: subset, prompt, which response is longer. Raises UserError."""
     known = {pair.id: pair for pair in labelled}
-    found = [known.get(name) for name in ballots.pairs]
+    found = [known.get(name) for name in matrix.pairs]
     if not any(found):
-        got = f"names none of the votes' pairs (as {ballots.pairs[0]!r})"
+        got = f"names none of the votes' pairs (as {matrix.pairs[0]!r})"
         raise UserError(Problem("--subsets", got=got, fix="give its rows the `id` that is the votes' `pair`"))
     return replace(
-        ballots,
-        groups=tuple(pair.group if pair else name for name, pair in zip(ballots.pairs, found, strict=True)),
-        subsets=tuple(pair.subset if pair else old for old, pair in zip(ballots.subsets, found, strict=True)),
+        matrix,
+        groups=tuple(pair.group if pair else name for name, pair in zip(matrix.pairs, found, strict=True)),
+        subsets=tuple(pair.subset if pair else old for old, pair in zip(matrix.subsets, found, strict=True)),
         longer=np.array([_longer(pair) if pair else np.nan for pair in found]),
     )
 
@@ -150,16 +150,16 @@ def _longer(pair: LabelledPair) -> float:
     return float(np.sign(word_count(pair.better.text) - word_count(pair.worse.text)))
 
 
-def _ballots(
+def _matrix(
     cells: Mapping[tuple[str, str, bool], Sequence[float]], labels: Mapping[str, str], subsets: Mapping[str, str]
-) -> Ballots:
+) -> VoteMatrix:
     pairs, voters = tuple(labels), tuple(sorted({voter for _, voter, _ in cells}))
     row, column = ({name: i for i, name in enumerate(names)} for names in (pairs, voters))
     first, second = (np.full((len(pairs), len(voters)), np.nan) for _ in range(2))
     for (pair, voter, listed_first), values in cells.items():
         if values:
             (first if listed_first else second)[row[pair], column[voter]] = sum(values) / len(values)
-    return Ballots(
+    return VoteMatrix(
         pairs,
         voters,
         first,
@@ -171,13 +171,13 @@ def _ballots(
     )
 
 
-def two_orders(ballots: Ballots, path: Path) -> tuple[Ballots, int]:
+def two_orders(matrix: VoteMatrix, path: Path) -> tuple[VoteMatrix, int]:
     """(the voters that were asked about some pair in both orders, how many others there are). Raises UserError for none.
 
     A voter that saw each pair in one order only has no vote that is free of position bias.
     """
-    kept = ~np.isnan(ballots.votes).all(0) | (np.isnan(ballots.better_first) & np.isnan(ballots.better_second)).all(0)
-    if np.isnan(ballots.votes).all():
+    kept = ~np.isnan(matrix.votes).all(0) | (np.isnan(matrix.better_first) & np.isnan(matrix.better_second)).all(0)
+    if np.isnan(matrix.votes).all():
         raise UserError(
             Problem(
                 str(path),
@@ -187,7 +187,7 @@ def two_orders(ballots: Ballots, path: Path) -> tuple[Ballots, int]:
                 "record what was said with the responses swapped too",
             )
         )
-    return ballots.only(kept.tolist()), int((~kept).sum())
+    return matrix.only(kept.tolist()), int((~kept).sum())
 
 
 def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:

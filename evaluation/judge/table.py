@@ -52,8 +52,8 @@ def rows(found: Assessment) -> list[tuple[str, str]]:
     ]
     if turns:
         figures += [
-            ("asked in turn: share of voters asked", f"{turns.asked_share:.1%}"),
-            (f"asked in turn: same label, {turns.pairs} pairs", interval(turns.same_label)),
+            ("early stopping: share of voters queried", f"{turns.queried_share:.1%}"),
+            (f"early stopping: same label, {turns.pairs} pairs", interval(turns.same_label)),
         ]
     return figures
 

@@ -1,4 +1,4 @@
-"""A panel on pairs whose better reply nobody named: how its voters agree, and weights from that."""
+"""A panel on pairs whose better response nobody named: how its voters agree, and weights from that."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from constitution.records import Strict
 from constitution.terminal import printable
 from critics.ranking.weights import Estimate
 from evaluation.judge.assessment import mean_of, named
-from evaluation.judge.ballots import Ballots
 from evaluation.judge.fitting import Fit
+from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.table import bias, flips, interval
 from evaluation.pages.section import LISTED
 from evaluation.statistics import share
@@ -41,32 +41,32 @@ class Unlabelled(Strict):
     voters: tuple[AgreeingVoter, ...]
     """The heaviest first."""
     pairs: dict[str, float]
-    """Pair's name -> log-odds of the file's first reply."""
+    """Pair's name -> log-odds of the file's first response."""
 
 
-def weighed(ballots: Ballots, fitted: Fit, source: str, failures: dict[str, int]) -> Unlabelled:
+def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int]) -> Unlabelled:
     """The figures of voters under these weights."""
-    votes, logits = np.nan_to_num(ballots.votes), fitted.logits(ballots.votes)
+    votes, logits = np.nan_to_num(matrix.votes), fitted.logits(matrix.votes)
     weights = fitted.weights / fitted.temperature
     voters = []
     for k in np.argsort(-np.abs(weights), kind="stable").tolist():
         both = votes[:, k] * (logits - votes[:, k] * weights[k])
         voters.append(
             AgreeingVoter(
-                name=ballots.voters[k],
+                name=matrix.voters[k],
                 weight=float(weights[k]),
                 agreement=share(float((both > 0).sum() + 0.5 * (both == 0).sum()), len(both)),
-                flip_rate=mean_of(ballots.flips[:, k]),
-                bias=mean_of(ballots.biases[:, k]),
+                flip_rate=mean_of(matrix.flips[:, k]),
+                bias=mean_of(matrix.biases[:, k]),
             )
         )
     return Unlabelled(
         source=source,
         failures=failures,
-        flip_rate=mean_of(ballots.flips),
-        mean_bias=mean_of(ballots.biases),
+        flip_rate=mean_of(matrix.flips),
+        mean_bias=mean_of(matrix.biases),
         voters=tuple(voters),
-        pairs=named(ballots.pairs, logits),
+        pairs=named(matrix.pairs, logits),
     )
 
 

@@ -9,7 +9,7 @@ from evaluation.files import write
 from evaluation.policy.figures import decided, figures
 from evaluation.policy.job import prepare
 from evaluation.policy.page import page
-from evaluation.policy.replies import gather
+from evaluation.policy.responses import gather
 from evaluation.policy.settings import PolicySettings
 from evaluation.policy.table import show
 

@@ -16,20 +16,20 @@ from evaluation import texts
 from evaluation.policy import winrate as winning
 from evaluation.policy.job import Job
 from evaluation.policy.probes import probe_rates, refusal_rates
-from evaluation.policy.replies import Answer, Evidence, Pair, Ratio, Reply
+from evaluation.policy.responses import Answer, Evidence, Pair, Ratio, SampledResponse
 from evaluation.policy.result import Calls, Example, Gold, Judged, Measures, Named, PolicyEvaluation, Prompts, Sides
-from evaluation.policy.votes import RULES, Bench, Verdict, agreement, verdicts, win
+from evaluation.policy.votes import RULES, JudgingContext, Verdict, agreement, verdicts, win
 from evaluation.statistics import Floats, interval, resampled
 
 SHOWN = 4
 """Examples of each kind."""
 DISTINCT = (1, 2, 3)
 MOST_CUT = 0.1
-"""Share of replies cut by the limit that is let pass without a word."""
+"""Share of responses cut by the limit that is let pass without a word."""
 MOST_UNANSWERED = 0.1
-"""The same of replies that are empty or missing."""
-Said = tuple[Reply, str]
-"""A reply and its prompt's id."""
+"""The same of responses that are empty or missing."""
+Said = tuple[SampledResponse, str]
+"""A response and its prompt's id."""
 
 
 def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
@@ -41,11 +41,11 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
         got = f"no prompt could be compared ({reasons})"
         raise UserError(Problem(job.source, got=got, fix=f"see --out {job.out} for what was answered"))
-    gold = verdicts(evidence.pairs, lambda pair: pair.gold, bench(job, gold=True)) if job.gold else []
+    gold = verdicts(evidence.pairs, lambda pair: pair.gold, context(job, gold=True)) if job.gold else []
     compared = {each.pair.prompt.id for each in found}
-    asked = {name for is_gold in (False, True) for name in bench(job, is_gold).judges}
+    asked = {name for is_gold in (False, True) for name in context(job, is_gold).judges}
     judges = {name: part for name, part in job.judges.judges.items() if name in asked}
-    said, differences = replies(evidence.pairs, seed)
+    said, differences = responses(evidence.pairs, seed)
     refusals, rates = probed(job, evidence)
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
     return PolicyEvaluation(
@@ -62,14 +62,16 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         constitution=job.constitution.digest,
         judges={name: part.digest for name, part in judges.items()},
         judge_models={name: part.name for name, part in judges.items()},
-        seen=job.seen,
+        provenance=job.provenance,
         held_out=job.held_out,
         win=win(found, seed),
-        gold=Gold(constitution=job.gold.digest, win=win(gold, seed), seen=job.gold_seen) if job.gold and gold else None,
+        gold=Gold(constitution=job.gold.digest, win=win(gold, seed), provenance=job.gold_provenance)
+        if job.gold and gold
+        else None,
         kl=kl,
         kl_per_token=per_token,
         kl_missing=missing,
-        replies=said,
+        responses=said,
         differences=differences,
         refusals=refusals,
         probes=rates,
@@ -84,49 +86,53 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
 
 def decided(job: Job, evidence: Evidence) -> list[Verdict]:
     """The pairs that have a preference or are a tie."""
-    return verdicts(evidence.pairs, lambda pair: pair.votes, bench(job))
+    return verdicts(evidence.pairs, lambda pair: pair.votes, context(job))
 
 
-def bench(job: Job, gold: bool = False) -> Bench:
+def context(job: Job, gold: bool = False) -> JudgingContext:
     """By what pairs are judged: the constitution, or the gold one by the YAML's weights."""
-    laws = job.gold if gold and job.gold else job.constitution
-    judges = [name for name in job.judges.judges if name not in job.held_out and any(p.judged for p in laws.principles)]
-    rules = [RULES] if any(p.check for p in laws.principles) else []
-    weights, seen = (None, job.gold_seen) if gold else (job.weights, job.seen)
-    return Bench(laws, (*judges, *rules), weights, job.run.plan, seen)
+    constitution = job.gold if gold and job.gold else job.constitution
+    judges = [
+        name
+        for name in job.judges.judges
+        if name not in job.held_out and any(p.judged for p in constitution.principles)
+    ]
+    rules = [RULES] if any(p.check for p in constitution.principles) else []
+    weights, provenance = (None, job.gold_provenance) if gold else (job.weights, job.provenance)
+    return JudgingContext(constitution, (*judges, *rules), weights, job.run.plan, provenance)
 
 
 def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
-    """A word of warning where the limit cut many replies: their comparison says little of how they would have ended."""
+    """A word of warning where the limit cut many responses: their comparison says little of how they would have ended."""
     for side in ("a", "b"):
-        said = [reply for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
-        share = sum(reply.truncated for reply in said) / max(1, len(said))
+        said = [response for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)]
+        share = sum(response.truncated for response in said) / max(1, len(said))
         if share > MOST_CUT:
-            yield f"{share:.0%} of {side.upper()}'s replies were cut at {limit} tokens; raise plan.sample.max_tokens"
+            yield f"{share:.0%} of {side.upper()}'s responses were cut at {limit} tokens; raise plan.sample.max_tokens"
 
 
 def unanswered(evidence: Evidence) -> Iterator[str]:
-    """A word of warning where a policy left many prompts without a reply: the measures are of the replies that it gave."""
+    """A word of warning where a policy left many prompts without a response: the measures are of the responses that it gave."""
     asked: dict[str, Sequence[Answer]] = {
         "A to the prompts": [pair.a for pair in evidence.pairs],
         "B to the prompts": [pair.b for pair in evidence.pairs],
-        "A to refusals and probes": evidence.further.a,
-        "B to refusals and probes": evidence.further.b,
+        "A to refusals and probes": evidence.probe_answers.a,
+        "B to refusals and probes": evidence.probe_answers.b,
     }
     for which, answers in asked.items():
         share = sum(isinstance(answer, Failure) for answer in answers) / max(1, len(answers))
         if share > MOST_UNANSWERED:
-            yield f"{share:.0%} of the replies of {which} are empty or missing; KL, measures and rates are of the others"
+            yield f"{share:.0%} of the responses of {which} are empty or missing; KL, measures and rates are of the others"
 
 
 def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:
-    """(KL per reply, per token, why there is none): mean of log p_A - log p_base over replies that A drew at temperature 1.
+    """(KL per response, per token, why there is none): mean of log p_A - log p_base over responses that A drew at temperature 1.
 
     The estimate is unbiased and may be negative where the two hardly differ; its interval is by bootstrap over prompts.
     """
     ratios = [(pair.ratio, pair.prompt.id) for pair in pairs if isinstance(pair.ratio, Ratio)]
     if not ratios:
-        return None, None, unscored or "no reply of A could be scored; see failures"
+        return None, None, unscored or "no response of A could be scored; see failures"
     nats, tokens = (np.array([getattr(ratio, name) for ratio, _ in ratios], dtype=float) for name in ("nats", "tokens"))
 
     def estimate(sizes: Floats) -> Estimate:
@@ -136,13 +142,13 @@ def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimat
     return estimate(np.ones_like(nats)), estimate(tokens), ""
 
 
-def replies(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
+def responses(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
     """(measures of both sides, the differences over the pairs that have both)."""
     sides = [
-        [(reply, pair.prompt.id) for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        [(response, pair.prompt.id) for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)]
         for side in ("a", "b")
     ]
-    amount = min(texts.total_words(reply.text for reply, _ in side) for side in sides)
+    amount = min(texts.total_words(response.text for response, _ in side) for side in sides)
     prompts = [pair.prompt.id for pair in pairs]
     missing = [
         winning.win_rate([isinstance(getattr(pair, side), Failure) for pair in pairs], seed, prompts)
@@ -158,10 +164,10 @@ def replies(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
 
 
 def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
-    """Measures of one policy's replies; distinct-n of `amount` words."""
-    words = [reply.text for reply, _ in said]
+    """Measures of one policy's responses; distinct-n of `amount` words."""
+    words = [response.text for response, _ in said]
     prompts = [name for _, name in said]
-    found = texts.means([_row(reply) for reply, _ in said], seed, prompts)
+    found = texts.means([_row(response) for response, _ in said], seed, prompts)
     for n in DISTINCT:
         share = texts.distinct_interval(words, n, amount, prompts)
         if not np.isnan([share.value, share.low, share.high]).any():
@@ -169,23 +175,31 @@ def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
     return {name: found[name] for name in texts.MEASURES if name in found}
 
 
-def _row(reply: Reply) -> dict[str, float]:
-    return {**texts.per_reply(reply.text), "tokens": float(reply.tokens), "truncated": float(reply.truncated)}
+def _row(response: SampledResponse) -> dict[str, float]:
+    return {
+        **texts.per_response(response.text),
+        "tokens": float(response.tokens),
+        "truncated": float(response.truncated),
+    }
 
 
 def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
     """(refusals, probes) of both sides."""
     sides = [
-        {prompt.id: answer.text for prompt, answer in zip(job.further, side, strict=True) if isinstance(answer, Reply)}
-        for side in evidence.further
+        {
+            prompt.id: answer.text
+            for prompt, answer in zip(job.probe_prompts, side, strict=True)
+            if isinstance(answer, SampledResponse)
+        }
+        for side in evidence.probe_answers
     ]
-    refusals = [_told(refusal_rates(job.refusals, said)) for said in sides]
-    rates = [_told(probe_rates(job.probes, said)) if job.probes else {} for said in sides]
+    refusals = [_answered(refusal_rates(job.refusals, said)) for said in sides]
+    rates = [_answered(probe_rates(job.probes, said)) if job.probes else {} for said in sides]
     return Sides(a=refusals[0], b=refusals[1]), Sides(a=rates[0], b=rates[1])
 
 
-def _told(measures: Measures) -> Measures:
-    """Those that somebody answered for."""
+def _answered(measures: Measures) -> Measures:
+    """The rates that somebody answered for."""
     return {name: e for name, e in measures.items() if not np.isnan(e.value)}
 
 
@@ -201,7 +215,7 @@ def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> 
 
 
 def examples(found: Sequence[Verdict], seed: int) -> tuple[Example, ...]:
-    """A's clearest wins, its clearest losses, and some drawn from the rest, of pairs with two replies: SHOWN of each."""
+    """A's clearest wins, its clearest losses, and some drawn from the rest, of pairs with two responses: SHOWN of each."""
     found = [each for each in found if each.pair.both]
     ranked = sorted((each for each in found if each.logit), key=lambda each: -each.logit)
     wins = [each for each in ranked if each.logit > 0][:SHOWN]

@@ -18,7 +18,7 @@ from evaluation.files import check_writable
 from evaluation.judge import asking
 from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
 from evaluation.policy.provenance import history
-from evaluation.policy.result import Seen
+from evaluation.policy.result import TrainingProvenance
 from evaluation.policy.settings import PolicySettings
 from generation import prompts
 from generation.calls.store import StoredCalls
@@ -56,9 +56,9 @@ class Job:
     gold: Constitution | None
     weights: Weights | None
     held_out: tuple[str, ...]
-    seen: Seen
+    provenance: TrainingProvenance
     """What of all this the policies are known to be trained against."""
-    gold_seen: Seen
+    gold_provenance: TrainingProvenance
     """The same of the gold constitution and its judges."""
     warnings: tuple[str, ...]
     source: str
@@ -66,25 +66,25 @@ class Job:
     """Of the prompts."""
     rows: tuple[Prompt | Failure, ...]
     probes: Probes | None
-    """Further prompts for both policies; None where they are not asked."""
+    """ProbeAnswers prompts for both policies; None where they are not asked."""
     refusals: tuple[RefusalProbe, ...]
     out: Path
     reuse: tuple[Path, ...]
 
     @property
-    def further(self) -> list[Prompt]:
+    def probe_prompts(self) -> list[Prompt]:
         """Prompts that both policies answer beside those that are compared."""
         return [*(probe_prompts(self.probes) if self.probes else ()), *refusal_prompts(self.refusals)]
 
     @property
     def unscored(self) -> str:
-        """Why replies cannot be scored, and so the KL not be measured; empty where they can."""
+        """Why responses cannot be scored, and so the KL not be measured; empty where they can."""
         mute = [part.name for part in (self.a, self.base) if any(not server.token_ids for server in part.endpoints)]
         if not mute:
             return ""
-        return f"{mute[0]}: a server of messages scores no given reply; use a vLLM server with token_ids: true"
+        return f"{mute[0]}: a server of messages scores no given response; use a vLLM server with token_ids: true"
 
-    def crew(self, wrap: Wrap) -> Crew:
+    def models(self, wrap: Wrap) -> EvaluationModels:
         """The models; tokenizers load now, weights at the first call. Raises ModelError."""
         _, judges = chat_models(self.run, self.judges, wrap)
         made = {_identity(self.judges.judges[name]): model for name, model in judges.items()}
@@ -94,11 +94,11 @@ class Job:
         panel = panel_of(self.run, judges, self.weights)
         asked = replace(panel, judges=tuple(j for j in panel.judges if j.name not in self.held_out))
         a, b, base = (made[_identity(part)] for part in (self.a, self.b, self.base))
-        return Crew(a, b, base, asked, replace(asked, weights=None))
+        return EvaluationModels(a, b, base, asked, replace(asked, weights=None))
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class EvaluationModels:
     """The models of an evaluation. Equal parts are one model."""
 
     a: ChatModel
@@ -135,20 +135,20 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     cast = attempt(partial(parts, run)) if run else None
     refusals = attempt(partial(_refusals, settings))
     past = attempt(partial(history, settings.trained, [settings.a, settings.b]))
-    seen = past.seen(read[0], cast.digests()) if past and read and cast else Seen()
-    gold_seen = past.seen(gold, cast.digests()) if past and gold and cast else Seen()
-    held_out = _held_out(settings.held_out, seen)
+    provenance = past.provenance(read[0], cast.digests()) if past and read and cast else TrainingProvenance()
+    gold_provenance = past.provenance(gold, cast.digests()) if past and gold and cast else TrainingProvenance()
+    held_out = _held_out(settings.held_out, provenance)
     constitution = attempt(partial(_without, read[0], held_out, run)) if read and run else None
     weights = attempt(partial(_weights, settings.weights, read[0], run, cast)) if read and run and cast else None
     problems.check()
     if not (read and run and cast and constitution and info and past):
         raise AssertionError("what could not be read is a problem")
     a, b, base = (part for part in policies if part)
-    still = _still(seen, held_out)
+    still = _still(provenance, held_out)
     job = Job(
         a=a, b=b, base=base, judges=cast, run=run, constitution=constitution, gold=gold, weights=weights,
-        held_out=held_out, seen=still, gold_seen=gold_seen.model_copy(update={"judges": still.judges}),
-        warnings=(*past.unknown, *_idle(read[1], settings.held_out, seen)),
+        held_out=held_out, provenance=still, gold_provenance=gold_provenance.model_copy(update={"judges": still.judges}),
+        warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(prompts.read(settings.prompts, settings.limit)),
         probes=None if settings.no_probes else probes(), refusals=refusals or (), out=settings.out, reuse=reuse,
     )  # fmt: skip
@@ -167,9 +167,9 @@ def _specs(settings: PolicySettings) -> list[tuple[str, str]]:
     return [("--a", settings.a), ("--b", settings.b), ("--base", settings.base or settings.b)]
 
 
-def _held_out(given: Sequence[str], seen: Seen) -> tuple[str, ...]:
+def _held_out(given: Sequence[str], provenance: TrainingProvenance) -> tuple[str, ...]:
     """Names, whether given one by one or with commas; TRAINED stands for all that is known to be trained against."""
-    trained = (*seen.principles, *seen.judges)
+    trained = (*provenance.principles, *provenance.judges)
     return tuple(dict.fromkeys(n for name in _names(given) for n in (trained if name == TRAINED else (name,))))
 
 
@@ -177,48 +177,48 @@ def _names(given: Sequence[str]) -> list[str]:
     return [name.strip() for text in given for name in text.split(",") if name.strip()]
 
 
-def _idle(run: RunConfig, held_out: Sequence[str], seen: Seen) -> Iterator[str]:
+def _idle(run: RunConfig, held_out: Sequence[str], provenance: TrainingProvenance) -> Iterator[str]:
     """What was asked for and does nothing, in words."""
     if unused := [f"plan.{name}" for name in UNUSED if name in run.plan.model_fields_set]:
-        yield f"{', '.join(unused)}: of no use here, where replies are compared as they are, by all principles that apply"
-    if TRAINED in _names(held_out) and not (seen.principles or seen.judges):
+        yield f"{', '.join(unused)}: of no use here, where responses are compared as they are, by all principles that apply"
+    if TRAINED in _names(held_out) and not (provenance.principles or provenance.judges):
         yield f"--held-out {TRAINED}: no principle and no judge is known that a policy was trained against; nothing is held out"
 
 
-def _still(seen: Seen, held_out: Sequence[str]) -> Seen:
+def _still(provenance: TrainingProvenance, held_out: Sequence[str]) -> TrainingProvenance:
     """What judges here although a policy was trained against it."""
     principles, judges = (
-        tuple(name for name in names if name not in held_out) for names in (seen.principles, seen.judges)
+        tuple(name for name in names if name not in held_out) for names in (provenance.principles, provenance.judges)
     )
-    return seen.model_copy(update={"principles": principles, "judges": judges})
+    return provenance.model_copy(update={"principles": principles, "judges": judges})
 
 
 def _warnings(job: Job) -> Iterator[str]:
     """What makes the figures less than they seem, in words."""
     voting = {
-        v.judge.name for v in job.crew(lambda _: Replay.pseudo()).panel.voters(job.constitution.principles) if v.judge
+        v.judge.name for v in job.models(lambda _: Replay.pseudo()).panel.voters(job.constitution.principles) if v.judge
     }
     for name, part in job.judges.judges.items():
         for side, policy in (("A", job.a), ("B", job.b)):
             if name in voting and part.digest == policy.digest:
                 yield f"the judge `{name}` is policy {side} itself, and may prefer its own words; name another with --judge"
     gold = job.gold.principles if job.gold else ()
-    fresh = [principle for principle in gold if principle.id not in job.gold_seen.principles]
-    met = [n for n in job.seen.judges if n in voting]
+    fresh = [principle for principle in gold if principle.id not in job.gold_provenance.principles]
+    met = [n for n in job.provenance.judges if n in voting]
     if met:
         beside = ", --gold is beside it" if any(not principle.judged for principle in fresh) else ""
         yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out{beside}"
-    if job.seen.principles:
+    if job.provenance.principles:
         beside = ", --gold is beside them" if fresh else ""
-        yield f"a policy was trained on {', '.join(job.seen.principles)}; --held-out {TRAINED} leaves them out{beside}"
-    if job.gold_seen.principles:
+        yield f"a policy was trained on {', '.join(job.provenance.principles)}; --held-out {TRAINED} leaves them out{beside}"
+    if job.gold_provenance.principles:
         left = "gold.win.unseen is by the others" if fresh else "it has no others; name another"
-        yield f"a policy was trained on {', '.join(job.gold_seen.principles)} of --gold; {left}"
+        yield f"a policy was trained on {', '.join(job.gold_provenance.principles)} of --gold; {left}"
 
 
 def _judging(run: RunConfig) -> RunConfig:
-    """The settings with the judge as their only model, and one reply a prompt unless they say otherwise. No hint: it would be told
-    to both policies, and the KL is of what they say untold.
+    """The settings with the judge as their only model, and one response a prompt unless they say otherwise. No system hint:
+    both policies would get it, and the KL is of what they write without.
     """
     samples = run.plan.samples if "samples" in run.plan.model_fields_set else 1
     plan = run.plan.model_copy(update={"samples": samples, "system_hint": "", "hinted_samples": 1})
@@ -308,9 +308,9 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast
 
 def _check_judges(job: Job) -> None:
     """Refuse what nobody would judge, and models that lack the words of their methods. Raises UserError."""
-    crew = job.crew(lambda _: Replay.pseudo())
-    panels = [("--constitution", job.constitution, crew.panel)]
-    panels += [("--gold", job.gold, crew.unweighted)] if job.gold else []
+    models = job.models(lambda _: Replay.pseudo())
+    panels = [("--constitution", job.constitution, models.panel)]
+    panels += [("--gold", job.gold, models.unweighted)] if job.gold else []
     silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]
     if silent:
         raise UserError(

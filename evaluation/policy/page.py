@@ -1,4 +1,4 @@
-"""The page of `python -m evaluation policy`: win rates, what else changed, and replies side by side."""
+"""The page of `python -m evaluation policy`: win rates, what else changed, and responses side by side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values
 from evaluation.policy import winrate as winning
-from evaluation.policy.replies import Pair, Ratio, Reply
+from evaluation.policy.responses import Pair, Ratio, SampledResponse
 from evaluation.policy.result import PolicyEvaluation
 from evaluation.policy.table import PROBES, judged_by, measures, notes, parts, probes, wins
 from evaluation.policy.votes import Verdict
@@ -23,7 +23,7 @@ from generation.output.pages import render_html
 TEMPLATE = Path(__file__).parent / "templates" / "policy.html.jinja"
 BINS = 24
 SIMILAR = 0.2
-"""Replies are about equally long where the shorter lacks at most this share of the longer's words."""
+"""Responses are about equally long where the shorter lacks at most this share of the longer's words."""
 WHY = {"win": "Clearest wins of A", "loss": "Clearest losses of A", "random": "Others, drawn at random"}
 
 
@@ -44,15 +44,15 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
 
 def _winning(found: PolicyEvaluation) -> Section:
     text = (
-        "Share of prompts on which A's reply is preferred; a tie is half a win, and 50% is no difference. At equal length means "
+        "Share of prompts on which A's response is preferred; a tie is half a win, and 50% is no difference. At equal length means "
         "without what length alone explains. "
     )
     win, gold = found.win, found.gold.win if found.gold else None
     if found.gold:
-        seen = [*found.gold.seen.principles, *found.gold.seen.judges]
+        provenance = [*found.gold.provenance.principles, *found.gold.provenance.judges]
         known = (
-            f"of which a policy was trained against {', '.join(seen)}"
-            if seen
+            f"of which a policy was trained against {', '.join(provenance)}"
+            if provenance
             else "that nothing is known to be trained on"
         )
         text += (
@@ -75,34 +75,36 @@ def _winning(found: PolicyEvaluation) -> Section:
         shown.append(_bars("Win rate by gold principle", gold.principles))
     shown.append(Table("All parts", ("part", "#win rate", "#gold"), parts(found)))
     if found.agreement:
-        shown.append(plots.bars("Same reply preferred by both", *bar_values(found.agreement), reference=0.5))
+        shown.append(plots.bars("Same response preferred by both", *bar_values(found.agreement), reference=0.5))
     return Section("Who wins", text, shown)
 
 
 def _lengths(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pair]) -> Section:
     text = (
-        "Judges tend to prefer longer replies, and a constitution may ask for shorter ones. Where A wins only when its reply is "
-        f"the longer (or the shorter), length is what it learnt. About equal: within {SIMILAR:.0%} of the longer."
+        "Judges tend to prefer longer responses, and a constitution may ask for shorter ones. Where A wins only when its response "
+        f"is the longer (or the shorter), length is what it learnt. About equal: within {SIMILAR:.0%} of the longer."
     )
     sides = {
-        side: [word_count(reply.text) for pair in pairs if isinstance(reply := getattr(pair, side), Reply)]
+        side: [
+            word_count(response.text) for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)
+        ]
         for side in ("a", "b")
     }
     edges = np.linspace(0, max([1, *sides["a"], *sides["b"]]), BINS + 1).tolist()
-    shown: list[Plot | Table] = [_bars("Win rate of A by length of its reply", by_length(decided))]
+    shown: list[Plot | Table] = [_bars("Win rate of A by length of its response", by_length(decided))]
     shown += [
-        plots.histogram(f"Words of {side.upper()}'s replies", words, "words", edges) for side, words in sides.items()
+        plots.histogram(f"Words of {side.upper()}'s responses", words, "words", edges) for side, words in sides.items()
     ]
     return Section("Length", text, shown)
 
 
 def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
-    """Win rates of A where its reply is shorter than B's, about as long, or longer; of pairs with two replies."""
+    """Win rates of A where its response is shorter than B's, about as long, or longer; of pairs with two responses."""
     groups: dict[str, list[Verdict]] = {"shorter": [], "about equal": [], "longer": []}
     for each in decided:
         if each.pair.both is None:
             continue
-        a, b = (word_count(reply.text) for reply in each.pair.both)
+        a, b = (word_count(response.text) for response in each.pair.both)
         name = "about equal" if abs(a - b) <= SIMILAR * max(a, b) else "shorter" if a < b else "longer"
         groups[name].append(each)
     return {
@@ -116,25 +118,25 @@ def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
 
 def _kl(found: PolicyEvaluation, pairs: Sequence[Pair]) -> Section:
     text = (
-        f"log p(reply) by A less that by {found.base.name}, on A's own replies at temperature 1. The mean is the KL: how far "
+        f"log p(response) by A less that by {found.base.name}, on A's own responses at temperature 1. The mean is the KL: how far "
         "training has moved A. A gain that costs many nats is likelier to come from what the judge overlooks (Gao et al. 2022, "
         "arXiv:2210.10760)."
     )
     nats = [pair.ratio.nats for pair in pairs if isinstance(pair.ratio, Ratio)]
-    shown = [plots.histogram("log p_A - log p_base of each reply", nats, "nats", BINS)] if nats else []
+    shown = [plots.histogram("log p_A - log p_base of each response", nats, "nats", BINS)] if nats else []
     return Section("Distance from the base", text, shown)
 
 
 def _texts(found: PolicyEvaluation) -> Section:
     text = (
-        "Measures by rule, of all replies; A - B on prompts that both answered. Habits that a judge rewards and nobody asked for "
+        "Measures by rule, of all responses; A - B on prompts that both answered. Habits that a judge rewards and nobody asked for "
         "show here: length, markup, certainty, agreement, repetition. distinct-n is taken at equal amounts of text."
     )
-    meanings = [(name, m.meaning, m.unit) for name, m in MEASURES.items() if name in found.replies.a]
+    meanings = [(name, m.meaning, m.unit) for name, m in MEASURES.items() if name in found.responses.a]
     shares = {name: e for name, e in found.differences.items() if MEASURES[name].unit == "share"}
     values, _, intervals = bar_values(shares)
     return Section(
-        "What the replies are like",
+        "What the responses are like",
         text,
         [
             Table("", ("measure", "#A", "#B", "#A - B"), measures(found)),

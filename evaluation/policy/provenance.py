@@ -12,7 +12,7 @@ import yaml
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from constitution.principles import Constitution, Principle
-from evaluation.policy.result import Seen
+from evaluation.policy.result import TrainingProvenance
 from generation.models.files import EMBEDDED
 from generation.output.folder import CONSTITUTION, SETTINGS
 
@@ -32,16 +32,18 @@ class History:
     unknown: dict[str, None] = field(default_factory=dict)
     """What is not known of it, in words."""
 
-    def seen(self, laws: Constitution, judges: Mapping[str, str]) -> Seen:
+    def provenance(self, constitution: Constitution, judges: Mapping[str, str]) -> TrainingProvenance:
         """What of an evaluation it was trained against. judges: name -> digest.
 
         A principle is the same where its rule or its text is, whatever it is called and weighs.
         """
         texts = {_plain(principle.text) for principle in self.principles if principle.judged}
         rules = {_rule(principle) for principle in self.principles if not principle.judged}
-        known = tuple(p.id for p in laws.principles if (_plain(p.text) in texts if p.judged else _rule(p) in rules))
+        known = tuple(
+            p.id for p in constitution.principles if (_plain(p.text) in texts if p.judged else _rule(p) in rules)
+        )
         met = tuple(name for name, digest in judges.items() if digest in self.judges)
-        return Seen(sources=tuple(self.sources), principles=known, judges=met)
+        return TrainingProvenance(sources=tuple(self.sources), principles=known, judges=met)
 
 
 def history(named: Iterable[Path], policies: Iterable[str]) -> History:
@@ -86,7 +88,7 @@ def _run(folder: Path, said: Mapping[str, Any], found: History) -> None:
 def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
     """A recipe's data, its rewards, and the model that it went on from."""
     reward = _group(said, "reward")
-    for spec in {} if reward else _group(said, "data"):  # where replies are rewarded, data is prompts
+    for spec in {} if reward else _group(said, "data"):  # where responses are rewarded, data is prompts
         if not _follow(Path(spec).expanduser(), found):
             found.unknown[f"{folder} was trained on {spec}, which does not say who judged it"] = None
     digests = _group(said, "digests")
@@ -120,9 +122,9 @@ def _model(spec: str, how: str, found: History) -> None:
 def _constitution(path: Path, found: History, digest: str | None = None) -> None:
     """digest: what it was by when it was trained by, where that is known."""
     try:
-        laws = load(path)
-        found.principles += laws.principles
-        if digest not in (None, laws.digest):
+        constitution = load(path)
+        found.principles += constitution.principles
+        if digest not in (None, constitution.digest):
             found.unknown[f"a policy was trained by {path}, which was another then; what it said is not known"] = None
     except UserError as error:
         found.unknown[f"a policy was trained by {path}, which cannot be read ({error.problems[0]})"] = None

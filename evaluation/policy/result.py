@@ -30,19 +30,19 @@ class Prompts(Strict):
     count: int
     """Rows that were read: those compared and those failed."""
     compared: int
-    """Prompts of which one pair of replies, at least, has a preference or is a tie; an empty reply loses to another."""
+    """Prompts of which one pair of responses, at least, has a preference or is a tie; an empty response loses to another."""
     failed: int
     """The others; `failures` says why."""
 
 
 class Win(Strict):
-    """Shares of prompts, 0 to 1, on which A's reply is preferred to B's; a tie is half a win. 95% intervals over prompts."""
+    """Shares of prompts, 0 to 1, on which A's response is preferred to B's; a tie is half a win. 95% intervals over prompts."""
 
     raw: Estimate
     controlled: Estimate | None = None
-    """What would be left of it if both replies were equally long (Dubois et al. 2024, arXiv:2404.04475); None where unknown."""
+    """What would be left of it if both responses were equally long (Dubois et al. 2024, arXiv:2404.04475); None where unknown."""
     probability: Estimate
-    """Mean probability that A's reply is better: a close call counts less than a clear one."""
+    """Mean probability that A's response is better: a close call counts less than a clear one."""
     objectives: Measures = Field(default_factory=dict)
     principles: Measures = Field(default_factory=dict)
     judges: Measures = Field(default_factory=dict)
@@ -51,7 +51,7 @@ class Win(Strict):
     """By the principles and judges that neither policy is known to be trained against; None where that is all of them or none."""
 
 
-class Seen(Strict):
+class TrainingProvenance(Strict):
     """What judges a policy was trained against, as far as is known."""
 
     sources: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Gold(Strict):
     constitution: str
     """Digest."""
     win: Win
-    seen: Seen = Seen()
+    provenance: TrainingProvenance = TrainingProvenance()
     """What of it a policy was trained on all the same; `win.unseen` is by the rest."""
 
 
@@ -78,18 +78,18 @@ class Sides(Strict):
 
 
 class Judged(Strict):
-    """What the votes on one pair of replies came to."""
+    """What the votes on one pair of responses came to."""
 
     prompt_id: str
     """Several pairs may be of one prompt."""
     logit: float
-    """Log-odds that A's reply is better; 0 is a tie."""
+    """Log-odds that A's response is better; 0 is a tie."""
     longer: int
-    """Words of A's reply less those of B's; 0 where one is empty."""
+    """Words of A's response less those of B's; 0 where one is empty."""
 
 
 class Example(Strict):
-    """One prompt with both replies."""
+    """One prompt with both responses."""
 
     why: Literal["win", "loss", "random"]
     """Among A's clearest wins, its clearest losses, or drawn from the rest."""
@@ -102,7 +102,7 @@ class Example(Strict):
     votes: dict[str, float]
     """Voter -> its vote, in log-odds for A's."""
     truncated: tuple[Literal["a", "b"], ...] = ()
-    """Whose reply the limit cut."""
+    """Whose response the limit cut."""
 
 
 class Calls(Strict):
@@ -125,7 +125,7 @@ class PolicyEvaluation(Strict):
     """Name within the panel -> digest of its model."""
     judge_models: dict[str, str] = Field(default_factory=dict)
     """Name within the panel -> its model's name."""
-    seen: Seen = Seen()
+    provenance: TrainingProvenance = TrainingProvenance()
     held_out: tuple[str, ...] = ()
     """Principles and judges that did not judge."""
     win: Win
@@ -133,24 +133,24 @@ class PolicyEvaluation(Strict):
     base: Named
     """What `kl` is measured from."""
     kl: Estimate | None = None
-    """Mean of log p_A - log p_base, in nats per reply with its end, over replies that A gave at temperature 1, which are drawn for
-    this where others are compared; none of them is empty. None where `kl_missing` says why."""
+    """Mean of log p_A - log p_base, in nats per response with its end, over responses that A gave at temperature 1, which are
+    drawn for this where others are compared; none of them is empty. None where `kl_missing` says why."""
     kl_per_token: Estimate | None = None
-    """The sum over all replies by the sum of their tokens."""
+    """The sum over all responses by the sum of their tokens."""
     kl_missing: str = ""
-    replies: Sides
-    """Measures of the replies to the prompts, by the names of `evaluation.texts.MEASURES`: of those that were given, but for
+    responses: Sides
+    """Measures of the responses to the prompts, by the names of `evaluation.texts.MEASURES`: of those that were given, but for
     `unanswered`."""
     differences: Measures = Field(default_factory=dict)
     """A's measure less B's, over prompts that both answered."""
     refusals: Sides = Sides()
     """Share of `safe` and of `unsafe` prompts that are refused."""
     probes: Sides = Sides()
-    """`sycophancy`: share of questions whose answer turns to the user's wrong belief. `told`: share of them whose answer could be
-    told for right or wrong. `confidence`: share of questions that nobody can answer which are answered as if known. `answered`:
+    """`sycophancy`: share of questions whose answer adopts the user's wrong belief. `scorable`: share of them whose answer could be
+    scored as right or wrong. `confidence`: share of questions that nobody can answer which are answered as if known. `answered`:
     share of easy ones that are answered."""
     agreement: Measures = Field(default_factory=dict)
-    """`one vs other` -> share of prompts, decided by both, on which both prefer the same reply."""
+    """`one vs other` -> share of prompts, decided by both, on which both prefer the same response."""
     failures: dict[str, int]
     """`stage: reason` -> records."""
     pairs: tuple[Judged, ...] = ()

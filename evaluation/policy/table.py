@@ -19,16 +19,16 @@ PROBES = {
     "safe": "harmless prompts refused",
     "unsafe": "harmful prompts refused",
     "sycophancy": "answers that turn to the user's wrong belief",
-    "told": "answers to such a user that can be told for right or wrong",
+    "scorable": "answers to such a user that could be scored",
     "confidence": "questions nobody can answer, answered as if known",
     "answered": "easy questions that are answered",
 }
 """Name of a figure of refusals and probes -> what it says."""
 
 
-def show(found: PolicyEvaluation, console: Console, told: Sequence[str]) -> None:
-    """Print every figure. told: warnings that were given before."""
-    for line in notes(found, told):
+def show(found: PolicyEvaluation, console: Console, printed: Sequence[str]) -> None:
+    """Print every figure. printed: warnings that were printed before."""
+    for line in notes(found, printed):
         console.print(printable(line), markup=False)
     p = found.prompts
     console.print(
@@ -38,12 +38,12 @@ def show(found: PolicyEvaluation, console: Console, told: Sequence[str]) -> None
     console.print(printable(judged_by(found)), markup=False)
     console.print(_table("how often A wins", ("", "win rate, 95% interval"), wins(found)))
     console.print(_table("by part", ("", "win rate", "gold" if found.gold else ""), parts(found)))
-    console.print(_table("replies", ("", "A", "B", "A - B"), measures(found)))
+    console.print(_table("responses", ("", "A", "B", "A - B"), measures(found)))
     if probed := probes(found):
         console.print(_table("refusals and probes", ("", "A", "B"), probed))
     if found.agreement:
         console.print(
-            _table("same reply preferred", ("", "share"), [(n, interval(e)) for n, e in found.agreement.items()])
+            _table("same response preferred", ("", "share"), [(n, interval(e)) for n, e in found.agreement.items()])
         )
 
 
@@ -52,9 +52,9 @@ def judged_by(found: PolicyEvaluation) -> str:
     return "judged by " + (", ".join(map(" = ".join, found.judge_models.items())) or "rules alone")
 
 
-def notes(found: PolicyEvaluation, told: Sequence[str] = ()) -> Iterator[str]:
+def notes(found: PolicyEvaluation, printed: Sequence[str] = ()) -> Iterator[str]:
     """Warnings, and what is missing."""
-    yield from (f"warning: {warning}" for warning in found.warnings if warning not in told)
+    yield from (f"warning: {warning}" for warning in found.warnings if warning not in printed)
     yield from (f"missing: {reason} {count}" for reason, count in found.failures.items())
     if found.kl is None:
         yield f"missing: KL ({found.kl_missing})"
@@ -65,7 +65,7 @@ def wins(found: PolicyEvaluation) -> list[Row]:
     rows = [*_rates("", found.win), *(_rates("gold: ", found.gold.win) if found.gold else ())]
     if found.kl and found.kl_per_token:
         rows += [
-            (f"KL from {found.base.name}, nats per reply", number(found.kl)),
+            (f"KL from {found.base.name}, nats per response", number(found.kl)),
             ("KL, nats per token", number(found.kl_per_token)),
         ]
     return rows
@@ -95,17 +95,17 @@ def parts(found: PolicyEvaluation) -> list[Row]:
 
 
 def measures(found: PolicyEvaluation) -> list[Row]:
-    """(measure, A, B, difference) of the replies."""
+    """(measure, A, B, difference) of the responses."""
     return [
         (
             name,
             *(
                 number(side[name]) if name in side else ""
-                for side in (found.replies.a, found.replies.b, found.differences)
+                for side in (found.responses.a, found.responses.b, found.differences)
             ),
         )
         for name in MEASURES
-        if name in found.replies.a or name in found.replies.b
+        if name in found.responses.a or name in found.responses.b
     ]
 
 

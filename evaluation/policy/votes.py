@@ -1,4 +1,4 @@
-"""Votes on two policies' replies -> who wins, by everybody and by each part. Pure."""
+"""Votes on two policies' responses -> who wins, by everybody and by each part. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from constitution.records import Vote
 from constitution.words import word_count
 from critics.ranking.weights import Weights
 from evaluation.policy import winrate as winning
-from evaluation.policy.replies import Pair
-from evaluation.policy.result import Measures, Seen, Win
+from evaluation.policy.responses import Pair
+from evaluation.policy.result import Measures, TrainingProvenance, Win
 from generation.config import Plan
 from generation.pipeline.panel import Panel
 
@@ -22,19 +22,19 @@ RULES = "rules"
 """Name, among judges, of the principles that no model judges."""
 
 
-class Bench(NamedTuple):
+class JudgingContext(NamedTuple):
     """By what pairs are judged."""
 
-    laws: Constitution
+    constitution: Constitution
     judges: tuple[str, ...]
     """All that may vote, RULES among them where the constitution has any."""
     weights: Weights | None
     plan: Plan
-    seen: Seen
+    provenance: TrainingProvenance
 
 
 class Verdict(NamedTuple):
-    """What the votes on one pair come to, in log-odds for A's reply. A tie, and a pair that has no label, is 0."""
+    """What the votes on one pair come to, in log-odds for A's response. A tie, and a pair that has no label, is 0."""
 
     pair: Pair
     logit: float
@@ -48,19 +48,21 @@ class Verdict(NamedTuple):
 
     @property
     def longer(self) -> int:
-        """Words of A's reply less those of B's; 0 where one is empty, since that is not lost by length."""
+        """Words of A's response less those of B's; 0 where one is empty, since that is not lost by length."""
         if self.pair.both is None:
             return 0
-        a, b = (word_count(reply.text) for reply in self.pair.both)
+        a, b = (word_count(response.text) for response in self.pair.both)
         return a - b
 
 
-def verdicts(pairs: Sequence[Pair], votes_of: Callable[[Pair], Sequence[object]], bench: Bench) -> list[Verdict]:
+def verdicts(
+    pairs: Sequence[Pair], votes_of: Callable[[Pair], Sequence[object]], context: JudgingContext
+) -> list[Verdict]:
     """Those pairs that have a preference or are a tie. votes_of: a pair's votes, failures among them."""
     found = []
     for pair in pairs:
         votes = [record for record in votes_of(pair) if isinstance(record, Vote)]
-        said = _verdict(pair, votes, bench) if pair.settled is None else _settled(pair, pair.settled, bench)
+        said = _verdict(pair, votes, context) if pair.settled is None else _settled(pair, pair.settled, context)
         found += [said] if said else []
     return found
 
@@ -94,7 +96,7 @@ def win(found: Sequence[Verdict], seed: int) -> Win:
 
 
 def agreement(parts: Sequence[Mapping[str, float]], seed: int, clusters: Sequence[Hashable]) -> Measures:
-    """`one vs other` -> share of pairs, decided by both, on which both prefer the same reply. parts: judge -> log-odds."""
+    """`one vs other` -> share of pairs, decided by both, on which both prefer the same response. parts: judge -> log-odds."""
     names = dict.fromkeys(name for found in parts for name in found)
     shares = {}
     for one, other in itertools.combinations(names, 2):
@@ -108,47 +110,51 @@ def agreement(parts: Sequence[Mapping[str, float]], seed: int, clusters: Sequenc
     return shares
 
 
-def _verdict(pair: Pair, votes: Sequence[Vote], bench: Bench) -> Verdict | None:
-    panel = Panel((), bench.weights)
-    score = panel.score(votes, bench.laws, bench.plan)
+def _verdict(pair: Pair, votes: Sequence[Vote], context: JudgingContext) -> Verdict | None:
+    panel = Panel((), context.weights)
+    score = panel.score(votes, context.constitution, context.plan)
     if score is None:
         return None
     # a part of the votes is not their beginning, as it is where they are asked in turn
-    plan = bench.plan.model_copy(update={"early_stop_error": 0.0})
+    plan = context.plan.model_copy(update={"early_stop_error": 0.0})
 
     def logit(some: Iterable[Vote]) -> float | None:
-        part = panel.score([*some], bench.laws, plan)
+        part = panel.score([*some], context.constitution, plan)
         return None if part is None else 0.0 if part.undecided else part.logit
 
     def by(name_of: Callable[[Vote], str]) -> dict[str, float]:
         names = dict.fromkeys(map(name_of, votes))
         return {name: logit(vote for vote in votes if name_of(vote) == name) or 0.0 for name in names}
 
-    seen = bench.seen
-    unseen = [v for v in votes if v.principle not in seen.principles and (v.judge or RULES) not in seen.judges]
+    provenance = context.provenance
+    unseen = [
+        v for v in votes if v.principle not in provenance.principles and (v.judge or RULES) not in provenance.judges
+    ]
     return Verdict(
         pair,
         0.0 if score.undecided else score.logit,
         score.objectives,
         by(lambda vote: vote.principle),
         by(lambda vote: vote.judge or RULES),
-        logit(unseen) if seen.principles or seen.judges else None,
+        logit(unseen) if provenance.principles or provenance.judges else None,
         {vote.voter: vote.value for vote in votes},
     )
 
 
-def _settled(pair: Pair, logit: float, bench: Bench) -> Verdict:
+def _settled(pair: Pair, logit: float, context: JudgingContext) -> Verdict:
     """What nobody needs to be asked about: the same by everybody who could have been."""
-    asked = bench.laws.applicable(pair.prompt.tags)
+    asked = context.constitution.applicable(pair.prompt.tags)
     objectives, principles = (
         dict.fromkeys(names, logit) for names in ((p.objective for p in asked), (p.id for p in asked))
     )
-    known = bench.seen.principles or bench.seen.judges
-    unseen = logit if known and any(has_unseen(principle, bench) for principle in asked) else None
-    return Verdict(pair, logit, objectives, principles, dict.fromkeys(bench.judges, logit), unseen, {})
+    known = context.provenance.principles or context.provenance.judges
+    unseen = logit if known and any(has_unseen(principle, context) for principle in asked) else None
+    return Verdict(pair, logit, objectives, principles, dict.fromkeys(context.judges, logit), unseen, {})
 
 
-def has_unseen(principle: Principle, bench: Bench) -> bool:
+def has_unseen(principle: Principle, context: JudgingContext) -> bool:
     """Whether somebody votes under a principle whom no policy is known to be trained against, nor by it."""
-    judges = [name for name in bench.judges if (name != RULES) == principle.judged]
-    return principle.id not in bench.seen.principles and any(name not in bench.seen.judges for name in judges)
+    judges = [name for name in context.judges if (name != RULES) == principle.judged]
+    return principle.id not in context.provenance.principles and any(
+        name not in context.provenance.judges for name in judges
+    )

@@ -1,4 +1,4 @@
-"""How often one policy's replies beat another's, raw and with the part that length alone explains taken out.
+"""How often one policy's responses beat another's, raw and with the part that length alone explains taken out.
 
 Everything is antisymmetric: with a and b exchanged a share p becomes 1 - p and its interval is mirrored.
 """
@@ -47,8 +47,8 @@ def controlled(
 ) -> Estimate:
     """Length-controlled win rate, as AlpacaEval 2 has it (Dubois et al. 2024, arXiv:2404.04475).
 
-    found: [n] outcomes or probabilities for a, in [0, 1]. length_difference: [n] length of a's reply minus that of b's, in any
-    one unit. A logistic regression explains the outcomes by which model wrote the reply and by tanh(difference / standard
+    found: [n] outcomes or probabilities for a, in [0, 1]. length_difference: [n] length of a's response minus that of b's, in any
+    one unit. A logistic regression explains the outcomes by which model wrote the response and by tanh(difference / standard
     deviation of the differences); the win rate is what it predicts with the length term at zero. AlpacaEval's third term, how
     hard each instruction is, is shared by many models there; with one pair of models it cannot be told from the rest and is
     left out. The length term has a weak L2 penalty (PENALTY), the model term none: it would pull the rate to one half.
@@ -96,7 +96,7 @@ def fit(found: Floats, x: Floats, weights: Floats, start: Floats | None = None) 
 def paired(
     a_rows: Sequence[Row], b_rows: Sequence[Row], seed: int = 0, clusters: Sequence[Hashable] | None = None
 ) -> dict[str, Estimate]:
-    """Each measure of a's replies minus that of b's to the same prompts, with a 95% interval by bootstrap over the prompts.
+    """Each measure of a's responses minus that of b's to the same prompts, with a 95% interval by bootstrap over the prompts.
 
     Row i of both is of one prompt. A measure per 100 words is compared as `texts.means` pools it.
     """

@@ -50,7 +50,7 @@ def outcome() -> Callable[..., Feedback]:
 
     def make(
         i: int,
-        chosen: str = "Better reply.",
+        chosen: str = "Better response.",
         rejected: str = "Worse.",
         *,
         text: str = "",
@@ -64,12 +64,12 @@ def outcome() -> Callable[..., Feedback]:
         name = f"p{i}"
         asked = Prompt(id=name, messages=(Message(role="user", content=text or f"Question {i}?"),), tags=tuple(tags))
 
-        def reply(place: str, words: str, parent: str | None = None) -> Response:
+        def response(place: str, words: str, parent: str | None = None) -> Response:
             origin = "revised" if parent else "sampled"
             return Response(f"{name}/{place}", name, Message(role="assistant", content=words), origin, words, parent)
 
-        bad, good = reply("s0", rejected), reply("s1", chosen)
-        better = [] if revised is None else [reply("s1/r0", revised, good.id)]
+        bad, good = response("s0", rejected), response("s1", chosen)
+        better = [] if revised is None else [response("s1/r0", revised, good.id)]
         winner = better[0] if better else good
         votes = (
             Vote(name, winner.id, bad.id, "kind", *kind),

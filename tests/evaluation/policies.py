@@ -15,7 +15,7 @@ from constitution.options import parse
 from constitution.terminal import complain
 from evaluation.policy import command as policy
 from evaluation.policy.job import Job, prepare
-from evaluation.policy.replies import ask
+from evaluation.policy.responses import ask
 from evaluation.policy.settings import PolicySettings
 from generation.engines.base import Completion, Engine, Request, Usage
 from generation.engines.replay import Replay, pseudo_completion
@@ -87,7 +87,7 @@ def store(job: Job, script: Script) -> None:
 
     async def whole() -> None:
         async with Session(job.out / CALLS) as session:
-            await ask(job, job.crew(lambda _: session.wrap(open_engine)), session)
+            await ask(job, job.models(lambda _: session.wrap(open_engine)), session)
 
     job.out.mkdir(parents=True, exist_ok=True)
     asyncio.run(whole())
@@ -106,10 +106,10 @@ def evaluated(folder: Path, script: Script, *arguments: object, **named: str) ->
 
 
 def said(text: str, finish: str = "stop") -> Completion:
-    """A reply, whole or cut at the limit."""
+    """A response, whole or cut at the limit."""
     return Completion(text, "length" if finish == "length" else "stop", usage=Usage(1, 0, len(text.split())))
 
 
 def verdict(first: float) -> Completion:
-    """A judge's, with this probability for the first-listed reply."""
+    """A judge's, with this probability for the first-listed response."""
     return Completion("A", logprobs={"A": math.log(first), "B": math.log(1 - first)})

@@ -1,4 +1,4 @@
-"""Measures of replies, on numbers derived by hand."""
+"""Measures of responses, on numbers derived by hand."""
 
 import numpy as np
 import pytest
@@ -6,55 +6,55 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import texts
-from evaluation.texts import MEASURES, correlation, distinct, distinct_interval, grams, means, novelty, per_reply
+from evaluation.texts import MEASURES, correlation, distinct, distinct_interval, grams, means, novelty, per_response
 
 CORPUS = {"distinct_1", "distinct_2", "distinct_3", "novelty"}
 OUTSIDE = {"tokens", "truncated", "unanswered"}
 
 
 def test_every_measure_has_a_name_and_a_meaning() -> None:
-    assert set(per_reply("A word.")) | CORPUS | OUTSIDE == set(MEASURES)
+    assert set(per_response("A word.")) | CORPUS | OUTSIDE == set(MEASURES)
     assert all(measure.meaning and measure.unit for measure in MEASURES.values())
 
 
-def test_measures_of_one_reply() -> None:
+def test_measures_of_one_response() -> None:
     # 10 words; boosters: certainly; hedges: perhaps, i think; marks: one bold, one "!"
-    found = per_reply("Certainly **so**! Perhaps not, I think, but who ever asked.")
+    found = per_response("Certainly **so**! Perhaps not, I think, but who ever asked.")
     assert found == pytest.approx(
         {"words": 10, "repetition": 0, "refusal": 0, "unsure": 0, "certainty": 10, "hedging": 20, "agreement": 0, "markup": 20}
     )  # fmt: skip
 
 
 def test_each_sign_is_seen() -> None:
-    assert per_reply("I'm sorry, but I can't help with that.")["refusal"] == 1
-    assert per_reply("You're absolutely right about this.")["agreement"] == 1
-    assert per_reply("I don't know.")["unsure"] == 1
-    assert per_reply("go on go on go on go on")["repetition"] == pytest.approx(2 / 3)
-    assert per_reply("漢字かな")["words"] == 4
-    assert per_reply("") == dict.fromkeys(per_reply(""), 0.0)
+    assert per_response("I'm sorry, but I can't help with that.")["refusal"] == 1
+    assert per_response("You're absolutely right about this.")["agreement"] == 1
+    assert per_response("I don't know.")["unsure"] == 1
+    assert per_response("go on go on go on go on")["repetition"] == pytest.approx(2 / 3)
+    assert per_response("漢字かな")["words"] == 4
+    assert per_response("") == dict.fromkeys(per_response(""), 0.0)
 
 
 def test_a_very_long_reply_is_rated_by_the_part_that_is_read() -> None:
     text = "clearly " * 2_500 + "word " * 10_000  # 20,000 characters of boosters, then what is not looked at
-    assert per_reply(text)["words"] == 12_500
-    assert per_reply(text)["certainty"] == pytest.approx(100)
+    assert per_response(text)["words"] == 12_500
+    assert per_response(text)["certainty"] == pytest.approx(100)
 
 
 def test_distinct_counts_different_grams() -> None:
-    replies = ["a b a b", "A c"]
-    assert distinct(replies, 1) == pytest.approx(3 / 6)
-    assert distinct(replies, 2) == pytest.approx(3 / 4)  # ab ba ab, ac: no gram from b to a across replies
+    responses = ["a b a b", "A c"]
+    assert distinct(responses, 1) == pytest.approx(3 / 6)
+    assert distinct(responses, 2) == pytest.approx(3 / 4)  # ab ba ab, ac: no gram from b to a across responses
     assert np.isnan(distinct(["a b"], 3))
     assert np.isnan(distinct([], 1))
 
 
 def test_distinct_at_an_amount_of_text_cuts_every_reply_alike() -> None:
-    replies = ["a b c d e f", "g", "h h h"]
+    responses = ["a b c d e f", "g", "h h h"]
     # 5 words: 2 of the first, the only one of the second, 2 of the third: a b g h h
-    assert distinct(replies, 1, words=5) == pytest.approx(4 / 5)
+    assert distinct(responses, 1, words=5) == pytest.approx(4 / 5)
     # 6 words: the one left goes to the first that has more: a b c g h h
-    assert distinct(replies, 1, words=6) == pytest.approx(5 / 6)
-    assert distinct(replies, 1, words=100) == distinct(replies, 1)
+    assert distinct(responses, 1, words=6) == pytest.approx(5 / 6)
+    assert distinct(responses, 1, words=100) == distinct(responses, 1)
 
 
 @given(st.lists(st.integers(0, 9), max_size=8), st.integers(0, 60))
@@ -77,7 +77,7 @@ def test_a_talkative_policy_is_not_taken_for_a_monotonous_one() -> None:
 
 
 def test_the_interval_of_distinct_covers_what_other_replies_give() -> None:
-    """Of the same source, 200 samples of replies: about 95% of the intervals hold the mean of all samples."""
+    """Of the same source, 200 samples of responses: about 95% of the intervals hold the mean of all samples."""
     rng = np.random.default_rng(1)
     p = 1 / np.arange(1, 201)
     samples = [[" ".join(map(str, rng.choice(200, 12, p=p / p.sum()))) for _ in range(30)] for _ in range(200)]
@@ -87,7 +87,7 @@ def test_the_interval_of_distinct_covers_what_other_replies_give() -> None:
 
 
 def test_replies_to_one_prompt_are_left_out_together() -> None:
-    """20 prompts with 2 replies of 4 words each, in whatever order: leaving out one prompt leaves 152 words, and cuts none."""
+    """20 prompts with 2 responses of 4 words each, in whatever order: leaving out one prompt leaves 152 words, and cuts none."""
     drawn = np.random.default_rng(0).integers(0, 40, (20, 4))
     said = [" ".join(f"w{word}" for word in words) for words in drawn]
     blocks = distinct_interval([text for text in said for _ in "ab"], 1, None, [i for i in range(20) for _ in "ab"])
@@ -115,7 +115,7 @@ def test_means_have_intervals_and_the_same_seed_gives_the_same() -> None:
 
 
 def test_several_replies_to_a_prompt_are_one_draw() -> None:
-    """Ten equal replies to each of 10 prompts tell no more than one to each."""
+    """Ten equal responses to each of 10 prompts tell no more than one to each."""
     once = [{"refusal": float(i < 5)} for i in range(10)]
     often = [row for row in once for _ in range(10)]
     clusters = [f"p{i}" for i in range(10) for _ in range(10)]

@@ -28,7 +28,7 @@ def evaluation(**changes: Any) -> PolicyEvaluation:
         "win": win(0.6),
         "gold": {"constitution": "g", "win": win(0.7)},
         "kl": of(2.0, 0.5),
-        "replies": {
+        "responses": {
             "a": {"words": of(50), "repetition": of(0.09), "distinct_2": of(0.72), "truncated": of(0.1), "unanswered": of(0.05)},
             "b": {"words": of(100), "repetition": of(0.04), "distinct_2": of(0.8), "truncated": of(0.4)},
         },

@@ -114,7 +114,7 @@ def figures(evidence: Evidence) -> dict[str, Estimate]:
         "gold": e.gold.win.raw if e.gold else None,
         "previous": evidence.previous.win.raw if evidence.previous else None,
         "kl": e.kl,
-        **e.replies.a,
+        **e.responses.a,
         **{f"{name}_refusal": value for name, value in e.refusals.a.items()},
         **e.probes.a,
     }
@@ -155,7 +155,7 @@ def _kl(evidence: Evidence, _: Gates) -> _Found:
 
 
 def _words(evidence: Evidence, _: Gates) -> _Found:
-    ours, base = _both(evidence.evaluation.replies, "words")
+    ours, base = _both(evidence.evaluation.responses, "words")
     if ours is None or base is None or not base:
         return _Found(None, "no words were counted")
     return _Found(ours / base, f"{ours:.1f} against {base:.1f}, {ours / base:.2f} times as many")
@@ -171,23 +171,23 @@ def _unsafe_refusal(evidence: Evidence, _: Gates) -> _Found:
 
 
 def _repetition(evidence: Evidence, _: Gates) -> _Found:
-    return _rise("repetition", evidence.evaluation.replies, "no repetition was measured")
+    return _rise("repetition", evidence.evaluation.responses, "no repetition was measured")
 
 
 def _distinct(evidence: Evidence, _: Gates) -> _Found:
-    ours, base = _both(evidence.evaluation.replies, "distinct_2")
+    ours, base = _both(evidence.evaluation.responses, "distinct_2")
     if ours is None or base is None or not base:
         return _Found(None, "distinct_2 was not measured")
     return _Found(1 - ours / base, f"{ours:.3f} against the base's {base:.3f}, {1 - ours / base:.1%} lost")
 
 
 def _truncated(evidence: Evidence, _: Gates) -> _Found:
-    cut = evidence.evaluation.replies.a.get("truncated")
+    cut = evidence.evaluation.responses.a.get("truncated")
     return _Found(cut.value, f"{cut.value:.1%}") if cut else _Found(None, "cut responses were not counted")
 
 
 def _unanswered(evidence: Evidence, _: Gates) -> _Found:
-    share = evidence.evaluation.replies.a.get("unanswered")
+    share = evidence.evaluation.responses.a.get("unanswered")
     return _Found(share.value, f"{share.value:.1%}") if share else _Found(None, "missing responses were not counted")
 
 

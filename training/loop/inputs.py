@@ -129,7 +129,7 @@ def _learnt(
 
 def _check_gold(gold: Constitution, learnt: Sequence[History], problems: Problems) -> None:
     """Gold that is trained against would compare the reward with itself."""
-    names = {name: None for against in learnt for name in against.seen(gold, {}).principles}
+    names = {name: None for against in learnt for name in against.provenance(gold, {}).principles}
     if names:
         got = f"{', '.join(names)} of {gold.name} is trained against too, by its rule or its text"
         fix = "name principles that no phase is rewarded or labelled by"
@@ -148,7 +148,7 @@ def _held_out(
     given = config.evaluation.held_out
     if laws is None or TRAINED not in given:
         return [*given]
-    seen = [against.seen(laws, judges) for against in (before, *learnt)]
+    seen = [against.provenance(laws, judges) for against in (before, *learnt)]
     first, *phases = ({*one.principles, *one.judges} for one in seen)
     after = [first | phase for phase in phases]
     if config.stop:  # each phase goes on from the last one's policy

@@ -215,7 +215,7 @@ class Loop:
                 "alerts": tuple(alert.text for alert in verdict.alerts),
                 "told": (*halted, *evidence.evaluation.warnings),
                 "figures": figures(evidence),
-                "base": evidence.evaluation.replies.b,
+                "base": evidence.evaluation.responses.b,
             }
         )
 

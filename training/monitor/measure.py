@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.texts import correlation, distinct_interval, novelty, per_reply, table
+from evaluation.texts import correlation, distinct_interval, novelty, per_response, table
 from training.monitor.moves import PRINCIPLE, Check
 
 DISTINCT = "distinct_2"
@@ -45,7 +45,7 @@ def check_of(step: int, responses: Sequence[HeldOutResponse], words: int | None,
     """
     ordered = sorted(responses, key=lambda response: response.place)
     texts = [response.text for response in ordered]
-    names, values, sizes = table([per_reply(text) for text in texts])
+    names, values, sizes = table([per_response(text) for text in texts])
     # An influence on the pooled mean, which is the mean of them: a rate per 100 words then has one for each prompt as well.
     pooled = (values * sizes).sum(0) / np.maximum(sizes.sum(0), 1e-300)
     influence = pooled + (values - pooled) * sizes / np.maximum(sizes.mean(0), 1e-300)

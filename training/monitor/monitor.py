@@ -125,7 +125,9 @@ def _gold(found: PolicyEvaluation, first: PolicyEvaluation) -> Estimate | None:
     """None where it would be measured otherwise than in the first round: a part of what was unseen then is trained against now."""
     if found.gold:
         return found.gold.win.raw
-    alike = [(one.gold, one.judges, one.held_out, one.seen.principles, one.seen.judges) for one in (found, first)]
+    alike = [
+        (one.gold, one.judges, one.held_out, one.provenance.principles, one.provenance.judges) for one in (found, first)
+    ]
     return found.win.unseen if alike[0] == alike[1] else None
 
 
@@ -140,7 +142,7 @@ def _measures(found: PolicyEvaluation, side: Literal["a", "b"]) -> dict[str, Est
     safe = {"refusal": refusals["safe"]} if "safe" in refusals else {}
     unsafe = {"unsafe_refusal": refusals["unsafe"]} if "unsafe" in refusals else {}
     probed = {name: probes[name] for name in ("sycophancy", "confidence") if name in probes}
-    return {**getattr(found.replies, side), **safe, **unsafe, **probed}
+    return {**getattr(found.responses, side), **safe, **unsafe, **probed}
 
 
 def _error(estimate: Estimate) -> float:

@@ -7,15 +7,15 @@ import numpy as np
 from critics.text.manipulation import INDICATORS
 from evaluation.audit.data import Audit
 from evaluation.audit.overlap import MOST_GRAMS
-from evaluation.audit.replies import ASKED, ROLES
+from evaluation.audit.responses import ASKED, ROLES
 from evaluation.audit.sections.votes import FEW, FEWEST, filled_heat, most
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
 
 UNCOUNTED = (
-    f"Near-duplicates were not looked for: the prompts have more than {MOST_GRAMS:,} word 3-grams, too many for the report that a "
-    "run writes of itself. `python -m evaluation audit RUN` looks for them, and writes this page again."
+    f"Near-duplicates were not looked for: the prompts have more than {MOST_GRAMS:,} word 3-grams, too many for the report that "
+    "a run writes of itself. `python -m evaluation audit RUN` looks for them, and writes this page again."
 )
 
 
@@ -41,7 +41,7 @@ def biases(audit: Audit) -> Section:
 
 def refusals(audit: Audit) -> Section:
     """Who refuses what."""
-    found = audit.replies.refusals
+    found = audit.responses.refusals
     tagged = any(n.n for (asked, _), n in found.items() if asked != "other")
     titles = {"harmful": "harmful", "benign": "benign", "other": "neither tag" if tagged else "all prompts"}
     groups = [(asked, role) for asked in ASKED for role in ROLES if (asked, role) in found and found[asked, role].n]
@@ -57,15 +57,15 @@ def refusals(audit: Audit) -> Section:
     )
     any_refuse = any(found[group].hits for group in groups)
     parts: list[Plot | Table] = [
-        *([plots.bars("Replies that refuse", *bar_values(shares))] if any_refuse else ()),
-        Table("", ("prompts", "replies", "#of", "#refuse", "#share"), rows),
+        *([plots.bars("Responses that refuse", *bar_values(shares))] if any_refuse else ()),
+        Table("", ("prompts", "responses", "#of", "#refuse", "#share"), rows),
     ]
     return Section("Refusals", text, parts if groups else [])
 
 
 def revision(audit: Audit) -> Section:
     """Revisions against what they revise."""
-    revised = audit.replies.revised
+    revised = audit.responses.revised
     words = {True: "refuses", False: "answers"}
     rows = [(words[a], words[b], n) for (a, b), n in sorted(revised.refusals.items(), reverse=True)]
     text = (
@@ -84,7 +84,7 @@ def revision(audit: Audit) -> Section:
 
 def indicators(audit: Audit) -> Section:
     """Manipulation indicators of the responses."""
-    counts = audit.replies.indicators
+    counts = audit.responses.indicators
     seen = {name for by_role in counts.values() for name in by_role}
     rows = [(name, INDICATORS[name], *(counts[role][name] for role in ROLES)) for name in INDICATORS if name in seen]
     text = (
@@ -97,16 +97,18 @@ def indicators(audit: Audit) -> Section:
 
 def prompts(audit: Audit) -> Section:
     """Prompts that repeat others, or that are in an evaluation set."""
-    near = sorted(audit.near or (), key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
-    found = sorted(audit.found, key=lambda f: (-f.containment, f.prompt_id))[:LISTED]
+    repeated = sorted(audit.near or (), key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
+    found = sorted(audit.overlaps, key=lambda f: (-f.containment, f.prompt_id))[:LISTED]
     text = (
         f"Of {audit.prompts} prompts in the data, {'?' if audit.near is None else len(audit.near)} nearly repeat an earlier one"
-        + (f", and {len(audit.found)} overlap with the evaluation sets given. " if audit.against else ". ")
+        + (f", and {len(audit.overlaps)} overlap with the evaluation sets given. " if audit.against else ". ")
         + (f"{UNCOUNTED} " if audit.near is None else "")
         + f"At most {LISTED} are listed; --json has all, and --clean copies the data without them."
     )
+    repeats = [(near.prompt_id, near.earlier, percent(near.jaccard)) for near in repeated]
+    overlaps = [(overlap.prompt_id, overlap.place, percent(overlap.containment)) for overlap in found]
     parts: list[Plot | Table] = [
-        Table("Near-duplicates", ("prompt", "nearly repeats", "#3-grams in common"), [(a, b, percent(j)) for a, b, j in near]),
-        Table("Overlaps", ("prompt", "is in", "#n-grams in common"), [(p, place, percent(c)) for p, place, c in found]),
-    ]  # fmt: skip
+        Table("Near-duplicates", ("prompt", "nearly repeats", "#3-grams in common"), repeats),
+        Table("Overlaps", ("prompt", "is in", "#n-grams in common"), overlaps),
+    ]
     return Section("Prompts", text, parts)

@@ -33,7 +33,7 @@ def filled_heat(title: str, rows: Sequence[str], columns: Sequence[str], grid: A
 
 
 def places(audit: Audit) -> Section:
-    """What a reply's place did to the votes."""
+    """What a response's place did to the votes."""
     v = audit.voters
     shown = [i for i in most(audit) if v.ordered[i]]
     flips = {v.names[i]: share(v.flips[i], int(v.votes[i])) for i in shown}
@@ -41,14 +41,14 @@ def places(audit: Audit) -> Section:
         (v.names[i], int(v.votes[i]), f"{v.strength[i] / v.votes[i]:.3f}", *_place_cells(audit, i)) for i in most(audit)
     ]
     text = (
-        "A vote is the judge's log-odds for one reply over the other, with the preference for a place taken out; its bias is that "
-        "preference, above 0 for the reply that is listed first. A flip is a pair in which the judge chose the same place in both "
-        "orders. Judging methods that see one reply at a time, and rules, have neither."
+        "A vote is the judge's log-odds for one response over the other, with the preference for a place taken out; its bias is "
+        "that preference, above 0 for the response that is listed first. A vote is position-inconsistent where the judge chose the "
+        "same place in both orders. Judging methods that see one response at a time, and rules, have neither."
     )
     parts: list[Plot | Table] = [
-        plots.bars("Votes that chose a position twice", *bar_values(flips), reference=audit.thresholds.flips),
+        plots.bars("Position-inconsistent votes", *bar_values(flips), reference=audit.thresholds.flips),
         plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first place"),
-        Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#flips", "#sides with the label"), rows),
+        Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#inconsistent", "#sides with the label"), rows),
     ]  # fmt: skip
     return Section("Position", text, parts if shown else parts[2:] if rows else [])
 
@@ -132,6 +132,8 @@ def controls(audit: Audit) -> Section:
         plots.bars(
             "Control pairs with the right label, by kind", *bar_values(kinds), reference=audit.thresholds.controls
         ),
-        plots.bars("Votes for the right reply, by voter", *bar_values(dict([*voters.items()][:MOST])), reference=0.5),
+        plots.bars(
+            "Votes for the right response, by voter", *bar_values(dict([*voters.items()][:MOST])), reference=0.5
+        ),
     ]
     return Section("Control pairs", text, parts if kinds else [])

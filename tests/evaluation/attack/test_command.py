@@ -33,7 +33,7 @@ LAWS = Constitution(
 
 
 def vote(better_first: float, better_second: float, principle: str = "kind", pair: str = "p") -> Vote:
-    """z with the better reply listed first, and the log-odds of the better reply when it is listed second."""
+    """z with the better response listed first, and the log-odds of the better response when it is listed second."""
     return Vote(pair, "better", "worse", principle, better_first, -better_second)
 
 
@@ -107,7 +107,7 @@ def test_rates_count_every_pair_once_and_keep_the_nonces_votes_apart() -> None:
     }
 
 
-def test_a_gain_is_what_the_attack_adds_to_the_same_bad_reply() -> None:
+def test_a_gain_is_what_the_attack_adds_to_the_same_bad_response() -> None:
     # the control loses by 2, the attacks by 1, win by 3, and lose by 5: they gain 1, 5 and -3
     votes = [vote(3, 1, pair="c0"), vote(1, 1, pair="x0"), vote(-2, -4, pair="x1"), vote(5, 5, pair="x2")]
     half = 4.302653 * math.sqrt(16 / 3)  # t of 2 degrees of freedom times the standard error: variance 16

@@ -36,9 +36,9 @@ def busy(tmp_path: Path, write_run: Write, outcome: Make, failed: Feedback) -> P
     outcomes = [
         outcome(
             i,
-            f"Yes, reply {i} clearly is so." if i % 3 else "I can't help with that.",
+            f"Yes, response {i} clearly is so." if i % 3 else "I can't help with that.",
             f"Perhaps {i}.",
-            revised=f"Reply {i} is so." if i % 2 else None,
+            revised=f"Response {i} is so." if i % 2 else None,
             tags=(("red-team",), ("safe",), ())[i % 3],
             text=f"Which of the {i} ways is the best way to do this?" if i < 12 else "",
             kind=(1.0 + i / 10, -0.5),
@@ -64,7 +64,10 @@ def test_the_page_has_every_section(busy: Path, capsys: pytest.CaptureFixture[st
     assert page.count('<img src="data:image/svg+xml;base64,') == page.count("<figure>") == 14
     assert "25 prompts: 24 with pairs, 0 dropped, 1 failed." in " ".join(page.split())
     out = capsys.readouterr().out
-    assert "flips: 50.0%, at most 30.0% wanted (those votes in which the judge chose a position twice, of 48)." in out
+    assert (
+        "flips: 50.0%, at most 30.0% wanted (position-inconsistent votes: those in which the judge chose the same position in both orders, of 48)."
+        in out
+    )
     assert f"measures, 4 over their limits. {busy / 'report.html'}" in out
     assert page.count("<li><b>") == 4
 
@@ -128,7 +131,7 @@ def test_failed_rows_are_listed_with_their_reasons(busy: Path) -> None:
 def test_hardly_any_values_are_not_drawn(tmp_path: Path, write_run: Write, outcome: Make) -> None:
     drawn = {}
     for size in (3, 10):
-        write_run(tmp_path / str(size), [outcome(i, revised=f"Reply {i}") for i in range(size)])
+        write_run(tmp_path / str(size), [outcome(i, revised=f"Response {i}") for i in range(size)])
         assert audit(tmp_path / str(size)) == 0
         drawn[size] = set(
             re.findall("<figcaption>(.*?)</figcaption>", (tmp_path / str(size) / "report.html").read_text())
@@ -137,7 +140,7 @@ def test_hardly_any_values_are_not_drawn(tmp_path: Path, write_run: Write, outco
         "p_chosen of the pairs", "Log-odds of the pairs", "Length after over length before", "Words in common",
         "Agreement between voters", "The chosen response is the one that ...", "Whom each voter prefers",
     }  # fmt: skip
-    assert "Replies that refuse" not in drawn[10], "nobody refuses anything"
+    assert "Responses that refuse" not in drawn[10], "nobody refuses anything"
 
 
 def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from constitution.errors import UserError
 from evaluation.audit.overlap import (
     SHINGLE,
-    Found,
-    Near,
+    NearDuplicate,
+    Overlap,
     evaluation_items,
     grams,
     jaccard,
@@ -39,8 +39,8 @@ def test_a_prompt_that_repeats_an_earlier_one_is_found() -> None:
         ("d", QUESTION + " hall"),
     ]
     # c has the same twelve 3-grams; d has one more
-    assert near_duplicates(prompts, 0.8) == [Near("c", "a", 1.0), Near("d", "a", 12 / 13)]
-    assert near_duplicates(prompts, 0.95) == [Near("c", "a", 1.0)]
+    assert near_duplicates(prompts, 0.8) == [NearDuplicate("c", "a", 1.0), NearDuplicate("d", "a", 12 / 13)]
+    assert near_duplicates(prompts, 0.95) == [NearDuplicate("c", "a", 1.0)]
 
 
 words = st.lists(st.sampled_from("abcde"), min_size=0, max_size=9).map(" ".join)
@@ -57,7 +57,7 @@ def test_looking_up_the_rare_ones_finds_what_comparing_all_finds(texts: list[str
         scores = [(jaccard(mine, grams(texts[j], SHINGLE)), -j) for j in kept] if mine else []
         score, j = max(scores, default=(0.0, 0))
         if score >= near:
-            expected.append(Near(str(i), str(-j), score))
+            expected.append(NearDuplicate(str(i), str(-j), score))
         else:
             kept.append(i)
     assert near_duplicates(prompts, near) == expected
@@ -72,8 +72,11 @@ def test_overlap_counts_the_shorter_text(tmp_path: Path) -> None:
         ("short", "hi there"),
         ("other", "What is the capital of Australia, and how many people live in it these days?"),
     ]
-    assert overlaps(prompts, [path], 8, 0.5) == [Found("inside", f"{path}:1", 1.0), Found("short", f"{path}:3", 1.0)]
-    assert overlaps(prompts, [path], 8, 0.25)[1] == Found("half", f"{path}:1", 2 / 7)
+    assert overlaps(prompts, [path], 8, 0.5) == [
+        Overlap("inside", f"{path}:1", 1.0),
+        Overlap("short", f"{path}:3", 1.0),
+    ]
+    assert overlaps(prompts, [path], 8, 0.25)[1] == Overlap("half", f"{path}:1", 2 / 7)
 
 
 def test_evaluation_sets_in_every_form(tmp_path: Path) -> None:
@@ -113,7 +116,7 @@ def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> N
 
 def test_prompts_that_are_too_many_are_not_compared() -> None:
     prompts = [("a", QUESTION), ("b", QUESTION)]  # twelve 3-grams each
-    assert near_duplicates(prompts, 0.8, most=24) == [Near("b", "a", 1.0)]
+    assert near_duplicates(prompts, 0.8, most=24) == [NearDuplicate("b", "a", 1.0)]
     assert near_duplicates(prompts, 0.8, most=23) is None
 
 

@@ -15,7 +15,7 @@ from evaluation.audit.data import read_audit
 from evaluation.audit.examples import SHOWN, clip, examples
 from evaluation.audit.measures import measures
 from evaluation.audit.pairs import Tally, read_pairs
-from evaluation.audit.replies import asked_for, read_replies, similarity
+from evaluation.audit.responses import asked_for, read_responses, similarity
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
 from generation.output.manifest import Manifest
@@ -37,7 +37,7 @@ def test_votes_are_summed_by_voter(tmp_path: Path, write_run: Write, outcome: Ma
     assert v.strength == pytest.approx([1.0, 1.0 + 1.5, 0.1 + 0.1])
     assert v.bias == pytest.approx([0.0, 0.5 + 0.5, 0.3 + 0.3])
     assert v.flips.tolist() == [0, 0, 2]
-    # short and quiet are always against the chosen reply; kind is for it once
+    # short and quiet are always against the chosen response; kind is for it once
     assert v.both.tolist() == [[2, 2, 2]] * 3
     assert v.same.tolist() == [[2, 1, 2], [1, 2, 1], [2, 1, 2]]
     assert v.agreement[0].tolist() == [1, 0.5, 1]
@@ -92,7 +92,7 @@ def test_judge_biases_of_pairs_and_voters_and_objectives(tmp_path: Path, write_r
         "agreement": Tally(1, 1),
         "refusal": Tally(0, 1),
     }
-    # kind sides with the chosen reply, quiet and the rule with the rejected one
+    # kind sides with the chosen response, quiet and the rule with the rejected one
     assert pairs.voter_biases[KIND]["refusal"] == Tally(0, 1)
     assert pairs.voter_biases[SHORT]["refusal"] == Tally(1, 1)
     assert (pairs.with_label[KIND], pairs.with_label[QUIET]) == (Tally(3, 3), Tally(0, 3))
@@ -131,7 +131,7 @@ def test_refusals_by_what_was_asked(tmp_path: Path, write_run: Write, outcome: M
     ]
     write_run(tmp_path, outcomes)
     pairs = read_pairs(tmp_path, 0, 0)
-    found = read_replies(tmp_path, pairs.chosen, pairs.rejected, set(), Thresholds())
+    found = read_responses(tmp_path, pairs.chosen, pairs.rejected, set(), Thresholds())
     assert dict(found.refusals) == {
         ("harmful", "sampled"): Tally(1, 2), ("harmful", "chosen"): Tally(1, 1), ("harmful", "rejected"): Tally(0, 1),
         ("benign", "sampled"): Tally(1, 2), ("benign", "chosen"): Tally(0, 1), ("benign", "rejected"): Tally(1, 1),

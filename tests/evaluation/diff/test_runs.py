@@ -67,7 +67,7 @@ def run(folder: Path, name: str, compare: str) -> Path:
 
 
 def test_the_command_shows_what_an_edit_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = run(tmp_path, "a", "Which is kinder?"), run(tmp_path, "b", "Which reply is the kinder one?")
+    a, b = run(tmp_path, "a", "Which is kinder?"), run(tmp_path, "b", "Which response is the kinder one?")
     assert main(["diff", str(a), str(b)]) == 0
     out = capsys.readouterr().out
     diff = compare_runs(read_pairs(a), read_pairs(b))

@@ -34,7 +34,7 @@ def row(i: int, **more: object) -> dict[str, object]:
         "id": f"r{i}",
         "prompt": f"Question {i // 2}?",
         "chosen": "short one",
-        "rejected": f"a longer reply {i}",
+        "rejected": f"a longer response {i}",
         **more,
     }
 
@@ -93,21 +93,21 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
 def test_a_panel_is_asked_once_and_what_it_said_is_kept(tmp_path: Path) -> None:
     write(tmp_path, [*(row(i) for i in range(6)), "{broken"])
     asked = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"), tmp_path / "labelled.jsonl")
-    ballots = asked.ballots
-    assert ballots.voters == (
+    matrix = asked.matrix
+    assert matrix.voters == (
         "judge/compare/kind", "judge/compare/true", "judge/contrast/kind", "judge/contrast/true", "rule/brief",
     )  # fmt: skip
-    assert ballots.votes.shape == (6, 5)
-    assert not np.isnan(ballots.votes).any()
-    assert (ballots.votes[:, 4] > 0).all(), "the chosen reply keeps the rule"
-    assert (ballots.longer == -1).all()
-    assert len(set(ballots.groups)) == 3
+    assert matrix.votes.shape == (6, 5)
+    assert not np.isnan(matrix.votes).any()
+    assert (matrix.votes[:, 4] > 0).all(), "the chosen response keeps the rule"
+    assert (matrix.longer == -1).all()
+    assert len(set(matrix.groups)) == 3
     assert asked.failures == {"read: bad_row": 1}
-    # two principles: 2 orders of each pair; 2 conditions of each reply, of which the chosen one is the same within a prompt
+    # two principles: 2 orders of each pair; 2 conditions of each response, of which the chosen one is the same within a prompt
     assert asked.calls.made == 6 * 2 * 2 + 2 * (6 + 3) + 2 * (6 + 3)
     again = ask(options(tmp_path, "--set", "plan.methods=[compare,contrast]"), tmp_path / "labelled.jsonl")
     assert again.calls.made == 0
-    assert np.array_equal(again.ballots.votes, ballots.votes)
+    assert np.array_equal(again.matrix.votes, matrix.votes)
 
 
 def test_yaml_weights_are_what_a_vote_counts_in_a_label(tmp_path: Path) -> None:

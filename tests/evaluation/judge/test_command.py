@@ -74,7 +74,7 @@ def test_the_json_has_every_figure(written: tuple[dict[str, Any], str, str]) -> 
     assert {voter["name"] for voter in found["voters"]} == SKILL.keys()
     assert found["flip_rate"] == 0.0
     assert found["mean_bias"] == 0.0
-    assert 0 < found["sequential"]["asked_share"] <= 1
+    assert 0 < found["sequential"]["queried_share"] <= 1
     assert found["coverage"][-1] == [1.0, found["accuracy"]["value"]]
     assert sum(n for _, _, n in found["reliability"]) == PAIRS
 
@@ -347,4 +347,4 @@ def test_voters_are_read_at_eighty_columns(votes: Path) -> None:
     place = lines.index("  good/plain")
     assert len(lines[place + 1].split()) == 7
     assert max(map(len, lines[place : place + 2])) <= 80
-    assert any("asked in turn: share of voters asked" in line for line in lines)
+    assert any("early stopping: share of voters queried" in line for line in lines)

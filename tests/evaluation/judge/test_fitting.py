@@ -7,26 +7,26 @@ import pytest
 from numpy.typing import NDArray
 
 from critics.ranking.weights import Method
-from evaluation.judge.ballots import Ballots
-from evaluation.judge.crossval import cross_validated, in_turn, same_labels
+from evaluation.judge.crossval import cross_validated, same_labels, stop_early
 from evaluation.judge.fitting import Fit, fit_agreement, fit_logistic, fit_temperature, fitter, folds, stopping
+from evaluation.judge.matrix import VoteMatrix
 from evaluation.statistics import accuracy, ece, nll
 
 PAIRS = 300
 
 
 def panel(pairs: int = PAIRS, seed: int = 0) -> NDArray[np.float64]:
-    """Votes for the better reply: a good voter, one that is reliably wrong, noise, and a good one on a scale a hundredth as large."""
+    """Votes for the better response: a good voter, one that is reliably wrong, noise, and a good one on a scale a hundredth as large."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(size=(pairs, 4))
     return np.stack([1 + noise[:, 0], -1 + noise[:, 1], noise[:, 2], 0.01 * (1 + noise[:, 3])], axis=1)
 
 
-def ballots(votes: NDArray[np.float64], groups: tuple[str, ...] | None = None) -> Ballots:
+def matrix(votes: NDArray[np.float64], groups: tuple[str, ...] | None = None) -> VoteMatrix:
     pairs = tuple(f"pair {i}" for i in range(len(votes)))
     voters = tuple(f"voter {k}" for k in range(votes.shape[1]))
     nothing = np.full(len(votes), np.nan)
-    return Ballots(pairs, voters, votes, -votes, groups or pairs, ("",) * len(pairs), nothing, nothing)
+    return VoteMatrix(pairs, voters, votes, -votes, groups or pairs, ("",) * len(pairs), nothing, nothing)
 
 
 GROUPS = [str(i) for i in range(PAIRS)]
@@ -44,7 +44,7 @@ def test_a_voter_that_is_reliably_wrong_has_a_negative_weight() -> None:
 
 def test_the_panel_is_better_than_its_voters_and_calibrated() -> None:
     votes = panel()
-    logits = cross_validated(ballots(votes), fit_logistic, 10, seed=0).logits
+    logits = cross_validated(matrix(votes), fit_logistic, 10, seed=0).logits
     best = max(accuracy(votes[:, k]).value for k in range(4))
     assert accuracy(logits).value > best + 0.05
     assert ece(logits) < 0.06
@@ -152,8 +152,8 @@ def test_cross_validation_sees_no_label_of_the_prompt_it_judges() -> None:
     def mean(votes: NDArray[np.float64], groups: Sequence[str]) -> Fit:
         return Fit(votes.mean(0))
 
-    assert accuracy(cross_validated(ballots(votes, prompts), mean, 10, seed=0).logits).value == 0.5
-    assert accuracy(cross_validated(ballots(votes), mean, 10, seed=0).logits).value > 0.8, (
+    assert accuracy(cross_validated(matrix(votes, prompts), mean, 10, seed=0).logits).value == 0.5
+    assert accuracy(cross_validated(matrix(votes), mean, 10, seed=0).logits).value > 0.8, (
         "as it would be without groups"
     )
 
@@ -172,8 +172,8 @@ def test_asking_in_turn_saves_calls_and_errs_no_more_than_stated() -> None:
     """Also on votes of +1, -1 and 0, which are not Gaussian."""
     for votes in (panel(1000), np.sign(np.round(panel(1000)))):
         many = np.concatenate([votes, votes + 0.1 * panel(1000, seed=9)], axis=1)
-        crossed = cross_validated(ballots(many), lambda v, g: fit_temperature(v, g, v.mean(0)), 10, seed=0)
-        asked, logits = crossed.turns(ballots(many), 0.02, 0.0)
+        crossed = cross_validated(matrix(many), lambda v, g: fit_temperature(v, g, v.mean(0)), 10, seed=0)
+        asked, logits = crossed.early_stopping(matrix(many), 0.02, 0.0)
         pairs, same = same_labels(crossed.logits, logits, 0.0)
         assert pairs == 1000
         assert same / pairs >= 0.97
@@ -183,8 +183,8 @@ def test_asking_in_turn_saves_calls_and_errs_no_more_than_stated() -> None:
 def test_a_voter_of_the_rule_that_did_not_vote_counts_as_asked() -> None:
     votes = panel(20)
     rule = stopping(votes, Fit(np.array([1.0, 1.0, 1.0, 100.0])), "abcd")
-    found = in_turn(votes[:, :1], "a", rule, error=1e-9, margin=0.0)
-    np.testing.assert_allclose(found.asked, 1.0)
+    found = stop_early(votes[:, :1], "a", rule, error=1e-9, margin=0.0)
+    np.testing.assert_allclose(found.queried, 1.0)
     np.testing.assert_allclose(found.logits, votes[:, 0], rtol=1e-3, atol=1e-3)
 
 
@@ -199,13 +199,13 @@ def test_the_seed_decides_the_cut() -> None:
     def plain(votes: NDArray[np.float64], groups: Sequence[str]) -> Fit:
         return fit_temperature(votes, groups, np.ones(4))
 
-    found = [cross_validated(ballots(panel(60)), plain, 5, seed).logits for seed in (0, 0, 1)]
+    found = [cross_validated(matrix(panel(60)), plain, 5, seed).logits for seed in (0, 0, 1)]
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
 
 
 def test_voters_may_be_left_out() -> None:
-    whole = ballots(panel(60))
+    whole = matrix(panel(60))
     part = whole.without("[23]$")
     assert part.voters == ("voter 0", "voter 1")
     assert len(fit_logistic(part.votes, part.groups).weights) == 2

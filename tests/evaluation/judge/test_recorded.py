@@ -1,4 +1,4 @@
-"""Recorded votes: read into ballots, compared with another parser's reading, refused with every problem."""
+"""Recorded votes: read into matrix, compared with another parser's reading, refused with every problem."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def test_verdicts_become_votes_for_the_better_reply(tmp_path: Path) -> None:
+def test_verdicts_become_votes_for_the_better_response(tmp_path: Path) -> None:
     found, _ = read_recorded(
         write(
             tmp_path / "v.jsonl",
@@ -151,7 +151,7 @@ STYLES: tuple[tuple[str, int | None], ...] = (
     ("Neither output is better for the instruction.", None),
     ("I cannot decide without the table that the instruction speaks of.", None),
 )
-"""Verdicts as judges write them, and which reply a reader takes from them."""
+"""Verdicts as judges write them, and which response a reader takes from them."""
 
 
 def test_the_ways_in_which_judges_write_are_read_as_a_reader_reads_them(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ PROGRAM = chromium.find()
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run whose replies are hostile."""
+    """The report of a run whose responses are hostile."""
     folder = tmp_path_factory.mktemp("browser")
     rows = [
         {

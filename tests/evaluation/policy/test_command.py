@@ -16,11 +16,11 @@ from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store, verdict
 
-SHORT, LONG = "Three words only.", "This reply goes on for more words than the rule allows."
+SHORT, LONG = "Three words only.", "This response goes on for more words than the rule allows."
 
 
 def first_is(request: Request, text: str) -> bool:
-    """Whether the reply listed first holds the text."""
+    """Whether the response listed first holds the text."""
     blocks = re.split(r"</?reply_a[^>]*>", request.messages[0].content)
     return text in blocks[1]
 
@@ -47,7 +47,7 @@ def test_a_policy_that_keeps_the_rule_wins_every_prompt(tmp_path: Path) -> None:
     assert found["win"]["judges"]["rules"]["value"] == 1.0
     assert found["win"]["judges"]["judge"]["value"] == 0.5
     assert found["win"]["probability"]["value"] == pytest.approx(1 / (1 + 19**-0.5))
-    assert found["replies"]["a"]["words"]["value"] == 3
+    assert found["responses"]["a"]["words"]["value"] == 3
     assert found["differences"]["words"]["value"] == 3 - 11
     assert {(round(pair["logit"], 6), pair["longer"]) for pair in found["pairs"]} == {
         (round(math.log(19) / 2, 6), 3 - 11)
@@ -62,11 +62,11 @@ def test_equal_models_tie_and_stay_where_they_are(tmp_path: Path) -> None:
     assert found["win"]["principles"].keys() == {"short", "kind"}
     assert found["kl"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert all(difference["value"] == 0 for difference in found["differences"].values())
-    assert found["replies"]["a"] == found["replies"]["b"]
+    assert found["responses"]["a"] == found["responses"]["b"]
 
 
 def test_counts_add_up_and_each_failure_has_its_reason(tmp_path: Path) -> None:
-    """Of 12 prompts one gets an empty reply from A, and so is lost; one no verdict at all, and one line is no prompt."""
+    """Of 12 prompts one gets an empty response from A, and so is lost; one no verdict at all, and one line is no prompt."""
     rows = [*QUESTIONS[:11], {"id": "bad", "prompt": 7}]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     laws = LAWS.replace("check: {max_words: 5}", "")
@@ -117,8 +117,8 @@ def test_gold_judges_beside_and_shows_what_the_judge_does_not_see(tmp_path: Path
     assert found["gold"]["win"]["raw"]["value"] == 0.0
     assert found["gold"]["win"]["principles"]["no-praise"]["value"] == 0.0
     assert found["agreement"]["panel vs gold"]["value"] == 0.0
-    assert found["replies"]["a"]["agreement"]["value"] == 1.0
-    assert found["replies"]["b"]["agreement"]["value"] == 0.0
+    assert found["responses"]["a"]["agreement"]["value"] == 1.0
+    assert found["responses"]["b"]["agreement"]["value"] == 0.0
 
 
 def test_judges_and_principles_that_are_held_out_do_not_vote(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_judges_and_principles_that_are_held_out_do_not_vote(tmp_path: Path) -> 
 
 
 def test_several_judges_are_asked_and_their_agreement_is_told(tmp_path: Path) -> None:
-    """The second judge prefers A's reply where the first does on 9 of 12 prompts."""
+    """The second judge prefers A's response where the first does on 9 of 12 prompts."""
     panel = "panel=[{name: second, model: other-model}]"
     found = options(tmp_path, "--set", panel, "--json", tmp_path / "found.json")
     job = prepare(found)
@@ -164,8 +164,8 @@ def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
     (trained / "constitution.yaml").write_text(LAWS)
     rule = "  - {id: unseen, objective: brevity, text: No shouting., check: {must_not_match: '!'}}\n"
     found = evaluated(tmp_path, short_against_long, "--trained", trained, laws=LAWS + rule)
-    assert found["seen"]["principles"] == ["short", "kind"]
-    assert found["seen"]["judges"] == ["judge"]
+    assert found["provenance"]["principles"] == ["short", "kind"]
+    assert found["provenance"]["judges"] == ["judge"]
     assert found["win"]["unseen"]["value"] == 0.5, "neither shouts"
     assert found["win"]["raw"]["value"] == 1.0
     warned = capsys.readouterr().err
@@ -174,7 +174,7 @@ def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
     held = evaluated(tmp_path, short_against_long, "--trained", trained, "--held-out", "trained", laws=LAWS + rule)
     assert held["held_out"] == ["short", "kind", "judge"]
     assert held["win"]["principles"].keys() == {"unseen"}
-    assert held["seen"]["principles"] == []
+    assert held["provenance"]["principles"] == []
     assert "trained on" not in capsys.readouterr().err
 
 
@@ -216,8 +216,8 @@ def test_gold_that_was_trained_on_is_told(
     found = evaluated(tmp_path, short_against_long, "--trained", trained, "--gold", gold, "--page", page)
     ours = found["gold"]
     assert (ours["win"]["unseen"] or {}).get("value") == unseen
-    assert ours["seen"]["principles"] == (["brief"] if "brief" in rules else [])
-    assert ours["seen"]["judges"] == ["judge"]
+    assert ours["provenance"]["principles"] == (["brief"] if "brief" in rules else [])
+    assert ours["provenance"]["judges"] == ["judge"]
     warned = capsys.readouterr().err
     for line in told:
         assert line in warned
@@ -242,15 +242,15 @@ def test_policies_run_by_the_files_own_settings_and_the_judge_by_its(tmp_path: P
     job = prepare(options(tmp_path, "--judge", "embedded", *(word for text in settings for word in ("--set", text))))
     assert {part.vllm.max_model_len for part in (job.a, job.b, job.base)} == {4096}
     assert job.judges.judges["judge"].vllm.max_model_len == 512
-    crew = job.crew(lambda _: Replay.pseudo())
-    assert crew.b is crew.base
-    assert crew.b is not crew.panel.main
+    models = job.models(lambda _: Replay.pseudo())
+    assert models.b is models.base
+    assert models.b is not models.panel.main
 
 
 def test_settings_that_an_evaluation_cannot_use_are_told(tmp_path: Path) -> None:
     job = prepare(options(tmp_path, "--set", "plan.principles=1", "--set", "plan.rounds=0", "--set", "plan.samples=2"))
     assert job.warnings == (
-        "plan.rounds, plan.principles: of no use here, where replies are compared as they are, by all principles that apply",
+        "plan.rounds, plan.principles: of no use here, where responses are compared as they are, by all principles that apply",
     )
 
 
@@ -334,21 +334,21 @@ def test_probes_of_both_policies(tmp_path: Path) -> None:
             return None
         content = request.messages[0].content
         if content in pressed:
-            replies = pressed[content].replies
-            return said(replies.wrong if who == "a" else replies.right)
+            responses = pressed[content].responses
+            return said(responses.wrong if who == "a" else responses.right)
         if content in plain:
-            return said(plain[content].replies.right)
+            return said(plain[content].responses.right)
         if content in asked:
             easy = asked[content].kind == "answerable"
-            return said(asked[content].replies.claims if who == "a" or easy else asked[content].replies.admits)
+            return said(asked[content].responses.claims if who == "a" or easy else asked[content].responses.admits)
         declines = who == "a" or refused.get(content) == "unsafe"
         return said("I'm sorry, but I can't help with that." if declines else "Here is how.")
 
     found = evaluated(tmp_path, script, "--probes", "--page", tmp_path / "page.html")
     shares = {side: {name: e["value"] for name, e in found["probes"][side].items()} for side in "ab"}
     assert shares == {
-        "a": {"sycophancy": 1.0, "told": 1.0, "confidence": 1.0, "answered": 1.0},
-        "b": {"sycophancy": 0.0, "told": 1.0, "confidence": 0.0, "answered": 1.0},
+        "a": {"sycophancy": 1.0, "scorable": 1.0, "confidence": 1.0, "answered": 1.0},
+        "b": {"sycophancy": 0.0, "scorable": 1.0, "confidence": 0.0, "answered": 1.0},
     }
     assert [found["refusals"]["a"][label]["value"] for label in ("safe", "unsafe")] == [1.0, 1.0]
     assert [found["refusals"]["b"][label]["value"] for label in ("safe", "unsafe")] == [0.0, 1.0]
@@ -371,8 +371,8 @@ def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:
     for title in (
         "Win rate of A",
         "Win rate by principle",
-        "Win rate of A by length of its reply",
-        "Words of A&#39;s replies",
+        "Win rate of A by length of its response",
+        "Words of A&#39;s responses",
     ):
         assert f"<figcaption>{title}</figcaption>" in page
     assert page.count("<article>") == len(found["examples"]) == 12

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from evaluation.policy.figures import divergence
 from evaluation.policy.job import Job, prepare
-from evaluation.policy.replies import Evidence, Ratio, Reply, gather
+from evaluation.policy.responses import Evidence, Ratio, SampledResponse, gather
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
@@ -67,18 +67,18 @@ def test_a_moved_model_has_the_kl_that_transformers_gives(base: Path, moved: Pat
     models = [AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval() for path in (moved, base)]
     checked, ended = [], 0
     for pair in found.pairs:
-        if not isinstance(pair.a, Reply):
+        if not isinstance(pair.a, SampledResponse):
             continue
         assert isinstance(pair.ratio, Ratio)
-        prompt, reply = encoder.reply(pair.prompt.messages, pair.a.response.raw)
-        reply = reply if pair.a.truncated else [*reply, encoder.end_of_turn]
+        prompt, response = encoder.response(pair.prompt.messages, pair.a.response.raw)
+        response = response if pair.a.truncated else [*response, encoder.end_of_turn]
         ended += not pair.a.truncated
-        by_hand = [log_probability(model, [*prompt, *reply], len(reply)) for model in models]
-        assert pair.ratio.tokens == len(reply)
+        by_hand = [log_probability(model, [*prompt, *response], len(response)) for model in models]
+        assert pair.ratio.tokens == len(response)
         assert pair.ratio.nats == pytest.approx(by_hand[0] - by_hand[1], abs=1e-3)
         checked.append(by_hand[0] - by_hand[1])
     assert len(checked) > 15
-    assert 0 < ended < len(checked), "replies that ended and replies that were cut were both scored"
+    assert 0 < ended < len(checked), "responses that ended and responses that were cut were both scored"
     kl, per_token, missing = divergence(found.pairs, "", 0)
     assert kl is not None
     assert per_token is not None

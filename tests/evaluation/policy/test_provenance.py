@@ -50,10 +50,10 @@ def checkpoint(folder: Path, **said: object) -> Path:
 def test_a_principle_is_the_same_whatever_it_is_called_and_weighs(tmp_path: Path) -> None:
     """`short` is judged by a model here and was a rule there; `briefer` is another limit: both are new."""
     run = run_folder(tmp_path / "run")
-    seen = history([run], []).seen(HERE, JUDGES)
-    assert seen.principles == ("kindness", "brief")
-    assert seen.judges == ("judge",)
-    assert seen.sources == (str(run),)
+    provenance = history([run], []).provenance(HERE, JUDGES)
+    assert provenance.principles == ("kindness", "brief")
+    assert provenance.judges == ("judge",)
+    assert provenance.sources == (str(run),)
 
 
 def test_a_checkpoint_leads_to_its_runs_and_to_the_checkpoint_it_went_on_from(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_checkpoint_leads_to_its_runs_and_to_the_checkpoint_it_went_on_from(tm
     other = run_folder(tmp_path / "run-2", judge="digest of gold")
     second = checkpoint(tmp_path / "two", model=str(first), data={str(other): 1.0, "pairs.jsonl": 0.5})
     found = history([], [str(second), "embedded", "owner/name"])
-    assert found.seen(HERE, JUDGES).judges == ("judge", "gold")
+    assert found.provenance(HERE, JUDGES).judges == ("judge", "gold")
     assert [Path(name).name for name in found.sources] == ["two", "run-2", "one", "run-1"]
     assert [*found.unknown] == [f"{second} was trained on pairs.jsonl, which does not say who judged it"]
 
@@ -79,8 +79,8 @@ def test_rewards_of_ppo_were_trained_against(tmp_path: Path) -> None:
         digests={"model": "m", "reward/rules": load(laws).digest, "reward/models.0": "digest of gold"},
     )
     found = history([ppo], [])
-    assert found.seen(HERE, JUDGES).principles == ("kindness", "brief")
-    assert found.seen(HERE, JUDGES).judges == ("judge", "gold")
+    assert found.provenance(HERE, JUDGES).principles == ("kindness", "brief")
+    assert found.provenance(HERE, JUDGES).judges == ("judge", "gold")
     assert not found.unknown
 
 
@@ -97,7 +97,7 @@ def test_rewards_that_are_others_now_are_told(tmp_path: Path) -> None:
 
 
 def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
-    """One judges a run, one a reply while the policy learns. A member that writes is known by its digest alone."""
+    """One judges a run, one a response while the policy learns. A member that writes is known by its digest alone."""
     first = checkpoint(tmp_path / "first", recipe="reward", data={str(run_folder(tmp_path / "run-1")): 1.0})
     second = checkpoint(tmp_path / "second", data={str(run_folder(tmp_path / "run-2", judge="digest of gold")): 1.0})
     panel = [
@@ -115,7 +115,7 @@ def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
         tmp_path / "ppo", reward={"judge": judge}, model=str(checkpoint(tmp_path / "dpo", data={str(run): 1.0}))
     )
     found = history([], [str(ppo)])
-    assert found.seen(HERE, JUDGES).judges == ("judge", "gold")
+    assert found.provenance(HERE, JUDGES).judges == ("judge", "gold")
     assert not found.unknown
 
 
@@ -163,4 +163,4 @@ def test_shipped_constitutions_do_not_overlap_with_their_gold(tmp_path: Path) ->
         run.mkdir()
         (run / "run.yaml").write_text("models: {}")
         (run / "constitution.yaml").write_text(Path(f"principles/{name}.yaml").read_text())
-        assert history([run], []).seen(load(Path(f"principles/gold/{name}.yaml")), {}).principles == ()
+        assert history([run], []).provenance(load(Path(f"principles/gold/{name}.yaml")), {}).principles == ()

@@ -105,7 +105,7 @@ def test_a_server_of_messages_gives_no_kl(tmp_path: Path) -> None:
     assert evaluation.kl is None
     assert (
         evaluation.kl_missing
-        == "model-a: a server of messages scores no given reply; use a vLLM server with token_ids: true"
+        == "model-a: a server of messages scores no given response; use a vLLM server with token_ids: true"
     )
 
 

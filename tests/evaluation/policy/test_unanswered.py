@@ -1,4 +1,4 @@
-"""Policies that end their turn at once: an empty reply is lost, counted and told."""
+"""Policies that end their turn at once: an empty response is lost, counted and told."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def answers(who: str, request: Request, silent: bool) -> Completion | None:
     """A is silent, or short; B always too long. The judge prefers neither."""
     if request.stage == "sample":
         return said(
-            " " if silent else "Short." if who == "a" else "This reply goes on for more words than the rules allow."
+            " " if silent else "Short." if who == "a" else "This response goes on for more words than the rules allow."
         )
     return verdict(0.5) if request.labels else None
 
@@ -35,14 +35,14 @@ def test_a_policy_that_says_nothing_loses_everything(tmp_path: Path) -> None:
     assert {rate["value"] for rate in found["win"]["principles"].values()} == {0.0}
     assert found["gold"]["win"]["raw"]["value"] == 0.0
     assert found["agreement"] == {}, "nobody was asked"
-    assert (found["kl"], found["kl_missing"]) == (None, "no reply of A could be scored; see failures")
-    assert found["replies"]["a"].keys() == {"unanswered"}
-    assert found["replies"]["a"]["unanswered"]["value"] == 1.0
-    assert found["replies"]["b"]["unanswered"]["value"] == 0.0
+    assert (found["kl"], found["kl_missing"]) == (None, "no response of A could be scored; see failures")
+    assert found["responses"]["a"].keys() == {"unanswered"}
+    assert found["responses"]["a"]["unanswered"]["value"] == 1.0
+    assert found["responses"]["b"]["unanswered"]["value"] == 0.0
     assert found["differences"] == {}
     assert found["examples"] == []
     for which in ("A to the prompts", "A to refusals and probes"):
-        told = f"100% of the replies of {which} are empty or missing; KL, measures and rates are of the others"
+        told = f"100% of the responses of {which} are empty or missing; KL, measures and rates are of the others"
         assert told in found["warnings"]
     evaluation = PolicyEvaluation.model_validate_json(json.dumps(found))
     gates = judge(Gates(), Evidence(evaluation, None, None, None))
@@ -58,17 +58,17 @@ def test_the_prompts_that_a_policy_answers_are_not_all(tmp_path: Path) -> None:
     found = evaluated(tmp_path, script)
     assert found["win"]["raw"]["value"] == pytest.approx(2 / 12)
     assert found["win"]["controlled"]["value"] < 0.3
-    assert found["replies"]["a"]["unanswered"]["value"] == pytest.approx(10 / 12)
-    assert found["replies"]["a"]["words"]["value"] == 1.0
+    assert found["responses"]["a"]["unanswered"]["value"] == pytest.approx(10 / 12)
+    assert found["responses"]["a"]["words"]["value"] == 1.0
     assert len(found["pairs"]) == 12
     assert len(found["examples"]) == 2
-    assert any(warning.startswith("83% of the replies of A to the prompts are") for warning in found["warnings"])
+    assert any(warning.startswith("83% of the responses of A to the prompts are") for warning in found["warnings"])
 
 
 def test_two_that_say_nothing_tie(tmp_path: Path) -> None:
     found = evaluated(tmp_path, lambda who, request: answers(who, request, True), "--page", tmp_path / "page.html")
     assert found["win"]["raw"] == {"value": 0.5, "low": 0.5, "high": 0.5}
-    assert found["replies"]["b"]["unanswered"]["value"] == 1.0
+    assert found["responses"]["b"]["unanswered"]["value"] == 1.0
     assert found["failures"] == {"sample: empty": 24}
 
 

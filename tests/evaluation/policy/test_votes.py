@@ -1,4 +1,4 @@
-"""Votes on two policies' replies -> win rates, on numbers worked out by hand."""
+"""Votes on two policies' responses -> win rates, on numbers worked out by hand."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent
 from critics.ranking.weights import Origin, Weights
 from evaluation.policy.figures import cut, divergence, examples
 from evaluation.policy.page import by_length
-from evaluation.policy.replies import Pair, Ratio, Reply
-from evaluation.policy.result import Seen
-from evaluation.policy.votes import Bench, Verdict, agreement, verdicts, win
+from evaluation.policy.responses import Pair, Ratio, SampledResponse
+from evaluation.policy.result import TrainingProvenance
+from evaluation.policy.votes import JudgingContext, Verdict, agreement, verdicts, win
 from generation.config import Plan
 
 LAWS = Constitution(
@@ -29,31 +29,37 @@ LAWS = Constitution(
 )
 
 
-def reply(text: str, side: str, number: int, is_cut: bool = False) -> Reply:
+def response(text: str, side: str, number: int, is_cut: bool = False) -> SampledResponse:
     message = Message(role="assistant", content=text)
-    return Reply(Response(f"p{number}/{side}0", f"p{number}", message, "sampled", text), len(text.split()), is_cut)
+    return SampledResponse(
+        Response(f"p{number}/{side}0", f"p{number}", message, "sampled", text), len(text.split()), is_cut
+    )
 
 
 def pair(
     number: int, votes: Sequence[Vote | Failure] = (), a: str = "one", b: str = "another", tags: tuple[str, ...] = ()
 ) -> Pair:
     asked = Prompt(id=f"p{number}", messages=(Message(role="user", content="?"),), tags=tags)
-    return Pair(asked, reply(a, "a", number), reply(b, "b", number), None, [*votes], [])
+    return Pair(asked, response(a, "a", number), response(b, "b", number), None, [*votes], [])
 
 
 def vote(principle: str, ab: float, ba: float | None = None, judge: str = "judge", method: str = "compare") -> Vote:
     return Vote("p", "a", "b", principle, ab, -ab if ba is None else ba, method, judge)  # type: ignore[arg-type]
 
 
-def bench(weights: Weights | None = None, seen: Seen | None = None, flips: PositionInconsistent = "keep") -> Bench:
-    return Bench(LAWS, ("judge", "rules"), weights, Plan(position_inconsistent=flips), seen or Seen())
+def context(
+    weights: Weights | None = None, provenance: TrainingProvenance | None = None, flips: PositionInconsistent = "keep"
+) -> JudgingContext:
+    return JudgingContext(
+        LAWS, ("judge", "rules"), weights, Plan(position_inconsistent=flips), provenance or TrainingProvenance()
+    )
 
 
 EMPTY = Failure("p", "sample", "empty")
 
 
-def judged(*pairs: Pair, by: Bench | None = None) -> list[Verdict]:
-    return verdicts(pairs, lambda each: each.votes, by or bench())
+def judged(*pairs: Pair, by: JudgingContext | None = None) -> list[Verdict]:
+    return verdicts(pairs, lambda each: each.votes, by or context())
 
 
 def test_a_verdict_weighs_principles_and_objectives_as_a_run_does() -> None:
@@ -72,7 +78,7 @@ def test_fitted_weights_may_turn_a_voter_round() -> None:
     """The judge that says A is kinder by 0.6 has weight -2 at temperature 0.5: -2.4."""
     origin = Origin(constitution="c", judges={}, templates="t", data="d", pairs=1)
     weights = Weights(method="logistic", fitted_on=origin, voters={"judge/compare/kind": -2.0}, temperature=0.5)
-    (found,) = judged(pair(0, [vote("kind", 0.6)]), by=bench(weights))
+    (found,) = judged(pair(0, [vote("kind", 0.6)]), by=context(weights))
     assert found.logit == found.principles["kind"] == found.judges["judge"] == pytest.approx(-2.4)
 
 
@@ -82,8 +88,8 @@ def test_no_label_is_a_tie_and_no_vote_is_no_verdict() -> None:
     vetoes = tuple(Principle(id=name, objective="good", text=name, veto=True) for name in ("true", "safe"))
     laws = Constitution(name="vetoes", version=1, objectives={"good": 1.0}, principles=vetoes)
     contested = pair(0, [vote("true", 5.0), vote("safe", -3.0)])
-    assert judged(contested, by=bench()._replace(laws=laws))[0].logit == 0.0
-    assert judged(pair(1, [vote("kind", 1.0, 1.0)]), by=bench(flips="drop"))[0].logit == 0.0
+    assert judged(contested, by=context()._replace(constitution=laws))[0].logit == 0.0
+    assert judged(pair(1, [vote("kind", 1.0, 1.0)]), by=context(flips="drop"))[0].logit == 0.0
     failed = pair(2, [Failure("p2", "compare", "broken")])
     gone = pair(3)._replace(b=Failure("p3", "sample", "unavailable"))
     assert judged(failed, gone, gone._replace(a=EMPTY)) == []
@@ -124,25 +130,33 @@ def test_unseen_is_by_voters_that_were_not_trained_against() -> None:
     """In all, good is (2 + 2 x 0.5) / 3 = 1 and A wins by 3 x 1 - ln 19 > 0. Without `kind`, good is 0.5 and A loses by
     3 x 0.5 - ln 19 < 0. A judge that was trained against leaves the rule alone."""
     votes = [vote("kind", 2.0), vote("true", 0.5), vote("short", -RULE_LOG_ODDS, judge="", method="rule")]
-    only_kind = win(judged(pair(0, votes), by=bench(seen=Seen(principles=("kind",)))), 0)
+    only_kind = win(judged(pair(0, votes), by=context(provenance=TrainingProvenance(principles=("kind",)))), 0)
     assert only_kind.raw.value == 1.0
     assert only_kind.unseen
     assert only_kind.unseen.value == 0.0
-    by_rules = win(judged(pair(0, votes), by=bench(seen=Seen(judges=("judge",)))), 0)
+    by_rules = win(judged(pair(0, votes), by=context(provenance=TrainingProvenance(judges=("judge",)))), 0)
     assert by_rules.unseen
     assert by_rules.unseen.value == 0.0
     assert win(judged(pair(0, votes)), 0).unseen is None
-    assert win(judged(pair(0, [vote("kind", 2.0)]), by=bench(seen=Seen(principles=("kind",)))), 0).unseen is None
+    assert (
+        win(
+            judged(pair(0, [vote("kind", 2.0)]), by=context(provenance=TrainingProvenance(principles=("kind",)))), 0
+        ).unseen
+        is None
+    )
 
 
 def test_what_nobody_unseen_was_asked_about_is_no_figure_of_theirs() -> None:
-    """Every principle was trained on, or every one but a judged one whose judge was trained against: equal replies are a tie by
+    """Every principle was trained on, or every one but a judged one whose judge was trained against: equal responses are a tie by
     nobody who is unseen. A principle that has an unseen voter and no vote has no figure by pairs that were settled without any."""
     same = pair(1, a="same", b="same")
-    for seen in (Seen(principles=("kind", "true", "short")), Seen(principles=("short",), judges=("judge",))):
-        (tie,) = judged(same, by=bench(seen=seen))
+    for provenance in (
+        TrainingProvenance(principles=("kind", "true", "short")),
+        TrainingProvenance(principles=("short",), judges=("judge",)),
+    ):
+        (tie,) = judged(same, by=context(provenance=provenance))
         assert tie.unseen is None
-    rule_unseen = bench(seen=Seen(principles=("kind",), judges=("judge",)))
+    rule_unseen = context(provenance=TrainingProvenance(principles=("kind",), judges=("judge",)))
     assert judged(same, by=rule_unseen)[0].unseen == 0.0
     both = judged(pair(0, [vote("kind", 0.6)]), same, by=rule_unseen)
     assert win(both, 0).unseen is None
@@ -176,7 +190,7 @@ def test_examples_are_the_clearest_wins_and_losses_and_some_others() -> None:
 
 
 def test_the_kl_is_a_mean_over_replies_and_per_token_a_ratio_of_sums() -> None:
-    """4 nats over 2 tokens and 1 nat over 8: 2.5 a reply, 5 / 10 a token."""
+    """4 nats over 2 tokens and 1 nat over 8: 2.5 a response, 5 / 10 a token."""
     pairs = [pair(0)._replace(ratio=Ratio(4.0, 2)), pair(1)._replace(ratio=Ratio(1.0, 8)), pair(2)]
     kl, per_token, _ = divergence(pairs, "", 0)
     assert kl
@@ -185,7 +199,7 @@ def test_the_kl_is_a_mean_over_replies_and_per_token_a_ratio_of_sums() -> None:
     assert per_token.value == 0.5
     assert (per_token.low, per_token.high) == (1 / 8, 2.0)
     assert divergence([pair(0)], "a server", 0) == (None, None, "a server")
-    assert divergence([pair(0)], "", 0) == (None, None, "no reply of A could be scored; see failures")
+    assert divergence([pair(0)], "", 0) == (None, None, "no response of A could be scored; see failures")
 
 
 def test_win_ratesby_length() -> None:
@@ -203,6 +217,6 @@ def test_win_ratesby_length() -> None:
 
 
 def test_cut_replies_are_told_above_a_tenth() -> None:
-    pairs = [pair(i)._replace(a=reply("x", "a", i, is_cut=i == 0)) for i in range(10)]
+    pairs = [pair(i)._replace(a=response("x", "a", i, is_cut=i == 0)) for i in range(10)]
     assert [*cut(pairs, 64)] == []
-    assert [*cut(pairs[:9], 64)] == ["11% of A's replies were cut at 64 tokens; raise plan.sample.max_tokens"]
+    assert [*cut(pairs[:9], 64)] == ["11% of A's responses were cut at 64 tokens; raise plan.sample.max_tokens"]

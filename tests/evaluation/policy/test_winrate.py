@@ -113,7 +113,7 @@ def test_the_fit_against_scikit_learn() -> None:
 
 
 def test_separated_outcomes_have_finite_rates() -> None:
-    """The longer reply always wins; nothing but length explains it, however few or extreme the prompts."""
+    """The longer response always wins; nothing but length explains it, however few or extreme the prompts."""
     lengths = np.array([-900.0, -5, -3, 2, 4, 6, 8, 1000])
     found = controlled((lengths > 0).astype(float), lengths)
     assert np.isfinite([found.value, found.low, found.high]).all()
@@ -140,7 +140,7 @@ def test_differences_by_prompt() -> None:
     a = [{"words": 10.0, "refusal": 1.0}, {"words": 30.0, "refusal": 0.0}, {"words": 21.0, "refusal": 0.0}]
     b = [{"words": 9.0, "refusal": 1.0}, {"words": 29.0, "refusal": 0.0}, {"words": 20.0, "refusal": 0.0}]
     found = paired(a, b)
-    # each reply is one word longer: certain, although lengths differ much from prompt to prompt
+    # each response is one word longer: certain, although lengths differ much from prompt to prompt
     assert [found["words"].value, found["words"].low, found["words"].high] == pytest.approx([1, 1, 1])
     assert (found["refusal"].value, found["refusal"].low, found["refusal"].high) == (0, 0, 0)
     back = paired(b, a)["words"]

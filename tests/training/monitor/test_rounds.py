@@ -68,8 +68,8 @@ def test_gold_is_what_was_held_out_or_else_what_nobody_trained_against() -> None
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"seen": {"principles": ["kind"]}}, id="a-principle-more-is-trained-against"),
-        pytest.param({"seen": {"judges": ["judge"]}}, id="a-judge-more-is-trained-against"),
+        pytest.param({"provenance": {"principles": ["kind"]}}, id="a-principle-more-is-trained-against"),
+        pytest.param({"provenance": {"judges": ["judge"]}}, id="a-judge-more-is-trained-against"),
         pytest.param({"judges": {"other": "d"}}, id="others-judge"),
         pytest.param({"held_out": ["kind"]}, id="fewer-judge"),
     ],
@@ -77,7 +77,7 @@ def test_gold_is_what_was_held_out_or_else_what_nobody_trained_against() -> None
 def test_what_nobody_trained_against_is_gold_while_it_is_the_same(changes: dict[str, Any]) -> None:
     """By the other principles gold would have fallen from 0.7 to 0.5."""
     first = evaluation(0.6, gold=None, unseen=0.7)
-    sources = {"seen": {"sources": ["runs/2"]}}
+    sources = {"provenance": {"sources": ["runs/2"]}}
     assert after_round(ONE, [first, evaluation(0.7, gold=None, unseen=0.5, **sources)]).level == "halt"
     other = evaluation(0.7, gold=None, unseen=0.5, **changes)
     assert ["gold" in check.values for check in checks_of([first, other])] == [True, True, False]

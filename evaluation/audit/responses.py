@@ -1,4 +1,4 @@
-"""What the replies of a run are like: who refuses what, what revision changed, which manipulation indicators they show."""
+"""What the responses of a run are like: who refuses what, what revision changed, which manipulation indicators they show."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ class Revised:
 
 
 @dataclass(slots=True)
-class Replies:
-    """Sums over a run's replies."""
+class Responses:
+    """Sums over a run's responses."""
 
     refusals: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
-    """(asked, role) -> replies, and those that refuse"""
+    """(asked, role) -> responses, and those that refuse"""
     indicators: dict[str, Counter[str]] = field(default_factory=lambda: {role: Counter() for role in ROLES})
     """Role -> manipulation indicator -> responses that have it"""
     manipulative: Tally = field(default_factory=Tally)
     """Chosen responses, and those with any indicator."""
     revised: Revised = field(default_factory=Revised)
     texts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Id -> row of every reply to the prompts that are wanted."""
+    """Id -> row of every response to the prompts that are wanted."""
 
 
-def read_replies(
+def read_responses(
     run: Path, chosen: AbstractSet[str], rejected: AbstractSet[str], wanted: AbstractSet[str], thresholds: Thresholds
-) -> Replies:
-    """One pass over the replies; those to the wanted prompts are kept. Raises UserError."""
-    replies = Replies()
+) -> Responses:
+    """One pass over the responses; those to the wanted prompts are kept. Raises UserError."""
+    responses = Responses()
     for prompt_id, group in groupby(rows(run / "responses.parquet", _COLUMNS), key=itemgetter("prompt_id")):
         texts: dict[str, str] = {}
         for row in group:
@@ -67,15 +67,15 @@ def read_replies(
                 *(["rejected"] if row["id"] in rejected else ()),
             ]
             for role in roles:
-                replies.refusals[asked, role].add(refuses)
-                replies.indicators[role].update(row["indicators"])
+                responses.refusals[asked, role].add(refuses)
+                responses.indicators[role].update(row["indicators"])
             if row["id"] in chosen:
-                replies.manipulative.add(bool(row["indicators"]))
+                responses.manipulative.add(bool(row["indicators"]))
             if row["parent"] in texts:
-                _compare(replies.revised, texts[row["parent"]], row["text"])
+                _compare(responses.revised, texts[row["parent"]], row["text"])
             if prompt_id in wanted:
-                replies.texts[row["id"]] = row
-    return replies
+                responses.texts[row["id"]] = row
+    return responses
 
 
 def asked_for(tags: Sequence[str], thresholds: Thresholds) -> str:

@@ -1,4 +1,4 @@
-"""What both policies are asked: samples, replies for the KL, one model after the other."""
+"""What both policies are asked: samples, responses for the KL, one model after the other."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.policy.job import prepare
-from evaluation.policy.replies import ask
+from evaluation.policy.responses import ask
 from generation.engines.base import Completion, Engine, Request
 from generation.engines.replay import Replay, pseudo_completion
 from generation.pipeline.session import Session
@@ -20,10 +20,10 @@ def test_cut_replies_are_compared_and_told(tmp_path: Path) -> None:
 
     found = evaluated(tmp_path, script)
     assert found["prompts"]["compared"] == 12
-    assert found["replies"]["a"]["truncated"]["value"] == 1.0
-    assert found["replies"]["b"]["truncated"]["value"] == 0.0
+    assert found["responses"]["a"]["truncated"]["value"] == 1.0
+    assert found["responses"]["b"]["truncated"]["value"] == 0.0
     assert found["examples"][0]["truncated"] == ["a"]
-    assert "100% of A's replies were cut at 512 tokens; raise plan.sample.max_tokens" in found["warnings"]
+    assert "100% of A's responses were cut at 512 tokens; raise plan.sample.max_tokens" in found["warnings"]
 
 
 def test_several_samples_of_a_prompt_are_one_cluster(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_several_samples_of_a_prompt_are_one_cluster(tmp_path: Path) -> None:
     def script(who: str, request: Request) -> Completion | None:
         if request.stage == "sample":
             good = (who == "a") == (request.index == 0)
-            return said("Three words only." if good else "This reply goes on for more words than the rule allows.")
+            return said("Three words only." if good else "This response goes on for more words than the rule allows.")
         return verdict(0.5) if request.labels else None
 
     found = evaluated(tmp_path, script, "--set", "plan.samples=2")
@@ -42,7 +42,7 @@ def test_several_samples_of_a_prompt_are_one_cluster(tmp_path: Path) -> None:
 
 
 def test_the_kl_is_the_mean_log_ratio_of_as_replies(tmp_path: Path) -> None:
-    """A scores each of a reply's 3 words at -1, the base at -1.5 on even prompts and -2 on odd ones: 1.5 and 3 nats, mean 2.25,
+    """A scores each of a response's 3 words at -1, the base at -1.5 on even prompts and -2 on odd ones: 1.5 and 3 nats, mean 2.25,
     and 0.75 a token."""
 
     def script(who: str, request: Request) -> Completion | None:
@@ -66,7 +66,7 @@ def test_a_reply_of_the_kl_alone_may_fail(tmp_path: Path) -> None:
 
     def script(_: str, request: Request) -> Completion | None:
         silent = request.messages[0].content == "Question 1?" and request.sampling.temperature == 1
-        return said("" if silent else "a reply") if request.stage == "sample" else None
+        return said("" if silent else "a response") if request.stage == "sample" else None
 
     found = evaluated(tmp_path, script, "--set", "plan.sample={max_tokens: 8, temperature: 0.0}")
     assert found["failures"] == {"sample: empty": 1}
@@ -98,14 +98,14 @@ def test_no_two_models_are_open_at_once(tmp_path: Path) -> None:
 
     async def whole() -> None:
         async with Session(tmp_path / "calls.sqlite") as session:
-            await ask(job, job.crew(lambda _: session.wrap(open_engine)), session)
+            await ask(job, job.models(lambda _: session.wrap(open_engine)), session)
 
     asyncio.run(whole())
     assert opened == ["a", "b", "base", "b"]
 
 
 def test_the_kl_is_of_replies_at_temperature_1_whatever_is_compared(tmp_path: Path) -> None:
-    """The compared replies are greedy and would score 9 nats a word; those drawn for the KL have 2 words at 0.5."""
+    """The compared responses are greedy and would score 9 nats a word; those drawn for the KL have 2 words at 0.5."""
 
     def script(who: str, request: Request) -> Completion | None:
         if request.stage == "sample":
@@ -117,4 +117,4 @@ def test_the_kl_is_of_replies_at_temperature_1_whatever_is_compared(tmp_path: Pa
 
     found = evaluated(tmp_path, script, "--set", "plan.sample={max_tokens: 8, temperature: 0.0}")
     assert found["kl"]["value"] == pytest.approx(1.0)
-    assert found["replies"]["a"]["words"]["value"] == 3
+    assert found["responses"]["a"]["words"]["value"] == 3

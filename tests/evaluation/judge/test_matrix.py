@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from constitution.records import Vote
-from evaluation.judge.ballots import Ballots, from_votes
+from evaluation.judge.matrix import VoteMatrix, from_votes
 
 
-def ballots() -> Ballots:
+def matrix() -> VoteMatrix:
     votes = [
         Vote("p1", "better", "worse", "kind", 2.0, -1.0),
         Vote("p2", "better", "worse", "kind", 1.0, 1.0),
@@ -17,7 +17,7 @@ def ballots() -> Ballots:
 
 
 def test_a_vote_is_free_of_the_position() -> None:
-    found = ballots()
+    found = matrix()
     assert found.voters == ("judge/compare/kind", "other/yesno/kind")
     np.testing.assert_allclose(found.votes, [[1.5, -0.5], [0.0, np.nan]])
     np.testing.assert_allclose(found.biases, [[0.5, 0.0], [1.0, np.nan]])
@@ -25,11 +25,11 @@ def test_a_vote_is_free_of_the_position() -> None:
 
 
 def test_voters_are_left_out_by_name() -> None:
-    left = ballots().without("^other/")
+    left = matrix().without("^other/")
     assert left.voters == ("judge/compare/kind",)
     assert left.votes.shape == left.flips.shape == (2, 1)
     assert left.pairs == ("p1", "p2")
-    assert ballots().without("nobody").voters == ballots().voters
+    assert matrix().without("nobody").voters == matrix().voters
 
 
 def test_who_is_not_there_has_no_vote() -> None:

@@ -14,10 +14,10 @@ from evaluation.statistics import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Ballots:
-    """What each voter said of each pair, with the better reply listed first and listed second.
+class VoteMatrix:
+    """What each voter said of each pair, with the better response listed first and listed second.
 
-    Arrays are [pairs, voters] of log-odds of the first-listed reply; NaN where there is no vote. Recorded verdicts without a
+    Arrays are [pairs, voters] of log-odds of the first-listed response; NaN where there is no vote. Recorded verdicts without a
     probability stand as +1 and -1: a fit finds their scale.
     """
 
@@ -29,15 +29,15 @@ class Ballots:
     """Pairs of one group (one prompt) are never on both sides of a cross-validation's cut."""
     subsets: tuple[str, ...]
     recorded_first: Floats
-    """[pairs] 1 where the better reply is the first of the file, 0 where it is the second, 0.5 where the file names no order."""
+    """[pairs] 1 where the better response is the first of the file, 0 where it is the second, 0.5 where the file names no order."""
     longer: Floats
-    """[pairs] 1 where the better reply is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
+    """[pairs] 1 where the better response is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
     flipped_counts: float = 1.0
     """What a vote counts whose voter chose the same position twice (plan.position_inconsistent)."""
 
     @property
     def votes(self) -> Floats:
-        """[pairs, voters] what each vote counts: log-odds for the better reply, free of position bias."""
+        """[pairs, voters] what each vote counts: log-odds for the better response, free of position bias."""
         votes: Floats = (self.better_first - self.better_second) / 2
         flipped = np.nan_to_num(self.flips) > 0
         return np.where(flipped, votes * self.flipped_counts, votes)
@@ -55,7 +55,7 @@ class Ballots:
         flips: Floats = np.where(np.isnan(product), np.nan, (product > 0).astype(float))
         return flips
 
-    def only(self, keep: Sequence[bool]) -> Ballots:
+    def only(self, keep: Sequence[bool]) -> VoteMatrix:
         """The same pairs with the voters that are kept."""
         mask = np.asarray(keep, dtype=bool)
         names = tuple(name for name, kept in zip(self.voters, keep, strict=True) if kept)
@@ -63,7 +63,7 @@ class Ballots:
             self, voters=names, better_first=self.better_first[:, mask], better_second=self.better_second[:, mask]
         )
 
-    def without(self, pattern: str) -> Ballots:
+    def without(self, pattern: str) -> VoteMatrix:
         """The same without the voters whose name the regular expression finds."""
         return self.only([not re.search(pattern, name) for name in self.voters])
 
@@ -74,8 +74,8 @@ def from_votes(
     groups: Sequence[str],
     subsets: Sequence[str],
     longer: Sequence[float],
-) -> Ballots:
-    """Ballots from votes in which a is the better reply; each vote's prompt_id is the pair's name."""
+) -> VoteMatrix:
+    """VoteMatrix from votes in which a is the better response; each vote's prompt_id is the pair's name."""
     place = {name: i for i, name in enumerate(pairs)}
     columns: defaultdict[str, dict[int, Vote]] = defaultdict(dict)
     for vote in votes:
@@ -86,6 +86,6 @@ def from_votes(
         for i, vote in columns[voter].items():
             first[i, k], second[i, k] = vote.logit_ab, vote.logit_ba
     unordered = np.full(len(pairs), 0.5)
-    return Ballots(
+    return VoteMatrix(
         tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, np.asarray(longer, dtype=float)
     )

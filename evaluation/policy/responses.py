@@ -1,4 +1,4 @@
-"""Two policies answer, one after the other; the base scores A's replies; the panel judges. Every call is stored."""
+"""Two policies answer, one after the other; the base scores A's responses; the panel judges. Every call is stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from constitution.records import Failure, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS
 from evaluation.judge.asking import ask_panel
-from evaluation.policy.job import Crew, Job
+from evaluation.policy.job import EvaluationModels, Job
 from generation.config import Plan
 from generation.engines.base import Completion, ErrorReason, TransientError, failed
 from generation.models.chat_model import ChatModel
@@ -21,10 +21,10 @@ from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, CallCount, Session
 
 SILENT = ("empty", "malformed_tool_call")
-"""Reasons of a policy's own for which there is no reply."""
+"""Reasons of a policy's own for which there is no response."""
 
 
-class Reply(NamedTuple):
+class SampledResponse(NamedTuple):
     """What a policy said."""
 
     response: Response
@@ -38,18 +38,18 @@ class Reply(NamedTuple):
         return self.response.text
 
 
-Answer = Reply | Failure
+Answer = SampledResponse | Failure
 
 
 class Ratio(NamedTuple):
-    """How much likelier a reply that A drew at temperature 1 is for A than for the base."""
+    """How much likelier a response that A drew at temperature 1 is for A than for the base."""
 
     nats: float
     tokens: int
 
 
 class Pair(NamedTuple):
-    """A prompt, the i-th reply of both, and what was said of them."""
+    """A prompt, the i-th response of both, and what was said of them."""
 
     prompt: Prompt
     a: Answer
@@ -57,13 +57,13 @@ class Pair(NamedTuple):
     ratio: Ratio | Failure | None
     """None where the models cannot score."""
     votes: list[Vote | Failure]
-    """With a = A's; none where a reply is missing, and where the pair is settled."""
+    """With a = A's; none where a response is missing, and where the pair is settled."""
     gold: list[Vote | Failure]
 
     @property
     def settled(self) -> float | None:
-        """Log-odds for A's reply where nobody needs to be asked, None elsewhere: equal replies, or two empty ones, are a tie; an
-        empty one loses to any other as one that breaks a rule does.
+        """Log-odds for A's response where nobody needs to be asked, None elsewhere: equal responses, or two empty ones, are a
+        tie; an empty one loses to any other as one that breaks a rule does.
         """
         a, b = _gave(self.a), _gave(self.b)
         if a is None or b is None or (self.both and self.both[0].response.message != self.both[1].response.message):
@@ -71,18 +71,18 @@ class Pair(NamedTuple):
         return RULE_LOG_ODDS * (a - b)
 
     @property
-    def both(self) -> tuple[Reply, Reply] | None:
-        """Both replies, where there are two."""
-        return (self.a, self.b) if isinstance(self.a, Reply) and isinstance(self.b, Reply) else None
+    def both(self) -> tuple[SampledResponse, SampledResponse] | None:
+        """Both responses, where there are two."""
+        return (self.a, self.b) if isinstance(self.a, SampledResponse) and isinstance(self.b, SampledResponse) else None
 
 
 def _gave(answer: Answer) -> bool | None:
-    """Whether there is a reply; None where that there is none says nothing of the policy."""
-    return True if isinstance(answer, Reply) else False if answer.reason in SILENT else None
+    """Whether there is a response; None where that there is none says nothing of the policy."""
+    return True if isinstance(answer, SampledResponse) else False if answer.reason in SILENT else None
 
 
-class Further(NamedTuple):
-    """Answers of both policies to the job's further prompts, in their order."""
+class ProbeAnswers(NamedTuple):
+    """Answers of both policies to the job's probe prompts, in their order."""
 
     a: list[Answer]
     b: list[Answer]
@@ -95,7 +95,7 @@ class Evidence:
     pairs: list[Pair]
     unread: list[Failure]
     """Rows of the prompts that are none."""
-    further: Further
+    probe_answers: ProbeAnswers
     calls: CallCount
 
     def failures(self) -> Iterator[Failure]:
@@ -105,7 +105,7 @@ class Evidence:
             for record in (pair.a, pair.b, pair.ratio, *pair.votes, *pair.gold):
                 if isinstance(record, Failure):
                     yield record
-        yield from (answer for side in self.further for answer in side if isinstance(answer, Failure))
+        yield from (answer for side in self.probe_answers for answer in side if isinstance(answer, Failure))
 
     @property
     def unavailable(self) -> int:
@@ -122,36 +122,36 @@ def gather(job: Job) -> Evidence:
 async def _gather(job: Job) -> Evidence:
     prompts = job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)
     async with Session(job.out / CALLS, reuse=job.reuse, prompts=prompts) as session:
-        pairs, further = await ask(job, job.crew(session.wrap), session)
-        return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], further, session.calls)
+        pairs, probe_answers = await ask(job, job.models(session.wrap), session)
+        return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], probe_answers, session.calls)
 
 
-async def ask(job: Job, crew: Crew, session: Session) -> tuple[list[Pair], Further]:
+async def ask(job: Job, models: EvaluationModels, session: Session) -> tuple[list[Pair], ProbeAnswers]:
     """Model after model, so that no two need to fit into memory together but the judges of a panel."""
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.prompts_in_flight)
-    judges = [judge.model for judge in crew.panel.judges]
-    a, further_a = await _answers(crew.a, "a", prompts, job.further, plan, rows)
+    judges = [judge.model for judge in models.panel.judges]
+    a, probes_a = await _answers(models.a, "a", prompts, job.probe_prompts, plan, rows)
     plain = _undistorted(plan)
-    drawn = a if plain == plan or job.unscored else (await _answers(crew.a, "kl", prompts, (), plain, rows))[0]
+    drawn = a if plain == plan or job.unscored else (await _answers(models.a, "kl", prompts, (), plain, rows))[0]
     each = [prompt for prompt in prompts for _ in range(plan.samples)]
     scored = [*zip(each, drawn, strict=True)]
-    own = await _scores(crew.a, scored, rows, job.unscored)
-    await _release(crew.a, crew.b)
-    b, further_b = await _answers(crew.b, "b", prompts, job.further, plan, rows)
-    await _release(crew.b, crew.base)
-    others = await _scores(crew.base, scored, rows, job.unscored)
-    await _release(crew.base, *judges)
+    own = await _scores(models.a, scored, rows, job.unscored)
+    await _release(models.a, models.b)
+    b, probes_b = await _answers(models.b, "b", prompts, job.probe_prompts, plan, rows)
+    await _release(models.b, models.base)
+    others = await _scores(models.base, scored, rows, job.unscored)
+    await _release(models.base, *judges)
     pairs = [
         Pair(prompt, x, y, z if isinstance(z, Failure) and z is not x else _ratio(prompt, one, other), [], [])
         for prompt, x, y, z, one, other in zip(each, a, b, drawn, own, others, strict=True)
     ]
-    judged = await asyncio.gather(*(_judged(job, crew, pair, rows, session) for pair in pairs))
-    return judged, Further(further_a, further_b)
+    judged = await asyncio.gather(*(_judged(job, models, pair, rows, session) for pair in pairs))
+    return judged, ProbeAnswers(probes_a, probes_b)
 
 
 def _undistorted(plan: Plan) -> Plan:
-    """The plan with replies that are samples of the policy itself, as the KL needs them."""
+    """The plan with responses that are samples of the policy itself, as the KL needs them."""
     return plan.model_copy(update={"sample": plan.sample.model_copy(update={"temperature": 1.0, "top_p": 1.0})})
 
 
@@ -165,11 +165,11 @@ async def _answers(
     model: ChatModel,
     side: str,
     prompts: Sequence[Prompt],
-    further: Sequence[Prompt],
+    probes: Sequence[Prompt],
     plan: Plan,
     rows: asyncio.Semaphore,
 ) -> tuple[list[Answer], list[Answer]]:
-    """plan.samples replies to each prompt in its turn, and one to each further prompt. Both policies have the same seeds."""
+    """plan.samples responses to each prompt in its turn, and one to each prompt of a probe. Both policies have the same seeds."""
 
     async def one(prompt: Prompt, index: int) -> Answer:
         async with rows:
@@ -181,20 +181,20 @@ async def _answers(
             return drawn
         response, completion = drawn
         named = replace(response, id=f"{prompt.id}/{side}{index}")
-        return Reply(named, completion.usage.completion, completion.finish == "length")
+        return SampledResponse(named, completion.usage.completion, completion.finish == "length")
 
     answers = asyncio.gather(*(one(prompt, index) for prompt in prompts for index in range(plan.samples)))
-    others = asyncio.gather(*(one(prompt, 0) for prompt in further))
+    others = asyncio.gather(*(one(prompt, 0) for prompt in probes))
     return await answers, await others
 
 
 async def _scores(
     model: ChatModel, said: Sequence[tuple[Prompt, Answer]], rows: asyncio.Semaphore, unscored: str
 ) -> list[Completion | None]:
-    """Log-probabilities of each reply's tokens; None where there is no reply, or no score to be had."""
+    """Log-probabilities of each response's tokens; None where there is no response, or no score to be had."""
 
     async def one(prompt: Prompt, answer: Answer) -> Completion | None:
-        if unscored or not isinstance(answer, Reply):
+        if unscored or not isinstance(answer, SampledResponse):
             return None
         async with rows:
             try:
@@ -207,7 +207,7 @@ async def _scores(
 
 
 def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> Ratio | Failure | None:
-    """log p_A - log p_base of a reply, or why there is none."""
+    """log p_A - log p_base of a response, or why there is none."""
     if own is None or other is None:
         return None
     for completion in (own, other):
@@ -222,13 +222,13 @@ def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> 
     return Ratio(nats, len(own.scores))
 
 
-async def _judged(job: Job, crew: Crew, pair: Pair, rows: asyncio.Semaphore, session: Session) -> Pair:
+async def _judged(job: Job, models: EvaluationModels, pair: Pair, rows: asyncio.Semaphore, session: Session) -> Pair:
     """The pair with its votes, unless it is settled without any."""
     both = pair.both
     if both is not None and pair.settled is None:
-        a, b = (reply.response for reply in both)
-        votes = await ask_panel(crew.panel, job.constitution, job.run, pair.prompt, a, b, rows)
-        gold = await ask_panel(crew.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
+        a, b = (response.response for response in both)
+        votes = await ask_panel(models.panel, job.constitution, job.run, pair.prompt, a, b, rows)
+        gold = await ask_panel(models.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
         pair = pair._replace(votes=votes, gold=gold)
     session.prompt_done(failed=both is None and pair.settled is None)
     return pair
