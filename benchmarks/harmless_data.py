@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from constitution.digest import fraction
 from constitution.words import word_count
 from evaluation.files import json_lines
 from generation.output import reading
@@ -86,7 +86,7 @@ def _opening(prompt: str | Sequence[Mapping[str, str]]) -> str:
 
 def _place(text: str) -> float:
     """0 to 1, by a hash."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") / (1 << 64)
+    return fraction(text)
 
 
 def _part(place: float, parts: Sequence[Part]) -> Part | None:

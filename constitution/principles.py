@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from hashlib import blake2b
 from typing import Annotated, Literal
 
 import regex
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from constitution.digest import digest, integer
 from constitution.errors import invalid, shown
 from constitution.records import Strict
 
@@ -232,8 +232,8 @@ def assign(principles: Sequence[Principle], key: str, k: int) -> tuple[Principle
     if k >= len(principles):
         return tuple(principles)
 
-    def weight(principle: Principle) -> bytes:
-        return blake2b(f"{key}\0{principle.id}".encode(), digest_size=8).digest()
+    def weight(principle: Principle) -> int:
+        return integer(f"{key}\0{principle.id}")
 
     drawn = {principle.id for principle in sorted(principles, key=weight, reverse=True)[:k]}
     return tuple(principle for principle in principles if principle.id in drawn)
@@ -241,4 +241,4 @@ def assign(principles: Sequence[Principle], key: str, k: int) -> tuple[Principle
 
 def _digest(model: BaseModel) -> str:
     text = json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return digest(text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from constitution.principles import Principle
 
@@ -47,9 +47,9 @@ def render(name: str, **variables: object) -> str:
 def digest() -> str:
     """Hex digest over every template file, and the requests that are built for principles: part of a run's provenance."""
     probe = Principle(id="probe", objective="probe", text="probe")
-    h = blake2b(
-        "\0".join((probe.critique_request, probe.revise_request, probe.compare_request, probe.ask_request)).encode(),
-        digest_size=16,
+    h = hasher()
+    h.update(
+        "\0".join((probe.critique_request, probe.revise_request, probe.compare_request, probe.ask_request)).encode()
     )
     for path in sorted(FOLDER.glob("*.jinja")):
         h.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

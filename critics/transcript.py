@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from hashlib import blake2b
 from typing import NamedTuple
 
+from constitution.digest import hasher
 from constitution.records import Message, Prompt
 
 _SPEAKER = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool result"}
@@ -36,7 +36,7 @@ def nonces(use: bool, conversation: str, *responses: str) -> Nonces:
 
 
 def _digest(*texts: str) -> str:
-    h = blake2b(digest_size=4)
+    h = hasher(4)
     for text in texts:
         part = text.encode("utf-8", "replace")
         h.update(len(part).to_bytes(8, "big") + part)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from hashlib import blake2b
 from importlib.util import find_spec
 from itertools import chain
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from constitution.digest import digest
 from constitution.errors import invalid
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
@@ -138,7 +138,7 @@ class Plan(Strict):
     def judging(self) -> str:
         """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
         kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce]
-        return blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
+        return digest(json.dumps(kept))
 
     @model_validator(mode="after")
     def _hints(self) -> Plan:

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from constitution.digest import digest, hasher
 from constitution.errors import Problem, UserError, suggest
 from constitution.records import Failure, Message, Prompt
 
@@ -70,7 +70,7 @@ def read(spec: str, limit: int | None = None) -> Iterator[Prompt | Failure]:
 
 def inspect(spec: str, limit: int | None = None) -> SourceInfo:
     """Count the rows and look for tools and columns. Raises UserError, also where no column can be used."""
-    h = blake2b(digest_size=16)
+    h = hasher()
     rows, has_tools, columns = 0, False, set[str]()
     for _, raw in itertools.islice(_rows(spec), limit):
         rows += 1
@@ -237,7 +237,7 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
         raise _BadRow("bad_row", "tools: allowed: a list of JSON objects")
     tags = tuple(map(str, _list(row, "tags")))
     parts = [[m.model_dump(mode="json") for m in (*messages, *responses)], tools]
-    name = row.get("id") or blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
+    name = row.get("id") or digest(json.dumps(parts), 8)
     return Prompt(id=str(name)[:200], messages=messages, tools=tuple(tools), tags=tags, responses=responses)
 
 

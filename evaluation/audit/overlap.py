@@ -12,10 +12,10 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from constitution.digest import integer
 from constitution.errors import Problem, UserError
 from constitution.words import ngrams, words_of
 from evaluation.files import json_lines
@@ -74,8 +74,7 @@ def grams(text: str, n: int) -> array[int]:
     """The distinct word n-grams of a text as 64-bit numbers, sorted; of a shorter text, all its words as one."""
     words = words_of(text, WORDS)
     runs = {" ".join(run) for run in ngrams(words, min(n, len(words)))} if words else set()
-    digests = (blake2b(run.encode(), digest_size=8).digest() for run in runs)
-    return array("Q", sorted(int.from_bytes(digest, "big") for digest in digests))
+    return array("Q", sorted(map(integer, runs)))
 
 
 def near_duplicates(

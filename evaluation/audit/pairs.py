@@ -6,13 +6,13 @@ from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from heapq import nsmallest
 from itertools import combinations
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from constitution.digest import digest
 from constitution.words import repetition
 from critics.ranking.weights import Estimate
 from critics.text.biases import BIASES
@@ -93,7 +93,7 @@ def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
             votes = lines(row["votes"])
             _add(pairs, row, votes)
             name = f"{row['chosen_id']} {row['rejected_id']}"
-            best["sampled"].offer((blake2b(f"{seed} {name}".encode(), digest_size=8).hexdigest(),), row)
+            best["sampled"].offer((digest(f"{seed} {name}", 8),), row)
             against = sum(-vote.value for vote in votes if vote.value < 0)
             conflict = min(against, sum(vote.value for vote in votes if vote.value > 0))
             if conflict > 0:

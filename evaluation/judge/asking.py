@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from constitution.digest import file_digest
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from constitution.principles import Constitution
@@ -17,7 +18,7 @@ from constitution.words import word_count
 from critics import templating
 from critics.ranking.aggregate import effective_vote
 from critics.ranking.weights import Origin
-from evaluation.judge.labelled import LabelledPair, file_digest, read_labelled
+from evaluation.judge.labelled import LabelledPair, read_labelled
 from evaluation.judge.matrix import VoteMatrix, from_votes
 from evaluation.judge.settings import PanelSettings
 from generation import settings as reading

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
+from constitution.digest import file_digest
 from constitution.errors import Problem, UserError
 from constitution.terminal import complain
 from critics.ranking.weights import Origin, Weights, read_weights, refuse_other
@@ -16,7 +17,7 @@ from evaluation.files import check_writable, write
 from evaluation.judge import asking, unlabelled
 from evaluation.judge.assessment import Assessment, assess, compared
 from evaluation.judge.fitting import fit_agreement
-from evaluation.judge.labelled import file_digest, read_labelled
+from evaluation.judge.labelled import read_labelled
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
 from evaluation.judge.panels import Panel, enough, fitted_panel, given_panel, weights_file

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from constitution.digest import digest
 from constitution.errors import Problem, Problems, UserError, problems_of
 from constitution.records import Message, Prompt, Response
 from evaluation.files import json_lines
@@ -44,7 +44,7 @@ class LabelledPair(NamedTuple):
     @property
     def group(self) -> str:
         """The same for pairs of one prompt: they are never on both sides of a cross-validation's cut."""
-        return _digest("\n".join(f"{m.role}: {m.content.strip()}" for m in self.prompt.messages).encode())
+        return digest("\n".join(f"{m.role}: {m.content.strip()}" for m in self.prompt.messages))
 
 
 def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPair], tuple[Problem, ...]]:
@@ -95,15 +95,6 @@ def made_pair(
         for side, message in (("better", better), ("worse", worse))
     )
     return LabelledPair(name, prompt, first, second, subset)
-
-
-def file_digest(path: Path) -> str:
-    """Digest of a file's bytes."""
-    return _digest(path.read_bytes())
-
-
-def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=16).hexdigest()
 
 
 def _conversation(prompt: str | tuple[Message, ...]) -> tuple[Message, ...]:

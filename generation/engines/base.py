@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
+from constitution.digest import digest
 from constitution.errors import Problem, SolonError, Unavailable, UserError
 from constitution.records import Message, Stage
 
@@ -126,7 +126,7 @@ class Request:
             self.index,
             *([self.scored] if self.scored else []),
         ]
-        return blake2b(json.dumps(parts, separators=(",", ":")).encode(), digest_size=16).digest()
+        return bytes.fromhex(digest(json.dumps(parts, separators=(",", ":"))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
+from constitution.digest import integer
 from generation.engines.base import Completion, Engine, RefusedError, Request, TransientError
 
 
@@ -81,7 +81,7 @@ class Pool:
         least = min(m.load for m in present)
         prefix = json.dumps(request.tokens[:128] or [m.model_dump(mode="json") for m in request.messages[:1]])
 
-        def affinity(member: _Member) -> bytes:
-            return blake2b(f"{self._members.index(member)}:{prefix}".encode(), digest_size=8).digest()
+        def affinity(member: _Member) -> int:
+            return integer(f"{self._members.index(member)}:{prefix}")
 
         return max((m for m in present if m.load <= least + self._slack), key=affinity)

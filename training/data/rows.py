@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
+from constitution.digest import hasher
 from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
 from generation.output.dataset import split_of
@@ -102,7 +102,7 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
     test: list[tuple[str, Row]] = []
     sources = []
     for spec, weight in settings.data.items():
-        digest, constitutions, count = blake2b(digest_size=16), set[str](), 0
+        digest, constitutions, count = hasher(), set[str](), 0
         with problems.collect():
             for raw, row in _made(spec, kind, settings.limit, make, needed):
                 digest.update(repr(row).encode())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
+from constitution.digest import digest, file_digest
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load as load_constitution
 from constitution.options import flag
@@ -20,7 +20,6 @@ from evaluation.policy.settings import PolicySettings
 from generation import prompts
 from generation.config import RunConfig
 from generation.engines.replay import Replay
-from generation.models.digests import file_digest
 from generation.models.factory import chat_models, parts
 from generation.models.files import resolve
 from generation.output import manifest
@@ -145,10 +144,10 @@ class Reading:
             opened = self.attempt("", partial(open_rewards, source, key=place))
             if opened is None:
                 continue
-            for key, digest in opened.digests.items():
+            for key, known in opened.digests.items():
                 part = key.removeprefix("reward/")
-                self.digests[f"{place}.{name if source.models else part}"] = digest
-                judges |= {digest} if part.startswith(("judge.", "models.")) else set()
+                self.digests[f"{place}.{name if source.models else part}"] = known
+                judges |= {known} if part.startswith(("judge.", "models.")) else set()
             if laws := source.rules or source.judge:
                 principles += load_constitution(laws.constitution).principles
             folders += [*(source.models.paths if source.models else ()), *reward_models(source.judge)]
@@ -178,7 +177,7 @@ def reward_models(judging: RunConfig | JudgeReward | None) -> list[str]:
 
 def digest_of(texts: Sequence[str]) -> str:
     """32 hex characters over texts in their order."""
-    return blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
+    return digest("\0".join(texts))
 
 
 def _trained_on(run: str, kind: Kind) -> set[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +16,7 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from generation.models.digests import cache_folder
 from training.data.batches import Layout, by_reply
@@ -32,7 +32,8 @@ _KEY = "logps"
 
 def digest(model: str, rows: Sequence[PairRow], precision: str, layout: Layout, device: str) -> str:
     """Of everything that decides the numbers: also of how they are rounded. device: its kind, as `cuda`."""
-    h = blake2b(f"2 {model} {precision} {layout} {device}".encode(), digest_size=16)
+    h = hasher()
+    h.update(f"2 {model} {precision} {layout} {device}".encode())
     for row in rows:
         h.update(repr(row.example).encode())
     return h.hexdigest()

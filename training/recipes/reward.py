@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from constitution.digest import integer
 from training.config import Reward
 from training.data.batches import Batch, Layout
 from training.data.encode import PairRow
@@ -61,6 +61,5 @@ def bootstrap(name: str, replies: Sequence[Sequence[int]], heads: int, seed: int
 
     A pure function of the pair, so that it does not depend on the order or the machine.
     """
-    key = blake2b(repr((seed, name, replies)).encode(), digest_size=8).digest()
-    random = np.random.default_rng(int.from_bytes(key, "big"))
+    random = np.random.default_rng(integer(repr((seed, name, replies))))
     return [int(n) for n in random.poisson(1.0, heads)]

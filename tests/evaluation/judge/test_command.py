@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from constitution.digest import file_digest
 from critics.ranking.weights import read_weights
 from evaluation.__main__ import main
-from evaluation.judge.labelled import file_digest
 
 PAIRS = 40
 SKILL = {"good/plain": 0.9, "good/cot": 0.85, "wrong/plain": 0.15, "noise/plain": 0.5}
