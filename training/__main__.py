@@ -68,7 +68,11 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m training") -> int:
-    """Run the command line. Returns the exit code."""
+    """Run the command line. Returns the exit code; under a launcher of several processes, ends this one with it."""
+    return rank.run(lambda: _run(arguments, prog))
+
+
+def _run(arguments: Sequence[str] | None, prog: str) -> int:
     options = parser(prog).parse_args(arguments)
     # What runs is imported here, so that help and wrong settings need not wait for the libraries that train.
     from rich.console import Console

@@ -26,8 +26,8 @@ from generation.engines.checkpoint import ModelFiles, check_weights, load_tokeni
 from generation.engines.gumbel import SeededGumbel
 from generation.engines.quiet import quiet
 
-LOGITS = 1 << 29
-"""Most logits that scoring makes at once: 1 GiB in bfloat16."""
+LOGITS = 1 << 28
+"""Most logits that scoring makes at once: 1 GiB in float32."""
 
 
 class TransformersSettings(Strict):
@@ -60,6 +60,7 @@ class Transformers:
         self._model.generation_config = GenerationConfig(
             eos_token_id=sorted(ends) or None, pad_token_id=min(ends, default=0)
         )
+        compute_head_in_float32(self._model)
         self._narrows = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self._batcher = Batcher(self._answer, settings.batch_size, _shape)
 
@@ -154,6 +155,34 @@ def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> 
             f"model {files.path}: transformers cannot load it ({reason}); check the folder, transformers.device "
             "and transformers.dtype"
         ) from error
+
+
+def compute_head_in_float32(model: Any) -> None:
+    """Have a model's last layer make logits in float32 from its hidden states, whatever its own type.
+
+    In bfloat16 logits are rounded to steps of 1/8 nat near 16, which is as wide as most differences between two labels. On a
+    GPU products of half precision are added up in float32 anyway; elsewhere the head's weights are kept in float32 once more.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or head.weight.dtype not in (torch.bfloat16, torch.float16):
+        return
+    weight, bias = head.weight.detach(), None if head.bias is None else head.bias.detach().float()
+    if weight.is_cuda:
+        transposed = weight.t()
+
+        def project(hidden: Any) -> Any:
+            logits = torch.mm(hidden.reshape(-1, hidden.shape[-1]), transposed, out_dtype=torch.float32)
+            logits = logits if bias is None else logits + bias
+            return logits.reshape(*hidden.shape[:-1], -1)
+    else:
+        exact = weight.float()
+
+        def project(hidden: Any) -> Any:
+            return torch.nn.functional.linear(hidden.float(), exact, bias)
+
+    head.forward = project
 
 
 def unknown_tokens(request: Request, model: Any) -> Completion | None:

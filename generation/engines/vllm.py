@@ -28,7 +28,7 @@ from generation.engines.base import (
     scored_completion,
     validate_request,
 )
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, has_plain_head
 from generation.engines.child_processes import ChildLog, Watchdog
 from generation.engines.quiet import quiet
 
@@ -233,6 +233,9 @@ def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: 
         arguments["kv_cache_memory_bytes"] = settings.kv_cache_gb << 30
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
+    if has_plain_head(files):
+        # Else logits are rounded to bfloat16, whose step near 16 is 1/8 nat: as wide as most differences between two labels.
+        arguments["hf_overrides"] = {"head_dtype": "float32"}
     block_size = settings.block_size or (32 if on_cpu else None)
     optional = {"block_size": block_size, "max_num_seqs": settings.max_num_seqs}
     return arguments | {name: value for name, value in optional.items() if value is not None}

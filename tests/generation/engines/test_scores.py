@@ -39,9 +39,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelFiles, Any]:
     return ModelFiles("tiny", path, "d", 64), model
 
 
-def ask(files: ModelFiles, *requests: Request, batch_size: int = 8) -> list[Completion]:
+def ask(files: ModelFiles, *requests: Request, batch_size: int = 8, dtype: Any = "float32") -> list[Completion]:
     async def together() -> list[Completion]:
-        engine = Transformers(files, TransformersSettings(dtype="float32", batch_size=batch_size))
+        engine = Transformers(files, TransformersSettings(dtype=dtype, batch_size=batch_size))
         try:
             return list(await asyncio.gather(*(engine.generate(r) for r in requests)))
         finally:
@@ -57,7 +57,7 @@ def requests() -> list[Request]:
     return [Request("m", "compare", tokens, Sampling(1), scored=scored) for tokens, scored in rows]
 
 
-@pytest.mark.parametrize("logits", [pytest.param(1 << 29, id="at-once"), pytest.param(20_000, id="in-parts")])
+@pytest.mark.parametrize("logits", [pytest.param(1 << 28, id="at-once"), pytest.param(20_000, id="in-parts")])
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_scores_are_those_of_one_prompt_at_a_time(
     tiny: tuple[ModelFiles, Any], batch_size: int, logits: int, monkeypatch: pytest.MonkeyPatch
@@ -72,6 +72,28 @@ def test_scores_are_those_of_one_prompt_at_a_time(
         places = range(len(request.tokens) - request.scored, len(request.tokens))
         assert completion.scores == pytest.approx([table[i - 1, request.tokens[i]].item() for i in places], abs=1e-4)
         assert (completion.text, completion.logprobs, completion.usage) == ("", {}, Usage(len(request.tokens)))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_logits_of_a_half_precision_model_are_not_rounded(tiny: tuple[ModelFiles, Any], dtype: str) -> None:
+    """They are float32 products of its hidden states and its head's weights, for labels and for scores."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny[0].path, dtype=dtype).eval()
+    labels = (("A", 30), ("B", 31))
+    scored = requests()[:3]
+    labelled = [Request("m", "compare", r.tokens, Sampling(1), labels) for r in scored]
+    found = ask(tiny[0], *labelled, *scored, batch_size=1, dtype=dtype)
+    for request, verdict, scores in zip(scored, found[:3], found[3:], strict=True):
+        with torch.inference_mode():
+            hidden = model.model(torch.tensor([request.tokens])).last_hidden_state[0]
+            rounded = model.lm_head(hidden)[-1].float().log_softmax(-1)
+            table = (hidden.float() @ model.lm_head.weight.float().t()).log_softmax(-1)
+        assert verdict.logprobs == pytest.approx({name: table[-1, token].item() for name, token in labels}, abs=1e-4)
+        places = range(len(request.tokens) - request.scored, len(request.tokens))
+        assert scores.scores == pytest.approx([table[i - 1, request.tokens[i]].item() for i in places], abs=1e-4)
+        assert max(abs(rounded[token] - table[-1, token]).item() for _, token in labels) > 2e-4
 
 
 def test_scores_and_texts_asked_at_once_keep_apart(tiny: tuple[ModelFiles, Any]) -> None:

@@ -95,7 +95,15 @@ def test_label_log_probabilities_agree_with_transformers(
         assert set(mine.logprobs) == set(LABELS)
         assert sum(map(math.exp, mine.logprobs.values())) <= 1 + 1e-6
         z, other = (c.logprobs["A"] - c.logprobs["B"] for c in (mine, their))
-        assert z == pytest.approx(other, abs=0.25)  # bfloat16 against float32
+        assert z == pytest.approx(other, abs=0.25)  # layers in bfloat16 against float32
+
+
+def test_log_odds_are_not_rounded_to_eighths(ask: Ask, encoder: Encoder, labels: tuple[tuple[str, int], ...]) -> None:
+    """As they would be from logits in bfloat16, which have steps of 1/8 between 16 and 32."""
+    texts = [f"Which number is larger? A: {i}. B: {9 - i}. Answer with one letter: A or B." for i in range(12)]
+    found = ask(*(request(encoder, text, Sampling(1), labels) for text in texts))
+    eighths = [8 * (c.logprobs["A"] - c.logprobs["B"]) for c in found]
+    assert sum(abs(value - round(value)) > 1e-3 for value in eighths) >= 10
 
 
 REPLIES = (
