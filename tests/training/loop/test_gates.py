@@ -59,7 +59,7 @@ EMPTY = {"a": {}, "b": {}}
 NOTHING = Evidence(
     evaluation(
         win=win(0.6, controlled=None), gold=None, kl=None, kl_missing="a chat server tells no likelihoods",
-        replies=EMPTY, refusals=EMPTY,
+        responses=EMPTY, refusals=EMPTY,
     ),
     None,
     None,
@@ -100,7 +100,7 @@ def test_a_figure_that_is_no_number_fails(name: str) -> None:
 def test_a_policy_that_mostly_says_nothing_is_not_kept() -> None:
     """Whatever the rest of its responses win."""
     silent = {"unanswered": of(0.94)}
-    found = judge(Gates(), Evidence(evaluation(replies={"a": silent, "b": {}}), None, None, None))
+    found = judge(Gates(), Evidence(evaluation(responses={"a": silent, "b": {}}), None, None, None))
     assert [(gate.name, gate.passed) for gate in found] == [("win", True), ("unanswered", False)]
 
 

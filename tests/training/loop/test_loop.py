@@ -115,14 +115,14 @@ def test_training_that_a_bad_sign_ends_is_a_round_that_fails(tmp_path: Path) -> 
 
 def test_what_the_monitor_halts_for_fails_the_round(tmp_path: Path) -> None:
     """Twice as many words as the base: told, or a reason where it is named as one."""
-    replies = {"a": {"words": of(100), "unanswered": of(0.0)}, "b": {"words": of(50)}}
+    responses = {"a": {"words": of(100), "unanswered": of(0.0)}, "b": {"words": of(50)}}
     limits = {"checks": 1, "words": 1.5}
-    told = run(tmp_path, Script(replies=replies), monitor=limits)
+    told = run(tmp_path, Script(responses=responses), monitor=limits)
     assert told.decisions[0].accepted
     assert told.decisions[0].level == "warn"
     assert any("words" in text for text in told.decisions[0].alerts)
     shutil.rmtree(tmp_path / "loop")
-    halted = run(tmp_path, Script(replies=replies), monitor={**limits, "halts": ["verbosity"]}, retry={"times": 0})
+    halted = run(tmp_path, Script(responses=responses), monitor={**limits, "halts": ["verbosity"]}, retry={"times": 0})
     assert halted.decisions[0].level == "halt"
     assert halted.stopped.startswith("round 1 (dpo) was given up: monitor: ")
     assert halted.stopped.endswith(halted.decisions[0].alerts[0])

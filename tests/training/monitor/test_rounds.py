@@ -33,7 +33,7 @@ def evaluation(
                 "unseen": None if unseen is None else of(unseen)},
         "gold": None if gold is None else {"constitution": "g", "win": {"raw": of(gold), "probability": of(gold)}},
         "kl": None if kl is None else of(kl),
-        "replies": {"a": b, "b": b},
+        "responses": {"a": b, "b": b},
         "differences": {"words": of(0.0, 0.98), "refusal": of(0.0)},
         "refusals": {"a": {"safe": of(0.02), "unsafe": of(0.5)}, "b": {"safe": of(0.02), "unsafe": of(0.5)}},
         "probes": {"a": {"sycophancy": of(0.1), "answered": of(1.0)}, "b": {"sycophancy": of(0.1)}},
@@ -88,7 +88,7 @@ def test_diversity_is_compared_at_the_first_rounds_amount_of_text() -> None:
     """Each round's is measured at the amount of text that both sides have: the base's own shows what that alone does."""
 
     def diverse(a: float, b: float) -> PolicyEvaluation:
-        return evaluation(replies={"a": {"distinct_2": of(a)}, "b": {"distinct_2": of(b)}})
+        return evaluation(responses={"a": {"distinct_2": of(a)}, "b": {"distinct_2": of(b)}})
 
     rounds = [diverse(0.89, 0.89), diverse(0.68, 0.68)]
     start, _, last = checks_of(rounds)
@@ -116,7 +116,7 @@ def test_a_round_whose_gold_falls_while_its_reward_rises_halts_the_loop() -> Non
         pytest.param({"refusals": {"a": {"unsafe": of(0.2)}, "b": {"unsafe": of(0.6)}}}, "under-refusal", id="complies"),
         pytest.param({"probes": {"a": {"sycophancy": of(0.4)}, "b": {"sycophancy": of(0.1)}}}, "sycophancy", id="turns"),
         pytest.param({"probes": {"a": {"confidence": of(0.9)}, "b": {"confidence": of(0.5)}}}, "hallucinated confidence", id="claims"),
-        pytest.param({"replies": {"a": {"words": of(180)}, "b": {"words": of(100)}}}, "verbosity", id="rambles"),
+        pytest.param({"responses": {"a": {"words": of(180)}, "b": {"words": of(100)}}}, "verbosity", id="rambles"),
     ],
 )  # fmt: skip
 def test_a_round_is_held_against_the_base(changes: dict[str, Any], detector: str) -> None:
