@@ -19,7 +19,7 @@ from generation.output.files import write_atomically
 Arm = Literal["judged", "shuffled", "longer"]
 ARMS: Mapping[Arm, str] = {
     "judged": "labels of the judge",
-    "shuffled": "the same pairs, labels drawn by lot",
+    "shuffled": "the same pairs, random labels",
     "longer": "the same pairs, the longer reply chosen",
 }
 GOLD_LAWS = {

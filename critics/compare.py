@@ -1,4 +1,4 @@
-"""Ask which of two replies follows a principle better, at once or after reasoning, and read the verdict as log-odds.
+"""Ask which of two responses follows a principle better, at once or after reasoning, and read the verdict as log-odds.
 
 Reasoning first is the chain-of-thought form of Constitutional AI (Bai et al. 2022, arXiv:2212.08073, section 4.1), whose
 probabilities come out near 0 or 1 and were therefore clamped to 40-60%.
@@ -15,13 +15,13 @@ from critics.templating import render as render_template
 from critics.transcript import ask, conversation, nonces, render_message
 
 LABELS = ("A", "B")
-"""Verdicts, for the reply listed first and the one listed second. Each must be a single token of the judge."""
+"""Verdicts, for the response listed first and the one listed second. Each must be a single token of the judge."""
 
 
 def render(
     prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
 ) -> tuple[Message, ...]:
-    """The judge's prompt. Both replies come before the principle, so all principles of a pair share one cached prefix."""
+    """The judge's prompt. Both responses come before the principle, so all principles of a pair share one cached prefix."""
     return _render(prompt, first, second, principle.compare_request, False, nonce)
 
 
@@ -38,7 +38,7 @@ def render_conclusion(reasoning: tuple[Message, ...], thoughts: str) -> tuple[Me
 
 
 def log_odds(logprobs: Mapping[str, float]) -> float | str:
-    """z = log p(A) - log p(B), the log-odds of the first-listed reply; or the reason why there is no verdict."""
+    """z = log p(A) - log p(B), the log-odds of the first-listed response; or the reason why there is no verdict."""
     return labels.log_odds(logprobs, LABELS)
 
 

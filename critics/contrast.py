@@ -1,4 +1,4 @@
-"""Judge by likelihood: how much likelier a reply is under a principle than under its opposite.
+"""Judge by likelihood: how much likelier a response is under a principle than under its opposite.
 
 No verdict is asked for, so small models can judge this way, and no position can be preferred. (Contrasting a model's
 likelihoods under opposite instructions: RLCD, Yang et al. 2023, arXiv:2307.12950.)
@@ -20,7 +20,7 @@ def conditions(prompt: Prompt, principle: Principle) -> tuple[tuple[Message, ...
 
 
 def log_likelihood(scores: Sequence[float]) -> float | str:
-    """Mean log-probability of a reply's tokens, or the reason why there is none: `nothing_scored`, `score_nan`."""
+    """Mean log-probability of a response's tokens, or the reason why there is none: `nothing_scored`, `score_nan`."""
     if not scores:
         return "nothing_scored"
     mean = math.fsum(scores) / len(scores)

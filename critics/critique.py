@@ -1,4 +1,4 @@
-"""Ask for a critique of one reply under one principle, and read it."""
+"""Ask for a critique of one response under one principle, and read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = re.compile(
 
 
 def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
-    """The critic's prompt. The reply comes before the principle, so principles share the cached prefix."""
+    """The critic's prompt. The response comes before the principle, so principles share the cached prefix."""
     shown, text = conversation(prompt), render_message(response.message)
     return ask(
         render_template(

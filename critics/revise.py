@@ -1,4 +1,4 @@
-"""Ask for a better reply in the light of its critiques, and cut what the reviser wrote down to that reply."""
+"""Ask for a better response in the light of its critiques, and cut what the reviser wrote down to that response."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def render(
 
 
 def cut(text: str) -> str:
-    """The reply inside what the model wrote: without preamble ("Sure, here is the revised response:"), tags and quotes."""
+    """The response inside what the model wrote: without preamble ("Sure, here is the revised response:"), tags and quotes."""
     text = _TAGS.sub("", _PREAMBLE.sub("", text, count=1)).strip()
     for left, right in _QUOTES:
         if len(text) > 1 and text.startswith(left) and text.endswith(right) and right not in text[1:-1]:

@@ -1,4 +1,4 @@
-"""Ask about one reply at a time: a grade, or yes or no. Such votes have no position to be biased towards.
+"""Ask about one response at a time: a grade, or yes or no. Such votes have no position to be biased towards.
 
 The grade is the expected value under the judge's probabilities rather than its likeliest token (G-Eval: Liu et al. 2023,
 arXiv:2303.16634).
@@ -21,12 +21,12 @@ YES_NO = ("Yes", "No")
 
 
 def render_grade(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
-    """Ask for a grade of one reply."""
+    """Ask for a grade of one response."""
     return _render(prompt, response, principle, True, nonce)
 
 
 def render_yes_no(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
-    """Ask whether one reply follows the principle."""
+    """Ask whether one response follows the principle."""
     return _render(prompt, response, principle, False, nonce)
 
 
@@ -43,7 +43,7 @@ def grade_log_odds(logprobs: Mapping[str, float]) -> float | str:
 
 
 def good(logprobs: Mapping[str, float], principle: Principle) -> float | str:
-    """Log-odds of the answer that a good reply gets, or the reason why there is none."""
+    """Log-odds of the answer that a good response gets, or the reason why there is none."""
     found = labels.log_odds(logprobs, YES_NO)
     return found if isinstance(found, str) or principle.good_answer == "yes" else -found
 

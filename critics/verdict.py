@@ -1,11 +1,11 @@
-"""Free text -> which of two replies a judge chose.
+"""Free text -> which of two responses a judge chose.
 
 A verdict is a whole statement ("Output (a) is better", "[[B]]", "The answer is: A", a line that is a label and nothing else), never
 a label in passing. The last statement wins, since judges think first and decide at the end. There is no verdict where nothing is
-stated, where the deciding sentence names both replies or a tie, and where the text opens with one verdict and closes with another
+stated, where the deciding sentence names both responses or a tie, and where the text opens with one verdict and closes with another
 without saying that it thought again.
 
-The text is read in two steps: mentions of a reply, however written, become one character each; then statements are looked for
+The text is read in two steps: mentions of a response, however written, become one character each; then statements are looked for
 around those characters. Every repetition in the patterns is bounded or possessive: a hostile text costs time linear in its length.
 """
 
@@ -62,16 +62,16 @@ _BEST = r"(?:better|best|superior|prefer(?:red|able)|winner|stronger|(?:correct|
 _STATEMENTS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?P<reply>{_ANY}){_GAP}{_IS}{_GAP}{_BEST}",
-        rf"(?P<reply>{_ANY}){_GAP}(?:wins|beats|outperforms|(?:does|provides|gives|offers) (?:a|the) better)\b",
-        rf"(?P<reply>{_ANY})\s?>{{1,2}}\s?{_ANY}",
-        rf"{_CALLED}\s?(?:\b(?:is|was|would be|goes to)\b\s?:?|[:=>-])\s?(?:that |the )?(?P<reply>{_ANY})",
-        rf"\b(?:prefer|choose|chose|select|pick|favou?r|recommend|go with|vote for|opt for)\s(?:the\s)?(?P<reply>{_ANY})",
-        rf"^(?:so|therefore|thus|hence|overall|ultimately|finally|in conclusion)[,:]?\s(?P<reply>{_ANY})\W{{0,4}}$",
+        rf"(?P<response>{_ANY}){_GAP}{_IS}{_GAP}{_BEST}",
+        rf"(?P<response>{_ANY}){_GAP}(?:wins|beats|outperforms|(?:does|provides|gives|offers) (?:a|the) better)\b",
+        rf"(?P<response>{_ANY})\s?>{{1,2}}\s?{_ANY}",
+        rf"{_CALLED}\s?(?:\b(?:is|was|would be|goes to)\b\s?:?|[:=>-])\s?(?:that |the )?(?P<response>{_ANY})",
+        rf"\b(?:prefer|choose|chose|select|pick|favou?r|recommend|go with|vote for|opt for)\s(?:the\s)?(?P<response>{_ANY})",
+        rf"^(?:so|therefore|thus|hence|overall|ultimately|finally|in conclusion)[,:]?\s(?P<response>{_ANY})\W{{0,4}}$",
     )
 ]
 _LABEL_LINE = re.compile(
-    rf"[\W_]{{0,4}}?(?:\w+, ?)?(?P<reply>{_ANY})[^\w:]{{0,4}}(?:\([^()]{{0,300}}+\)\W{{0,2}})?", re.IGNORECASE
+    rf"[\W_]{{0,4}}?(?:\w+, ?)?(?P<response>{_ANY})[^\w:]{{0,4}}(?:\([^()]{{0,300}}+\)\W{{0,2}})?", re.IGNORECASE
 )
 _TIE = re.compile(
     r"\[\[\s?(?:c|tie|a ?= ?b)\s?\]\]|\bneither\b[^.]{0,60}\bbetter\b|\ban? (?:exact )?tie\b|\bno clear winner\b"
@@ -97,7 +97,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s")
 
 
 def verdict(text: str) -> Side | None:
-    """The reply the text declares better, or None.
+    """The response the text declares better, or None.
 
     `first` is the one listed first to the judge: "A", "(a)" or "1"; `second` is "B", "(b)" or "2".
     """
@@ -113,7 +113,7 @@ def verdict(text: str) -> Side | None:
 
 
 def _with_mentions(text: str) -> str:
-    """The text without emphasis, each mention of a reply one character; two joined by "and" or "or" are one that names neither."""
+    """The text without emphasis, each mention of a response one character; two joined by "and" or "or" are one for neither."""
     plain = re.sub(r"[^\S\n]+", " ", text.translate(_STRIPPED))
     plain = re.sub(r"(?<!\w)['‘’]|['‘’](?!\w)", "", plain)
     for pattern in _MENTIONS:
@@ -129,22 +129,22 @@ def _character(found: re.Match[str]) -> str:
 
 
 def _outcomes(lines: list[str]) -> Iterator[Outcome]:
-    """What each sentence decides. Labels alone on lines above the last are headings where both replies have one."""
+    """What each sentence decides. Labels alone on lines above the last are headings where both responses have one."""
     labels = [_LABEL_LINE.fullmatch(line) for line in lines]
-    headings = len({label["reply"] for label in labels[:-1] if label}) > 1
+    headings = len({label["response"] for label in labels[:-1] if label}) > 1
     for number, (line, label) in enumerate(zip(lines, labels, strict=True), 1):
         if label:
-            yield frozenset() if headings and number < len(lines) else frozenset((_SIDES[label["reply"]],))
+            yield frozenset() if headings and number < len(lines) else frozenset((_SIDES[label["response"]],))
         else:
             yield from map(_outcome, _SENTENCE.split(line.strip()))
 
 
 def _outcome(sentence: str) -> Outcome:
     found = [match for pattern in _STATEMENTS for match in pattern.finditer(sentence) if _stands(sentence, match)]
-    if len({match["reply"] for match in found}) > 1:
+    if len({match["response"] for match in found}) > 1:
         found = [match for match in found if _OVERALL.search(_before(sentence, match))] or found
     if found:
-        return frozenset(_SIDES[match["reply"]] for match in found)
+        return frozenset(_SIDES[match["response"]] for match in found)
     return frozenset(("tie",)) if _TIE.search(sentence) else frozenset()
 
 

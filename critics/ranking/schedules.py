@@ -33,15 +33,15 @@ class Table(NamedTuple):
 
 
 def swiss(table: Table, fit: Fit, seed: int) -> list[Index]:
-    """A round: everyone meets the nearest in strength whom they have not met. The first round is drawn by lot.
+    """A round: everyone meets the nearest in strength whom they have not met. The first round is random.
 
     Of an odd number one sits out, one of those who had the most comparisons.
     """
-    lots = np.random.default_rng(seed).permutation(table.n)
+    drawn = np.random.default_rng(seed).permutation(table.n)
     rank = np.empty(table.n, np.intp)
-    rank[lots[np.argsort(-fit.mean[lots].round(9), kind="stable")]] = np.arange(table.n)
+    rank[drawn[np.argsort(-fit.mean[drawn].round(9), kind="stable")]] = np.arange(table.n)
     games = Counter(candidate for pair in table.asked for candidate in pair)
-    idle = max((int(i) for i in lots), key=games.__getitem__) if table.n % 2 else None
+    idle = max((int(i) for i in drawn), key=games.__getitem__) if table.n % 2 else None
     return _apart(sorted(table.open, key=lambda pair: (idle in pair, *sorted(rank[[*pair]]))))
 
 
@@ -80,8 +80,8 @@ def _coin(p: Floats) -> Floats:
 def knockout(table: Table, seed: int) -> tuple[list[Index], set[Index]]:
     """Single elimination for the best, and among those who lost the first round for the worst.
 
-    Returns the matches that can be asked now, and all that were played. Who drew lots first advances from a match without
-    an answer.
+    Returns the matches that can be asked now, and all that were played. The order of the candidates is random; from a match
+    without an answer, the one that comes first in it advances.
     """
     entrants = [int(i) for i in np.random.default_rng(seed).permutation(table.n)]
     ready: list[Index] = []

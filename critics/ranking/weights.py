@@ -112,16 +112,16 @@ class Weights(Strict):
     penalty: float | None = Field(default=None, gt=0)
     """L2 penalty that cross-validation chose (scikit-learn's 1 / C), for votes scaled to unit size; `logistic` only."""
     quality: Quality | None = None
-    """None where nobody said which reply is better: `agreement` needs no labels."""
+    """None where nobody said which response is better: `agreement` needs no labels."""
     stopping: Stopping | None = None
     """Order of the voters for early stopping, and when to stop."""
 
     def logit(self, votes: Mapping[str, float]) -> float:
-        """Log-odds that the first reply is better. Voters that are missing, or unknown, say nothing."""
+        """Log-odds that the first response is better. Voters that are missing, or unknown, say nothing."""
         return math.fsum(self.share(voter, value) for voter, value in votes.items())
 
     def sequential_logit(self, votes: Mapping[str, float], error: float, margin: float = 0.0) -> float:
-        """Log-odds of a pair whose voters were asked in turn until the label was settled: the full logit to be expected.
+        """Log-odds of a pair under early stopping (sequential testing): the full logit expected from the votes that were asked.
 
         The sum of the votes asked is not it. Weights are fitted for all voters together, and one that is subtracted from others
         may not have been asked. Votes cast after the label was settled, as those of a veto are, do not count.

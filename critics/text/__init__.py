@@ -1,1 +1,1 @@
-"""What can be said of a text without a model: rules, tone, language, signs of manipulation."""
+"""What is measured of a text without a model: rules, refusal, tone, judge biases, language, manipulation indicators."""

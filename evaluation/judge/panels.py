@@ -25,7 +25,7 @@ class Panel(NamedTuple):
     weights: Floats
     """[voters] behind them, with the temperature in."""
     turns: EarlyStopping | None
-    """The same pairs with the voters asked in turn; None where the weights have no order."""
+    """The same pairs with early stopping; None where the weights have no order."""
 
 
 def given_panel(matrix: VoteMatrix, weights: Weights, path: Path, data: str, error: float, margin: float) -> Panel:
