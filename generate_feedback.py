@@ -22,10 +22,21 @@ from generation.request import FeedbackSettings
 EXIT = "The same command again resumes a run. Exit code 0 done, 1 incomplete, 2 bad arguments or files."
 
 
+class PrintSettings(argparse.Action):
+    """`--settings`: print every setting of a run, and stop."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print them."""
+        import_module("generation.settings").print_settings(import_module("generation.config").RunConfig)
+        parser.exit()
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "generate_feedback.py") -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog=prog, description=FeedbackSettings.__doc__, epilog=EXIT)
     add_options(parser, FeedbackSettings)
+    shown = "print every setting for --config and --set with its default and meaning, and stop"
+    parser.add_argument("--settings", nargs=0, action=PrintSettings, help=shown)
     found = parser.parse_args(arguments)
     try:
         settings = read_options(found, FeedbackSettings)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.common import replay, settings, show, write_constitution, write_prompts
 from generation.pipeline.job import plan_ahead, prepare
+from generation.request import FeedbackSettings
 
 PRINCIPLES = 16
 PLAN = {"plan.principles": PRINCIPLES, "plan.critics": 2, "plan.rounds": 2}
@@ -30,8 +31,9 @@ def main() -> None:
         for what, edit in EDITS.items():
             edited = write_constitution(folder / "edited.yaml", PRINCIPLES, edit)
             out = folder / what.split()[0]
-            overrides = [pair for pair in more if pair != "--set"]
-            job = prepare(edited, str(prompts), out, None, overrides, {"engine": "replay"}, None, [folder / "before"])
+            overrides = tuple(pair for pair in more if pair != "--set")
+            given = {"constitution": str(edited), "prompts": str(prompts), "out": out, "engine": "replay"}
+            job = prepare(FeedbackSettings(**given, overrides=overrides, reuse=(folder / "before",)))
             ahead = asyncio.run(plan_ahead(job))
             after = replay(edited, prompts, out, *more, "--reuse", str(folder / "before"))
             total = after.calls.made + after.calls.reused

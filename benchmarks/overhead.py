@@ -20,6 +20,7 @@ from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.pipeline.job import prepare, produce
+from generation.request import FeedbackSettings
 from training.model import process_memory as heap
 
 LIGHT = ["plan.rounds=0", "plan.principles=1"]
@@ -31,7 +32,8 @@ def one(rows: int, overrides: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         constitution, prompts = write_constitution(folder / "c.yaml", 4), write_prompts(folder / "p.jsonl", rows)
-        job = prepare(constitution, str(prompts), folder / "run", None, overrides, {"engine": "replay"}, None, [])
+        files = {"constitution": str(constitution), "prompts": str(prompts), "out": folder / "run"}
+        job = prepare(FeedbackSettings(**files, engine="replay", overrides=tuple(overrides)))
         begin = time.perf_counter()
         with redirect_stderr(StringIO()):
             manifest = asyncio.run(produce(job))

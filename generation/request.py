@@ -39,3 +39,8 @@ class FeedbackSettings(Options):
     """Count the calls that would be made, and stop."""
     push: Annotated[str | None, Option("REPO_ID")] = None
     """Upload the finished dataset to this dataset repository of the hub."""
+
+    @property
+    def flags(self) -> dict[str, object]:
+        """Settings of the run that have an option of their own."""
+        return {"policy": self.policy, "judge": self.judge, "engine": self.engine}

@@ -24,7 +24,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "constitution": ((REST,),),
     "critics": (("templating", "transcript"), ("text",), (REST,), ("ranking",)),
     "generation": (
-        ("settings",), ("engines",), ("calls",), ("config",), ("models",), ("output",), ("prompts",), ("pipeline",),
+        ("settings", "request"), ("engines",), ("calls",), ("config",), ("models",), ("output",), ("prompts",), ("pipeline",),
         ("cluster",), (REST,),
     ),
     "evaluation": (

@@ -9,7 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from constitution.errors import Problem, Unavailable, UserError
+from pydantic import ValidationError
+
+from constitution.errors import Problem, Unavailable, UserError, problems_of
 from constitution.loading import to_yaml
 from constitution.principles import Constitution
 from constitution.records import Prompt
@@ -19,6 +21,7 @@ from generation.output.files import file_sha256
 from generation.output.folder import PROMPTS, run_folder
 from generation.output.run import Run, open_run
 from generation.pipeline.job import Job, already_done, prepare, produce
+from generation.request import FeedbackSettings
 from solon.settings import constitution_of
 
 Row = str | Mapping[str, Any] | Prompt
@@ -62,17 +65,20 @@ async def generate_feedback(
         if isinstance(weights, Weights):
             (files / "weights.json").write_text(weights.model_dump_json(), encoding="utf-8")
             weights = files / "weights.json"
-        job = prepare(
-            constitution_file,
-            str(prompts) if isinstance(prompts, str | Path) else _kept(prompts, folder),
-            folder,
-            Path(config) if config else None,
-            (),
-            settings,
-            limit,
-            [Path(run) for run in reuse],
-            Path(weights) if weights else None,
-        )
+        given = {
+            "constitution": str(constitution_file),
+            "prompts": str(prompts) if isinstance(prompts, str | Path) else _kept(prompts, folder),
+            "out": folder,
+            "config": config,
+            "limit": limit,
+            "reuse": tuple(reuse),
+            "weights": weights,
+        }
+        try:
+            named = FeedbackSettings.model_validate(given)
+        except ValidationError as error:
+            raise UserError(problems_of(error, FeedbackSettings)) from None
+        job = prepare(named, values=settings)
     await _finish(job, report)
     return open_run(folder)
 

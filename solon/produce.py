@@ -16,17 +16,7 @@ from generation.request import FeedbackSettings
 
 def run(settings: FeedbackSettings, console: Console) -> int:
     """Make the run, or resume it; returns the exit code. Raises UserError."""
-    job = prepare(
-        settings.constitution,
-        settings.prompts,
-        settings.out,
-        settings.config,
-        settings.overrides,
-        {"policy": settings.policy, "judge": settings.judge, "engine": settings.engine},
-        settings.limit,
-        settings.reuse,
-        settings.weights,
-    )
+    job = prepare(settings)
     if settings.plan:
         show_forecast(asyncio.run(plan_ahead(job)), console)
         return 0

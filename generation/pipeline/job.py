@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from constitution.digest import digest
@@ -40,6 +41,7 @@ from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_pri
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
 from generation.prompts import SourceInfo
+from generation.request import FeedbackSettings
 from generation.settings import load as load_settings
 
 T = TypeVar("T")
@@ -81,20 +83,11 @@ class Job:
 
 
 def prepare(
-    constitution_path: Path,
-    source: str,
-    out: Path,
-    config_path: Path | None,
-    overrides: Sequence[str],
-    flags: Mapping[str, object],
-    limit: int | None,
-    reuse: Sequence[Path],
-    weights_path: Path | None = None,
-    config: RunConfig | None = None,
+    settings: FeedbackSettings, config: RunConfig | None = None, values: Mapping[str, object] = MappingProxyType({})
 ) -> Job:
     """Read and check everything. Raises UserError with the problems of all files at once.
 
-    config: settings that are read already, in place of config_path, overrides and flags.
+    config: settings of the run that are read already, in place of those that `settings` names. values: more of them, by name.
     """
     problems = Problems()
 
@@ -103,26 +96,24 @@ def prepare(
             return told(read)
         return None
 
-    if limit is not None and limit < 1:
-        problems.add(f"--limit {limit}", allowed="1 or more")
-    constitution = attempt(partial(load, constitution_path))
-    settings = config or attempt(partial(load_settings, RunConfig, config_path, overrides, flags, example=EXAMPLE))
-    info = attempt(partial(prompts.inspect, source, limit if limit and limit > 0 else None))
-    attempt(run_folder(out).check)
-    calls = [path / CALLS for path in reuse]
+    constitution = attempt(partial(load, settings.constitution))
+    config = config or attempt(partial(_config, settings, values))
+    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit))
+    attempt(run_folder(settings.out).check)
+    calls = [path / CALLS for path in settings.reuse]
     attempt(lambda: StoredCalls(calls).close())
-    cast = attempt(partial(parts, settings)) if settings else None
-    if constitution and settings:
-        problems.found += unknown_principles(settings, constitution)
-    weights = attempt(partial(_weights, weights_path, constitution, settings, cast))
-    if constitution and settings and cast and weights and not problems.found:
-        judges = attempt(partial(chat_models, settings, cast, lambda _: Replay.pseudo()))
+    cast = attempt(partial(parts, config)) if config else None
+    if constitution and config:
+        problems.found += unknown_principles(config, constitution)
+    weights = attempt(partial(_weights, settings.weights, constitution, config, cast))
+    if constitution and config and cast and weights and not problems.found:
+        judges = attempt(partial(chat_models, config, cast, lambda _: Replay.pseudo()))
         if judges:
-            attempt(partial(check_voters, panel_of(settings, judges[1], weights), constitution))
+            attempt(partial(check_voters, panel_of(config, judges[1], weights), constitution))
     problems.check()
-    if not (constitution and settings and info and cast):
+    if not (constitution and config and info and cast):
         raise AssertionError("what could not be read is a problem")
-    if settings.engine == "transformers" and "engine" not in settings.model_fields_set:
+    if config.engine == "transformers" and "engine" not in config.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
     names = cast.digests()
     digests = Digests(
@@ -133,9 +124,16 @@ def prepare(
         panel=names,
         weights=digest(weights.model_dump_json()) if weights else "",
         prompts=info.fingerprint,
-        settings=digest(json.dumps(settings.results(), sort_keys=True)),
+        settings=digest(json.dumps(config.results(), sort_keys=True)),
     )
-    return Job(out, constitution, settings, source, limit, info, cast, weights, tuple(calls), digests)
+    return Job(
+        settings.out, constitution, config, settings.prompts, settings.limit, info, cast, weights, tuple(calls), digests
+    )
+
+
+def _config(settings: FeedbackSettings, values: Mapping[str, object]) -> RunConfig:
+    flags = {**settings.flags, **values}
+    return load_settings(RunConfig, settings.config, settings.overrides, flags, example=EXAMPLE)
 
 
 def _weights(

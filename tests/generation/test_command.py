@@ -286,3 +286,12 @@ def test_two_models_share_the_memory_of_one_gpu() -> None:
     alone = parts(config.RunConfig(engine="replay"))
     assert alone.judges["judge"] is alone.policy
     assert alone.policy.vllm.gpu_memory_utilization == 0.9
+
+
+@pytest.mark.parametrize("option", ["--help", "--settings"])
+def test_help_loads_no_model_library(option: str) -> None:
+    code = f"import sys, generate_feedback\ntry: generate_feedback.main(['{option}'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert {"torch", "transformers", "vllm", "datasets", "matplotlib", "scipy"}.isdisjoint(loaded)
+    assert "plan.samples: 2" in done.stdout or "--constitution FILE" in done.stdout

@@ -25,6 +25,7 @@ from generation.models.files import resolve
 from generation.output import manifest
 from generation.output.reading import split_files
 from generation.pipeline import job
+from generation.request import FeedbackSettings
 from training.data.columns import prompted
 from training.data.rows import words
 from training.data.sources import Kind
@@ -208,7 +209,8 @@ def _label(config: LoopConfig, out: Path) -> None:
     """What a run checks. Raises UserError."""
     weights = Path(config.weights) if config.weights else None
     run = loop_steps.labelling(config, 1, config.model)
-    found = job.prepare(Path(config.constitution), config.prompts, out, None, (), {}, None, (), weights, run)
+    named = FeedbackSettings(constitution=Path(config.constitution), prompts=config.prompts, out=out, weights=weights)
+    found = job.prepare(named, run)
     chat_models(found.config, found.cast, lambda _: Replay.pseudo())
 
 

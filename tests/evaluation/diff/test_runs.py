@@ -12,6 +12,7 @@ from evaluation.__main__ import main
 from evaluation.diff.command import show
 from evaluation.diff.runs import PairKey, PairSide, compare_runs, read_pairs
 from generation.pipeline.job import prepare, produce
+from generation.request import FeedbackSettings
 
 
 def side(chosen: str, p: float, **votes: float) -> PairSide:
@@ -51,17 +52,15 @@ def run(folder: Path, name: str, compare: str) -> Path:
     }  # fmt: skip
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(laws))
     (folder / "p.jsonl").write_text("".join(f'{{"prompt": "Question {i}?"}}\n' for i in range(30)))
-    reuse = [folder / "a"] if name != "a" else []
-    job = prepare(
-        folder / f"{name}.yaml",
-        str(folder / "p.jsonl"),
-        folder / name,
-        None,
-        ["plan.rounds=0"],
-        {"engine": "replay"},
-        None,
-        reuse,
+    settings = FeedbackSettings(
+        constitution=folder / f"{name}.yaml",
+        prompts=str(folder / "p.jsonl"),
+        out=folder / name,
+        engine="replay",
+        overrides=("plan.rounds=0",),
+        reuse=(folder / "a",) if name != "a" else (),
     )
+    job = prepare(settings)
     assert asyncio.run(produce(job)) is not None
     return folder / name
 

@@ -13,6 +13,7 @@ from constitution.errors import UserError
 from critics.ranking.weights import Weights
 from evaluation.__main__ import main
 from generation.pipeline.job import Job, plan_ahead, prepare, produce
+from generation.request import FeedbackSettings
 
 PRINCIPLES = [{"id": f"p{i}", "objective": "good", "text": f"Principle {i}.", "veto": i == 3} for i in range(6)]
 METHODS = "plan.methods=[compare,yesno]"
@@ -36,10 +37,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job(folder: Path, out: str, *overrides: str, constitution: str = "laws.yaml", weights: bool = True) -> Job:
-    settings = [METHODS, "plan.rounds=0", "plan.controls=2", *overrides]
-    path = folder / "weights.json" if weights else None
-    files = folder / constitution, str(folder / "prompts.jsonl"), folder / out
-    return prepare(*files, None, settings, {"engine": "replay"}, None, [], path)
+    settings = FeedbackSettings(
+        constitution=folder / constitution,
+        prompts=str(folder / "prompts.jsonl"),
+        out=folder / out,
+        engine="replay",
+        overrides=(METHODS, "plan.rounds=0", "plan.controls=2", *overrides),
+        weights=folder / "weights.json" if weights else None,
+    )
+    return prepare(settings)
 
 
 def preferences(run: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from generation.models.chat_model import ChatModel
 from generation.pipeline.controls import controls, judge_controls
 from generation.pipeline.job import plan_ahead, prepare, produce
 from generation.pipeline.panel import Judge, Panel
+from generation.request import FeedbackSettings
 
 LAWS = Constitution(
     name="laws",
@@ -89,10 +90,14 @@ def test_a_run_judges_controls_along_and_plans_for_them(tmp_path: Path) -> None:
     replies = [{"role": "assistant", "content": text} for text in ("yes", "no")]
     rows = [{"prompt": f"Question {i}?", "responses": replies} for i in range(3)]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = ["plan.controls=4", "plan.rounds=0"]
-    job = prepare(
-        tmp_path / "c.yaml", str(tmp_path / "p.jsonl"), tmp_path / "run", None, settings, {"engine": "replay"}, None, ()
+    settings = FeedbackSettings(
+        constitution=tmp_path / "c.yaml",
+        prompts=str(tmp_path / "p.jsonl"),
+        out=tmp_path / "run",
+        engine="replay",
+        overrides=("plan.controls=4", "plan.rounds=0"),
     )
+    job = prepare(settings)
     ahead = asyncio.run(plan_ahead(job))
     assert (ahead.certain, ahead.following) == ({"compare": (4 + 3) * 2}, {})
     manifest = asyncio.run(produce(job))

@@ -17,6 +17,7 @@ from generate_feedback import main
 from generation.output.manifest import Manifest, read
 from generation.output.records import Forecast
 from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
+from generation.request import FeedbackSettings
 from tests.forks import start, wait_until
 
 
@@ -48,9 +49,15 @@ def job(
     folder: Path, out: str, constitution: Path, *overrides: str, reuse: tuple[str, ...] = (), rows: int = 12
 ) -> Job:
     prompts = write_prompts(folder / "prompts.jsonl", rows)
-    runs = [folder / name for name in reuse]
-    settings = ["plan.controls=0", *overrides]
-    return prepare(constitution, str(prompts), folder / out, None, settings, {"engine": "replay"}, None, runs)
+    settings = FeedbackSettings(
+        constitution=constitution,
+        prompts=str(prompts),
+        out=folder / out,
+        engine="replay",
+        overrides=("plan.controls=0", *overrides),
+        reuse=tuple(folder / name for name in reuse),
+    )
+    return prepare(settings)
 
 
 def made(manifest: Manifest | None) -> Manifest:
