@@ -56,7 +56,14 @@ class SolonError(Exception):
 
 
 class UserError(SolonError, ValueError):
-    """What the user can mend; `problems` has every one of them, and str() is one a line. Commands exit with 2."""
+    """What the user can mend; `problems` has every one of them, and str() is one a line. Commands exit with 2.
+
+    >>> try:
+    ...     solon.load_constitution("hhhh")
+    ... except solon.UserError as error:
+    ...     print(error.problems[0].got)
+    no such file or shipped constitution (did you mean hhh?)
+    """
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
@@ -67,7 +74,16 @@ class UserError(SolonError, ValueError):
 
 
 class Unavailable(SolonError):
-    """A server, a disk or another process is in the way for now. Commands exit with 1; run again, they resume."""
+    """A server, a disk or another process is in the way for now. Commands exit with 1; run again, they resume.
+
+    >>> server = {"url": "http://127.0.0.1:9", "attempts": 1}
+    >>> judging = solon.judge("hhh", "Hi.", "Hello!", "No.", engine="endpoint", judge="x", endpoints=[server])
+    >>> try:
+    ...     solon.run_sync(judging)
+    ... except solon.Unavailable:
+    ...     print("call again later")
+    call again later
+    """
 
 
 class Problems:

@@ -120,7 +120,11 @@ class Check(Strict):
 
 
 class Principle(Strict):
-    """One rule of conduct, and how to ask about it."""
+    """One rule of conduct, and how to ask about it.
+
+    >>> solon.Principle(id="calm", objective="tone", text="Stay calm.").judged
+    True
+    """
 
     id: Id
     """Its name in votes, columns and messages; unique in its constitution."""
@@ -190,7 +194,13 @@ class Principle(Strict):
 
 
 class Constitution(Strict):
-    """Principles, the objectives they serve, and how those are weighed."""
+    """Principles, the objectives they serve, and how those are weighed.
+
+    >>> calm = solon.Principle(id="calm", objective="tone", text="Stay calm.")
+    >>> mild = solon.Constitution(name="mild", version=1, objectives={"tone": 1.0}, principles=(calm,))
+    >>> mild.by_id("calm").weight
+    1.0
+    """
 
     name: Id
     """Its name, in run folders and dataset cards."""

@@ -68,7 +68,11 @@ class ToolCall(Strict):
 
 
 class Message(Strict):
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    >>> solon.Message(role="user", content="Why is the sky blue?").content
+    'Why is the sky blue?'
+    """
 
     role: Role
     """Who speaks."""
@@ -100,7 +104,12 @@ class Message(Strict):
 
 
 class Prompt(Strict):
-    """A conversation that waits for the assistant's next turn."""
+    """A conversation that waits for the assistant's next turn.
+
+    >>> asked = solon.Message(role="user", content="Why is the sky blue?")
+    >>> solon.Prompt(id="sky", messages=(asked,), tags=("science",)).tags
+    ('science',)
+    """
 
     id: str
     """Unique in its run; derived from the text where the file gives none."""
@@ -163,6 +172,10 @@ class Vote:
 
     z is the log-odds of the first-listed response's label, so a position-blind judge has logit_ab == -logit_ba. A method that
     looks at one response at a time is position-blind by construction.
+
+    >>> vote = solon.Vote("sky", "sky/s0", "sky/s1", "honest", logit_ab=1.5, logit_ba=-0.5)
+    >>> vote.value, vote.bias, vote.voter
+    (1.0, 0.5, 'judge/compare/honest')
     """
 
     prompt_id: str
@@ -229,7 +242,11 @@ class PreferencePair:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that went wrong with one part of one row; never turned into a label."""
+    """Something that went wrong with one part of one row; never turned into a label.
+
+    >>> solon.Failure("sky", "compare", "verdict_missing", subject="sky/s0 vs sky/s1").reason
+    'verdict_missing'
+    """
 
     prompt_id: str
     stage: str
@@ -242,7 +259,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Something left out on purpose, by a rule the run states: a tie, an unchanged revision."""
+    """Something left out on purpose, by a rule the run states: a tie, an unchanged revision.
+
+    >>> solon.Dropped("sky", "revise", "unchanged").stage
+    'revise'
+    """
 
     prompt_id: str
     stage: str

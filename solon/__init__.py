@@ -17,6 +17,8 @@ _MODULES = {
     "open_run": "generation.output.run",
     "Run": "generation.output.run",
     "Pair": "generation.output.reading",
+    "fit_weights": "solon.fitting",
+    "Weights": "critics.ranking.weights",
     "run_sync": "solon.blocking",
     "Constitution": "constitution.principles",
     "Principle": "constitution.principles",

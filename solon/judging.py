@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,11 +12,12 @@ from typing import Literal, Self
 from constitution.errors import Unavailable, UserError
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
-from generation.calls.store import CallStore
-from generation.calls.stored import Stored
-from generation.engines.base import Completion, Engine, Request, TransientError
-from generation.models.factory import OpenEngine, chat_models, parts
-from generation.pipeline.panel import Panel, panel_of, unknown_principles
+from critics import templating
+from critics.ranking.weights import Weights, refuse_other
+from generation.engines.base import TransientError
+from generation.models.factory import chat_models, parts
+from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
+from generation.pipeline.session import CALLS, Session
 from generation.pipeline.voting import votes_on
 from solon.settings import Conversation, Turn, constitution_of, message_of, prompt_of, settings_of
 
@@ -80,12 +81,14 @@ class Judge:
         *,
         config: str | Path | None = None,
         calls: str | Path | None = None,
+        weights: Weights | None = None,
         **settings: object,
     ) -> None:
         """constitution: one that is loaded, a shipped one's name, or a file.
         config: a YAML file of settings. settings: any of a run's settings by name, as judge="gpt-4o", engine="endpoint",
         plan={"methods": ["compare", "score"]}; they override the file's.
         calls: a folder in which model calls are kept, so that none is made twice; without one they are forgotten.
+        weights: what `fit_weights` found, for the same constitution, judges and settings; without them a constitution's own count.
 
         Raises UserError.
         """
@@ -95,6 +98,10 @@ class Judge:
             raise UserError(problems)
         # nothing is sampled: the judge has the machine to itself
         self._run = run.model_copy(update={"policy": run.judge_model, "judge": ""})
+        if weights:
+            judging, names = run.plan.judging(), parts(self._run).digests()
+            refuse_other(weights, Path("weights"), self.constitution.digest, names, templating.digest(), judging)
+        self._weights = weights
         self._calls = Path(calls) if calls else None
         self._exit = AsyncExitStack()
         self._panel: Panel | None = None
@@ -103,15 +110,10 @@ class Judge:
         async with AsyncExitStack() as stack:
             folder = self._calls or Path(stack.enter_context(TemporaryDirectory(prefix="solon-")))
             folder.mkdir(parents=True, exist_ok=True)
-            store = stack.enter_context(closing(CallStore(folder / "calls.sqlite")))
-
-            def wrap(open_engine: OpenEngine) -> Engine:
-                engine = Stored(store, open_engine, _unseen)
-                stack.push_async_callback(engine.close)
-                return engine
-
-            _, judges = chat_models(self._run, parts(self._run), wrap)
-            self._panel = panel_of(self._run, judges, None)
+            session = await stack.enter_async_context(Session(folder / CALLS))
+            _, judges = chat_models(self._run, parts(self._run), session.wrap)
+            self._panel = panel_of(self._run, judges, self._weights)
+            check_voters(self._panel, self.constitution)
             self._exit = stack.pop_all()
         return self
 
@@ -149,6 +151,7 @@ async def judge(
     *,
     config: str | Path | None = None,
     calls: str | Path | None = None,
+    weights: Weights | None = None,
     **settings: object,
 ) -> Judgment:
     """Which of two responses is better under a constitution; arguments as of `Judge` and `Judge.compare`.
@@ -162,14 +165,10 @@ async def judge(
     >>> {vote.principle for vote in judgment.votes} <= {principle.id for principle in hhh.principles}
     True
     """
-    async with Judge(constitution, config=config, calls=calls, **settings) as panel:
+    async with Judge(constitution, config=config, calls=calls, weights=weights, **settings) as panel:
         return await panel.compare(prompt, a, b)
 
 
 def _response(prompt: Prompt, name: str, given: str | Turn) -> Response:
     message = message_of(given)
     return Response(f"{prompt.id}/{name}", prompt.id, message, "given", message.content)
-
-
-def _unseen(request: Request, completion: Completion, reused: bool, seconds: float) -> None:
-    """Nobody watches the calls."""

@@ -11,14 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from constitution.principles import Constitution
+from constitution.loading import ConstitutionFile
 from constitution.terminal import complain
 from generation.config import RunConfig
 from training.catalogue import COMMANDS, settings_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = Path("schemas")
-LOOP = ("training.loop.config", "LoopConfig")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.schema") -> int:
@@ -52,24 +51,17 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def of_constitutions() -> dict[str, Any]:
-    """A constitution's file: the model's fields and, for one that builds on another file, `extends` and `remove`."""
-    schema = _schema("constitution", Constitution)
-    ids = {"type": "array", "items": {"type": "string"}}
-    schema["properties"] |= {
-        "extends": {
-            "type": "string",
-            "description": "A constitution beside this file, whose principles are taken over.",
-        },
-        "remove": {**ids, "description": "Ids of principles of the extended file to leave out."},
-    }
-    whole = schema.pop("required")
-    return {**schema, "anyOf": [{"required": whole}, {"required": ["name", "version", "extends"]}]}
+    """A constitution's file: objectives and principles may be left out where it extends another."""
+    whole = [{"required": ["objectives", "principles"]}, {"required": ["extends"]}]
+    return {**_schema("constitution", ConstitutionFile), "anyOf": whole}
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
     schema = {"$schema": DIALECT, **model.model_json_schema(), "title": f"Solon: {name}"}
     groups = schema.get("$defs", {})
     for owner in (schema, *groups.values()):
+        # an example in Python says nothing to who writes YAML
+        owner["description"] = owner.get("description", "").partition("\n\n>>> ")[0]
         for field in owner.get("properties", {}).values():
             if "$ref" in field and "default" in field:  # what is given of a group is laid over its default
                 groups[field["$ref"].rpartition("/")[2]].pop("required", None)

@@ -97,7 +97,14 @@ class Stopping(Strict):
 
 
 class Weights(Strict):
-    """The file that `python -m evaluation judge --fit` writes and `generate_feedback.py --weights` reads."""
+    """What each voter's vote is worth: the file that `solon evaluate judge --fit` writes and `solon feedback --weights` reads.
+
+    >>> rows = [{"prompt": f"Say {n}.", "chosen": f"{n}", "rejected": "No."} for n in range(12)]
+    >>> weights = solon.run_sync(solon.fit_weights("concise", rows, engine="replay"))
+    >>> judging = solon.judge("concise", "Say 13.", "13", "No.", weights=weights, engine="replay")
+    >>> 0 < solon.run_sync(judging).p_a < 1
+    True
+    """
 
     version: Literal[1] = 1
     """Version of the file's form."""

@@ -56,8 +56,13 @@ class PanelRecords(NamedTuple):
 def ask(settings: PanelSettings, data: Path) -> PanelAnswers:
     """Ask the panel that the settings name about the labelled pairs of a file. Raises UserError."""
     constitution, run = read_settings(settings)
+    return asyncio.run(ask_about(data, constitution, run, settings))
+
+
+async def ask_about(data: Path, constitution: Constitution, run: RunConfig, settings: PanelSettings) -> PanelAnswers:
+    """As `ask`, with the constitution and the settings of a run read already. Raises UserError."""
     pairs, unread = read_labelled(data, settings.limit)
-    answers = asyncio.run(judge_pairs(pairs, constitution, run, settings.out, settings.reuse))
+    answers = await judge_pairs(pairs, constitution, run, settings.out, settings.reuse)
     votes = [record for record in answers.records if isinstance(record, Vote)]
     failures = Counter(f"{r.stage}: {r.reason}" for r in answers.records if isinstance(r, Failure))
     if unread:

@@ -15,17 +15,11 @@ import solon
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name in solon.__all__ if name != "__version__"]
-OWN = [name for name in NAMES if getattr(solon, name).__module__.startswith("solon.")]
 
 
 def test_there_are_few_names() -> None:
     assert len(solon.__all__) < 25
     assert len(set(solon.__all__)) == len(solon.__all__)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_documented(name: str) -> None:
-    assert getattr(solon, name).__doc__
 
 
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +30,7 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         documented = doctest.DocTestFinder().find(getattr(solon, name), name, module=False, globs={"solon": solon})
         for test in documented:
             runner.run(test)
-        if name in OWN and not any(test.examples for test in documented):
+        if not any(test.examples for test in documented):
             without.append(name)
     assert runner.summarize(verbose=False).failed == 0
     assert without == []

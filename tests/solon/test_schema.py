@@ -58,6 +58,20 @@ def test_a_wrong_value_is_refused(kind: str, data: dict[str, Any]) -> None:
     assert complaints(kind, data)
 
 
+@pytest.mark.parametrize("kind", schemas())
+def test_every_setting_says_what_it_means(kind: str) -> None:
+    schema = schemas()[kind]
+    owners = {"": schema, **schema["$defs"]}
+    silent = [
+        f"{owner}.{key}"
+        for owner, one in owners.items()
+        for key, field in one.get("properties", {}).items()
+        if "description" not in field
+    ]
+    assert silent == []
+    assert ">>>" not in json.dumps(schema)
+
+
 def test_the_command_writes_one_file_a_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "made" / "schemas"
     assert main([str(folder)]) == 0
