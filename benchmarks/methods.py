@@ -27,7 +27,7 @@ from evaluation.statistics import Floats, accuracy, ece
 
 FOLDS = 10
 ERRORS = (0.05, 0.02, 0.01, 0.005)
-"""Probabilities of another label at which asking in turn stops."""
+"""Probabilities of another label at which querying voters stops early."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,8 +76,8 @@ def stop_early(matrix: VoteMatrix) -> None:
     for error in ERRORS:
         turns = found.early_stopping(matrix, error, 0.0)
         pairs, same = same_labels(found.logits, turns.logits, 0.0)
-        show(f"in turn, error {error}: voters asked", 100 * float(turns.queried.mean()), "%", "-")
-        show(f"in turn, error {error}: same label", 100 * same / max(1, pairs), "%", "-")
+        show(f"early stopping, error {error}: voters queried", 100 * float(turns.queried.mean()), "%", "-")
+        show(f"early stopping, error {error}: same label", 100 * same / max(1, pairs), "%", "-")
 
 
 if __name__ == "__main__":

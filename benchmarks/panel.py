@@ -1,4 +1,4 @@
-"""A panel of recorded judges: how their texts are read, what fitting their votes is worth, and what asking in turn saves.
+"""A panel of recorded judges: how their texts are read, what fitting their votes is worth, and what early stopping saves.
 
     python -m benchmarks.panel --votes FILE
 
@@ -22,7 +22,7 @@ from evaluation.judge.recorded import read_recorded
 from evaluation.statistics import accuracy, ece
 
 ERRORS = (0.02, 0.01, 0.005, 0.002)
-"""Probabilities of another label at which asking in turn stops."""
+"""Probabilities of another label at which querying voters stops early."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,12 +58,12 @@ def panel(name: str, matrix: VoteMatrix, cuts: int, target: str) -> None:
         counts = [same_labels(c.logits, t.logits, 0.0) for c, t in zip(crossed, turns, strict=True)]
         same = 100 * sum(same for _, same in counts) / sum(pairs for pairs, _ in counts)
         show(
-            f"{name}: in turn, error {error}: calls",
-            100 * float(np.mean([t.asked.mean() for t in turns])),
+            f"{name}: early stopping, error {error}: calls",
+            100 * float(np.mean([t.queried.mean() for t in turns])),
             "%",
             "<= 40",
         )
-        show(f"{name}: in turn, error {error}: same label", same, "%", ">= 99")
+        show(f"{name}: early stopping, error {error}: same label", same, "%", ">= 99")
 
 
 if __name__ == "__main__":

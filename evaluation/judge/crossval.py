@@ -1,4 +1,4 @@
-"""Cross-validation of a panel: what it says of pairs that it was not fitted on, queried whole and queried in turn."""
+"""Cross-validation of a panel: what it says of pairs that it was not fitted on, by all voters and under early stopping."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Crossed(NamedTuple):
     logits: Floats
     """[pairs] for the better response."""
     rules: tuple[tuple[list[int], Stopping], ...]
-    """(places, how their voters are queried in turn) of each fold, learnt on the other folds too."""
+    """(places, their order and stopping rule) of each fold, learnt on the other folds too."""
 
     def early_stopping(self, matrix: VoteMatrix, error: float, margin: float) -> EarlyStopping:
-        """The same pairs with the voters queried in turn."""
+        """The same pairs under early stopping (sequential testing)."""
         queried, logits = np.zeros(len(self.logits)), np.zeros(len(self.logits))
         for places, rule in self.rules:
             queried[places], logits[places] = stop_early(matrix.votes[places], matrix.voters, rule, error, margin)
@@ -63,7 +63,7 @@ def stop_early(votes: Floats, voters: Sequence[str], rule: Stopping, error: floa
 
 
 def same_labels(full: Floats, turned: Floats, margin: float) -> tuple[int, int]:
-    """(pairs beyond the margin, those of them that get the same label when queried in turn)."""
+    """(pairs beyond the margin, those of them that get the same label under early stopping)."""
     beyond = (np.abs(full) >= margin) & (full != 0)
     same = (np.sign(full) == np.sign(turned)) & (np.abs(turned) >= margin)
     return int(beyond.sum()), int((beyond & same).sum())

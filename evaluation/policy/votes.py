@@ -115,7 +115,7 @@ def _verdict(pair: Pair, votes: Sequence[Vote], context: JudgingContext) -> Verd
     score = panel.score(votes, context.constitution, context.plan)
     if score is None:
         return None
-    # a part of the votes is not their beginning, as it is where they are asked in turn
+    # early stopping reads the first votes of all; a part of them is not their beginning
     plan = context.plan.model_copy(update={"early_stop_error": 0.0})
 
     def logit(some: Iterable[Vote]) -> float | None:
