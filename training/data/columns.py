@@ -20,6 +20,11 @@ RENDERED = regex.compile(
     r"|<\|(?:user|assistant|system)\|>|<\|turn>|<｜(?:User|Assistant)｜>|</s>\s*$"
 )
 """Signs that a text went through some model's chat template already."""
+COLUMNS = (
+    "prompt", "chosen", "rejected", "messages", "completion", "p_chosen", "margin", "weight", "chosen_truncated",
+    "rejected_truncated", "completion_truncated", "tools", "tags", "prompt_id", "id",
+)  # fmt: skip
+"""All columns that are read here."""
 _BOTH = ("chosen", "rejected")
 _RUN_UP = 16
 """Characters from which a response that begins with its prompt's text is taken to hold it."""

@@ -13,9 +13,15 @@ from evaluation.files import json_lines
 from generation.output import manifest, reading
 from generation.output.dataset import SPLITS
 from generation.output.folder import SETTINGS
+from training.data.columns import COLUMNS
 
 Kind = Literal["preferences", "sft"]
 """The two datasets of a run."""
+_WRITTEN: Mapping[Kind, tuple[str, ...]] = {
+    "preferences": ("prompt", "chosen", "rejected", "p_chosen", "prompt_id", "chosen_truncated", "rejected_truncated"),
+    "sft": ("prompt", "completion", "prompt_id"),
+}
+"""Columns that a run always writes."""
 JSONL = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz")
 
 
@@ -62,7 +68,14 @@ def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
                 fix="run its generate_feedback.py command again to resume it",
             )
         )
-    return [_parquet(file, split) for split, file in reading.split_files(path, kind)]
+    return [_of_run(file, split, kind) for split, file in reading.split_files(path, kind)]
+
+
+def _of_run(file: Path, split: str, kind: Kind) -> Iterator[Raw]:
+    """Rows of a run, without the columns that nobody reads here: votes are most of its bytes."""
+    there = {*reading.schema_of(file).names}
+    names = dict.fromkeys((*_WRITTEN[kind], *(name for name in (*COLUMNS, "constitution_digest") if name in there)))
+    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.rows(file, [*names]), 1))
 
 
 def _parquet(file: Path, split: str) -> Iterator[Raw]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import resource
 import sys
 import time
 from ctypes import CDLL
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 EVERY = 5.0
 """Seconds between two times: what is given back must be asked for again."""
@@ -35,6 +36,10 @@ def peak() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))[0])
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # which Windows has not
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -96,6 +96,7 @@ def test_a_run_gives_its_pairs_and_its_targets(tmp_path: Path) -> None:
     assert len(pairs) == len(targets) == 20
     assert {raw.split for raw in pairs} == {"train", "test"}
     assert pairs[0].row["p_chosen"] == pytest.approx(0.668, abs=1e-3)
+    assert "votes" not in pairs[0].row
     assert targets[0].row["completion"] == [{"role": "assistant", "content": "it scatters light"}]
 
 
@@ -113,6 +114,12 @@ def half_a_manifest(folder: Path) -> Path:
 
 def no_pairs(folder: Path) -> Path:
     (write_run(folder / "run") / "data" / "preferences" / "train.parquet").unlink()
+    return folder / "run"
+
+
+def no_label(folder: Path) -> Path:
+    path = write_run(folder / "run") / "data" / "preferences" / "train.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["p_chosen"]), path)
     return folder / "run"
 
 
@@ -147,6 +154,7 @@ def empty_folder(folder: Path) -> Path:
         pytest.param(no_manifest, "the run is not complete (no manifest.json that can be read); run", id="not-whole"),
         pytest.param(half_a_manifest, "the run is not complete", id="half-a-manifest"),
         pytest.param(no_pairs, "train.parquet: cannot be read", id="no-pairs"),
+        pytest.param(no_label, "train.parquet: has no column p_chosen; run generate_feedback.py again", id="no-label"),
         pytest.param(damaged, "rows.parquet: cannot be read", id="damaged-parquet"),
         pytest.param(cut_gzip, "rows.jsonl.gz: cannot be read", id="cut-gzip"),
         pytest.param(text("a.jsonl", '{"a": 1}\n{"a"'), "a.jsonl:2: is not JSON", id="half-a-line"),
