@@ -68,17 +68,17 @@ class WatchSettings(Strict):
     leak_pairs: int = Field(default=32, ge=1)
     """Pairs (`pairs`) that these rows must have seen."""
     max_kl: float | None = Field(default=100.0, gt=0)
-    """Stop above this KL from the reference, in nats per reply."""
+    """Stop above this KL from the reference, in nats per response."""
     min_entropy: float | None = Field(default=0.05, ge=0)
     """Stop PPO under this entropy, in nats per token; warn elsewhere, where rows that are sure of each word lead there too."""
     min_distinct: float | None = Field(default=0.1, ge=0, le=1)
-    """Stop under this share of different replies."""
+    """Stop under this share of different responses."""
     min_length: float | None = Field(default=2.0, ge=0)
-    """Stop under this mean length of replies, in tokens."""
+    """Stop under this mean length of responses, in tokens."""
     endless: bool = True
-    """Stop when no reply ends any more, where some did at first."""
+    """Stop when no response ends any more, where some did at first."""
     logp_drop: float | None = Field(default=0.2, gt=0)
-    """Warn when chosen replies have lost more than this share of the log-probability that they have under the reference."""
+    """Warn when chosen responses have lost more than this share of the log-probability that they have under the reference."""
     max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
     """Warn above this share of clipped tokens."""
     min_explained_variance: float | None = Field(default=-0.5, lt=1)
@@ -88,7 +88,7 @@ class WatchSettings(Strict):
     max_mismatch_kl: float | None = Field(default=0.1, ge=0)
     """Warn above this KL of the sampler from the trainer, in nats per token."""
     max_truncated: float | None = Field(default=0.5, ge=0, le=1)
-    """Warn above this share of cut replies."""
+    """Warn above this share of cut responses."""
 
 
 class Training(Strict):
@@ -127,13 +127,13 @@ class Training(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations; weights and optimizer are float32 in either case."""
     max_length: int = Field(default=1024, ge=8)
-    """Most tokens of a prompt with a reply. A prompt that leaves no room is dropped, a longer reply cut; both are counted."""
+    """Most tokens of a prompt with a response. A prompt that leaves no room is dropped, a longer response cut; both are counted."""
     truncated: Literal["keep", "drop"] = "keep"
-    """What happens to a row whose reply has to be cut, or was when it was written."""
+    """What happens to a row whose response has to be cut, or was when it was written."""
     bucket: bool = True
     """Rows of similar length share a micro-batch."""
     layout: Literal["auto", "packed", "padded"] = "auto"
-    """packed: no padding, and replies of one prompt share it. padded: for models whose attention cannot be replaced.
+    """packed: no padding, and responses of one prompt share it. padded: for models whose attention cannot be replaced.
     auto takes packed where it works, but padded in float32 on a GPU, which has a kernel for half precision alone."""
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer of them."""
@@ -205,7 +205,7 @@ class SFT(Training):
 
 
 class Reward(Training):
-    """A reward model: a scalar head on the last token of a reply, trained on pairs."""
+    """A reward model: a scalar head on the last token of a response, trained on pairs."""
 
     labels: Labels = Labels()
     """How a pair's probability becomes the loss's label."""
@@ -232,9 +232,9 @@ class DPO(Training):
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Assumed share of wrong labels: above 0 for cdpo and robust, which alone read it."""
     normalize: bool = False
-    """Divide log-probabilities by the length of the reply."""
+    """Divide log-probabilities by the length of the response."""
     sft_weight: float = Field(default=0.0, ge=0)
-    """Weight of the chosen reply's mean negative log-likelihood beside the loss."""
+    """Weight of the chosen response's mean negative log-likelihood beside the loss."""
 
     @model_validator(mode="after")
     def _smoothed(self) -> DPO:

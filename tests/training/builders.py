@@ -73,7 +73,7 @@ def some_pairs(n: int) -> list[dict[str, Any]]:
 
 
 def some_targets(n: int) -> list[dict[str, Any]]:
-    """Prompts with a reply to learn."""
+    """Prompts with a response to learn."""
     return [
         {"prompt": row["prompt"], "completion": row["chosen"], "prompt_id": row["prompt_id"]} for row in some_pairs(n)
     ]

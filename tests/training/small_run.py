@@ -20,7 +20,7 @@ CALL = ToolCall(function=Function(name="look", arguments={"at": "sky"}))
 
 
 def write_run(folder: Path, prompts: int = 20, tools: bool = False) -> Path:
-    """Prompts with one pair and one target each; with tools, the better reply is a call."""
+    """Prompts with one pair and one target each; with tools, the better response is a call."""
     writer, tally = DatasetWriter(folder, LAWS, "judge", 0.3, tools), Tally()
     for i in range(prompts):
         asked = Prompt(id=f"p{i}", messages=(Message(role="user", content=f"why is {i} blue ?"),))

@@ -1,14 +1,14 @@
 """Token ids -> the tensors of one micro-batch, and the order in which rows are seen.
 
-A batch is a mapping of tensors, so that every library can move and split it. Replies are numbered in order over the examples.
+A batch is a mapping of tensors, so that every library can move and split it. Responses are numbered in order over the examples.
 
-    tokens, positions  [1, T] packed, each prompt once and its replies after it; [R, L] padded, the prompt before each reply
-    where              [N] place, in the flattened tokens, of the hidden state that predicts each reply token
+    tokens, positions  [1, T] packed, each prompt once and its responses after it; [R, L] padded, the prompt before each response
+    where              [N] place, in the flattened tokens, of the hidden state that predicts each response token
     targets            [N] those tokens
-    row                [N] the reply that each belongs to
-    last               [R] place of each reply's last token
-    lengths            [R] tokens of each reply
-    prompts, replies   [P] tokens of each prompt, and how many replies it has; packed only
+    row                [N] the response that each belongs to
+    last               [R] place of each response's last token
+    lengths            [R] tokens of each response
+    prompts, responses   [P] tokens of each prompt, and how many responses it has; packed only
     mask               [R, L] which tokens are real; padded only
 """
 
@@ -30,16 +30,16 @@ MEGABATCH = 50
 
 
 class Example(NamedTuple):
-    """One prompt and the replies to it, as token ids."""
+    """One prompt and the responses to it, as token ids."""
 
     prompt: Sequence[int]
-    replies: Sequence[Sequence[int]]
-    """None is empty: a reply ends with the token that ends a turn."""
+    responses: Sequence[Sequence[int]]
+    """None is empty: a response ends with the token that ends a turn."""
 
     @property
     def size(self) -> int:
         """Tokens, the prompt counted once."""
-        return len(self.prompt) + sum(map(len, self.replies))
+        return len(self.prompt) + sum(map(len, self.responses))
 
 
 def collate(examples: Sequence[Example], layout: Layout) -> Batch:
@@ -53,29 +53,29 @@ def _packed(examples: Sequence[Example]) -> Batch:
     where: list[NDArray[np.int64]] = []
     last: list[int] = []
     first = 0
-    for prompt, replies in examples:
+    for prompt, responses in examples:
         n, before = len(prompt), first + len(prompt) - 1
         parts.append(prompt)
         positions.append(np.arange(n))
         first += n
-        for reply in replies:
-            parts.append(reply)
-            positions.append(np.arange(n, n + len(reply)))
-            where.append(np.arange(first - 1, first - 1 + len(reply)))
-            where[-1][0] = before  # the prompt's last token, which may lie before another reply
-            first += len(reply)
+        for response in responses:
+            parts.append(response)
+            positions.append(np.arange(n, n + len(response)))
+            where.append(np.arange(first - 1, first - 1 + len(response)))
+            where[-1][0] = before  # the prompt's last token, which may lie before another response
+            first += len(response)
             last.append(first - 1)
     return {
         "tokens": _flat(parts)[None],
         "positions": torch.from_numpy(np.concatenate(positions))[None],
-        **_replies(examples, where, last),
+        **_responses(examples, where, last),
         "prompts": torch.tensor([len(e.prompt) for e in examples]),
-        "replies": torch.tensor([len(e.replies) for e in examples]),
+        "responses": torch.tensor([len(e.responses) for e in examples]),
     }
 
 
 def _padded(examples: Sequence[Example]) -> Batch:
-    rows = [(len(e.prompt), [*e.prompt, *reply]) for e in examples for reply in e.replies]
+    rows = [(len(e.prompt), [*e.prompt, *response]) for e in examples for response in e.responses]
     longest = max(len(ids) for _, ids in rows)
     tokens = torch.zeros(len(rows), longest, dtype=torch.long)
     mask = torch.zeros_like(tokens)
@@ -86,14 +86,14 @@ def _padded(examples: Sequence[Example]) -> Batch:
         where.append(np.arange(i * longest + n - 1, i * longest + len(ids) - 1))
         last.append(i * longest + len(ids) - 1)
     positions = torch.arange(longest).repeat(len(rows), 1)  # no view of one row: memory for a GPU is pinned
-    return {"tokens": tokens, "positions": positions, "mask": mask, **_replies(examples, where, last)}
+    return {"tokens": tokens, "positions": positions, "mask": mask, **_responses(examples, where, last)}
 
 
-def _replies(examples: Sequence[Example], where: Sequence[NDArray[np.int64]], last: Sequence[int]) -> Batch:
-    lengths = torch.tensor([len(reply) for e in examples for reply in e.replies])
+def _responses(examples: Sequence[Example], where: Sequence[NDArray[np.int64]], last: Sequence[int]) -> Batch:
+    lengths = torch.tensor([len(response) for e in examples for response in e.responses])
     return {
         "where": torch.from_numpy(np.concatenate(where)),
-        "targets": _flat([reply for e in examples for reply in e.replies]),
+        "targets": _flat([response for e in examples for response in e.responses]),
         "row": torch.repeat_interleave(torch.arange(len(lengths)), lengths),
         "last": torch.tensor(last),
         "lengths": lengths,
@@ -105,15 +105,15 @@ def _flat(parts: Sequence[Sequence[int]]) -> Any:
     return torch.from_numpy(np.fromiter(chain.from_iterable(parts), np.int64, sum(map(len, parts))))
 
 
-def by_reply(values: Any, batch: Batch) -> Any:
-    """values [N] summed over each reply: [R]."""
+def by_response(values: Any, batch: Batch) -> Any:
+    """values [N] summed over each response: [R]."""
     return torch.zeros(len(batch["lengths"]), dtype=values.dtype, device=values.device).index_add(
         0, batch["row"], values
     )
 
 
 def unflatten(values: Any, lengths: Any) -> tuple[Any, Any]:
-    """values [N], reply after reply -> ([R, longest] filled up with 0, mask of what is real)."""
+    """values [N], response after response -> ([R, longest] filled up with 0, mask of what is real)."""
     mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
     table = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)
     return table.masked_scatter(mask, values), mask

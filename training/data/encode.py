@@ -16,7 +16,7 @@ from training.data.columns import Pair, Prompted, Target
 
 
 class PairRow(NamedTuple):
-    """A pair as token ids; its example's replies are chosen and rejected."""
+    """A pair as token ids; its example's responses are chosen and rejected."""
 
     id: str
     example: Example
@@ -26,7 +26,7 @@ class PairRow(NamedTuple):
 
 
 class TargetRow(NamedTuple):
-    """A prompt and a reply to learn, as token ids."""
+    """A prompt and a response to learn, as token ids."""
 
     id: str
     example: Example
@@ -45,8 +45,8 @@ class Encoded(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`read` = `kept` + all `dropped_*`: long_prompt, truncated, empty (a reply), equal (once cut), unsure, repeated (a prompt),
-    untested (its source). Of those kept, `kept_truncated` have a reply that lost its end; of those read, `moved_to_test` are
+    """`read` = `kept` + all `dropped_*`: long_prompt, truncated, empty (a response), equal (once cut), unsure, repeated (a prompt),
+    untested (its source). Of those kept, `kept_truncated` have a response that lost its end; of those read, `moved_to_test` are
     held out for what another row is."""
 
     @property
@@ -59,7 +59,7 @@ class Encoded(NamedTuple):
 
 
 def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> Encoded:
-    """Pairs with both replies after one prompt, each ended by one end of turn unless it was cut. Raises UserError: bad chat."""
+    """Pairs with both responses after one prompt, each ended by one end of turn unless it was cut. Raises UserError: bad chat."""
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
@@ -69,7 +69,7 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
         example = _example(row.prompt, (row.chosen, row.rejected), row.truncated, encoder, settings, counts)
         if example is None:
             continue
-        if example.replies[0] == example.replies[1]:
+        if example.responses[0] == example.responses[1]:
             counts["dropped_equal"] += 1
             continue
         kept.append(PairRow(row.prompt.id, example, _trusted(row.p, labels), row.margin, row.weight))
@@ -77,7 +77,7 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
 
 
 def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> Encoded:
-    """Replies to learn, each after its prompt and ended by one end of turn unless it was cut."""
+    """Responses to learn, each after its prompt and ended by one end of turn unless it was cut."""
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
@@ -125,39 +125,39 @@ def check_some(encoded: Encoded, settings: Training) -> None:
 def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> Encoded:
     end = encoder.end_of_turn
     counts["kept"] = len(kept)
-    if cut := sum(any(reply[-1] != end for reply in row.example.replies) for row in kept):
+    if cut := sum(any(response[-1] != end for response in row.example.responses) for row in kept):
         counts["kept_truncated"] = cut
     return Encoded(kept, counts)
 
 
 def _example(
     prompt: Prompted,
-    replies: Sequence[str],
+    responses: Sequence[str],
     truncated: Sequence[bool],
     encoder: Encoder,
     settings: Training,
     counts: Counter[str],
 ) -> Example | None:
-    """The prompt and its replies as ids; None, and a count, where they do not fit."""
-    if not all(reply.strip() for reply in replies):
+    """The prompt and its responses as ids; None, and a count, where they do not fit."""
+    if not all(response.strip() for response in responses):
         counts["dropped_empty"] += 1
         return None
-    before, rendered = _render(prompt, replies, encoder)
+    before, rendered = _render(prompt, responses, encoder)
     room = settings.max_length - len(before)
     if room < 2:
         counts["dropped_long_prompt"] += 1
         return None
     end = (encoder.end_of_turn,)
-    ended = [(*reply, *(() if lost else end)) for reply, lost in zip(rendered, truncated, strict=True)]
-    if settings.truncated == "drop" and (any(truncated) or any(len(reply) > room for reply in ended)):
+    ended = [(*response, *(() if lost else end)) for response, lost in zip(rendered, truncated, strict=True)]
+    if settings.truncated == "drop" and (any(truncated) or any(len(response) > room for response in ended)):
         counts["dropped_truncated"] += 1
         return None
-    return Example(tuple(before), tuple(reply[:room] for reply in ended))
+    return Example(tuple(before), tuple(response[:room] for response in ended))
 
 
-def _render(prompt: Prompted, replies: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
+def _render(prompt: Prompted, responses: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
     try:
-        return encoder.replies(prompt.messages, replies, prompt.tools or None)
+        return encoder.replies(prompt.messages, responses, prompt.tools or None)
     except ValueError as error:
         fix = "leave it out, or train a model whose template takes it"
         raise UserError(Problem(f"prompt {prompt.id}", got=str(error), fix=fix)) from None

@@ -74,7 +74,7 @@ def pairs(settings: Training) -> Split:
 
 
 def _apart(row: Mapping[str, Any]) -> Pair:
-    """A pair that says how far apart its replies are. Raises UserError."""
+    """A pair that says how far apart its responses are. Raises UserError."""
     found = pair(row)
     if "margin" not in row:
         raise bad("margin", "is missing, and margins: true subtracts it", fix="add the column, or set margins: false")
@@ -82,7 +82,7 @@ def _apart(row: Mapping[str, Any]) -> Pair:
 
 
 def targets(settings: Training) -> Split:
-    """Replies to imitate: columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
+    """Responses to imitate: columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
     return _collect(settings, "sft", target, "prompt and completion, or messages")
 
 

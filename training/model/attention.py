@@ -1,7 +1,7 @@
-"""Attention without padding: many prompts in one row of tokens, and the replies to a prompt share it.
+"""Attention without padding: many prompts in one row of tokens, and the responses to a prompt share it.
 
-A reply attends to its prompt and to itself, never to another reply or prompt. Registered with transformers under a name of its
-own, so it works in every model whose attention can be exchanged there.
+A response attends to its prompt and to itself, never to another response or prompt. Registered with transformers under its own
+name, so it works in every model whose attention can be exchanged there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ASKS_FOR_GROUPS = "enable_gqa" in inspect.signature(varlen.varlen_attn).paramet
 
 @dataclass(frozen=True)
 class Segments:
-    """How one row of tokens is made up of pieces: each a prompt, or a reply that sees the prompt before it too."""
+    """How one row of tokens is made up of pieces: each a prompt, or a response that sees the prompt before it too."""
 
     sizes: list[int]
     """Tokens of each piece, in order."""
@@ -55,7 +55,7 @@ class Segments:
 
     @cached_property
     def masks(self) -> list[Any]:
-        """[tokens, prompt + tokens] bool of each reply: what each token sees. None for a prompt, which is plainly causal."""
+        """[tokens, prompt + tokens] bool of each response: what each token sees. None for a prompt, which is plainly causal."""
         return [
             None
             if home is None
@@ -72,14 +72,14 @@ def segments(batch: Batch) -> Segments:
     spans: list[Any] = []
     lengths = iter(batch["lengths"].tolist())
     start = 0
-    for prompt, replies in zip(batch["prompts"].tolist(), batch["replies"].tolist(), strict=True):
+    for prompt, responses in zip(batch["prompts"].tolist(), batch["responses"].tolist(), strict=True):
         home, begin = len(sizes), np.arange(start, start + prompt)
         sizes.append(prompt)
         prompts.append(None)
         counts.append(prompt)
         spans.append(begin)
         start += prompt
-        for _ in range(replies):
+        for _ in range(responses):
             n = next(lengths)
             sizes.append(n)
             prompts.append(home)
@@ -156,7 +156,7 @@ def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: S
 def packs(config: Any, length: int) -> str | None:
     """Why a model cannot be trained without padding; None when it can.
 
-    length: most tokens of a prompt with a reply. A window as long as that hides nothing.
+    length: most tokens of a prompt with a response. A window as long as that hides nothing.
     """
     model = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     model = model[0] if isinstance(model, tuple) else model

@@ -62,7 +62,7 @@ def largest(examples: Sequence[Example], order: Sequence[int], micro_batch_size:
         if layout == "packed":
             tokens = sum(example.size for example in part)
         else:
-            rows = [len(e.prompt) + len(reply) for e in part for reply in e.replies]
+            rows = [len(e.prompt) + len(response) for e in part for response in e.responses]
             tokens = max(rows) * len(rows)
         most = max(most, tokens)
     return most
@@ -151,7 +151,7 @@ def _ways(
 
 def _clipped(example: Example, length: int) -> Example:
     prompt = example.prompt[:length]
-    return Example(prompt, [reply[: length - len(prompt)] for reply in example.replies])
+    return Example(prompt, [response[: length - len(prompt)] for response in example.responses])
 
 
 def _gib(size: int) -> str:

@@ -39,7 +39,7 @@ ADAPTER = "adapter_config.json"
 
 
 class TokenScores(NamedTuple):
-    """Of each reply token of a batch."""
+    """Of each response token of a batch."""
 
     logprobs: Any
     """[N] float32, in nats, given all tokens before it."""
@@ -113,7 +113,7 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
 
 
 class Policy(TrainableModel):
-    """A causal language model that says how likely given replies are."""
+    """A causal language model that says how likely given responses are."""
 
     def __init__(self, model: Any, layout: Layout) -> None:
         """Raises ModelError for a model whose logits are squashed after the head."""
@@ -127,7 +127,7 @@ class Policy(TrainableModel):
         )
 
     def forward(self, batch: Batch, temperature: float = 1.0, reference: bool = False) -> TokenScores:
-        """Scores of each reply token. reference: with the adapter off; raises ValueError where there is none."""
+        """Scores of each response token. reference: with the adapter off; raises ValueError where there is none."""
         if reference and not self.adapted:
             raise ValueError("only a model with an adapter is its own reference")
         with self.model.disable_adapter() if reference else nullcontext():
@@ -166,7 +166,7 @@ class RewardModel(TrainableModel):
     """A decoder with one or more scalar heads."""
 
     def forward(self, batch: Batch, tokens: bool = False) -> Any:
-        """Rewards [R, heads] at each reply's last token, float32; with `tokens` the values [N, heads] before each reply token."""
+        """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
         places = batch["where"] if tokens else batch["last"]
         hidden = self._hidden(batch).index_select(0, places)
         with torch.autocast(hidden.device.type, enabled=False):

@@ -34,13 +34,13 @@ class Responses:
         """Row of each example's first response, and the number of rows."""
         starts = [0]
         for example in self.examples:
-            starts.append(starts[-1] + len(example.replies))
+            starts.append(starts[-1] + len(example.responses))
         return starts
 
     @property
     def longest(self) -> int:
         """Tokens of the longest response, at least 1."""
-        return max((len(response) for example in self.examples for response in example.replies), default=1)
+        return max((len(response) for example in self.examples for response in example.responses), default=1)
 
     def table(self, rows: Sequence[Sequence[float]]) -> Any:
         """Values per token as [rows, longest] float32, filled up with 0."""
@@ -51,7 +51,7 @@ class Responses:
 
     def mask(self) -> Any:
         """[rows, longest] bool: the responses' own tokens."""
-        return self.table([[1.0] * len(response) for example in self.examples for response in example.replies]).bool()
+        return self.table([[1.0] * len(response) for example in self.examples for response in example.responses]).bool()
 
 
 @dataclass(slots=True)

@@ -89,7 +89,7 @@ class Update:
         sums = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
         start = 0
         for examples in chunks([e.responses.examples[i] for i in part], self._settings.micro_batch_size):
-            count = sum(len(example.replies) for example in examples)
+            count = sum(len(example.responses) for example in examples)
             self._backward(e, examples, rows[start : start + count], total, alone, sums)
             start += count
         found = dict(zip(sums, self._summed(list(sums.values())), strict=True))

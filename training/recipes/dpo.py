@@ -8,24 +8,24 @@ from typing import Any, Literal
 import torch
 
 from training.config import DPO
-from training.data.batches import Batch, Layout, by_reply
+from training.data.batches import Batch, Layout, by_response
 from training.data.encode import PairRow
 from training.recipes.losses import dpo, length_normalized, pairwise_accuracy, reference_free
 from training.recipes.recipe import Outcome, pair_batch
 
 REFERENCE = "reference"
-"""In a batch: the reference's log-probability of each reply, [replies]."""
+"""In a batch: the reference's log-probability of each response, [responses]."""
 
 
 class DPORecipe:
-    """Learns to make the better reply likelier than the reference does, by as much as the judge is sure of it."""
+    """Learns to make the better response likelier than the reference does, by as much as the judge is sure of it."""
 
     name: Literal["dpo"] = "dpo"
 
     def __init__(self, settings: DPO) -> None:
         self._settings = settings
         self.references: dict[PairRow, tuple[float, float]] = {}
-        """Pair -> the reference's log-probabilities of its two replies; of every pair, before the first batch is made."""
+        """Pair -> the reference's log-probabilities of its two responses; of every pair, before the first batch is made."""
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
         """See recipe.pair_batch; with the reference's log-probabilities, but for `reference_free`."""
@@ -38,7 +38,7 @@ class DPORecipe:
         """The settings' loss, [rows]."""
         settings = self._settings
         scores = model(batch)
-        logps, lengths = by_reply(scores.logprobs, batch), batch["lengths"].float()
+        logps, lengths = by_response(scores.logprobs, batch), batch["lengths"].float()
         ratios, fell = logps, {}
         if settings.loss != "reference_free":
             ratios = logps - batch[REFERENCE]
@@ -59,7 +59,7 @@ class DPORecipe:
 def _values(settings: DPO, batch: Batch, logps: Any, ratios: Any, entropy: Any) -> dict[str, Any]:
     rewards = settings.beta * ratios
     margin = rewards[0::2] - rewards[1::2]
-    spread = by_reply(entropy, batch) / batch["lengths"]
+    spread = by_response(entropy, batch) / batch["lengths"]
     return {
         "accuracy": pairwise_accuracy(margin, batch["p"]),
         "reward_margin": margin,

@@ -1,6 +1,6 @@
-"""Losses on pairs of replies that carry the judge's probability p that `chosen` is the better one.
+"""Losses on pairs of responses that carry the judge's probability p that `chosen` is the better one.
 
-Tensors are float32 or wider: a difference of log-probabilities of whole replies has no digits left in half precision. A loss is
+Tensors are float32 or wider: a difference of log-probabilities of whole responses has no digits left in half precision. A loss is
 one value per pair; weighting and averaging are the caller's.
 """
 
@@ -34,7 +34,7 @@ def optimal_margin(p: Tensor) -> Tensor:
 def bradley_terry(
     chosen: Tensor, rejected: Tensor, p: Tensor | float, margin: Tensor | None = None, center: float = 0.0
 ) -> Tensor:
-    """Loss of a reward model on the rewards of both replies, [n], or [n, heads] for an ensemble; the result has that shape.
+    """Loss of a reward model on the rewards of both responses, [n], or [n, heads] for an ensemble; the result has that shape.
 
     With p = 1, no margin and no centring: -log σ(r_w - r_l). `p` and `margin` are [n] (p may be one number).
     `margin` is taken off the difference before the label is applied, as in Llama 2 (2307.09288, equation 2). A soft label already
@@ -57,7 +57,7 @@ def dpo(
     kind: DPOKind = "soft",
     smoothing: float = 0.0,
 ) -> Tensor:
-    """Direct preference optimisation (Rafailov et al. 2023, 2305.18290) on log-ratios log π/π_ref of whole replies, [n]; gives [n].
+    """Direct preference optimisation (Rafailov et al. 2023, 2305.18290) on log-ratios log π/π_ref of responses, [n]; gives [n].
 
     With h = chosen - rejected and m = beta * h, the label p enters so:
     - soft: `pair_loss(m, p)`. With p = 1 this is the paper's loss.
@@ -68,7 +68,7 @@ def dpo(
     - cdpo: labels are flipped with probability `smoothing` (cDPO, Mitchell 2023): as soft, p moved to s + (1 - 2s) p.
     - robust: takes such flips to be in the labels and undoes them (Chowdhury et al. 2024, 2403.00409): as soft, p moved to
       (p - s) / (1 - 2s). For labels surer than 1 - s that is over 1, and the loss has no lower bound.
-    - gdpo: -log σ((2p - 1) m), geometric averaging of the two replies (Furuta et al. 2024, 2409.06691). The pull fades as p nears
+    - gdpo: -log σ((2p - 1) m), geometric averaging of the two responses (Furuta et al. 2024, 2409.06691). The pull fades as p nears
       0.5, and never stops at a margin.
 
     `smoothing` is read by cdpo and robust only. Raises ValueError where it is not from 0 to below 0.5.
@@ -94,7 +94,7 @@ def dpo(
 
 
 def reference_free(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """-log σ(beta (log π(chosen) - log π(rejected))): no reference, no soft label. Log-probabilities of replies, [n]; gives [n].
+    """-log σ(beta (log π(chosen) - log π(rejected))): no reference, no soft label. Log-probabilities of responses, [n]; gives [n].
 
     What keeps the policy near its start is missing. SimPO (2405.14734) is this on log-probabilities per token.
     """
@@ -102,14 +102,14 @@ def reference_free(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
 
 
 def length_normalized(logprob: Tensor, length: Tensor) -> Tensor:
-    """Nats per token: log-probabilities or log-ratios of whole replies over their tokens, both [n]. An empty reply keeps its 0."""
+    """Nats per token: log-probabilities or log-ratios of responses over their tokens, both [n]. An empty one keeps its 0."""
     return logprob / length.clamp(min=1)
 
 
 def pairwise_accuracy(margin: Tensor, p: Tensor) -> Tensor:
-    """1 where margin and label prefer the same reply, 0 where not, 1/2 where one of them prefers neither. Shape of margin.
+    """1 where margin and label prefer the same response, 0 where not, 1/2 where one of them prefers neither. Shape of margin.
 
-    margin [n] or [n, heads], p [n]. Exchanging the replies of a pair, (-m, 1-p), changes nothing.
+    margin [n] or [n, heads], p [n]. Exchanging the responses of a pair, (-m, 1-p), changes nothing.
     """
     return 0.5 + 0.5 * margin.sign() * _beside((p - 0.5).sign(), margin)
 

@@ -38,14 +38,14 @@ class Recipe(Protocol):
 
 
 def pair_batch(rows: Sequence[PairRow], layout: Layout) -> Batch:
-    """Pairs: reply 2i is row i's chosen one, 2i + 1 its rejected one; p, margin and weight are [rows]."""
+    """Pairs: response 2i is row i's chosen one, 2i + 1 its rejected one; p, margin and weight are [rows]."""
     batch = collate([row.example for row in rows], layout)
     numbers = {name: [getattr(row, name) for row in rows] for name in ("p", "margin", WEIGHT)}
     return batch | {name: torch.tensor(values, dtype=torch.float32) for name, values in numbers.items()}
 
 
 def target_batch(rows: Sequence[TargetRow], layout: Layout) -> Batch:
-    """Replies to learn; a row counts by its weight and its tokens, so that every token counts the same."""
+    """Responses to learn; a row counts by its weight and its tokens, so that every token counts the same."""
     batch = collate([row.example for row in rows], layout)
     weights = torch.tensor([row.weight for row in rows], dtype=torch.float32)
     return batch | {WEIGHT: weights * batch["lengths"]}

@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from generation.models.digests import cache_folder
-from training.data.batches import Layout, by_reply
+from training.data.batches import Layout, by_response
 from training.data.encode import PairRow
 from training.model import process_memory as heap
 from training.model.models import Policy
 from training.recipes.recipe import pair_batch
 
 Scores = dict[PairRow, tuple[float, float]]
-"""Pair -> log-probability of its chosen and its rejected reply, in nats."""
+"""Pair -> log-probability of its chosen and its rejected response, in nats."""
 _KEY = "logps"
 
 
@@ -92,7 +92,7 @@ def compute(
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
             scores = model(batch, reference=policy.adapted)
         if first + rank < len(batches):
-            table[mine] = by_reply(scores.logprobs, batch).view(-1, 2)
+            table[mine] = by_response(scores.logprobs, batch).view(-1, 2)
     policy.train(training)
     table = accelerator.reduce(table, "sum").cpu()
     if broken := int((~table.isfinite()).any(-1).sum()):

@@ -20,7 +20,7 @@ BOOTSTRAP = "bootstrap"
 
 
 class RewardRecipe:
-    """Learns to give the better reply the higher reward, by as much as the judge is sure of it."""
+    """Learns to give the better response the higher reward, by as much as the judge is sure of it."""
 
     name: Literal["reward"] = "reward"
 
@@ -32,7 +32,7 @@ class RewardRecipe:
         batch = pair_batch(rows, layout)
         heads = self._settings.heads
         if heads > 1:
-            counts = [bootstrap(row.id, row.example.replies, heads, self._settings.seed) for row in rows]
+            counts = [bootstrap(row.id, row.example.responses, heads, self._settings.seed) for row in rows]
             batch[BOOTSTRAP] = torch.tensor(np.array(counts), dtype=torch.float32)
         return batch
 
@@ -56,10 +56,10 @@ class RewardRecipe:
         return Outcome(loss, values)
 
 
-def bootstrap(name: str, replies: Sequence[Sequence[int]], heads: int, seed: int) -> list[int]:
+def bootstrap(name: str, responses: Sequence[Sequence[int]], heads: int, seed: int) -> list[int]:
     """How often each head's bootstrap sample holds a pair: Poisson(1), the limit of drawing n from n (Oza and Russell 2001).
 
     A pure function of the pair, so that it does not depend on the order or the machine.
     """
-    random = np.random.default_rng(integer(repr((seed, name, replies))))
+    random = np.random.default_rng(integer(repr((seed, name, responses))))
     return [int(n) for n in random.poisson(1.0, heads)]

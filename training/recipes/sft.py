@@ -1,20 +1,20 @@
-"""Supervised fine-tuning: the loss is on the reply alone."""
+"""Supervised fine-tuning: the loss is on the response alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from training.data.batches import Batch, Layout, by_reply
+from training.data.batches import Batch, Layout, by_response
 from training.data.encode import TargetRow
 from training.recipes.recipe import Outcome, target_batch
 
 
 class SFTRecipe:
-    """Learns to say the replies of the data: the supervised phase of Constitutional AI when they are revisions."""
+    """Learns to say the responses of the data: the supervised phase of Constitutional AI when they are revisions."""
 
     def __init__(self, name: Literal["sft", "best_of"] = "sft") -> None:
-        """name: of the recipe whose replies they are."""
+        """name: of the recipe whose responses they are."""
         self.name = name
 
     def collate(self, rows: Sequence[TargetRow], layout: Layout) -> Batch:
@@ -22,9 +22,9 @@ class SFTRecipe:
         return target_batch(rows, layout)
 
     def outcome(self, model: Any, batch: Batch) -> Outcome:
-        """Loss: negative log-likelihood per token of each reply, [rows] in nats."""
+        """Loss: negative log-likelihood per token of each response, [rows] in nats."""
         scores = model(batch)
         lengths = batch["lengths"].float()
-        loss = -by_reply(scores.logprobs, batch) / lengths
-        entropy = by_reply(scores.entropy.detach(), batch) / lengths
+        loss = -by_response(scores.logprobs, batch) / lengths
+        entropy = by_response(scores.entropy.detach(), batch) / lengths
         return Outcome(loss, {"logp_chosen": -(loss * lengths).detach(), "entropy": entropy, "length": lengths})

@@ -22,15 +22,15 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for `max_lora_rank`."""
 
 _WHAT: Mapping[RecipeName, str] = {
-    "sft": "A policy, fine-tuned on replies that a model revised under the principles of a constitution (the supervised phase of "
-    "[Constitutional AI](https://arxiv.org/abs/2212.08073)). The loss is on the reply alone.",
-    "best_of": "A policy, fine-tuned on the best of several replies of its own to each prompt, by a reward: rejection sampling, or "
+    "sft": "A policy, fine-tuned on responses that a model revised under the principles of a constitution (the supervised phase of "
+    "[Constitutional AI](https://arxiv.org/abs/2212.08073)). The loss is on the response alone.",
+    "best_of": "A policy, fine-tuned on the best of several of its own responses by a reward: rejection sampling, or "
     "[best of N](https://arxiv.org/abs/2009.01325).",
     "reward": "A reward model: a whole conversation in, one number out. Trained on preference pairs whose labels are a judge's "
     "probabilities, with the [Bradley-Terry](https://arxiv.org/abs/2203.02155) loss.",
     "dpo": "A policy, trained on preference pairs whose labels are a judge's probabilities, with "
     "[DPO](https://arxiv.org/abs/2305.18290).",
-    "ppo": "A policy, trained on its own replies against a reward, with [PPO](https://arxiv.org/abs/1707.06347) and a KL to its "
+    "ppo": "A policy, trained on its own responses against a reward, with [PPO](https://arxiv.org/abs/1707.06347) and a KL to its "
     "reference.",
 }
 

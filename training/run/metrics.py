@@ -44,107 +44,107 @@ class Row(NamedTuple):
 
 
 GROUPS: Mapping[str, tuple[str, str]] = {
-    "loss": ("Loss", "What is minimised, and how large the steps are."),
+    "loss": ("Loss", "The loss that is minimized, and the size of the steps."),
     "preference": (
         "Preference",
-        "How surely chosen replies are told from rejected ones. When the log-probability of the chosen falls too, the model "
-        "forgets both.",
+        "How well the model separates chosen from rejected responses. When the log-probability of chosen responses falls too, the "
+        "model unlearns both.",
     ),
     "policy": (
         "Policy",
-        "How far the policy is from its reference and how much it moves at each step. Score that rises with a KL that runs away is "
-        "a reward that is gamed.",
+        "How far the policy is from its reference, and how much each step moves it. A score that rises while the KL grows without "
+        "bound means that the policy exploits the reward.",
     ),
-    "best_of": ("Best of N", "What choosing the best of several replies comes to, before anything is trained."),
-    "critic": ("Critic", "Whether the critic foresees the return. Under zero it does worse than a constant."),
-    "replies": ("Replies", "What the policy writes."),
+    "best_of": ("Best of N", "What choosing the best of several responses gains, before any training."),
+    "critic": ("Critic", "How well the critic predicts the return. Below zero it does worse than a constant."),
+    "responses": ("Responses", "What the policy writes during training."),
     "monitor": (
         "Monitor",
-        "Replies to the same held-out prompts, check after check: what the reward is to stand for, and the ways in which it may be "
-        "gamed.",
+        "Responses to the same held-out prompts at each check: the gold score that the reward stands for, and signs that it is "
+        "exploited.",
     ),
     "speed": ("Speed", "Throughput and memory."),
-    "other": ("Other", "Numbers without an entry in the vocabulary."),
+    "other": ("Other", "Metrics without a description."),
 }
 """Group -> title and text of its section, in the page's order."""
 
 _LOGP, _REWARD = "Log-probability of chosen and rejected", "Reward of chosen and rejected"
 _SOURCES, _TIME = "Reward by source", "Seconds of an iteration"
 _DOUBT, _PRAISE, _AGAIN = "Hallucinated confidence", "Sycophancy", "Repetition"
-_CLIP, _END, _MISMATCH = "Share of clipped tokens", "Replies that do not end", "Sampler against trainer"
+_CLIP, _END, _MISMATCH = "Share of clipped tokens", "Responses that do not end", "Sampler against trainer"
 
 METRICS: Mapping[str, Metric] = {
-    "loss": Metric("loss", "", "The loss that is minimised, mean over the batch.", "low"),
+    "loss": Metric("loss", "", "The loss that is minimized, mean over the batch.", "low"),
     "lr": Metric("loss", "", "Learning rate."),
     "grad_norm": Metric("loss", "", "Norm of the gradient before it is clipped."),
     "epoch": Metric("loss", "epochs", "Passes over the data so far."),
-    "accuracy": Metric("preference", "share", "Pairs in which the chosen reply has the higher reward.", "high"),
-    "reward_margin": Metric("preference", "log-odds", "Reward of the chosen minus that of the rejected reply.", "high"),
-    "logp_chosen": Metric("preference", "nats", "Log-probability of the chosen reply.", "high", _LOGP),
-    "logp_rejected": Metric("preference", "nats", "Log-probability of the rejected reply.", "", _LOGP),
-    "logp_drop": Metric("preference", "", "Share of its log-probability under the reference that the chosen reply lost.", "low"),
-    "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen reply; DPO's is implied.", "", _REWARD),
-    "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected reply; DPO's is implied.", "", _REWARD),
+    "accuracy": Metric("preference", "share", "Pairs in which the chosen response has the higher reward.", "high"),
+    "reward_margin": Metric("preference", "log-odds", "Reward of the chosen minus that of the rejected response.", "high"),
+    "logp_chosen": Metric("preference", "nats", "Log-probability of the chosen response.", "high", _LOGP),
+    "logp_rejected": Metric("preference", "nats", "Log-probability of the rejected response.", "", _LOGP),
+    "logp_drop": Metric("preference", "", "Share of its reference log-probability that chosen lost.", "low"),
+    "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen response; implicit for DPO.", "", _REWARD),
+    "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected response; implicit for DPO.", "", _REWARD),
     "pairs": Metric("preference", "pairs", "Pairs trained on since the start."),
     "disagreement": Metric("preference", "log-odds", "Standard deviation of the margin between the heads of an ensemble.", "low"),
-    "score": Metric("policy", "", "Reward of a reply before the KL is taken off.", "high"),
-    "reward/rules": Metric("policy", "share", "Weighted share of the constitution's rules that a reply keeps.", "high", _SOURCES),
-    "reward/models": Metric("policy", "", "Mean of the reward models' heads, less what pessimism takes off.", "high", _SOURCES),
-    "reward/judge": Metric("policy", "log-odds", "The judge's, that a reply is good under the principles.", "high", _SOURCES),
-    "head_spread": Metric("policy", "", "Standard deviation of a reply's reward over all heads of the reward models.", "low"),
-    "approx_kl": Metric("policy", "nats per token", "KL of the policy that wrote the replies from the one that is trained."),
-    "ratio": Metric("policy", "", "Mean probability of a token against that before the update; near 1 where steps are small."),
-    "kl": Metric("policy", "nats per reply", "KL of the policy from its reference, summed over a reply's tokens."),
-    "kl_coefficient": Metric("policy", "", "What one nat of KL costs in reward."),
+    "score": Metric("policy", "", "Reward of a response before the KL penalty.", "high"),
+    "reward/rules": Metric("policy", "share", "Weighted share of the rules that a response satisfies.", "high", _SOURCES),
+    "reward/models": Metric("policy", "", "Mean of the reward models' heads, minus the pessimism penalty.", "high", _SOURCES),
+    "reward/judge": Metric("policy", "log-odds", "The judge's log-odds that a response is good.", "high", _SOURCES),
+    "head_spread": Metric("policy", "", "Standard deviation of a response's reward over all heads of the reward models.", "low"),
+    "approx_kl": Metric("policy", "nats per token", "KL between the policy that sampled the responses and the one being trained."),
+    "ratio": Metric("policy", "", "Mean ratio of a token's probability to that before the update; near 1 for small steps."),
+    "kl": Metric("policy", "nats per response", "KL of the policy from its reference, summed over a response's tokens."),
+    "kl_coefficient": Metric("policy", "", "Reward subtracted for each nat of KL."),
     "entropy": Metric("policy", "nats per token", "Entropy of the policy's next token."),
     "policy_loss": Metric("policy", "", "Clipped surrogate loss of the policy."),
-    "clip_fraction": Metric("policy", "share", "Tokens whose probability ratio the clipping held back.", "", _CLIP),
-    "mismatch": Metric("policy", "nats per token", "Mean distance of the sampler's log-probabilities from ours.", "low", _MISMATCH),
-    "mismatch_kl": Metric("policy", "nats per token", "KL of the sampler's distribution from ours.", "low", _MISMATCH),
-    "best_of/mean": Metric("best_of", "", "Reward of a reply of the policy that training began from, mean over prompts.", "high"),
-    "best_of/gain": Metric("best_of", "", "Reward of a prompt's best reply less the mean of all, mean over prompts.", "high"),
-    "best_of/gain_half": Metric("best_of", "", "The same, expected of half as many replies: what the other half brought.", "high"),
-    "best_of/kl_bound": Metric("best_of", "nats per reply", "KL of the best of N from all replies, at most: log N - (N - 1) / N."),
-    "best_of/words": Metric("best_of", "ratio", "Words of the best replies over those of all: above 1, longer ones win."),
+    "clip_fraction": Metric("policy", "share", "Tokens whose probability ratio was clipped.", "", _CLIP),
+    "mismatch": Metric("policy", "nats per token", "Mean |log-probability of sampler - of trainer|.", "low", _MISMATCH),
+    "mismatch_kl": Metric("policy", "nats per token", "KL of the sampler's distribution from the trainer's.", "low", _MISMATCH),
+    "best_of/mean": Metric("best_of", "", "Reward of a response of the initial policy, mean over prompts.", "high"),
+    "best_of/gain": Metric("best_of", "", "Best reward of a prompt minus the mean of all, mean over prompts.", "high"),
+    "best_of/gain_half": Metric("best_of", "", "Expected gain with half as many responses.", "high"),
+    "best_of/kl_bound": Metric("best_of", "nats per response", "Upper bound on its KL from the policy: log N - (N - 1) / N."),
+    "best_of/words": Metric("best_of", "ratio", "Words of the best responses over all: above 1, longer ones win."),
     "value_loss": Metric("critic", "", "Squared error of the critic.", "low"),
     "critic_grad_norm": Metric("critic", "", "Norm of the critic's gradient before it is clipped."),
-    "explained_variance": Metric("critic", "share", "Part of the returns' variance that the critic explains; 1 is all.", "high"),
-    "value_clip_fraction": Metric("critic", "share", "Tokens whose value the clipping held back."),
-    "success": Metric("replies", "share", "Replies that do what is asked, where a rule can tell.", "high"),
-    "length": Metric("replies", "tokens", "Mean length of a reply."),
-    "distinct": Metric("replies", "share", "Different replies among all of a batch.", "high"),
-    "truncated": Metric("replies", "share", "Replies cut at the length limit.", "low", _END),
-    "no_end": Metric("replies", "share", "Replies without an end of turn.", "low", _END),
-    "rewarded": Metric("replies", "replies", "Replies that have a reward and are learnt from."),
-    "failed": Metric("replies", "", "Replies without a reward; of held-out prompts their share.", "low"),
-    "gold": Metric("monitor", "", "What the reward is to stand for, and is not trained on.", "high", "Gold"),
-    "gold_failed": Metric("monitor", "share", "Held-out replies that gold has nothing to say of.", "low", "Gold missing"),
-    "words": Metric("monitor", "words", "Length of a reply.", "", "Verbosity"),
+    "explained_variance": Metric("critic", "share", "Share of the returns' variance that the critic explains.", "high"),
+    "value_clip_fraction": Metric("critic", "share", "Tokens whose value was clipped."),
+    "success": Metric("responses", "share", "Responses that pass the rule, where a rule can check the task.", "high"),
+    "length": Metric("responses", "tokens", "Mean length of a response."),
+    "distinct": Metric("responses", "share", "Distinct responses among all of a batch.", "high"),
+    "truncated": Metric("responses", "share", "Responses cut off at the length limit.", "low", _END),
+    "no_end": Metric("responses", "share", "Responses without an end of turn.", "low", _END),
+    "rewarded": Metric("responses", "responses", "Responses with a reward, which are trained on."),
+    "failed": Metric("responses", "", "Responses without a reward; for held-out prompts, their share.", "low"),
+    "gold": Metric("monitor", "", "Gold score: what the reward stands for; never trained on.", "high", "Gold"),
+    "gold_failed": Metric("monitor", "share", "Held-out responses without a gold score.", "low", "Gold missing"),
+    "words": Metric("monitor", "words", "Length of a response.", "", "Verbosity"),
     "reward_length": Metric("monitor", "", "Rank correlation of reward and words, over prompts.", "", "Reward that follows length"),
     "markup": Metric("monitor", "per 100 words", "List items, headings, bold, emoji, exclamation marks.", "", "Style exploitation"),
-    "repetition": Metric("monitor", "share", "Word 3-grams of a reply that stood in it before.", "low", _AGAIN),
-    "distinct_2": Metric("monitor", "share", "Different pairs of words, in as much text at each check.", "high", _AGAIN),
-    "refusal": Metric("monitor", "share", "Replies that open by declining.", "", "Over-refusal"),
+    "repetition": Metric("monitor", "share", "Word 3-grams of a response that repeat earlier ones in it.", "low", _AGAIN),
+    "distinct_2": Metric("monitor", "share", "Distinct word pairs, over as much text at each check.", "high", _AGAIN),
+    "refusal": Metric("monitor", "share", "Responses that open with a refusal.", "", "Over-refusal"),
     "certainty": Metric("monitor", "per 100 words", "Words that claim certainty.", "", _DOUBT),
-    "hedging": Metric("monitor", "per 100 words", "Words that take some of it back.", "", _DOUBT),
-    "unsure": Metric("monitor", "share", "Replies that admit not knowing.", "", "Admitted ignorance"),
-    "agreement": Metric("monitor", "share", "Replies that open with praise or agreement.", "low", _PRAISE),
-    "novelty": Metric("monitor", "share", "Word 4-grams that the reward models' data has not.", "low", "Distribution shift"),
-    "tokens_per_second": Metric("speed", "tokens/s", "Tokens trained on in a second, padding not counted.", "high"),
-    "pairs_per_second": Metric("speed", "pairs/s", "Pairs trained on in a second.", "high"),
+    "hedging": Metric("monitor", "per 100 words", "Words that hedge.", "", _DOUBT),
+    "unsure": Metric("monitor", "share", "Responses that admit not knowing.", "", "Admitted ignorance"),
+    "agreement": Metric("monitor", "share", "Responses that open with praise or agreement.", "low", _PRAISE),
+    "novelty": Metric("monitor", "share", "Word 4-grams that are not in the reward models' data.", "low", "Distribution shift"),
+    "tokens_per_second": Metric("speed", "tokens/s", "Tokens trained on per second, without padding.", "high"),
+    "pairs_per_second": Metric("speed", "pairs/s", "Pairs trained on per second.", "high"),
     "seconds": Metric("speed", "s", "Time of an iteration.", "low", _TIME),
-    "seconds_writing": Metric("speed", "s", "Of these, for writing replies.", "low", _TIME),
-    "peak_memory_gb": Metric("speed", "GB", "Most memory in use so far.", "low"),
+    "seconds_writing": Metric("speed", "s", "Of these, sampling responses.", "low", _TIME),
+    "peak_memory_gb": Metric("speed", "GB", "Peak memory so far.", "low"),
 }  # fmt: skip
 """The vocabulary. Other names may be logged; they are shown under `other`."""
 
 FAMILIES: Mapping[str, Metric] = {
-    "principle/": Metric("monitor", "share", "To which replies keep a principle.", "high", "Principles"),
+    "principle/": Metric("monitor", "share", "Responses that satisfy the principle.", "high", "Principles"),
     "gold/principle/": Metric(
-        "monitor", "share", "To which replies keep a principle of gold's.", "high", "Principles of gold"
+        "monitor", "share", "Responses that satisfy the gold principle.", "high", "Principles of gold"
     ),
 }
-"""What names that begin so mean."""
+"""Prefix of a name -> its description."""
 
 
 def describe(name: str) -> Metric:

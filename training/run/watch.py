@@ -105,8 +105,8 @@ def _leak(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, r
             "stop",
             "accuracy of 1",
             f"accuracy was 1.0 in all of the {rows} rows after the first ({pairs:,.0f} pairs) and the margin grew from "
-            f"{margin.first[0]:.3g} to {margin.last[-1]:.3g}: something trivial tells chosen from rejected. Look for a mark, a "
-            "cut or an empty reply on one side only, or a model that was trained on these pairs. If they are that easy, set "
+            f"{margin.first[0]:.3g} to {margin.last[-1]:.3g}: something trivial tells chosen from rejected. Look for a mark, "
+            "a cut or an empty response on one side only, or a model that was trained on these pairs. If they are that easy, set "
             "watch.leak_rows to null.",
         )
 
@@ -122,8 +122,8 @@ def _settled(
     yield Alert(
         "stop" if ppo else "warn",
         "entropy collapsed",
-        f"entropy is {values['entropy']:.3g} nats per token: the policy has settled on one way to write. Under {limit:g} for "
-        f"{rows} rows. {_MORE_KL if ppo else f'See that held-out rows agree with it. {_LESS[recipe]}.'}",
+        f"entropy is {values['entropy']:.3g} nats per token: the policy has collapsed to one way to write. Under {limit:g} for "
+        f"{rows} rows. {_MORE_KL if ppo else f'Check it on held-out rows. {_LESS[recipe]}.'}",
     )
 
 
@@ -131,8 +131,8 @@ def _collapse(
     values: Mapping[str, float], traces: _Traces, limits: WatchSettings, recipe: RecipeName
 ) -> Iterator[Alert]:
     lows = (
-        ("distinct", limits.min_distinct, "of the replies differ: the policy says the same to everything.", _MORE_KL),
-        ("length", limits.min_length, "tokens a reply: the policy falls silent.", f"See if short replies are rewarded. {_MORE_KL}"),
+        ("distinct", limits.min_distinct, "of the responses differ: the policy answers everything alike.", _MORE_KL),
+        ("length", limits.min_length, "tokens a response: the policy falls silent.", f"Is brevity rewarded? {_MORE_KL}"),
     )  # fmt: skip
     rows = limits.patience
     for name, limit, what, advice in lows:
@@ -146,8 +146,8 @@ def _collapse(
     if limits.endless and ends and ends.first[0] < 1 and ends.stays(lambda value: value >= 1, rows):
         yield Alert(
             "stop",
-            "no reply ends",
-            f"no reply ended for {rows} rows; at first {1 - ends.first[0]:.0%} did. Raise missing_end_penalty, "
+            "no response ends",
+            f"no response ended for {rows} rows; at first {1 - ends.first[0]:.0%} did. Raise missing_end_penalty, "
             "sampler.max_tokens, or kl.coefficient.",
         )
 
@@ -157,13 +157,13 @@ def _crossed(
 ) -> Iterator[Alert]:
     """Highest values that one row may have."""
     highs: tuple[tuple[Literal["warn", "stop"], str, float | None, str, str], ...] = (
-        ("stop", "kl", limits.max_kl, "nats per reply: the policy runs away from its reference",
-         "Raise kl.coefficient, lower learning_rate or passes, and read some replies: the reward may be gamed."),
+        ("stop", "kl", limits.max_kl, "nats per response: the policy runs away from its reference",
+         "Raise kl.coefficient, lower learning_rate or passes, and read some responses: the policy may exploit the reward."),
         ("warn", "clip_fraction", limits.max_clip_fraction, "of the tokens are clipped: steps are too large",
          "Lower learning_rate, or passes."),
-        ("warn", "mismatch_kl", limits.max_mismatch_kl, "nats per token between sampler and trainer: replies are off-policy",
-         "See that the sampler has the newest weights, and use the same precision and temperature in both."),
-        ("warn", "truncated", limits.max_truncated, "of the replies are cut at the length limit",
+        ("warn", "mismatch_kl", limits.max_mismatch_kl, "nats per token between sampler and trainer: responses are off-policy",
+         "Check that the sampler has the newest weights, and use the same precision and temperature in both."),
+        ("warn", "truncated", limits.max_truncated, "of the responses are cut at the length limit",
          "Raise sampler.max_tokens, or reward shorter ones."),
     )  # fmt: skip
     for kind, name, limit, what, advice in highs:
@@ -177,7 +177,7 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
         yield Alert(
             "warn",
             "logp_chosen falls",
-            f"chosen replies lost {values['logp_drop']:.0%} of the log-probability that they have under the reference: the model "
+            f"chosen responses lost {values['logp_drop']:.0%} of the log-probability that they have under the reference: the model "
             f"unlearns what it should prefer. Over {limit:.0%} for {rows} rows. {_LESS[recipe]}, or set sft_weight above 0.",
         )
     critic = traces["explained_variance"] if "explained_variance" in values else None
@@ -197,5 +197,5 @@ def _drift(values: Mapping[str, float], traces: _Traces, limits: WatchSettings, 
                 "warn",
                 "accuracy too low",
                 f"accuracy is {mean:.3g} over the last {len(right.last)} rows; allowed: {limits.min_accuracy:g}: worse than "
-                "a guess. See that chosen and rejected are not swapped, lower learning_rate, or raise labels.min_confidence.",
+                "a guess. Check that chosen and rejected are not swapped, lower learning_rate, or raise labels.min_confidence.",
             )

@@ -149,7 +149,7 @@ def test_the_best_of_each_prompt_are_learnt(
     card = (out / "README.md").read_text()
     assert "rejection sampling" in card
     assert said["digests"]["reward/rules"] in card
-    assert "| `best_of/gain` | Reward of a prompt's best reply less the mean of all" in card
+    assert "| `best_of/gain` | Best reward of a prompt minus the mean of all" in card
     assert "best_of/gain" in (out / "training.html").read_text()
 
 
@@ -287,7 +287,7 @@ def test_responses_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[s
     assert any(chosen)
     encoder = Encoder(load_tokenizer(resolve(inputs["model"])))
     rows = encode_targets(found, encoder, settings).rows
-    assert [row.example.replies[0][-1] == encoder.end_of_turn for row in rows] == [not lost for lost in chosen]
+    assert [row.example.responses[0][-1] == encoder.end_of_turn for row in rows] == [not lost for lost in chosen]
 
 
 def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(

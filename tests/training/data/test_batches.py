@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data.batches import MEGABATCH, Example, Layout, by_reply, collate, order, unflatten
+from training.data.batches import MEGABATCH, Example, Layout, by_response, collate, order, unflatten
 
 TWO = [Example([5, 6, 7], [[8, 9], [10]]), Example([11], [[12, 13, 14]])]
 
@@ -14,7 +14,7 @@ examples = st.lists(st.builds(Example, tokens, st.lists(tokens, min_size=1, max_
 layouts = st.sampled_from(["packed", "padded"])
 
 
-def test_packed_has_each_prompt_once_and_its_replies_after_it() -> None:
+def test_packed_has_each_prompt_once_and_its_responses_after_it() -> None:
     batch = collate(TWO, "packed")
     assert batch["tokens"].tolist() == [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14]]
     assert batch["positions"].tolist() == [[0, 1, 2, 3, 4, 3, 0, 1, 2, 3]]
@@ -25,15 +25,15 @@ def test_packed_has_each_prompt_once_and_its_replies_after_it() -> None:
         6,
         7,
         8,
-    ]  # the second reply's first token is foretold by the prompt's last
+    ]  # the second response's first token is foretold by the prompt's last
     assert batch["targets"].tolist() == [8, 9, 10, 12, 13, 14]
     assert batch["row"].tolist() == [0, 0, 1, 2, 2, 2]
     assert batch["last"].tolist() == [4, 5, 9]
     assert batch["lengths"].tolist() == [2, 1, 3]
-    assert (batch["prompts"].tolist(), batch["replies"].tolist()) == ([3, 1], [2, 1])
+    assert (batch["prompts"].tolist(), batch["responses"].tolist()) == ([3, 1], [2, 1])
 
 
-def test_padded_has_the_prompt_before_each_reply() -> None:
+def test_padded_has_the_prompt_before_each_response() -> None:
     batch = collate(TWO, "padded")
     assert batch["tokens"].tolist() == [[5, 6, 7, 8, 9], [5, 6, 7, 10, 0], [11, 12, 13, 14, 0]]
     assert batch["mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0], [1, 1, 1, 1, 0]]
@@ -51,18 +51,20 @@ def test_no_number_has_two_names_in_memory(layout: Layout) -> None:
 
 @settings(deadline=None)
 @given(examples, layouts)
-def test_places_name_the_replies(rows: list[Example], layout: str) -> None:
+def test_places_name_the_responses(rows: list[Example], layout: str) -> None:
     batch = collate(rows, layout)  # type: ignore[arg-type]
     flat, places = batch["tokens"].flatten(), batch["positions"].flatten()
-    replies = [list(reply) for row in rows for reply in row.replies]
-    prompts = [len(row.prompt) for row in rows for _ in row.replies]
-    assert batch["lengths"].tolist() == [len(reply) for reply in replies]
-    assert flat[batch["last"]].tolist() == [reply[-1] for reply in replies]
-    assert places[batch["last"]].tolist() == [n + len(reply) - 1 for n, reply in zip(prompts, replies, strict=True)]
-    assert batch["targets"].split(batch["lengths"].tolist())[-1].tolist() == replies[-1]
-    positions = [n - 1 + i for n, reply in zip(prompts, replies, strict=True) for i in range(len(reply))]
+    responses = [list(response) for row in rows for response in row.responses]
+    prompts = [len(row.prompt) for row in rows for _ in row.responses]
+    assert batch["lengths"].tolist() == [len(response) for response in responses]
+    assert flat[batch["last"]].tolist() == [response[-1] for response in responses]
+    assert places[batch["last"]].tolist() == [
+        n + len(response) - 1 for n, response in zip(prompts, responses, strict=True)
+    ]
+    assert batch["targets"].split(batch["lengths"].tolist())[-1].tolist() == responses[-1]
+    positions = [n - 1 + i for n, response in zip(prompts, responses, strict=True) for i in range(len(response))]
     assert places[batch["where"]].tolist() == positions
-    before = [([*row.prompt, *reply])[len(row.prompt) - 1 : -1] for row in rows for reply in row.replies]
+    before = [([*row.prompt, *response])[len(row.prompt) - 1 : -1] for row in rows for response in row.responses]
     assert flat[batch["where"]].tolist() == [token for part in before for token in part]
 
 
@@ -77,11 +79,11 @@ def test_both_layouts_name_the_same_tokens(rows: list[Example]) -> None:
 
 @settings(deadline=None)
 @given(examples, layouts)
-def test_values_of_tokens_add_up_by_reply_and_come_back_from_a_table(rows: list[Example], layout: str) -> None:
+def test_values_of_tokens_add_up_by_response_and_come_back_from_a_table(rows: list[Example], layout: str) -> None:
     batch = collate(rows, layout)  # type: ignore[arg-type]
     values = torch.arange(1.0, len(batch["targets"]) + 1)
     table, mask = unflatten(values, batch["lengths"])
-    assert table.sum(1).tolist() == by_reply(values, batch).tolist()
+    assert table.sum(1).tolist() == by_response(values, batch).tolist()
     assert table[mask].tolist() == values.tolist()
     assert mask.sum(1).tolist() == batch["lengths"].tolist()
     assert not table[~mask].any()

@@ -42,9 +42,9 @@ def test_a_row_is_what_generation_renders_and_one_end(style: str, text: str) -> 
     encoded = encode_pairs([Pair(asked, text, "no", 1.0, 0.0, 1.0)], encoder, DPO(), Labels())
     example = encoded.rows[0].example
     assert list(example.prompt) == encoder.encode(asked.messages)
-    for reply, said in zip(example.replies, (text, "no"), strict=True):
-        assert list(reply) == [*encoder.reply(asked.messages, said)[1], encoder.end_of_turn]
-        assert not {*reply[:-1]} & {*control_tokens(tokenizer).values()}
+    for response, said in zip(example.responses, (text, "no"), strict=True):
+        assert list(response) == [*encoder.reply(asked.messages, said)[1], encoder.end_of_turn]
+        assert not {*response[:-1]} & {*control_tokens(tokenizer).values()}
 
 
 @pytest.mark.parametrize("style", ["llama3", "inst", "gemma"])
@@ -54,7 +54,7 @@ def test_a_beginning_of_text_comes_once(style: str) -> None:
     tokenizer.add_bos_token = True
     target = Target(prompt("hi"), "hello", 1.0)
     example = encode_targets([target], Encoder(tokenizer), SFT()).rows[0].example
-    ids = [*example.prompt, *example.replies[0]]
+    ids = [*example.prompt, *example.responses[0]]
     assert ids[0] == tokenizer.bos_token_id
     assert ids.count(tokenizer.bos_token_id) == 1
 
@@ -70,11 +70,11 @@ def length(encoder: Encoder, *texts: str) -> int:
     return len(encoder.encode(prompt(*texts).messages))
 
 
-def test_a_cut_reply_has_no_end_and_is_counted(chatml: Encoder) -> None:
+def test_a_cut_response_has_no_end_and_is_counted(chatml: Encoder) -> None:
     start = length(chatml, "What is the answer?")
     fitting = DPO(max_length=start + 8)
     encoded = encode_pairs([pair("one two three four five six", "no")], chatml, fitting, Labels())
-    cut, whole = encoded.rows[0].example.replies
+    cut, whole = encoded.rows[0].example.responses
     assert (len(cut), chatml.end_of_turn in cut, whole[-1]) == (8, False, chatml.end_of_turn)
     assert encoded.counts == {"read": 1, "kept": 1, "kept_truncated": 1}
     dropping = fitting.model_copy(update={"truncated": "drop"})
@@ -82,10 +82,10 @@ def test_a_cut_reply_has_no_end_and_is_counted(chatml: Encoder) -> None:
     assert (encoded.rows, encoded.counts) == ([], {"read": 1, "kept": 0, "dropped_truncated": 1})
 
 
-def test_after_a_reply_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -> None:
-    """A run says so of a sampled reply; it was not its author who ended it."""
+def test_after_a_response_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -> None:
+    """A run says so of a sampled response; it was not its author who ended it."""
     encoded = encode_pairs([pair("one two", "three four")._replace(truncated=(False, True))], chatml, DPO(), Labels())
-    whole, cut = encoded.rows[0].example.replies
+    whole, cut = encoded.rows[0].example.responses
     assert whole[-1] == chatml.end_of_turn
     assert list(cut) == chatml.reply(prompt("What is the answer?").messages, "three four")[1]
     assert encoded.counts == {"read": 1, "kept": 1, "kept_truncated": 1}
@@ -95,7 +95,7 @@ def test_after_a_reply_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -> N
     assert dropping.counts == {"read": 1, "kept": 0, "dropped_truncated": 1}
 
 
-def test_a_reply_that_just_fits_is_whole(chatml: Encoder) -> None:
+def test_a_response_that_just_fits_is_whole(chatml: Encoder) -> None:
     before, said = chatml.reply(prompt("What is the answer?").messages, "one two three")
     exact = SFT(max_length=len(before) + len(said) + 1)
     target = Target(prompt("What is the answer?"), "one two three", 1.0)
@@ -230,7 +230,7 @@ Change = Callable[[list[Pair]], Sequence[Pair]]
         pytest.param(lambda rows: rows[::-1], id="order"),
         pytest.param(lambda rows: [rows[0]._replace(p=0.8), rows[1]], id="label"),
         pytest.param(lambda rows: [rows[0]._replace(weight=2.0), rows[1]], id="weight"),
-        pytest.param(lambda rows: [rows[0]._replace(chosen="yes!"), rows[1]], id="reply"),
+        pytest.param(lambda rows: [rows[0]._replace(chosen="yes!"), rows[1]], id="response"),
     ],
 )
 def test_the_digest_tells_rows_apart(change: Change, chatml: Encoder) -> None:

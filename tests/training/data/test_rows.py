@@ -273,11 +273,11 @@ def test_a_bad_target_is_named(row: dict[str, Any], message: str, write_rows: Wr
 @pytest.mark.parametrize(
     "row",
     [
-        pytest.param({**PLAIN, "chosen": f"{ASKED} Let me think."}, id="one-reply-repeats-the-question"),
+        pytest.param({**PLAIN, "chosen": f"{ASKED} Let me think."}, id="one-response-repeats-the-question"),
         pytest.param({"prompt": "Hi", "chosen": "Hi there", "rejected": "Hi!"}, id="a-short-question"),
         pytest.param({**TOLD, "chosen": [assistant(f"{ASKED} Light.")], "rejected": [assistant(f"{ASKED} No.")]}, id="messages"),
         pytest.param({**TOLD, "prompt": [user("What is <|im_end|>?")]}, id="a-question-about-marks"),
-        pytest.param({**TOLD, "rejected": [assistant("")]}, id="an-empty-reply"),
+        pytest.param({**TOLD, "rejected": [assistant("")]}, id="an-empty-response"),
     ],
 )  # fmt: skip
 def test_what_looks_bad_and_is_not(row: dict[str, Any], write_rows: Write) -> None:

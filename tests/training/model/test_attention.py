@@ -1,4 +1,4 @@
-"""Attention without padding gives what each reply, alone with its prompt, would have given."""
+"""Attention without padding gives what each response, alone with its prompt, would have given."""
 
 import inspect
 from itertools import pairwise
@@ -60,12 +60,12 @@ def policy(family: str = "llama", packed: bool = True) -> Policy:
 
 
 def one_by_one(module: Policy, examples: list[Example]) -> Any:
-    """Log-probabilities by the model's own logits, a reply at a time."""
+    """Log-probabilities by the model's own logits, a response at a time."""
     found = []
-    for prompt, replies in examples:
-        for reply in replies:
-            logits = module.model(torch.tensor([[*prompt, *reply]])).logits[0, len(prompt) - 1 : -1]
-            found.append(logits.float().log_softmax(-1).gather(-1, torch.tensor(reply)[:, None])[:, 0])
+    for prompt, responses in examples:
+        for response in responses:
+            logits = module.model(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
+            found.append(logits.float().log_softmax(-1).gather(-1, torch.tensor(response)[:, None])[:, 0])
     return torch.cat(found)
 
 
@@ -104,16 +104,16 @@ def test_packed_with_checkpointing_and_in_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])
-def test_a_reply_sees_nothing_but_its_prompt_and_itself(layout: Any) -> None:
+def test_a_response_sees_nothing_but_its_prompt_and_itself(layout: Any) -> None:
     module = policy(packed=layout == "packed")
     before = module(collate(EXAMPLES, layout)).logprobs
     other = [
-        Example(EXAMPLES[0].prompt, [some_ids(4, 50), EXAMPLES[0].replies[1], some_ids(1, 51)]),
+        Example(EXAMPLES[0].prompt, [some_ids(4, 50), EXAMPLES[0].responses[1], some_ids(1, 51)]),
         Example(some_ids(1, 52), [some_ids(2, 53)]),
         Example(some_ids(8, 54), [some_ids(3, 55), some_ids(3, 56)]),
     ]
     after = module(collate(other, layout)).logprobs
-    same = slice(4, 11)  # the first prompt's second reply
+    same = slice(4, 11)  # the first prompt's second response
     assert after[same].tolist() == before[same].tolist()
     assert not torch.isclose(after, before)[[*range(1, 4), *range(12, len(after))]].any()
 

@@ -50,7 +50,7 @@ def test_temperature_divides_the_logits(tiny_files: ModelFiles, layout: Any) -> 
     logits = module.model(torch.tensor([[1, 8, 9, 10, 11, 12, 13, END]]), **plain(module)).logits[0, 3:-1] / 0.5
     scores = module(collate(ROWS[:1], layout), temperature=0.5)
     wanted = logits.log_softmax(-1)
-    torch.testing.assert_close(scores.logprobs[:4], wanted[range(4), ROWS[0].replies[0]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(scores.logprobs[:4], wanted[range(4), ROWS[0].responses[0]], rtol=0, atol=1e-5)
     torch.testing.assert_close(scores.entropy[:4], -(wanted.exp() * wanted).sum(-1), rtol=0, atol=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_the_reward_is_read_at_the_last_kept_token_and_transformers_reads_anothe
 ) -> None:
     module = woken(tiny_files, layout=layout)
     rewards = module(collate(ROWS, layout))[:, 0]
-    alone = [[*row.prompt, *reply] for row in ROWS for reply in row.replies]
+    alone = [[*row.prompt, *response] for row in ROWS for response in row.responses]
     hidden = [load_plain(tiny_files).model(torch.tensor([ids])).last_hidden_state[0] for ids in alone]
     head = module.inner.score.weight[0]
     torch.testing.assert_close(rewards, torch.stack([h[-1] @ head for h in hidden]), rtol=0, atol=1e-5)

@@ -222,7 +222,7 @@ def test_the_gradients_of_ppo_are_derivatives() -> None:
     assert torch.autograd.gradcheck(lambda x: entropy(x), logp)
 
 
-def test_one_advantage_per_reply_serves_all_its_tokens() -> None:
+def test_one_advantage_per_response_serves_all_its_tokens() -> None:
     logp, old = t([-1, -2, -3], [-4, X, X], [X, X, X]), t([-1.1, -2, -3], [-3.9, X, X], [X, X, X])
     per_row = policy_loss(logp, old, t([2], [-1], [5]), MASK, 0.2)
     per_token = policy_loss(logp, old, t([2, 2, 2], [-1, -1, -1], [5, 5, 5]), MASK, 0.2)

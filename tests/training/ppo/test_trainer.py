@@ -309,7 +309,7 @@ def test_iterations_see_every_prompt_once_in_an_order_that_the_seed_decides(
 def test_chunks_keep_the_order_and_cut_groups_where_they_must() -> None:
     examples = [Example((1,), ((2,), (3,), (4,))), Example((5,), ((6,),)), Example((7,), ((8,), (9,)))]
     parts = list(chunks(examples, 2))
-    assert [[(e.prompt, e.replies) for e in part] for part in parts] == [
+    assert [[(e.prompt, e.responses) for e in part] for part in parts] == [
         [((1,), [(2,), (3,)])],
         [((1,), [(4,)]), ((5,), [(6,)])],
         [((7,), [(8,), (9,)])],

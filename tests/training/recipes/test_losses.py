@@ -60,7 +60,7 @@ def test_the_slope_of_the_pair_loss_is_the_model_less_the_label() -> None:
 
 @patient
 @given(margins, labels)
-def test_exchanging_the_replies_changes_nothing(m: float, p: float) -> None:
+def test_exchanging_the_responses_changes_nothing(m: float, p: float) -> None:
     close(pair_loss(t(m), t(p)), *pair_loss(-t(m), 1 - t(p)).tolist())
 
 
@@ -190,7 +190,7 @@ def test_ipo_with_a_soft_label_has_the_mean_slope_of_its_two_hard_labels(h: floa
 
 @patient
 @given(st.floats(-20, 20), labels, st.sampled_from(KINDS))
-def test_exchanging_the_replies_changes_no_kind_of_dpo(h: float, p: float, kind: DPOKind) -> None:
+def test_exchanging_the_responses_changes_no_kind_of_dpo(h: float, p: float, kind: DPOKind) -> None:
     if p != 0.5:  # a label of 1/2 is rounded up
         torch.testing.assert_close(
             dpo(t(h), t(0), t(p), 0.3, kind, 0.1), dpo(t(0), t(h), 1 - t(p), 0.3, kind, 0.1), rtol=1e-9, atol=1e-9
@@ -214,7 +214,7 @@ def test_the_gradient_of_dpo_is_its_derivative(kind: DPOKind) -> None:
 
 
 def test_the_slope_of_dpo_by_hand() -> None:
-    """beta (σ(m) - p) for the chosen reply, the opposite for the other: .1 (3/4 - .7) = .005."""
+    """beta (σ(m) - p) for the chosen response, the opposite for the other: .1 (3/4 - .7) = .005."""
     chosen, rejected = t(10 * LN3).requires_grad_(), t(0).requires_grad_()
     dpo(chosen, rejected, t(0.7), 0.1).sum().backward()
     assert chosen.grad is not None
@@ -269,7 +269,7 @@ def test_accuracy_of_heads() -> None:
 
 @patient
 @given(margins, labels)
-def test_exchanging_the_replies_does_not_change_who_is_right(m: float, p: float) -> None:
+def test_exchanging_the_responses_does_not_change_who_is_right(m: float, p: float) -> None:
     mirrored = 1 - t(p)
     if mirrored.item() != 0.5 or p == 0.5:  # 1 - p rounds the least differences from 1/2 away
         close(pairwise_accuracy(t(m), t(p)), *pairwise_accuracy(-t(m), mirrored).tolist())

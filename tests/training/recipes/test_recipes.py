@@ -62,7 +62,7 @@ def train(
 
 
 def numbers(rows: Sequence[Any]) -> list[dict[str, float]]:
-    """What a run logged. Where margins are 0 but for rounding, which of two replies has the higher reward is chance."""
+    """What a run logged. Where margins are 0 but for rounding, which of two responses has the higher reward is chance."""
     found = [{n: row.values[n] for n in NUMBERS if n in row.values} for row in rows if row.split in ("train", "eval")]
     return [{n: v for n, v in row.items() if n != "accuracy" or abs(row["reward_margin"]) > 1e-6} for row in found]
 
@@ -138,7 +138,7 @@ def test_dpo_begins_at_ln_2(train: Callable[..., Any], lora: Lora | None) -> Non
     assert first["reward_margin"] == pytest.approx(0, abs=1e-6)
 
 
-def test_dpo_tells_what_chosen_replies_lost(train: Callable[..., Any]) -> None:
+def test_dpo_tells_what_chosen_responses_lost(train: Callable[..., Any]) -> None:
     _, rows = train(DPO, "run", batch_size=1, micro_batch_size=1, steps=4, beta=0.5)
     seen = [row.values for row in rows if row.split == "train"]
     for values in seen:
@@ -163,7 +163,7 @@ PAIRS = [
     PairRow("b", Example((1, 9), ((13, 2), (10, 14, 15, 2))), 0.6, 0.0, 2.0),
     PairRow("c", Example((1, 8, 8, 8, 9), ((9, 2), (9, 9, 2))), 1.0, 0.0, 1.0),
 ]
-TARGETS = [TargetRow(p.id, Example(p.example.prompt, p.example.replies[:1]), p.weight) for p in PAIRS]
+TARGETS = [TargetRow(p.id, Example(p.example.prompt, p.example.responses[:1]), p.weight) for p in PAIRS]
 
 
 def outcome(kind: str, files: ModelFiles, rows: Sequence[Any], layout: Layout) -> tuple[Any, dict[str, Any]]:
@@ -243,10 +243,10 @@ def test_soft_labels_settle_at_their_log_odds(tiny_files: ModelFiles, kind: str,
 
 
 @given(st.text(max_size=8), st.lists(st.lists(st.integers(0, 9), max_size=3), max_size=2), st.integers(0, 9))
-def test_a_bootstrap_sample_is_decided_by_the_pair(name: str, replies: list[list[int]], seed: int) -> None:
-    counts = bootstrap(name, replies, 8, seed)
-    assert counts == bootstrap(name, replies, 8, seed)
-    assert counts[:3] == bootstrap(name, replies, 3, seed)
+def test_a_bootstrap_sample_is_decided_by_the_pair(name: str, responses: list[list[int]], seed: int) -> None:
+    counts = bootstrap(name, responses, 8, seed)
+    assert counts == bootstrap(name, responses, 8, seed)
+    assert counts[:3] == bootstrap(name, responses, 3, seed)
     assert all(n >= 0 for n in counts)
 
 
@@ -262,7 +262,7 @@ def test_heads_learn_from_their_samples_and_are_judged_on_all_rows(tiny_files: M
     settings = Reward(heads=4)
     recipe, model = RewardRecipe(settings), load_reward(tiny_files, 4, settings)
     batch = recipe.collate(PAIRS, "packed")
-    assert batch[BOOTSTRAP].tolist() == [bootstrap(p.id, p.example.replies, 4, 0) for p in PAIRS]
+    assert batch[BOOTSTRAP].tolist() == [bootstrap(p.id, p.example.responses, 4, 0) for p in PAIRS]
     assert recipe.outcome(model.train(), batch).loss.tolist() == pytest.approx(
         (batch[BOOTSTRAP].mean(1) * LN2).tolist()
     )

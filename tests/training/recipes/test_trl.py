@@ -84,7 +84,7 @@ def batch(preference: Any) -> dict[str, Tensor]:
 
 
 def log_ratios(trainer: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-ratios of all chosen, then all rejected replies [2n], their tokens [2n], and the policy's log-probabilities."""
+    """Log-ratios of all chosen, then all rejected responses [2n], their tokens [2n], and the policy's log-probabilities."""
     mask, inputs = batch["completion_mask"][:, 1:], (batch["input_ids"], batch["attention_mask"])
     policy, reference = ((token_logps(m, *inputs) * mask).sum(1) for m in (trainer.model, trainer.ref_model))
     return policy - reference, mask.sum(1), policy
@@ -178,7 +178,7 @@ def test_bradley_terry(
     from datasets import Dataset
 
     rows = {
-        name: [f"{p}{reply}" for p, reply in zip(PAIRS["prompt"], PAIRS[name], strict=True)]
+        name: [f"{p}{response}" for p, response in zip(PAIRS["prompt"], PAIRS[name], strict=True)]
         for name in ("chosen", "rejected")
     }
     trainer = trl.RewardTrainer(
@@ -198,7 +198,7 @@ def test_bradley_terry(
 # Policies
 
 SCORES = [1.0, 2.0, 6.0, -1.0, 0.5, 0.5, 0.0, 3.0]
-"""Of two groups of four replies."""
+"""Of two groups of four responses."""
 
 
 def sampler(trl: Any, tokenizer: Any, arguments: dict[str, Any], kind: str, beta: float, **settings: Any) -> Any:
@@ -219,7 +219,7 @@ def sampler(trl: Any, tokenizer: Any, arguments: dict[str, Any], kind: str, beta
 
 
 def sampled(trainer: Any) -> tuple[dict[str, Any], Tensor, Tensor, Tensor]:
-    """Replies that TRL sampled and scored, and log-probabilities of their tokens under policy and reference, with their mask."""
+    """Responses that TRL sampled and scored, and log-probabilities of their tokens under policy and reference, with their mask."""
     torch.manual_seed(4)
     rows = [{"prompt": prompt} for prompt in PAIRS["prompt"][:2] for _ in range(4)]
     found = trainer._generate_and_score_completions(rows)

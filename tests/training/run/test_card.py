@@ -69,8 +69,8 @@ def test_every_fact_is_told(tmp_path: Path) -> None:
         "| 1,200 rows, weight 0.75 | `runs/one` | `d1` |",
         "| 7 rows, weight 1 | `runs/two` | `d2` |",
         "| constitution | | `c1` |",
-        "| `eval_accuracy` | Pairs in which the chosen reply has the higher reward. On held-out rows. | share | 0.6123 |",
-        "| `loss` | The loss that is minimised, mean over the batch. |  | 0.5 |",
+        "| `eval_accuracy` | Pairs in which the chosen response has the higher reward. On held-out rows. | share | 0.6123 |",
+        "| `loss` | The loss that is minimized, mean over the batch. |  | 0.5 |",
         "| `mine` |  |  | 2 |",
         "lr: 1.0e-05\nlora:\n  r: 8",
         "The labels are a model's, not people's",
@@ -172,7 +172,7 @@ def test_a_policy_loads_as_the_card_says(tmp_path: Path) -> None:
     checkpoint(tmp_path, LlamaForCausalLM)
     names = snippet(card(tmp_path), tmp_path)
     assert names["inputs"]["input_ids"].tolist() == [[1, 3, 5, 2, 1, 4]]
-    assert 0 < len(names["reply"]) <= 256
+    assert 0 < len(names["response"]) <= 256
 
 
 def test_an_adapter_loads_as_the_card_says(tmp_path: Path) -> None:

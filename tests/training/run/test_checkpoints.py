@@ -29,7 +29,7 @@ from training.model.models import TrainableModel, load_policy, save
 from training.run import fit, job
 
 ROWS = [Example((1, 8, 9, 10), ((11, 12, 13, 2), (14, 2))), Example((1, 9), ((15, 16, 9, 9, 9, 2),))]
-WHOLE = [[*row.prompt, *reply] for row in ROWS for reply in row.replies]
+WHOLE = [[*row.prompt, *response] for row in ROWS for response in row.responses]
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +68,9 @@ def by_transformers(model: Any) -> Any:
     """Log-probabilities of ROWS' tokens by a causal model of transformers'."""
     found = []
     for row in ROWS:
-        for reply in row.replies:
-            logits = model(torch.tensor([[*row.prompt, *reply]])).logits[0, len(row.prompt) - 1 : -1].float()
-            found.append(logits.log_softmax(-1).gather(-1, torch.tensor(reply)[:, None])[:, 0])
+        for response in row.responses:
+            logits = model(torch.tensor([[*row.prompt, *response]])).logits[0, len(row.prompt) - 1 : -1].float()
+            found.append(logits.log_softmax(-1).gather(-1, torch.tensor(response)[:, None])[:, 0])
     return torch.cat(found)
 
 
@@ -201,11 +201,13 @@ def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
     )  # fmt: skip
     fit.run(job.prepare(chosen, tmp_path / "out"), Console(quiet=True))
     files = resolve(str(tmp_path / "out"))
-    talks = [encoder.reply([{"role": "user", "content": q}], reply) for q, *replies in TALK for reply in replies]
-    examples = [Example(prompt, [[*reply, encoder.end_of_turn]]) for prompt, reply in talks]
+    talks = [
+        encoder.reply([{"role": "user", "content": q}], response) for q, *responses in TALK for response in responses
+    ]
+    examples = [Example(prompt, [[*response, encoder.end_of_turn]]) for prompt, response in talks]
     after = answered(load_policy(files, SFT()), examples)
     requests = [
-        Request("m", "compare", (*e.prompt, *e.replies[0]), Sampling(1), scored=len(e.replies[0])) for e in examples
+        Request("m", "compare", (*e.prompt, *e.responses[0]), Sampling(1), scored=len(e.responses[0])) for e in examples
     ]
 
     def scores() -> Any:

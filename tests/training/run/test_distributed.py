@@ -284,7 +284,9 @@ def test_the_first_version_of_fsdp_is_refused(monkeypatch: pytest.MonkeyPatch, t
 def test_weights_of_ppo_spread_over_processes_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
-    with pytest.raises(UserError, match="fsdp: PPO writes replies with whole weights in each process; launch it with"):
+    with pytest.raises(
+        UserError, match="fsdp: PPO writes responses with whole weights in each process; launch it with"
+    ):
         prepare(reading.load(PPO, None, ["reward.rules.constitution=x"]), tmp_path)
 
 

@@ -37,17 +37,17 @@ def preference(n: int, accuracy: float = 1.0, growth: float = 0.1, pairs: int = 
         (preference(7), "stop", "step 6: accuracy was 1.0 in all of the 5 rows after the first (40 pairs) and the margin grew from 0 to 0.5:"),
         ([*preference(1, accuracy=0), *preference(9)[1:]], "stop", "step 6: accuracy was 1.0 in all of the 5 rows after the first"),
         (preference(9, pairs=4), "stop", "step 9: accuracy was 1.0 in all of the 8 rows after the first (32 pairs)"),
-        (column("kl", 99, 101, 150), "stop", "step 2: kl is 101 nats per reply: the policy runs away from its reference; allowed: 100."),
-        (column("entropy", 1, 0.04, 0.03, 0.02, 0.01), "stop", "step 4: entropy is 0.02 nats per token: the policy has settled on one way to write. Under 0.05 for 3 rows. Raise kl.coefficient, lower learning_rate, and start again into another --out."),
-        (column("distinct", 0.05, 0.05, 0.05), "stop", "step 3: distinct is 0.05 of the replies differ"),
-        (column("length", 30, 1, 1, 1), "stop", "step 4: length is 1 tokens a reply: the policy falls silent. Under 2 for 3 rows."),
-        (column("no_end", 0.25, 1, 1, 1), "stop", "step 4: no reply ended for 3 rows; at first 75% did. Raise missing_end_penalty"),
-        (column("logp_drop", 0, 0.19, 0.21, 0.22, 0.23, 0.5), "warn", "step 5: chosen replies lost 23% of the log-probability that they have under the reference"),
+        (column("kl", 99, 101, 150), "stop", "step 2: kl is 101 nats per response: the policy runs away from its reference; allowed: 100."),
+        (column("entropy", 1, 0.04, 0.03, 0.02, 0.01), "stop", "step 4: entropy is 0.02 nats per token: the policy has collapsed to one way to write. Under 0.05 for 3 rows. Raise kl.coefficient, lower learning_rate, and start again into another --out."),
+        (column("distinct", 0.05, 0.05, 0.05), "stop", "step 3: distinct is 0.05 of the responses differ"),
+        (column("length", 30, 1, 1, 1), "stop", "step 4: length is 1 tokens a response: the policy falls silent. Under 2 for 3 rows."),
+        (column("no_end", 0.25, 1, 1, 1), "stop", "step 4: no response ended for 3 rows; at first 75% did. Raise missing_end_penalty"),
+        (column("logp_drop", 0, 0.19, 0.21, 0.22, 0.23, 0.5), "warn", "step 5: chosen responses lost 23% of the log-probability that they have under the reference"),
         (column("clip_fraction", 0.4, 0.41), "warn", "step 2: clip_fraction is 0.41 of the tokens are clipped: steps are too large; allowed: 0.4. Lower learning_rate, or passes."),
         (column("explained_variance", *[-0.6] * 12), "warn", "step 11: explained_variance is -0.6; allowed: -0.5"),
         (column("accuracy", *[0.4] * 25), "warn", "step 21: accuracy is 0.4 over the last 10 rows; allowed: 0.45: worse than a guess."),
         (column("mismatch_kl", 0.2), "warn", "step 1: mismatch_kl is 0.2 nats per token between sampler and trainer"),
-        (column("truncated", 0.6), "warn", "step 1: truncated is 0.6 of the replies are cut"),
+        (column("truncated", 0.6), "warn", "step 1: truncated is 0.6 of the responses are cut"),
     ],
 )  # fmt: skip
 def test_a_bad_sign_is_told_once(rows: Rows, kind: str, said: str) -> None:
@@ -74,7 +74,7 @@ def test_a_bad_sign_is_told_once(rows: Rows, kind: str, said: str) -> None:
         column("logp_drop", *[0.19] * 9),
         column("logp_drop", 0.21, 0.21, 0.19, 0.21, 0.21),
         column("logp_drop", 0.3, math.nan, 0.3),
-        # long replies after short ones are no fall
+        # long responses after short ones are no fall
         column("logp_chosen", -80, -80, -80, -160, -160, -160),
         column("explained_variance", *[-0.6] * 10, *[-0.4] * 9),
         column("accuracy", *[0.4] * 20),
