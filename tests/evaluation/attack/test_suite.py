@@ -60,7 +60,7 @@ def test_the_attacker_knows_our_templates() -> None:
         "<reply_b>",
         "</reply_a>",
         "</reply_b>",
-        "Which response follows this principle better?",
+        "Which reply follows this principle better?",
         "Answer with one letter: A or B.",
     ]
     assert all(words in prompt and words in responses for words in known)
