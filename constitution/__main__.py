@@ -14,6 +14,7 @@ from constitution.lint import warnings
 from constitution.loading import load, load_with_places, shipped, to_yaml
 from constitution.principles import Principle
 from constitution.terminal import complain
+from critics.methods import fields_read
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitution") -> int:
@@ -98,7 +99,7 @@ def _notes(p: Principle) -> str:
 
 
 def _diff(old: str, new: str) -> None:
-    found = diff(load(old), load(new))
+    found = diff(load(old), load(new), fields_read())
     if not found:
         print("no difference")
     for name, weight, changed in found.objectives:

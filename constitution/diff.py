@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from constitution.principles import Constitution, Principle
@@ -9,8 +10,6 @@ from constitution.principles import Constitution, Principle
 STAGES = ("critique", "revise", "compare")
 _LABELS = ("objective", "weight", "veto", "check", "good_answer")
 """Fields that change labels without a call."""
-_METHODS = {"contrast": {"text", "antithesis"}, "score": {"text"}, "yesno": {"text", "ask"}}
-"""Judging methods, in runs that use them, and the fields their prompts are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,11 @@ class Diff:
         return bool(self.principles or self.objectives)
 
 
-def diff(old: Constitution, new: Constitution) -> Diff:
-    """What changed from old to new, in the new one's order; removed principles last."""
+def diff(old: Constitution, new: Constitution, methods: Mapping[str, Collection[str]]) -> Diff:
+    """What changed from old to new, in the new one's order; removed principles last.
+
+    methods: judging method -> fields of a principle that its prompts are made of.
+    """
     before = {principle.id: principle for principle in old.principles}
     after = {principle.id for principle in new.principles}
     changes = []
@@ -47,24 +49,24 @@ def diff(old: Constitution, new: Constitution) -> Diff:
         if principle.id not in before:
             changes.append(Change(principle.id, "added", again=STAGES if principle.judged else ("labels",)))
         elif principle != before[principle.id]:
-            changes.append(_changed(before[principle.id], principle))
+            changes.append(_changed(before[principle.id], principle, methods))
     changes += [Change(name, "removed", again=("labels",)) for name in before if name not in after]
     names = [*new.objectives, *(name for name in old.objectives if name not in new.objectives)]
     weights = [(name, old.objectives.get(name), new.objectives.get(name)) for name in names]
     return Diff(tuple(changes), tuple(w for w in weights if w[1] != w[2]))
 
 
-def _changed(old: Principle, new: Principle) -> Change:
+def _changed(old: Principle, new: Principle, methods: Mapping[str, Collection[str]]) -> Change:
     fields = tuple(name for name in Principle.model_fields if getattr(old, name) != getattr(new, name))
     again: set[str] = set()
     if new.judged:
         if not old.judged or "applies_to" in fields:
             again.update(STAGES)
         again.update(stage for stage in STAGES if getattr(old, f"{stage}_request") != getattr(new, f"{stage}_request"))
-        again.update(method for method, read in _METHODS.items() if not read.isdisjoint(fields))
+        again.update(method for method, read in methods.items() if not set(read).isdisjoint(fields))
         if "examples" in fields:
             again.update(("critique", "revise"))
-    stages = [stage for stage in (*STAGES, *_METHODS) if stage in again]
+    stages = [stage for stage in (*STAGES, *methods) if stage in again]
     if any(name in _LABELS for name in fields) or not new.judged:
         stages.append("labels")
     return Change(new.id, "changed", fields, tuple(stages))

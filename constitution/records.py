@@ -20,8 +20,6 @@ Origin = Literal["sampled", "revised", "given"]
 Stage = Literal["sample", "critique", "revise", "compare"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """Kinds of model calls, in the order in which a prompt meets them."""
-Method = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward", "rule"]
-"""How a vote was come by; `critics` has one module for each."""
 
 MAIN = "judge"
 """Name, in votes, of the judge that also criticises and revises. Others of a panel have names of their own."""
@@ -186,7 +184,8 @@ class Vote:
     """z with a listed first."""
     logit_ba: float
     """z with b listed first."""
-    method: Method = "compare"
+    method: str = "compare"
+    """How the judge was asked, by a name of `critics.methods`; `rule` for a principle that a rule judges."""
     judge: str = MAIN
     """Name of the judge within its panel; empty for a rule."""
 

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from constitution.digest import digest
-from constitution.errors import invalid
+from constitution.errors import invalid, shown, suggest
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
+from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy
 from generation.engines.server import EndpointSettings
@@ -36,17 +37,23 @@ class Decoding(Strict):
     """Sample from the likeliest tokens that together have this probability."""
 
 
-ModelMethod = Literal["compare", "reasoned", "contrast", "score", "yesno", "reward"]
-"""Judging methods that ask a model; the constitution's rules are judged without one."""
+def _known(name: str) -> str:
+    if name not in METHODS:
+        raise invalid(f"got {shown(name)}{suggest(name, METHODS)}", ", ".join(METHODS))
+    return name
 
 
-def _once(methods: tuple[ModelMethod, ...]) -> tuple[ModelMethod, ...]:
+MethodName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*METHODS]})]
+"""A judging method that asks a model; the constitution's rules are judged without one."""
+
+
+def _once(methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
     if len(set(methods)) < len(methods):
         raise invalid(f"got {', '.join(methods)}", "each method once")
     return methods
 
 
-Methods = Annotated[tuple[ModelMethod, ...], Field(min_length=1), AfterValidator(_once)]
+Methods = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(_once)]
 
 
 def over_defaults(kind: type[BaseModel], given: object) -> object:
@@ -131,7 +138,7 @@ class Plan(Strict):
     """Seed of the run; every call's own seed is derived from it."""
 
     @property
-    def all_methods(self) -> set[ModelMethod]:
+    def all_methods(self) -> set[str]:
         """Every method the judge is asked by under some principle."""
         return {*self.methods, *chain(*self.methods_of.values())}
 
@@ -191,7 +198,7 @@ class Member(Strict):
     """Its servers, whatever runs the other models."""
 
     @property
-    def all_methods(self) -> set[ModelMethod]:
+    def all_methods(self) -> set[str]:
         """Every method it is asked by under some principle."""
         return {*self.methods, *chain(*self.methods_of.values())}
 

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from constitution.records import voter_name
+from critics.methods import METHODS
 from evaluation.statistics import Floats
 from generation.output.reading import tables
 
-ORDERED = ("compare", "reasoned")
+ORDERED = tuple(name for name, method in METHODS.items() if method.pairwise)
 """Judging methods that see two responses in an order; the others cannot prefer a place."""
 PIECE = 1 << 16
 """Votes that are counted at once."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from constitution.digest import digest as digest_of
-from constitution.records import MAIN, Method
-from critics import compare, score
+from constitution.records import MAIN
+from critics.methods import METHODS
 from generation.config import RunConfig
 from generation.engines.base import Engine
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
@@ -27,14 +27,6 @@ from generation.models.files import resolve
 OpenEngine = Callable[[], Awaitable[Engine]]
 Wrap = Callable[[OpenEngine], Engine]
 """Puts what all engines share (store, counters) in front of one that is opened at its first call."""
-
-LABELS: Mapping[Method, tuple[str, ...]] = {
-    "compare": compare.LABELS,
-    "reasoned": compare.LABELS,
-    "score": score.GRADES,
-    "yesno": score.YES_NO,
-}
-"""Words of one token each that a model must have to be asked in a way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +102,7 @@ def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, d
 
     Raises ModelError when a judge lacks the words that its judging methods read.
     """
-    methods: dict[str, Iterable[Method]] = {
+    methods: dict[str, Iterable[str]] = {
         MAIN: config.plan.all_methods,
         **{m.name: m.all_methods for m in config.panel},
     }
@@ -124,7 +116,7 @@ def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, d
     return models[id(cast.policy)], {name: models[id(part)] for name, part in cast.judges.items()}
 
 
-def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[Method] = ()) -> ChatModel:
+def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[str] = ()) -> ChatModel:
     """One model that can be asked by these methods. Raises ModelError where it lacks the words that they read."""
 
     async def open_engine() -> Engine:
@@ -135,7 +127,7 @@ def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[Meth
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
     if encoder and part.rewards:
         _ = encoder.end_of_turn  # a template without one is told now, not in the middle of a run
-    words = sorted({word for method in methods for word in LABELS.get(method, ())})
+    words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
     return ChatModel(part.name, part.digest, wrap(open_engine), encoder, _context(config, part), labels)
 

@@ -7,11 +7,11 @@ be made; what may follow from its answer is bounded by the rounds and comparison
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from constitution.principles import Constitution
-from constitution.records import Failure, Method, Prompt, Response, Stage
+from constitution.records import Failure, Prompt, Response, Stage
 from critics.ranking import select as ranking
 from generation.config import Plan
 from generation.engines.base import Completion, Request
@@ -27,7 +27,7 @@ from generation.pipeline.feedback import (
     judged_by_model,
     sample,
 )
-from generation.pipeline.panel import PAIR_CALLS, REPLY_CALLS, Panel, Voter
+from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.voting import cast_vote, votes_on
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ async def _following(
     else:
         new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
         new_replies = most - len(met.replies)
-    calls = new_pairs * _calls(voters, PAIR_CALLS) + new_replies * _calls(voters, REPLY_CALLS)
+    calls = new_pairs * sum(v.pair_calls for v in voters) + new_replies * sum(v.response_calls for v in voters)
     following["compare"] += met.more + calls
     return +following
 
@@ -175,18 +175,14 @@ async def _votes(
         if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
             return 0
         asked = engine.asked["compare"] - before
-        return max(0, _calls(voters, PAIR_CALLS) + 2 * _calls(voters, REPLY_CALLS) - asked)
+        return max(0, sum(voter.pair_calls + 2 * voter.response_calls for voter in voters) - asked)
     following = 0
     for voter in voters:
         before = engine.asked["compare"]
         if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
             asked = engine.asked["compare"] - before
-            following += PAIR_CALLS.get(voter.method, 2 * REPLY_CALLS.get(voter.method, 0)) - asked
+            following += voter.pair_calls + 2 * voter.response_calls - asked
     return following
-
-
-def _calls(voters: list[Voter], each: Mapping[Method, int]) -> int:
-    return sum(each.get(voter.method, 0) for voter in voters)
 
 
 async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:

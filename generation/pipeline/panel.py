@@ -8,16 +8,12 @@ from typing import NamedTuple
 
 from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
-from constitution.records import MAIN, Method, Vote, voter_name
+from constitution.records import MAIN, Vote, voter_name
+from critics.methods import METHODS
 from critics.ranking.aggregate import Score, score
 from critics.ranking.weights import Weights
-from generation.config import ModelMethod, Plan, RunConfig
+from generation.config import Plan, RunConfig
 from generation.models.chat_model import ChatModel
-
-PAIR_CALLS: Mapping[Method, int] = {"compare": 2, "reasoned": 4}
-"""Calls of one voter on one pair, at most."""
-REPLY_CALLS: Mapping[Method, int] = {"contrast": 2, "score": 1, "yesno": 1, "reward": 1}
-"""Calls of one voter on one reply, whatever the number of pairs it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +22,13 @@ class Judge:
 
     model: ChatModel
     name: str = MAIN
-    methods: tuple[ModelMethod, ...] = ("compare",)
-    methods_of: Mapping[str, tuple[ModelMethod, ...]] = field(default_factory=dict)
+    methods: tuple[str, ...] = ("compare",)
+    methods_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Principle id -> its own methods."""
     principles: tuple[str, ...] = ()
     """Ids of the principles it judges; all where empty."""
 
-    def methods_under(self, principle: Principle) -> tuple[ModelMethod, ...]:
+    def methods_under(self, principle: Principle) -> tuple[str, ...]:
         """How it is asked under a principle; not at all where that is not its own or a rule judges it."""
         if not principle.judged or (self.principles and principle.id not in self.principles):
             return ()
@@ -43,13 +39,23 @@ class Voter(NamedTuple):
     """One judge, asked by one method under one principle; no judge for a rule."""
 
     judge: Judge | None
-    method: Method
+    method: str
     principle: Principle
 
     @property
     def name(self) -> str:
         """What its weight goes by: Vote.voter of its votes."""
         return voter_name(self.judge.name if self.judge else "", self.method, self.principle.id)
+
+    @property
+    def pair_calls(self) -> int:
+        """Calls on one pair, at most, of a voter that looks at pairs; 0 of others."""
+        return METHODS[self.method].calls if self.judge and METHODS[self.method].pairwise else 0
+
+    @property
+    def response_calls(self) -> int:
+        """Calls on one response, whatever the number of pairs it is in, of a voter that looks at one; 0 of others."""
+        return METHODS[self.method].calls if self.judge and not METHODS[self.method].pairwise else 0
 
 
 @dataclass(frozen=True, slots=True)

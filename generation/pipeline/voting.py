@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from asyncio import gather
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from constitution.errors import UserError
 from constitution.principles import Principle
-from constitution.records import Failure, Message, Method, Prompt, Response, Vote
-from critics import compare, contrast, score
+from constitution.records import Failure, Message, Prompt, Response, Vote
+from critics import compare, contrast
 from critics.labels import clamped
+from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.weights import Stopping
 from critics.transcript import message_text
 from generation.config import Plan
-from generation.engines.base import Completion, Sampling
+from generation.engines.base import Sampling
 from generation.engines.reward import REWARD
 from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.pipeline.panel import Panel, Voter
 
-Odds = float | str
-"""Log-odds, or `reason: detail` why there are none."""
+
+class NoOdds(NamedTuple):
+    """Why there are no log-odds."""
+
+    reason: str
+    detail: str
+
+
+Odds = float | NoOdds
 
 
 async def votes_on(
@@ -52,126 +62,92 @@ async def _in_turn(
 
 
 async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan: Plan) -> Vote | Failure:
-    """One voter's judgement of one pair: in both orders, or of each reply by itself."""
+    """One voter's judgement of one pair: in both orders, or of each response by itself."""
     subject = f"{a.id} vs {b.id} by {voter.name}"
     if voter.judge is None:
         try:
             return rule_vote(prompt, a, b, voter.principle)
         except UserError as error:
             return Failure(prompt.id, "compare", "rule_error", str(error), subject)
-    model = voter.judge.model
-    if voter.method in _OF_PAIRS:
-        ask = _OF_PAIRS[voter.method]
-        answers = await gather(*(ask(model, prompt, x, y, voter.principle, plan) for x, y in ((a, b), (b, a))))
-    else:
-        value = _OF_REPLIES[voter.method]
-        answers = await gather(*(value(model, prompt, reply, voter.principle, plan) for reply in (a, b)))
-    numbers: list[float] = []
-    for answer in answers:
-        if isinstance(answer, str):
-            reason, _, detail = answer.partition(": ")
-            return Failure(prompt.id, "compare", reason, detail, subject)
-        numbers.append(answer)
-    ab, ba = numbers if voter.method in _OF_PAIRS else (numbers[0] - numbers[1], numbers[1] - numbers[0])
+    pairwise = METHODS[voter.method].pairwise
+    shown = ((a, b), (b, a)) if pairwise else ((a,), (b,))
+    first, second = await gather(*(_odds(voter, prompt, responses, plan) for responses in shown))
+    for found in (first, second):
+        if isinstance(found, NoOdds):
+            return Failure(prompt.id, "compare", found.reason, found.detail, subject)
+    assert isinstance(first, float)
+    assert isinstance(second, float)
+    ab, ba = (first, second) if pairwise else (first - second, second - first)
     return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.method, voter.judge.name)
 
 
-async def graded(voter: Voter, prompt: Prompt, reply: Response, plan: Plan, ended: bool = True) -> float | Failure:
-    """One voter's log-odds that a reply by itself is good: a model's, asked in a way that looks at one reply.
+async def pointwise_vote(
+    voter: Voter, prompt: Prompt, response: Response, plan: Plan, ended: bool = True
+) -> float | Failure:
+    """One voter's log-odds that a response by itself is good. The voter is a model's, by a pointwise method.
 
-    ended: False for a reply that was cut at the limit, which a reward model is told.
+    ended: False for a response that was cut at the limit, which a reward model is told.
     """
+    found = await _odds(voter, prompt, (response,), plan, ended)
+    if isinstance(found, NoOdds):
+        return Failure(prompt.id, "compare", found.reason, found.detail, f"{response.id} by {voter.name}")
+    return found
+
+
+async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan: Plan, ended: bool = True) -> Odds:
+    """Ask about the responses in the order shown, or about the one."""
     assert voter.judge is not None
-    model = voter.judge.model
-    if voter.method == "reward":
-        answer = await _reward(model, prompt, reply, voter.principle, plan, ended)
-    else:
-        answer = await _OF_REPLIES[voter.method](model, prompt, reply, voter.principle, plan)
-    if isinstance(answer, str):
-        reason, _, detail = answer.partition(": ")
-        return Failure(prompt.id, "compare", reason, detail, f"{reply.id} by {voter.name}")
-    return answer
-
-
-async def _compare(
-    model: ChatModel, prompt: Prompt, first: Response, second: Response, principle: Principle, plan: Plan
-) -> Odds:
-    messages = compare.render(prompt, first, second, principle, plan.defences.nonce)
-    return await _labelled(model, messages, compare.LABELS, compare.log_odds)
-
-
-async def _reasoned(
-    model: ChatModel, prompt: Prompt, first: Response, second: Response, principle: Principle, plan: Plan
-) -> Odds:
-    messages = compare.render_reasoning(prompt, first, second, principle, plan.defences.nonce)
+    model, method = voter.judge.model, METHODS[voter.method]
+    if method.conditions:
+        return await _likelihood_ratio(model, prompt, shown[0], method.conditions(prompt, voter.principle))
+    if not method.render:
+        return await _reward(model, prompt, shown[0], ended)
+    messages = method.render(prompt, shown, voter.principle, plan.defences.nonce)
+    if not method.reasons:
+        return await _labelled(model, messages, method, voter.principle)
     reason = plan.reason
     sampling = Sampling(reason.max_tokens, reason.temperature, reason.top_p, plan.seed if reason.temperature else None)
     thoughts = await model.ask(messages, stage="compare", sampling=sampling)
     if thoughts.error:
-        return str(thoughts.error)
+        return NoOdds(*thoughts.error)
     if not thoughts.text.strip():
-        return "empty: no reasoning"
+        return NoOdds("empty", "no reasoning")
     conclusion = compare.render_conclusion(messages, thoughts.text.strip())
-    z = await _labelled(model, conclusion, compare.LABELS, compare.log_odds)
-    return z if isinstance(z, str) else clamped(z, *plan.clamp)
+    z = await _labelled(model, conclusion, method, voter.principle)
+    return z if isinstance(z, NoOdds) else clamped(z, *plan.clamp)
 
 
-async def _contrast(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, _: Plan) -> Odds:
-    completions = await gather(
-        *(
-            model.likelihood(messages, message_text(reply.message), prompt.tools)
-            for messages in contrast.conditions(prompt, principle)
-        )
-    )
+async def _labelled(
+    model: ChatModel, messages: tuple[Message, ...], method: JudgingMethod, principle: Principle
+) -> Odds:
+    completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=method.labels)
+    if completion.error:
+        return NoOdds(*completion.error)
+    assert method.read is not None
+    value = method.read(completion.logprobs, principle)
+    return NoOdds(value, repr(completion.logprobs)) if isinstance(value, str) else value
+
+
+async def _likelihood_ratio(
+    model: ChatModel, prompt: Prompt, response: Response, conditions: tuple[tuple[Message, ...], tuple[Message, ...]]
+) -> Odds:
+    """Mean log-probability of the response's tokens under one conversation less that under the other."""
+    text = message_text(response.message)
+    completions = await gather(*(model.likelihood(messages, text, prompt.tools) for messages in conditions))
     values: list[float] = []
     for completion in completions:
-        value = str(completion.error) if completion.error else contrast.log_likelihood(completion.scores)
+        if completion.error:
+            return NoOdds(*completion.error)
+        value = contrast.log_likelihood(completion.scores)
         if isinstance(value, str):
-            return value
+            return NoOdds(value, "")
         values.append(value)
     return values[0] - values[1]
 
 
-async def _score(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, plan: Plan) -> Odds:
-    messages = score.render_grade(prompt, reply, principle, plan.defences.nonce)
-    return await _labelled(model, messages, score.GRADES, score.grade_log_odds)
-
-
-async def _yesno(model: ChatModel, prompt: Prompt, reply: Response, principle: Principle, plan: Plan) -> Odds:
-    messages = score.render_yes_no(prompt, reply, principle, plan.defences.nonce)
-    return await _labelled(model, messages, score.YES_NO, lambda logprobs: score.good(logprobs, principle))
-
-
-async def _reward(
-    model: ChatModel, prompt: Prompt, reply: Response, _: Principle, __: Plan, ended: bool = True
-) -> Odds:
-    completion = await model.reward(prompt.messages, message_text(reply.message), prompt.tools, ended)
+async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool) -> Odds:
+    completion = await model.reward(prompt.messages, message_text(response.message), prompt.tools, ended)
     if completion.error:
-        return str(completion.error)
+        return NoOdds(*completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))
-    return value if abs(value) < float("inf") else f"reward_nan: {completion.logprobs!r}"
-
-
-async def _labelled(
-    model: ChatModel,
-    messages: tuple[Message, ...],
-    labels: tuple[str, ...],
-    read: Callable[[Mapping[str, float]], float | str],
-) -> Odds:
-    completion: Completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=labels)
-    if completion.error:
-        return str(completion.error)
-    value = read(completion.logprobs)
-    return f"{value}: {completion.logprobs!r}" if isinstance(value, str) else value
-
-
-_OF_PAIRS: Mapping[Method, Callable[[ChatModel, Prompt, Response, Response, Principle, Plan], Awaitable[Odds]]] = {
-    "compare": _compare,
-    "reasoned": _reasoned,
-}
-_OF_REPLIES: Mapping[Method, Callable[[ChatModel, Prompt, Response, Principle, Plan], Awaitable[Odds]]] = {
-    "contrast": _contrast,
-    "score": _score,
-    "yesno": _yesno,
-    "reward": _reward,
-}
+    return value if math.isfinite(value) else NoOdds("reward_nan", repr(completion.logprobs))

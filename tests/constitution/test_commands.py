@@ -11,6 +11,7 @@ from constitution.lint import near_duplicates, warnings
 from constitution.loading import load, load_with_places
 from constitution.principles import Constitution, Principle
 from constitution.records import Prompt
+from critics.methods import fields_read
 from generation.prompts import read
 
 ROOT = Path(__file__).parents[2]
@@ -151,10 +152,10 @@ def laws(**fields: object) -> Constitution:
     ],
 )
 def test_a_diff_says_what_is_made_again(fields: dict[str, object], again: tuple[str, ...]) -> None:
-    (change,) = diff(laws(), laws(**fields)).principles
+    (change,) = diff(laws(), laws(**fields), fields_read()).principles
     assert (change.kind, change.again) == ("changed", again)
     assert set(change.fields) == set(fields)
-    assert not diff(laws(), laws())
+    assert not diff(laws(), laws(), fields_read())
 
 
 def test_the_diff_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from constitution.errors import invalid, shown, suggest
 from constitution.records import Strict
+from critics.methods import METHODS
 from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
 from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PointwiseMethod = Literal["contrast", "score", "yesno"]
-"""Judging methods that look at one response by itself."""
+
+
+def _pointwise(name: str) -> str:
+    if name not in POINTWISE:
+        raise invalid(f"got {shown(name)}{suggest(name, POINTWISE)}", ", ".join(POINTWISE))
+    return name
+
+
+POINTWISE = tuple(name for name, method in METHODS.items() if not method.pairwise and name != "reward")
+PointwiseMethod = Annotated[str, AfterValidator(_pointwise), Field(json_schema_extra={"enum": [*POINTWISE]})]
+"""A judging method by which a model that writes looks at one response by itself."""
 
 
 class RulesReward(Strict):
@@ -69,7 +80,7 @@ class JudgeReward(Strict):
     @model_validator(mode="after")
     def _one_by_one(self) -> JudgeReward:
         for member in self.panel:
-            if wrong := sorted(member.all_methods & {"compare", "reasoned"}):
+            if wrong := sorted(name for name in member.all_methods if METHODS[name].pairwise):
                 raise ValueError(
                     f"panel.{member.name}.methods: got {', '.join(wrong)}, which judges pairs; allowed here are contrast, score, "
                     "yesno, or reward for a reward model"

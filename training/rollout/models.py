@@ -24,7 +24,7 @@ from generation.models.factory import OpenEngine, Wrap, chat_models, parts
 from generation.models.files import resolve
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.voting import graded
+from generation.pipeline.voting import pointwise_vote
 from training.monitor.moves import PRINCIPLE
 from training.rollout.config import JudgeReward, ModelsReward
 from training.rollout.rules import STAGE, Part, applicable, merit, no_principle
@@ -125,7 +125,7 @@ class LiveJudge:
         if not voters:
             return no_principle(prompt, response, self._constitution)
         try:
-            answers = await gather(*(graded(voter, prompt, response, self._plan, ended) for voter in voters))
+            answers = await gather(*(pointwise_vote(voter, prompt, response, self._plan, ended) for voter in voters))
         except TransientError as error:
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
         heard: dict[str, list[float]] = {}

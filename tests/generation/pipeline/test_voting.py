@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from constitution.principles import Check, Constitution, Principle
-from constitution.records import Failure, Message, Method, Prompt, Response, Vote
+from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics.ranking.weights import Stopping, Weights
 from critics.score import GRADES
-from generation.config import ModelMethod, Plan
+from generation.config import Plan
 from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
@@ -33,9 +33,7 @@ def reply(name: str, text: str) -> Response:
 A, B = reply("a", "good one"), reply("b", "a bad one")
 
 
-def judge(
-    script: Script, name: str = "judge", methods: tuple[ModelMethod, ...] = ("compare",)
-) -> tuple[Judge, list[Request]]:
+def judge(script: Script, name: str = "judge", methods: tuple[str, ...] = ("compare",)) -> tuple[Judge, list[Request]]:
     """A judge that answers by the script, and what it was asked."""
     requests: list[Request] = []
 
@@ -46,7 +44,7 @@ def judge(
     return Judge(ChatModel(name, "digest", Replay(answer), None, 0), name, methods), requests
 
 
-def ask(method: Method, script: Script, plan: Plan | None = None) -> tuple[Vote | Failure, list[Request]]:
+def ask(method: str, script: Script, plan: Plan | None = None) -> tuple[Vote | Failure, list[Request]]:
     """What one voter says of A and B."""
     asked, requests = judge(script)
     return asyncio.run(cast_vote(Voter(asked, method, KIND), PROMPT, A, B, plan or Plan())), requests
@@ -103,7 +101,7 @@ def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() 
 
 
 @pytest.mark.parametrize("method", ["contrast", "reward"])
-def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(method: ModelMethod) -> None:
+def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(method: str) -> None:
     asked, requests = judge(lambda _: Completion("", scores=(-1.0,), logprobs={"reward": 1.0}), methods=(method,))
     offered = Prompt(id="p", messages=PROMPT.messages, tools=({"name": "look"},))
     asyncio.run(cast_vote(Voter(asked, method, KIND), offered, A, B, Plan()))
@@ -150,7 +148,7 @@ def test_yesno_and_reward_are_differences_of_two_replies() -> None:
         ("reward", failed(ErrorReason.PROMPT_TOO_LONG, "9 > 8"), "prompt_too_long"),
     ],
 )
-def test_what_goes_wrong_is_a_failure_never_a_vote(method: Method, completion: Completion, reason: str) -> None:
+def test_what_goes_wrong_is_a_failure_never_a_vote(method: str, completion: Completion, reason: str) -> None:
     record, _ = ask(method, lambda _: completion)
     assert isinstance(record, Failure)
     assert (record.stage, record.reason, record.subject) == ("compare", reason, f"a vs b by judge/{method}/kind")

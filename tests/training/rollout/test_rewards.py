@@ -20,7 +20,7 @@ from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.pipeline.panel import Judge, Voter
-from generation.pipeline.voting import graded
+from generation.pipeline.voting import pointwise_vote
 from generation.settings import load as load_settings
 from tests.training.ppo_small import run_small, small_inputs, small_model
 from training.ppo.config import PPO
@@ -130,7 +130,7 @@ def heard(prompt: Prompt, response: Response, ended: bool = True) -> tuple[int, 
 
     model = ChatModel("rm", "0", Replay(answer), Encoder(STYLES["chatml"]()), 0)
     voter = Voter(Judge(model, "rm", ("reward",)), "reward", Principle.model_validate(JUDGED))
-    assert asyncio.run(graded(voter, prompt, response, Plan(), ended)) == 1.0
+    assert asyncio.run(pointwise_vote(voter, prompt, response, Plan(), ended)) == 1.0
     return asked[0].tokens
 
 
