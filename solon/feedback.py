@@ -22,7 +22,7 @@ from generation.output.folder import PROMPTS, run_folder
 from generation.output.run import Run, open_run
 from generation.pipeline.job import Job, already_done, prepare, produce
 from generation.request import FeedbackSettings
-from solon.settings import constitution_of
+from solon.settings import constitution_of, named
 
 Row = str | Mapping[str, Any] | Prompt
 """A prompt's text; a row as a file has it, with `prompt` or `messages`, and `tools`, `tags`, `responses`; or a Prompt."""
@@ -44,7 +44,8 @@ async def generate_feedback(
 
     prompts: a file, a datasets folder or a hub id by name; or rows in memory, as a list, an iterator or a `datasets.Dataset`.
     Those are written to `prompts.jsonl` in the run's folder, one at a time, so that a restart of the command finds them too.
-    config, settings: as for `Judge`, as policy="embedded", engine="vllm", plan={"samples": 4}.
+    config, settings: as for `Judge`, as policy="embedded", engine="vllm", plan={"samples": 4}. The policy may be a function too:
+    it gets the conversation and gives a response.
     weights: fitted weights of votes. limit: read only the first rows. reuse: runs whose calls are taken.
     report: write report.html.
 
@@ -75,10 +76,10 @@ async def generate_feedback(
             "weights": weights,
         }
         try:
-            named = FeedbackSettings.model_validate(given)
+            request = FeedbackSettings.model_validate(given)
         except ValidationError as error:
             raise UserError(problems_of(error, FeedbackSettings)) from None
-        job = prepare(named, values=settings)
+        job = prepare(request, values=named(settings))
     await _finish(job, report)
     return open_run(folder)
 

@@ -73,6 +73,13 @@ class Judge:
     ...         return [await panel.compare("Say hello.", "Hello!", other) for other in ("No.", "Hi.", "What?")]
     >>> [0 < judgment.p_a < 1 for judgment in solon.run_sync(main())]
     [True, True, True]
+
+    A judge that is a function, and prefers what comes first no less than what is good:
+
+    >>> async def ask(messages):
+    ...     return 0.8
+    >>> [(vote.value, round(vote.bias, 2)) for vote in solon.run_sync(solon.judge("hhh", "Hi.", "a", "b", judge=ask)).votes][0]
+    (0.0, 1.39)
     """
 
     def __init__(
@@ -87,6 +94,10 @@ class Judge:
         """constitution: one that is loaded, a shipped one's name, or a file.
         config: a YAML file of settings. settings: any of a run's settings by name, as judge="gpt-4o", engine="endpoint",
         plan={"methods": ["compare", "score"]}; they override the file's.
+        The judge may be your own async function, judge=ask: it gets the messages of one question and gives the judge's words,
+        or, where two labels are to choose from, the probability of the first as a number. A comparison is asked in both
+        orders; words that name a winner count as 0.9, whatever their writer's certainty was. It cannot do `contrast`, which
+        needs log-probabilities of a response. An exception is that vote's failure.
         calls: a folder in which model calls are kept, so that none is made twice; without one they are forgotten.
         weights: what `fit_weights` found, for the same constitution, judges and settings; without them a constitution's own count.
 

@@ -9,6 +9,7 @@ from typing import Any
 from constitution.principles import Constitution
 from constitution.records import Message, Prompt
 from generation.config import EXAMPLE, RunConfig
+from generation.engines.function import register
 from generation.settings import load
 from solon.constitutions import load_constitution
 
@@ -19,7 +20,15 @@ Conversation = str | Sequence[Turn] | Prompt
 
 def settings_of(config: str | Path | None, values: Mapping[str, object]) -> RunConfig:
     """The settings of a YAML file, then those given by name. Raises UserError with every problem at once."""
-    return load(RunConfig, Path(config) if config else None, (), values, example=EXAMPLE)
+    return load(RunConfig, Path(config) if config else None, (), named(values), example=EXAMPLE)
+
+
+def named(values: Mapping[str, object]) -> dict[str, object]:
+    """Settings with the names of functions in place of the functions that play `policy` and `judge`."""
+    return {
+        key: register(value) if key in ("policy", "judge") and callable(value) else value
+        for key, value in values.items()
+    }
 
 
 def constitution_of(given: Constitution | str | Path) -> Constitution:

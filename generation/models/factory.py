@@ -14,6 +14,7 @@ from generation.config import RunConfig
 from generation.engines.base import Engine
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.endpoint import Endpoint
+from generation.engines.function import PREFIX, FunctionEngine, registered
 from generation.engines.replay import Replay
 from generation.engines.reward import Reward
 from generation.engines.server import EndpointSettings
@@ -85,6 +86,9 @@ def _same(one: Part, other: Part) -> bool:
 def _part(
     config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
 ) -> Part:
+    if spec.startswith(PREFIX):
+        registered(spec)  # one that nobody gave is told now
+        return Part(spec, spec, digest_of(spec), None)
     if config.engine == "replay" or (servers and not any(server.token_ids for server in servers)):
         kind = config.engine if config.engine == "replay" else "endpoint"
         # nobody but the server knows what it serves: its name for it is all that can tell two models apart
@@ -121,7 +125,8 @@ def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[str]
 
     async def open_engine() -> Engine:
         kind = "endpoint" if part.endpoints else "reward model" if part.rewards else config.engine
-        print(f"opening {part.name} ({kind})", file=sys.stderr)
+        if not part.spec.startswith(PREFIX):
+            print(f"opening {part.name} ({kind})", file=sys.stderr)
         return Limited(_engine(config, part), config.calls_in_flight)
 
     encoder = Encoder(load_tokenizer(part.files)) if part.files else None
@@ -142,6 +147,8 @@ def _context(config: RunConfig, part: Part) -> int:
 
 
 def _engine(config: RunConfig, part: Part) -> Engine:
+    if part.spec.startswith(PREFIX):
+        return FunctionEngine(registered(part.spec))
     if config.engine == "replay":
         return Replay.pseudo(config.replay_latency)
     if part.endpoints:

@@ -85,7 +85,7 @@ class Candidate(NamedTuple):
     """Those that a revision was asked to serve."""
     tags: tuple[str, ...]
     """The prompt's."""
-    flags: tuple[str, ...]
+    indicators: tuple[str, ...]
     """Manipulation indicators."""
     truncated: bool
 
@@ -123,7 +123,7 @@ def read_targets(path: Path, split: str) -> Iterator[Target]:
 def read_candidates(path: Path) -> Iterator[Candidate]:
     """`responses.parquet`: every response that could be compared."""
     for row in rows(path, Candidate._fields):
-        row |= {name: tuple(row[name]) for name in ("principles", "tags", "flags")}
+        row |= {name: tuple(row[name]) for name in ("principles", "tags", "indicators")}
         yield Candidate(**row)
 
 

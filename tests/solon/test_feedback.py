@@ -127,3 +127,28 @@ def test_a_constitution_made_in_python_is_the_runs(tmp_path: Path) -> None:
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(solon.UserError, match="is no finished run"):
         solon.open_run(tmp_path)
+
+
+async def policy(messages: list[dict[str, Any]]) -> str:
+    """One of two texts, in turn, so that samples of a prompt differ."""
+    TURNS.append(messages[-1]["content"])
+    return f"Answer {len(TURNS)} to: {messages[-1]['content']}"
+
+
+async def judge(messages: list[dict[str, Any]]) -> float | str:
+    return 0.7
+
+
+TURNS: list[str] = []
+
+
+def test_functions_play_policy_and_judge(tmp_path: Path) -> None:
+    plan = {"rounds": 0, "controls": 0, "principles": 2}
+    making = solon.generate_feedback(
+        "hhh", ["Say hello."], tmp_path / "x", policy=policy, judge=judge, plan=plan, report=False
+    )
+    run = solon.run_sync(making)
+    assert TURNS == ["Say hello.", "Say hello."]
+    assert {response.text for response in run.responses()} == {f"Answer {n} to: Say hello." for n in (1, 2)}
+    assert {round(vote.bias, 4) for vote in run.votes() if vote.method == "compare"} == {0.8473}
+    assert "function:" in (tmp_path / "x" / "run.yaml").read_text()

@@ -129,3 +129,26 @@ def test_what_is_better(log_odds: float | None, undecided: str, better: str | No
 
 def test_probabilities_do_not_overflow() -> None:
     assert [solon.Judgment(z, {}, (), ()).p_a for z in (-1000.0, 1000.0)] == [0.0, 1.0]
+
+
+async def prefers_minutes(messages: list[dict[str, str]]) -> str | float:
+    """A judge in words: it names the response that speaks of minutes."""
+    text = messages[-1]["content"]
+    return "The first response is better." if text.index("minutes") < text.index("No.") else "B"
+
+
+def test_a_function_judges() -> None:
+    found = solon.run_sync(solon.judge("hhh", ASKED, GOOD, BAD, judge=prefers_minutes))
+    models = [vote for vote in found.votes if vote.method == "compare"]
+    assert found.better == "a"
+    assert {(round(vote.value, 6), round(vote.bias, 6)) for vote in models} == {(2.197225, 0.0)}
+
+
+async def fails(messages: list[dict[str, str]]) -> str:
+    raise RuntimeError("no key")
+
+
+def test_what_a_function_raises_is_a_failure_of_its_vote() -> None:
+    found = solon.run_sync(solon.judge("hhh", ASKED, GOOD, BAD, judge=fails))
+    assert {(failure.reason, failure.detail) for failure in found.failures} == {("bad_answer", "RuntimeError: no key")}
+    assert {vote.method for vote in found.votes} <= {"rule"}
