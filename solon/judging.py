@@ -15,7 +15,7 @@ from constitution.records import Failure, Prompt, Response, Vote
 from critics import templating
 from critics.ranking.weights import Weights, refuse_other
 from generation.engines.base import TransientError
-from generation.models.factory import chat_models, parts
+from generation.models.factory import chat_models, model_registry
 from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.voting import votes_on
@@ -110,7 +110,7 @@ class Judge:
         # nothing is sampled: the judge has the machine to itself
         self._run = run.model_copy(update={"policy": run.judge_model, "judge": ""})
         if weights:
-            judging, names = run.plan.judging(), parts(self._run).digests()
+            judging, names = run.plan.judging(), model_registry(self._run).digests()
             refuse_other(weights, Path("weights"), self.constitution.digest, names, templating.digest(), judging)
         self._weights = weights
         self._calls = Path(calls) if calls else None
@@ -122,7 +122,7 @@ class Judge:
             folder = self._calls or Path(stack.enter_context(TemporaryDirectory(prefix="solon-")))
             folder.mkdir(parents=True, exist_ok=True)
             session = await stack.enter_async_context(Session(folder / CALLS))
-            _, judges = chat_models(self._run, parts(self._run), session.wrap)
+            _, judges = chat_models(self._run, model_registry(self._run), session.wrap)
             self._panel = panel_of(self._run, judges, self._weights)
             check_voters(self._panel, self.constitution)
             self._exit = stack.pop_all()

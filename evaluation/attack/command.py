@@ -27,7 +27,7 @@ from evaluation.judge import asking
 from evaluation.judge.labelled import LabelledPair
 from generation.config import RunConfig
 from generation.engines.checkpoint import load_tokenizer
-from generation.models.factory import parts
+from generation.models.factory import model_registry
 from generation.pipeline.scheduler import UNAVAILABLE
 
 
@@ -117,7 +117,7 @@ async def attack(
         asked = config.model_copy(update={"plan": config.plan.model_copy(update={"defences": defences})})
         records[nonce] = (await asking.judge_pairs(pairs, constitution, asked, out, reuse)).records
     by_attack, failures = rates(pairs, records, constitution)
-    judges = [part.files for part in parts(config).judges.values() if part.files and not part.rewards]
+    judges = [spec.files for spec in model_registry(config).judges.values() if spec.files and not spec.rewards]
     made = [injected(load_tokenizer(files), pairs, constitution.principles[0]) for files in judges]
     return Robustness(
         by_attack,

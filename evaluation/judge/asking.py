@@ -24,7 +24,7 @@ from evaluation.judge.settings import PanelSettings
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
 from generation.engines.base import TransientError
-from generation.models.factory import chat_models, parts
+from generation.models.factory import chat_models, model_registry
 from generation.output.folder import SETTINGS
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -143,7 +143,7 @@ async def judge_pairs(
         raise UserError(Problem(str(out), got=got, fix="choose another --out")) from error
     rows = asyncio.Semaphore(run.prompts_in_flight)
     async with Session(out / CALLS, reuse=[path / CALLS for path in reuse], prompts=len(pairs)) as session:
-        _, judges = chat_models(run, parts(run), session.wrap)
+        _, judges = chat_models(run, model_registry(run), session.wrap)
         panel = panel_of(run, judges, None)
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:

@@ -25,7 +25,7 @@ from generation.calls.store import StoredCalls
 from generation.config import RunConfig
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
-from generation.models.factory import Cast, Part, Wrap, chat_model, chat_models, parts
+from generation.models.factory import ModelRegistry, ModelSpec, Wrap, chat_model, chat_models, model_registry
 from generation.output.folder import SETTINGS
 from generation.pipeline.panel import Panel, check_voters, panel_of
 from generation.pipeline.session import CALLS
@@ -44,11 +44,11 @@ UNUSED = (
 class Job:
     """Everything that is known before a model loads."""
 
-    a: Part
-    b: Part
-    base: Part
+    a: ModelSpec
+    b: ModelSpec
+    base: ModelSpec
     """What the KL is measured from."""
-    judges: Cast
+    judges: ModelRegistry
     """Of `run`, whose policy is its judge."""
     run: RunConfig
     constitution: Constitution
@@ -79,7 +79,7 @@ class Job:
     @property
     def unscored(self) -> str:
         """Why responses cannot be scored, and so the KL not be measured; empty where they can."""
-        mute = [part.name for part in (self.a, self.base) if any(not server.token_ids for server in part.endpoints)]
+        mute = [spec.name for spec in (self.a, self.base) if any(not server.token_ids for server in spec.endpoints)]
         if not mute:
             return ""
         return f"{mute[0]}: a server of messages scores no given response; use a vLLM server with token_ids: true"
@@ -88,18 +88,18 @@ class Job:
         """The models; tokenizers load now, weights at the first call. Raises ModelError."""
         _, judges = chat_models(self.run, self.judges, wrap)
         made = {_identity(self.judges.judges[name]): model for name, model in judges.items()}
-        for part in (self.a, self.b, self.base):
-            if _identity(part) not in made:
-                made[_identity(part)] = chat_model(self.run, part, wrap)
+        for spec in (self.a, self.b, self.base):
+            if _identity(spec) not in made:
+                made[_identity(spec)] = chat_model(self.run, spec, wrap)
         panel = panel_of(self.run, judges, self.weights)
         asked = replace(panel, judges=tuple(j for j in panel.judges if j.name not in self.held_out))
-        a, b, base = (made[_identity(part)] for part in (self.a, self.b, self.base))
+        a, b, base = (made[_identity(spec)] for spec in (self.a, self.b, self.base))
         return EvaluationModels(a, b, base, asked, replace(asked, weights=None))
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationModels:
-    """The models of an evaluation. Equal parts are one model."""
+    """The models of an evaluation. Equal specifications are one model."""
 
     a: ChatModel
     b: ChatModel
@@ -132,21 +132,23 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     attempt(lambda: StoredCalls(reuse).close())
     run = _judging(read[1]) if read else None
     policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(settings)] if read else []
-    cast = attempt(partial(parts, run)) if run else None
+    registry = attempt(partial(model_registry, run)) if run else None
     refusals = attempt(partial(_refusals, settings))
     past = attempt(partial(history, settings.trained, [settings.a, settings.b]))
-    provenance = past.provenance(read[0], cast.digests()) if past and read and cast else TrainingProvenance()
-    gold_provenance = past.provenance(gold, cast.digests()) if past and gold and cast else TrainingProvenance()
+    provenance = past.provenance(read[0], registry.digests()) if past and read and registry else TrainingProvenance()
+    gold_provenance = past.provenance(gold, registry.digests()) if past and gold and registry else TrainingProvenance()
     held_out = _held_out(settings.held_out, provenance)
     constitution = attempt(partial(_without, read[0], held_out, run)) if read and run else None
-    weights = attempt(partial(_weights, settings.weights, read[0], run, cast)) if read and run and cast else None
+    weights = (
+        attempt(partial(_weights, settings.weights, read[0], run, registry)) if read and run and registry else None
+    )
     problems.check()
-    if not (read and run and cast and constitution and info and past):
+    if not (read and run and registry and constitution and info and past):
         raise AssertionError("what could not be read is a problem")
     a, b, base = (part for part in policies if part)
     still = _still(provenance, held_out)
     job = Job(
-        a=a, b=b, base=base, judges=cast, run=run, constitution=constitution, gold=gold, weights=weights,
+        a=a, b=b, base=base, judges=registry, run=run, constitution=constitution, gold=gold, weights=weights,
         held_out=held_out, provenance=still, gold_provenance=gold_provenance.model_copy(update={"judges": still.judges}),
         warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(prompts.read(settings.prompts, settings.limit)),
@@ -226,7 +228,7 @@ def _judging(run: RunConfig) -> RunConfig:
     return run.model_copy(update=changed | ({"vllm": run.judge_vllm} if run.judge_vllm else {}))
 
 
-def _policy(run: RunConfig, spec: str, flag: str) -> Part:
+def _policy(run: RunConfig, spec: str, flag: str) -> ModelSpec:
     """One policy, alone on the machine. Raises UserError."""
     alone = run.model_copy(update={"policy": spec, "judge": "", "panel": (), "judge_endpoints": ()})
     fixed = [server.url for server in run.endpoints if server.model and server.model != spec]
@@ -240,13 +242,13 @@ def _policy(run: RunConfig, spec: str, flag: str) -> Part:
             )
         )
     try:
-        return parts(alone).policy
+        return model_registry(alone).policy
     except UserError as error:
         raise UserError(problem._replace(place=flag) for problem in error.problems) from None
 
 
-def _identity(part: Part) -> tuple[object, ...]:
-    return part.digest, part.endpoints, part.rewards, part.vllm
+def _identity(spec: ModelSpec) -> tuple[object, ...]:
+    return spec.digest, spec.endpoints, spec.rewards, spec.vllm
 
 
 def _check_out(out: Path) -> None:
@@ -290,7 +292,7 @@ def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig
     )
 
 
-def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast: Cast) -> Weights | None:
+def _weights(path: Path | None, constitution: Constitution, run: RunConfig, registry: ModelRegistry) -> Weights | None:
     """The fitted weights, checked against all that judges. Raises UserError and ModelError."""
     if path is None:
         if run.plan.early_stop_error:
@@ -300,8 +302,8 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, cast
             )
         return None
     weights = read_weights(path)
-    refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), run.plan.judging())
-    _, judges = chat_models(run, cast, lambda _: Replay.pseudo())
+    refuse_other(weights, path, constitution.digest, registry.digests(), templating.digest(), run.plan.judging())
+    _, judges = chat_models(run, registry, lambda _: Replay.pseudo())
     check_voters(panel_of(run, judges, weights), constitution)
     return weights
 

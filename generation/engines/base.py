@@ -103,6 +103,9 @@ class Request:
     """The same prompt as messages; part of the key only where tokens is empty."""
     tools: str = ""
     """Tool descriptions as JSON, for servers that take messages."""
+    numerics: str = ""
+    """How the model's numbers are made where that is not the engines' own way, which is the checkpoint's type with logits in
+    float32: another type, or `server` where a server computes them, whose logits may be rounded. Part of the key where set."""
 
     @property
     def size(self) -> int:
@@ -125,6 +128,7 @@ class Request:
             self.labels,
             self.index,
             *([self.scored] if self.scored else []),
+            *([self.numerics] if self.numerics else []),
         ]
         return bytes.fromhex(digest(json.dumps(parts, separators=(",", ":"))))
 

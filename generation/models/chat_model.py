@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
@@ -33,6 +33,8 @@ class ChatModel:
     """Most tokens of prompt and completion together; 0 where only the server knows."""
     label_ids: Mapping[str, int] = field(default_factory=dict)
     """Verdict label -> token id, for the labels of the methods it is asked by."""
+    numerics: str = ""
+    """As `Request.numerics`."""
 
     async def ask(
         self,
@@ -106,7 +108,7 @@ class ChatModel:
             need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
             return failed(ErrorReason.PROMPT_TOO_LONG, f"{need} > context of {self.context}")
         try:
-            return await self.engine.generate(request)
+            return await self.engine.generate(replace(request, numerics=self.numerics))
         except RefusedError as error:
             return Completion("", error=error.error)
 

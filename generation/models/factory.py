@@ -31,11 +31,11 @@ Wrap = Callable[[OpenEngine], Engine]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ModelSpec:
     """One model as the settings name it, before anything is loaded."""
 
     name: str
-    spec: str
+    source: str
     """As the settings name it; what a server is asked for that serves it under no other name."""
     digest: str
     files: ModelFiles | None
@@ -45,64 +45,73 @@ class Part:
     rewards: bool = False
     """It is a reward model: it grades and writes nothing."""
 
+    def numerics(self, config: RunConfig) -> str:
+        """What makes this model's numbers others than those of its own type, as `Request.numerics` says; else empty."""
+        if self.files is None:
+            return ""
+        if self.endpoints:
+            return "server"
+        loaded = self.vllm if config.engine == "vllm" and not self.rewards else config.transformers
+        return "" if loaded.dtype == "auto" else loaded.dtype
+
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """Who plays what. Equal parts are one model."""
+class ModelRegistry:
+    """Which model is the policy and which are judges. Equal specifications are one model."""
 
-    policy: Part
-    judges: Mapping[str, Part]
+    policy: ModelSpec
+    judges: Mapping[str, ModelSpec]
     """Name within the panel -> model; the run's own judge first."""
 
     def digests(self) -> dict[str, str]:
         """Name within the panel -> digest of its model."""
-        return {name: part.digest for name, part in self.judges.items()}
+        return {name: spec.digest for name, spec in self.judges.items()}
 
 
-def parts(config: RunConfig) -> Cast:
+def model_registry(config: RunConfig) -> ModelRegistry:
     """All models of a run. Raises ModelError before any model loads."""
     remote = config.engine == "endpoint"
     shared = config.endpoints if remote else ()
     if config.judge_model == config.policy and not (remote and config.judge_endpoints):
-        policy = judge = _part(config, config.policy, shared, config.vllm)
+        policy = judge = _model_spec(config, config.policy, shared, config.vllm)
     else:
         first, second = config.vllm, config.judge_vllm
         if second is None:
             first = second = first.model_copy(update={"gpu_memory_utilization": first.gpu_memory_utilization / 2})
-        policy = _part(config, config.policy, shared, first)
-        judge = _part(config, config.judge_model, (remote and config.judge_endpoints) or shared, second)
+        policy = _model_spec(config, config.policy, shared, first)
+        judge = _model_spec(config, config.judge_model, (remote and config.judge_endpoints) or shared, second)
     judges = {MAIN: judge}
     for member in config.panel:
-        part = _part(config, member.model, member.endpoints, member.vllm or config.vllm, member.rewards)
-        twin = next((p for p in (policy, *judges.values()) if _same(p, part)), None)
-        judges[member.name] = part if twin is None or member.vllm else twin
-    return Cast(policy, judges)
+        spec = _model_spec(config, member.model, member.endpoints, member.vllm or config.vllm, member.rewards)
+        twin = next((p for p in (policy, *judges.values()) if _same(p, spec)), None)
+        judges[member.name] = spec if twin is None or member.vllm else twin
+    return ModelRegistry(policy, judges)
 
 
-def _same(one: Part, other: Part) -> bool:
+def _same(one: ModelSpec, other: ModelSpec) -> bool:
     return (one.digest, one.endpoints, one.rewards) == (other.digest, other.endpoints, other.rewards)
 
 
-def _part(
-    config: RunConfig, spec: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
-) -> Part:
-    if spec.startswith(PREFIX):
-        registered(spec)  # one that nobody gave is told now
-        return Part(spec, spec, digest_of(spec), None)
+def _model_spec(
+    config: RunConfig, source: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
+) -> ModelSpec:
+    if source.startswith(PREFIX):
+        registered(source)  # one that nobody gave is told now
+        return ModelSpec(source, source, digest_of(source), None)
     if config.engine == "replay" or (servers and not any(server.token_ids for server in servers)):
         kind = config.engine if config.engine == "replay" else "endpoint"
         # nobody but the server knows what it serves: its name for it is all that can tell two models apart
-        served = sorted({server.model or spec for server in servers})
+        served = sorted({server.model or source for server in servers})
         # a folder is known by what is in it, as for engines that load it
-        known = resolve(spec).digest if kind == "replay" and Path(spec).is_dir() else spec
+        known = resolve(source).digest if kind == "replay" and Path(source).is_dir() else source
         digest = digest_of(":".join([kind, known, *served]))
-        return Part(spec, spec, digest, None, servers, vllm, rewards)
-    files = resolve(spec)
-    return Part(files.name, spec, files.digest, files, servers, vllm, rewards)
+        return ModelSpec(source, source, digest, None, servers, vllm, rewards)
+    files = resolve(source)
+    return ModelSpec(files.name, source, files.digest, files, servers, vllm, rewards)
 
 
-def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
-    """The policy, and the judges by name; one ChatModel for each Part. Tokenizers load now, weights at the first call.
+def chat_models(config: RunConfig, registry: ModelRegistry, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
+    """The policy, and the judges by name; one ChatModel for each ModelSpec. Tokenizers load now, weights at the first call.
 
     Raises ModelError when a judge lacks the words that its judging methods read.
     """
@@ -111,51 +120,53 @@ def chat_models(config: RunConfig, cast: Cast, wrap: Wrap) -> tuple[ChatModel, d
         **{m.name: m.all_methods for m in config.panel},
     }
     models: dict[int, ChatModel] = {}
-    for part in (cast.policy, *cast.judges.values()):
-        if id(part) not in models:
+    for spec in (registry.policy, *registry.judges.values()):
+        if id(spec) not in models:
             asked = {
-                method for name, methods_of in methods.items() if cast.judges[name] is part for method in methods_of
+                method for name, methods_of in methods.items() if registry.judges[name] is spec for method in methods_of
             }
-            models[id(part)] = chat_model(config, part, wrap, asked)
-    return models[id(cast.policy)], {name: models[id(part)] for name, part in cast.judges.items()}
+            models[id(spec)] = chat_model(config, spec, wrap, asked)
+    return models[id(registry.policy)], {name: models[id(spec)] for name, spec in registry.judges.items()}
 
 
-def chat_model(config: RunConfig, part: Part, wrap: Wrap, methods: Iterable[str] = ()) -> ChatModel:
+def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable[str] = ()) -> ChatModel:
     """One model that can be asked by these methods. Raises ModelError where it lacks the words that they read."""
 
     async def open_engine() -> Engine:
-        kind = "endpoint" if part.endpoints else "reward model" if part.rewards else config.engine
-        if not part.spec.startswith(PREFIX):
-            print(f"opening {part.name} ({kind})", file=sys.stderr)
-        return Limited(_engine(config, part), config.calls_in_flight)
+        kind = "endpoint" if spec.endpoints else "reward model" if spec.rewards else config.engine
+        if not spec.source.startswith(PREFIX):
+            print(f"opening {spec.name} ({kind})", file=sys.stderr)
+        return Limited(_engine(config, spec), config.calls_in_flight)
 
-    encoder = Encoder(load_tokenizer(part.files)) if part.files else None
-    if encoder and part.rewards:
+    encoder = Encoder(load_tokenizer(spec.files)) if spec.files else None
+    if encoder and spec.rewards:
         _ = encoder.end_of_turn  # a template without one is told now, not in the middle of a run
     words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
-    return ChatModel(part.name, part.digest, wrap(open_engine), encoder, _context(config, part), labels)
+    return ChatModel(
+        spec.name, spec.digest, wrap(open_engine), encoder, _context(config, spec), labels, spec.numerics(config)
+    )
 
 
-def _context(config: RunConfig, part: Part) -> int:
+def _context(config: RunConfig, spec: ModelSpec) -> int:
     """Tokens that fit; 0 where only the server knows."""
-    if part.files is None:
+    if spec.files is None:
         return 0
-    if config.engine == "vllm" and part.vllm.max_model_len:
-        return min(part.files.context, part.vllm.max_model_len)
-    return part.files.context
+    if config.engine == "vllm" and spec.vllm.max_model_len:
+        return min(spec.files.context, spec.vllm.max_model_len)
+    return spec.files.context
 
 
-def _engine(config: RunConfig, part: Part) -> Engine:
-    if part.spec.startswith(PREFIX):
-        return FunctionEngine(registered(part.spec))
+def _engine(config: RunConfig, spec: ModelSpec) -> Engine:
+    if spec.source.startswith(PREFIX):
+        return FunctionEngine(registered(spec.source))
     if config.engine == "replay":
         return Replay.pseudo(config.replay_latency)
-    if part.endpoints:
-        return Pool([Endpoint(settings, part.spec) for settings in part.endpoints])
-    assert part.files is not None
-    if part.rewards:
-        return Reward(part.files, config.transformers)
+    if spec.endpoints:
+        return Pool([Endpoint(settings, spec.source) for settings in spec.endpoints])
+    assert spec.files is not None
+    if spec.rewards:
+        return Reward(spec.files, config.transformers)
     if config.engine == "transformers":
-        return Transformers(part.files, config.transformers)
-    return VLLM(part.files, part.vllm)
+        return Transformers(spec.files, config.transformers)
+    return VLLM(spec.files, spec.vllm)

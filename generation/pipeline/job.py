@@ -26,7 +26,7 @@ from generation.config import EXAMPLE, RunConfig
 from generation.engines.base import ModelError
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
-from generation.models.factory import Cast, Wrap, chat_models, parts
+from generation.models.factory import ModelRegistry, Wrap, chat_models, model_registry
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
@@ -61,7 +61,7 @@ class Job:
     source: str
     limit: int | None
     info: SourceInfo
-    cast: Cast
+    registry: ModelRegistry
     weights: Weights | None
     reuse: tuple[Path, ...]
     digests: Digests
@@ -102,24 +102,24 @@ def prepare(
     attempt(run_folder(settings.out).check)
     calls = [path / CALLS for path in settings.reuse]
     attempt(lambda: StoredCalls(calls).close())
-    cast = attempt(partial(parts, config)) if config else None
+    registry = attempt(partial(model_registry, config)) if config else None
     if constitution and config:
         problems.found += unknown_principles(config, constitution)
-    weights = attempt(partial(_weights, settings.weights, constitution, config, cast))
-    if constitution and config and cast and weights and not problems.found:
-        judges = attempt(partial(chat_models, config, cast, lambda _: Replay.pseudo()))
+    weights = attempt(partial(_weights, settings.weights, constitution, config, registry))
+    if constitution and config and registry and weights and not problems.found:
+        judges = attempt(partial(chat_models, config, registry, lambda _: Replay.pseudo()))
         if judges:
             attempt(partial(check_voters, panel_of(config, judges[1], weights), constitution))
     problems.check()
-    if not (constitution and config and info and cast):
+    if not (constitution and config and info and registry):
         raise AssertionError("what could not be read is a problem")
     if config.engine == "transformers" and "engine" not in config.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
-    names = cast.digests()
+    names = registry.digests()
     digests = Digests(
         constitution=constitution.digest,
         templates=templating.digest(),
-        policy=cast.policy.digest,
+        policy=registry.policy.digest,
         judge=names.pop(MAIN),
         panel=names,
         weights=digest(weights.model_dump_json()) if weights else "",
@@ -127,7 +127,16 @@ def prepare(
         settings=digest(json.dumps(config.results(), sort_keys=True)),
     )
     return Job(
-        settings.out, constitution, config, settings.prompts, settings.limit, info, cast, weights, tuple(calls), digests
+        settings.out,
+        constitution,
+        config,
+        settings.prompts,
+        settings.limit,
+        info,
+        registry,
+        weights,
+        tuple(calls),
+        digests,
     )
 
 
@@ -137,7 +146,7 @@ def _config(settings: FeedbackSettings, values: Mapping[str, object]) -> RunConf
 
 
 def _weights(
-    path: Path | None, constitution: Constitution | None, settings: RunConfig | None, cast: Cast | None
+    path: Path | None, constitution: Constitution | None, settings: RunConfig | None, registry: ModelRegistry | None
 ) -> Weights | None:
     """The fitted weights, checked against whatever else could be read. Raises UserError."""
     error = settings.plan.early_stop_error if settings else 0
@@ -150,9 +159,9 @@ def _weights(
     if error and weights.stopping is None:
         got, fix = f"got {error}, but {path} does not say in which order to ask", "fit again, or leave it 0"
         raise UserError(Problem("", "plan.early_stop_error", got, fix=fix))
-    if constitution and cast:
+    if constitution and registry:
         judging = settings.plan.judging() if settings else weights.fitted_on.judging
-        refuse_other(weights, path, constitution.digest, cast.digests(), templating.digest(), judging)
+        refuse_other(weights, path, constitution.digest, registry.digests(), templating.digest(), judging)
     return weights
 
 
@@ -164,7 +173,7 @@ def already_done(job: Job) -> Manifest | None:
 
 def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
     """Policy and panel. Raises ModelError."""
-    policy, judges = chat_models(job.config, job.cast, wrap)
+    policy, judges = chat_models(job.config, job.registry, wrap)
     return policy, panel_of(job.config, judges, job.weights)
 
 
@@ -217,7 +226,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     policy, panel = _models(job, session.wrap)
     tally = Tally()
     writer = DatasetWriter(
-        job.out, job.constitution, job.cast.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
+        job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
     )
 
     async def work(prompt: Prompt) -> Feedback:

@@ -12,7 +12,7 @@ from constitution.errors import UserError
 from generation import config
 from generation.engines.replay import Replay
 from generation.engines.server import EndpointSettings
-from generation.models.factory import chat_models, parts
+from generation.models.factory import chat_models, model_registry
 from generation.output import folder as run_folder
 from generation.output.manifest import read as read_manifest
 from generation.settings import load
@@ -266,13 +266,15 @@ def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
         config.Member(name="far", model="m", endpoints=(EndpointSettings(url="http://127.0.0.1:9"),)),
         config.Member(name="scorer", model="m", methods=("reward",)),
     ]
-    cast = parts(config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)))
-    assert list(cast.judges) == ["judge", "same", "far", "scorer"]
-    assert cast.judges["same"] is cast.judges["judge"]
-    assert cast.judges["scorer"].rewards
-    assert [part.endpoints != () for part in cast.judges.values()] == [False, False, True, False]
+    registry = model_registry(config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)))
+    assert list(registry.judges) == ["judge", "same", "far", "scorer"]
+    assert registry.judges["same"] is registry.judges["judge"]
+    assert registry.judges["scorer"].rewards
+    assert [part.endpoints != () for part in registry.judges.values()] == [False, False, True, False]
     policy, models = chat_models(
-        config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)), cast, lambda o: Replay.pseudo()
+        config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)),
+        registry,
+        lambda o: Replay.pseudo(),
     )
     assert models["same"] is models["judge"] is not models["scorer"]
     assert policy is not models["judge"]
@@ -280,10 +282,10 @@ def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
 
 def test_two_models_share_the_memory_of_one_gpu() -> None:
     settings = config.RunConfig(judge="other", engine="replay")
-    cast = parts(settings)
-    memory = [part.vllm.gpu_memory_utilization for part in (cast.policy, cast.judges["judge"])]
+    registry = model_registry(settings)
+    memory = [part.vllm.gpu_memory_utilization for part in (registry.policy, registry.judges["judge"])]
     assert memory == [0.45, 0.45]
-    alone = parts(config.RunConfig(engine="replay"))
+    alone = model_registry(config.RunConfig(engine="replay"))
     assert alone.judges["judge"] is alone.policy
     assert alone.policy.vllm.gpu_memory_utilization == 0.9
 

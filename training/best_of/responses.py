@@ -15,7 +15,7 @@ from generation.calls.stored import Stored
 from generation.config import Plan
 from generation.engines.base import Engine, TransientError
 from generation.models.chat_model import ChatModel
-from generation.models.factory import OpenEngine, chat_model, parts
+from generation.models.factory import OpenEngine, chat_model, model_registry
 from generation.pipeline.feedback import sample
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -85,7 +85,7 @@ async def _write(settings: BestOf, prompts: Sequence[Prompt], store: CallStore) 
             return drawn
 
         try:
-            policy = chat_model(config, parts(config).policy, wrap)
+            policy = chat_model(config, model_registry(config).policy, wrap)
             return list(await asyncio.gather(*map(one, prompts)))
         finally:
             for engine in engines:

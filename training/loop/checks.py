@@ -20,7 +20,7 @@ from evaluation.policy.settings import PolicySettings
 from generation import prompts
 from generation.config import RunConfig
 from generation.engines.replay import Replay
-from generation.models.factory import chat_models, parts
+from generation.models.factory import chat_models, model_registry
 from generation.models.files import resolve
 from generation.output import manifest
 from generation.output.reading import split_files
@@ -84,8 +84,8 @@ class Reading:
     def judges(self, place: str, run: RunConfig, base: str, judge: str) -> Mapping[str, str]:
         """Name -> digest of all that judges; none where a model cannot be used."""
         settings = run.model_copy(update={"policy": base, "judge": judge})
-        cast = self.attempt(place, partial(parts, settings), again=True)
-        found = cast.digests() if cast else {}
+        registry = self.attempt(place, partial(model_registry, settings), again=True)
+        found = registry.digests() if registry else {}
         self.digests |= {f"{place}.{name}": digest for name, digest in found.items()}
         return found
 
@@ -211,7 +211,7 @@ def _label(config: LoopConfig, out: Path) -> None:
     run = loop_steps.labelling(config, 1, config.model)
     named = FeedbackSettings(constitution=Path(config.constitution), prompts=config.prompts, out=out, weights=weights)
     found = job.prepare(named, run)
-    chat_models(found.config, found.cast, lambda _: Replay.pseudo())
+    chat_models(found.config, found.registry, lambda _: Replay.pseudo())
 
 
 def _of_loop(problem: Problem) -> Problem:

@@ -20,7 +20,7 @@ from generation.engines.reward import Reward, check, head_rewards
 from generation.engines.transformers import TransformersSettings
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
-from generation.models.factory import OpenEngine, Wrap, chat_models, parts
+from generation.models.factory import OpenEngine, Wrap, chat_models, model_registry
 from generation.models.files import resolve
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -110,11 +110,11 @@ class LiveJudge:
         self._seed = seed
         self._engines: list[Engine] = []
         self._put_before = wrap
-        cast = parts(config)
-        self._panel: Panel = panel_of(config, chat_models(config, cast, self._wrap)[1], None)
+        registry = model_registry(config)
+        self._panel: Panel = panel_of(config, chat_models(config, registry, self._wrap)[1], None)
         self.digests: Mapping[str, str] = {
             "judge": constitution.digest,
-            **{f"judge.{name}": d for name, d in cast.digests().items()},
+            **{f"judge.{name}": d for name, d in registry.digests().items()},
         }
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:

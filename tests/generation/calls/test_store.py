@@ -332,6 +332,8 @@ def test_a_key_names_all_that_decides_the_answer() -> None:
         request(1),
         replace(base, scored=1),
         replace(base, scored=2),
+        replace(base, numerics="float32"),
+        replace(base, numerics="server"),
     ]  # fmt: skip
     assert len({r.key() for r in (base, *others)}) == 1 + len(others)
     assert (

@@ -19,7 +19,7 @@ from critics.text.rules import violates
 from generation.engines.checkpoint import load_tokenizer
 from generation.engines.replay import Replay
 from generation.models.encoder import Encoder
-from generation.models.factory import chat_model, parts
+from generation.models.factory import chat_model, model_registry
 from generation.models.files import resolve
 from generation.pipeline.feedback import sample
 from generation.settings import load
@@ -84,7 +84,7 @@ def said_of(out: Path) -> dict[str, Any]:
 def responses_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """What the policy writes to a row's prompt, asked anew."""
     config = load(BestOf, None, [], settings).sampler.run(settings["model"], 0, SAMPLES)
-    policy = chat_model(config, parts(config).policy, lambda _: Replay.pseudo())
+    policy = chat_model(config, model_registry(config).policy, lambda _: Replay.pseudo())
     prompt = Prompt(id=row["prompt_id"], messages=tuple(map(Message.model_validate, row["prompt"])))
 
     async def ask() -> list[str]:
