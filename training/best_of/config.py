@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from constitution.errors import invalid
 from constitution.records import Strict
 from generation.config import Decoding, EngineName, Plan, RunConfig, default_engine
 from generation.engines.server import EndpointSettings
@@ -84,16 +85,13 @@ class BestOf(SFT):
     @model_validator(mode="after")
     def _best_of_possible(self) -> BestOf:
         if self.keep >= self.samples:
-            raise ValueError(
-                f"keep: got {self.keep} of {self.samples} samples, which chooses nothing; lower keep, or raise samples"
-            )
+            got = f"got {self.keep} of {self.samples} samples, which chooses nothing"
+            raise invalid(got, fix="lower keep, or raise samples", key="keep")
         weighted = [f"{name}={weight:g}" for name, weight in self.data.items() if weight != 1]
         if weighted:
-            raise ValueError(
-                f"data: got {', '.join(weighted)}; best_of writes its own responses, to each prompt alike: leave the weight out"
-            )
+            got = f"got {', '.join(weighted)}, and best_of samples its own responses, to each prompt alike"
+            raise invalid(got, fix="leave the weight out", key="data")
         if self.sampler.engine == "endpoint" and not self.sampler.endpoints:
-            raise ValueError(
-                "sampler.endpoints: got none, but sampler.engine is endpoint; add `endpoints: [{url: http://host:8000}]`"
-            )
+            fix = "add `endpoints: [{url: http://host:8000}]`"
+            raise invalid("got none, but sampler.engine is endpoint", fix=fix, key="sampler.endpoints")
         return self

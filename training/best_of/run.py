@@ -30,7 +30,7 @@ from training.run.job import Job, check_eval_rows, order_of_rows
 
 
 def run(best: BestOfJob, console: Console) -> dict[str, Any]:
-    """Write, grade, choose and train, or go on with it; returns what training.json says.
+    """Sample, grade, choose and train, or resume; returns what training.json says.
 
     Raises UserError for a folder that cannot be used and where nothing is left to imitate, Unavailable for an engine that stayed
     unavailable, Stopped for a run that a health check ended.

@@ -59,7 +59,7 @@ def _show(outcome: Outcome, out: Path, console: Console) -> int:
 
 def _show_plan(config: LoopConfig, out: Path, console: Console) -> None:
     """Every step, and whether it is done."""
-    table = Table(title="Steps, if every round is kept at the first try", title_justify="left")
+    table = Table(title="Steps, if every round is kept at the first attempt", title_justify="left")
     for column in ("round", "recipe", "step", "done"):
         table.add_column(column)
     for one, name, done in planned(config, out):

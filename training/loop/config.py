@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from constitution.errors import invalid
 from constitution.records import Strict
 from generation.config import EngineName, RunConfig
 from training.best_of.config import BestOf
@@ -36,11 +37,10 @@ class _Phase(Strict):
             ours = {"data", *({"model"} if name == "training" else ())}
             taken = sorted(ours & settings.model_fields_set) if settings else []
             if taken:
-                raise ValueError(f"{name}.{taken[0]}: the loop sets it for each round; leave it out")
+                raise invalid("the loop sets it for each round", fix="leave it out", key=f"{name}.{taken[0]}")
             if settings and settings.lora and not settings.lora.merge:
-                raise ValueError(
-                    f"{name}.lora.merge: got false, and what comes after needs an ordinary checkpoint; leave it out"
-                )
+                got = "got false, and the next step needs an ordinary checkpoint"
+                raise invalid(got, fix="leave it out", key=f"{name}.lora.merge")
         return self
 
     @property
@@ -95,18 +95,16 @@ class _Rewarded(_Phase):
         models = getattr(self.settings, "reward").models  # noqa: B009 - likewise
         named = models is not None and RETRAINED in models.paths
         if named and self.reward is None:
-            raise ValueError(
-                f"training.reward.models.paths: got {RETRAINED}, which stands for the reward model of `reward`; add "
-                "`reward: {}` to the phase, or name a folder"
-            )
+            got = f"got {RETRAINED}, which stands for the reward model of `reward`"
+            fix = "add `reward: {}` to the phase, or name a folder"
+            raise invalid(got, fix=fix, key="training.reward.models.paths")
         if self.reward is not None and not named:
-            raise ValueError(
-                f"reward: its model is rewarded nothing by; add {RETRAINED} to training.reward.models.paths, or leave it out"
-            )
+            got = "a reward model is trained, but not used as a reward"
+            fix = f"add {RETRAINED} to training.reward.models.paths, or leave it out"
+            raise invalid(got, fix=fix, key="reward")
         if self.reward is None and (unread := sorted({"fresh", "older"} & self.model_fields_set)):
-            raise ValueError(
-                f"{unread[0]}: says which pairs are trained on, and without `reward` none are; leave it out"
-            )
+            got = "says which pairs are trained on, and without `reward` none are"
+            raise invalid(got, fix="leave it out", key=unread[0])
         return self
 
     @property
@@ -151,7 +149,7 @@ class Evaluating(Strict):
     judge: str = ""
     """The model that judges; the loop's base model where empty."""
     gold: str = ""
-    """A constitution that nothing is trained against, reported beside."""
+    """Held-out constitution, against which nothing is trained; its win rate is reported next to the proxy's."""
     weights: str = ""
     """Fitted weights of votes."""
     held_out: tuple[str, ...] = ()
@@ -170,8 +168,8 @@ class Evaluating(Strict):
     @model_validator(mode="after")
     def _the_loops_own(self) -> Evaluating:
         if self.refusals and not self.probes:
-            raise ValueError("refusals: are not asked with probes: false; leave one of them out")
-        _refuse(self.settings, "settings.", {"policy": "", "judge": "; name it in evaluation.judge"})
+            raise invalid("is not read with probes: false", fix="leave one of them out", key="refusals")
+        _refuse(self.settings, "settings.", {"policy": "leave it out", "judge": "name it in evaluation.judge"})
         _local(self.settings.engine, "settings.", _PANEL)
         return self
 
@@ -187,11 +185,11 @@ class Retry(Strict):
     """What happens to a round that is not kept."""
 
     times: int = Field(default=1, ge=0)
-    """Tries with a smaller step on the same pairs, before the round is given up."""
+    """Further attempts with a smaller learning rate on the same pairs, before the round is given up."""
     lr_factor: float = Field(default=0.5, gt=0, lt=1)
-    """Each of them takes the learning rate times this, and so do the phase's later rounds."""
+    """Factor of the learning rate at each further attempt; the phase's later rounds keep it."""
     keep: bool = False
-    """Weights of tries that are not kept stay. Without it they are removed as that is decided."""
+    """Keep the weights of attempts that were rejected. Otherwise they are removed once that is decided."""
 
 
 class LoopConfig(Strict):
@@ -223,7 +221,7 @@ class LoopConfig(Strict):
     retry: Retry = Retry()
     """What happens after a round that was not accepted."""
     stop: bool = True
-    """End the loop when a round is given up. False goes on with the next phase, from the last good policy."""
+    """End the loop when a round is given up. False: continue with the next phase, from the last policy that was kept."""
     launch: tuple[str, ...] = ()
     """What starts the training commands in place of this Python, as in [accelerate, launch, --config_file, FILE]."""
     seed: int = Field(default=0, ge=0)
@@ -231,38 +229,34 @@ class LoopConfig(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> LoopConfig:
-        _refuse(self.feedback, "feedback.", {"policy": ""})
+        _refuse(self.feedback, "feedback.", {"policy": "leave it out"})
         _local(self.feedback.engine, "feedback.", _PANEL)
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
-                raise ValueError(f"data.{name}: got weight {weight}; allowed: a positive number")
+                raise invalid(f"got weight {weight}", "a positive number", key=f"data.{name}")
         if not self.phases:
-            raise ValueError("phases: got none; name one, as in `- {recipe: dpo}`")
+            raise invalid("got none", fix="name one, as in `- {recipe: dpo}`", key="phases")
         first = next((i for i, phase in enumerate(self.phases) if phase.needs_pairs), None)
         if first is not None and not self.phases[first].fresh and not self.data:
-            raise ValueError(
-                f"phases.{first}.fresh: got false, and no pairs are there yet; set it true, or name runs in data"
-            )
+            got, fix = "got false, and there are no pairs yet", "set it true, or name runs in data"
+            raise invalid(got, fix=fix, key=f"phases.{first}.fresh")
         imitates = next((i for i, phase in enumerate(self.phases) if isinstance(phase, SFTPhase)), None)
         if imitates is not None and not self.feedback.plan.rounds and not self.data:
-            raise ValueError(
-                f"phases.{imitates}: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or "
-                "more, or name runs in data"
-            )
+            got = "sft imitates revisions, and with feedback.plan.rounds: 0 there are none"
+            raise invalid(got, fix="set rounds to 1 or more, or name runs in data", key=f"phases.{imitates}")
         return self
 
 
 def _refuse(settings: RunConfig, place: str, ours: dict[str, str]) -> None:
-    """Raises ValueError for settings that the loop sets: name -> what to do instead."""
+    """Refuse settings that the loop sets. place: prefix of their keys. ours: name -> what to do instead."""
     for name, instead in ours.items():
         if name in settings.model_fields_set:
-            raise ValueError(f"{place}{name}: the loop sets it{instead or '; leave it out'}")
+            raise invalid("the loop sets it", fix=instead, key=f"{place}{name}")
 
 
 def _local(engine: EngineName, place: str, servers: str) -> None:
-    """Raises ValueError where a server is to play the policy. servers: where those that judge are named."""
+    """Refuse servers for the policy. place: prefix of the key. servers: where those that judge are named."""
     if engine == "endpoint":
-        raise ValueError(
-            f"{place}engine: got endpoint, and no server has the policy, which is a new folder after each round; set vllm or "
-            f"transformers (servers that judge are named in {servers})"
-        )
+        got = "got endpoint, and no server has the policy, which is a new folder after each round"
+        fix = f"set vllm or transformers (servers that judge are named in {servers})"
+        raise invalid(got, fix=fix, key=f"{place}engine")

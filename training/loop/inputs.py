@@ -151,7 +151,7 @@ def _held_out(
     seen = [against.provenance(laws, judges) for against in (before, *learnt)]
     first, *phases = ({*one.principles, *one.judges} for one in seen)
     after = [first | phase for phase in phases]
-    if config.stop:  # each phase goes on from the last one's policy
+    if config.stop:  # each phase starts from the last one's policy
         after = [*accumulate(after, set[str].union)]
     names = sorted(set().union(*after))
     other = next((i for i, one in enumerate(after) if one != after[0]), None)

@@ -1,7 +1,7 @@
 """The loop: the policy samples, the judge labels, training updates, evaluation decides whether the round is kept.
 
 Every step is one of our commands, run as a process of its own, and done when the file that it writes last is there. So a loop that
-was killed goes on with the step it was in, and what is finished is never started again.
+was killed resumes with the step it was in, and finished steps are never started again.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Loop:
         self._rounds = loop_steps.rounds(config, out)
 
     def go(self) -> Outcome:
-        """Go through all rounds, or go on where the last start ended. Raises Unavailable and UserError."""
+        """Run all rounds, or resume where the last start ended. Raises Unavailable and UserError."""
         now, stopped, given_up = Progress(self._config.model), "", -1
         for one in self._rounds:
             if one.index == given_up:
@@ -99,7 +99,7 @@ class Loop:
         return outcome
 
     def _round(self, one: Round, now: Progress) -> bool:
-        """One round, with as many tries as it needs and may have; whether it was kept."""
+        """One round, with as many attempts as it needs and may have; whether it was kept."""
         if one.asks:
             self._ask(one, now)
         if one.fresh:
@@ -126,7 +126,7 @@ class Loop:
         return kept
 
     def _known(self, one: Round, number: int, now: Progress) -> Decision | None:
-        """What was decided of a try before; None where nothing was. Raises UserError where it started from another policy."""
+        """What was decided of an attempt before; None where nothing was. Raises UserError where it started from another policy."""
         path = one.attempt(number) / DECISION
         known = read(path, Decision)
         if known and known.parent != now.policy:
@@ -136,7 +136,7 @@ class Loop:
         return known
 
     def _clear(self, checkpoint: Path, kept: bool) -> None:
-        """Remove what nothing goes on from once a try is decided: states of its training, and its weights if it is not kept."""
+        """Remove what is not needed once an attempt is decided: its training checkpoints, and its weights if it is not kept."""
         shutil.rmtree(checkpoint / CHECKPOINTS, ignore_errors=True)
         if not kept and not self._config.retry.keep:
             for path in checkpoint.glob("*.safetensors*"):
@@ -199,7 +199,7 @@ class Loop:
         )
 
     def _decide(self, begun: Decision, evidence: Evidence, now: Progress, trained: dict[str, Any]) -> Decision:
-        """What gates and monitor say of a try."""
+        """What gates and monitor say of an attempt."""
         verdict = after_round(self._config.monitor, [*now.kept, evidence.evaluation])
         gates = judge(self._config.gates, evidence)
         reasons = [gate.reason for gate in gates if not gate.passed]
@@ -213,7 +213,7 @@ class Loop:
                 "gates": gates,
                 "level": verdict.level,
                 "alerts": tuple(alert.text for alert in verdict.alerts),
-                "told": (*halted, *evidence.evaluation.warnings),
+                "notes": (*halted, *evidence.evaluation.warnings),
                 "figures": figures(evidence),
                 "base": evidence.evaluation.responses.b,
             }
@@ -268,4 +268,4 @@ def _said(decision: Decision) -> str:
     win = decision.figures.get("win")
     over = f"win rate {win.value:.1%} ({win.low:.1%} to {win.high:.1%})" if win else "not evaluated"
     kept = "kept" if decision.accepted else "not kept: " + "; ".join(decision.reasons)
-    return "\n  ".join([f"{kept}; {over}", *(f"told: {text}" for text in (*decision.alerts, *decision.told))])
+    return "\n  ".join([f"{kept}; {over}", *(f"note: {text}" for text in (*decision.alerts, *decision.notes))])

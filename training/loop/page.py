@@ -47,7 +47,7 @@ def write_page(folder: Path, outcome: Outcome, monitor: MonitorSettings) -> None
         TEMPLATE,
         name=folder.resolve().name,
         outcome=outcome,
-        alerts=[f"{_name(d)}: {text}" for d in found for text in (*d.alerts, *d.told)],
+        alerts=[f"{_name(d)}: {text}" for d in found for text in (*d.alerts, *d.notes)],
         sections=[section for section in sections if section.parts],
         pages=[(_name(d), f"{Path(d.policy).parent}/evaluation/page.html") for d in found if d.figures],
         shown=_name(kept[-1]) if kept else "",
@@ -91,7 +91,7 @@ def _rounds(found: Sequence[Decision]) -> Section:
         )
         for d in found
     ]
-    text = "Each try at a round. What is not kept is not built upon: the next one starts from the last that was."
+    text = "Each attempt at a round. The next one starts from the last policy that was kept."
     return Section("Rounds", text, [Table("", columns, rows)] if rows else [])
 
 
@@ -140,7 +140,7 @@ def _behaviour(found: Sequence[Decision]) -> Section:
 def _bars(
     found: Sequence[Decision], titles: dict[str, str], unit: str, reference: float | None = None
 ) -> Iterator[plots.Plot]:
-    """A plot for each figure that some round has: one bar a try, with its interval."""
+    """A plot for each figure that some round has: one bar per attempt, with its interval."""
     for name, title in titles.items():
         values, _, intervals = bar_values({_name(d): d.figures[name] for d in found if name in d.figures})
         if values:

@@ -1,4 +1,4 @@
-"""What a loop writes of itself: a decision for each try at a round, and at the end what came of it all."""
+"""Records of a loop: a decision for each attempt at a round, and the outcome at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T", bound=Strict)
 
 
 class Decision(Strict):
-    """Whether one try at a round is built upon, and why."""
+    """Whether one attempt at a round is kept, and why."""
 
     round: int
     attempt: int
@@ -42,7 +42,7 @@ class Decision(Strict):
     """What the monitor says."""
     alerts: tuple[str, ...] = ()
     """Its alerts, in words."""
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     """What else is to be known: why training ended early, warnings of the evaluation."""
     figures: dict[str, Estimate] = Field(default_factory=dict)
     """What the policy came to, by name."""

@@ -21,7 +21,7 @@ DECISION = "decision.json"
 EVALUATION = "policy.json"
 TRAINED = "training.json"
 CHECKPOINTS = "checkpoints"
-"""In what a try trains: where a killed training goes on from."""
+"""Folder of an attempt's checkpoints, from which a killed training resumes."""
 PREVIOUS = "evaluation-previous"
 """The evaluation against the policy that the round started from."""
 
@@ -51,11 +51,11 @@ class Round:
     folder: Path
 
     def attempt(self, number: int) -> Path:
-        """The folder of one try at it, from 1."""
+        """The folder of one attempt at it, from 1."""
         return self.folder / f"attempt-{number}"
 
     def checkpoint(self, number: int) -> Path:
-        """What one try trained."""
+        """What one attempt trained."""
         return self.attempt(number) / "checkpoint"
 
     @property
@@ -119,7 +119,7 @@ def reward(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> Step:
 
 
 def training(config: LoopConfig, this: Round, earlier: Sequence[Round], policy: str, attempt: int, rate: float) -> Step:
-    """The policy of one try. rate: what the learning rate is multiplied with."""
+    """The policy of one attempt. rate: what the learning rate is multiplied with."""
     phase = this.phase
     asked = isinstance(phase, PPOPhase | BestOfPhase)
     settings = phase.training.model_dump(mode="json")
@@ -209,7 +209,7 @@ def _step(
 
 
 def planned(config: LoopConfig, out: Path) -> Iterator[tuple[Round, str, Path]]:
-    """Every step that a loop takes if all its rounds are kept at the first try: round, name, and by what it is known to be done."""
+    """Every step of a loop whose rounds are all kept at the first attempt: round, name, and the file that tells that it is done."""
     for one in rounds(config, out):
         first = one.attempt(1)
         if one.fresh:

@@ -1,4 +1,4 @@
-"""Settings of the monitor: from when on a change in what the policy writes is told, and which of them end a run."""
+"""Settings of the monitor: which changes in the responses raise an alert, and which alerts stop a run."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Alert(NamedTuple):
     text: str
     """What moved, from where to where, and what to try."""
     new: bool = True
-    """Not told before in this run."""
+    """False where the run has raised it before."""
 
 
 class Shift(NamedTuple):
@@ -160,7 +160,7 @@ def drifting(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Ale
         if max(values) < move.before - settings.principle and _sure(move, checks, settings):
             yield _alert(
                 checks, settings, "principle drift",
-                f"{name} went {move} while the reward went {total[0]}: the policy pays with one principle for the others",
+                f"{name} went {move} while the reward went {total[0]}: the policy trades this principle for the others",
                 "raise that principle's weight, give it a veto, or " + _TURN,
             )  # fmt: skip
 
@@ -185,12 +185,12 @@ def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     if gold.sure(2 * settings.false_alarm / (seen * (seen - 1))):
         yield _alert(
             checks, settings, "over-optimisation",
-            f"{said}, while gold fell {gold}, over the last {_count(k)}: the reward is gamed",
+            f"{said}, while gold fell {gold}, over the last {_count(k)}: the reward is over-optimized",
             f"keep the policy of step {peak.step}; {_TURN}, or use several reward models with reward.models.pessimism",
         )  # fmt: skip
     else:
         text = f"{said}, while gold went {gold}: the gap grows"
-        yield Alert("over-optimisation", "warn", _said(checks, "over-optimisation", text, f"should it go on, {_TURN}"))
+        yield Alert("over-optimisation", "warn", _said(checks, "over-optimisation", text, f"if it continues, {_TURN}"))
 
 
 def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:

@@ -1,4 +1,4 @@
-"""`checks.jsonl`: what the monitor saw and said, one line for each check, for runs that go on and for pages."""
+"""`checks.jsonl`: a line for each check of the monitor, with its verdict; read by resumed runs and by pages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_checks(folder: Path) -> list[Seen]:
 
 
 def resume(folder: Path, step: int) -> list[Check]:
-    """The checks up to a step; those after it are forgotten, since a run that goes on from there makes them again."""
+    """The checks up to a step; those after it are forgotten, since a run that resumes there makes them again."""
     path = folder / FILE
     kept = [seen for seen in read_checks(folder) if seen.check.step <= step]
     if path.exists():

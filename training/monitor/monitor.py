@@ -1,7 +1,8 @@
 """Tells improvement from reward hacking: looks at a policy's responses to fixed prompts, check after check.
 
-A reward that is optimised no longer means what it meant (Goodhart). What it was to stand for, `gold`, is measured beside it, and so
-are the ways in which policies are known to game a reward; `training/monitor/detectors.py` has a function for each.
+A reward that is optimized stops measuring what it did before (Goodhart). So the gold reward, which it approximates, is measured
+next to it (Gao et al. 2023, arXiv:2210.10760), as are the known ways of gaming a reward: `training/monitor/detectors.py` has a
+function for each.
 """
 
 from __future__ import annotations

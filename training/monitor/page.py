@@ -22,9 +22,9 @@ _SHOWN = ("kl", "proxy", "gold")
 def verdicts(seen: Sequence[Seen]) -> Section:
     """The section of a run; without parts where there was no check."""
     text = (
-        "The same held-out prompts at each check. The reward is what training raises, gold what it is to stand for: where the one "
-        "goes on rising and the other falls, the reward is gamed. d is the square root of the KL from the reference; both curves "
-        "are those of Gao et al. 2022 (arXiv:2210.10760). How each way of gaming went is below, under Monitor."
+        "The same held-out prompts at each check. Proxy is the reward that is trained on, gold the one that it approximates: where "
+        "the proxy keeps rising and gold falls, the reward is over-optimized. d is the square root of the KL from the reference; "
+        "both curves are those of Gao et al. 2023 (arXiv:2210.10760). What each detector saw is below, under Monitor."
     )
     if not seen:
         return Section("Verdicts", text, [])

@@ -1,4 +1,4 @@
-"""What a killed PPO run goes on from: weights, optimizer, KL coefficient, random state, iteration; written whole or not at all."""
+"""Checkpoint state for resuming PPO: weights, optimizer, KL coefficient, random state, iteration; written atomically."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class PPOMonitor(MonitorSettings):
     every: int | None = Field(default=None, ge=1)
     """Iterations between two checks; eval_every where None, and no checks where that is None too."""
     gold: Rewards | None = None
-    """What the reward is to stand for, and is not itself trained on: rules, reward models of human labels, or a judge. It is asked
-    about each response to a held-out prompt."""
+    """Gold reward, which the trained reward (the proxy) approximates and which is not trained on: rules, reward models of human
+    labels, or a judge. It grades each response to a held-out prompt (Gao et al. 2023, arXiv:2210.10760)."""
     reference: tuple[str, ...] = ()
     """What the reward models were trained on (as --data takes it): `novelty` is how far responses leave it."""
 
@@ -80,9 +80,9 @@ class PPO(Training):
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """With `lora`, and where none is given, 10 times that."""
     schedule: Literal["linear", "cosine", "constant"] = "constant"
-    """How the learning rate goes on after the warm-up."""
+    """Course of the learning rate after the warm-up."""
     save_every: int | None = Field(default=10, ge=1)
-    """Iterations between two states that a killed run goes on from; none where None."""
+    """Iterations between two checkpoints from which a killed run resumes; none where None."""
     reward: Rewards
     """What scores the responses."""
     sampler: SamplerSettings = SamplerSettings()
@@ -125,7 +125,7 @@ class PPO(Training):
     evaluated: int = Field(default=64, ge=1)
     """Most held-out prompts that an evaluation writes a response to."""
     monitor: PPOMonitor = PPOMonitor()
-    """Tells improvement from a reward that is gamed."""
+    """Tells improvement from over-optimization of the reward."""
 
     @model_validator(mode="after")
     def _ppo_possible(self) -> PPO:

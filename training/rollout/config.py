@@ -81,10 +81,9 @@ class JudgeReward(Strict):
     def _one_by_one(self) -> JudgeReward:
         for member in self.panel:
             if wrong := sorted(name for name in member.all_methods if METHODS[name].pairwise):
-                raise ValueError(
-                    f"panel.{member.name}.methods: got {', '.join(wrong)}, which judges pairs; allowed here are contrast, score, "
-                    "yesno, or reward for a reward model"
-                )
+                allowed = "contrast, score, yesno, or reward for a reward model"
+                key = f"panel.{member.name}.methods"
+                raise invalid(f"got {', '.join(wrong)}, which judges pairs", allowed, key=key)
         self.run()
         return self
 
@@ -115,10 +114,8 @@ class Rewards(Strict):
     @model_validator(mode="after")
     def _some(self) -> Rewards:
         if not (self.rules or self.models or self.judge):
-            raise ValueError(
-                "got no source; name rules, models or judge, as in `--set reward.rules.constitution=FILE` or "
-                "`--set reward.models.paths=[FOLDER]`"
-            )
+            fix = "set rules, models or judge, as in `--set reward.rules.constitution=FILE` or `--set reward.models.paths=[FOLDER]`"
+            raise invalid("no source is configured", fix=fix)
         return self
 
 

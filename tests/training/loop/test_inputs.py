@@ -26,7 +26,7 @@ NO_SERVER = (
     "judge are named in"
 )
 PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
-NO_ADAPTER = "got false, and what comes after needs an ordinary checkpoint; leave it out"
+NO_ADAPTER = "got false, and the next step needs an ordinary checkpoint; leave it out"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
     said = wrong(tmp_path, {**settings, "phases": phases, "gates": {"wins": 1}, "retry": {"lr_factor": 1}})
     assert [line.split(";")[0][:110] for line in said] == [
         "phases.0.training.learning_rate: got 'fast'",
-        "phases.1: training.reward.models.paths: got retrained, which stands for the reward model of `reward`",
+        "phases.1.training.reward.models.paths: got retrained, which stands for the reward model of `reward`",
         "phases.2.training.beta: unknown key (did you mean bucket?)",
         "phases.3: got {'recipe': 'spo'}",
         "gates.wins: unknown key (did you mean win?)",
@@ -72,19 +72,19 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
     ("changes", "message"),
     [
         pytest.param({"phases": []}, "phases: got none; name one, as in `- {recipe: dpo}`", id="no-phase"),
-        pytest.param({"phases": [{**DPO, "training": {"model": "x"}}]}, "phases.0: training.model: the loop sets it for each round; leave it out", id="model"),
-        pytest.param({"phases": [{**PPO, "reward": {"data": {"x": 1}}}]}, "phases.0: reward.data: the loop sets it for each round; leave it out", id="data"),
-        pytest.param({"phases": [{**DPO, "fresh": False}]}, "phases.0.fresh: got false, and no pairs are there yet; set it true, or name runs in data", id="fresh"),
-        pytest.param({"phases": [{"recipe": "ppo", "older": 1, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0: older: says which pairs are trained on, and without `reward` none are; leave it out", id="unread"),
-        pytest.param({"phases": [{**PPO, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0: reward: its model is rewarded nothing by; add retrained to training.reward.models.paths, or leave it out", id="unused"),
+        pytest.param({"phases": [{**DPO, "training": {"model": "x"}}]}, "phases.0.training.model: the loop sets it for each round; leave it out", id="model"),
+        pytest.param({"phases": [{**PPO, "reward": {"data": {"x": 1}}}]}, "phases.0.reward.data: the loop sets it for each round; leave it out", id="data"),
+        pytest.param({"phases": [{**DPO, "fresh": False}]}, "phases.0.fresh: got false, and there are no pairs yet; set it true, or name runs in data", id="fresh"),
+        pytest.param({"phases": [{"recipe": "ppo", "older": 1, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0.older: says which pairs are trained on, and without `reward` none are; leave it out", id="unread"),
+        pytest.param({"phases": [{**PPO, "training": {"reward": {"rules": {"constitution": "c"}}}}]}, "phases.0.reward: a reward model is trained, but not used as a reward; add retrained to training.reward.models.paths, or leave it out", id="unused"),
         pytest.param({"feedback": {"policy": "x"}}, "feedback.policy: the loop sets it; leave it out", id="policy"),
-        pytest.param({"evaluation": {"prompts": "p", "settings": {"judge": "x"}}}, "evaluation: settings.judge: the loop sets it; name it in evaluation.judge", id="judge"),
-        pytest.param({"evaluation": {"prompts": "p", "probes": False, "refusals": "x"}}, "evaluation: refusals: are not asked with probes: false; leave one of them out", id="refusals"),
+        pytest.param({"evaluation": {"prompts": "p", "settings": {"judge": "x"}}}, "evaluation.settings.judge: the loop sets it; name it in evaluation.judge", id="judge"),
+        pytest.param({"evaluation": {"prompts": "p", "probes": False, "refusals": "x"}}, "evaluation.refusals: is not read with probes: false; leave one of them out", id="refusals"),
         pytest.param({"feedback": SERVER}, f"feedback.engine: {NO_SERVER} {PANEL})", id="feedback-server"),
-        pytest.param({"evaluation": {"prompts": "p", "settings": SERVER}}, f"evaluation: settings.engine: {NO_SERVER} {PANEL})", id="evaluation-server"),
-        pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0: training.sampler.engine: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
-        pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0: training.lora.merge: {NO_ADAPTER}", id="adapter"),
-        pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0: reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
+        pytest.param({"evaluation": {"prompts": "p", "settings": SERVER}}, f"evaluation.settings.engine: {NO_SERVER} {PANEL})", id="evaluation-server"),
+        pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0.training.sampler.engine: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
+        pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0.training.lora.merge: {NO_ADAPTER}", id="adapter"),
+        pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0.reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
         pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}}}, "phases.1: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
         pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed: a positive number", id="weight"),
     ],

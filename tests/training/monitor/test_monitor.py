@@ -124,7 +124,7 @@ def test_the_reward_that_rises_while_gold_falls_ends_the_run() -> None:
     assert [verdict.level for verdict in verdicts] == ["ok", "ok", "ok", "ok", "halt"]
     assert last.reason == (
         "step 4: over-optimisation: since step 2 the reward rose from 2 to 3.5, while gold fell from 0.8 to 0.5, over the last 2 "
-        "checks: the reward is gamed. Keep the policy of step 2; raise kl.coefficient, lower learning_rate, or train the reward "
+        "checks: the reward is over-optimized. Keep the policy of step 2; raise kl.coefficient, lower learning_rate, or train the reward "
         "anew on this policy's responses, or use several reward models with reward.models.pessimism."
     )
 

@@ -268,13 +268,15 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        pytest.param("reward={}", "--set: reward: got no source; name rules, models or judge, as in", id="nothing"),
+        pytest.param(
+            "reward={}", "--set: reward: no source is configured; set rules, models or judge, as in", id="nothing"
+        ),
         pytest.param(
             "reward.rules.weight=0", "reward.rules.weight: got 0; input should be greater than 0", id="weight"
         ),
         pytest.param(
             "reward.judge={constitution: x, panel: [{name: b, model: m, methods: [compare]}]}",
-            "--set: reward.judge: panel.b.methods: got compare, which judges pairs; allowed here are contrast, score",
+            "--set: reward.judge.panel.b.methods: got compare, which judges pairs; allowed: contrast, score",
             id="pairs",
         ),
         pytest.param("kl={coefficient: 0, target: 5}", "kl: coefficient: got 0 with a target", id="kl"),
