@@ -21,9 +21,8 @@ from constitution.records import MAIN, Failure, Prompt
 from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
-from generation.calls.store import StoredCalls, StoreError
+from generation.calls.store import StoredCalls
 from generation.config import EXAMPLE, RunConfig
-from generation.engines.base import ModelError
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import ModelRegistry, Wrap, chat_models, model_registry
@@ -47,7 +46,6 @@ from generation.settings import load as load_settings
 T = TypeVar("T")
 WEIGHTS = "weights.json"
 """A run's own copy of the fitted weights it was given."""
-WRONG_INPUT = (UserError, ModelError, StoreError)
 Report = Callable[[Path, Manifest], None]
 
 
@@ -93,7 +91,7 @@ def prepare(
 
     def attempt(read: Callable[[], T]) -> T | None:
         with problems.collect():
-            return told(read)
+            return read()
         return None
 
     constitution = attempt(partial(load, settings.constitution))
@@ -177,28 +175,14 @@ def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
     return policy, panel_of(job.config, judges, job.weights)
 
 
-def told(read: Callable[[], T]) -> T:
-    """What it reads, whatever it raises of wrong input as a UserError."""
-    try:
-        return read()
-    except UserError:
-        raise
-    except WRONG_INPUT as error:
-        raise UserError(Problem("", got=str(error))) from error
-
-
 async def plan_ahead(job: Job) -> Forecast:
     """What the run would call, from what is stored. Loads no model. Raises UserError."""
     own = job.out / CALLS
-    try:
-        calls = StoredCalls([*([own] if own.is_file() else []), *job.reuse])
-        with closing(calls):
-            result = Forecast()
-            engine = DryRunEngine(calls.get, result)
-            policy, panel = _models(job, lambda _: engine)
-            return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, engine, result)
-    except (StoreError, ModelError) as error:
-        raise UserError(Problem("", got=str(error))) from error
+    with closing(StoredCalls([*([own] if own.is_file() else []), *job.reuse])) as calls:
+        result = Forecast()
+        engine = DryRunEngine(calls.get, result)
+        policy, panel = _models(job, lambda _: engine)
+        return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, engine, result)
 
 
 async def produce(job: Job, report: Report | None = None) -> Manifest | None:
@@ -206,18 +190,15 @@ async def produce(job: Job, report: Report | None = None) -> Manifest | None:
 
     report: writes report.html, once every other file but the manifest is there.
     """
-    try:
-        folder = run_folder(job.out)
-        with folder.locked():
-            folder.claim(job.settings())
-            write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
-            if job.weights:
-                write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
-            (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
-            async with Session(job.out / CALLS, reuse=job.reuse, prompts=job.info.rows) as session:
-                return await _produce(job, session, report)
-    except (StoreError, ModelError) as error:
-        raise UserError(Problem("", got=str(error))) from error
+    folder = run_folder(job.out)
+    with folder.locked():
+        folder.claim(job.settings())
+        write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
+        if job.weights:
+            write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
+        (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
+        async with Session(job.out / CALLS, reuse=job.reuse, prompts=job.info.rows) as session:
+            return await _produce(job, session, report)
 
 
 async def _produce(job: Job, session: Session, report: Report | None) -> Manifest | None:

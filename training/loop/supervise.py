@@ -9,7 +9,6 @@ for the end of the last one.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 
 import psutil
+from filelock import FileLock
 
 _PR_SET_CHILD_SUBREAPER = 36
 """Of prctl(2): processes below this one whose parent ends become its children, not init's."""
@@ -27,16 +27,15 @@ _starting = Lock()
 
 def main(lock: str, command: list[str]) -> int:
     """Run the command; returns its exit code, 128 + n where signal n ended it."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     Thread(target=_end_with_the_loop, daemon=True).start()
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    with _starting:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    code = process.wait()
-    psutil.wait_procs(_family(), timeout=_GRACE_SECONDS)
-    _end_all()
+    with FileLock(lock):
+        with _starting:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        code = process.wait()
+        psutil.wait_procs(_family(), timeout=_GRACE_SECONDS)
+        _end_all()
     return code if code >= 0 else 128 - code
 
 

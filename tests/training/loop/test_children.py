@@ -1,7 +1,5 @@
 """A step's processes: what they say is kept, and none outlives the loop, however it ends."""
 
-import fcntl
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from training.loop.children import LOCK, runner, tail
 
@@ -95,12 +94,25 @@ def test_what_a_step_leaves_behind_ends_with_it(last: str, tmp_path: Path) -> No
 
 def test_a_step_waits_for_the_end_of_the_last_one(tmp_path: Path) -> None:
     """As when a loop that was killed is started again before its step is gone."""
-    handle = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    held = FileLock(tmp_path / LOCK)
+    held.acquire()
     arguments = [str(tmp_path), GRANDCHILD, str(tmp_path / "pids"), str(tmp_path / "log.txt")]
     loop = subprocess.Popen(python(LOOP, *arguments), stderr=subprocess.DEVNULL)
     assert not within(1, (tmp_path / "pids").exists)
-    os.close(handle)
+    held.release()
     assert within(20, (tmp_path / "pids").exists)
     loop.kill()
     loop.wait()
+
+
+def test_the_lock_is_held_while_a_step_runs(tmp_path: Path) -> None:
+    again = f"""
+import filelock
+try:
+    filelock.FileLock({str(tmp_path / LOCK)!r}, timeout=0).acquire()
+except filelock.Timeout:
+    raise SystemExit(7)
+"""
+    assert runner(tmp_path)([sys.executable, "-c", again], tmp_path / "log.txt") == 7
+    with FileLock(tmp_path / LOCK, timeout=5):
+        pass
