@@ -317,10 +317,13 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
     ("changes", "message"),
     [
         ({"keep": 4}, "keep: got 4 of 4 samples, which chooses nothing; lower keep, or raise samples"),
-        ({"data": {"a.jsonl": 0.5}}, "data: got a.jsonl=0.5; best_of writes its own responses, to each prompt alike"),
+        (
+            {"data": {"a.jsonl": 0.5}},
+            "data: got a.jsonl=0.5, and best_of samples its own responses, to each prompt alike",
+        ),
         ({"sampler": {"engine": "endpoint"}}, "sampler.endpoints: got none, but sampler.engine is endpoint"),
         ({"samples": 1}, "samples: got 1; input should be greater than or equal to 2"),
-        ({"reward": {}}, "reward: got no source; name rules, models or judge"),
+        ({"reward": {}}, "reward: no source is configured; set rules, models or judge"),
         (
             {"sampler": {"tokens": 3}},
             "sampler.tokens: unknown key (did you mean max_tokens?); allowed: calls_in_flight, endpoints, engine",
