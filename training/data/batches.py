@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Layout = Literal["packed", "padded"]
-Batch = dict[str, Any]
+Batch = dict[str, Tensor]
 
 MEGABATCH = 50
 """Batches among which rows are sorted by length; more would make the order of lengths too regular."""
@@ -100,19 +101,19 @@ def _responses(examples: Sequence[Example], where: Sequence[NDArray[np.int64]], 
     }
 
 
-def _flat(parts: Sequence[Sequence[int]]) -> Any:
+def _flat(parts: Sequence[Sequence[int]]) -> Tensor:
     """One tensor of all tokens, by way of numpy: torch reads a list ten times slower."""
     return torch.from_numpy(np.fromiter(chain.from_iterable(parts), np.int64, sum(map(len, parts))))
 
 
-def by_response(values: Any, batch: Batch) -> Any:
+def by_response(values: Tensor, batch: Batch) -> Tensor:
     """values [N] summed over each response: [R]."""
     return torch.zeros(len(batch["lengths"]), dtype=values.dtype, device=values.device).index_add(
         0, batch["row"], values
     )
 
 
-def unflatten(values: Any, lengths: Any) -> tuple[Any, Any]:
+def unflatten(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """values [N], response after response -> ([R, longest] filled up with 0, mask of what is real)."""
     mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
     table = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import varlen
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PretrainedConfig
 from transformers.masking_utils import AttentionMaskInterface
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -44,17 +45,17 @@ class Segments:
     """Tokens of each piece, in order."""
     prompts: list[int | None]
     """Which piece is the prompt of each; None for a prompt."""
-    gather: Any
+    gather: Tensor
     """[K] places of the keys, piece after piece with its prompt's before it; for variable-length kernels."""
-    queries: Any
+    queries: Tensor
     """[pieces + 1] where each piece's queries begin, int32."""
-    keys: Any
+    keys: Tensor
     """[pieces + 1] where each piece's keys begin, int32."""
     longest: tuple[int, int]
     """Most queries and most keys of a piece."""
 
     @cached_property
-    def masks(self) -> list[Any]:
+    def masks(self) -> list[Tensor | None]:
         """[tokens, prompt + tokens] bool of each response: what each token sees. None for a prompt, which is plainly causal."""
         return [
             None
@@ -69,7 +70,7 @@ def segments(batch: Batch) -> Segments:
     sizes: list[int] = []
     prompts: list[int | None] = []
     counts: list[int] = []
-    spans: list[Any] = []
+    spans: list[NDArray[np.int64]] = []
     lengths = iter(batch["lengths"].tolist())
     start = 0
     for prompt, responses in zip(batch["prompts"].tolist(), batch["responses"].tolist(), strict=True):
@@ -93,17 +94,17 @@ def segments(batch: Batch) -> Segments:
 
 
 def attend(
-    module: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    attention_mask: Any = None,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
     segments: Segments | None = None,
     **more: Any,
-) -> tuple[Any, None]:
+) -> tuple[Tensor, None]:
     """query [1, heads, T, size], key and value [1, fewer heads, T, size] -> ([1, T, heads, size], None).
 
     On a GPU one variable-length kernel does all pieces; elsewhere each piece is a call of its own, which wastes nothing either.
@@ -121,7 +122,9 @@ def attend(
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout: float, segments: Segments) -> Any:
+def _piecewise(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float, segments: Segments
+) -> Tensor:
     """In float32: the CPU's bfloat16 kernels are made anew, and kept, for every pair of lengths, and their backward is slower."""
     kind = query.device.type
     wide = torch.float32 if kind == "cpu" else query.dtype
@@ -139,7 +142,7 @@ def _piecewise(query: Any, key: Any, value: Any, scaling: float | None, dropout:
     return torch.cat(parts, 1).to(query.dtype)
 
 
-def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: Segments) -> Any:
+def _varlen(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, segments: Segments) -> Tensor:
     """Causal from the last query and the last key of each piece backwards, as variable-length kernels have it."""
     q, k, v = (
         x.squeeze(0).transpose(0, 1) for x in (query, key, value)
@@ -153,7 +156,7 @@ def _varlen(query: Any, key: Any, value: Any, scaling: float | None, segments: S
     return out[None]
 
 
-def packs(config: Any, length: int) -> str | None:
+def packs(config: PretrainedConfig, length: int) -> str | None:
     """Why a model cannot be trained without padding; None when it can.
 
     length: most tokens of a prompt with a response. A window as long as that hides nothing.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 CHUNK = {"cpu": 1 << 23}
 """Most logits that exist at once, by kind of device: 32 MiB in float32 on a CPU, near the size of its caches."""
@@ -22,19 +23,23 @@ def chunk(device: str) -> int:
     return CHUNK.get(device, _OTHER)
 
 
-def token_scores(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0, bias: Any = None) -> tuple[Any, Any]:
+def token_scores(
+    hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(log-probability of each target [N], entropy in nats at its position [N]), both float32.
 
     hidden: [N, width], weight: [vocabulary, width], targets: [N]. The logits are divided by the temperature. Differentiable in
     hidden, weight and bias, by the log-probabilities and by the entropies. Under autocast, products are made in its type.
     """
-    scores: tuple[Any, Any] = _TokenScores.apply(hidden, weight, targets, temperature, bias)
+    scores: tuple[Tensor, Tensor] = _TokenScores.apply(hidden, weight, targets, temperature, bias)
     return scores
 
 
 class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(ctx: Any, hidden: Any, weight: Any, targets: Any, temperature: float, bias: Any) -> tuple[Any, Any]:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
@@ -54,7 +59,7 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
         return logprob, entropy
 
     @staticmethod
-    def backward(ctx: Any, by_logprob: Any, by_entropy: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, by_logprob: Tensor | None, by_entropy: Tensor | None) -> tuple[Tensor | None, ...]:
         """d logprob / d logit = [target] - p, and d entropy / d logit = -p (log p + entropy)."""
         hidden, weight, targets, totals, entropies, bias = ctx.saved_tensors
         h, w = hidden.to(ctx.dtype), weight.to(ctx.dtype)
@@ -89,7 +94,7 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
         )
 
 
-def _logits(hidden: Any, weight: Any, bias: Any, temperature: float) -> Any:
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
     """A table of its own in float32, which may be overwritten."""
     logits = (hidden @ weight.t()).float()
     if bias is not None:

@@ -17,10 +17,17 @@ import torch
 from accelerate import PartialState
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from constitution.errors import Problem
 from generation.engines.base import ModelError
@@ -41,9 +48,9 @@ ADAPTER = "adapter_config.json"
 class TokenScores(NamedTuple):
     """Of each response token of a batch."""
 
-    logprobs: Any
+    logprobs: Tensor
     """[N] float32, in nats, given all tokens before it."""
-    entropy: Any
+    entropy: Tensor
     """[N] float32, in nats, of the distribution it was drawn from."""
 
 
@@ -53,27 +60,27 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
     accepts_loss_kwargs = False
     """Asked by transformers' Trainer; the losses are ours."""
 
-    def __init__(self, model: Any, layout: Layout) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
         super().__init__()
         self.model = model
         self.layout: Layout = layout
-        self.saved_dtype: Any = torch.float32
+        self.saved_dtype: torch.dtype = torch.float32
         """Of the checkpoint it came from."""
         self.base_name = ""
         """Of that checkpoint; its place on this machine is nobody's business."""
 
     @property
-    def inner(self) -> Any:
+    def inner(self) -> PreTrainedModel:
         """The transformers model, adapters included."""
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PretrainedConfig:
         """The transformers configuration."""
         return self.inner.config
 
     @property
-    def _no_split_modules(self) -> Any:
+    def _no_split_modules(self) -> list[str]:
         """Asked by accelerate: the layers that FSDP shards one by one, those that this model has."""
         present = {type(module).__name__ for module in self.modules()}
         return [name for name in self.inner._no_split_modules or () if name in present]
@@ -101,12 +108,12 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
             if type(module).__name__ in layers:
                 module.compile(dynamic=True, options={"emulate_precision_casts": True})
 
-    def _hidden(self, batch: Batch) -> Any:
+    def _hidden(self, batch: Batch) -> Tensor:
         """Last hidden states of all tokens, flat: [tokens, width]."""
         return self._run(self.inner.base_model, batch).last_hidden_state.flatten(0, 1)
 
     @staticmethod
-    def _run(model: Any, batch: Batch) -> Any:
+    def _run(model: nn.Module, batch: Batch) -> Any:
         packed = "prompts" in batch
         more = {"segments": attention.segments(batch)} if packed else {"attention_mask": batch["mask"]}
         return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
@@ -115,7 +122,7 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
 class Policy(TrainableModel):
     """A causal language model that says how likely given responses are."""
 
-    def __init__(self, model: Any, layout: Layout) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
         """Raises ModelError for a model whose logits are squashed after the head."""
         super().__init__(model, layout)
         config = self.inner.config.get_text_config()
@@ -147,7 +154,7 @@ class Policy(TrainableModel):
             raise ModelError(Problem(f"model {self.config.model_type}", got=got, fix="train another model"))
 
     @contextmanager
-    def generating(self) -> Iterator[Any]:
+    def generating(self) -> Iterator[PreTrainedModel]:
         """The transformers model in a state to `generate`: evaluation mode, ordinary attention."""
         model, training = self.inner, self.training
         before = model.config._attn_implementation
@@ -165,7 +172,7 @@ class Policy(TrainableModel):
 class RewardModel(TrainableModel):
     """A decoder with one or more scalar heads."""
 
-    def forward(self, batch: Batch, tokens: bool = False) -> Any:
+    def forward(self, batch: Batch, tokens: bool = False) -> Tensor:
         """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
         places = batch["where"] if tokens else batch["last"]
         hidden = self._hidden(batch).index_select(0, places)
@@ -216,7 +223,7 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     return "padded" if reason else "packed"
 
 
-def save(module: TrainableModel, tokenizer: Any, folder: Path, merge: bool) -> None:
+def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Path, merge: bool) -> None:
     """Write an ordinary checkpoint: weights, configuration and tokenizer; or the adapter alone, where it is not merged.
 
     The module is done with afterwards: its weights have the checkpoint's type, and a merged one has no adapter any more.
@@ -233,7 +240,7 @@ def save(module: TrainableModel, tokenizer: Any, folder: Path, merge: bool) -> N
         write_atomically(path, json.dumps(said, indent=2, sort_keys=True) + "\n")
 
 
-def choose_padding(tokenizer: Any, config: Any, end_of_turn: int) -> None:
+def choose_padding(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, end_of_turn: int) -> None:
     """Name a padding token that no conversation holds, for classifiers that find a row's end by it.
 
     transformers' sequence classifiers read the last token that is not padding. Where padding equals the token that ends a
@@ -282,7 +289,7 @@ def _load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", **more: A
     return model, report
 
 
-def _still(model: Any) -> None:
+def _still(model: nn.Module) -> None:
     """Turn dropout off: with it a model is not its own reference, and DPO would not start at ln 2, nor PPO's ratio at 1.
 
     Its configuration stays as it is, and so does the dropout of adapters, which come later.
@@ -293,7 +300,7 @@ def _still(model: Any) -> None:
                 setattr(part, name, 0.0)
 
 
-def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> Any:
+def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> PreTrainedModel:
     """The checkpoint with a linear layer of scalar heads, of zeros where it has none of that size. Raises ModelError."""
     model, report = _load(AutoModelForSequenceClassification, files, layout, new=HEAD, **more)
     if not isinstance(getattr(model, HEAD, None), nn.Linear):
@@ -310,7 +317,7 @@ def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> Any:
     return model
 
 
-def _adapted(model: Any, lora: Lora | None, task: Any) -> Any:
+def _adapted(model: PreTrainedModel, lora: Lora | None, task: TaskType) -> PreTrainedModel | PeftModel:
     """The model with low-rank updates. Raises ModelError for targets that it has not."""
     if lora is None:
         return model

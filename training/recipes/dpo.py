@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from training.config import DPO
 from training.data.batches import Batch, Layout, by_response
@@ -34,7 +35,7 @@ class DPORecipe:
             batch[REFERENCE] = torch.tensor([self.references[row] for row in rows], dtype=torch.float32).flatten()
         return batch
 
-    def outcome(self, model: Any, batch: Batch) -> Outcome:
+    def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """The settings' loss, [rows]."""
         settings = self._settings
         scores = model(batch)
@@ -56,7 +57,7 @@ class DPORecipe:
         return Outcome(loss, values | fell)
 
 
-def _values(settings: DPO, batch: Batch, logps: Any, ratios: Any, entropy: Any) -> dict[str, Any]:
+def _values(settings: DPO, batch: Batch, logps: Tensor, ratios: Tensor, entropy: Tensor) -> dict[str, Tensor]:
     rewards = settings.beta * ratios
     margin = rewards[0::2] - rewards[1::2]
     spread = by_response(entropy, batch) / batch["lengths"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
+from torch import Tensor, nn
 
 from training.data.batches import Batch, Layout, collate
 from training.data.encode import PairRow, TargetRow
@@ -17,9 +18,9 @@ WEIGHT = "weight"
 class Outcome(NamedTuple):
     """Of the rows of one batch."""
 
-    loss: Any
+    loss: Tensor
     """[rows], differentiable."""
-    values: Mapping[str, Any]
+    values: Mapping[str, Tensor]
     """Metric -> [rows]."""
 
 
@@ -33,7 +34,7 @@ class Recipe(Protocol):
     def collate(self, rows: Sequence[Any], layout: Layout) -> Batch:
         """A batch with the key `weight`."""
 
-    def outcome(self, model: Any, batch: Batch) -> Outcome:
+    def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """One forward pass of the model, which may be wrapped."""
 
 

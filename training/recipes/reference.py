@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from constitution.digest import hasher
 from constitution.errors import Problem, UserError
@@ -71,7 +71,7 @@ def keep(name: str, rows: Sequence[PairRow], scores: Scores) -> str:
 
 
 def compute(
-    model: Any, policy: Policy, rows: Sequence[PairRow], micro_batch: int, accelerator: Accelerator, bf16: bool
+    model: nn.Module, policy: Policy, rows: Sequence[PairRow], micro_batch: int, accelerator: Accelerator, bf16: bool
 ) -> Scores:
     """Each process scores its share of the rows, rows of similar length together; all get all.
 
@@ -101,7 +101,7 @@ def compute(
     return _scores(rows, table)
 
 
-def _scores(rows: Sequence[PairRow], table: Any) -> Scores:
+def _scores(rows: Sequence[PairRow], table: Tensor) -> Scores:
     return {row: (a, b) for row, (a, b) in zip(rows, table.tolist(), strict=True)}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from constitution.digest import integer
 from training.config import Reward
@@ -36,7 +37,7 @@ class RewardRecipe:
             batch[BOOTSTRAP] = torch.tensor(np.array(counts), dtype=torch.float32)
         return batch
 
-    def outcome(self, model: Any, batch: Batch) -> Outcome:
+    def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """Bradley and Terry's loss with soft labels, the mean over heads: [rows]. Held-out rows count once for each head."""
         rewards = model(batch)
         chosen, rejected = rewards[0::2], rewards[1::2]

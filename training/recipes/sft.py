@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
+
+from torch import nn
 
 from training.data.batches import Batch, Layout, by_response
 from training.data.encode import TargetRow
@@ -21,7 +23,7 @@ class SFTRecipe:
         """See recipe.target_batch."""
         return target_batch(rows, layout)
 
-    def outcome(self, model: Any, batch: Batch) -> Outcome:
+    def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """Loss: negative log-likelihood per token of each response, [rows] in nats."""
         scores = model(batch)
         lengths = batch["lengths"].float()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.run.metrics import Metrics, Row
 from training.run.trainer import EVAL
@@ -34,12 +34,19 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             if row.split == "train":
                 watch.see(row.step, row.values)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A row ends with each checkpoint, so that a run that goes on from there logs the rows it would have logged."""
         if control.should_save or control.should_evaluate or state.global_step >= state.max_steps:
             control.should_log = True
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
         """A row of training, or of held-out rows."""
         values = {name: float(v) for name, v in (logs or {}).items() if isinstance(v, int | float) and name != "epoch"}
         if "loss" in values:
@@ -48,7 +55,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self._evaluated.add(state.global_step)
             self._write(state.global_step, {name.removeprefix(f"{EVAL}_"): v for name, v in values.items()}, EVAL)
 
-    def _train(self, step: int, values: dict[str, float], control: Any) -> None:
+    def _train(self, step: int, values: dict[str, float], control: TrainerControl) -> None:
         self._write(step, values, "train")
         for alert in self._watch.see(step, values):
             if self._metrics:
@@ -76,7 +83,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._best = best
         self._losses = [row.values["loss"] for row in earlier if row.split == EVAL]
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
         """No checkpoint is written where patience ends a run: one that is killed after it stops there again."""
         self._losses.append(metrics[f"{EVAL}_loss"])
         since = len(self._losses) - 1 - self._losses.index(min(self._losses))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
-from transformers import TrainerCallback, set_seed
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from constitution.errors import Problem, SolonError, UserError
 from training.config import DPO, Reward, Training
 from training.model import launch
-from training.model.models import TrainableModel, choose_padding, load_policy, load_reward, save
+from training.model.models import Policy, TrainableModel, choose_padding, load_policy, load_reward, save
 from training.recipes import reference
 from training.recipes.dpo import DPORecipe
 from training.run import folder as output
@@ -95,7 +97,7 @@ def train(job: Job, console: Console) -> dict[str, Any]:
     return record
 
 
-def build(job: Job, module: TrainableModel, *callbacks: Any) -> RowTrainer:
+def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowTrainer:
     """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
     settings = job.settings
     world = launch.state().num_processes
@@ -113,7 +115,7 @@ def build(job: Job, module: TrainableModel, *callbacks: Any) -> RowTrainer:
     return trainer
 
 
-def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Any) -> None:
+def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Policy) -> None:
     """Give the recipe the reference's log-probabilities: those on disk, or new ones.
 
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
@@ -129,7 +131,7 @@ def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Any) -> Non
         recipe.references = dict(zip(rows, table, strict=True))
         return
 
-    def compute(model: Any) -> None:
+    def compute(model: nn.Module) -> None:
         cast = bf16 and not sharded  # a sharded model casts by itself
         at_once = job.settings.micro_batch_size * (1 if launch.on_cpu() else FORWARD)
         recipe.references = reference.compute(model, module, rows, at_once, trainer.accelerator, cast)
@@ -145,12 +147,12 @@ def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Any) -> Non
 class _AtBegin(TrainerCallback):  # type: ignore[misc]
     """Does something once the model is wrapped and before the first step."""
 
-    def __init__(self, do: Any, always: bool) -> None:
+    def __init__(self, do: Callable[[], None], always: bool) -> None:
         """always: also where a run goes on, as a model does whose reference is still in it."""
         self._do = do
         self._always = always
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Raises UserError where a resumed run's model is no longer the reference."""
         if state.global_step and not self._always:
             got = "the run resumes, and the log-probabilities of its reference are not in the cache"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from constitution.errors import Problem, UserError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
@@ -34,7 +36,7 @@ class Job:
     settings: Training
     out: Path
     files: ModelFiles
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerBase
     encoder: Encoder
     recipe: Recipe
     train: data.Encoded

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from training.config import Training
@@ -54,7 +55,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         arguments: TrainingArguments,
         train: Turns,
         test: Turns | None,
-        *callbacks: Any,
+        *callbacks: TrainerCallback,
     ) -> None:
         self._recipe = recipe
         self._sums: dict[str, Any] = defaultdict(float)
@@ -83,8 +84,8 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         return SequentialSampler(train_dataset or self.train_dataset)
 
     def get_batch_samples(
-        self, epoch_iterator: Iterator[Batch], num_batches: int, device: Any
-    ) -> tuple[list[Batch], Any]:
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], Tensor | int]:
         """The micro-batches of one step, and the weight of all its rows in all processes."""
         heap.give_back()
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -92,7 +93,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         return batches, self.accelerator.reduce(ours, "sum").clamp(min=1e-9)
 
     def compute_loss(
-        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This micro-batch's part of the step's loss; wrappers average gradients over processes, hence the factor."""
         outcome = self._recipe.outcome(model, inputs)
@@ -132,7 +133,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         module.train()
         return metrics
 
-    def _count(self, batch: Batch, values: Mapping[str, Any]) -> None:
+    def _count(self, batch: Batch, values: Mapping[str, Tensor]) -> None:
         self._rows += len(batch[WEIGHT])
         for name, value in values.items():
             self._sums[name] += value.sum()
@@ -162,7 +163,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
             "peak_memory_gb": peak_memory() / 1e9,
         }
 
-    def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """What training changes, for going on from; the model itself is written at the end."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +177,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
             raise RuntimeError(f"the checkpoint does not hold the weights that are trained ({', '.join(wrong[:3])})")
 
 
-def changed(module: Any, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def changed(module: nn.Module, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The module's trained weights by name, each once: of weights that share memory, one."""
     trained = {name for name, p in module.named_parameters() if p.requires_grad}
     values = module.state_dict() if state is None else state
