@@ -251,15 +251,3 @@ def _tags(model: type[BaseModel]) -> set[object]:
     """Values that tell a union's members apart."""
     kinds = [field.annotation for field in model.model_fields.values()]
     return {tag for kind in kinds if get_origin(kind) is Literal for tag in get_args(kind)}
-
-
-class InputError(UserError):
-    """A file or an option cannot be used; the message names the place, the value, what is allowed and the fix."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(Problem("", got=text))
-
-
-def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
-    """One line for each problem of a row."""
-    return "\n".join(map(str, problems_of(error, model, place)))
