@@ -101,7 +101,7 @@ class Training(Strict):
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts held out of data that has no test split, by a hash of the prompt."""
     eval_sources: tuple[str, ...] = ()
-    """Sources among `data` whose held-out rows are looked at; those of the others are left out and counted. All where empty."""
+    """Sources among `data` whose held-out rows are evaluated; those of the others are left out and counted. All where empty."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many rows of each split of each source."""
     seed: int = Field(default=0, ge=0)
@@ -115,9 +115,9 @@ class Training(Strict):
     micro_batch_size: int = Field(default=4, ge=1)
     """Rows that one process works on at once. It changes memory and speed, never the result."""
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
-    """Its highest. Where none is given, `lora` takes 10 times the recipe's default: low-rank updates start at zero, and bear it."""
+    """Peak learning rate. With `lora` the default is 10 times the recipe's: low-rank updates start at zero and need it."""
     schedule: Schedule = "linear"
-    """How the learning rate goes down after its warm-up."""
+    """How the learning rate decays after its warm-up."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -144,17 +144,17 @@ class Training(Strict):
     log_every: int = Field(default=1, ge=1)
     """Steps between two rows of metrics."""
     eval_every: int | None = Field(default=None, ge=1)
-    """Steps between two looks at the test split; at the end alone where None."""
+    """Steps between two evaluations on held-out rows; only at the end where None."""
     save_every: int | None = Field(default=None, ge=1)
-    """Steps between two checkpoints that a killed run goes on from; about a tenth of all steps where None."""
+    """Steps between two checkpoints for resuming; about a tenth of all steps where None."""
     keep_checkpoints: int = Field(default=1, ge=1)
-    """How many of them stay."""
+    """How many checkpoints are kept."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better loss. Needs eval_every."""
     load_best: bool = False
     """Save the model of the best evaluation, not the last one. Needs eval_every; save_every, where set, is a multiple of it."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
-    """Where live metrics go beside metrics.jsonl."""
+    """Where live metrics are sent, besides metrics.jsonl."""
     license: str = "unknown"
     """Licence field of the model card: yours to fill in; it depends on model and data."""
     watch: WatchSettings = WatchSettings()
@@ -187,12 +187,12 @@ class Training(Strict):
 
 
 class Labels(Strict):
-    """How the judge's probability is read."""
+    """How the judge's probabilities become training labels."""
 
     floor: float = Field(default=0.0, ge=0, lt=0.5)
-    """Probabilities are kept within [floor, 1 - floor]."""
+    """Probabilities are clipped to [floor, 1 - floor]."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Their log-odds are divided by it: above 1 trusts the judge less."""
+    """Log-odds of the labels are divided by it: above 1 trusts the judge less."""
     min_confidence: float = Field(default=0.5, ge=0.5, le=1)
     """Pairs with a smaller p_chosen are dropped and counted."""
 

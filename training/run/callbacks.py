@@ -35,7 +35,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
                 watch.see(row.step, row.values)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """A row ends with each checkpoint, so that a run that goes on from there logs the rows it would have logged."""
+        """A row ends with each checkpoint, so that a resumed run logs the rows it would have logged."""
         if control.should_save or control.should_evaluate or state.global_step >= state.max_steps:
             control.should_log = True
 

@@ -37,7 +37,7 @@ class Stopped(SolonError):
 
 
 def run(job: Job, console: Console) -> dict[str, Any]:
-    """Train, or go on training, and write the checkpoint; returns what training.json says.
+    """Train, or resume training, and write the checkpoint. Returns training.json.
 
     Raises UserError for a folder that cannot be used, Stopped where a health check stops the run.
     """

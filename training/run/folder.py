@@ -1,8 +1,8 @@
-"""The folder a recipe writes: whose it is, what it goes on from, when it is done.
+"""The folder that a recipe writes: whose it is, how it is resumed, when it is done.
 
 training.yaml      what was asked for, whole; the folder is known by it
 metrics.jsonl      a line for each logged step
-checkpoints/       what a killed run goes on from; gone once it is done
+checkpoints/       for resuming; deleted once the run is done
 training.html      curves
 README.md          model card; with weights, configuration and tokenizer beside it, the folder is an ordinary checkpoint
 training.json      counts and results, written last: its presence means that the run is done
@@ -101,7 +101,7 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
 def resume_state(
     folder: Path, metrics: Metrics, counts: Counts, figures: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[tuple[Path, int] | None, list[Row]]:
-    """The checkpoint that the run goes on from and its step, and the rows until there; without one it begins anew.
+    """The newest checkpoint with its step, or None, and the metrics logged until then.
 
     figures: what was measured before the first step.
     """

@@ -179,7 +179,7 @@ class Metrics:
         self._line({"step": step, "split": WARNING, "text": text})
 
     def resume(self, step: int) -> None:
-        """Forget what was logged after a step, so that a run that goes on from there repeats no line."""
+        """Drop what was logged after a step, so that a resumed run repeats no line."""
         self._file.close()
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for number, line in enumerate(lines, 1) if _row(line, self.path, number).step <= step]

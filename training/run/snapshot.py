@@ -1,4 +1,4 @@
-"""What `training.yaml` says of a run, and which settings may change between its restarts. Imports nothing heavy."""
+"""`training.yaml`: the settings of a run, and which of them may change when it is resumed. Imports nothing heavy."""
 
 from __future__ import annotations
 
