@@ -31,12 +31,12 @@ SHIM = f"""#!{sys.executable}
 import os, subprocess, sys
 words = sys.argv[1:]
 help_only = "--help" in words or "--settings" in words
-if words[:1] == ["feedback"] and not help_only and "--plan" not in words:
-    words += ["--engine", "replay", "--limit", "4"]
+if words[:1] == ["feedback"] and not help_only and ("--plan" not in words or "--weights" in words):
+    words += ["--engine", "replay", "--limit", "16"]
 elif words[:2] in (["evaluate", "judge"], ["evaluate", "policy"], ["evaluate", "attack"]) and not help_only and "--votes" not in words:
-    words += ["--engine", "replay", "--limit", "8"]
+    words += ["--engine", "replay", "--limit", "16"]
 elif words[:1] == ["train"] and words[1:2] != ["loop"] and not help_only:
-    words += ["--set", "steps=2", "--set", "batch_size=2", "--set", "micro_batch_size=2"]
+    words += ["--set", "steps=2", "--set", "batch_size=1", "--set", "micro_batch_size=1"]
 words = [os.environ["SMALL_MODEL"] if word == "embedded" and os.environ["SMALL_MODEL"] else word for word in words]
 sys.exit(subprocess.call([sys.executable, "-m", "solon", *words]))
 """
@@ -112,7 +112,7 @@ def scratch(tmp_path: Path, *, trains: bool) -> Path:
         shutil.copytree(ROOT / name, folder / name)
     for name in ("prompts", "held_out"):
         (folder / f"{name}.jsonl").write_text("".join(f'{{"prompt": "{name} question {i}?"}}\n' for i in range(6)))
-    labelled = (f'{{"prompt": "q{i}", "chosen": "yes {i}", "rejected": "no {i}"}}\n' for i in range(8))
+    labelled = (f'{{"prompt": "q{i}", "chosen": "yes {i}", "rejected": "no {i}"}}\n' for i in range(12))
     (folder / "labelled.jsonl").write_text("".join(labelled))
     if trains:
         shutil.copytree(small_model(tmp_path / "small"), folder / "small")

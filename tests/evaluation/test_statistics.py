@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation import measures
+from evaluation import statistics as measures
 
 CERTAIN = math.log(0.9 / 0.1)
 
