@@ -6,14 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from constitution.loading import ConstitutionFile
 from constitution.terminal import complain
-from generation.config import RunConfig
 from training.catalogue import COMMANDS, settings_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -46,14 +45,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.sc
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Kind of file -> its JSON Schema: `constitution`, `run`, each training recipe by its name, `loop`."""
-    models: dict[str, type[BaseModel]] = {"run": RunConfig, **{name: settings_model(name) for name in COMMANDS}}
+    run = import_module("generation.config").RunConfig  # by name, so that help does not wait for it
+    models: dict[str, type[BaseModel]] = {"run": run, **{name: settings_model(name) for name in COMMANDS}}
     return {"constitution": of_constitutions(), **{name: _schema(name, model) for name, model in models.items()}}
 
 
 def of_constitutions() -> dict[str, Any]:
     """A constitution's file: objectives and principles may be left out where it extends another."""
     whole = [{"required": ["objectives", "principles"]}, {"required": ["extends"]}]
-    return {**_schema("constitution", ConstitutionFile), "anyOf": whole}
+    return {**_schema("constitution", import_module("constitution.loading").ConstitutionFile), "anyOf": whole}
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""CPU seconds, user and system, that each command takes to show its help; and `import solon`.
+
+python -m benchmarks.help
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+from benchmarks.common import ROOT, show
+
+TARGET = 0.6
+COMMANDS = (
+    "",
+    "feedback",
+    *(f"constitution {name}" for name in ("lint", "show", "diff", "import")),
+    *(f"evaluate {name}" for name in ("judge", "audit", "policy", "diff", "attack")),
+    *(f"train {name}" for name in ("sft", "reward", "dpo", "ppo", "best_of", "loop")),
+    "schema",
+)
+REPEATS = 3
+"""Runs of each command; the quickest counts, since others share the machine."""
+
+
+def main() -> None:
+    """Run each command's help and print what it took."""
+    for words in COMMANDS:
+        name = " ".join(filter(None, ("solon", words, "--help")))
+        show(name, seconds(["-m", "solon", *words.split(), "--help"]), "s CPU", f"<= {TARGET}")
+    show("import solon", seconds(["-c", "import solon"]), "s CPU", "<= 0.3")
+
+
+def seconds(arguments: list[str]) -> float:
+    """CPU seconds of Python with these arguments."""
+    return min(_once(arguments) for _ in range(REPEATS))
+
+
+def _once(arguments: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    main()
