@@ -115,6 +115,13 @@ def test_a_run_that_is_not_whole(refused: Say, tmp_path: Path) -> None:
     )
 
 
+def test_what_is_wrong_with_folder_model_and_data_is_told_at_once(refused: Say, tmp_path: Path) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine.txt").touch()
+    said = refused("--data", tmp_path / "gone.jsonl", model=tmp_path / "none", out=tmp_path / "used").split("\n")
+    assert [line.split(": ")[0].split(" ")[0] for line in said] == [str(tmp_path / "used"), "model", "--data"]
+
+
 @pytest.mark.parametrize("recipe", ["sft", "reward", "dpo"])
 def test_each_recipe_says_what_it_needs(recipe: str, refused: Say, write_rows: Write) -> None:
     needs = "prompt and completion, or messages" if recipe == "sft" else "prompt, chosen and rejected"
@@ -235,9 +242,9 @@ def a_file(folder: Path) -> str:
 def test_a_folder_that_is_not_ours_is_left_alone(
     spoil: Callable[[Path], str], refused: Say, write_rows: Write, tmp_path: Path
 ) -> None:
-    """And it is told before the rows are read."""
+    """And told first, before what is wrong with the rows."""
     message = spoil(tmp_path / "out")
-    assert refused("--data", write_rows([{"a": 1}])) == message
+    assert refused("--data", write_rows([{"a": 1}])).split("\n")[0] == message
     left = [path.name for path in (tmp_path / "out").iterdir()] if (tmp_path / "out").is_dir() else []
     assert left in ([], ["thesis.tex"])
 

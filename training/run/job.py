@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from constitution.errors import Problem, UserError
+from constitution.errors import Problem, Problems, UserError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
@@ -60,20 +60,32 @@ class Job:
 
 
 def prepare(settings: Training, out: Path) -> Job:
-    """Read, render and check everything. Raises UserError and ModelError before any model loads."""
-    launch.sharded()
-    output.check(out)
-    files = resolve(settings.model)
-    tokenizer = load_tokenizer(files)
-    encoder = Encoder(tokenizer)
+    """Read, render and check everything; no weights are loaded.
+
+    Raises UserError with the problems of launcher, folder, model and data at once, else with those of the rendered rows.
+    """
+    problems = Problems()
+    files, split = None, None
+    with problems.collect():
+        launch.sharded()
+    with problems.collect():
+        output.check(out)
+    with problems.collect():
+        files = resolve(settings.model)
+        encoder = Encoder(tokenizer := load_tokenizer(files))
+    with problems.collect():
+        split = rows.targets(settings) if isinstance(settings, SFT) else rows.pairs(settings)
+    problems.check()
+    assert files
+    assert split
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    recipe, train, test, sources = _read(settings, encoder)
+    recipe, train, test = _encoded(settings, split, encoder)
     data.check_some(train, settings)
     check_eval_rows(settings, test)
     turn = order_of_rows(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     run_record = settings_snapshot(recipe.name, settings, digests)
-    return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, sources)
+    return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
 
 
 def check_eval_rows(settings: Training, test: data.Encoded) -> None:
@@ -94,19 +106,17 @@ def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.Pai
     return turn
 
 
-def _read(settings: Training, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded, tuple[rows.Source, ...]]:
-    """The recipe that the settings are of, its rows, and where they are from."""
+def _encoded(settings: Training, split: rows.Split, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded]:
+    """The recipe that the settings are of, and its rows to train on and to evaluate, as token ids."""
     if isinstance(settings, SFT):
-        split = rows.targets(settings)
         train, test = (data.encode_targets(part, encoder, settings) for part in split)
         recipe: Recipe = SFTRecipe()
     else:
         assert isinstance(settings, Reward | DPO)
         recipe = RewardRecipe(settings) if isinstance(settings, Reward) else DPORecipe(settings)
-        split = rows.pairs(settings)
         train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
     split.tell(train.counts, test.counts)
-    return recipe, train, test, split.sources
+    return recipe, train, test
 
 
 def _turns(settings: Training, count: int, world: int) -> int:
