@@ -6,7 +6,7 @@ The rows are cut into four parts that share no conversation: (gold) human labels
 part in nothing else; (weights) human labels on which the judge's weights are fitted; (train) prompts that the policy is trained on;
 (held) prompts of the evaluation. One run of the judge labels pairs of the policy's own replies; DPO learns from these labels, from
 the same pairs with random labels, and from the same pairs with the longer reply chosen, with several seeds each. Gold says how
-often each policy beats the base. Each stage is a command of the project in a folder of its own; the same command again goes on.
+often each policy beats the base. Each stage is a command of the project in a folder of its own; the same command again resumes.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _wins(policy: job.Job) -> list[float]:
     pairs = list(zip(*texts, strict=True))
     (out / "replies.json").write_text(json.dumps([{"dpo": after, "base": before} for after, before in pairs], indent=1))
     said = [
-        Example(prompts[i], [(*encoder.reply(asked[i].messages, text)[1], encoder.end_of_turn) for text in pair])
+        Example(prompts[i], [(*encoder.response(asked[i].messages, text)[1], encoder.end_of_turn) for text in pair])
         for i, pair in zip(short, pairs, strict=True)
     ]
     return [_better(a, b) for a, b in asyncio.run(rewards(resolve(str(out / "reward")), said))]

@@ -72,10 +72,10 @@ def over_defaults(kind: type[BaseModel], given: object) -> object:
 
 
 class Defences(Strict):
-    """What is done against replies that try to win by other means than being good."""
+    """What is done against responses that try to win by other means than being good."""
 
     nonce: bool = True
-    """The delimiters around conversations and replies carry a nonce that no text can foresee."""
+    """The delimiters around conversations and responses carry a nonce that no text can foresee."""
     manipulation: Literal["keep", "drop"] = "keep"
     """`drop`: a response with a manipulation indicator (critics/text/manipulation.py) is compared with nothing, and so gets no
     label."""
@@ -99,7 +99,7 @@ class Plan(Strict):
     """Judged principles, drawn for each prompt, that its comparisons are asked under; a large number means all."""
     methods: Methods = ("compare",)
     """How the judge is asked under each principle; every method is a voter of its own. compare: which of two, by the labels'
-    log-probabilities in both orders. reasoned: the same after thinking. contrast: likelihood of the reply under the principle
+    log-probabilities in both orders. reasoned: the same after thinking. contrast: likelihood of the response under the principle
     against under its antithesis. score: expected grade. yesno: log-odds of yes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
@@ -124,8 +124,8 @@ class Plan(Strict):
     margin: float = Field(default=0.0, ge=0)
     """Pairs with a smaller log-odds are dropped and counted. Ties (0) always are."""
     keep_truncated: bool = False
-    """Keep sampled replies that max_tokens cut, marked as such: in training no end of the turn is put after them. Without them a
-    policy of long replies is compared by its short ones alone."""
+    """Keep sampled responses that max_tokens cut, marked as such: in training no end of the turn is put after them. Without them a
+    policy of long responses is compared by its short ones alone."""
     sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
     """How the policy's responses are drawn."""
     critique: Decoding = Decoding(max_tokens=256)
@@ -224,7 +224,7 @@ class RunConfig(Strict):
     """Everything that can be set for a run."""
 
     policy: str = "embedded"
-    """The model whose replies are improved: `embedded`, a local folder, or a hub id (a served name for endpoints)."""
+    """The model whose responses are improved: `embedded`, a local folder, or a hub id (a served name for endpoints)."""
     judge: str = ""
     """The model that critiques, revises and compares; the policy itself where empty."""
     engine: EngineName = Field(default_factory=default_engine)

@@ -231,7 +231,7 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
         raise _BadRow("bad_row", f"prompt: got {type(said).__name__}; allowed: text or a list of messages")
     messages = tuple(_message(turn) for turn in said)
     _check_roles(messages)
-    responses = tuple(_reply(reply) for reply in _list(row, "responses"))
+    responses = tuple(_reply(response) for response in _list(row, "responses"))
     tools = _list(row, "tools")
     if not all(isinstance(tool, dict) for tool in tools):
         raise _BadRow("bad_row", "tools: allowed: a list of JSON objects")
@@ -251,7 +251,7 @@ def _list(row: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _reply(value: object) -> Message:
-    """A ready reply: text, a message, or a list of one message."""
+    """A ready response: text, a message, or a list of one message."""
     if isinstance(value, str):
         value = {"role": "assistant", "content": value}
     if isinstance(value, list) and len(value) == 1:
@@ -261,7 +261,7 @@ def _reply(value: object) -> Message:
         raise _BadRow(
             "bad_response",
             f"responses: got role {message.role!r}, {len(message.content)} characters; "
-            "allowed: an assistant's reply that is not empty",
+            "allowed: an assistant's response that is not empty",
         )
     return message
 

@@ -5,7 +5,7 @@
 Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
 the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder; tests
 that load a model only with `--models`. A breakage is noticed when one of them fails, and passes without it; where they do not end
-in time it counts as not noticed. The same command again goes on with what is left; `--most` ends it earlier. Exit code 0, or 1
+in time it counts as not noticed. The same command again resumes with what is left; `--most` ends it earlier. Exit code 0, or 1
 where `--least` is not reached.
 
 Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.

@@ -98,7 +98,7 @@ class Request:
     index: int = 0
     """Which of several samples of the same prompt this is."""
     scored: int = 0
-    """How many of the last prompt tokens the log-probabilities are wanted of; `contrast` asks for those of a whole reply."""
+    """How many of the last prompt tokens the log-probabilities are wanted of; `contrast` asks for those of a whole response."""
     messages: tuple[Message, ...] = ()
     """The same prompt as messages; part of the key only where tokens is empty."""
     tools: str = ""

@@ -38,7 +38,7 @@ FIRST_REFUSALS = 5
 _MAX_BYTES = 32 << 20
 
 _NO_SCORES = (
-    "a server of messages gives no log-probabilities of a given reply; use a vLLM server with token_ids: true, "
+    "a server of messages gives no log-probabilities of a given response; use a vLLM server with token_ids: true, "
     "or leave contrast out of the methods"
 )
 

@@ -20,7 +20,7 @@ HEADS = "reward_heads"
 class Reward:
     """A sequence classifier of one label, or of several that its configuration says are heads of an ensemble, in batches.
 
-    Requests hold the ids of a conversation with the reply and the token that ends it; nothing is generated.
+    Requests hold the ids of a conversation with the response and the token that ends it; nothing is generated.
     """
 
     def __init__(self, files: ModelFiles, settings: TransformersSettings) -> None:

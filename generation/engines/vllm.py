@@ -71,7 +71,7 @@ def unavailable() -> str | None:
 
 
 class Drawn(NamedTuple):
-    """A sampled reply, as tokens."""
+    """A sampled response, as tokens."""
 
     tokens: tuple[int, ...]
     """With the token that ended it, where one did."""

@@ -62,20 +62,20 @@ class ChatModel:
         return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, described))
 
     async def likelihood(
-        self, messages: Sequence[Message], reply: str, tools: Tools = (), ended: bool = False
+        self, messages: Sequence[Message], response: str, tools: Tools = (), ended: bool = False
     ) -> Completion:
-        """Completion.scores: the log-probability of each token of the reply after the conversation.
+        """Completion.scores: the log-probability of each token of the response after the conversation.
 
         ended: True to score the token that ends the turn too; a server of messages has none that is known.
         """
         if not self.encoder:
-            said, told = _with_reply(messages, reply), _described(tools)
-            scored = len(reply.split())
+            said, told = _with_response(messages, response), _described(tools)
+            scored = len(response.split())
             return await self._send(
                 Request(self.digest, "compare", (), ONE_TOKEN, scored=scored, messages=said, tools=told)
             )
         try:
-            prompt, tokens = self.encoder.reply(messages, reply, tools or None)
+            prompt, tokens = self.encoder.response(messages, response, tools or None)
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
         if ended:
@@ -85,18 +85,18 @@ class ChatModel:
         return await self._send(Request(self.digest, "compare", (*prompt, *tokens), ONE_TOKEN, scored=len(tokens)))
 
     async def reward(
-        self, messages: Sequence[Message], reply: str, tools: Tools = (), ended: bool = True
+        self, messages: Sequence[Message], response: str, tools: Tools = (), ended: bool = True
     ) -> Completion:
-        """Completion.logprobs[REWARD]: what a reward model gives for the reply.
+        """Completion.logprobs[REWARD]: what a reward model gives for the response.
 
-        ended: False for a reply that was cut, after which no end of the turn is written; a server of messages writes one.
+        ended: False for a response that was cut, after which no end of the turn is written; a server of messages writes one.
         """
         wanted = ((REWARD, -1),)
         if not self.encoder:
-            said, told = _with_reply(messages, reply), _described(tools)
+            said, told = _with_response(messages, response), _described(tools)
             return await self._send(Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=said, tools=told))
         try:
-            prompt, tokens = self.encoder.reply(messages, reply, tools or None)
+            prompt, tokens = self.encoder.response(messages, response, tools or None)
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
         whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))
@@ -113,8 +113,8 @@ class ChatModel:
             return Completion("", error=error.error)
 
 
-def _with_reply(messages: Sequence[Message], reply: str) -> tuple[Message, ...]:
-    return (*messages, Message(role="assistant", content=reply))
+def _with_response(messages: Sequence[Message], response: str) -> tuple[Message, ...]:
+    return (*messages, Message(role="assistant", content=response))
 
 
 def _described(tools: Tools) -> str:

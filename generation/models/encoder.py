@@ -81,19 +81,19 @@ class Encoder:
         """As the module's `encode`."""
         return self._ids(self._render(messages, tools))
 
-    def reply(self, messages: Chat, text: str, tools: Tools | None = None) -> tuple[list[int], list[int]]:
+    def response(self, messages: Chat, text: str, tools: Tools | None = None) -> tuple[list[int], list[int]]:
         """Token ids of a chat with the generation prompt, and of the text as what the assistant then says.
 
         The end of the turn is not among them. Where the last token before the text would merge with its first, the text
         is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
         """
-        before, (said,) = self.replies(messages, (text,), tools)
+        before, (said,) = self.responses(messages, (text,), tools)
         return before, said
 
-    def replies(
+    def responses(
         self, messages: Chat, texts: Sequence[str], tools: Tools | None = None
     ) -> tuple[list[int], list[list[int]]]:
-        """As `reply`, of several texts after one chat, which is rendered and encoded once.
+        """As `response`, of several texts after one chat, which is rendered and encoded once.
 
         No token reaches over a control token, so what comes before the last one is not encoded again with each text.
         """
@@ -129,7 +129,7 @@ class Encoder:
         before, after = self._ids(opening), self._ids(opening + label)
         if after[:-1] != before:
             raise ModelError(
-                f"label {label!r}: is {len(after) - len(before)} tokens at the start of a reply; verdicts need labels "
+                f"label {label!r}: is {len(after) - len(before)} tokens at the start of a response; verdicts need labels "
                 "of one token each, so a model with this tokenizer cannot judge"
             )
         return after[-1]
@@ -139,7 +139,7 @@ class Encoder:
         return self._clone.encode(named.replace(self._marker, ""), add_special_tokens=False).ids
 
     def _render(self, messages: Chat, tools: Tools | None, opening: bool = True) -> str:
-        """The template's text with marked contents and, as the opening of a reply, the generation prompt."""
+        """The template's text with marked contents and, as the opening of a response, the generation prompt."""
         chat = [_fields(message) for message in messages]
         if "tool_calls" not in self._template:
             chat = [_without_calls(message) for message in chat]

@@ -27,7 +27,7 @@ _NAMING = (
     "special_tokens_map.json",
     "chat_template.jinja",
 )
-"""Files that decide what a model answers, and so make up its digest. generation_config.json names tokens that end a reply."""
+"""Files that decide what a model answers, and so make up its digest. generation_config.json names tokens that end a response."""
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 _HUB_IGNORED = ("*/*", "consolidated*")
 """The same weights once more, in the form of another program."""

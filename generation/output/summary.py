@@ -18,7 +18,7 @@ from generation.output.records import Forecast
 
 EXAMPLES = 3
 CLIP = 600
-"""Most characters of one reply in an example."""
+"""Most characters of one response in an example."""
 
 
 def show(manifest: Manifest, folder: Path, console: Console) -> None:

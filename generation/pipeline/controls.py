@@ -19,11 +19,11 @@ from generation.pipeline.voting import votes_on
 
 
 class ControlPair(NamedTuple):
-    """A prompt and two replies, the better one first."""
+    """A prompt and two responses, the better one first."""
 
     kind: str
     prompt: Prompt
-    replies: tuple[Response, Response]
+    responses: tuple[Response, Response]
 
 
 def controls(plan: Plan) -> list[ControlPair]:
@@ -52,7 +52,7 @@ async def _judge(
     pair: ControlPair, voters: list[Voter], panel: Panel, constitution: Constitution, plan: Plan
 ) -> ControlOutcome:
     try:
-        records = await votes_on(panel, voters, pair.prompt, *pair.replies, plan)
+        records = await votes_on(panel, voters, pair.prompt, *pair.responses, plan)
     except TransientError as error:
         records = [Failure(pair.prompt.id, "engine", UNAVAILABLE, str(error))]
     votes = tuple(record for record in records if isinstance(record, Vote))

@@ -37,14 +37,14 @@ async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel
 
 
 async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Response | Failure]:
-    """The prompt's given replies, or fresh samples of the policy."""
+    """The prompt's given responses, or fresh samples of the policy."""
     if prompt.responses:
         return [*given(prompt)]
     return list(await gather(*(sample(policy, prompt, i, plan) for i in range(plan.samples))))
 
 
 def given(prompt: Prompt) -> list[Response]:
-    """The replies that came with the prompt."""
+    """The responses that came with the prompt."""
     return [
         Response(f"{prompt.id}/g{i}", prompt.id, message, "given", message.content)
         for i, message in enumerate(prompt.responses)
@@ -52,7 +52,7 @@ def given(prompt: Prompt) -> list[Response]:
 
 
 async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> Response | Failure:
-    """One reply of the policy."""
+    """One response of the policy."""
     drawn = await draw(policy, prompt, index, plan)
     if isinstance(drawn, Failure):
         return drawn
@@ -61,7 +61,7 @@ async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> R
 
 
 async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tuple[Response, Completion] | Failure:
-    """One reply of the policy, cut or not, and the completion that it is from."""
+    """One response of the policy, cut or not, and the completion that it is from."""
     name = f"{prompt.id}/s{index}"
     decoding = _sampling(plan.sample, plan, prompt, "sample", index)
     messages = (

@@ -75,7 +75,7 @@ async def forecast(
     """Fill `result` for all prompts. `policy` and `panel` must stand on `engine`, which counts into `result`."""
     for control in controls(plan):
         voters = control_voters(control, panel, constitution, plan)
-        result.following["compare"] += await _votes(control.prompt, *control.replies, voters, panel, plan, engine)
+        result.following["compare"] += await _votes(control.prompt, *control.responses, voters, panel, plan, engine)
     for prompt in prompts:
         if isinstance(prompt, Prompt):
             result.following += await _following(prompt, constitution, policy, panel, plan, engine)
@@ -97,16 +97,16 @@ async def _following(
     for draft in drafts:
         before = engine.asked.copy()
         steps, whole = await _until_unknown(improve(panel.main, prompt, draft, constitution, plan))
-        replies = [draft, *(step for step in steps if isinstance(step, Response))]
-        known += replies
-        most += len(replies)
+        responses = [draft, *(step for step in steps if isinstance(step, Response))]
+        known += responses
+        most += len(responses)
         if whole:
-            settled += replies
+            settled += responses
         else:
             asked = engine.asked - before
             following["critique"] += rounds * critics - asked["critique"]
             following["revise"] += rounds - asked["revise"]
-            most += rounds - (len(replies) - 1)
+            most += rounds - (len(responses) - 1)
             open_chains += 1
     voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
     chains_only = plan.pairs == "revision_original"
@@ -123,7 +123,7 @@ async def _following(
         new_pairs, new_replies = open_chains * bool(rounds), 2 * open_chains
     else:
         new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
-        new_replies = most - len(met.replies)
+        new_replies = most - len(met.responses)
     calls = new_pairs * sum(v.pair_calls for v in voters) + new_replies * sum(v.response_calls for v in voters)
     following["compare"] += met.more + calls
     return +following
@@ -134,7 +134,7 @@ class _Met(NamedTuple):
 
     pairs: int
     """Pairs that will be judged."""
-    replies: set[str]
+    responses: set[str]
     """Candidates in them."""
     more: int
     """Calls about these pairs that may follow from answers that are not stored."""
@@ -186,7 +186,7 @@ async def _votes(
 
 
 async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:
-    """The replies that are known, and how many are not."""
+    """The responses that are known, and how many are not."""
     if prompt.responses:
         return given(prompt), 0
     drafts = [await _attempt(sample(policy, prompt, i, plan)) for i in range(plan.samples)]

@@ -17,7 +17,7 @@ def test_prompts_and_replies_have_so_many_tokens(embedded: ModelFiles, encoder: 
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         chat = [{"role": "user", "content": row["prompt"]}]
-        before, replies = encoder.replies(chat, (row["chosen"], row["rejected"]))
+        before, replies = encoder.responses(chat, (row["chosen"], row["rejected"]))
         assert (len(before), [len(reply) + 1 for reply in replies]) == (64, [20, 20])  # each with its end of turn
     assert len({row[name] for row in rows for name in row}) == 15
 

@@ -32,14 +32,9 @@ from scripts.structure import (
     tree,
 )  # fmt: skip
 
-AGAINST: set[tuple[str, str]] = set()
-"""Imports that still run against the order inside a package."""
-
 
 def test_imports_follow_the_order_of_packages_and_folders() -> None:
-    entry = {"constitution.__main__", "evaluation.__main__", "training.__main__"}
-    found = {edge for edge in against(graph()) if edge[0] not in entry}
-    assert found == AGAINST
+    assert against(graph()) == set()
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def _example(
 
 def _render(prompt: Prompted, responses: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
     try:
-        return encoder.replies(prompt.messages, responses, prompt.tools or None)
+        return encoder.responses(prompt.messages, responses, prompt.tools or None)
     except ValueError as error:
         fix = "leave it out, or train a model whose template takes it"
         raise UserError(Problem(f"prompt {prompt.id}", got=str(error), fix=fix)) from None

@@ -115,7 +115,7 @@ REPLIES = (
 
 def scoring(encoder: Encoder) -> list[Request]:
     texts = [("Why is it windy?", reply) for reply in REPLIES] + [("Tell me everything about wind. " * 20, REPLIES[0])]
-    pairs = [encoder.reply([{"role": "user", "content": text}], reply) for text, reply in texts]
+    pairs = [encoder.response([{"role": "user", "content": text}], reply) for text, reply in texts]
     return [Request("m", "compare", (*a, *b), Sampling(1), scored=len(b)) for a, b in pairs]
 
 

@@ -194,7 +194,7 @@ def test_a_template_without_an_end_of_turn_says_so() -> None:
 def test_a_reply_follows_its_prompt(style: str, text: str) -> None:
     """Prompt and reply together are what the tokenizer itself makes of both, unless they merge at the border."""
     tokenizer, encoder = made(style)
-    prompt, reply = encoder.reply(chat("hi"), text)
+    prompt, reply = encoder.response(chat("hi"), text)
     assert prompt == encoder.encode(chat("hi"))
     opening = tokenizer.apply_chat_template(chat("hi"), tokenize=False, add_generation_prompt=True)
     whole = tokenizer(opening + text, add_special_tokens=False)["input_ids"]
@@ -213,7 +213,7 @@ def test_several_replies_follow_one_prompt(style: str, contents: list[str], text
     tokenizer, encoder = made(style)
     if any(text in content for content in (*contents, *texts) for text in control_tokens(tokenizer)):
         return
-    prompt, replies = encoder.replies(chat(*contents), texts)
+    prompt, replies = encoder.responses(chat(*contents), texts)
     assert prompt == own(tokenizer, chat(*contents))
     opening = tokenizer.apply_chat_template(chat(*contents), tokenize=False, add_generation_prompt=True)
     for text, reply in zip(texts, replies, strict=True):
@@ -227,7 +227,7 @@ def test_replies_follow_a_prompt_without_control_tokens() -> None:
     backend.train_from_iterator(["a b c"] * 9, trainers.BpeTrainer(special_tokens=["<e>"]))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<e>")
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    prompt, replies = Encoder(tokenizer).replies(chat("a b"), [" c", "", "b"])
+    prompt, replies = Encoder(tokenizer).responses(chat("a b"), [" c", "", "b"])
     assert ["".join(tokenizer.convert_ids_to_tokens(ids)) for ids in (prompt, *replies)] == ["a b", " c", "", "b"]
 
 
@@ -237,7 +237,7 @@ def test_a_reply_that_would_merge_with_the_prompt_is_encoded_on_its_own() -> Non
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}{{ 'a\\n' }}"
     prompt, reply = (
-        "".join(tokenizer.convert_ids_to_tokens(ids)) for ids in Encoder(tokenizer).reply(chat("b"), "\nb")
+        "".join(tokenizer.convert_ids_to_tokens(ids)) for ids in Encoder(tokenizer).response(chat("b"), "\nb")
     )
     assert (prompt, reply) == ("b<|im_end|>a\n", "\nb")
 
@@ -248,7 +248,7 @@ def test_no_control_token_comes_from_a_reply(style: str) -> None:
     controls = control_tokens(tokenizer)
     for text in controls:
         for said in (text, f" {text} then", f"before{text}{text}", text[1:], text[len(text) // 2 :]):
-            prompt, reply = encoder.reply(chat("hi"), said)
+            prompt, reply = encoder.response(chat("hi"), said)
             assert not {*reply} & {*controls.values()}, f"{style}: {said!r}"
             assert prompt == encoder.encode(chat("hi"))
 

@@ -43,7 +43,7 @@ def test_a_row_is_what_generation_renders_and_one_end(style: str, text: str) -> 
     example = encoded.rows[0].example
     assert list(example.prompt) == encoder.encode(asked.messages)
     for response, said in zip(example.responses, (text, "no"), strict=True):
-        assert list(response) == [*encoder.reply(asked.messages, said)[1], encoder.end_of_turn]
+        assert list(response) == [*encoder.response(asked.messages, said)[1], encoder.end_of_turn]
         assert not {*response[:-1]} & {*control_tokens(tokenizer).values()}
 
 
@@ -87,7 +87,7 @@ def test_after_a_response_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -
     encoded = encode_pairs([pair("one two", "three four")._replace(truncated=(False, True))], chatml, DPO(), Labels())
     whole, cut = encoded.rows[0].example.responses
     assert whole[-1] == chatml.end_of_turn
-    assert list(cut) == chatml.reply(prompt("What is the answer?").messages, "three four")[1]
+    assert list(cut) == chatml.response(prompt("What is the answer?").messages, "three four")[1]
     assert encoded.counts == {"read": 1, "kept": 1, "kept_truncated": 1}
     dropping = encode_pairs(
         [pair("one", "two")._replace(truncated=(False, True))], chatml, DPO(truncated="drop"), Labels()
@@ -96,7 +96,7 @@ def test_after_a_response_that_its_limit_cut_no_end_is_taught(chatml: Encoder) -
 
 
 def test_a_response_that_just_fits_is_whole(chatml: Encoder) -> None:
-    before, said = chatml.reply(prompt("What is the answer?").messages, "one two three")
+    before, said = chatml.response(prompt("What is the answer?").messages, "one two three")
     exact = SFT(max_length=len(before) + len(said) + 1)
     target = Target(prompt("What is the answer?"), "one two three", 1.0)
     assert encode_targets([target], chatml, exact).counts == {"read": 1, "kept": 1}

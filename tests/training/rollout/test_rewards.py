@@ -145,7 +145,7 @@ def test_a_reward_model_is_told_of_tools_calls_and_cuts(tmp_path: Path) -> None:
     assert heard(PROMPT, saying("It is."), ended=False) == heard(PROMPT, saying("It is."))[:-1]
     assert heard(offered, saying("It is.")) == (
         *encoder.encode(PROMPT.messages, offered.tools),
-        *encoder.reply(PROMPT.messages, "It is.", offered.tools)[1],
+        *encoder.response(PROMPT.messages, "It is.", offered.tools)[1],
         encoder.end_of_turn,
     )
     assert heard(offered, saying("It is.")) != heard(PROMPT, saying("It is."))

@@ -202,7 +202,7 @@ def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
     fit.run(job.prepare(chosen, tmp_path / "out"), Console(quiet=True))
     files = resolve(str(tmp_path / "out"))
     talks = [
-        encoder.reply([{"role": "user", "content": q}], response) for q, *responses in TALK for response in responses
+        encoder.response([{"role": "user", "content": q}], response) for q, *responses in TALK for response in responses
     ]
     examples = [Example(prompt, [[*response, encoder.end_of_turn]]) for prompt, response in talks]
     after = answered(load_policy(files, SFT()), examples)
