@@ -63,7 +63,7 @@ def numbers(audit: Audit) -> dict[str, object]:
                 "votes": int(v.votes[i]),
                 "mean_strength": v.strength[i] / v.votes[i],
                 "mean_bias": v.bias[i] / v.votes[i],
-                "flips": v.flips[i] / v.votes[i] if v.ordered[i] else None,
+                "position_inconsistent": v.position_inconsistent[i] / v.votes[i] if v.ordered[i] else None,
                 "sides_with": {
                     name: tally.hits / tally.n if tally.n else None
                     for name, tally in audit.pairs.voter_biases[v.keys[i]].items()

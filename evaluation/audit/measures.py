@@ -18,7 +18,10 @@ _LISTED = "failures.parquet lists each with its reason."
 _CLEAN = "Copy the data without them: python -m evaluation audit RUN --clean FOLDER."
 WORDS = {
     "bias": ("mean |position bias| of votes asked in two orders, in log-odds", _BLIND),
-    "flips": ("position-inconsistent votes: those in which the judge chose the same position in both orders", _BLIND),
+    "position_inconsistent": (
+        "votes in which the judge chose the same position in both orders",
+        _BLIND,
+    ),
     "length_bias": ("pairs in which the longer response is chosen", _BIASED),
     "confidence_bias": ("pairs in which the response that sounds surer is chosen", _BIASED),
     "agreement_bias": ("pairs in which the one response that opens with agreement or praise is chosen", _BIASED),
@@ -63,7 +66,7 @@ def measures(audit: Audit) -> list[Measure]:
     bias = float(voters.abs_bias[ordered].sum()) / max(1, asked)
     near_even = np.asarray(audit.pairs.log_odds) < np.log(DECIDED / (1 - DECIDED))
     tallies = {
-        "flips": Tally(int(voters.flips[ordered].sum()), asked),
+        "position_inconsistent": Tally(int(voters.position_inconsistent[ordered].sum()), asked),
         **{f"{name}_bias": tally for name, tally in audit.pairs.biases.items()},
         "refusals_benign": audit.responses.refusals["benign", "chosen"],
         "repetition": audit.pairs.loops,

@@ -23,7 +23,7 @@ from generation.output.reading import rows, split_files
 
 LOOPS = 0.5
 """Share of repeated word 3-grams from which a response goes round in circles."""
-KINDS = ("sampled", "most contested", "flipped")
+KINDS = ("sampled", "most contested", "position-inconsistent")
 """Which pairs are shown to be read."""
 _COLUMNS = (
     "prompt", "chosen", "rejected", "p_chosen", "log_odds", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
@@ -98,9 +98,9 @@ def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
             conflict = min(against, sum(vote.value for vote in votes if vote.value > 0))
             if conflict > 0:
                 best["most contested"].offer((-conflict, name), row)
-            flips = [abs(vote.bias) for vote in votes if vote.position_inconsistent]
-            if flips:
-                best["flipped"].offer((-sum(flips), name), row)
+            position_inconsistent = [abs(vote.bias) for vote in votes if vote.position_inconsistent]
+            if position_inconsistent:
+                best["position-inconsistent"].offer((-sum(position_inconsistent), name), row)
     pairs.read = {kind: found.rows() for kind, found in best.items()}
     return pairs
 

@@ -18,7 +18,7 @@ class Thresholds(Strict):
 
     bias: float = Field(default=1.0, ge=0)
     """Mean |position bias| of the votes asked in two orders, in log-odds."""
-    flips: float = Field(default=0.3, ge=0, le=1)
+    position_inconsistent: float = Field(default=0.3, ge=0, le=1)
     """Share of those votes in which the judge chose the same position twice."""
     length_bias: float = Field(default=0.65, ge=0, le=1)
     """Share of the pairs whose responses differ in length in which the longer one is chosen. This and the next three also need ten
@@ -112,4 +112,4 @@ def _crossed(measure: Measure, limit: float) -> bool:
 
 def load(path: Path | None, overrides: Sequence[str]) -> Thresholds:
     """From a YAML file, then `key=value` overrides. Raises UserError with every problem at once."""
-    return settings.load(Thresholds, path, overrides, example="flips=0.2")
+    return settings.load(Thresholds, path, overrides, example="position_inconsistent=0.2")

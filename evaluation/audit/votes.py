@@ -1,4 +1,4 @@
-"""What every voter did over a whole run: how sure, how biased, how often flipped, and with whom it agrees."""
+"""What every voter did over a whole run: how sure, how biased, how often position-inconsistent, and with whom it agrees."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Voters:
     bias: Floats
     """Sum of the position bias."""
     abs_bias: Floats
-    flips: Floats
+    position_inconsistent: Floats
     both: Floats
     """Pairs on which both voters take a side."""
     same: Floats
@@ -67,7 +67,7 @@ def read_voters(run: Path) -> Voters:
             seen[row["judge"], row["method"], row["principle"]] += row["count_all"]
     known = sorted(seen)
     n = len(known)
-    votes, strength, bias, abs_bias, flips = (np.zeros(n) for _ in range(5))
+    votes, strength, bias, abs_bias, position_inconsistent = (np.zeros(n) for _ in range(5))
     both, same = np.zeros((n, n)), np.zeros((n, n))
     for table in _whole_prompts(path):
         voter = pc.index_in(_joined(table, _VOTER), pa.array(["\0".join(key) for key in known])).to_numpy()
@@ -76,7 +76,7 @@ def read_voters(run: Path) -> Voters:
         strength += np.bincount(voter, np.abs(vote), n)
         bias += np.bincount(voter, lean, n)
         abs_bias += np.bincount(voter, np.abs(lean), n)
-        flips += np.bincount(voter, table["position_inconsistent"].to_numpy(), n)
+        position_inconsistent += np.bincount(voter, table["position_inconsistent"].to_numpy(), n)
         pair = pc.dictionary_encode(_joined(table, ("prompt_id", "a", "b"))).combine_chunks().indices.to_numpy()
         sides = np.zeros((pair.max() + 1, n))
         sides[pair, voter] = np.sign(vote)
@@ -84,7 +84,9 @@ def read_voters(run: Path) -> Voters:
         both += takes.T @ takes
         same += (takes.T @ takes + sides.T @ sides) / 2
     ordered = np.array([method in ORDERED for _, method, _ in known], dtype=bool)
-    return Voters(tuple(known), short_names(known), ordered, votes, strength, bias, abs_bias, flips, both, same)
+    return Voters(
+        tuple(known), short_names(known), ordered, votes, strength, bias, abs_bias, position_inconsistent, both, same
+    )
 
 
 def short_names(voters: Sequence[Voter]) -> tuple[str, ...]:

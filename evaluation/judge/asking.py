@@ -80,7 +80,7 @@ async def ask_about(data: Path, constitution: Constitution, run: RunConfig, sett
     )
     halved = run.plan.position_inconsistent == "half"
     return PanelAnswers(
-        replace(matrix, flipped_counts=0.5) if halved else matrix,
+        replace(matrix, inconsistent_counts=0.5) if halved else matrix,
         origin,
         yaml_weights(answers.panel, constitution, set(matrix.voters)),
         dict(sorted(failures.items())),

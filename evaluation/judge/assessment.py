@@ -23,7 +23,7 @@ class VoterFigures(Strict):
     """Of its debiased votes; a pair without one, or with a vote of 0, counts half."""
     weight: float
     """What its vote is multiplied by in the panel's logit."""
-    flip_rate: float | None
+    position_inconsistent: float | None
     bias: float | None
     votes: int
 
@@ -65,7 +65,7 @@ class Assessment(Strict):
     nll: float
     unfitted: Quality
     """The mean vote by the YAML's weights, or by equal ones."""
-    flip_rate: float | None
+    position_inconsistent: float | None
     """Share of votes that chose a position; None where no voter was asked in both orders."""
     mean_bias: float | None
     """Mean log-odds for the first place."""
@@ -129,7 +129,7 @@ def voter_figures(matrix: VoteMatrix, weights: Floats) -> tuple[VoterFigures, ..
             name=matrix.voters[k],
             accuracy=accuracy(matrix.votes[:, k]),
             weight=float(weights[k]),
-            flip_rate=mean_of(matrix.flips[:, k]),
+            position_inconsistent=mean_of(matrix.inconsistent[:, k]),
             bias=mean_of(matrix.biases[:, k]),
             votes=int((~np.isnan(matrix.votes[:, k])).sum()),
         )
@@ -165,7 +165,7 @@ def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, margin
         **dict(quality(logits)),
         "panel": panel.title,
         "unfitted": quality(unfitted(matrix, plain)),
-        "flip_rate": mean_of(matrix.flips),
+        "position_inconsistent": mean_of(matrix.inconsistent),
         "mean_bias": mean_of(matrix.biases),
         "by_subset": by_subset(matrix, logits),
         "by_order": by_order(matrix),

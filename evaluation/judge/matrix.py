@@ -32,15 +32,15 @@ class VoteMatrix:
     """[pairs] 1 where the better response is the first of the file, 0 where it is the second, 0.5 where the file names no order."""
     longer: Floats
     """[pairs] 1 where the better response is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
-    flipped_counts: float = 1.0
+    inconsistent_counts: float = 1.0
     """What a vote counts whose voter chose the same position twice (plan.position_inconsistent)."""
 
     @property
     def votes(self) -> Floats:
         """[pairs, voters] what each vote counts: log-odds for the better response, free of position bias."""
         votes: Floats = (self.better_first - self.better_second) / 2
-        flipped = np.nan_to_num(self.flips) > 0
-        return np.where(flipped, votes * self.flipped_counts, votes)
+        flipped = np.nan_to_num(self.inconsistent) > 0
+        return np.where(flipped, votes * self.inconsistent_counts, votes)
 
     @property
     def biases(self) -> Floats:
@@ -49,11 +49,11 @@ class VoteMatrix:
         return biases
 
     @property
-    def flips(self) -> Floats:
+    def inconsistent(self) -> Floats:
         """[pairs, voters] 1 where the voter chose the same position twice, 0 where not, NaN where it did not vote."""
         product = self.better_first * self.better_second
-        flips: Floats = np.where(np.isnan(product), np.nan, (product > 0).astype(float))
-        return flips
+        found: Floats = np.where(np.isnan(product), np.nan, (product > 0).astype(float))
+        return found
 
     def only(self, keep: Sequence[bool]) -> VoteMatrix:
         """The same pairs with the voters that are kept."""

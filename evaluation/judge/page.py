@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.judge.assessment import Assessment
-from evaluation.judge.table import bias, flips, interval, rows
+from evaluation.judge.table import bias, interval, rows, share_or_dash
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values
@@ -66,13 +66,20 @@ def _voters(found: Assessment) -> Section:
     )
     shown = found.voters[:MOST]
     cells = [
-        (v.name, interval(v.accuracy), f"{v.weight:+.3f}", flips(v.flip_rate), bias(v.bias), v.votes)
+        (
+            v.name,
+            interval(v.accuracy),
+            f"{v.weight:+.3f}",
+            share_or_dash(v.position_inconsistent),
+            bias(v.bias),
+            v.votes,
+        )
         for v in found.voters
     ]
     parts: list[Plot | Table] = [
         plots.bars("Voters' accuracy", *bar_values({v.name: v.accuracy for v in shown}), reference=0.5),
         plots.bars("Voters' weights", {v.name: v.weight for v in shown}, "log-odds for each log-odds of its vote"),
-        Table("All voters", ("voter", "#accuracy", "#weight", "#flips", "#bias", "#votes"), cells),
+        Table("All voters", ("voter", "#accuracy", "#weight", "#position-inconsistent", "#bias", "#votes"), cells),
     ]
     return Section("Voters", text, parts)
 

@@ -40,14 +40,14 @@ def interval(estimate: Estimate) -> str:
 
 def rows(found: Assessment) -> list[tuple[str, str]]:
     """The panel's figures by name."""
-    share, mean, turns = found.flip_rate, found.mean_bias, found.sequential
+    share, mean, turns = found.position_inconsistent, found.mean_bias, found.sequential
     figures = [
         ("accuracy", interval(found.accuracy)),
         ("expected calibration error", f"{found.ece:.3f}"),
         ("negative log-likelihood", f"{found.nll:.3f}"),
         ("unfitted mean: accuracy", interval(found.unfitted.accuracy)),
         ("unfitted mean: calibration error", f"{found.unfitted.ece:.3f}"),
-        ("votes that flip with the order", flips(share)),
+        ("position-inconsistent votes", share_or_dash(share)),
         ("mean position bias, log-odds", "" if mean is None else f"{mean:+.3f}"),
     ]
     if turns:
@@ -95,20 +95,22 @@ def _voters(voters: Sequence[VoterFigures], console: Console) -> None:
     """Plain lines: names are long, and a table would break them."""
     left = len(voters) - LISTED
     more = f" ({left} more in --json)" if left > 0 else ""
-    console.print(f"voters that move the panel most{more}: accuracy, weight, flips, bias, votes", markup=False)
+    console.print(
+        f"voters that move the panel most{more}: accuracy, weight, position-inconsistent, bias, votes", markup=False
+    )
     for voter in voters[:LISTED]:
         console.print(f"  {printable(voter.name)}", markup=False)
         cells = (
             interval(voter.accuracy),
             f"{voter.weight:+.3f}",
-            flips(voter.flip_rate),
+            share_or_dash(voter.position_inconsistent),
             bias(voter.bias),
             str(voter.votes),
         )
         console.print("".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)), markup=False)
 
 
-def flips(share: float | None) -> str:
+def share_or_dash(share: float | None) -> str:
     """A share of votes that chose a position."""
     return "" if share is None else f"{share:.1%}"
 

@@ -11,7 +11,7 @@ from critics.ranking.weights import Estimate
 from evaluation.judge.assessment import mean_of, named
 from evaluation.judge.fitting import Fit
 from evaluation.judge.matrix import VoteMatrix
-from evaluation.judge.table import bias, flips, interval
+from evaluation.judge.table import bias, interval, share_or_dash
 from evaluation.pages.section import LISTED
 from evaluation.statistics import share
 
@@ -24,7 +24,7 @@ class AgreeingVoter(Strict):
     """What its vote is multiplied by in the panel's logit."""
     agreement: Estimate
     """Share of the pairs in which it sides with the panel of the others, by their weights; where it or they take no side, half."""
-    flip_rate: float | None
+    position_inconsistent: float | None
     bias: float | None
 
 
@@ -34,7 +34,7 @@ class Unlabelled(Strict):
     source: str
     failures: dict[str, int]
     """Reason -> voters that are missing for it."""
-    flip_rate: float | None
+    position_inconsistent: float | None
     """Share of votes that chose a position."""
     mean_bias: float | None
     """Mean log-odds for the first place."""
@@ -56,14 +56,14 @@ def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, in
                 name=matrix.voters[k],
                 weight=float(weights[k]),
                 agreement=share(float((both > 0).sum() + 0.5 * (both == 0).sum()), len(both)),
-                flip_rate=mean_of(matrix.flips[:, k]),
+                position_inconsistent=mean_of(matrix.inconsistent[:, k]),
                 bias=mean_of(matrix.biases[:, k]),
             )
         )
     return Unlabelled(
         source=source,
         failures=failures,
-        flip_rate=mean_of(matrix.flips),
+        position_inconsistent=mean_of(matrix.inconsistent),
         mean_bias=mean_of(matrix.biases),
         voters=tuple(voters),
         pairs=named(matrix.pairs, logits),
@@ -77,12 +77,17 @@ def show(found: Unlabelled, console: Console) -> None:
     console.print(
         f"{len(found.pairs)} pairs without labels, {len(found.voters)} voters: fitted (agreement)", markup=False
     )
-    console.print(f"votes that flip with the order: {flips(found.flip_rate)}", markup=False)
+    console.print(f"position-inconsistent votes: {share_or_dash(found.position_inconsistent)}", markup=False)
     console.print(f"mean position bias, log-odds: {bias(found.mean_bias)}", markup=False)
-    console.print("the heaviest voters: agreement with the others, weight, flips, bias", markup=False)
+    console.print("the heaviest voters: agreement with the others, weight, position-inconsistent, bias", markup=False)
     for voter in found.voters[:LISTED]:
         console.print(f"  {printable(voter.name)}", markup=False)
-        cells = (interval(voter.agreement), f"{voter.weight:+.3f}", flips(voter.flip_rate), bias(voter.bias))
+        cells = (
+            interval(voter.agreement),
+            f"{voter.weight:+.3f}",
+            share_or_dash(voter.position_inconsistent),
+            bias(voter.bias),
+        )
         console.print(
             "".join(f"{cell:>{width}}" for cell, width in zip(cells, (24, 10, 8, 8), strict=True)), markup=False
         )

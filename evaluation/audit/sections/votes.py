@@ -36,7 +36,7 @@ def places(audit: Audit) -> Section:
     """What a response's place did to the votes."""
     v = audit.voters
     shown = [i for i in most(audit) if v.ordered[i]]
-    flips = {v.names[i]: share(v.flips[i], int(v.votes[i])) for i in shown}
+    inconsistent = {v.names[i]: share(v.position_inconsistent[i], int(v.votes[i])) for i in shown}
     rows = [
         (v.names[i], int(v.votes[i]), f"{v.strength[i] / v.votes[i]:.3f}", *_place_cells(audit, i)) for i in most(audit)
     ]
@@ -46,7 +46,7 @@ def places(audit: Audit) -> Section:
         "same place in both orders. Judging methods that see one response at a time, and rules, have neither."
     )
     parts: list[Plot | Table] = [
-        plots.bars("Position-inconsistent votes", *bar_values(flips), reference=audit.thresholds.flips),
+        plots.bars("Position-inconsistent votes", *bar_values(inconsistent), reference=audit.thresholds.position_inconsistent),
         plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first place"),
         Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#inconsistent", "#sides with the label"), rows),
     ]  # fmt: skip
@@ -55,7 +55,11 @@ def places(audit: Audit) -> Section:
 
 def _place_cells(audit: Audit, i: int) -> tuple[str, str, str]:
     v, label = audit.voters, audit.pairs.with_label[audit.voters.keys[i]]
-    place = (f"{v.bias[i] / v.votes[i]:+.3f}", percent(v.flips[i] / v.votes[i])) if v.ordered[i] else ("", "")
+    place = (
+        (f"{v.bias[i] / v.votes[i]:+.3f}", percent(v.position_inconsistent[i] / v.votes[i]))
+        if v.ordered[i]
+        else ("", "")
+    )
     return (*place, percent(label.share.value))
 
 

@@ -65,7 +65,7 @@ def test_the_page_has_every_section(busy: Path, capsys: pytest.CaptureFixture[st
     assert "25 prompts: 24 with pairs, 0 dropped, 1 failed." in " ".join(page.split())
     out = capsys.readouterr().out
     assert (
-        "flips: 50.0%, at most 30.0% wanted (position-inconsistent votes: those in which the judge chose the same position in both orders, of 48)."
+        "position_inconsistent: 50.0%, at most 30.0% wanted (votes in which the judge chose the same position in both orders, of 48)."
         in out
     )
     assert f"measures, 4 over their limits. {busy / 'report.html'}" in out
@@ -151,7 +151,7 @@ def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> 
 
 def test_the_gate(busy: Path) -> None:
     assert audit(busy, "--gate") == 1
-    loose = [f"--set={name}=1" for name in ("flips", "length_bias", "confidence_bias", "duplicates")]
+    loose = [f"--set={name}=1" for name in ("position_inconsistent", "length_bias", "confidence_bias", "duplicates")]
     assert audit(busy, "--gate", *loose, "--set=controls=0.7") == 0
     assert audit(busy, "--gate", *loose, "--set=controls=0.8") == 1
 
@@ -162,10 +162,15 @@ def test_the_numbers(busy: Path, tmp_path: Path) -> None:
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert list(numbers) == ["measures", "voters", "refusals", "objectives", "near_duplicates", "overlaps"]
     assert set(numbers["measures"]) < set(WORDS)
-    flips = numbers["measures"]["flips"]
-    assert (flips["value"], flips["of"], flips["limit"], flips["crossed"]) == (0.5, 48, 0.3, True)
-    assert flips["low"] < 0.5 < flips["high"]
-    assert numbers["voters"]["short"]["flips"] is None
+    position_inconsistent = numbers["measures"]["position_inconsistent"]
+    assert (
+        position_inconsistent["value"],
+        position_inconsistent["of"],
+        position_inconsistent["limit"],
+        position_inconsistent["crossed"],
+    ) == (0.5, 48, 0.3, True)
+    assert position_inconsistent["low"] < 0.5 < position_inconsistent["high"]
+    assert numbers["voters"]["short"]["position_inconsistent"] is None
     assert numbers["voters"]["kind"]["votes"] == 24
     assert {"objectives": ["calm", "good"], "of": 24, "one_wins_one_loses": 24} in numbers["objectives"]
 
@@ -191,7 +196,10 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
     ("arguments", "message"),
     [
         (["RUN/none"], "none: is not a finished run (no manifest.json); run generate_feedback.py --out"),
-        (["RUN", "--set", "flip=1"], "--set: flip: unknown key (did you mean flips?); allowed: agreement_bias, "),
+        (
+            ["RUN", "--set", "position_inconsistnt=1"],
+            "--set: position_inconsistnt: unknown key (did you mean position_inconsistent?); allowed: agreement_bias, ",
+        ),
         (["RUN", "--against", "RUN/none"], "none: cannot be read"),
         (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed: a new folder elsewhere"),
         (["RUN", "--out", "RUN/manifest.json/x"], "x: cannot be written (File exists); choose another file"),

@@ -36,7 +36,7 @@ def test_votes_are_summed_by_voter(tmp_path: Path, write_run: Write, outcome: Ma
     assert v.votes.tolist() == [2, 2, 2]
     assert v.strength == pytest.approx([1.0, 1.0 + 1.5, 0.1 + 0.1])
     assert v.bias == pytest.approx([0.0, 0.5 + 0.5, 0.3 + 0.3])
-    assert v.flips.tolist() == [0, 0, 2]
+    assert v.position_inconsistent.tolist() == [0, 0, 2]
     # short and quiet are always against the chosen response; kind is for it once
     assert v.both.tolist() == [[2, 2, 2]] * 3
     assert v.same.tolist() == [[2, 1, 2], [1, 2, 1], [2, 1, 2]]
@@ -54,7 +54,7 @@ def test_how_the_file_is_cut_changes_nothing(
     whole = read_voters(tmp_path)
     monkeypatch.setattr(audit_votes, "PIECE", piece)
     cut = read_voters(tmp_path)
-    for name in ("votes", "strength", "bias", "abs_bias", "flips", "both", "same"):
+    for name in ("votes", "strength", "bias", "abs_bias", "position_inconsistent", "both", "same"):
         assert getattr(cut, name) == pytest.approx(getattr(whole, name))
 
 
@@ -115,11 +115,11 @@ def test_pairs_to_read(tmp_path: Path, write_run: Write, outcome: Make) -> None:
     write_run(tmp_path, outcomes)
     read = read_pairs(tmp_path, 2, 0).read
     assert read["most contested"][0]["prompt_id"] == "p7"
-    assert [row["prompt_id"] for row in read["flipped"]] == ["p8"]
+    assert [row["prompt_id"] for row in read["position-inconsistent"]] == ["p8"]
     assert len(read["sampled"]) == 2
     other = [{row["prompt_id"] for row in read_pairs(tmp_path, 2, seed).read["sampled"]} for seed in range(5)]
     assert len(set(map(frozenset, other))) > 1
-    assert read_pairs(tmp_path, 0, 0).read == {"sampled": [], "most contested": [], "flipped": []}
+    assert read_pairs(tmp_path, 0, 0).read == {"sampled": [], "most contested": [], "position-inconsistent": []}
 
 
 def test_refusals_by_what_was_asked(tmp_path: Path, write_run: Write, outcome: Make) -> None:
@@ -164,7 +164,7 @@ def test_the_measures(tmp_path: Path, write_run: Write, outcome: Make, failed: F
     found = {m.name: (round(m.found.value, 3), m.n) for m in measures(audited(tmp_path, manifest)) if m.n}
     assert found == {
         "bias": (0.342, 6),  # 0.5 and 0.3 twice, then 0.15 and 0.3
-        "flips": (0.667, 6),
+        "position_inconsistent": (0.667, 6),
         "length_bias": (1.0, 3),
         "repetition": (0.0, 3),
         "manipulation": (0.333, 3),

@@ -16,9 +16,9 @@ def test_every_measure_has_a_limit() -> None:
 
 def test_a_file_then_overrides(tmp_path: Path) -> None:
     path = tmp_path / "audit.yaml"
-    path.write_text("flips: 0.1\nlength_bias: 0.7\nharmful_tags: [bad]\n")
+    path.write_text("position_inconsistent: 0.1\nlength_bias: 0.7\nharmful_tags: [bad]\n")
     found = load(path, ["length_bias=0.8", "seed=3"])
-    assert (found.flips, found.length_bias, found.seed, found.harmful_tags) == (0.1, 0.8, 3, ("bad",))
+    assert (found.position_inconsistent, found.length_bias, found.seed, found.harmful_tags) == (0.1, 0.8, 3, ("bad",))
     assert load(None, []) == Thresholds()
     path.write_text("")
     assert load(path, []) == Thresholds()
@@ -27,12 +27,24 @@ def test_a_file_then_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "override", "message"),
     [
-        ("flip: 0.1", [], "audit.yaml: flip: unknown key (did you mean flips?); allowed: "),
-        ("flips: 2", [], "audit.yaml: flips: got 2; input should be less than or equal to 1"),
-        ("- 1", [], "audit.yaml: got a list; allowed: a mapping, as in `flips: 0.2`"),
+        (
+            "position_inconsistnt: 0.1",
+            [],
+            "audit.yaml: position_inconsistnt: unknown key (did you mean position_inconsistent?); allowed: ",
+        ),
+        (
+            "position_inconsistent: 2",
+            [],
+            "audit.yaml: position_inconsistent: got 2; input should be less than or equal to 1",
+        ),
+        ("- 1", [], "audit.yaml: got a list; allowed: a mapping, as in `position_inconsistent: 0.2`"),
         ("a: [", [], "audit.yaml: is not YAML"),
-        ("", ["flips"], "--set flips: allowed: key=value, as in --set flips=0.2"),
-        ("", ["flips=["], "--set flips=[: the value is not YAML"),
+        (
+            "",
+            ["position_inconsistent"],
+            "--set position_inconsistent: allowed: key=value, as in --set position_inconsistent=0.2",
+        ),
+        ("", ["position_inconsistent=["], "--set position_inconsistent=[: the value is not YAML"),
     ],
 )
 def test_wrong_limits_are_said(tmp_path: Path, text: str, override: list[str], message: str) -> None:
@@ -44,8 +56,8 @@ def test_wrong_limits_are_said(tmp_path: Path, text: str, override: list[str], m
 
 
 def test_both_wrong_limits_are_said_at_once() -> None:
-    with pytest.raises(UserError, match=r"(?s)--set: bias: got 'x'; .*--set: flips: "):
-        load(None, ["bias=x", "flips=y"])
+    with pytest.raises(UserError, match=r"(?s)--set: bias: got 'x'; .*--set: position_inconsistent: "):
+        load(None, ["bias=x", "position_inconsistent=y"])
     with pytest.raises(UserError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
         load(Path("none.yaml"), [])
 
@@ -53,8 +65,8 @@ def test_both_wrong_limits_are_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "low", "crossed"),
     [
-        ("flips", 0.31, 0.1, True),
-        ("flips", 0.30, 0.1, False),
+        ("position_inconsistent", 0.31, 0.1, True),
+        ("position_inconsistent", 0.30, 0.1, False),
         ("length_bias", 0.9, 0.51, True),
         ("length_bias", 0.9, 0.49, False),  # few pairs: it may be chance
         ("length_bias", 0.6, 0.55, False),
@@ -74,4 +86,4 @@ def test_few_pairs_prove_no_lure() -> None:
 
 
 def test_a_measure_without_data_is_no_verdict() -> None:
-    assert judged([Measure("flips", "", Estimate(value=1, low=0, high=1), 0, "")], Thresholds()) == []
+    assert judged([Measure("position_inconsistent", "", Estimate(value=1, low=0, high=1), 0, "")], Thresholds()) == []

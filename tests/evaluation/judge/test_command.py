@@ -72,7 +72,7 @@ def test_the_json_has_every_figure(written: tuple[dict[str, Any], str, str]) -> 
     assert found["baselines"]["always_first"]["value"] == 0.5
     assert len(found["pairs"]) == PAIRS
     assert {voter["name"] for voter in found["voters"]} == SKILL.keys()
-    assert found["flip_rate"] == 0.0
+    assert found["position_inconsistent"] == 0.0
     assert found["mean_bias"] == 0.0
     assert 0 < found["sequential"]["queried_share"] <= 1
     assert found["coverage"][-1] == [1.0, found["accuracy"]["value"]]

@@ -21,13 +21,13 @@ def test_a_vote_is_free_of_the_position() -> None:
     assert found.voters == ("judge/compare/kind", "other/yesno/kind")
     np.testing.assert_allclose(found.votes, [[1.5, -0.5], [0.0, np.nan]])
     np.testing.assert_allclose(found.biases, [[0.5, 0.0], [1.0, np.nan]])
-    np.testing.assert_allclose(found.flips, [[0.0, 0.0], [1.0, np.nan]])
+    np.testing.assert_allclose(found.inconsistent, [[0.0, 0.0], [1.0, np.nan]])
 
 
 def test_voters_are_left_out_by_name() -> None:
     left = matrix().without("^other/")
     assert left.voters == ("judge/compare/kind",)
-    assert left.votes.shape == left.flips.shape == (2, 1)
+    assert left.votes.shape == left.inconsistent.shape == (2, 1)
     assert left.pairs == ("p1", "p2")
     assert matrix().without("nobody").voters == matrix().voters
 
