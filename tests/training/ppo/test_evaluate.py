@@ -290,7 +290,7 @@ def rewarders(gamed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyP
     return gamed
 
 
-SAME = "monitor.gold: {} is the same as the reward's; gold tells nothing of a reward that it is part of: name another"
+SAME = "monitor.gold: {} is the same as the reward's, and gold must be independent of what is trained on; name another"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_golds_errors_name_its_own_place(gamed: dict[str, Any], tmp_path: Path) 
     with pytest.raises(UserError) as error:
         prepare(load(PPO, None, [], {**gamed, "monitor": monitor}), tmp_path / "run")
     assert str(error.value) == (
-        "monitor.gold.rules.constitution: judged has no principle with a `check`; add one, or use monitor.gold.judge"
+        "monitor.gold.rules.constitution: judged has no principle with a `check`; add one, or use judge"
     )
 
 
