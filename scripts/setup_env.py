@@ -276,10 +276,15 @@ def check(venv: Path, choice: Choice) -> None:
     _run(f"importing {modules}", python, "-I", "-c", f"import {modules}")
 
 
+def unsupported(system: str) -> str | None:
+    """Why an operating system cannot be used, or None when it can."""
+    return f"{system} is not supported; allowed: Linux, macOS (or WSL on Windows)" if system == "Windows" else None
+
+
 def main() -> int:
     """Set up, or find it done; returns the exit code."""
     version = (sys.version_info.major, sys.version_info.minor)
-    if problem := unsuitable(version):
+    if problem := unsuitable(version) or unsupported(platform.system()):
         print(problem, file=sys.stderr)
         return 2
     choice = choose(look())

@@ -36,6 +36,7 @@ from scripts.setup_env import (
     torch_arguments,
     unexpected,
     unsuitable,
+    unsupported,
     without_vllm,
 )
 
@@ -391,3 +392,9 @@ def test_a_damaged_environment_is_made_again(tmp_path: Path) -> None:
     assert "numpy/__init__.py is gone) and is made again" in done.stdout
     assert not (site / "numpy-2.0.dist-info").exists()
     assert done.returncode == 1  # nothing can be installed here
+
+
+@pytest.mark.parametrize(("system", "refused"), [("Linux", False), ("Darwin", False), ("Windows", True)])
+def test_windows_is_refused_at_once(system: str, refused: bool) -> None:
+    told = "Windows is not supported; allowed: Linux, macOS (or WSL on Windows)"
+    assert unsupported(system) == (told if refused else None)
