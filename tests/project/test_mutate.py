@@ -11,6 +11,8 @@ import pytest
 
 from scripts.mutate import attempt, choose_tests, everything, failing_anyway, mutations
 
+pytestmark = pytest.mark.model
+
 MODULE = '''"""A module."""
 
 

@@ -30,6 +30,8 @@ from training.best_of.config import BestOf
 from training.best_of.responses import outcomes
 from training.data.encode import encode_targets
 
+pytestmark = pytest.mark.model
+
 SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 16}}
 PLAIN = {"id": "plain", "objective": "form", "text": "Say plain.", "check": {"must_match": "(?i)plain"}}
 SAMPLES = 4

@@ -26,6 +26,8 @@ from training.loop.loop import Loop
 from training.loop.page import write_page
 from training.loop.record import Outcome
 
+pytestmark = pytest.mark.model
+
 MAINS = {
     "generate_feedback": generate_feedback.main,
     "evaluation": evaluation_main.main,

@@ -30,6 +30,8 @@ from training.ppo.job import prepare
 from training.run.fit import Stopped
 from training.run.metrics import read
 
+pytestmark = pytest.mark.model
+
 
 def constitution(path: Path, **checks: dict[str, Any]) -> dict[str, Any]:
     """Settings of a reward by rules, one for each check."""

@@ -25,6 +25,8 @@ from training.run import folder as output
 from training.run.fit import Stopped
 from training.run.metrics import read
 
+pytestmark = pytest.mark.model
+
 BASELINES = pytest.mark.parametrize("baseline", ["group", "critic"])
 
 

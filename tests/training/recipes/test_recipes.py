@@ -27,6 +27,8 @@ from training.run.callbacks import Recorder
 from training.run.metrics import Metrics, read
 from training.run.watch import Watch
 
+pytestmark = pytest.mark.model
+
 LN2 = math.log(2)
 NUMBERS = ("loss", "grad_norm", "accuracy", "reward_margin", "reward_chosen", "logp_chosen", "entropy", "length")
 

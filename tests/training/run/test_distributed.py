@@ -32,6 +32,8 @@ from training.ppo.job import prepare
 from training.run import fit, job
 from training.run.metrics import read
 
+pytestmark = pytest.mark.model
+
 ROOT = Path(__file__).parents[3]
 KINDS = {"sft": SFT, "reward": Reward, "dpo": DPO}
 WRAPPERS = ("ddp", "fsdp2")

@@ -27,6 +27,8 @@ from training.run.folder import STATE, last_checkpoint
 from training.run.metrics import read
 from training.run.trainer import arguments
 
+pytestmark = pytest.mark.model
+
 SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}
 
 
