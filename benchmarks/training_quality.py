@@ -61,7 +61,7 @@ def main() -> None:
     held = [row.example for row in reward.test.rows]
     scores = asyncio.run(rewards(resolve(str(options.out / "reward")), held))
     _estimate("reward model: held-out accuracy", [_better(a, b) for a, b in scores], ">= 58%")
-    _estimate("always the longer reply", [_better(*map(len, e.replies)) for e in held], "baseline")
+    _estimate("always the longer reply", [_better(*map(len, e.responses)) for e in held], "baseline")
     half = time.monotonic() - began
     show("reward model: minutes", half / 60, "min", "both under 30")
     policy = job.prepare(reading.load(DPO, None, options.dpo, common), options.out / "dpo")
@@ -76,10 +76,10 @@ async def rewards(files: ModelFiles, examples: Sequence[Example]) -> list[list[f
     engine = RewardEngine(files, TransformersSettings(batch_size=16))
     try:
         requests = [
-            Request(files.digest, "compare", (*e.prompt, *reply), ONE_TOKEN) for e in examples for reply in e.replies
+            Request(files.digest, "compare", (*e.prompt, *reply), ONE_TOKEN) for e in examples for reply in e.responses
         ]
         answers = iter(await asyncio.gather(*(engine.generate(request) for request in requests)))
-        return [[next(answers).logprobs[REWARD] for _ in e.replies] for e in examples]
+        return [[next(answers).logprobs[REWARD] for _ in e.responses] for e in examples]
     finally:
         await engine.close()
 

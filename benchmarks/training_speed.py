@@ -199,7 +199,7 @@ def _check_same(theirs: Dataset, plan: job.Job) -> None:
     for step, (row, turn) in enumerate(zip(theirs, plan.order, strict=True)):
         prompt = row.get("prompt_ids", [])
         example = plan.train.rows[turn].example
-        for name, reply in zip(("chosen_ids", "rejected_ids"), example.replies, strict=True):
+        for name, reply in zip(("chosen_ids", "rejected_ids"), example.responses, strict=True):
             if prompt + row[name] != [*example.prompt, *reply]:
                 raise ValueError(f"pair {step}: TRL's {name} are not ours")
 

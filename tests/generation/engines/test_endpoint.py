@@ -202,7 +202,7 @@ def test_a_server_of_messages_cannot_score(serve: Any) -> None:
     assert isinstance(error, RefusedError)
     assert error.error == (
         "unsupported",
-        f"endpoint {chosen.url}: a server of messages gives no log-probabilities of a given reply; "
+        f"endpoint {chosen.url}: a server of messages gives no log-probabilities of a given response; "
         "use a vLLM server with token_ids: true, or leave contrast out of the methods",
     )
     assert server.seen == []

@@ -30,7 +30,7 @@ LAWS = Constitution(
 
 def judging(answer: Completion, plan: Plan) -> list[tuple[bool, int, int]]:
     """(right, votes, failures) of each control, from a judge that always says the same of the good reply."""
-    good = {pair.replies[0].text for pair in controls(plan)}
+    good = {pair.responses[0].text for pair in controls(plan)}
 
     def script(request: Request) -> Completion:
         text = request.messages[0].content
@@ -64,7 +64,7 @@ def test_a_control_over_which_vetoes_disagree_has_no_label_and_is_not_right() ->
             Principle(id="cruel", objective="good", text="Be cruel.", veto=True),
         ),
     )
-    good = {pair.replies[0].text for pair in controls(Plan(controls=3))}
+    good = {pair.responses[0].text for pair in controls(Plan(controls=3))}
 
     def script(request: Request) -> Completion:
         text = request.messages[0].content
