@@ -287,7 +287,7 @@ def test_weights_of_ppo_spread_over_processes_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
     with pytest.raises(
-        UserError, match="fsdp: PPO writes responses with whole weights in each process; launch it with"
+        UserError, match="fsdp: PPO samples responses with whole weights in each process; launch it with"
     ):
         prepare(reading.load(PPO, None, ["reward.rules.constitution=x"]), tmp_path)
 
