@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from generation.engines.base import ModelError
 from generation.engines.quiet import quiet
 
-_FLOATS = frozenset({"BF16", "F16", "F32", "F64"})
 _NAMED = 5
 """Most tensors that a message names."""
 
@@ -40,22 +37,6 @@ def load_tokenizer(files: ModelFiles) -> Any:
         raise ModelError(
             f"model {files.path}: its tokenizer cannot be loaded ({error}); save it again with save_pretrained"
         ) from error
-
-
-def has_plain_head(files: ModelFiles) -> bool:
-    """True where the head's weights are ordinary numbers and not quantised, so that it can be computed in float32.
-
-    A checkpoint without tensors of a head uses those of its embedding, which nobody quantises.
-    """
-    for shard in sorted(files.path.glob("*.safetensors")):
-        with safe_open(shard, framework="numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - it is no mapping
-                owner, _, kind = name.rpartition(".")
-                if owner.rpartition(".")[2] == "lm_head":
-                    plain = kind in ("weight", "bias") and tensors.get_slice(name).get_dtype() in _FLOATS
-                    if not plain:
-                        return False
-    return True
 
 
 def check_weights(model: Any, report: Mapping[str, Any], files: ModelFiles, new: str = "") -> None:

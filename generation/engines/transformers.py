@@ -23,6 +23,7 @@ from generation.engines.base import (
 )
 from generation.engines.batching import Batcher, padded
 from generation.engines.checkpoint import ModelFiles, check_weights, load_tokenizer
+from generation.engines.float32_head import compute_head_in_float32
 from generation.engines.gumbel import SeededGumbel
 from generation.engines.quiet import quiet
 
@@ -157,36 +158,8 @@ def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> 
         ) from error
 
 
-def compute_head_in_float32(model: Any) -> None:
-    """Have a model's last layer make logits in float32 from its hidden states, whatever its own type.
-
-    In bfloat16 logits are rounded to steps of 1/8 nat near 16, which is as wide as most differences between two labels. On a
-    GPU products of half precision are added up in float32 anyway; elsewhere the head's weights are kept in float32 once more.
-    """
-    import torch
-
-    head = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear) or head.weight.dtype not in (torch.bfloat16, torch.float16):
-        return
-    weight, bias = head.weight.detach(), None if head.bias is None else head.bias.detach().float()
-    if weight.is_cuda:
-        transposed = weight.t()
-
-        def project(hidden: Any) -> Any:
-            logits = torch.mm(hidden.reshape(-1, hidden.shape[-1]), transposed, out_dtype=torch.float32)
-            logits = logits if bias is None else logits + bias
-            return logits.reshape(*hidden.shape[:-1], -1)
-    else:
-        exact = weight.float()
-
-        def project(hidden: Any) -> Any:
-            return torch.nn.functional.linear(hidden.float(), exact, bias)
-
-    head.forward = project
-
-
 def unknown_tokens(request: Request, model: Any) -> Completion | None:
-    """The terminal error of a request with no tokens or with some that the model has not; None for others."""
+    """The error of a request with no tokens or with some that the model has not; None for others."""
     vocabulary = int(model.get_input_embeddings().num_embeddings)
     if request.tokens and max(request.tokens) < vocabulary:
         return None

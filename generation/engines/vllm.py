@@ -28,8 +28,9 @@ from generation.engines.base import (
     scored_completion,
     validate_request,
 )
-from generation.engines.checkpoint import ModelFiles, has_plain_head
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.child_processes import ChildLog, Watchdog
+from generation.engines.float32_head import Float32HeadWorker, has_plain_head
 from generation.engines.quiet import quiet
 
 FEW_CORES = 3
@@ -112,6 +113,9 @@ class VLLM:
                 "vllm.gpu_memory_utilization, see more with VLLM_LOGGING_LEVEL=INFO, or use --engine transformers"
             ) from error
 
+        self._keeps_head = bool(self._llm.vllm_config.parallel_config.worker_extension_cls)
+        self._head: asyncio.Future[Any] | None = None
+
     async def generate(self, request: Request) -> Completion:
         """Answer from token ids. Log-probabilities may be missing; readers check them.
 
@@ -126,6 +130,7 @@ class VLLM:
         final: Any = None
         try:
             prompt = {"prompt_token_ids": list(request.tokens)}
+            await self._keep_head()
             async for output in self._llm.generate(prompt, _sampling(request), uuid.uuid4().hex):
                 final = output
         except VLLMClientError as error:
@@ -157,6 +162,7 @@ class VLLM:
         final: Any = None
         try:
             tokens = {"prompt_token_ids": list(prompt)}
+            await self._keep_head()
             async for output in self._llm.generate(tokens, parameters, uuid.uuid4().hex, lora_request=adapter):
                 final = output
         except VLLMServerError as error:
@@ -167,8 +173,19 @@ class VLLM:
         logprobs = tuple(math.nan if value is None else float(value) for value in answer.logprobs.logprobs)
         return Drawn(tuple(answer.token_ids), logprobs, answer.finish_reason == "stop")
 
+    async def _keep_head(self) -> None:
+        """On a CPU, have the workers keep the head's weights in float32; once, before the first request."""
+        if self._keeps_head:
+            if self._head is None:
+                self._head = asyncio.ensure_future(self._llm.collective_rpc("keep_float32_head"))
+            await asyncio.shield(self._head)
+
     async def reload(self, folder: Path) -> None:
         """Take other weights of the same shape from a folder of safetensors. No request may be under way."""
+        if self._head:
+            await self._head
+            await self._llm.collective_rpc("give_plain_head_back")
+            self._head = None
         await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
         await self._llm.reset_prefix_cache()
 
@@ -234,8 +251,9 @@ def _arguments(files: ModelFiles, settings: VLLMSettings, context: int, on_cpu: 
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
     if has_plain_head(files):
-        # Else logits are rounded to bfloat16, whose step near 16 is 1/8 nat: as wide as most differences between two labels.
         arguments["hf_overrides"] = {"head_dtype": "float32"}
+        if on_cpu:
+            arguments["worker_extension_cls"] = f"{Float32HeadWorker.__module__}.{Float32HeadWorker.__qualname__}"
     block_size = settings.block_size or (32 if on_cpu else None)
     optional = {"block_size": block_size, "max_num_seqs": settings.max_num_seqs}
     return arguments | {name: value for name, value in optional.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Checkpoints: whose head is made of ordinary numbers."""
+"""Heads in float32: which checkpoints have one that is made of ordinary numbers."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from generation.engines.checkpoint import ModelFiles, has_plain_head
+from generation.engines.checkpoint import ModelFiles
+from generation.engines.float32_head import has_plain_head
 
 HEAD = torch.zeros(4, 2)
 
