@@ -88,8 +88,8 @@ def read_completion(content: bytes, request: Request, token_ids: bool) -> Comple
 
 def read_refusal(status: int, content: str) -> Completion | ServerFault:
     """What an error means: a fact about the request where the server's code or words say so, else the server's fault."""
-    said = " ".join(" ".join(_statements(content)).split())
-    words, lower = (said or " ".join(content.split()))[:300], said.lower()
+    stated = " ".join(" ".join(_statements(content)).split())
+    words, lower = (stated or " ".join(content.split()))[:300], stated.lower()
     if status in (0, 400, 403, 413, 422, 451):
         if any(mark in lower for mark in _TOO_LONG):
             return failed(ErrorReason.PROMPT_TOO_LONG, words)
@@ -110,12 +110,12 @@ def _statements(content: str) -> Iterator[str]:
         if isinstance(item, str):
             yield item
         elif isinstance(item, Mapping):
-            waiting += [value for key, value in item.items() if key in _SAID_IN]
+            waiting += [value for key, value in item.items() if key in _STATED_IN]
         elif isinstance(item, list):
             waiting += item
 
 
-_SAID_IN = frozenset(
+_STATED_IN = frozenset(
     {"error", "detail", "message", "msg", "code", "type", "status", "innererror", "metadata", "reasons"}
 )
 """Keys under which servers describe an error."""

@@ -145,7 +145,7 @@ def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> 
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
-            ignore_mismatched_sizes=True,  # told by check_weights, with their names
+            ignore_mismatched_sizes=True,  # check_weights refuses them, with their names
             output_loading_info=True,
         )
         check_weights(model, report, files)

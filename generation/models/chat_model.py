@@ -46,7 +46,7 @@ class ChatModel:
         tools: Tools = (),
         labels: Sequence[str] = (),
     ) -> Completion:
-        """One answer to a conversation. What can never be asked comes back as an error completion, unstored.
+        """One answer to a conversation. What cannot be asked, or is refused, comes back as a completion with an error.
 
         labels: words of one token each, whose log-probabilities are wanted at the answer's first position.
         """
@@ -58,8 +58,8 @@ class ChatModel:
                 return failed(ErrorReason.BAD_CHAT, str(error))
         wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
         plain = () if tokens else tuple(messages)
-        described = "" if tokens else _described(tools)
-        return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, described))
+        tools_json = "" if tokens else _as_json(tools)
+        return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, tools_json))
 
     async def likelihood(
         self, messages: Sequence[Message], response: str, tools: Tools = (), ended: bool = False
@@ -69,10 +69,10 @@ class ChatModel:
         ended: True to score the token that ends the turn too; a server of messages has none that is known.
         """
         if not self.encoder:
-            said, told = _with_response(messages, response), _described(tools)
+            conversation, tools_json = _with_response(messages, response), _as_json(tools)
             scored = len(response.split())
             return await self._send(
-                Request(self.digest, "compare", (), ONE_TOKEN, scored=scored, messages=said, tools=told)
+                Request(self.digest, "compare", (), ONE_TOKEN, scored=scored, messages=conversation, tools=tools_json)
             )
         try:
             prompt, tokens = self.encoder.response(messages, response, tools or None)
@@ -93,8 +93,10 @@ class ChatModel:
         """
         wanted = ((REWARD, -1),)
         if not self.encoder:
-            said, told = _with_response(messages, response), _described(tools)
-            return await self._send(Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=said, tools=told))
+            conversation, tools_json = _with_response(messages, response), _as_json(tools)
+            return await self._send(
+                Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=conversation, tools=tools_json)
+            )
         try:
             prompt, tokens = self.encoder.response(messages, response, tools or None)
         except ValueError as error:
@@ -117,7 +119,7 @@ def _with_response(messages: Sequence[Message], response: str) -> tuple[Message,
     return (*messages, Message(role="assistant", content=response))
 
 
-def _described(tools: Tools) -> str:
+def _as_json(tools: Tools) -> str:
     """Tools as a server of messages takes them."""
     return json.dumps(list(tools)) if tools else ""
 

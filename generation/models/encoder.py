@@ -87,8 +87,8 @@ class Encoder:
         The end of the turn is not among them. Where the last token before the text would merge with its first, the text
         is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
         """
-        before, (said,) = self.responses(messages, (text,), tools)
-        return before, said
+        before, (response,) = self.responses(messages, (text,), tools)
+        return before, response
 
     def responses(
         self, messages: Chat, texts: Sequence[str], tools: Tools | None = None
@@ -105,17 +105,17 @@ class Encoder:
             border, known = opening, before
         return before, [self._after(border, known, self._mark_text(text)) for text in texts]
 
-    def _after(self, border: str, known: list[int], said: str) -> list[int]:
-        whole = self._ids(border + said)
-        return whole[len(known) :] if whole[: len(known)] == known else self._ids(said)
+    def _after(self, border: str, known: list[int], text: str) -> list[int]:
+        whole = self._ids(border + text)
+        return whole[len(known) :] if whole[: len(known)] == known else self._ids(text)
 
     @cached_property
     def end_of_turn(self) -> int:
         """Id of the control token with which the template ends what the assistant says. Raises ModelError."""
-        said = _secret()
-        chat = [Message(role="user", content="Which?"), Message(role="assistant", content=said)]
+        content = _secret()
+        chat = [Message(role="user", content="Which?"), Message(role="assistant", content=content)]
         rendered = self._render(chat, None, opening=False)
-        found = self._control.search(rendered, rendered.rindex(said) if said in rendered else len(rendered))
+        found = self._control.search(rendered, rendered.rindex(content) if content in rendered else len(rendered))
         if not found:
             raise ModelError(
                 "the chat template ends the assistant's turn with no control token; write one after the assistant's "
@@ -257,8 +257,8 @@ def _without_calls(message: dict[str, Any]) -> dict[str, Any]:
     if not calls:
         return message
     lines = [f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>" for call in calls]
-    said = [message["content"]] if message.get("content") else []
-    return {"role": message["role"], "content": "\n".join([*said, *lines])}
+    texts = [message["content"]] if message.get("content") else []
+    return {"role": message["role"], "content": "\n".join([*texts, *lines])}
 
 
 def _with_tools_described(chat: list[dict[str, Any]], tools: Tools) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ def _model_spec(
     config: RunConfig, source: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
 ) -> ModelSpec:
     if source.startswith(PREFIX):
-        registered(source)  # one that nobody gave is told now
+        registered(source)  # raises now for one that nobody gave
         return ModelSpec(source, source, digest_of(source), None)
     if config.engine == "replay" or (servers and not any(server.token_ids for server in servers)):
         kind = config.engine if config.engine == "replay" else "endpoint"
@@ -122,10 +122,10 @@ def chat_models(config: RunConfig, registry: ModelRegistry, wrap: Wrap) -> tuple
     models: dict[int, ChatModel] = {}
     for spec in (registry.policy, *registry.judges.values()):
         if id(spec) not in models:
-            asked = {
+            used = {
                 method for name, methods_of in methods.items() if registry.judges[name] is spec for method in methods_of
             }
-            models[id(spec)] = chat_model(config, spec, wrap, asked)
+            models[id(spec)] = chat_model(config, spec, wrap, used)
     return models[id(registry.policy)], {name: models[id(spec)] for name, spec in registry.judges.items()}
 
 
@@ -140,7 +140,7 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
 
     encoder = Encoder(load_tokenizer(spec.files)) if spec.files else None
     if encoder and spec.rewards:
-        _ = encoder.end_of_turn  # a template without one is told now, not in the middle of a run
+        _ = encoder.end_of_turn  # raises now for a template without one, not in the middle of a run
     words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
     return ChatModel(
