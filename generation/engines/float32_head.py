@@ -70,9 +70,9 @@ class Float32HeadWorker:
         import torch
 
         for owner in self.get_model().modules():
-            head = getattr(owner, "lm_head", None)
+            head: Any = getattr(owner, "lm_head", None)
             if isinstance(getattr(head, "weight", None), torch.nn.Parameter) and hasattr(owner, "logits_processor"):
-                own = copy.copy(head)
+                own: Any = copy.copy(head)
                 own._parameters = dict(head._parameters)
                 own.weight = torch.nn.Parameter(head.weight.detach().float(), requires_grad=False)
                 owner.lm_head, owner.plain_head = own, [head]
