@@ -21,10 +21,9 @@ from generation.engines.base import (
     scored_completion,
     validate_request,
 )
-from generation.engines.batching import Batcher, padded
+from generation.engines.batching import Batcher, SeededGumbel, padded
 from generation.engines.checkpoint import ModelFiles, check_weights, load_tokenizer
 from generation.engines.float32_head import compute_head_in_float32
-from generation.engines.gumbel import SeededGumbel
 from generation.engines.quiet import quiet
 
 LOGITS = 1 << 28

@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt, Response
+from generation.engines.batching import SeededGumbel
 from generation.engines.checkpoint import ModelFiles
-from generation.engines.gumbel import SeededGumbel
 from generation.models.chat_model import derive_seed
 from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
