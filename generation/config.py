@@ -16,9 +16,9 @@ from constitution.records import MAIN, Strict
 from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy
-from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.servers.settings import EndpointSettings
 
 EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")

@@ -13,17 +13,18 @@ from critics.methods import METHODS
 from generation.config import RunConfig
 from generation.engines.base import Engine
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
-from generation.engines.endpoint import Endpoint
 from generation.engines.function import PREFIX, FunctionEngine, registered
+from generation.engines.limited import Limited
 from generation.engines.replay import Replay
 from generation.engines.reward import Reward
-from generation.engines.server import EndpointSettings
 from generation.engines.transformers import Transformers
 from generation.engines.vllm import VLLM, VLLMSettings
-from generation.engines.wrappers import Limited, Pool
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.servers.endpoint import Endpoint
+from generation.servers.pool import Pool
+from generation.servers.settings import EndpointSettings
 
 OpenEngine = Callable[[], Awaitable[Engine]]
 Wrap = Callable[[OpenEngine], Engine]

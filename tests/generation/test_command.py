@@ -11,10 +11,10 @@ import generate_feedback
 from constitution.errors import UserError
 from generation import config
 from generation.engines.replay import Replay
-from generation.engines.server import EndpointSettings
 from generation.models.factory import chat_models, model_registry
 from generation.output import folder as run_folder
 from generation.output.manifest import read as read_manifest
+from generation.servers.settings import EndpointSettings
 from generation.settings import load
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 from constitution.errors import invalid
 from constitution.records import Strict
 from generation.config import Decoding, EngineName, Plan, RunConfig, default_engine
-from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.servers.settings import EndpointSettings
 from training.config import SFT
 from training.rollout.config import Rewards
 

@@ -10,9 +10,9 @@ from constitution.errors import invalid, shown, suggest
 from constitution.records import Strict
 from critics.methods import METHODS
 from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
-from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.servers.settings import EndpointSettings
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

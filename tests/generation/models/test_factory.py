@@ -6,10 +6,10 @@ import pytest
 
 from generation.config import RunConfig
 from generation.engines.checkpoint import ModelFiles
-from generation.engines.server import EndpointSettings
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 from generation.models.factory import ModelSpec
+from generation.servers.settings import EndpointSettings
 
 FILES = ModelFiles("m", Path("m"), "d", 64)
 HALF = TransformersSettings(dtype="float16")

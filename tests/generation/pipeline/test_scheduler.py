@@ -10,8 +10,8 @@ import pytest
 import generate_feedback
 from constitution.records import Failure, Message, Prompt
 from generation.engines.base import Completion, Engine, Request, Sampling, TransientError
+from generation.engines.limited import Limited
 from generation.engines.replay import Replay
-from generation.engines.wrappers import Limited
 from generation.output.manifest import read as read_manifest
 from generation.output.records import Feedback
 from generation.pipeline.scheduler import AHEAD, run

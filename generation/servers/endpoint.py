@@ -26,8 +26,10 @@ from generation.engines.base import (
     Request,
     TransientError,
 )
-from generation.engines.openai import NoCompletion, ServerFault, read_completion, read_refusal, request_body
-from generation.engines.server import EndpointSettings
+from generation.servers.answers import NoCompletion, read_completion
+from generation.servers.bodies import request_body
+from generation.servers.refusals import ServerFault, read_refusal
+from generation.servers.settings import EndpointSettings
 
 _RETRIED = frozenset({0, 408, 409, 425, 429})
 """Retried beside every 5xx; 0 is an error of unknown kind inside an answer."""

@@ -14,11 +14,11 @@ import generate_feedback
 from critics.compare import LABELS
 from generation.engines.base import Completion, ErrorReason, Request, Sampling
 from generation.engines.checkpoint import ModelFiles
-from generation.engines.endpoint import Endpoint
-from generation.engines.server import EndpointSettings
 from generation.engines.vllm import VLLM
 from generation.models.encoder import Encoder
 from generation.output.manifest import read as read_manifest
+from generation.servers.endpoint import Endpoint
+from generation.servers.settings import EndpointSettings
 
 pytestmark = pytest.mark.model
 

@@ -23,8 +23,8 @@ from generation.engines.base import (
     TransientError,
     Usage,
 )
-from generation.engines.endpoint import FIRST_REFUSALS, Endpoint
-from generation.engines.server import EndpointSettings
+from generation.servers.endpoint import FIRST_REFUSALS, Endpoint
+from generation.servers.settings import EndpointSettings
 
 CHAT = {
     "choices": [{"message": {"content": "hello"}, "finish_reason": "length"}],

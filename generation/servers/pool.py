@@ -1,4 +1,4 @@
-"""Engines around engines: a limit on calls in flight, and several engines as one."""
+"""Several engines as one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,6 @@ from dataclasses import dataclass
 
 from constitution.digest import integer
 from generation.engines.base import Completion, Engine, RefusedError, Request, TransientError
-
-
-class Limited:
-    """At most n calls in flight; the rest wait in order."""
-
-    def __init__(self, engine: Engine, n: int) -> None:
-        self._engine = engine
-        self._slots = asyncio.Semaphore(n)
-
-    async def generate(self, request: Request) -> Completion:
-        """The engine's answer, once there is a place."""
-        async with self._slots:
-            return await self._engine.generate(request)
-
-    async def close(self) -> None:
-        """Close the engine."""
-        await self._engine.close()
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from generation.engines.base import CallError, Completion, ErrorReason, RefusedError, Request, Sampling, TransientError
-from generation.engines.wrappers import Pool
+from generation.servers.pool import Pool
 
 
 class Member:

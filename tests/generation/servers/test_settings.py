@@ -1,0 +1,10 @@
+"""Settings of servers."""
+
+from pathlib import Path
+
+from generation.servers import settings
+from tests.defaults import assert_golden
+
+
+def test_defaults_and_bounds_change_only_on_purpose() -> None:
+    assert_golden(Path(__file__).parent / "golden" / "servers.txt", settings)
