@@ -188,6 +188,8 @@ class Vote:
     """How the judge was asked, by a name of `critics.methods`; `rule` for a principle that a rule judges."""
     judge: str = MAIN
     """Name of the judge within its panel; empty for a rule."""
+    censored: bool = False
+    """One of its log-odds is a bound: a server's list did not hold both labels, so the judge is at least so sure."""
 
     @property
     def voter(self) -> str:

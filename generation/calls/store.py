@@ -93,6 +93,8 @@ def to_row(stage: str, model: str, completion: Completion, seconds: float) -> Ro
         fields["error"] = error
     if completion.scores:
         fields["scores"] = completion.scores
+    if completion.floor is not None:
+        fields["floor"] = completion.floor
     record = _encode_json(fields).encode("utf-8", "surrogatepass")
     usage = completion.usage
     return Row(stage, model, seconds, usage.prompt, usage.cached, usage.completion, record)

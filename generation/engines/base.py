@@ -106,6 +106,8 @@ class Request:
     numerics: str = ""
     """How the model's numbers are made where that is not the engines' own way, which is the checkpoint's type with logits in
     float32: another type, or `server` where a server computes them, whose logits may be rounded. Part of the key where set."""
+    schema: str = ""
+    """JSON schema that the answer should follow. Engines without structured output ignore it. Part of the key where set."""
 
     @property
     def size(self) -> int:
@@ -129,6 +131,7 @@ class Request:
             self.index,
             *([self.scored] if self.scored else []),
             *([self.numerics] if self.numerics else []),
+            *([{"schema": self.schema}] if self.schema else []),
         ]
         return bytes.fromhex(digest(json.dumps(parts, separators=(",", ":"))))
 
@@ -157,6 +160,8 @@ class Completion:
     """Why there is no answer. An engine returns only errors `of_request`, which are stored, and raises the others."""
     scores: tuple[float, ...] = ()
     """Natural log-probabilities of the request's scored tokens, each given all before it; NaN where one is missing."""
+    floor: float | None = None
+    """The most, in nats, that a wanted label can have which is not in `logprobs`; None where nothing is known of it."""
 
 
 def failed(reason: ErrorReason, detail: str) -> Completion:

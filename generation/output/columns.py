@@ -23,6 +23,7 @@ _VOTE = pa.struct(
     [
         *((name, pa.string()) for name in ("principle", "method", "judge")),
         *((name, pa.float64()) for name in ("logit_ab", "logit_ba")),
+        ("censored", pa.bool_()),
     ]
 )
 
@@ -78,7 +79,9 @@ CRITIQUES = pa.schema(
 VOTES = pa.schema(
     [
         *((name, pa.string()) for name in ("prompt_id", "a", "b", "principle", "method", "judge")),
-        *((name, pa.float64()) for name in ("logit_ab", "logit_ba", "vote", "bias")),
+        *((name, pa.float64()) for name in ("logit_ab", "logit_ba")),
+        ("censored", pa.bool_()),
+        *((name, pa.float64()) for name in ("vote", "bias")),
         ("position_inconsistent", pa.bool_()),
     ]
 )

@@ -27,6 +27,8 @@ class Counts(Strict):
     comparisons: int
     """Pairs of candidates that were judged."""
     votes: int
+    censored_votes: int
+    """Of the votes, those that are a bound: a server's list of log-probabilities did not hold both labels."""
     pairs: int
 
 
@@ -138,6 +140,7 @@ class Tally:
             revisions=sum(candidate.origin == "revised" for candidate in feedback.candidates),
             comparisons=feedback.comparisons,
             votes=len(feedback.votes),
+            censored_votes=sum(vote.censored for vote in feedback.votes),
             pairs=len(feedback.pairs),
         )
         self.outcomes[feedback.outcome] += 1

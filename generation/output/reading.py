@@ -19,7 +19,7 @@ from generation.output.dataset import SPLITS
 ROWS = 1000
 """Rows of one piece that holds texts."""
 AGAIN = "run generate_feedback.py again to write it"
-VOTE = ("prompt_id", "a", "b", "principle", "logit_ab", "logit_ba", "method", "judge")
+VOTE = ("prompt_id", "a", "b", "principle", "logit_ab", "logit_ba", "method", "judge", "censored")
 """Columns of a Vote."""
 
 

@@ -35,7 +35,10 @@ def _table(manifest: Manifest) -> Table:
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, count in manifest.counts.model_dump().items():
-        table.add_row(name, f"{count:,}")
+        if name != "censored_votes":
+            table.add_row(name, f"{count:,}")
+        elif count:
+            table.add_row("of the votes, bounds (a server's list did not hold both labels)", f"{count:,}")
     if manifest.controls.asked:
         table.add_row("control pairs right", f"{manifest.controls.right} of {manifest.controls.asked}")
     table.add_row("calls made / reused", f"{manifest.calls.made:,} / {manifest.calls.reused:,}")

@@ -55,6 +55,7 @@ completions = st.builds(
     error=st.none()
     | st.builds(CallError, st.sampled_from([r for r in ErrorReason if r.of_request]), st.text(st.characters())),
     scores=st.lists(numbers, max_size=5).map(tuple),
+    floor=st.none() | numbers,
 )
 
 
@@ -88,6 +89,7 @@ def test_a_record_names_scores_only_where_there_are_some() -> None:
     assert to_row("sample", "model", Completion("", scores=(-2.5, -0.125)), 1.0).record.endswith(
         b',"scores":[-2.5,-0.125]}'
     )
+    assert to_row("sample", "model", Completion("", floor=-7.5), 1.0).record.endswith(b',"floor":-7.5}')
 
 
 def test_the_first_record_of_a_key_stays(tmp_path: Path) -> None:
@@ -334,6 +336,8 @@ def test_a_key_names_all_that_decides_the_answer() -> None:
         replace(base, scored=2),
         replace(base, numerics="float32"),
         replace(base, numerics="server"),
+        replace(base, schema='{"type": "object"}'),
+        replace(base, schema="server"),
     ]  # fmt: skip
     assert len({r.key() for r in (base, *others)}) == 1 + len(others)
     assert (

@@ -1,6 +1,7 @@
 """What a run writes: columns, splits, counts, card."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from generation.output.card import fenced, write_card
 from generation.output.dataset import DatasetWriter, split_of
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
 from generation.output.push import files_to_push, push
+from generation.output.reading import read_votes
 from generation.output.records import Feedback
 
 LAWS = Constitution(
@@ -96,7 +98,14 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
     assert row["objectives"] == {"good": 0.5, "calm": None}
     assert row["votes"] == [
-        {"principle": "kind", "method": "compare", "judge": "judge", "logit_ab": 0.6, "logit_ba": -0.4}
+        {
+            "principle": "kind",
+            "method": "compare",
+            "judge": "judge",
+            "logit_ab": 0.6,
+            "logit_ba": -0.4,
+            "censored": False,
+        }
     ]
     assert row["p_chosen"] == pytest.approx(0.6224593)
     assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
@@ -157,6 +166,24 @@ def test_counts_add_up(kinds: list[str]) -> None:
     assert tally.counts["prompts"] == tally.outcomes.total() == len(kinds)
     assert tally.outcomes == {kind: kinds.count(kind) for kind in set(kinds)}
     assert tally.counts["pairs"] == kinds.count("pairs")
+
+
+def test_a_vote_that_is_a_bound_is_marked_counted_and_explained(tmp_path: Path) -> None:
+    whole = outcome(0)
+    votes = (replace(whole.votes[0], censored=True), replace(whole.votes[0], principle="other"))
+    pair = replace(whole.pairs[0], votes=votes)
+    manifest = write(tmp_path, [replace(whole, votes=votes, pairs=(pair,)), outcome(1)])
+    assert (manifest.counts.votes, manifest.counts.censored_votes) == (3, 1)
+    assert [row["censored"] for row in rows(tmp_path, "votes.parquet")] == [True, False, False]
+    assert sorted(len(row["votes"]) + 2 * row["votes"][0]["censored"] for row in preferences(tmp_path)) == [1, 4]
+    assert [vote.censored for vote in read_votes(tmp_path / "votes.parquet")] == [True, False, False]
+    assert "1 of the 3 votes are bounds" in (tmp_path / "README.md").read_text()
+    assert "are bounds" not in _card(tmp_path / "other")
+
+
+def _card(folder: Path) -> str:
+    write(folder, [outcome(0)])
+    return (folder / "README.md").read_text()
 
 
 def test_an_unfinished_write_leaves_no_dataset(tmp_path: Path) -> None:
