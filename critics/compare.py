@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import labels
+from critics.labels import Reading
 from critics.templating import render as render_template
 from critics.transcript import ask, conversation, nonces, render_message
 
@@ -37,9 +38,9 @@ def render_conclusion(reasoning: tuple[Message, ...], thoughts: str) -> tuple[Me
     return (*reasoning, Message(role="assistant", content=thoughts), *ask(render_template("verdict.jinja")))
 
 
-def log_odds(logprobs: Mapping[str, float]) -> float | str:
+def log_odds(logprobs: Mapping[str, float], floor: float | None = None) -> Reading | str:
     """z = log p(A) - log p(B), the log-odds of the first-listed response; or the reason why there is no verdict."""
-    return labels.log_odds(logprobs, LABELS)
+    return labels.log_odds(logprobs, LABELS, floor)
 
 
 def _render(

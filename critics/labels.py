@@ -1,35 +1,87 @@
-"""Log-probabilities of a judge's one-token answers, read as a number or as the reason why there is none."""
+"""Log-probabilities of a judge's one-token answers, read as a number or as the reason why there is none.
+
+Where a server lists only its likeliest tokens, a label may be missing from the list. Its probability then has an upper bound, and
+what is read is as sure as that bound allows and no surer: a censored observation (Tobin 1958), not a missing one. Leaving such
+answers out would leave out the surest ones.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from critics.spelling import SINGLE
 
 MIN_MASS = 1e-3
-"""Least probability the labels must hold together; below it the judge answered something else."""
+"""Least probability the labels must hold together where each one's own token was asked for; below it the judge answered something
+else. Weak judges put most of theirs on other words, and what is left still tells the labels apart."""
+MIN_LISTED_MASS = 0.1
+"""The same where labels are found by their spelling in a server's list. What holds under a tenth there may as well be the start of
+another answer ("A" of "A good reply", "No" of "No idea"), and nine answers of ten would say something else."""
+MAX_LOG_ODDS = -math.log(SINGLE)
+"""16.6: the surest that a probability of single precision can be without being 1. Beyond it is no evidence, and one such vote would
+outweigh all others."""
 
 MISSING, NOT_FINITE, OFF_MENU = "verdict_missing", "verdict_nan", "verdict_off_menu"
-"""Reasons why there is no verdict: a label has no log-probability, it is not finite, the labels hold less than MIN_MASS."""
+"""Reasons why there is no verdict: a label has no log-probability, it is not finite, the labels together hold too little."""
 
 
-def probabilities(logprobs: Mapping[str, float], labels: Sequence[str]) -> list[float] | str:
-    """Each label's share of what the labels hold together, or the reason why there is no verdict."""
-    if any(label not in logprobs for label in labels):
+class Reading(NamedTuple):
+    """What was read off an answer."""
+
+    value: float
+    censored: bool = False
+    """The value is a bound."""
+
+
+class Shares(NamedTuple):
+    """Each label's share of what the labels hold together."""
+
+    shares: list[float]
+    censored: bool
+    """Some label has its share by a bound."""
+
+
+def probabilities(logprobs: Mapping[str, float], labels: Sequence[str], floor: float | None = None) -> Shares | str:
+    """Each label's share of what the labels hold together, or the reason why there is no verdict.
+
+    floor: as `Completion.floor`. A label that is not listed gets the share of its bound, as far as what the others leave over
+    suffices. That is more than it has, and so keeps from certainty.
+    """
+    listed = {label: logprobs[label] for label in labels if label in logprobs}
+    missing = [label for label in labels if label not in listed]
+    if floor is None and missing:
         return MISSING
-    if not all(math.isfinite(logprobs[label]) for label in labels):
+    if not all(map(math.isfinite, listed.values())):
         return NOT_FINITE
-    top = max(logprobs[label] for label in labels)
-    shares = [math.exp(logprobs[label] - top) for label in labels]
-    total = math.fsum(shares)
-    if math.exp(top) * total < MIN_MASS:
+    mass = math.fsum(map(math.exp, listed.values()))
+    if mass < (MIN_MASS if floor is None else MIN_LISTED_MASS):
         return OFF_MENU
-    return [share / total for share in shares]
+    if missing and floor is not None:
+        bound = min(math.exp(floor), max(1 - mass, SINGLE) / len(missing))
+        listed |= dict.fromkeys(missing, math.log(bound))
+    top = max(listed.values())
+    shares = [math.exp(listed[label] - top) for label in labels]
+    total = math.fsum(shares)
+    return Shares([share / total for share in shares], bool(missing))
 
 
-def log_odds(logprobs: Mapping[str, float], labels: tuple[str, str]) -> float | str:
-    """Log-odds of the first label over the second, or the reason why there is no verdict."""
-    found = probabilities(logprobs, labels)
-    return found if isinstance(found, str) else logprobs[labels[0]] - logprobs[labels[1]]
+def log_odds(logprobs: Mapping[str, float], labels: tuple[str, str], floor: float | None = None) -> Reading | str:
+    """Log-odds of the first label over the second, or the reason why there is no verdict.
+
+    With one label outside the list: the least by which the other is ahead, 0 where the list does not tell even that.
+    """
+    found = probabilities(logprobs, labels, floor)
+    if isinstance(found, str):
+        return found
+    first, second = (logprobs.get(label, floor) for label in labels)
+    assert first is not None
+    assert second is not None
+    z = first - second
+    if found.censored and (z < 0) != (labels[0] not in logprobs):
+        z = 0.0
+    return Reading(max(-MAX_LOG_ODDS, min(z, MAX_LOG_ODDS)), found.censored or abs(z) > MAX_LOG_ODDS)
 
 
 def clamped(z: float, low: float, high: float) -> float:

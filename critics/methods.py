@@ -14,12 +14,14 @@ from typing import Literal
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import compare, contrast, score
+from critics.labels import Reading
 
 Messages = tuple[Message, ...]
 Render = Callable[[Prompt, tuple[Response, ...], Principle, bool], Messages]
 """(prompt, the two responses in the order shown or the one, principle, whether delimiters carry a nonce) -> the judge's prompt."""
-Read = Callable[[Mapping[str, float], Principle], float | str]
-"""Label -> log-probability, and the principle, to log-odds; or the reason why there are none."""
+Read = Callable[[Mapping[str, float], Principle, float | None], Reading | str]
+"""Label -> log-probability, the principle, and the most that a label can have which is not among them (`Completion.floor`), to
+log-odds; or the reason why there are none."""
 Conditions = Callable[[Prompt, Principle], tuple[Messages, Messages]]
 """The conversations whose likelihoods of the response are compared."""
 
@@ -65,16 +67,16 @@ METHODS: Mapping[str, JudgingMethod] = {
     for method in (
         JudgingMethod(
             "compare", "pairwise", 2, template="compare.jinja", labels=compare.LABELS,
-            render=_pair(compare.render), read=lambda logprobs, _: compare.log_odds(logprobs),
+            render=_pair(compare.render), read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
         ),
         JudgingMethod(
             "reasoned", "pairwise", 4, template="compare.jinja", labels=compare.LABELS,
-            render=_pair(compare.render_reasoning), read=lambda logprobs, _: compare.log_odds(logprobs), reasons=True,
+            render=_pair(compare.render_reasoning), read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor), reasons=True,
         ),
         JudgingMethod("contrast", "pointwise", 2, frozenset({"text", "antithesis"}), conditions=contrast.conditions),
         JudgingMethod(
             "score", "pointwise", 1, frozenset({"text"}), "score.jinja", score.GRADES,
-            render=_one(score.render_grade), read=lambda logprobs, _: score.grade_log_odds(logprobs),
+            render=_one(score.render_grade), read=lambda logprobs, _, floor: score.grade_log_odds(logprobs, floor),
         ),
         JudgingMethod(
             "yesno", "pointwise", 1, frozenset({"text", "ask"}), "score.jinja", score.YES_NO,

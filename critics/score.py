@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import labels
+from critics.labels import Reading
 from critics.templating import render as render_template
 from critics.transcript import ask, conversation, nonces, render_message
 
@@ -30,22 +31,33 @@ def render_yes_no(prompt: Prompt, response: Response, principle: Principle, nonc
     return _render(prompt, response, principle, False, nonce)
 
 
-def grade(logprobs: Mapping[str, float]) -> float | str:
-    """Expected grade, 1 to 10, or the reason why there is none."""
-    found = labels.probabilities(logprobs, GRADES)
-    return found if isinstance(found, str) else 1 + math.fsum(value * share for value, share in enumerate(found))
+def grade(logprobs: Mapping[str, float], floor: float | None = None) -> Reading | str:
+    """Expected grade, 1 to 10, or the reason why there is none.
+
+    A digit that a server's list leaves out counts with the most that it can have. Digits that are left out are mostly far from
+    those that are listed, so this draws the grade towards the middle of the scale and makes a difference of two grades smaller,
+    not larger.
+    """
+    found = labels.probabilities(logprobs, GRADES, floor)
+    if isinstance(found, str):
+        return found
+    return Reading(1 + math.fsum(value * share for value, share in enumerate(found.shares)), found.censored)
 
 
-def grade_log_odds(logprobs: Mapping[str, float]) -> float | str:
+def grade_log_odds(logprobs: Mapping[str, float], floor: float | None = None) -> Reading | str:
     """The expected grade in log-odds, as the other methods vote: of its place between half a grade under 1 and half over 10."""
-    found = grade(logprobs)
-    return found if isinstance(found, str) else math.log((found - 0.5) / (10.5 - found))
+    found = grade(logprobs, floor)
+    return found if isinstance(found, str) else Reading(_place(found.value), found.censored)
 
 
-def good(logprobs: Mapping[str, float], principle: Principle) -> float | str:
+def good(logprobs: Mapping[str, float], principle: Principle, floor: float | None = None) -> Reading | str:
     """Log-odds of the answer that a good response gets, or the reason why there is none."""
-    found = labels.log_odds(logprobs, YES_NO)
-    return found if isinstance(found, str) or principle.good_answer == "yes" else -found
+    found = labels.log_odds(logprobs, YES_NO, floor)
+    return found if isinstance(found, str) or principle.good_answer == "yes" else found._replace(value=-found.value)
+
+
+def _place(grade: float) -> float:
+    return math.log((grade - 0.5) / (10.5 - grade))
 
 
 def _render(prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool) -> tuple[Message, ...]:

@@ -20,9 +20,9 @@ from generation.engines.base import CallError, Completion, ErrorReason, Usage
 
 APPLICATION_ID = 0x534F4C4E
 """Marks a database as ours ("SOLN")."""
-VERSION = 3
-"""Raise it when the meaning of a stored completion changes. Since 3 log-probabilities are of logits in float32, and errors are
-of the request alone."""
+VERSION = 4
+"""Raise it when the meaning of a stored completion changes. Since 4 a label's log-probability in a server's list is of all its
+spellings; since 3 log-probabilities are of logits in float32, and errors are of the request alone."""
 BUSY_SECONDS = 10.0
 """How long another program may hold the file before that is an error."""
 BACKLOG = 16

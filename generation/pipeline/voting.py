@@ -11,7 +11,7 @@ from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
-from critics.labels import clamped
+from critics.labels import Reading, clamped
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.weights import Stopping
@@ -30,7 +30,7 @@ class NoOdds(NamedTuple):
     detail: str
 
 
-Odds = float | NoOdds
+Odds = Reading | NoOdds
 
 
 async def votes_on(
@@ -75,10 +75,13 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     for found in (first, second):
         if isinstance(found, NoOdds):
             return Failure(prompt.id, "compare", found.reason, found.detail, subject)
-    assert isinstance(first, float)
-    assert isinstance(second, float)
-    ab, ba = (first, second) if pairwise else (first - second, second - first)
-    return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.method, voter.judge.name)
+    assert isinstance(first, Reading)
+    assert isinstance(second, Reading)
+    ab, ba = first.value, second.value
+    if not pairwise:
+        ab, ba = ab - ba, ba - ab
+    censored = first.censored or second.censored
+    return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.method, voter.judge.name, censored)
 
 
 async def pointwise_vote(
@@ -91,7 +94,7 @@ async def pointwise_vote(
     found = await _odds(voter, prompt, (response,), plan, ended)
     if isinstance(found, NoOdds):
         return Failure(prompt.id, "compare", found.reason, found.detail, f"{response.id} by {voter.name}")
-    return found
+    return found.value
 
 
 async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan: Plan, ended: bool = True) -> Odds:
@@ -114,7 +117,7 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
         return NoOdds("empty", "no reasoning")
     conclusion = compare.render_conclusion(messages, thoughts.text.strip())
     z = await _labelled(model, conclusion, method, voter.principle)
-    return z if isinstance(z, NoOdds) else clamped(z, *plan.clamp)
+    return z if isinstance(z, NoOdds) else z._replace(value=clamped(z.value, *plan.clamp))
 
 
 async def _labelled(
@@ -124,8 +127,8 @@ async def _labelled(
     if completion.error:
         return NoOdds(*completion.error)
     assert method.read is not None
-    value = method.read(completion.logprobs, principle)
-    return NoOdds(value, repr(completion.logprobs)) if isinstance(value, str) else value
+    found = method.read(completion.logprobs, principle, completion.floor)
+    return NoOdds(found, repr(completion.logprobs)) if isinstance(found, str) else found
 
 
 async def _likelihood_ratio(
@@ -142,7 +145,7 @@ async def _likelihood_ratio(
         if isinstance(value, str):
             return NoOdds(value, "")
         values.append(value)
-    return values[0] - values[1]
+    return Reading(values[0] - values[1])
 
 
 async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool) -> Odds:
@@ -150,4 +153,4 @@ async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: b
     if completion.error:
         return NoOdds(*completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))
-    return value if math.isfinite(value) else NoOdds("reward_nan", repr(completion.logprobs))
+    return Reading(value) if math.isfinite(value) else NoOdds("reward_nan", repr(completion.logprobs))

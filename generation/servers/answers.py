@@ -85,11 +85,11 @@ def _from_chat(choice: Mapping[str, Any], usage: Usage, request: Request) -> Com
     calls = [_tool_call(call["function"]) for call in message.get("tool_calls") or ()]
     if message.get("refusal") and not (text or calls):
         return failed(ErrorReason.CONTENT_REFUSED, _text(message["refusal"])[:300])
-    logprobs: dict[str, float] = {}
-    positions = (choice.get("logprobs") or {}).get("content") if request.labels else None
-    if positions:
-        logprobs = label_logprobs(positions[0], [label for label, _ in request.labels])
-    return Completion("\n".join([text, *calls]).strip(), finish, logprobs, usage)
+    answer = "\n".join([text, *calls]).strip()
+    if not request.labels:
+        return Completion(answer, finish, usage=usage)
+    listed = label_logprobs(choice.get("logprobs"), [label for label, _ in request.labels])
+    return Completion(answer, finish, listed.logprobs, usage, floor=listed.floor)
 
 
 def _tool_call(function: Mapping[str, Any]) -> str:

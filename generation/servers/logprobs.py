@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from critics.spelling import Listed, opens_answer, read_list
+from critics.text.thoughts import answer_start
 from generation.engines.base import known_logprob
 
 
-def label_logprobs(position: Mapping[str, Any], labels: Iterable[str]) -> dict[str, float]:
-    """Label -> natural log-probability at one position of a server's list; a label that is not listed is left out.
+def label_logprobs(logprobs: object, labels: Sequence[str], thinks: bool | None = None) -> Listed:
+    """What a server's lists say of the labels where the answer begins: after thoughts, white space and markup.
 
-    Several token ids may decode to one text, and servers differ in the space before a word: all entries whose text is the
-    label without surrounding white space count, and their probabilities add up. The sampled token may stand in the list, or
-    beside it, or both: an entry that repeats another counts once.
+    logprobs: the field of a choice, in the form of chat (`content`: a list of positions) or of the older completions (`tokens`,
+    `token_logprobs`, `top_logprobs`: lists of one length). An entry without a log-probability, or with a placeholder for one, is
+    below the list. thinks: as for `thoughts.split`.
     """
-    entries = set(_entries(position.get("top_logprobs") or ()))
-    for token, value in _entries([position]):
-        if not any(token == other and abs(value - known) < 0.01 for other, known in entries):
-            entries.add((token, value))
-    found: dict[str, float] = {}
-    for label in labels:
-        values = sorted(value for token, value in entries if token.strip(_SPACES) == label)
-        if values:
-            found[label] = min(0.0, values[-1] + math.log(math.fsum(math.exp(v - values[-1]) for v in values)))
-    return found
+    positions = _positions(logprobs)
+    tokens = [_token(position) for position in positions]
+    begin, end = answer_start("".join(tokens), thinks), 0
+    for token, position in zip(tokens, positions, strict=True):
+        end += len(token)
+        if end > begin and opens_answer(token[max(0, len(token) - (end - begin)) :]):
+            return _listed(position, labels)
+    # nothing but markup was generated; what stands beside it may still be a label
+    return _listed(positions[0], labels) if positions and begin == 0 else Listed({}, None)
+
+
+def _listed(position: Mapping[str, Any], labels: Sequence[str]) -> Listed:
+    return read_list(_entries(_list(position.get("top_logprobs"))), labels, next(_entries([position]), None))
+
+
+def _positions(logprobs: object) -> list[Mapping[str, Any]]:
+    """One entry for each generated token, in the form of chat."""
+    if not isinstance(logprobs, Mapping):
+        return []
+    content = _list(logprobs.get("content"))
+    if content or "tokens" not in logprobs:
+        return content
+    tokens, values = (logprobs.get(name) or [] for name in ("tokens", "token_logprobs"))
+    tops = logprobs.get("top_logprobs") or [None] * len(tokens)
+    listed = zip(tokens, values, tops, strict=False)
+    return [{"token": token, "logprob": value, "top_logprobs": top} for token, value, top in listed]
+
+
+def _list(entries: object) -> list[Mapping[str, Any]]:
+    """The entries of a list, or of an object that has log-probabilities by token; none of anything else."""
+    if isinstance(entries, Mapping):
+        return [{"token": token, "logprob": value} for token, value in entries.items()]
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
 
 
 def _entries(listed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
@@ -33,8 +57,12 @@ def _entries(listed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]
     for entry in listed:
         value = known_logprob(entry.get("logprob"))
         if value is not None:
-            yield str(entry["token"]), value
+            yield _token(entry), value
 
 
-_SPACES = " \t\n\r\u2581\u0120\u010a"
-"""White space, and how SentencePiece and byte-level vocabularies write it where a server does not decode."""
+def _token(entry: Mapping[str, Any]) -> str:
+    """Its text; from its bytes where the server names the token by its id."""
+    text, spelled = entry.get("token"), entry.get("bytes")
+    if isinstance(text, str) and text.startswith("token_id:") and isinstance(spelled, list):
+        return bytes(spelled).decode("utf-8", "replace")
+    return text if isinstance(text, str) else ""
