@@ -154,6 +154,8 @@ class Critique:
     text: str
     found: bool
     """False when the critic found nothing to change."""
+    raw: str = ""
+    """The critic's text before its thoughts were cut from it."""
 
 
 @dataclass(frozen=True, slots=True)

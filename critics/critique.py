@@ -7,6 +7,7 @@ import re
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
+from critics.text.thoughts import split
 from critics.transcript import ask, conversation, nonces, render_message
 
 _NOTHING = re.compile(
@@ -31,10 +32,15 @@ def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool
     )
 
 
-def parse(text: str, truncated: bool, response: Response, principle: Principle) -> Critique | Failure:
-    """Read a critique. An empty or truncated one is a Failure; one that opens with "No issues" found nothing."""
-    text = text.strip()
-    if not text or truncated:
-        reason = "truncated" if truncated else "empty"
+def parse(
+    text: str, truncated: bool, response: Response, principle: Principle, thinks: bool | None = None
+) -> Critique | Failure:
+    """Read a critique, after the thoughts before it. One that opens with "No issues" found nothing.
+
+    An empty or truncated one, and thoughts alone, are a Failure. thinks: as for `thoughts.split`.
+    """
+    answer, thoughts = split(text, thinks)
+    if not answer or truncated:
+        reason = "truncated" if truncated else "thoughts_only" if thoughts else "empty"
         return Failure(response.prompt_id, "critique", reason, f"critique by {principle.id}", response.id)
-    return Critique(response.prompt_id, response.id, principle.id, text, found=not _NOTHING.match(text))
+    return Critique(response.prompt_id, response.id, principle.id, answer, not _NOTHING.match(answer), text)

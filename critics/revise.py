@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from constitution.principles import Principle
 from constitution.records import Critique, Message, Prompt, Response, Revision
 from critics.templating import render as render_template
+from critics.text.thoughts import split
 from critics.transcript import ask, conversation, escape_delimiters, nonces, render_message
 
 _THING = r"(?:reply|response|answer|version|revision|rewrite|message|text)"
@@ -64,13 +65,17 @@ def cut(text: str) -> str:
     return text
 
 
-def parse(text: str, truncated: bool, response: Response) -> Revision | str:
-    """Read a revision, or say in one word why it is left out: empty, truncated, unchanged, about_the_task."""
+def parse(text: str, truncated: bool, response: Response, thinks: bool | None = None) -> Revision | str:
+    """Read a revision, after the thoughts before it, or say in one word why it is left out.
+
+    Reasons: truncated, thoughts_only, empty, unchanged, about_the_task. thinks: as for `thoughts.split`.
+    """
     if truncated:
         return "truncated"
-    revised = cut(text)
+    answer, thoughts = split(text, thinks)
+    revised = cut(answer)
     if not revised:
-        return "empty"
+        return "thoughts_only" if thoughts and not answer else "empty"
     if _folded(revised) == _folded(response.text):
         return "unchanged"
     if _ABOUT_THE_TASK.search(revised) and not _ABOUT_THE_TASK.search(response.text):

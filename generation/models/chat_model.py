@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from constitution.digest import integer
 from constitution.records import Message, Stage
 from generation.engines.base import Completion, Engine, ErrorReason, RefusedError, Request, Sampling, failed
+from generation.engines.capabilities import LOCAL, Capabilities
 from generation.engines.reward import REWARD
 from generation.models.encoder import Encoder
 
@@ -35,6 +36,8 @@ class ChatModel:
     """Verdict label -> token id, for the labels of the methods it is asked by."""
     numerics: str = ""
     """As `Request.numerics`."""
+    capabilities: Capabilities = LOCAL
+    """What it answers: decides how it is asked to judge, and how its texts are read."""
 
     async def ask(
         self,

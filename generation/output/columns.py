@@ -74,7 +74,11 @@ RESPONSES = pa.schema(
     ]
 )
 CRITIQUES = pa.schema(
-    [*((name, pa.string()) for name in ("prompt_id", "response_id", "principle", "text")), ("found", pa.bool_())]
+    [
+        *((name, pa.string()) for name in ("prompt_id", "response_id", "principle", "text")),
+        ("found", pa.bool_()),
+        ("raw", pa.string()),
+    ]
 )
 VOTES = pa.schema(
     [

@@ -129,7 +129,9 @@ def read_candidates(path: Path) -> Iterator[Candidate]:
 
 def read_critiques(path: Path) -> Iterator[Critique]:
     """`critiques.parquet`."""
-    yield from (Critique(**row) for row in rows(path, ("prompt_id", "response_id", "principle", "text", "found")))
+    yield from (
+        Critique(**row) for row in rows(path, ("prompt_id", "response_id", "principle", "text", "found", "raw"))
+    )
 
 
 def read_votes(path: Path) -> Iterator[Vote]:

@@ -31,7 +31,7 @@ def controls(plan: Plan) -> list[ControlPair]:
     pairs = []
     for number, control in enumerate(load()[: plan.controls]):
         prompt = Prompt(id=f"control-{number}", messages=control.prompt, responses=(*control.chosen, *control.rejected))
-        better, worse = given(prompt)
+        better, worse = (response for response in given(prompt) if isinstance(response, Response))
         pairs.append(ControlPair(control.kind, prompt, (better, worse)))
     return pairs
 

@@ -14,6 +14,7 @@ from constitution.records import Critique, Dropped, Failure, Message, Prompt, Re
 from critics import critique, revise
 from critics.ranking import select as ranking
 from critics.ranking.aggregate import Score
+from critics.text import thoughts
 from critics.text.manipulation import indicators_of
 from generation.config import Decoding, Plan
 from generation.engines.base import CallError, Completion, Sampling
@@ -23,6 +24,8 @@ from generation.output.records import Feedback
 from generation.pipeline.panel import Panel
 from generation.pipeline.voting import votes_on
 
+THOUGHTS_ONLY = "thoughts_only"
+"""Reason of a failure: the model thought and did not answer."""
 Step = Critique | Response | Failure | Dropped
 
 
@@ -39,16 +42,22 @@ async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel
 async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Response | Failure]:
     """The prompt's given responses, or fresh samples of the policy."""
     if prompt.responses:
-        return [*given(prompt)]
+        return given(prompt)
     return list(await gather(*(sample(policy, prompt, i, plan) for i in range(plan.samples))))
 
 
-def given(prompt: Prompt) -> list[Response]:
-    """The responses that came with the prompt."""
-    return [
-        Response(f"{prompt.id}/g{i}", prompt.id, message, "given", message.content)
-        for i, message in enumerate(prompt.responses)
-    ]
+def given(prompt: Prompt) -> list[Response | Failure]:
+    """The responses that came with the prompt, without thoughts."""
+    found: list[Response | Failure] = []
+    for i, message in enumerate(prompt.responses):
+        name = f"{prompt.id}/g{i}"
+        answer, thought = thoughts.split(message.content)
+        if thought and not (answer or message.tool_calls):
+            found.append(Failure(prompt.id, "sample", THOUGHTS_ONLY, subject=name))
+            continue
+        shown = message.model_copy(update={"content": answer}) if thought else message
+        found.append(Response(name, prompt.id, shown, "given", message.content))
+    return found
 
 
 async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> Response | Failure:
@@ -72,14 +81,13 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
     completion = await policy.ask(messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
     if completion.error:
         return _failure(prompt, "sample", completion.error, name)
-    if not completion.text.strip():
-        return Failure(prompt.id, "sample", "empty", subject=name)
+    answer, thought = thoughts.split(completion.text, policy.capabilities.thinks)
+    if not answer:
+        if completion.finish == "length":
+            return _truncated(prompt, name, plan)
+        return Failure(prompt.id, "sample", THOUGHTS_ONLY if thought else "empty", subject=name)
     try:
-        message = (
-            parse_tool_calls(completion.text)
-            if prompt.tools
-            else Message(role="assistant", content=completion.text.strip())
-        )
+        message = parse_tool_calls(answer) if prompt.tools else Message(role="assistant", content=answer)
     except ValueError as error:
         if completion.finish == "length":
             return _truncated(prompt, name, plan)
@@ -128,7 +136,8 @@ async def criticise(
     )
     if completion.error:
         return _failure(prompt, "critique", completion.error, response.id)
-    return critique.parse(completion.text, completion.finish == "length", response, principle)
+    truncated = completion.finish == "length"
+    return critique.parse(completion.text, truncated, response, principle, judge.capabilities.thinks)
 
 
 async def rewrite(
@@ -148,7 +157,7 @@ async def rewrite(
     completion = await judge.ask(messages, stage="revise", sampling=sampling)
     if completion.error:
         return _failure(prompt, "revise", completion.error, name)
-    revision = revise.parse(completion.text, completion.finish == "length", response)
+    revision = revise.parse(completion.text, completion.finish == "length", response, judge.capabilities.thinks)
     if isinstance(revision, str):
         return Dropped(prompt.id, "revise", revision, completion.text[:200], name)
     message = Message(role="assistant", content=revision.text)

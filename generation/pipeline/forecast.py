@@ -188,7 +188,7 @@ async def _votes(
 async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:
     """The responses that are known, and how many are not."""
     if prompt.responses:
-        return given(prompt), 0
+        return [response for response in given(prompt) if isinstance(response, Response)], 0
     drafts = [await _attempt(sample(policy, prompt, i, plan)) for i in range(plan.samples)]
     return [d for d in drafts if isinstance(d, Response)], sum(d is None for d in drafts)
 

@@ -15,6 +15,7 @@ from critics.labels import Reading, clamped
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.weights import Stopping
+from critics.text.thoughts import split
 from critics.transcript import message_text
 from generation.config import Plan
 from generation.engines.base import Sampling
@@ -113,9 +114,10 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
     thoughts = await model.ask(messages, stage="compare", sampling=sampling)
     if thoughts.error:
         return NoOdds(*thoughts.error)
-    if not thoughts.text.strip():
+    answer, thought = split(thoughts.text, model.capabilities.thinks)
+    if not (answer or thought):
         return NoOdds("empty", "no reasoning")
-    conclusion = compare.render_conclusion(messages, thoughts.text.strip())
+    conclusion = compare.render_conclusion(messages, answer or thought)
     z = await _labelled(model, conclusion, method, voter.principle)
     return z if isinstance(z, NoOdds) else z._replace(value=clamped(z.value, *plan.clamp))
 

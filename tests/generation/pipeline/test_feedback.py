@@ -8,14 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from constitution.principles import AppliesTo, Check, Constitution, Principle
-from constitution.records import Message, Prompt
+from constitution.records import Message, Prompt, Response
 from critics.ranking.kinds import Schedule
 from generation.config import Decoding, Defences, Plan
 from generation.engines.base import Completion, ErrorReason, Request, failed
+from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel, derive_seed
 from generation.output.records import Feedback
-from generation.pipeline.feedback import feedback
+from generation.pipeline.feedback import feedback, sample
 from generation.pipeline.panel import Judge, Panel
 
 LAWS = Constitution(
@@ -111,6 +112,12 @@ def test_rounds_build_on_each_other() -> None:
         pytest.param("sample", Completion("", "stop"), "empty", id="empty-sample"),
         pytest.param("sample", Completion("half a", "length"), "truncated", id="truncated-sample"),
         pytest.param("sample", failed(ErrorReason.PROMPT_TOO_LONG, "9 > 8"), "prompt_too_long", id="too-long"),
+        pytest.param(
+            "sample", Completion("", "length"), "truncated", id="a-sample-that-the-limit-cut-before-its-first-word"
+        ),
+        pytest.param("sample", Completion("<think>Hm.</think>\n"), "thoughts_only", id="thoughts-alone"),
+        pytest.param("sample", Completion("<think>Hm. Or", "length"), "truncated", id="thoughts-that-the-limit-cut"),
+        pytest.param("critique", Completion("<think>Hm.</think>"), "thoughts_only", id="thoughts-alone-for-a-critique"),
         pytest.param("critique", Completion(""), "empty", id="empty-critique"),
         pytest.param("critique", Completion("It", "length"), "truncated", id="truncated-critique"),
         pytest.param("compare", Completion("A", logprobs={"A": math.nan, "B": -1}), "verdict_nan", id="nan"),
@@ -134,6 +141,7 @@ def test_what_goes_wrong_is_a_failure_never_a_label(stage: str, completion: Comp
         ("", "stop", "empty"),
         ("sample 0", "stop", "unchanged"),
         ("Now the", "length", "truncated"),
+        ("<think>Warmer.</think>", "stop", "thoughts_only"),
         ("The original reply is cold.", "stop", "about_the_task"),
     ],
 )
@@ -141,6 +149,46 @@ def test_a_bad_revision_is_dropped_with_its_reason(text: str, finish: str, reaso
     result, _ = run({"revise": lambda _: Completion(text, finish)}, Plan(samples=1))  # type: ignore[arg-type]
     assert [(d.stage, d.reason) for d in result.dropped] == [("revise", reason), ("pairs", "nothing_to_compare")]
     assert result.outcome == "dropped"
+
+
+def test_thoughts_are_in_no_response_critique_or_revision_and_are_kept_in_raw() -> None:
+    forms = {
+        "sample": "<think>I revise.</think>\n\n{}",
+        "critique": "[THINK]No issues.[/THINK]{}",
+        "revise": "So.\n</think>\n\n{}",
+    }
+    said = {stage: BASE[stage] for stage in forms}
+
+    def thinking(stage: str) -> Callable[[Request], Completion]:
+        return lambda request: Completion(forms[stage].format(said[stage](request).text))
+
+    plain, _ = run()
+    result, _ = run({stage: thinking(stage) for stage in forms})
+    assert [c.text for c in result.candidates] == [c.text for c in plain.candidates]
+    assert all("[/THINK]" in c.raw or "</think>" in c.raw for c in result.candidates)
+    assert [(c.text, c.found, c.raw[:7]) for c in result.critiques] == [("Too cold.", True, "[THINK]")] * 2
+    nothing, requests = run({"critique": lambda _: Completion("<think>It is cold.</think>No issues.")})
+    assert [c.found for c in nothing.critiques] == [False, False]
+    assert stages(requests)["revise"] == 0
+
+
+def test_a_model_that_does_not_think_may_write_the_mark() -> None:
+    text = "It ends so:\n</think>\nThat is all."
+    for thinks, said in ((None, "That is all."), (True, "That is all."), (False, text)):
+        model = ChatModel(
+            "m", "d", Replay(lambda _: Completion(text)), None, 0, capabilities=Capabilities(thinks=thinks)
+        )
+        response = asyncio.run(sample(model, PROMPT, 0, Plan()))
+        assert isinstance(response, Response)
+        assert (response.text, response.raw) == (said, text)
+
+
+def test_given_replies_are_judged_without_their_thoughts() -> None:
+    texts = ("<think>hmm</think>An apple.", "An apple and a pear.", "<think>nothing else</think>")
+    prompt = PROMPT.model_copy(update={"responses": tuple(Message(role="assistant", content=text) for text in texts)})
+    result, _ = run(plan=Plan(rounds=0), prompt=prompt)
+    assert [(c.text, c.raw) for c in result.candidates] == [("An apple.", texts[0]), (texts[1], texts[1])]
+    assert [(f.stage, f.reason, f.subject) for f in result.failures] == [("sample", "thoughts_only", "p/g2")]
 
 
 def test_position_bias_alone_makes_no_label() -> None:

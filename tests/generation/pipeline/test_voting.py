@@ -81,6 +81,37 @@ def test_reasoned_thinks_first_and_stays_in_its_band() -> None:
     assert wide.value == pytest.approx(2.9)
 
 
+def test_a_judge_that_thinks_concludes_from_its_answer_or_else_from_its_thoughts() -> None:
+    for text, said in (("<think>Hm.</think>A is good.", "A is good."), ("<think>A is", "A is")):
+
+        def script(request: Request, text: str = text, said: str = said) -> Completion:
+            if not request.labels:
+                return Completion(text)
+            assert request.messages[1].content == said
+            return Completion("", logprobs={"A": -0.1, "B": -3.0})
+
+        vote, _ = ask("reasoned", script)
+        assert isinstance(vote, Vote)
+
+
+def test_a_label_below_the_list_is_a_bound_and_marks_the_vote() -> None:
+    """Both orders, and both responses of what looks at one: one bound is enough."""
+    for method, listed, z in (("compare", {"A": -0.1}, 5.9), ("yesno", {"Yes": -0.1}, 5.9)):
+        vote, _ = ask(method, lambda _, listed=listed: Completion("", logprobs=listed, floor=-6.0))  # type: ignore[misc]
+        assert isinstance(vote, Vote)
+        assert vote.censored
+        assert vote.logit_ab == pytest.approx(z if method == "compare" else 0.0)
+
+    def one_order(request: Request) -> Completion:
+        content = request.messages[0].content
+        both = content.index("good one") < content.index("bad one")
+        return Completion("", logprobs={"A": -0.1, "B": -3.0} if both else {"B": -0.1}, floor=-6.0)
+
+    vote, _ = ask("compare", one_order)
+    assert isinstance(vote, Vote)
+    assert (vote.censored, vote.value) == (True, pytest.approx((2.9 + 5.9) / 2))
+
+
 def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() -> None:
     def script(request: Request) -> Completion:
         kind = "Be kind." in request.messages[0].content
