@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from constitution.words import ngrams, repetition, word_count, words_of
 from critics.ranking.weights import Estimate
@@ -116,7 +116,7 @@ def distinct_interval(
         _distinct([text for i, text in zip(group, texts, strict=True) if i != k], n, budget * (groups - 1) // groups)
         for k in range(groups)
     ]
-    error = float(np.sqrt((groups - 1) * np.var(left)) * stats.t.ppf(0.975, groups - 1))
+    error = float(np.sqrt((groups - 1) * np.var(left)) * stdtrit(groups - 1, 0.975))
     return Estimate(value=value, low=max(0.0, value - error), high=min(1.0, value + error))
 
 
@@ -175,7 +175,9 @@ def correlation(rewards: Sequence[float], lengths: Sequence[float]) -> float:
     x, y = x[both], y[both]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    return float(stats.spearmanr(x, y).statistic)
+    from scipy.stats import spearmanr  # takes most of a second to import, which every command would wait for
+
+    return float(spearmanr(x, y).statistic)
 
 
 def _grams(words: Sequence[str], n: int) -> list[int]:

@@ -1,20 +1,46 @@
 """What tests of several packages share: the embedded model, one real vLLM for the whole session, and the loop it lives on.
 
+A run of folders goes over several processes, a run of files over one. A file's tests stay together, and so do all that need vLLM or a
+GPU: a machine has memory for one of each.
+
 An async call is `run(engine.generate(request))`: every call is made on the session's one loop, since an engine belongs to the
 loop that first used it.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: processes side by side have one each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from generation.engines.base import Completion, Request
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+
+PROCESSES = 4
+"""Most processes of a run; each may hold a small model."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each core, and none beside the first where single files are asked for."""
+    files = all(".py" in argument for argument in config.args)
+    return 0 if files else min(os.cpu_count() or 1, PROCESSES)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests must run in the same process: those of a file, unless they are marked otherwise, and those of one vLLM."""
+    for item in items:
+        if "vllm" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("accelerator"))
+        elif not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from constitution.principles import Constitution
 from constitution.records import Failure, Response, Vote
@@ -165,5 +165,9 @@ def gains(
 
 def _mean(values: Sequence[float]) -> Gain:
     middle = float(np.mean(values))
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)) if len(values) > 1 else float("inf")
+    half = (
+        float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values)))
+        if len(values) > 1
+        else float("inf")
+    )
     return Gain(middle, middle - half, middle + half)

@@ -40,6 +40,7 @@ def flags(tmp_path: Path) -> list[str]:
     return [*given, "--max-tokens", "64"]
 
 
+@pytest.mark.model
 def test_it_runs_and_goes_on_from_what_is_there(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

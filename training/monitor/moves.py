@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 PRINCIPLE = "principle/"
 """Prefix of the names under which a principle's own share is logged and compared."""
@@ -50,7 +50,7 @@ class Move(NamedTuple):
         """
         if math.isnan(self.error):
             return self.by != 0
-        return abs(self.by) > self.error * float(stats.t.ppf(1 - chance, self.freedom))
+        return abs(self.by) > self.error * float(stdtrit(self.freedom, 1 - chance))
 
     def __str__(self) -> str:
         noise = "" if math.isnan(self.error) else f" ({self.by:+.3g} ± {self.error:.2g})"

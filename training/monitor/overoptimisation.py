@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 Form = Literal["rl", "best of n"]
 LEAST = 4
@@ -52,7 +52,7 @@ class Fit(NamedTuple):
         slope = self.alpha - self.beta * bend
         gradient = np.array([1.0, -bend])
         error = math.sqrt(max(0.0, float(gradient @ self.covariance @ gradient)))
-        return slope < -error * float(stats.t.ppf(1 - chance, self.freedom))
+        return slope < -error * float(stdtrit(self.freedom, 1 - chance))
 
 
 def fit(
