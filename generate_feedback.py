@@ -2,7 +2,8 @@
 
     python generate_feedback.py --constitution hhh --prompts prompts.jsonl --out runs/NAME
 
-The same command again resumes. Exit code 0 done, 1 the run is incomplete, 2 bad arguments or files.
+The same command again resumes. Exit code 0 done; 1 incomplete, nothing came out or too many prompts failed; 2 bad arguments or
+files.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from constitution.options import add_options, read_options
 from constitution.terminal import complain
 from generation.request import FeedbackSettings
 
-EXIT = "The same command again resumes a run. Exit code 0 done, 1 incomplete, 2 bad arguments or files."
+EXIT = (
+    "The same command again resumes a run. Exit code 0 done; 1 incomplete, nothing came out or too many prompts failed; "
+    "2 bad arguments or files."
+)
 
 
 class PrintSettings(argparse.Action):

@@ -237,6 +237,8 @@ class RunConfig(Strict):
     """Share of prompts whose pairs go to the test split."""
     license: str = "unknown"
     """Licence field of the dataset card: yours to fill in; it depends on prompts and models."""
+    max_failed: float = Field(default=0.2, ge=0, le=1)
+    """Share of prompts that may fail; where more do, the command's exit code is 1."""
     prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
     calls_in_flight: int = Field(default=512, ge=1)

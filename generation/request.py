@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,8 @@ class FeedbackSettings(Options):
     """Read only the first N rows of the prompts."""
     reuse: Annotated[tuple[Path, ...], Option("RUN")] = ()
     """Take calls that this run made; repeatable."""
+    forget: Literal["failed"] | None = None
+    """Make the calls again that came to an error or to nothing, such as refusals and answers without log-probabilities."""
     plan: bool = False
     """Count the calls that would be made, and stop."""
     push: Annotated[str | None, Option("REPO_ID")] = None

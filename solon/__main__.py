@@ -23,6 +23,7 @@ COMMANDS = {
     "constitution": Command("constitution.__main__", "lint, show, diff or import constitutions"),
     "evaluate": Command("evaluation.__main__", "judges, runs and policies against labels, thresholds and each other"),
     "train": Command("training.__main__", "preference data in, a checkpoint out; or the whole loop, round after round"),
+    "calls": Command("solon.calls", "what a model was asked, what it answered, and what was made of it"),
     "schema": Command("solon.schema", "write JSON Schemas, so that editors complete and check the YAML files"),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from constitution.errors import Problem, Unavailable, UserError, problems_of
+from constitution.errors import Problem, UserError, problems_of
 from constitution.loading import to_yaml
 from constitution.principles import Constitution
 from constitution.records import Prompt
@@ -87,8 +87,7 @@ async def generate_feedback(
 async def _finish(job: Job, report: bool) -> None:
     if already_done(job):
         return
-    if await produce(job, write_report if report else None) is None:
-        raise Unavailable(f"{job.out}: a model was unavailable for some prompts; call again to resume")
+    await produce(job, write_report if report else None)
 
 
 def _kept(rows: Iterable[Row], folder: Path) -> str:

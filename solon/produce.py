@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from rich.console import Console
 
+from constitution.errors import Unavailable
+from constitution.terminal import complain
 from evaluation.audit.command import write_report
 from generation.output.push import push
 from generation.output.summary import show, show_forecast
 from generation.pipeline.job import already_done, plan_ahead, prepare, produce
+from generation.pipeline.outcome import shortfall
 from generation.request import FeedbackSettings
 
 
@@ -22,16 +24,17 @@ def run(settings: FeedbackSettings, console: Console) -> int:
         return 0
     manifest = already_done(job)
     if manifest is None:
-        manifest = asyncio.run(produce(job, write_report))
+        try:
+            manifest = asyncio.run(produce(job, write_report))
+        except Unavailable as error:
+            complain(error)
+            return 1
     else:
         console.print(f"{job.out} is finished: 0 calls made", markup=False, soft_wrap=True)
-    if manifest is None:
-        print(
-            f"{job.out}: incomplete, the model was unavailable for some prompts; run the same command again to resume",
-            file=sys.stderr,
-        )
-        return 1
     show(manifest, job.out, console)
+    if problem := shortfall(job.out, manifest, job.config.max_failed):
+        complain(problem)
+        return 1
     if settings.push:
         push(job.out, manifest, settings.push)
     return 0

@@ -21,7 +21,7 @@ from evaluation.policy.provenance import history
 from evaluation.policy.result import TrainingProvenance
 from evaluation.policy.settings import PolicySettings
 from generation import prompts
-from generation.calls.store import StoredCalls
+from generation.calls.reading import StoredCalls
 from generation.config import RunConfig
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel

@@ -45,8 +45,16 @@ class Stored:
         self._observer(request, completion, not made, time.monotonic() - begin)
         return completion
 
+    async def drain(self) -> None:
+        """Wait for the calls under way, which are stored whether or not anybody still waits for their answers."""
+        while self._in_flight:
+            await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
+
     async def close(self) -> None:
-        """Close the engine, if one was opened."""
+        """Give up the calls under way, and close the engine, if one was opened."""
+        for call in self._in_flight.values():
+            call.cancel()
+        await self.drain()
         if self._engine is not None:
             engine, self._engine = self._engine, None
             if engine.done() and not engine.cancelled() and engine.exception() is None:
@@ -65,5 +73,5 @@ class Stored:
         engine = await asyncio.shield(self._engine)
         begin = time.monotonic()
         completion = await engine.generate(request)
-        self._store.put(key, request.stage, request.model, completion, time.monotonic() - begin)
+        self._store.put(key, request, completion, time.monotonic() - begin)
         return completion

@@ -82,6 +82,20 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+class Subject(NamedTuple):
+    """What a call is about."""
+
+    prompt: str = ""
+    """Id of the prompt."""
+    responses: tuple[str, ...] = ()
+    """Ids of the response that is written or criticised, or of those that are judged, in the order shown."""
+    voter: str = ""
+    """Who judges: judge, method and principle; of a critique, the principle."""
+
+
+NOBODY = Subject()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call: a prompt for one model, whole."""
@@ -108,6 +122,8 @@ class Request:
     float32: another type, or `server` where a server computes them, whose logits may be rounded. Part of the key where set."""
     schema: str = ""
     """JSON schema that the answer should follow. Engines without structured output ignore it. Part of the key where set."""
+    subject: Subject = NOBODY
+    """For people who look at calls; not part of the key."""
 
     @property
     def size(self) -> int:

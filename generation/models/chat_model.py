@@ -10,7 +10,17 @@ from pydantic import JsonValue
 
 from constitution.digest import integer
 from constitution.records import Message, Stage
-from generation.engines.base import Completion, Engine, ErrorReason, RefusedError, Request, Sampling, failed
+from generation.engines.base import (
+    NOBODY,
+    Completion,
+    Engine,
+    ErrorReason,
+    RefusedError,
+    Request,
+    Sampling,
+    Subject,
+    failed,
+)
 from generation.engines.capabilities import LOCAL, Capabilities
 from generation.engines.reward import REWARD
 from generation.models.encoder import Encoder
@@ -48,6 +58,7 @@ class ChatModel:
         index: int = 0,
         tools: Tools = (),
         labels: Sequence[str] = (),
+        subject: Subject = NOBODY,
     ) -> Completion:
         """One answer to a conversation. What cannot be asked, or is refused, comes back as a completion with an error.
 
@@ -60,23 +71,39 @@ class ChatModel:
             except ValueError as error:
                 return failed(ErrorReason.BAD_CHAT, str(error))
         wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
-        plain = () if tokens else tuple(messages)
-        tools_json = "" if tokens else _as_json(tools)
-        return await self._send(Request(self.digest, stage, tokens, sampling, wanted, index, 0, plain, tools_json))
+        return await self._send(
+            Request(
+                self.digest,
+                stage,
+                tokens,
+                sampling,
+                wanted,
+                index,
+                0,
+                tuple(messages),
+                _as_json(tools),
+                subject=subject,
+            )
+        )
 
     async def likelihood(
-        self, messages: Sequence[Message], response: str, tools: Tools = (), ended: bool = False
+        self,
+        messages: Sequence[Message],
+        response: str,
+        tools: Tools = (),
+        ended: bool = False,
+        subject: Subject = NOBODY,
     ) -> Completion:
         """Completion.scores: the log-probability of each token of the response after the conversation.
 
         ended: True to score the token that ends the turn too; a server of messages has none that is known.
         """
+        asked = Request(
+            self.digest, "compare", (), ONE_TOKEN, messages=_with_response(messages, response), tools=_as_json(tools),
+            subject=subject,
+        )  # fmt: skip
         if not self.encoder:
-            conversation, tools_json = _with_response(messages, response), _as_json(tools)
-            scored = len(response.split())
-            return await self._send(
-                Request(self.digest, "compare", (), ONE_TOKEN, scored=scored, messages=conversation, tools=tools_json)
-            )
+            return await self._send(replace(asked, scored=len(response.split())))
         try:
             prompt, tokens = self.encoder.response(messages, response, tools or None)
         except ValueError as error:
@@ -85,27 +112,32 @@ class ChatModel:
             tokens = [*tokens, self.encoder.end_of_turn]
         if not tokens:
             return Completion("")
-        return await self._send(Request(self.digest, "compare", (*prompt, *tokens), ONE_TOKEN, scored=len(tokens)))
+        return await self._send(replace(asked, tokens=(*prompt, *tokens), scored=len(tokens)))
 
     async def reward(
-        self, messages: Sequence[Message], response: str, tools: Tools = (), ended: bool = True
+        self,
+        messages: Sequence[Message],
+        response: str,
+        tools: Tools = (),
+        ended: bool = True,
+        subject: Subject = NOBODY,
     ) -> Completion:
         """Completion.logprobs[REWARD]: what a reward model gives for the response.
 
         ended: False for a response that was cut, after which no end of the turn is written; a server of messages writes one.
         """
-        wanted = ((REWARD, -1),)
+        asked = Request(
+            self.digest, "compare", (), ONE_TOKEN, ((REWARD, -1),), messages=_with_response(messages, response),
+            tools=_as_json(tools), subject=subject,
+        )  # fmt: skip
         if not self.encoder:
-            conversation, tools_json = _with_response(messages, response), _as_json(tools)
-            return await self._send(
-                Request(self.digest, "compare", (), ONE_TOKEN, wanted, messages=conversation, tools=tools_json)
-            )
+            return await self._send(asked)
         try:
             prompt, tokens = self.encoder.response(messages, response, tools or None)
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
         whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))
-        return await self._send(Request(self.digest, "compare", whole, ONE_TOKEN, wanted))
+        return await self._send(replace(asked, tokens=whole))
 
     async def _send(self, request: Request) -> Completion:
         """The engine's answer, or the error of a request that it refused. Raises TransientError and ModelError as it does."""

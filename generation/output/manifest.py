@@ -30,6 +30,8 @@ class Counts(Strict):
     censored_votes: int
     """Of the votes, those that are a bound: a server's list of log-probabilities did not hold both labels."""
     pairs: int
+    targets: int
+    """Responses to imitate in supervised training."""
 
 
 class Outcomes(Strict):
@@ -142,6 +144,7 @@ class Tally:
             votes=len(feedback.votes),
             censored_votes=sum(vote.censored for vote in feedback.votes),
             pairs=len(feedback.pairs),
+            targets=feedback.target is not None,
         )
         self.outcomes[feedback.outcome] += 1
         self.dropped.update(f"{record.stage}: {record.reason}" for record in feedback.dropped)

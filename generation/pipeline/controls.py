@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import gather
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from generation.output.records import CONTROL, ControlOutcome
 from generation.pipeline.feedback import comparison_principles, given
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.scheduler import UNAVAILABLE
+from generation.pipeline.tasks import together
 from generation.pipeline.voting import votes_on
 
 
@@ -39,7 +39,7 @@ def controls(plan: Plan) -> list[ControlPair]:
 async def judge_controls(panel: Panel, constitution: Constitution, plan: Plan) -> list[ControlOutcome]:
     """Ask the panel's models about every control, as about any pair. Rules need no test."""
     asked = [(pair, voters) for pair in controls(plan) if (voters := control_voters(pair, panel, constitution, plan))]
-    return list(await gather(*(_judge(pair, voters, panel, constitution, plan) for pair, voters in asked)))
+    return await together(*(_judge(pair, voters, panel, constitution, plan) for pair, voters in asked))
 
 
 def control_voters(pair: ControlPair, panel: Panel, constitution: Constitution, plan: Plan) -> list[Voter]:

@@ -5,7 +5,6 @@ Constitutional AI's two phases (Bai et al. 2022, arXiv:2212.08073): critique and
 
 from __future__ import annotations
 
-from asyncio import gather
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 
@@ -17,11 +16,12 @@ from critics.ranking.aggregate import Score
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
 from generation.config import Decoding, Plan
-from generation.engines.base import CallError, Completion, Sampling
+from generation.engines.base import CallError, Completion, Sampling, Subject
 from generation.models.chat_model import ChatModel, derive_seed
 from generation.models.tool_calls import parse_tool_calls
 from generation.output.records import Feedback
 from generation.pipeline.panel import Panel
+from generation.pipeline.tasks import together
 from generation.pipeline.voting import votes_on
 
 THOUGHTS_ONLY = "thoughts_only"
@@ -33,7 +33,7 @@ async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel
     """Sample, improve, compare, label: everything one prompt goes through."""
     drafts = await originals(policy, prompt, plan)
     responses = [draft for draft in drafts if isinstance(draft, Response)]
-    chains = await gather(*(collect(improve(panel.main, prompt, r, constitution, plan)) for r in responses))
+    chains = await together(*(collect(improve(panel.main, prompt, r, constitution, plan)) for r in responses))
     steps: list[Step] = [*drafts, *chain.from_iterable(chains)]
     candidates = [step for step in steps if isinstance(step, Response)]
     return label(prompt, steps, await compare_all(panel, prompt, candidates, constitution, plan), plan)
@@ -43,7 +43,7 @@ async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Respo
     """The prompt's given responses, or fresh samples of the policy."""
     if prompt.responses:
         return given(prompt)
-    return list(await gather(*(sample(policy, prompt, i, plan) for i in range(plan.samples))))
+    return await together(*(sample(policy, prompt, i, plan) for i in range(plan.samples)))
 
 
 def given(prompt: Prompt) -> list[Response | Failure]:
@@ -78,7 +78,10 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
         if plan.system_hint and index < plan.hinted_samples
         else prompt.messages
     )
-    completion = await policy.ask(messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools)
+    subject = Subject(prompt.id, (name,))
+    completion = await policy.ask(
+        messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools, subject=subject
+    )
     if completion.error:
         return _failure(prompt, "sample", completion.error, name)
     answer, thought = thoughts.split(completion.text, policy.capabilities.thinks)
@@ -113,7 +116,7 @@ async def improve(
         drawn = assign(
             judged_by_model(prompt, constitution), f"{plan.seed}/{response.id}/critique/{turn}", plan.critics
         )
-        critiques = await gather(*(criticise(judge, prompt, current, principle, turn, plan) for principle in drawn))
+        critiques = await together(*(criticise(judge, prompt, current, principle, turn, plan) for principle in drawn))
         for record in critiques:
             yield record
         found = [record for record in critiques if isinstance(record, Critique) and record.found]
@@ -132,7 +135,10 @@ async def criticise(
     """One critique of one response under one principle."""
     sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
     completion = await judge.ask(
-        critique.render(prompt, response, principle, plan.defences.nonce), stage="critique", sampling=sampling
+        critique.render(prompt, response, principle, plan.defences.nonce),
+        stage="critique",
+        sampling=sampling,
+        subject=Subject(prompt.id, (response.id,), principle.id),
     )
     if completion.error:
         return _failure(prompt, "critique", completion.error, response.id)
@@ -154,7 +160,7 @@ async def rewrite(
     principles = [constitution.by_id(record.principle) for record in found]
     sampling = _sampling(plan.revise, plan, prompt, "revise", name)
     messages = revise.render(prompt, response, found, principles, plan.defences.nonce)
-    completion = await judge.ask(messages, stage="revise", sampling=sampling)
+    completion = await judge.ask(messages, stage="revise", sampling=sampling, subject=Subject(prompt.id, (name,)))
     if completion.error:
         return _failure(prompt, "revise", completion.error, name)
     revision = revise.parse(completion.text, completion.finish == "length", response, judge.capabilities.thinks)
@@ -172,7 +178,7 @@ async def compare_all(
     voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
     done = Comparisons(prompt, candidates, constitution, panel, plan)
     while pairs := done.next_pairs():
-        asked = await gather(*(votes_on(panel, voters, prompt, a, b, plan) for a, b in pairs))
+        asked = await together(*(votes_on(panel, voters, prompt, a, b, plan) for a, b in pairs))
         for (a, b), records in zip(pairs, asked, strict=True):
             done.add(a, b, records)
     return done

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from constitution.records import MAIN, Failure, Prompt
 from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
-from generation.calls.store import StoredCalls
+from generation.calls.reading import StoredCalls
 from generation.config import EXAMPLE, RunConfig
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
@@ -32,13 +32,15 @@ from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION, MACHINE, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
-from generation.output.records import CONTROL, Feedback, Forecast
+from generation.output.records import Feedback, Forecast
 from generation.pipeline import controls
 from generation.pipeline.feedback import feedback
 from generation.pipeline.forecast import DryRunEngine, forecast
+from generation.pipeline.outcome import incomplete
 from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
+from generation.pipeline.tasks import cancel
 from generation.prompts import SourceInfo
 from generation.request import FeedbackSettings
 from generation.settings import load as load_settings
@@ -63,6 +65,8 @@ class Job:
     weights: Weights | None
     reuse: tuple[Path, ...]
     digests: Digests
+    forget_failed: bool
+    """True to make calls again that came to an error or to nothing."""
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
@@ -135,6 +139,7 @@ def prepare(
         weights,
         tuple(calls),
         digests,
+        settings.forget == "failed",
     )
 
 
@@ -164,8 +169,8 @@ def _weights(
 
 
 def already_done(job: Job) -> Manifest | None:
-    """The manifest, when the folder holds this very run, finished."""
-    found = manifest.read(job.out)
+    """The manifest, when the folder holds this very run, finished, and none of its calls are to be made again."""
+    found = None if job.forget_failed else manifest.read(job.out)
     return found if found and found.digests == job.digests else None
 
 
@@ -185,10 +190,11 @@ async def plan_ahead(job: Job) -> Forecast:
         return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, engine, result)
 
 
-async def produce(job: Job, report: Report | None = None) -> Manifest | None:
-    """Make the run, or resume it. None when a model stayed unavailable for some prompts. Raises UserError.
+async def produce(job: Job, report: Report | None = None) -> Manifest:
+    """Make the run, or resume it.
 
     report: writes report.html, once every other file but the manifest is there.
+    Raises UserError, and Unavailable where it is incomplete: a model stayed unavailable for some prompts, or a limit was reached.
     """
     folder = run_folder(job.out)
     with folder.locked():
@@ -197,11 +203,13 @@ async def produce(job: Job, report: Report | None = None) -> Manifest | None:
         if job.weights:
             write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
         (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
-        async with Session(job.out / CALLS, reuse=job.reuse, prompts=job.info.rows) as session:
+        async with Session(
+            job.out / CALLS, reuse=job.reuse, prompts=job.info.rows, forget_failed=job.forget_failed
+        ) as session:
             return await _produce(job, session, report)
 
 
-async def _produce(job: Job, session: Session, report: Report | None) -> Manifest | None:
+async def _produce(job: Job, session: Session, report: Report | None) -> Manifest:
     if job.info.ignored:
         print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
     policy, panel = _models(job, session.wrap)
@@ -214,25 +222,33 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
         return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
 
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
+    lost: list[Failure] = []
     try:
-        async for outcome in run(job.rows(), work, job.config.prompts_in_flight):
-            tally.add(outcome)
-            writer.write(outcome)
-            session.prompt_done(failed=outcome.outcome == "failed")
+        async with aclosing(run(job.rows(), work, job.config.prompts_in_flight, judged)) as outcomes:
+            async for outcome in outcomes:
+                tally.add(outcome)
+                writer.write(outcome)
+                lost += _unavailable(outcome.failures)
+                session.prompt_done(failed=outcome.outcome == "failed")
         known = await judged
     finally:
-        judged.cancel()
+        await cancel([judged])
     tally.add_controls(known)
     writer.write_controls(known)
-    if any(tally.failed[f"{stage}: {UNAVAILABLE}"] for stage in ("engine", CONTROL)):
+    lost += [failure for control in known for failure in _unavailable(control.failures)]
+    if lost:
         writer.abandon()
-        return None
+        raise incomplete(job.out, lost, tally.counts["prompts"])
     draft = _close(job, session, writer, tally)
     if report:
         _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
     draft.write(job.out)
     return draft
+
+
+def _unavailable(failures: Iterable[Failure]) -> list[Failure]:
+    return [failure for failure in failures if failure.reason == UNAVAILABLE]
 
 
 def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally) -> Manifest:

@@ -2,50 +2,82 @@
 
 from __future__ import annotations
 
-from asyncio import Semaphore, Task, create_task
+from asyncio import FIRST_COMPLETED, CancelledError, Future, Semaphore, Task, create_task, get_running_loop, wait
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import Any
 
 from constitution.records import Failure, Prompt
-from generation.engines.base import TransientError
+from generation.calls.database import StoreError
+from generation.engines.base import ModelError, TransientError
 from generation.output.records import Feedback
+from generation.pipeline.budget import LimitReached
+from generation.pipeline.tasks import cancel
 
 AHEAD = 4
 """How many times the active rows may be finished or waiting behind a slow one: bounds memory, keeps the engine fed."""
+UNAVAILABLE = "unavailable"
+"""Reason of a failure that may pass: the run is incomplete; the same command resumes it."""
+INTERNAL_ERROR = "internal_error"
+"""Reason of a failure that nothing foresaw: an error in a model's answer, a user's function or this program."""
+ENDS_THE_RUN = (ModelError, StoreError, LimitReached)
+"""Errors that are no row's own: every other row would meet them too."""
 
 Work = Callable[[Prompt], Awaitable[Feedback]]
 
 
-async def run(prompts: Iterator[Prompt | Failure], work: Work, rows: int) -> AsyncIterator[Feedback]:
+async def run(
+    prompts: Iterator[Prompt | Failure], work: Work, rows: int, beside: Task[Any] | None = None
+) -> AsyncGenerator[Feedback, None]:
     """Each prompt's outcome in the prompts' order, with `rows` of them active and at most AHEAD times as many held.
 
-    A row that could not be read is a failed outcome. So is one whose engine stayed unavailable; the run is then incomplete.
+    A row that could not be read, or that raises, is a failed outcome; where its engine stayed unavailable, the run is incomplete.
+    What ENDS_THE_RUN is raised at once, whichever row or the task `beside` them meets it; the others are then cancelled.
     """
     active = Semaphore(rows)
+    fatal: Future[None] = get_running_loop().create_future()
 
     async def one(prompt: Prompt) -> Feedback:
         async with active:
+            if fatal.done():
+                raise CancelledError
             try:
                 return await work(prompt)
             except TransientError as error:
                 return Feedback(prompt, failures=(Failure(prompt.id, "engine", UNAVAILABLE, str(error)),))
+            except ENDS_THE_RUN as error:
+                if not fatal.done():
+                    fatal.set_exception(error)
+                raise
+            except Exception as error:  # nobody knows what a row can hold; whatever it is, the others go on
+                return Feedback(prompt, failures=(internal_error(prompt, error),))
 
+    def ended(task: Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error and not fatal.done():
+            fatal.set_exception(error)
+
+    if beside:
+        beside.add_done_callback(ended)
     waiting: deque[Task[Feedback] | Feedback] = deque()
     try:
         for prompt in prompts:
             waiting.append(create_task(one(prompt)) if isinstance(prompt, Prompt) else unread(prompt))
             while len(waiting) >= AHEAD * rows:
-                yield await _outcome(waiting.popleft())
+                yield await _outcome(waiting.popleft(), waiting, fatal)
         while waiting:
-            yield await _outcome(waiting.popleft())
+            yield await _outcome(waiting.popleft(), waiting, fatal)
     finally:
-        for task in waiting:
-            if isinstance(task, Task):
-                task.cancel()
+        if beside:
+            beside.remove_done_callback(ended)
+        await cancel([task for task in waiting if isinstance(task, Task)])
+        if fatal.done():
+            fatal.exception()
 
 
-UNAVAILABLE = "unavailable"
-"""Reason of a failure that may pass: the run is incomplete; the same command resumes it."""
+def internal_error(prompt: Prompt, error: Exception) -> Failure:
+    """The failure of a row that raised."""
+    return Failure(prompt.id, "engine", INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
 
 def unread(failure: Failure) -> Feedback:
@@ -53,5 +85,16 @@ def unread(failure: Failure) -> Feedback:
     return Feedback(Prompt(id=failure.prompt_id, messages=()), failures=(failure,))
 
 
-async def _outcome(item: Task[Feedback] | Feedback) -> Feedback:
-    return item if isinstance(item, Feedback) else await item
+async def _outcome(
+    item: Task[Feedback] | Feedback, waiting: deque[Task[Feedback] | Feedback], fatal: Future[None]
+) -> Feedback:
+    if isinstance(item, Feedback):
+        return item
+    try:
+        await wait((item, fatal), return_when=FIRST_COMPLETED)
+        if fatal.done():
+            fatal.result()
+        return item.result()
+    except BaseException:
+        waiting.appendleft(item)
+        raise

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from constitution.errors import Unavailable
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request
@@ -37,30 +38,39 @@ class Session:
     Entering raises StoreError for a file of calls that cannot be used; leaving raises it where the last calls could not be written.
     """
 
-    def __init__(self, calls: Path, *, reuse: Sequence[Path] = (), prompts: int | None = None) -> None:
+    def __init__(
+        self, calls: Path, *, reuse: Sequence[Path] = (), prompts: int | None = None, forget_failed: bool = False
+    ) -> None:
         """calls: file of the store, made where it is not there. reuse: files of other runs' calls. prompts: how many there are to
-        show the progress of; nothing is shown where None.
+        show the progress of; nothing is shown where None. forget_failed: make calls again that came to an error or to nothing.
         """
-        self._path, self._reuse = calls, reuse
+        self._path, self._reuse, self._forget_failed = calls, reuse, forget_failed
         self._progress = None if prompts is None else Progress(prompts)
         self._stack = AsyncExitStack()
+        self._engines: list[Stored] = []
         self._made = self._reused = 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.store = CallStore(self._path, reuse=self._reuse)
+            self.store = CallStore(self._path, reuse=self._reuse, forget_failed=self._forget_failed)
             stack.callback(self.store.close)
             if self._progress:
                 stack.enter_context(self._progress)
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+    async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            if error is None or isinstance(error, Unavailable):
+                for engine in self._engines:
+                    await engine.drain()
+        finally:
+            await self._stack.aclose()
 
     def wrap(self, open_engine: OpenEngine) -> Engine:
         """An engine that answers from the store and is opened at the first call that is not there."""
         engine = Stored(self.store, open_engine, self._observe)
+        self._engines.append(engine)
         self._stack.push_async_callback(engine.close)
         return engine
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from asyncio import gather
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,10 +17,11 @@ from critics.ranking.weights import Stopping
 from critics.text.thoughts import split
 from critics.transcript import message_text
 from generation.config import Plan
-from generation.engines.base import Sampling
+from generation.engines.base import Sampling, Subject
 from generation.engines.reward import REWARD
 from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.pipeline.panel import Panel, Voter
+from generation.pipeline.tasks import together
 
 
 class NoOdds(NamedTuple):
@@ -40,7 +40,7 @@ async def votes_on(
     """The votes on one pair: of all voters at once, or one after the other until the rest cannot change the label."""
     stopping = panel.weights.stopping if panel.weights and plan.early_stop_error else None
     if stopping is None:
-        return list(await gather(*(cast_vote(voter, prompt, a, b, plan) for voter in voters)))
+        return await together(*(cast_vote(voter, prompt, a, b, plan) for voter in voters))
     return await _in_turn(stopping, voters, prompt, a, b, plan)
 
 
@@ -59,7 +59,7 @@ async def _in_turn(
         if stopping.settled(values, plan.early_stop_error, plan.margin):
             break
     vetoes = [voter for voter in waiting.values() if voter.principle.veto]
-    return records + list(await gather(*(cast_vote(voter, prompt, a, b, plan) for voter in vetoes)))
+    return records + await together(*(cast_vote(voter, prompt, a, b, plan) for voter in vetoes))
 
 
 async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan: Plan) -> Vote | Failure:
@@ -72,7 +72,7 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
             return Failure(prompt.id, "compare", "rule_error", str(error), subject)
     pairwise = METHODS[voter.method].pairwise
     shown = ((a, b), (b, a)) if pairwise else ((a,), (b,))
-    first, second = await gather(*(_odds(voter, prompt, responses, plan) for responses in shown))
+    first, second = await together(*(_odds(voter, prompt, responses, plan) for responses in shown))
     for found in (first, second):
         if isinstance(found, NoOdds):
             return Failure(prompt.id, "compare", found.reason, found.detail, subject)
@@ -102,30 +102,31 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
     """Ask about the responses in the order shown, or about the one."""
     assert voter.judge is not None
     model, method = voter.judge.model, METHODS[voter.method]
+    subject = Subject(prompt.id, tuple(response.id for response in shown), voter.name)
     if method.conditions:
-        return await _likelihood_ratio(model, prompt, shown[0], method.conditions(prompt, voter.principle))
+        return await _likelihood_ratio(model, prompt, shown[0], method.conditions(prompt, voter.principle), subject)
     if not method.render:
-        return await _reward(model, prompt, shown[0], ended)
+        return await _reward(model, prompt, shown[0], ended, subject)
     messages = method.render(prompt, shown, voter.principle, plan.defences.nonce)
     if not method.reasons:
-        return await _labelled(model, messages, method, voter.principle)
+        return await _labelled(model, messages, method, voter.principle, subject)
     reason = plan.reason
     sampling = Sampling(reason.max_tokens, reason.temperature, reason.top_p, plan.seed if reason.temperature else None)
-    thoughts = await model.ask(messages, stage="compare", sampling=sampling)
+    thoughts = await model.ask(messages, stage="compare", sampling=sampling, subject=subject)
     if thoughts.error:
         return NoOdds(*thoughts.error)
     answer, thought = split(thoughts.text, model.capabilities.thinks)
     if not (answer or thought):
         return NoOdds("empty", "no reasoning")
     conclusion = compare.render_conclusion(messages, answer or thought)
-    z = await _labelled(model, conclusion, method, voter.principle)
+    z = await _labelled(model, conclusion, method, voter.principle, subject)
     return z if isinstance(z, NoOdds) else z._replace(value=clamped(z.value, *plan.clamp))
 
 
 async def _labelled(
-    model: ChatModel, messages: tuple[Message, ...], method: JudgingMethod, principle: Principle
+    model: ChatModel, messages: tuple[Message, ...], method: JudgingMethod, principle: Principle, subject: Subject
 ) -> Odds:
-    completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=method.labels)
+    completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=method.labels, subject=subject)
     if completion.error:
         return NoOdds(*completion.error)
     assert method.read is not None
@@ -134,11 +135,17 @@ async def _labelled(
 
 
 async def _likelihood_ratio(
-    model: ChatModel, prompt: Prompt, response: Response, conditions: tuple[tuple[Message, ...], tuple[Message, ...]]
+    model: ChatModel,
+    prompt: Prompt,
+    response: Response,
+    conditions: tuple[tuple[Message, ...], tuple[Message, ...]],
+    subject: Subject,
 ) -> Odds:
     """Mean log-probability of the response's tokens under one conversation less that under the other."""
     text = message_text(response.message)
-    completions = await gather(*(model.likelihood(messages, text, prompt.tools) for messages in conditions))
+    completions = await together(
+        *(model.likelihood(messages, text, prompt.tools, subject=subject) for messages in conditions)
+    )
     values: list[float] = []
     for completion in completions:
         if completion.error:
@@ -150,8 +157,8 @@ async def _likelihood_ratio(
     return Reading(values[0] - values[1])
 
 
-async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool) -> Odds:
-    completion = await model.reward(prompt.messages, message_text(response.message), prompt.tools, ended)
+async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool, subject: Subject) -> Odds:
+    completion = await model.reward(prompt.messages, message_text(response.message), prompt.tools, ended, subject)
     if completion.error:
         return NoOdds(*completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))

@@ -144,7 +144,7 @@ def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 def test_bad_rows_are_counted_and_the_run_goes_on(tmp_path: Path) -> None:
     prompts = '{"prompt": "hi"}\n{"prompt": ""}\n{\n{"prompt": [{"role": "robot"}]}\n{"prompt": "a\\u0000"}\n{"prompt": "bye"}\n'
-    assert run(tmp_path, prompts=prompts) == 0
+    assert run(tmp_path, "--set", "max_failed=0.7", prompts=prompts) == 0
     manifest = read_manifest(tmp_path / "run")
     assert manifest is not None
     assert manifest.counts.prompts == 6

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.errors import Problems
-from generation.calls.store import StoredCalls
+from generation.calls.reading import StoredCalls
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve

@@ -60,11 +60,6 @@ def job(
     return prepare(settings)
 
 
-def made(manifest: Manifest | None) -> Manifest:
-    assert manifest is not None
-    return manifest
-
-
 def outcome_digests(manifest: Manifest) -> dict[str, str]:
     return manifest.files
 
@@ -96,13 +91,13 @@ def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: 
     assert fresh.certain["sample"] == 3 * int(str(plan["samples"]))
     assert fresh.certain.keys() <= {"sample", "compare"}
     assert (fresh.certain["compare"] > 0) == (plan["controls"] != 0)
-    manifest = made(asyncio.run(produce(first)))
+    manifest = asyncio.run(produce(first))
     assert manifest.calls.made <= fresh.most()
 
     edited = write_constitution(folder / "d.yaml", p1_critique="Is one really kept?")
     second = job(folder, "b", edited, f"plan={json.dumps(plan)}", reuse=("a",), rows=3)
     ahead = asyncio.run(plan_ahead(second))
-    again = made(asyncio.run(produce(second)))
+    again = asyncio.run(produce(second))
     assert ahead.certain.total() <= again.calls.made <= ahead.most()
 
     settled = asyncio.run(plan_ahead(second))
@@ -120,13 +115,11 @@ def test_a_plans_most_is_that_of_a_run_in_which_nothing_ends_early(tmp_path: Pat
 
 
 def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) -> None:
-    before = made(
-        asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), "plan.principles=99")))
-    )
+    before = asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), "plan.principles=99")))
     edited = write_constitution(tmp_path / "d.yaml", p2_compare="Which reply keeps two best?")
     second = job(tmp_path, "b", edited, "plan.principles=99", reuse=("a",))
     ahead = asyncio.run(plan_ahead(second))
-    after = made(asyncio.run(produce(second)))
+    after = asyncio.run(produce(second))
     assert ahead.following == {}
     assert after.calls.made == ahead.certain.total() > 0
     # one of four principles: a quarter of the comparison calls, in both orders
@@ -143,26 +136,26 @@ def test_a_plan_changes_nothing_and_loads_no_model(tmp_path: Path) -> None:
 def test_a_finished_run_is_recognised(tmp_path: Path) -> None:
     first = job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))
     assert already_done(first) is None
-    manifest = made(asyncio.run(produce(first)))
+    manifest = asyncio.run(produce(first))
     assert already_done(first) == manifest
 
 
 def test_the_same_run_twice_is_byte_identical(tmp_path: Path) -> None:
     constitution = write_constitution(tmp_path / "c.yaml")
-    one, two = (made(asyncio.run(produce(job(tmp_path, name, constitution)))) for name in ("a", "b"))
+    one, two = (asyncio.run(produce(job(tmp_path, name, constitution))) for name in ("a", "b"))
     assert outcome_digests(one) == outcome_digests(two)
     assert one.counts == two.counts
 
 
 def test_concurrency_changes_nothing(tmp_path: Path) -> None:
     constitution = write_constitution(tmp_path / "c.yaml")
-    narrow = made(asyncio.run(produce(job(tmp_path, "a", constitution, "prompts_in_flight=1", "calls_in_flight=1"))))
-    wide = made(asyncio.run(produce(job(tmp_path, "b", constitution, "prompts_in_flight=64", "replay_latency=0.001"))))
+    narrow = asyncio.run(produce(job(tmp_path, "a", constitution, "prompts_in_flight=1", "calls_in_flight=1")))
+    wide = asyncio.run(produce(job(tmp_path, "b", constitution, "prompts_in_flight=64", "replay_latency=0.001")))
     assert outcome_digests(narrow) == outcome_digests(wide)
 
 
 def test_two_rows_with_the_same_text_are_two_rows(tmp_path: Path) -> None:
-    manifest = made(asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml")))))
+    manifest = asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))))
     assert manifest.counts.prompts == 12  # nine different texts
     assert sum(manifest.outcomes.model_dump().values()) == 12
 
@@ -178,7 +171,8 @@ def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
     write_prompts(tmp_path / "prompts.jsonl", 60)
     slow = ("--set", "replay_latency=0.02", "--set", "prompts_in_flight=4")
     assert main(command(tmp_path, "whole", *slow)) == 0
-    whole = made(read(tmp_path / "whole"))
+    whole = read(tmp_path / "whole")
+    assert whole is not None
     dice = random.Random(7)
     for _ in range(5):
         process = start(main, command(tmp_path, "killed", *slow), log=tmp_path / "log")
@@ -189,7 +183,8 @@ def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
         assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert not (tmp_path / "killed" / "manifest.json").exists()
     assert main(command(tmp_path, "killed", *slow)) == 0
-    killed = made(read(tmp_path / "killed"))
+    killed = read(tmp_path / "killed")
+    assert killed is not None
     assert outcome_digests(killed) == outcome_digests(whole)
     assert killed.calls == whole.calls
     assert not list((tmp_path / "killed").glob("*.tmp"))
@@ -211,9 +206,9 @@ def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, capsys: 
 
 def test_what_only_concerns_the_machine_may_change_between_restarts(tmp_path: Path) -> None:
     constitution = write_constitution(tmp_path / "c.yaml")
-    before = made(asyncio.run(produce(job(tmp_path, "a", constitution, rows=2))))
+    before = asyncio.run(produce(job(tmp_path, "a", constitution, rows=2)))
     (tmp_path / "a" / "manifest.json").unlink()
-    after = made(asyncio.run(produce(job(tmp_path, "a", constitution, "replay_latency=0.0001", rows=2))))
+    after = asyncio.run(produce(job(tmp_path, "a", constitution, "replay_latency=0.0001", rows=2)))
     assert outcome_digests(after) == outcome_digests(before)
     assert after.calls == before.calls  # nothing was asked again
 

@@ -3,18 +3,23 @@
 import asyncio
 import random
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 import generate_feedback
+from constitution.errors import Problem, UserError
 from constitution.records import Failure, Message, Prompt
-from generation.engines.base import Completion, Engine, Request, Sampling, TransientError
+from generation.calls.database import StoreError
+from generation.engines.base import Completion, Engine, ModelError, Request, Sampling, TransientError
 from generation.engines.limited import Limited
 from generation.engines.replay import Replay
 from generation.output.manifest import read as read_manifest
 from generation.output.records import Feedback
+from generation.pipeline.budget import LimitReached
 from generation.pipeline.scheduler import AHEAD, run
+from generation.pipeline.tasks import together
 
 
 def prompts(count: int) -> Iterator[Prompt | Failure]:
@@ -65,6 +70,85 @@ def test_a_row_whose_engine_is_away_is_a_failure_and_the_rest_go_on() -> None:
     assert [[f.reason for f in outcome.failures] for outcome in outcomes] == [[], ["unavailable"], []]
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), RecursionError("deep"), OverflowError("1e999"), UserError(Problem("a", got="long"))]
+)
+def test_whatever_a_row_raises_is_its_own_failure(error: Exception) -> None:
+    async def work(prompt: Prompt) -> Feedback:
+        if prompt.id == "p1":
+            raise error
+        return Feedback(prompt)
+
+    async def collect() -> list[Feedback]:
+        return [outcome async for outcome in run(prompts(3), work, 2)]
+
+    found = [outcome.failures for outcome in asyncio.run(collect())]
+    assert found == [(), (Failure("p1", "engine", "internal_error", f"{type(error).__name__}: {error}"),), ()]
+
+
+@pytest.mark.parametrize(
+    "error", [ModelError("no key"), StoreError("no disk"), LimitReached("no money")], ids=["model", "store", "limit"]
+)
+@pytest.mark.parametrize("beside", [False, True], ids=["row", "beside"])
+@pytest.mark.filterwarnings("error")
+def test_what_ends_the_run_ends_it_at_once(error: Exception, beside: bool) -> None:
+    asked, ended = [0], [0]
+
+    async def work(prompt: Prompt) -> Feedback:
+        try:
+            for _ in range(100):
+                asked[0] += 1
+                await asyncio.sleep(0.001)
+                if prompt.id == "p5" and not beside:
+                    raise error
+            await asyncio.sleep(60)
+            return Feedback(prompt)
+        finally:
+            ended[0] += 1
+
+    async def other() -> None:
+        await asyncio.sleep(0.002)
+        raise error
+
+    async def collect() -> None:
+        task = asyncio.create_task(other()) if beside else None
+        async with aclosing(run(prompts(1000), work, 20, task)) as outcomes:
+            async for _ in outcomes:
+                pass
+
+    with pytest.raises(type(error), match=str(error)):
+        asyncio.run(collect())
+    assert asked[0] < 200
+    assert ended[0] == 20
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError])
+def test_an_interruption_is_no_failure_of_a_row(error: type[BaseException]) -> None:
+    async def work(prompt: Prompt) -> Feedback:
+        raise error
+
+    async def collect() -> list[Feedback]:
+        return [outcome async for outcome in run(prompts(3), work, 2)]
+
+    with pytest.raises(error):
+        asyncio.run(collect())
+
+
+def test_where_one_step_fails_the_others_have_ended_when_it_raises() -> None:
+    ended = []
+
+    async def step(number: int) -> int:
+        try:
+            await asyncio.sleep(0 if number == 2 else 60)
+            raise ValueError("second")
+        finally:
+            ended.append(number)
+
+    with pytest.raises(ValueError, match="second"):
+        asyncio.run(together(*(step(number) for number in range(4))))
+    assert sorted(ended) == [0, 1, 2, 3]
+
+
 def test_an_incomplete_run_is_exit_1_and_the_same_command_finishes_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,10 +166,13 @@ def test_an_incomplete_run_is_exit_1_and_the_same_command_finishes_it(
     ]
     away = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
     assert generate_feedback.main([*files, "--engine", "endpoint", "--set", away]) == 1
+    err = capsys.readouterr().err
     assert (
-        "incomplete, the model was unavailable for some prompts; run the same command again to resume"
-        in capsys.readouterr().err
+        "run: incomplete, a model was unavailable for 1 of 1 prompts and 8 control pairs, most often (9) because: "
+        in err
     )
+    assert "endpoint http://127.0.0.1:9: Connect" in err
+    assert err.endswith("; run the same command again to resume\n")
     assert read_manifest(tmp_path / "run") is None
     assert not (tmp_path / "run" / "data").exists()
 

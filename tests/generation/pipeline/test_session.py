@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from generation.calls.store import StoreError
+from generation.calls.database import StoreError
 from generation.engines.base import Completion, Engine, Request, Sampling
 from generation.pipeline.session import CallCount, Session
 

@@ -1,0 +1,90 @@
+"""What calls cost: tokens times the prices of whoever serves the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pydantic import Field
+
+from constitution.records import Strict
+from generation.engines.base import Usage
+
+
+class Price(Strict):
+    """What a model's provider takes for a million tokens."""
+
+    prompt: float = Field(ge=0, allow_inf_nan=False)
+    """Of tokens read."""
+    cached: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Of tokens read that the provider had in its prefix cache; as `prompt` where absent."""
+    completion: float = Field(ge=0, allow_inf_nan=False)
+    """Of tokens written, thoughts among them."""
+
+    def of(self, usage: Usage) -> float:
+        """What these tokens cost."""
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = usage.prompt - usage.cached
+        return (fresh * self.prompt + usage.cached * cached + usage.completion * self.completion) / 1e6
+
+
+class Spent(NamedTuple):
+    """What calls came to. Sums of two are the sums of their parts."""
+
+    calls: int = 0
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    cost: float = 0.0
+    """In the currency of the prices; of models with a price alone."""
+    unreported: int = 0
+    """Calls whose tokens nobody reported; they count as 0."""
+
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.prompt + self.completion
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        calls, prompt, cached, completion, cost, unreported = (a + b for a, b in zip(self, other, strict=True))
+        return Spent(int(calls), int(prompt), int(cached), int(completion), cost, int(unreported))
+
+    def less(self, other: Spent) -> Spent:
+        """This without the other."""
+        calls, prompt, cached, completion, cost, unreported = (a - b for a, b in zip(self, other, strict=True))
+        return Spent(int(calls), int(prompt), int(cached), int(completion), cost, int(unreported))
+
+
+def spent(usage: Usage, price: Price | None, calls: int = 1, unreported: int | None = None) -> Spent:
+    """What calls with these tokens came to. unreported: how many of them came without; told from the tokens where None."""
+    if unreported is None:
+        unreported = calls if not (usage.prompt or usage.completion) else 0
+    cost = price.of(usage) if price else 0.0
+    return Spent(calls, usage.prompt, usage.cached, usage.completion, cost, unreported)
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """The prices of a run's models, by the digest that stands in every call."""
+
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    currency: str = "USD"
+
+    def spent(self, model: str, usage: Usage, calls: int = 1, unreported: int | None = None) -> Spent:
+        """What a model's calls came to."""
+        return spent(usage, self.prices.get(model), calls, unreported)
+
+    def money(self, amount: float) -> str:
+        """An amount as messages show it: cents, or four digits of less than one."""
+        digits = 2 if amount >= 1 else 4
+        return f"{amount:,.{digits}f} {self.currency}"
+
+
+def total(parts: Iterable[Spent]) -> Spent:
+    """All together."""
+    whole = Spent()
+    for part in parts:
+        whole = whole.plus(part)
+    return whole

@@ -1,0 +1,150 @@
+"""The calls of finished runs, or of one under way: read by key, or looked through by what they are about."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from generation.calls.asked import Asked, read
+from generation.calls.database import StoreError, explain, is_empty, open_to_read, read_row
+from generation.calls.record import Row
+from generation.engines.base import Completion, Usage
+
+COLUMNS = ", ".join(Row._fields)
+
+
+class Mean(NamedTuple):
+    """What calls of one stage to one model take, each."""
+
+    calls: int
+    prompt: float
+    cached: float
+    completion: float
+
+
+class StoredCalls:
+    """The calls of one or several runs, read only. The first file that has a call answers for it."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Open the files; a run that was killed before its first call has none. Raises StoreError."""
+        self._files: list[tuple[Path, sqlite3.Connection]] = []
+        try:
+            for path in paths:
+                self._files.append((path, open_to_read(path)))
+        except StoreError:
+            self.close()
+            raise
+        self._full = [not is_empty(path, connection) for path, connection in self._files]
+
+    def find(self, key: bytes) -> tuple[int, Row] | None:
+        """The call and the place of its file in the list. Raises StoreError."""
+        for place, (path, connection) in enumerate(self._files):
+            if self._full[place]:
+                found = read_row(path, connection, f"SELECT {COLUMNS} FROM calls WHERE key = ?", key)
+                if found:
+                    return place, Row._make(found)
+        return None
+
+    def get(self, key: bytes) -> Completion | None:
+        """The stored completion. Raises StoreError."""
+        found = self.find(key)
+        return found[1].completion() if found else None
+
+    def text(self, place: int, digest: bytes) -> bytes | None:
+        """A text that a call of the file at that place asked, as it is on disk. Raises StoreError."""
+        path, connection = self._files[place]
+        found = read_row(path, connection, "SELECT body FROM texts WHERE digest = ?", digest)
+        return bytes(found[0]) if found else None
+
+    def asked(self, place: int, row: Row) -> Asked | None:
+        """What a call of that file asked; None where it was not kept."""
+        return read(row.asked, lambda digest: self.text(place, digest))
+
+    def about(self, prompt: str) -> Iterator[tuple[bytes, Row]]:
+        """Key and row of the first file's calls about a prompt, in the order in which they were stored. Raises StoreError."""
+        yield from self._first(f"SELECT key, {COLUMNS} FROM calls WHERE prompt = ? ORDER BY rowid", prompt)
+
+    def named(self, prefix: str) -> Iterator[tuple[bytes, Row]]:
+        """Key and row of the first file's calls whose key begins so, in hexadecimal. Raises StoreError."""
+        yield from self._first(f"SELECT key, {COLUMNS} FROM calls WHERE hex(key) LIKE ? ORDER BY key", f"{prefix}%")
+
+    def means(self) -> dict[tuple[str, str], Mean]:
+        """(stage, model) -> what its answered calls took, each, where that was reported. Raises StoreError."""
+        sums: dict[tuple[str, str], list[int]] = {}
+        for place, (path, connection) in enumerate(self._files):
+            if self._full[place]:
+                for stage, model, *values in _rows(path, connection, _MEANS):
+                    known = sums.setdefault((stage, model), [0, 0, 0, 0])
+                    sums[stage, model] = [a + b for a, b in zip(known, values, strict=True)]
+        return {
+            key: Mean(calls, *(value / calls for value in values)) for key, (calls, *values) in sums.items() if calls
+        }
+
+    def close(self) -> None:
+        """Close the files."""
+        for _, connection in self._files:
+            connection.close()
+
+    def _first(self, sql: str, value: str) -> Iterator[tuple[bytes, Row]]:
+        if self._full and self._full[0]:
+            for key, *values in _rows(*self._files[0], sql, value):
+                yield key, Row._make(values)
+
+
+class ModelTotals(NamedTuple):
+    """The calls that a run made to one model, over all its restarts."""
+
+    calls: int
+    tokens: Usage
+    unreported: int
+    """Calls whose tokens nobody reported."""
+
+
+class Totals(NamedTuple):
+    """All calls of a run, over all its restarts."""
+
+    made: int
+    reused: int
+    """Calls taken from other runs."""
+    tokens: Usage
+    """Tokens of all of them, reused ones too."""
+    seconds: float
+    """Engine time of the calls that were made, summed; calls run side by side, so it exceeds the time on the clock."""
+    models: dict[str, ModelTotals]
+    """Digest of a model -> the calls made to it."""
+
+
+_REPORTED = "prompt_tokens + completion_tokens > 0"
+_MEANS = f"""
+SELECT stage, model, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
+FROM calls WHERE {_REPORTED} GROUP BY stage, model
+"""
+_TOTALS = f"""
+SELECT model, reused, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(seconds),
+       sum(NOT ({_REPORTED}) AND failed IN ('', 'nothing'))
+FROM calls GROUP BY model, reused
+"""
+
+
+def totals(path: Path, connection: sqlite3.Connection) -> Totals:
+    """Counts and sums over a file. Reads every row's head: once a run, not once a call. Raises StoreError."""
+    made = reused = prompt = cached = completion = 0
+    seconds = 0.0
+    models: dict[str, ModelTotals] = {}
+    for model, taken, count, p, c, w, took, silent in _rows(path, connection, _TOTALS):
+        prompt, cached, completion = prompt + p, cached + c, completion + w
+        if taken:
+            reused += count
+        else:
+            made, seconds = made + count, seconds + took
+            models[model] = ModelTotals(count, Usage(p, c, w), silent)
+    return Totals(made, reused, Usage(prompt, cached, completion), seconds, models)
+
+
+def _rows(path: Path, connection: sqlite3.Connection, sql: str, *values: str) -> Iterator[Any]:
+    try:
+        yield from connection.execute(sql, values)
+    except sqlite3.Error as error:
+        raise explain(path, error) from None

@@ -1,0 +1,220 @@
+"""The wrapper that makes no call twice."""
+
+import asyncio
+import gc
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from generation.calls.database import StoreError
+from generation.calls.reading import StoredCalls
+from generation.calls.store import CallStore
+from generation.calls.stored import Stored
+from generation.engines.base import (
+    CallError,
+    Completion,
+    Engine,
+    ErrorReason,
+    ModelError,
+    RefusedError,
+    Request,
+    Sampling,
+    TransientError,
+    Usage,
+    failed,
+)
+from generation.engines.replay import Replay
+
+ANSWER = Completion("text", "stop", {"A": -0.5}, Usage(3, 2, 1))
+
+
+def request(index: int = 0) -> Request:
+    return Request("model", "sample", (1, 2, 3), Sampling(8, 1.0, 1.0, 7), index=index)
+
+
+class Counting:
+    """An engine that counts calls and answers as told."""
+
+    def __init__(self, answer: Completion | Exception) -> None:
+        self.calls = 0
+        self.closed = 0
+        self._answer = answer
+
+    async def generate(self, _: Request) -> Completion:
+        self.calls += 1
+        await asyncio.sleep(0.01)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def ask(engine: Counting | None, path: Path, *requests: Request) -> list[Completion | BaseException]:
+    async def opened() -> Engine:
+        if engine is None:
+            raise ModelError("no such model")
+        return engine
+
+    async def together() -> list[Completion | BaseException]:
+        store = CallStore(path)
+        stored = Stored(store, opened, lambda *_: None)
+        try:
+            return list(await asyncio.gather(*(stored.generate(r) for r in requests), return_exceptions=True))
+        finally:
+            await stored.close()
+            store.close()
+
+    return asyncio.run(together())
+
+
+def test_equal_calls_in_flight_are_one_and_later_ones_are_read(tmp_path: Path) -> None:
+    engine = Counting(ANSWER)
+    assert ask(engine, tmp_path / "c.sqlite", *[request()] * 5, request(1)) == [ANSWER] * 6
+    assert (engine.calls, engine.closed) == (2, 1)
+    unopened = ask(None, tmp_path / "c.sqlite", request(), request(1))  # no model is needed
+    assert unopened == [ANSWER] * 2
+
+
+def test_what_is_wrong_with_the_request_itself_is_stored(tmp_path: Path) -> None:
+    terminal = Counting(failed(ErrorReason.PROMPT_TOO_LONG, "x"))
+    ask(terminal, tmp_path / "a.sqlite", request())
+    ask(terminal, tmp_path / "a.sqlite", request())
+    assert terminal.calls == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(TransientError("later"), id="unavailable"),
+        pytest.param(RefusedError(CallError(ErrorReason.SERVER_REFUSED, "temperature")), id="refused"),
+        pytest.param(ModelError("no credit"), id="no-credit"),
+    ],
+)
+def test_what_a_server_cannot_do_is_not_stored_and_asked_again(error: Exception, tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    engine = Counting(error)
+    for _ in range(2):
+        (got,) = ask(engine, path, request())
+        assert got is error
+    assert engine.calls == 2
+    assert ask(Counting(ANSWER), path, request()) == [ANSWER]
+
+
+@pytest.mark.parametrize("reason", [reason for reason in ErrorReason if not reason.of_request])
+def test_no_engine_can_have_a_passing_error_stored(reason: ErrorReason, tmp_path: Path) -> None:
+    (got,) = ask(Counting(failed(reason, "x")), tmp_path / "c.sqlite", request())
+    assert isinstance(got, ValueError)
+    assert ask(Counting(ANSWER), tmp_path / "c.sqlite", request()) == [ANSWER]
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    ask(Counting(ANSWER), path, request())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute('UPDATE calls SET record = CAST(\'{"text": 1, "colour": 2}\' AS BLOB)')
+        connection.commit()
+    (got,) = ask(None, path, request())
+    assert isinstance(got, StoreError)
+    assert "a stored call is damaged" in str(got)
+
+
+def test_a_model_that_cannot_be_opened_is_told_to_every_caller(tmp_path: Path) -> None:
+    errors = ask(None, tmp_path / "c.sqlite", request(), request(1))
+    assert [str(error) for error in errors] == ["no such model"] * 2
+
+
+def test_a_failure_that_nobody_waits_for_is_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that ends cancels hundreds of callers at once; each call's traceback would bury what ended it."""
+    engine = Counting(TransientError("the engine died"))
+
+    async def opened() -> Engine:
+        return engine
+
+    async def given_up() -> None:
+        store = CallStore(tmp_path / "c.sqlite")
+        stored = Stored(store, opened, lambda *_: None)
+        caller = asyncio.create_task(stored.generate(request()))
+        while not engine.calls:
+            await asyncio.sleep(0)
+        caller.cancel()
+        assert isinstance((await asyncio.gather(caller, return_exceptions=True))[0], asyncio.CancelledError)
+        await asyncio.sleep(0.05)
+        await stored.close()
+        store.close()
+
+    asyncio.run(given_up())
+    gc.collect()
+    assert caplog.messages == []
+
+
+def test_a_recording_answers_and_knows_what_it_lacks(tmp_path: Path) -> None:
+    ask(Counting(ANSWER), tmp_path / "c.sqlite", request())
+    calls = StoredCalls([tmp_path / "c.sqlite"])
+    replay = Replay.recorded(calls.get)
+    assert asyncio.run(replay.generate(request())) == ANSWER
+    with pytest.raises(RefusedError, match="not_recorded"):
+        asyncio.run(replay.generate(request(9)))
+    calls.close()
+
+
+def test_a_key_names_all_that_decides_the_answer() -> None:
+    base = request()
+    others = [
+        Request("other", "sample", (1, 2, 3), Sampling(8, 1.0, 1.0, 7)),
+        Request("model", "sample", (1, 2, 4), Sampling(8, 1.0, 1.0, 7)),
+        *(Request("model", "sample", (1, 2, 3), s) for s in (Sampling(9, 1.0, 1.0, 7), Sampling(8, 0.9, 1.0, 7), Sampling(8, 1.0, 0.9, 7), Sampling(8, 1.0, 1.0, 8))),
+        Request("model", "sample", (1, 2, 3), Sampling(8, 1.0, 1.0, 7, ("x",))),
+        Request("model", "sample", (1, 2, 3), Sampling(8, 1.0, 1.0, 7), (("A", 1),)),
+        request(1),
+        replace(base, scored=1),
+        replace(base, scored=2),
+        replace(base, numerics="float32"),
+        replace(base, numerics="server"),
+        replace(base, schema='{"type": "object"}'),
+        replace(base, schema="server"),
+    ]  # fmt: skip
+    assert len({r.key() for r in (base, *others)}) == 1 + len(others)
+    assert (
+        Request("model", "critique", (1, 2, 3), Sampling(8, 1.0, 1.0, 7)).key() == base.key()
+    )  # the stage decides nothing
+
+
+class Slow(Counting):
+    """An engine whose answers take a while."""
+
+    finished = 0
+
+    async def generate(self, request: Request) -> Completion:
+        await asyncio.sleep(0.05)
+        self.finished += 1
+        return await super().generate(request)
+
+
+@pytest.mark.parametrize("drains", [True, False])
+@pytest.mark.filterwarnings("error")
+def test_calls_under_way_are_finished_or_given_up(drains: bool, tmp_path: Path) -> None:
+    engine = Slow(ANSWER)
+
+    async def opened() -> Engine:
+        return engine
+
+    async def leave() -> Completion | None:
+        store = CallStore(tmp_path / "c.sqlite")
+        stored = Stored(store, opened, lambda *_: None)
+        asking = asyncio.create_task(stored.generate(request()))
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        if drains:
+            await stored.drain()
+        await stored.close()
+        found = store.get(request().key())
+        store.close()
+        return found
+
+    assert asyncio.run(leave()) == (ANSWER if drains else None)
+    assert (engine.finished, engine.closed) == (int(drains), 1)
