@@ -18,7 +18,7 @@ from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
-from generation.servers.settings import EndpointSettings
+from generation.servers.settings import Servers
 
 EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")
@@ -194,7 +194,7 @@ class Member(Strict):
     """Ids of those it judges; all where empty."""
     vllm: VLLMSettings | None = None
     """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
-    endpoints: tuple[EndpointSettings, ...] = ()
+    endpoints: Servers = ()
     """Its servers, whatever runs the other models."""
 
     @property
@@ -249,9 +249,9 @@ class RunConfig(Strict):
     """Settings of a judge that is another model than the policy. Where absent, both have `vllm` with half its GPU memory."""
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine."""
-    endpoints: tuple[EndpointSettings, ...] = ()
+    endpoints: Servers = ()
     """Servers of the policy, for `--engine endpoint`; several are used as one pool."""
-    judge_endpoints: tuple[EndpointSettings, ...] = ()
+    judge_endpoints: Servers = ()
     """Servers of the judge; those of the policy where empty."""
     replay_latency: float = Field(default=0.0, ge=0)
     """Seconds each call of the replay engine takes."""

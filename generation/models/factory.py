@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,8 @@ def _model_spec(
         served = sorted({server.model or source for server in servers})
         # a folder is known by what is in it, as for engines that load it
         known = resolve(source).digest if kind == "replay" and Path(source).is_dir() else source
-        digest = digest_of(":".join([kind, known, *served]))
+        changed = [json.dumps(one, sort_keys=True) for one in [server.text_settings() for server in servers] if one]
+        digest = digest_of(":".join([kind, known, *served, *sorted(set(changed))]))
         return ModelSpec(source, source, digest, None, servers, vllm, rewards)
     files = resolve(source)
     return ModelSpec(files.name, source, files.digest, files, servers, vllm, rewards)

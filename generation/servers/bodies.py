@@ -7,22 +7,30 @@ from typing import Any
 
 from constitution.records import Message
 from generation.engines.base import Request
+from generation.servers.settings import EndpointSettings
 
 TOP_LOGPROBS = 20
-"""Most alternatives that chat servers report; a label that is not among them is missing."""
+"""Alternatives that are asked for where settings name no number: the most that chat servers report."""
 
 
-def request_body(request: Request, model: str, token_ids: bool) -> tuple[str, dict[str, Any]]:
-    """(path, JSON body). token_ids: to vLLM's own entry point, which takes the prompt as token ids."""
-    if token_ids:
-        return "/inference/v1/generate", _token_body(request, model)
-    return "/v1/chat/completions", _chat_body(request, model)
+def request_body(request: Request, model: str, settings: EndpointSettings) -> dict[str, Any]:
+    """What a server is sent: token ids to vLLM's own entry point, messages to any other."""
+    if settings.token_ids:
+        body = _token_body(request, model)
+        body["sampling_params"] = _spelled(body["sampling_params"], settings)
+        return {**body, **settings.extra_body}
+    return {**_spelled(_chat_body(request, model, settings), settings), **settings.extra_body}
 
 
-def _decoding(request: Request) -> dict[str, Any]:
+def _spelled(fields: dict[str, Any], settings: EndpointSettings) -> dict[str, Any]:
+    """The fields as this server has them: without those it does not take, by the names it has for them."""
+    return {settings.rename.get(name, name): value for name, value in fields.items() if name not in settings.omit}
+
+
+def _decoding(request: Request, thinking: int) -> dict[str, Any]:
     s = request.sampling
     named = {
-        "max_tokens": s.max_tokens,
+        "max_tokens": s.max_tokens + thinking,
         "temperature": s.temperature,
         "top_p": s.top_p,
         "seed": s.seed,
@@ -32,7 +40,7 @@ def _decoding(request: Request) -> dict[str, Any]:
 
 
 def _token_body(request: Request, model: str) -> dict[str, Any]:
-    sampling = _decoding(request)
+    sampling = _decoding(request, 0)
     if request.scored:
         sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
     if request.labels:
@@ -44,12 +52,25 @@ def _token_body(request: Request, model: str) -> dict[str, Any]:
     return {"model": model, "token_ids": list(request.tokens), "sampling_params": sampling, "output_mode": mode}
 
 
-def _chat_body(request: Request, model: str) -> dict[str, Any]:
-    body = {"model": model, **_decoding(request), "messages": [_openai(message) for message in request.messages]}
+def _chat_body(request: Request, model: str, settings: EndpointSettings) -> dict[str, Any]:
+    messages = [_openai(message) for message in request.messages]
+    body = {"model": model, **_decoding(request, settings.thinking_tokens), "messages": messages}
+    if settings.answer_prefix:
+        # how vLLM and SGLang are told to go on with a message; DeepSeek and Mistral look at `prefix`
+        messages.append({"role": "assistant", "content": settings.answer_prefix, "prefix": True})
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    if settings.chat_template_kwargs:
+        body["chat_template_kwargs"] = settings.chat_template_kwargs
+    if settings.reasoning_effort:
+        body["reasoning_effort"] = settings.reasoning_effort
     if request.tools:
         body["tools"] = json.loads(request.tools)
-    if request.labels:
-        body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    if request.schema:
+        schema = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    alternatives = TOP_LOGPROBS if settings.top_logprobs is None else settings.top_logprobs
+    if request.labels and alternatives:
+        body |= {"logprobs": True, "top_logprobs": alternatives}
     return body
 
 

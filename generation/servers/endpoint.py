@@ -8,14 +8,12 @@ with `--enable-scale-out --enable-prompt-tokens-details --hf-overrides '{"head_d
 
 from __future__ import annotations
 
-import asyncio
-import os
+import dataclasses
+import json
+import re
 import time
 from collections import defaultdict
-from email.utils import parsedate_to_datetime
-
-import httpx
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from collections.abc import Collection, Mapping
 
 from generation.engines.base import (
     CallError,
@@ -25,169 +23,223 @@ from generation.engines.base import (
     RefusedError,
     Request,
     TransientError,
+    failed,
 )
-from generation.servers.answers import NoCompletion, read_completion
+from generation.servers.addresses import addresses, expand, named_variables, variable
+from generation.servers.answers import Malformed, read_answer
 from generation.servers.bodies import request_body
-from generation.servers.refusals import ServerFault, read_refusal
+from generation.servers.client import Client, NoReplyError, Reply, TooLargeError
+from generation.servers.gate import Gate, Outcome, Ticket
+from generation.servers.refusals import ServerFault, Trouble
+from generation.servers.secrets import Secrets
 from generation.servers.settings import EndpointSettings
+from generation.servers.waits import named_wait
 
-_RETRIED = frozenset({0, 408, 409, 425, 429})
-"""Retried beside every 5xx; 0 is an error of unknown kind inside an answer."""
-_OF_REQUEST = frozenset({400, 403, 413, 422, 451})
-"""Statuses that can be about one request alone. Others speak of the server's address, its key or its account."""
 FIRST_REFUSALS = 5
 """So many requests of one kind refused, before any was answered, are a setting that is wrong and not the prompts."""
-_MAX_BYTES = 32 << 20
-
+_OVERLOADED = frozenset({408, 503, 504, 524, 529})
 _NO_SCORES = (
     "a server of messages gives no log-probabilities of a given response; use a vLLM server with token_ids: true, "
     "or leave contrast out of the methods"
 )
 
 
-class _Again(TransientError):
-    """Worth another try, after `wait` seconds where the server named them."""
+class AgainError(TransientError):
+    """This try failed, and another may not."""
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, trouble: Trouble = Trouble.PASSES, malformed: bool = False) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.limited = trouble is Trouble.RATE
+        """The server asked for fewer calls, which says nothing of this one."""
+        self.malformed = malformed
+        """The server answered, and what it sent is no completion: where every try ends so, it is the request that has failed."""
 
 
-class _BadAnswer(_Again):
-    """The server answered, and what it sent is no completion: where no try gives one, that is a failure of this request."""
-
-
-_Kind = tuple[bool, bool, bool]
-"""Of a request: with labels, with tools, with a seed. Servers refuse parameters, and each kind sends others."""
+_Kind = tuple[bool, bool, bool, bool, bool]
+"""Of a request: with labels, tools, a seed, a schema, greedy. Servers refuse parameters, and each kind sends others."""
 
 
 class Endpoint:
-    """One server, with back-off, bounded concurrency and the key kept out of sight."""
+    """One server; each call is one try. `Pool` queues calls, tries them again and spreads them over several servers."""
 
     def __init__(self, settings: EndpointSettings, model: str = "") -> None:
-        """Raises ModelError when the key's environment variable is not set."""
-        self._settings = settings
-        self._model = settings.model or model
-        self._key = ""
-        headers = {}
+        """Raises ModelError when a variable that settings name is not set."""
+        self.settings = settings
+        self.model = settings.model or model
+        place = settings.url
+        self.addresses = addresses(settings)
+        headers = {name: expand(value, place) for name, value in settings.headers.items()}
+        headers |= {name: variable(env, place) for name, env in settings.headers_env.items()}
         if settings.api_key_env:
-            self._key = os.environ.get(settings.api_key_env, "")
-            if not self._key:
-                raise ModelError(
-                    f"endpoint {settings.url}: environment variable {settings.api_key_env} is not set; export the key there"
-                )
-            headers["Authorization"] = f"Bearer {self._key}"
-        self._client = httpx.AsyncClient(
-            base_url=settings.url,
-            headers=headers,
-            timeout=httpx.Timeout(settings.timeout_seconds, connect=min(30.0, settings.timeout_seconds)),
-            limits=httpx.Limits(max_connections=settings.concurrency),
-            trust_env=False,
-        )
-        self._slots = asyncio.Semaphore(settings.concurrency)
+            key = variable(settings.api_key_env, place)
+            headers[settings.key_header] = f"Bearer {key}" if settings.key_header == "Authorization" else key
+        self.secrets = Secrets(variable(name, place) for name in named_variables(settings))
+        self.client = Client(settings, headers, self.addresses.proxy)
+        self.gate = Gate(settings)
         self._answered: set[_Kind] = set()
         self._refusals: dict[_Kind, int] = defaultdict(int)
+        self._doubts: dict[Trouble, float] = {}
 
     def __repr__(self) -> str:
-        return f"Endpoint({self._settings.url!r}, {self._model!r})"
+        return f"Endpoint({self.settings.url!r}, {self.model!r})"
+
+    def tokens(self, request: Request) -> float:
+        """About how many tokens a request may use, prompt and answer: what a limit a minute counts until the answer says."""
+        written = 1 if request.scored else request.sampling.max_tokens + self.settings.thinking_tokens
+        characters = sum(len(message.content) for message in request.messages) if not request.tokens else 0
+        return len(request.tokens) + characters / 4 + written
 
     async def generate(self, request: Request) -> Completion:
-        """The server's answer.
+        """The server's answer, in one try.
 
-        Raises TransientError when it stays unavailable, RefusedError when it does not answer this request, and ModelError when
-        its key, its address or a setting is wrong: it has refused every call so far.
+        Raises AgainError, which is a TransientError, where another try may do, RefusedError where the server does not answer this
+        request, and ModelError when its key, its address or a setting is wrong.
         """
-        s = self._settings
-        if request.scored and not s.token_ids:
-            raise RefusedError(CallError(ErrorReason.UNSUPPORTED, f"endpoint {s.url}: {_NO_SCORES}"))
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_Again), stop=stop_after_attempt(s.attempts), wait=self._wait, reraise=True
-        )
-        async with self._slots:
+        return await self.ask(request, self.gate.begin(self.tokens(request)))
+
+    async def ask(self, request: Request, ticket: Ticket) -> Completion:
+        """The answer to a call that has begun at the gate. Raises as `generate`."""
+        outcome, used, wait = Outcome.UNKNOWN, None, None
+        try:
+            if request.scored and not self.settings.token_ids:
+                raise self._refuse(ErrorReason.UNSUPPORTED, _NO_SCORES)
             try:
-                return await retrying(self._once, request)
-            except _BadAnswer as error:
-                raise RefusedError(CallError(ErrorReason.BAD_ANSWER, str(error))) from None
+                fields = request_body(request, self.model, self.settings)
+                body = json.dumps(fields, allow_nan=False).encode()
+            except (ValueError, RecursionError) as error:
+                return failed(ErrorReason.BAD_CHAT, f"the request cannot be written as JSON ({error})")
+            try:
+                reply = await self._post(body)
+            except NoReplyError as error:
+                outcome = Outcome.CONGESTED if error.silent else Outcome.DEAD
+                raise AgainError(self._said(str(error))) from None
+            except TooLargeError as error:
+                outcome = Outcome.BROKEN
+                raise AgainError(self._said(str(error)), malformed=True) from None
+            read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _fields(fields))
+            outcome, wait = _outcome(read, reply)
+            if isinstance(read, Malformed):
+                raise AgainError(self._said(read.words), malformed=True)
+            if isinstance(read, ServerFault):
+                raise self._fault(self._located(read, reply), request, ticket)
+            used = read.usage.prompt + read.usage.completion or None
+            return self._accepted(read, request)
+        finally:
+            self.gate.end(ticket, outcome, used, wait)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self.client.close()
 
-    def _wait(self, state: RetryCallState) -> float:
-        s = self._settings
-        error = state.outcome.exception() if state.outcome else None
-        jittered = wait_random_exponential(multiplier=s.backoff_seconds, max=s.max_wait_seconds)(state)
-        named = error.wait if isinstance(error, _Again) else None
-        return min(s.max_wait_seconds, max(named, jittered / 10)) if named is not None else jittered
+    async def _post(self, body: bytes) -> Reply:
+        url = self.addresses.tokens if self.settings.token_ids else self.addresses.chat
+        try:
+            return await self.client.post(url, body)
+        except NoReplyError as error:
+            if not error.stale:
+                raise
+        # a connection that was idle may have been closed while the request was on its way
+        return await self.client.post(url, body)
 
-    async def _once(self, request: Request) -> Completion:
-        place = f"endpoint {self._settings.url}"
-        path, body = request_body(request, self._model, self._settings.token_ids)
-        try:
-            async with self._client.stream("POST", path, json=body) as response:
-                content = await _read(response)
-        except (httpx.TimeoutException, httpx.NetworkError, httpx.ProtocolError, httpx.DecodingError) as error:
-            raise _Again(f"{place}: {type(error).__name__}") from None
-        if self._key:  # servers repeat it in their errors, and what they say is kept and published
-            content = content.replace(self._key.encode(), b"[key]")
-        try:
-            if response.status_code == 200:
-                read = read_completion(content, request, self._settings.token_ids)
-            else:
-                read = read_refusal(response.status_code, content.decode("utf-8", "replace"))
-        except NoCompletion as error:
-            raise _BadAnswer(f"{place}: {error}") from None
-        if isinstance(read, ServerFault):
-            raise self._refused(read, request, _retry_after(response.headers.get("Retry-After")))
+    def _accepted(self, read: Completion, request: Request) -> Completion:
+        """A completion with no secret in it."""
         if read.error is None:
             self._answered.add(_kind(request))
-        return read
+            text = self.secrets.mask(read.text)
+            return read if text == read.text else dataclasses.replace(read, text=text)
+        return failed(read.error.reason, self.secrets.mask(read.error.detail))
 
-    def _refused(self, fault: ServerFault, request: Request, wait: float | None) -> Exception:
+    def _said(self, words: str) -> str:
+        return f"endpoint {self.settings.url}: {self.secrets.mask(words)}"
+
+    def _refuse(self, reason: ErrorReason, words: str) -> RefusedError:
+        return RefusedError(CallError(reason, self._said(words)))
+
+    def _located(self, fault: ServerFault, reply: Reply) -> ServerFault:
+        """A redirect with the address that it names, which tells what is wrong with ours."""
+        location = reply.headers.get("Location", "") if 300 <= fault.status < 400 else ""
+        place = re.sub(r"(//)[^/@]*@|[?#].*", r"\1", location)[:200]
+        return fault._replace(words=f"{fault.words} to {place}".strip()) if place else fault
+
+    def _fault(self, fault: ServerFault, request: Request, ticket: Ticket) -> Exception:
         """What a server's fault means for the request and for the run. None of it is an answer, so nothing is stored."""
-        place = f"endpoint {self._settings.url}: status {fault.status}"
-        if fault.status in _RETRIED or fault.status >= 500:
-            return _Again(f"{place}: {fault.words}", wait)
-        variable = self._settings.api_key_env or "(none: api_key_env is not set)"
-        if fault.status == 401:
-            return ModelError(f"{place}: {fault.words}; check the key in variable {variable}")
-        if fault.status in _OF_REQUEST:
-            kind = _kind(request)
-            self._refusals[kind] += 1
-            if kind not in self._answered and self._refusals[kind] >= FIRST_REFUSALS:
-                return ModelError(
-                    f"{place}: {fault.words}; it refused the first {FIRST_REFUSALS} calls of this kind, so look at what it does "
-                    "not accept: the model, max_tokens, temperature, seed, tools or log-probabilities, or the key in variable "
-                    f"{variable}"
+        said = f"status {fault.status}: {fault.words}" if fault.status else fault.words
+        kind = _kind(request)
+        if fault.trouble in (Trouble.PASSES, Trouble.RATE):
+            return AgainError(
+                self._said(said), fault.trouble, malformed=fault.status == 0 and fault.trouble is Trouble.PASSES
+            )
+        if fault.trouble is Trouble.PARAMETER and kind in self._answered:
+            return self._refuse(ErrorReason.SERVER_REFUSED, said)
+        if fault.trouble.of_settings:
+            known = bool(self._answered) and fault.trouble is not Trouble.PARAMETER
+            if self._certain(fault.trouble, ticket, known):
+                return ModelError(self._said(f"{said}; {self._advice(fault, known)}"))
+            return AgainError(self._said(said))
+        self._refusals[kind] += 1
+        if kind not in self._answered and self._refusals[kind] >= FIRST_REFUSALS:
+            return ModelError(
+                self._said(
+                    f"{said}; it refused the first {FIRST_REFUSALS} calls of this kind, so look at what it does not accept: the "
+                    "model, max_tokens, temperature, seed, tools or log-probabilities, or the key in variable "
+                    f"{self._variable}"
                 )
-            return RefusedError(CallError(ErrorReason.SERVER_REFUSED, f"{place}: {fault.words}"))
-        if not self._answered:
-            return ModelError(f"{place}: {fault.words}; check the url, the model's name and the account there")
-        return _Again(f"{place}: {fault.words}", wait)
+            )
+        return self._refuse(ErrorReason.SERVER_REFUSED, said)
+
+    def _certain(self, trouble: Trouble, ticket: Ticket, known: bool) -> bool:
+        """True once a trouble of settings is no hiccup of a gateway: a later call met it too.
+
+        known: calls were answered before. Then a bill or a key may have run out, which is certain when as many calls in turn met
+        it as one request is tried; an address and a model were right, so they may be again, and the run is only incomplete.
+        """
+        if known:
+            return trouble in (Trouble.KEY, Trouble.ACCOUNT) and self.gate.rounds + 1 >= self.settings.attempts
+        first = self._doubts.setdefault(trouble, time.monotonic())
+        return self.settings.attempts == 1 or ticket.began > first
+
+    @property
+    def _variable(self) -> str:
+        return self.settings.api_key_env or "(none: api_key_env is not set)"
+
+    def _advice(self, fault: ServerFault, known: bool) -> str:
+        again = "; what it answered before is kept, run the same command again to resume" if known else ""
+        match fault.trouble:
+            case Trouble.KEY:
+                return f"check the key in variable {self._variable}{again}"
+            case Trouble.ACCOUNT:
+                return f"look at the credit and the limits of the account there{again}"
+            case Trouble.MODEL:
+                return f"check the model's name, {self.model!r}, and the url{again}"
+            case Trouble.PARAMETER:
+                name = fault.parameter
+                return f"leave the parameter out with `omit: [{name}]`, give it another name with `rename`, or change its value"
+        return f"check the url, the model's name and the account there{again}"
+
+
+def _fields(body: Mapping[str, object]) -> Collection[str]:
+    """Names of all fields that a server may refuse."""
+    inner = body.get("sampling_params")
+    return [*body, *(inner if isinstance(inner, Mapping) else ())]
+
+
+def _outcome(read: Completion | Malformed | ServerFault, reply: Reply) -> tuple[Outcome, float | None]:
+    """What an answer says of its server, and how long it asks to be left alone."""
+    if isinstance(read, Completion):
+        return Outcome.ANSWERED, None
+    if isinstance(read, Malformed):
+        return Outcome.BROKEN, None
+    wait = named_wait(reply.headers)
+    wait = read.wait if wait is None else wait
+    if read.trouble is Trouble.RATE:
+        return Outcome.LIMITED, wait
+    if read.trouble is Trouble.PASSES:
+        return (Outcome.CONGESTED if read.status in _OVERLOADED else Outcome.BROKEN), wait
+    if read.trouble is Trouble.PROMPT or read.trouble is Trouble.PARAMETER:
+        return Outcome.ANSWERED, None
+    return Outcome.BROKEN, None
 
 
 def _kind(request: Request) -> _Kind:
-    return bool(request.labels), bool(request.tools), request.sampling.seed is not None
-
-
-async def _read(response: httpx.Response) -> bytes:
-    chunks = bytearray()
-    async for chunk in response.aiter_bytes():
-        chunks += chunk
-        if len(chunks) > _MAX_BYTES:
-            raise _Again(f"the answer is over {_MAX_BYTES:,} bytes")
-    return bytes(chunks)
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given as a number or as a date (RFC 9110, 10.2.3)."""
-    if not header:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+    s = request.sampling
+    return bool(request.labels), bool(request.tools), s.seed is not None, bool(request.schema), s.temperature == 0

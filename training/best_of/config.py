@@ -9,7 +9,7 @@ from constitution.records import Strict
 from generation.config import Decoding, EngineName, Plan, RunConfig, default_engine
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
-from generation.servers.settings import EndpointSettings
+from generation.servers.settings import Servers
 from training.config import SFT
 from training.rollout.config import Rewards
 
@@ -39,7 +39,7 @@ class BestOfSampler(Strict):
     """Settings of vLLM, where it is the engine."""
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine, where it is the engine."""
-    endpoints: tuple[EndpointSettings, ...] = ()
+    endpoints: Servers = ()
     """Servers of the model, for engine: endpoint."""
 
     def run(self, model: str, seed: int, samples: int) -> RunConfig:

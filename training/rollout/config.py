@@ -12,7 +12,7 @@ from critics.methods import METHODS
 from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
-from generation.servers.settings import EndpointSettings
+from generation.servers.settings import Servers
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -74,7 +74,7 @@ class JudgeReward(Strict):
     """Settings of vLLM, where it is the engine."""
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine, where it is the engine."""
-    endpoints: tuple[EndpointSettings, ...] = ()
+    endpoints: Servers = ()
     """Servers of the judge, where the engine is `endpoint`."""
 
     @model_validator(mode="after")

@@ -1,18 +1,13 @@
 """Servers that answer, delay, break and refuse; a real one on loopback, scripted."""
 
 import asyncio
-import json
 import logging
 import math
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from constitution.records import Message
 from generation.engines.base import (
     Completion,
     ErrorReason,
@@ -24,106 +19,11 @@ from generation.engines.base import (
     Usage,
 )
 from generation.servers.endpoint import FIRST_REFUSALS, Endpoint
+from generation.servers.pool import Pool
 from generation.servers.settings import EndpointSettings
+from tests.generation.servers.loopback import CHAT, JUDGE, SAY, VERDICT, Behaviour, ask, in_turn, settings
 
-CHAT = {
-    "choices": [{"message": {"content": "hello"}, "finish_reason": "length"}],
-    "usage": {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}},
-}
-VERDICT = {
-    "choices": [
-        {
-            "message": {"content": "A"},
-            "finish_reason": "stop",
-            "logprobs": {
-                "content": [{"top_logprobs": [{"token": "A", "logprob": -0.1}, {"token": "x", "logprob": -3.0}]}]
-            },
-        }
-    ]
-}
 KEY = "sk-secret-1234567890"
-Behaviour = dict[str, Any]
-
-
-class Server(ThreadingHTTPServer):
-    """Answers by a list of behaviours; the last one goes on."""
-
-    def __init__(self, *behaviours: Behaviour) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.behaviours = list(behaviours)
-        self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        self.active = self.most = 0
-        self.lock = threading.Lock()
-
-    def handle_error(self, *_: object) -> None:
-        """A client that hangs up is part of the script."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.seen.append((self.path, dict(self.headers), body))
-            script = self.server.behaviours
-            behaviour = script.pop(0) if len(script) > 1 else script[0]
-            self.server.active += 1
-            self.server.most = max(self.server.most, self.server.active)
-        time.sleep(behaviour.get("delay", 0))
-        with self.server.lock:
-            self.server.active -= 1
-        payload = behaviour.get("raw", json.dumps(behaviour.get("json", {})).encode())
-        self.send_response(behaviour.get("status", 200))
-        for name, value in behaviour.get("headers", {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(payload) + (100 if behaviour.get("cut") else 0)))
-        self.end_headers()
-        self.wfile.write(payload)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def serve() -> Iterator[Any]:
-    """Starts servers, and stops them at the end."""
-    started: list[Server] = []
-
-    def start(*behaviours: Behaviour) -> Server:
-        server = Server(*behaviours)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
-
-
-def settings(server: Server, **more: Any) -> EndpointSettings:
-    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    return EndpointSettings.model_validate(
-        {"url": url, "model": "m", "backoff_seconds": 0.01, "attempts": 3, "max_wait_seconds": 0.3, **more}
-    )
-
-
-def ask(chosen: EndpointSettings, *requests: Request) -> list[Completion | BaseException]:
-    async def together() -> list[Completion | BaseException]:
-        endpoint = Endpoint(chosen)
-        try:
-            return list(await asyncio.gather(*(endpoint.generate(r) for r in requests), return_exceptions=True))
-        finally:
-            await endpoint.close()
-
-    return asyncio.run(together())
-
-
-SAY = Request("d", "sample", (), Sampling(8, 0.5, 0.9, 3, ("END",)), messages=(Message(role="user", content="hi"),))
-JUDGE = Request(
-    "d", "compare", (), Sampling(1), (("A", -1), ("B", -1)), messages=(Message(role="user", content="A or B?"),)
-)
 
 
 def test_a_chat_server_is_sent_messages(serve: Any) -> None:
@@ -277,7 +177,7 @@ WORD = {"json": {"error": {"message": "no such word"}}}
         pytest.param(301, ModelError, TransientError, id="redirect"),
         pytest.param(307, ModelError, TransientError, id="login-page"),
         pytest.param(401, ModelError, ModelError, id="key"),
-        pytest.param(402, ModelError, TransientError, id="credit"),
+        pytest.param(402, ModelError, ModelError, id="credit"),
         pytest.param(404, ModelError, TransientError, id="model"),
         pytest.param(405, ModelError, TransientError, id="path"),
         pytest.param(400, RefusedError, RefusedError, id="parameter"),
@@ -294,32 +194,37 @@ def test_a_servers_own_trouble_is_never_an_answer(
     assert "no such word" in str(error)
 
     async def after_an_answer() -> None:
-        endpoint = Endpoint(settings(serve({"json": CHAT}, {"status": status, **WORD})))
+        endpoint = Pool([Endpoint(settings(serve({"json": CHAT}, {"status": status, **WORD})))])
         await endpoint.generate(SAY)
-        with pytest.raises(later, match="no such word"):
-            await endpoint.generate(SAY)
-        await endpoint.close()
+        try:
+            with pytest.raises(later, match="no such word"):
+                await endpoint.generate(SAY)
+        finally:
+            await endpoint.close()
 
     asyncio.run(after_an_answer())
 
 
 def test_a_server_that_refuses_every_call_of_a_kind_ends_the_run(serve: Any) -> None:
-    """It takes samples, and refuses to give as many log-probabilities as verdicts ask for."""
-
-    async def together() -> list[BaseException | Completion]:
-        refused = {"status": 400, "json": {"error": {"message": "'top_logprobs' must be at most 5"}}}
-        endpoint = Endpoint(settings(serve({"json": CHAT}, refused)))
-        await endpoint.generate(SAY)
-        asked = [JUDGE] * (FIRST_REFUSALS - 1) + [SAY] * FIRST_REFUSALS + [JUDGE]
-        try:
-            return [(await asyncio.gather(endpoint.generate(request), return_exceptions=True))[0] for request in asked]
-        finally:
-            await endpoint.close()
-
-    *refused, last = asyncio.run(together())
-    assert {type(error) for error in refused} == {RefusedError}
+    """It takes samples, and refuses verdicts in words that nobody knows."""
+    refused = {"status": 400, "json": {"error": {"message": "nope"}}}
+    chosen = settings(serve({"json": CHAT}, refused))
+    asked = [JUDGE] * (FIRST_REFUSALS - 1) + [SAY] * FIRST_REFUSALS + [JUDGE]
+    _, *rest, last = in_turn(chosen, SAY, *asked)
+    assert {type(error) for error in rest} == {RefusedError}
     assert isinstance(last, ModelError)
-    assert "status 400: 'top_logprobs' must be at most 5; it refused the first 5 calls of this kind" in str(last)
+    assert "status 400: nope; it refused the first 5 calls of this kind" in str(last)
+
+
+def test_a_parameter_that_is_refused_is_named_and_ends_the_run(serve: Any) -> None:
+    refused = {"status": 400, "json": {"error": {"message": "'top_logprobs' must be at most 5"}}}
+    server = serve({"json": CHAT}, refused)
+    _, error = in_turn(settings(server), SAY, JUDGE)
+    assert isinstance(error, ModelError)
+    assert "status 400: 'top_logprobs' must be at most 5; leave the parameter out with `omit: [top_logprobs]`" in str(
+        error
+    )
+    assert len(server.seen) == 3  # it was asked once more, since gateways have hiccups
 
 
 @pytest.mark.parametrize(
