@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import labels
+from critics.answers import Form
 from critics.labels import Reading
 from critics.templating import render as render_template
 from critics.transcript import ask, conversation, nonces, render_message
@@ -20,17 +21,27 @@ LABELS = ("A", "B")
 
 
 def render(
-    prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
+    prompt: Prompt,
+    first: Response,
+    second: Response,
+    principle: Principle,
+    nonce: bool = True,
+    form: Form = "labels",
 ) -> tuple[Message, ...]:
     """The judge's prompt. Both responses come before the principle, so all principles of a pair share one cached prefix."""
-    return _render(prompt, first, second, principle.compare_request, False, nonce)
+    return _render(prompt, first, second, principle.compare_request, False, nonce, form)
 
 
 def render_reasoning(
-    prompt: Prompt, first: Response, second: Response, principle: Principle, nonce: bool = True
+    prompt: Prompt,
+    first: Response,
+    second: Response,
+    principle: Principle,
+    nonce: bool = True,
+    form: Form = "labels",
 ) -> tuple[Message, ...]:
-    """The same question with the request to think about it first."""
-    return _render(prompt, first, second, principle.compare_request, True, nonce)
+    """The same question with the request to think about it first; where the verdict is written down, in the same answer."""
+    return _render(prompt, first, second, principle.compare_request, True, nonce, form)
 
 
 def render_conclusion(reasoning: tuple[Message, ...], thoughts: str) -> tuple[Message, ...]:
@@ -44,10 +55,9 @@ def log_odds(logprobs: Mapping[str, float], floor: float | None = None) -> Readi
 
 
 def _render(
-    prompt: Prompt, first: Response, second: Response, request: str, reason: bool, nonce: bool
+    prompt: Prompt, first: Response, second: Response, request: str, reason: bool, nonce: bool, form: Form
 ) -> tuple[Message, ...]:
     shown, a, b = conversation(prompt), render_message(first.message), render_message(second.message)
     mark = nonces(nonce, shown, a, b)
-    return ask(
-        render_template("compare.jinja", mark=mark, conversation=shown, a=a, b=b, request=request, reason=reason)
-    )
+    variables = {"conversation": shown, "a": a, "b": b, "request": request, "reason": reason, "form": form}
+    return ask(render_template("compare.jinja", mark=mark, **variables))

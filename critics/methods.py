@@ -13,15 +13,19 @@ from typing import Literal
 
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
-from critics import compare, contrast, score
+from critics import answers, compare, contrast, score
+from critics.answers import Form
 from critics.labels import Reading
 
 Messages = tuple[Message, ...]
-Render = Callable[[Prompt, tuple[Response, ...], Principle, bool], Messages]
-"""(prompt, the two responses in the order shown or the one, principle, whether delimiters carry a nonce) -> the judge's prompt."""
+Render = Callable[[Prompt, tuple[Response, ...], Principle, bool, Form], Messages]
+"""(prompt, the two responses in the order shown or the one, principle, whether delimiters carry a nonce, the form in which the
+answer is asked for) -> the judge's prompt."""
 Read = Callable[[Mapping[str, float], Principle, float | None], Reading | str]
 """Label -> log-probability, the principle, and the most that a label can have which is not among them (`Completion.floor`), to
 log-odds; or the reason why there are none."""
+ReadText = Callable[[str, Principle], float | None]
+"""What the judge wrote, without thoughts, and the principle, to a share in 0 to 1; None where it does not say."""
 Conditions = Callable[[Prompt, Principle], tuple[Messages, Messages]]
 """The conversations whose likelihoods of the response are compared."""
 
@@ -43,10 +47,18 @@ class JudgingMethod:
     """Words of one token each whose log-probabilities are read."""
     render: Render | None = None
     read: Read | None = None
+    read_text: ReadText | None = None
+    """For judges whose log-probabilities nobody tells: they are asked several times and answer in words or by the schema."""
+    schema: str = ""
+    """JSON schema of such an answer."""
     reasons: bool = False
     """The judge thinks first; the labels are read from what follows."""
     conditions: Conditions | None = None
     """For a method that reads likelihoods of the response in place of labels."""
+
+    def text_calls(self, samples: int) -> int:
+        """As `calls`, where each answer is written down so many times. What reasons writes both in one answer."""
+        return samples * (2 if self.pairwise else 1)
 
     @property
     def pairwise(self) -> bool:
@@ -54,12 +66,12 @@ class JudgingMethod:
         return self.asks == "pairwise"
 
 
-def _pair(render: Callable[[Prompt, Response, Response, Principle, bool], Messages]) -> Render:
-    return lambda prompt, shown, principle, nonce: render(prompt, shown[0], shown[1], principle, nonce)
+def _pair(render: Callable[[Prompt, Response, Response, Principle, bool, Form], Messages]) -> Render:
+    return lambda prompt, shown, principle, nonce, form: render(prompt, shown[0], shown[1], principle, nonce, form)
 
 
-def _one(render: Callable[[Prompt, Response, Principle, bool], Messages]) -> Render:
-    return lambda prompt, shown, principle, nonce: render(prompt, shown[0], principle, nonce)
+def _one(render: Callable[[Prompt, Response, Principle, bool, Form], Messages]) -> Render:
+    return lambda prompt, shown, principle, nonce, form: render(prompt, shown[0], principle, nonce, form)
 
 
 METHODS: Mapping[str, JudgingMethod] = {
@@ -68,19 +80,22 @@ METHODS: Mapping[str, JudgingMethod] = {
         JudgingMethod(
             "compare", "pairwise", 2, template="compare.jinja", labels=compare.LABELS,
             render=_pair(compare.render), read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
+            read_text=answers.side, schema=answers.VERDICT,
         ),
         JudgingMethod(
             "reasoned", "pairwise", 4, template="compare.jinja", labels=compare.LABELS,
-            render=_pair(compare.render_reasoning), read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor), reasons=True,
+            render=_pair(compare.render_reasoning), read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
+            read_text=answers.side, schema=answers.REASONED, reasons=True,
         ),
         JudgingMethod("contrast", "pointwise", 2, frozenset({"text", "antithesis"}), conditions=contrast.conditions),
         JudgingMethod(
             "score", "pointwise", 1, frozenset({"text"}), "score.jinja", score.GRADES,
             render=_one(score.render_grade), read=lambda logprobs, _, floor: score.grade_log_odds(logprobs, floor),
+            read_text=answers.grade, schema=answers.GRADE,
         ),
         JudgingMethod(
             "yesno", "pointwise", 1, frozenset({"text", "ask"}), "score.jinja", score.YES_NO,
-            render=_one(score.render_yes_no), read=score.good,
+            render=_one(score.render_yes_no), read=score.good, read_text=answers.yes_no, schema=answers.YES_OR_NO,
         ),
         JudgingMethod("reward", "pointwise", 1),
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import labels
+from critics.answers import Form
 from critics.labels import Reading
 from critics.templating import render as render_template
 from critics.transcript import ask, conversation, nonces, render_message
@@ -21,14 +22,18 @@ GRADES = tuple("0123456789")
 YES_NO = ("Yes", "No")
 
 
-def render_grade(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
+def render_grade(
+    prompt: Prompt, response: Response, principle: Principle, nonce: bool = True, form: Form = "labels"
+) -> tuple[Message, ...]:
     """Ask for a grade of one response."""
-    return _render(prompt, response, principle, True, nonce)
+    return _render(prompt, response, principle, True, nonce, form)
 
 
-def render_yes_no(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
+def render_yes_no(
+    prompt: Prompt, response: Response, principle: Principle, nonce: bool = True, form: Form = "labels"
+) -> tuple[Message, ...]:
     """Ask whether one response follows the principle."""
-    return _render(prompt, response, principle, False, nonce)
+    return _render(prompt, response, principle, False, nonce, form)
 
 
 def grade(logprobs: Mapping[str, float], floor: float | None = None) -> Reading | str:
@@ -60,13 +65,16 @@ def _place(grade: float) -> float:
     return math.log((grade - 0.5) / (10.5 - grade))
 
 
-def _render(prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool) -> tuple[Message, ...]:
+def _render(
+    prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool, form: Form
+) -> tuple[Message, ...]:
     shown, text = conversation(prompt), render_message(response.message)
     mark = nonces(nonce, shown, text)
     variables = {
         "conversation": shown,
         "reply": text,
         "grade": grade,
+        "form": form,
         "principle": principle.text,
         "question": principle.ask_request,
     }

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 Side = Literal["first", "second"]
+Stated = Literal["first", "second", "tie"]
 Outcome = frozenset[str]
 """Of a sentence: empty where it decides nothing, one of first, second and tie, or both sides."""
 
@@ -28,12 +29,14 @@ LOOK_BACK = 200
 _FIRST, _SECOND, _BOTH = "\ue000", "\ue001", "\ue002"
 _ANY = f"[{_FIRST}{_SECOND}]"
 _SIDES: dict[str, Side] = {_FIRST: "first", _SECOND: "second"}
+_SPECIAL = re.compile(r"</s>|<\|[a-z_]{1,20}\|>", re.IGNORECASE)
+"""Tokens that end a text and that some servers leave in it."""
 _STRIPPED = str.maketrans({**dict.fromkeys('*`"“”#' + _FIRST + _SECOND + _BOTH, ""), "_": " "})
 
 _NOUN = r"(?:output|response|reply|answer|assistant|option|candidate|model|completion|summary|choice|text|version)"
 _CALLED = (
     r"(?:\b(?:verdict|decision|winner|choice|preference|judge?ment|conclusion|answer)"
-    rf"|\b(?:better|best|superior|preferred)(?:\s(?:one|{_NOUN}))?)(?:\s(?:for|to|in|of)\s[^.:\n]{{1,60}}?)?"
+    rf"|\bfinal(?=\s?:)|\b(?:better|best|superior|preferred)(?:\s(?:one|{_NOUN}))?)(?:\s(?:for|to|in|of)\s[^.:\n]{{1,60}}?)?"
 )
 _ENDS = r"(?=\s?(?:$|[.,;:!?)\]}>\n]|(?:is|was|wins|would|should|over|and|or|nor|because|since|as)\b))"
 """What may follow a label without brackets; before anything else "A" is an article."""
@@ -41,7 +44,7 @@ _ENDS = r"(?=\s?(?:$|[.,;:!?)\]}>\n]|(?:is|was|wins|would|should|over|and|or|nor
 _MENTIONS = [
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        r"\[\[\s?(?P<label>[ab12])\s?(?:>{1,2}\s?[ab]\s?)?\]\]|\\boxed\{(?:\\text\{)?\s?\(?(?P<boxed>[ab12])\)?\s?\}{1,2}",
+        r"\[result\]\s?\(?(?P<result>[ab12])\b|\[\[\s?(?P<label>[ab12])\s?(?:>{1,2}\s?[ab]\s?)?\]\]|\\boxed\{(?:\\text\{)?\s?\(?(?P<boxed>[ab12])\)?\s?\}{1,2}",
         rf"{_CALLED}\s?(?:\b(?:is|was)\s?)?[:=>]\s?(?:{_NOUN}\s)?[(\[]?(?P<label>[ab12])(?=[^\w\n]{{0,4}}(?:<|$))",
         rf"\b{_NOUN}\s?[(\[{{<]\s?(?P<label>[ab12])\s?[)\]}}>]",
         rf"\b{_NOUN}\s(?:number\s|#)?(?P<label>[12]|(?-i:[AB])|[ab]{_ENDS}|one|two)\b(?!['’][a-rt-z])",
@@ -64,6 +67,7 @@ _STATEMENTS = [
     for pattern in (
         rf"(?P<response>{_ANY}){_GAP}{_IS}{_GAP}{_BEST}",
         rf"(?P<response>{_ANY}){_GAP}(?:wins|beats|outperforms|(?:does|provides|gives|offers) (?:a|the) better)\b",
+        rf"(?P<response>{_ANY}){_GAP}follows\b[^.,\n]{{0,60}}?\bbetter\b",
         rf"(?P<response>{_ANY})\s?>{{1,2}}\s?{_ANY}",
         rf"{_CALLED}\s?(?:\b(?:is|was|would be|goes to)\b\s?:?|[:=>-])\s?(?:that |the )?(?P<response>{_ANY})",
         rf"\b(?:prefer|choose|chose|select|pick|favou?r|recommend|go with|vote for|opt for)\s(?:the\s)?(?P<response>{_ANY})",
@@ -75,6 +79,7 @@ _LABEL_LINE = re.compile(
 )
 _TIE = re.compile(
     r"\[\[\s?(?:c|tie|a ?= ?b)\s?\]\]|\bneither\b[^.]{0,60}\bbetter\b|\ban? (?:exact )?tie\b|\bno clear winner\b"
+    rf"|{_CALLED}\s?(?:\b(?:is|was)\b|[:=>-])\s?(?:an? )?(?:tie|draw)\b|^\W{{0,4}}(?:an? )?(?:tie|draw)\W{{0,4}}$"
     r"|\bequally (?:good|bad|well|valid|correct|helpful)\b(?! (?:in|at|when|with|regarding)\b)",
     re.IGNORECASE,
 )
@@ -101,15 +106,22 @@ def verdict(text: str) -> Side | None:
 
     `first` is the one listed first to the judge: "A", "(a)" or "1"; `second` is "B", "(b)" or "2".
     """
+    found = stated(text)
+    return None if found == "tie" else found
+
+
+def stated(text: str) -> Stated | None:
+    """As `verdict`, and `tie` where the last statement is that neither is better."""
+    text = _SPECIAL.sub(" ", text[-MAX_CHARACTERS:])
     if label := re.fullmatch(r"\W{0,4}([12ab])\W{0,4}", text[:10], re.IGNORECASE):
         return "first" if label[1] in "1aA" else "second"
-    plain = _with_mentions(text[-MAX_CHARACTERS:])
-    stated = list(_outcomes([line for line in plain.splitlines() if line.strip()]))
-    last = next((outcome for outcome in reversed(stated) if outcome), frozenset())
-    changed = len(stated[0]) == 1 and stated[0] != last if stated else False
+    plain = _with_mentions(text)
+    outcomes = list(_outcomes([line for line in plain.splitlines() if line.strip()]))
+    last = next((outcome for outcome in reversed(outcomes) if outcome), frozenset())
+    changed = len(outcomes[0]) == 1 and outcomes[0] != last if outcomes else False
     if len(last) != 1 or (changed and not _THOUGHT_AGAIN.search(plain)):
         return None
-    return "first" if "first" in last else "second" if "second" in last else None
+    return "first" if "first" in last else "second" if "second" in last else "tie"
 
 
 def _with_mentions(text: str) -> str:
@@ -123,7 +135,7 @@ def _with_mentions(text: str) -> str:
 
 def _character(found: re.Match[str]) -> str:
     groups = found.groupdict()
-    label = (groups.get("label") or groups.get("boxed") or "").lower()
+    label = (groups.get("label") or groups.get("boxed") or groups.get("result") or "").lower()
     character = _FIRST if label in ("a", "1", "one", "first") else _SECOND
     return f" verdict: {character} " if found.re in (_MARKED, _CUED) else character
 

@@ -134,8 +134,18 @@ class Plan(Strict):
     """How revisions are written."""
     reason: Decoding = Decoding(max_tokens=256)
     """The judge's thoughts before a reasoned verdict; where max_tokens cuts them, the verdict follows all the same."""
+    verdict_samples: int = Field(default=4, ge=1, le=64)
+    """How many times a judge whose server gives no log-probabilities is asked for one judgement, in each order. The share of the
+    answers, smoothed, is its probability, so more of them tell finer."""
+    verdict: Decoding = Decoding(max_tokens=1024, temperature=1.0)
+    """How such a judgement is written. At temperature 0 all answers are one, which is then asked for once."""
     seed: int = Field(default=0, ge=0)
     """Seed of the run; every call's own seed is derived from it."""
+
+    @property
+    def verdict_answers(self) -> int:
+        """Answers that make one judgement of a judge without log-probabilities."""
+        return self.verdict_samples if self.verdict.temperature else 1
 
     @property
     def all_methods(self) -> set[str]:
@@ -144,7 +154,8 @@ class Plan(Strict):
 
     def judging(self) -> str:
         """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
-        kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce]
+        written = [self.verdict_samples, self.verdict.model_dump()]
+        kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce, written]
         return digest(json.dumps(kept))
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from constitution.digest import integer
 from constitution.records import Message, Stage
+from critics.methods import JudgingMethod
 from generation.engines.base import (
     NOBODY,
     Completion,
@@ -49,6 +50,10 @@ class ChatModel:
     capabilities: Capabilities = LOCAL
     """What it answers: decides how it is asked to judge, and how its texts are read."""
 
+    def reads_labels(self, method: JudgingMethod) -> bool:
+        """True where it judges by log-probabilities, False where by what it writes."""
+        return self.capabilities.has_labels or method.read_text is None
+
     async def ask(
         self,
         messages: Sequence[Message],
@@ -58,11 +63,13 @@ class ChatModel:
         index: int = 0,
         tools: Tools = (),
         labels: Sequence[str] = (),
+        schema: str = "",
         subject: Subject = NOBODY,
     ) -> Completion:
         """One answer to a conversation. What cannot be asked, or is refused, comes back as a completion with an error.
 
-        labels: words of one token each, whose log-probabilities are wanted at the answer's first position.
+        labels: words of one token each, whose log-probabilities are wanted at the answer's first position. schema: JSON schema of
+        the answer.
         """
         tokens: tuple[int, ...] = ()
         if self.encoder:
@@ -82,6 +89,7 @@ class ChatModel:
                 0,
                 tuple(messages),
                 _as_json(tools),
+                schema=schema,
                 subject=subject,
             )
         )

@@ -124,7 +124,9 @@ async def _following(
     else:
         new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
         new_replies = most - len(met.responses)
-    calls = new_pairs * sum(v.pair_calls for v in voters) + new_replies * sum(v.response_calls for v in voters)
+    calls = new_pairs * sum(v.pair_calls(plan) for v in voters) + new_replies * sum(
+        v.response_calls(plan) for v in voters
+    )
     following["compare"] += met.more + calls
     return +following
 
@@ -175,13 +177,13 @@ async def _votes(
         if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
             return 0
         asked = engine.asked["compare"] - before
-        return max(0, sum(voter.pair_calls + 2 * voter.response_calls for voter in voters) - asked)
+        return max(0, sum(voter.pair_calls(plan) + 2 * voter.response_calls(plan) for voter in voters) - asked)
     following = 0
     for voter in voters:
         before = engine.asked["compare"]
         if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
             asked = engine.asked["compare"] - before
-            following += voter.pair_calls + 2 * voter.response_calls - asked
+            following += voter.pair_calls(plan) + 2 * voter.response_calls(plan) - asked
     return following
 
 

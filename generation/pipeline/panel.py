@@ -47,15 +47,23 @@ class Voter(NamedTuple):
         """What its weight goes by: Vote.voter of its votes."""
         return voter_name(self.judge.name if self.judge else "", self.method, self.principle.id)
 
-    @property
-    def pair_calls(self) -> int:
+    def pair_calls(self, plan: Plan) -> int:
         """Calls on one pair, at most, of a voter that looks at pairs; 0 of others."""
-        return METHODS[self.method].calls if self.judge and METHODS[self.method].pairwise else 0
+        return self._calls(plan) if self._pairwise else 0
+
+    def response_calls(self, plan: Plan) -> int:
+        """Calls on one response, whatever the number of pairs it is in, of a voter that looks at one; 0 of others."""
+        return 0 if self._pairwise else self._calls(plan)
 
     @property
-    def response_calls(self) -> int:
-        """Calls on one response, whatever the number of pairs it is in, of a voter that looks at one; 0 of others."""
-        return METHODS[self.method].calls if self.judge and not METHODS[self.method].pairwise else 0
+    def _pairwise(self) -> bool:
+        return self.judge is not None and METHODS[self.method].pairwise
+
+    def _calls(self, plan: Plan) -> int:
+        if self.judge is None:
+            return 0
+        method = METHODS[self.method]
+        return method.calls if self.judge.model.reads_labels(method) else method.text_calls(plan.verdict_answers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
+from critics.answers import UNREAD, smoothed
 from critics.labels import Reading, clamped
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
@@ -17,9 +18,9 @@ from critics.ranking.weights import Stopping
 from critics.text.thoughts import split
 from critics.transcript import message_text
 from generation.config import Plan
-from generation.engines.base import Sampling, Subject
+from generation.engines.base import Completion, Sampling, Subject
 from generation.engines.reward import REWARD
-from generation.models.chat_model import ONE_TOKEN, ChatModel
+from generation.models.chat_model import ONE_TOKEN, ChatModel, derive_seed
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.tasks import together
 
@@ -107,7 +108,9 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
         return await _likelihood_ratio(model, prompt, shown[0], method.conditions(prompt, voter.principle), subject)
     if not method.render:
         return await _reward(model, prompt, shown[0], ended, subject)
-    messages = method.render(prompt, shown, voter.principle, plan.defences.nonce)
+    if not model.reads_labels(method):
+        return await _written(model, method, voter.principle, prompt, shown, plan, subject)
+    messages = method.render(prompt, shown, voter.principle, plan.defences.nonce, "labels")
     if not method.reasons:
         return await _labelled(model, messages, method, voter.principle, subject)
     reason = plan.reason
@@ -132,6 +135,50 @@ async def _labelled(
     assert method.read is not None
     found = method.read(completion.logprobs, principle, completion.floor)
     return NoOdds(found, repr(completion.logprobs)) if isinstance(found, str) else found
+
+
+async def _written(
+    model: ChatModel,
+    method: JudgingMethod,
+    principle: Principle,
+    prompt: Prompt,
+    shown: tuple[Response, ...],
+    plan: Plan,
+    subject: Subject,
+) -> Odds:
+    """Ask several times for an answer in words, or by the schema where the server has that; the smoothed share in log-odds."""
+    assert method.render is not None
+    structured, decoding = model.capabilities.structured, plan.verdict
+    messages = method.render(prompt, shown, principle, plan.defences.nonce, "json" if structured else "text")
+
+    async def once(index: int) -> Completion:
+        seed = derive_seed(plan.seed, "verdict", index) if decoding.temperature else None
+        sampling = Sampling(decoding.max_tokens, decoding.temperature, decoding.top_p, seed)
+        schema = method.schema if structured else ""
+        return await model.ask(
+            messages, stage="compare", sampling=sampling, index=index, schema=schema, subject=subject
+        )
+
+    answers = await together(*map(once, range(plan.verdict_answers)))
+    found = [_share(answer, method, principle, model) for answer in answers]
+    shares = [share for share in found if isinstance(share, float)]
+    if not shares:
+        return next(share for share in found if isinstance(share, NoOdds))
+    z = smoothed(shares)
+    return Reading(clamped(z, *plan.clamp) if method.reasons else z)
+
+
+def _share(completion: Completion, method: JudgingMethod, principle: Principle, model: ChatModel) -> float | NoOdds:
+    """What one written answer says, or why it says nothing. One that the limit cut is not whole, whatever it begins with."""
+    if completion.error:
+        return NoOdds(*completion.error)
+    answer, thought = split(completion.text, model.capabilities.thinks)
+    if completion.finish == "length" or not answer:
+        reason = "truncated" if completion.finish == "length" else "thoughts_only" if thought else "empty"
+        return NoOdds(reason, completion.text[-200:])
+    assert method.read_text is not None
+    share = method.read_text(answer, principle)
+    return NoOdds(UNREAD, answer[-200:]) if share is None else share
 
 
 async def _likelihood_ratio(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import get_args
+
 import pytest
 
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
+from critics.answers import Form
 from critics.methods import METHODS, JudgingMethod, fields_read
 from critics.templating import FOLDER
 
@@ -19,20 +23,21 @@ OLD = Principle(
 EDITS = {"text": "Be warm.", "antithesis": "Be cold.", "ask": "Is it warm?", "critique": "Warm?", "weight": 3.0}
 
 
-def asked(method: JudgingMethod, principle: Principle) -> object:
+def asked(method: JudgingMethod, principle: Principle, form: Form = "labels") -> object:
     if method.conditions:
         return method.conditions(PROMPT, principle)
     assert method.render is not None
-    return method.render(PROMPT, SHOWN, principle, False)
+    return method.render(PROMPT, SHOWN, principle, False, form)
 
 
+@pytest.mark.parametrize("form", get_args(Form))
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "reward"])
-def test_the_fields_are_those_that_its_prompt_is_made_of(name: str) -> None:
+def test_the_fields_are_those_that_its_prompt_is_made_of(name: str, form: Form) -> None:
     method = METHODS[name]
     changed = {
         field
         for field, value in EDITS.items()
-        if asked(method, OLD) != asked(method, OLD.model_copy(update={field: value}))
+        if asked(method, OLD, form) != asked(method, OLD.model_copy(update={field: value}), form)
     }
     assert changed <= method.fields
     assert changed == method.fields - ({"text"} if name == "yesno" else set())
@@ -42,8 +47,29 @@ def test_the_fields_are_those_that_its_prompt_is_made_of(name: str) -> None:
 def test_a_method_is_whole(method: JudgingMethod) -> None:
     """Labels come with what renders the question and reads the answer; a question comes with its template."""
     assert bool(method.labels) == bool(method.render) == bool(method.read) == bool(method.template)
+    assert bool(method.labels) == bool(method.read_text) == bool(method.schema), "what reads labels reads texts too"
     assert not method.template or (FOLDER / method.template).is_file()
     assert method.calls % 2 == 0 or not method.pairwise, "a pairwise method asks in both orders"
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.schema], ids=lambda method: method.name)
+def test_what_the_schema_allows_is_read(method: JudgingMethod) -> None:
+    """Each answer that the schema allows, also as words of it alone; the best first."""
+    assert method.read_text is not None
+    properties = json.loads(method.schema)["properties"]
+    *before, name = properties
+    shares = []
+    for value in properties[name]["enum"]:
+        text = json.dumps({**dict.fromkeys(before, "Reply B is better."), name: value})
+        shares.append(method.read_text(text, OLD))
+        assert method.read_text(str(value), OLD) == shares[-1]
+        assert method.read_text(f"```json\n{text}\n```", OLD) == shares[-1]
+    assert shares == {"verdict": [1, 0, 0.5], "answer": [1, 0], "grade": [n / 9 for n in range(10)]}[name]
+
+
+@pytest.mark.parametrize(("name", "calls"), [("compare", 8), ("reasoned", 8), ("score", 4), ("yesno", 4)])
+def test_answers_in_words_are_asked_for_several_times(name: str, calls: int) -> None:
+    assert METHODS[name].text_calls(4) == calls
 
 
 def test_only_methods_with_fields_of_their_own_are_named() -> None:

@@ -54,6 +54,16 @@ FOUND = Critique("p", "p/s1", "kind", "It never says what to do.", True)
         pytest.param("reason", compare.render_reasoning(PROMPT, DRY, WORDY, KIND), id="reason"),
         pytest.param("grade", score.render_grade(PROMPT, WORDY, KIND), id="grade"),
         pytest.param("yes_no", score.render_yes_no(PROMPT, WORDY, KIND), id="yes-or-no"),
+        pytest.param("compare_text", compare.render(PROMPT, DRY, WORDY, KIND, form="text"), id="compare-in-words"),
+        pytest.param("compare_json", compare.render(PROMPT, DRY, WORDY, KIND, form="json"), id="compare-as-json"),
+        pytest.param(
+            "reason_text", compare.render_reasoning(PROMPT, DRY, WORDY, KIND, form="text"), id="reason-in-words"
+        ),
+        pytest.param(
+            "reason_json", compare.render_reasoning(PROMPT, DRY, WORDY, KIND, form="json"), id="reason-as-json"
+        ),
+        pytest.param("grade_json", score.render_grade(PROMPT, WORDY, KIND, form="json"), id="grade-as-json"),
+        pytest.param("yes_no_json", score.render_yes_no(PROMPT, WORDY, KIND, form="json"), id="yes-or-no-as-json"),
         pytest.param("yes_no_asked", score.render_yes_no(PROMPT, WORDY, ASKED), id="yes-or-no-in-the-authors-words"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from critics.verdict import MAX_CHARACTERS, Side, verdict
+from critics.verdict import MAX_CHARACTERS, Side, stated, verdict
 
 LABELS: dict[Side, dict[str, str]] = {
     "first": {"a": "a", "A": "A", "n": "1", "nth": "first", "B": "B", "m": "2"},
@@ -57,6 +57,11 @@ STYLES = {
     "conclusion in one word": "Both have faults. Therefore, {A}.",
     "label on the last line": "The second reply is brief.\n\n{A}",
     "underscore": "Output_{A} is better",
+    "Prometheus": "Feedback: it is brief. [RESULT] {A}",
+    "an end token": "The answer is {A}</s>",
+    "another end token": "{A}<|im_end|>",
+    "final": "Final: {A}",
+    "follows it better": "Response {n} follows the principle better.",
 }
 
 LAST: dict[str, tuple[str, Side]] = {
@@ -84,6 +89,9 @@ NONE = {
     "both in one sentence": "Output (a) is better in tone, but Output (b) is better in accuracy.",
     "instructions repeated": "Say [[A]] if assistant A is better, [[B]] if assistant B is better.",
     "tie": "[[C]]",
+    "tie in one word": "Tie.",
+    "tie after a cue": "It is short.\nVerdict: tie",
+    "tie after a verdict": "Output (a) is better in tone.\n**Verdict: tie**",
     "tie in words": "It is a tie.",
     "tie, Arena-Hard": "[[A=B]]",
     "equally good": "Both outputs are equally good.",
@@ -126,6 +134,24 @@ def test_no_verdict_is_guessed(text: str) -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_read(text: str) -> None:
     assert verdict(text) in ("first", "second", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("tie", "tie"),
+        ("**Tie**", "tie"),
+        ("Both are good.\nVerdict: a tie", "tie"),
+        ("[[C]]", "tie"),
+        ("Both outputs are equally good.", "tie"),
+        ("A", "first"),
+        ("Verdict: B", "second"),
+        ("A tie is likely. But overall, Output (a) is better.", "first"),
+        ("I untie the knot.", None),
+    ],
+)
+def test_a_tie_is_told_from_no_verdict(text: str, side: str | None) -> None:
+    assert stated(text) == side
 
 
 def test_our_own_characters_in_a_text_are_no_mention() -> None:

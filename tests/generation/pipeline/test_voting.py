@@ -1,17 +1,21 @@
 """Voters of every method on scripted models, alone, in panels and in turn."""
 
 import asyncio
+import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from constitution.principles import Check, Constitution, Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
+from critics.methods import METHODS
 from critics.ranking.weights import Stopping, Weights
 from critics.score import GRADES
-from generation.config import Plan
+from generation.config import Decoding, Plan
 from generation.engines.base import Completion, ErrorReason, Request, failed
+from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.pipeline.panel import Judge, Panel, Voter, check_voters
@@ -110,6 +114,89 @@ def test_a_label_below_the_list_is_a_bound_and_marks_the_vote() -> None:
     vote, _ = ask("compare", one_order)
     assert isinstance(vote, Vote)
     assert (vote.censored, vote.value) == (True, pytest.approx((2.9 + 5.9) / 2))
+
+
+WRITES = Capabilities(top_logprobs=0)
+
+
+def written(
+    method: str, script: Script, plan: Plan | None = None, capabilities: Capabilities = WRITES
+) -> tuple[Vote | Failure, list[Request]]:
+    """What a voter says that answers in words."""
+    asked, requests = judge(script)
+    asked = replace(asked, model=replace(asked.model, capabilities=capabilities))
+    voter = Voter(asked, method, KIND)
+    vote = asyncio.run(cast_vote(voter, PROMPT, A, B, plan or Plan()))
+    assert len(requests) <= voter.pair_calls(plan or Plan()) + 2 * voter.response_calls(plan or Plan())
+    return vote, requests
+
+
+def first_is_good(request: Request) -> bool:
+    return request.messages[0].content.index("good one") < request.messages[0].content.index("bad one")
+
+
+def test_a_judge_without_log_probabilities_is_asked_several_times_in_both_orders() -> None:
+    """It says three times of four that the good one is better, and always prefers the first place in the fourth answer."""
+
+    def script(request: Request) -> Completion:
+        assert not request.labels
+        assert not request.schema
+        return Completion("A" if first_is_good(request) or request.index == 3 else "Reply B is better.")
+
+    vote, requests = written("compare", script)
+    assert isinstance(vote, Vote)
+    assert (vote.logit_ab, vote.logit_ba) == (pytest.approx(math.log(9)), pytest.approx(math.log(1.5 / 3.5)))
+    assert len(requests) == 8
+    assert len({request.key() for request in requests}) == 8
+    assert len({request.sampling.seed for request in requests}) == 4
+    once, requests = written("compare", script, Plan(verdict=Decoding(max_tokens=8)))
+    assert isinstance(once, Vote)
+    assert (once.value, len(requests)) == (pytest.approx(math.log(3)), 2)
+
+
+def test_a_written_tie_counts_half_and_what_says_nothing_is_left_out() -> None:
+    said = ["Verdict: tie", "A", "Both are replies.", "<think>A? B.</think>"]
+    vote, _ = written("compare", lambda request: Completion(said[request.index]))
+    assert isinstance(vote, Vote)
+    assert vote.logit_ab == vote.logit_ba == pytest.approx(math.log(2 / 1))  # k = 1.5 of n = 2
+
+
+@pytest.mark.parametrize(
+    ("completion", "reason"),
+    [
+        pytest.param(Completion("Both are replies."), "verdict_unread", id="nothing-stated"),
+        pytest.param(Completion("A", "length"), "truncated", id="truncated"),
+        pytest.param(Completion("<think>A</think>"), "thoughts_only", id="thoughts-alone"),
+        pytest.param(Completion(" "), "empty", id="empty"),
+        pytest.param(failed(ErrorReason.CONTENT_REFUSED, "no"), "content_refused", id="refused"),
+    ],
+)
+def test_written_answers_that_say_nothing_are_a_failure(completion: Completion, reason: str) -> None:
+    vote, _ = written("compare", lambda _: completion)
+    assert isinstance(vote, Failure)
+    assert vote.reason == reason
+
+
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize("method", ["compare", "reasoned", "score", "yesno"])
+def test_every_method_with_labels_has_a_written_form(method: str, structured: bool) -> None:
+    """Thoughts before the answer say the opposite and are passed over."""
+    asked = METHODS[method]
+
+    def script(request: Request) -> Completion:
+        assert request.schema == (asked.schema if structured else "")
+        good = first_is_good(request) if asked.pairwise else about(request) == "good"
+        key, value = {"score": ("grade", "9" if good else "0"), "yesno": ("answer", "Yes" if good else "No")}.get(
+            method, ("verdict", "A" if good else "B")
+        )
+        said = json.dumps({key: int(value) if key == "grade" else value}) if structured else f"{key}: {value}"
+        return Completion(f"<think>{key}: {'B' if good else 'A'}</think>\n{said}")
+
+    vote, requests = written(method, script, capabilities=Capabilities(top_logprobs=0, structured=structured))
+    assert isinstance(vote, Vote)
+    z = math.log(0.6 / 0.4) if method == "reasoned" else math.log(9) * (1 if asked.pairwise else 2)
+    assert (vote.value, vote.bias) == (pytest.approx(z), pytest.approx(0))
+    assert len(requests) == 8
 
 
 def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() -> None:
