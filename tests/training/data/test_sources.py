@@ -172,6 +172,13 @@ def test_what_cannot_be_read_says_so(write: Written, message: str, tmp_path: Pat
     assert str(tmp_path) in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["pairs", "some/folder/pairs", "./pairs", "some/pairs.jsonl"])
+def test_what_is_no_hub_id_is_not_looked_for_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no such file or folder"):
+        list(read(name, "preferences"))
+
+
 def test_rows_are_read_as_they_are_needed(write_rows: Callable[..., Path]) -> None:
     """A file is not read beyond the limit: what is wrong further down does not matter."""
     path = write_rows(some_pairs(3))
