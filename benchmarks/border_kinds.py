@@ -1,4 +1,4 @@
-"""What servers do, each as public reports of bugs and vendors' documents describe it: the kinds of `benchmarks.border_server`."""
+"""What servers do, each as public reports of bugs and vendors' documents describe it: the kinds of `benchmarks.border`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from benchmarks.border_server import Call, Misbehave, Reply, http
+from benchmarks.border_call import Call, Misbehave, Reply, http
 
 
 class Kind(NamedTuple):
