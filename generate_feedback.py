@@ -16,6 +16,7 @@ from importlib import import_module
 from rich.console import Console
 
 from constitution.errors import UserError
+from constitution.listing import add_listing
 from constitution.options import add_options, read_options
 from constitution.terminal import complain
 from generation.request import FeedbackSettings
@@ -26,21 +27,11 @@ EXIT = (
 )
 
 
-class PrintSettings(argparse.Action):
-    """`--settings`: print every setting of a run, and stop."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Print them."""
-        import_module("generation.settings").print_settings(import_module("generation.config").RunConfig)
-        parser.exit()
-
-
 def main(arguments: Sequence[str] | None = None, prog: str = "generate_feedback.py") -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog=prog, description=FeedbackSettings.__doc__, epilog=EXIT)
     add_options(parser, FeedbackSettings)
-    shown = "print every setting for --config and --set with its default and meaning, and stop"
-    parser.add_argument("--settings", nargs=0, action=PrintSettings, help=shown)
+    add_listing(parser, FeedbackSettings, "generation.config.RunConfig")
     found = parser.parse_args(arguments)
     try:
         settings = read_options(found, FeedbackSettings)

@@ -1,6 +1,7 @@
 """Directives whose pages say what the code says.
 
 ``{settings} generation.config.RunConfig`` is a table of a settings model: each setting, its default, the string under the field.
+``{settings} evaluation.diff.settings.DiffSettings`` is the same for the options of a command.
 ``{help} feedback`` is what `solon feedback --help` prints.
 ``{modules} critics`` lists a package's modules with the first line of each docstring.
 """
@@ -8,78 +9,27 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
 
 from docutils import nodes
-from docutils.parsers.rst import directives
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-
-class Row(NamedTuple):
-    """One setting."""
-
-    key: str
-    kind: str
-    default: str
-    text: str
-
-
-def models_in(kind: Any) -> list[type[BaseModel]]:
-    """The settings models that a field's type holds directly, leaving out those in lists and mappings."""
-    if isinstance(kind, type) and get_origin(kind) is None:
-        return [kind] if issubclass(kind, BaseModel) else []
-    if get_origin(kind) in (list, tuple, dict, set, frozenset):
-        return []
-    return [model for inner in get_args(kind) for model in models_in(inner)]
-
-
-def rows(model: type[BaseModel], prefix: str = "") -> Iterator[Row]:
-    """Every setting of a model and of the groups inside it, with dotted keys."""
-    for name, field in model.model_fields.items():
-        inner = models_in(field.annotation)
-        key = f"{prefix}{name}"
-        required = field.is_required()
-        default = "required" if required else shown(field.get_default(call_default_factory=True, validated_data={}))
-        yield Row(key, readable(field.annotation), "" if inner and not required else default, field.description or "")
-        if len(inner) == 1:
-            yield from rows(inner[0], f"{key}.")
-
-
-def readable(kind: Any) -> str:
-    """A type as one writes it."""
-    text = kind.__name__ if isinstance(kind, type) and get_origin(kind) is None else str(kind)
-    for noise in ("typing.", "collections.abc.", "pathlib."):
-        text = text.replace(noise, "")
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def shown(value: object) -> str:
-    """A default as YAML would have it, short."""
-    if value is PydanticUndefined:
-        return ""
-    text = {None: "none", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else None
-    return text or (str(value) if len(str(value)) <= 60 else str(value)[:57] + "...")
+from constitution.listing import model_named, settings_in
 
 
 class Settings(SphinxDirective):
     """The directive; its argument is the dotted name of a pydantic model."""
 
     required_arguments = 1
-    option_spec = {"prefix": directives.unchanged}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
         """A table with a row for each setting."""
-        module, _, name = self.arguments[0].rpartition(".")
-        model = getattr(importlib.import_module(module), name)
+        model = model_named(self.arguments[0])
         table, group = nodes.table(classes=["settings"]), nodes.tgroup(cols=3)
         table += group
         for width in (24, 22, 54):
@@ -87,10 +37,10 @@ class Settings(SphinxDirective):
         head, body = nodes.thead(), nodes.tbody()
         group += [head, body]
         head += row(["setting", "default", "meaning"], nodes.strong)
-        for one in rows(model, self.options.get("prefix", "")):
-            line = row([one.key, one.default, ""], nodes.literal)
+        for one in settings_in(model):
+            line = row([one.key, textwrap.shorten(one.default, 60, placeholder=" ..."), ""], nodes.literal)
             meaning = nodes.entry()
-            for text in one.text.split("\n\n"):
+            for text in one.meaning.split("\n\n"):
                 parsed, _ = self.state.inline_text(" ".join(text.split()), self.lineno)
                 meaning += nodes.paragraph("", "", *parsed)
             line[-1] = meaning

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from constitution.errors import Unavailable, UserError
+from constitution.listing import add_listing
 from constitution.options import Options, add_options, read_options
 from constitution.terminal import complain
 from evaluation.attack.settings import AttackSettings
@@ -22,21 +23,30 @@ from evaluation.policy.settings import PolicySettings
 EXIT = "Exit code: 0 done; 1 a gate failed, or a model was unavailable and the same command resumes; 2 bad arguments or files."
 
 
+RUN = "generation.config.RunConfig"
+
+
 class Command(NamedTuple):
     """A subcommand: `evaluation/NAME/command.py` has its `run(settings, console) -> exit code`."""
 
-    settings: type[Options]
+    options: type[Options]
     purpose: str
+    settings: str = ""
+    """Dotted name of the model that `--config` and `--set` fill, where the command has them."""
 
 
 COMMANDS: dict[str, Command] = {
     "judge": Command(
-        JudgeSettings, "accuracy and calibration of a panel on labelled pairs; fits weights for its votes"
+        JudgeSettings, "accuracy and calibration of a panel on labelled pairs; fits weights for its votes", RUN
     ),
-    "audit": Command(AuditSettings, "biases, manipulation and duplicates in a run's labels: its report.html, a gate"),
-    "attack": Command(AttackSettings, "how often manipulative responses win, with each defence on and off"),
+    "audit": Command(
+        AuditSettings,
+        "biases, manipulation and duplicates in a run's labels: its report.html, a gate",
+        "evaluation.audit.thresholds.Thresholds",
+    ),
+    "attack": Command(AttackSettings, "how often manipulative responses win, with each defence on and off", RUN),
     "policy": Command(
-        PolicySettings, "win rate of one policy over another, by whom, and whether it overfits its judge"
+        PolicySettings, "win rate of one policy over another, by whom, and whether it overfits its judge", RUN
     ),
     "diff": Command(DiffSettings, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),
 }
@@ -53,12 +63,14 @@ def main(
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
-        add_options(commands.add_parser(name, help=command.purpose, description=command.purpose), command.settings)
+        subcommand = commands.add_parser(name, help=command.purpose, description=command.purpose)
+        add_options(subcommand, command.options)
+        add_listing(subcommand, command.options, *filter(None, [command.settings]))
     found = parser.parse_args(arguments)
     # by name, so that help does not wait for the libraries of every command
     module = import_module(f"evaluation.{found.command}.command")
     try:
-        settings = read_options(found, COMMANDS[found.command].settings)
+        settings = read_options(found, COMMANDS[found.command].options)
         return int(module.run(settings, console or Console(soft_wrap=True, highlight=False)))
     except UserError as error:
         complain(error)

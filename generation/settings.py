@@ -1,19 +1,17 @@
-"""Reads settings: a YAML file, then `--set key=value`, then flags, into a model that is checked before anything heavy loads.
-
-The same models say what there is to set: `--settings` prints every key with its default and the string under its field.
-"""
+"""Reads settings: a YAML file, then `--set key=value`, then flags, into a model that is checked before anything heavy loads."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from constitution.errors import Location, Problem, Problems, UserError, problems_of
+from constitution.listing import as_yaml
 from constitution.records import Strict
 
 T = TypeVar("T", bound=Strict)
@@ -54,48 +52,6 @@ def load(
     raise AssertionError("settings that were not read are a problem")
 
 
-class Setting(NamedTuple):
-    """One thing that can be set."""
-
-    key: str
-    """Dotted name, as `--set` takes it."""
-    default: str
-    """As YAML has it; `required` where there is none, empty for a group of settings."""
-    meaning: str
-    """The string under its field."""
-
-
-def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
-    """Every setting of a model, and of the groups inside it, in the order of its fields."""
-    for name, field in model.model_fields.items():
-        groups = _models_in(field.annotation)
-        default = "required"
-        if not field.is_required():
-            value = field.get_default(call_default_factory=True, validated_data={})
-            default = "" if isinstance(value, BaseModel) else _as_yaml(value)
-        yield Setting(f"{prefix}{name}", default, " ".join((field.description or "").split()))
-        if len(groups) == 1:
-            yield from settings_of(groups[0], f"{prefix}{name}.")
-
-
-def print_settings(model: type[BaseModel]) -> None:
-    """What `--settings` prints: each key with its default, and its meaning below."""
-    for one in settings_of(model):
-        print(f"{one.key}: {one.default}".rstrip())
-        if one.meaning:
-            print(f"    {one.meaning}")
-
-
-def _models_in(kind: Any) -> list[type[BaseModel]]:
-    """The models that a field's type holds itself, not those in its lists and mappings."""
-    origin = get_origin(kind)
-    if isinstance(kind, type) and origin is None:
-        return [kind] if issubclass(kind, BaseModel) else []
-    if isinstance(origin, type) and issubclass(origin, list | tuple | dict | set | frozenset):
-        return []
-    return [model for inner in get_args(kind) for model in _models_in(inner)]
-
-
 def _places(path: Path | None, overrides: Sequence[str], flags: Mapping[str, object]) -> Callable[[Location], str]:
     """What gave the value that stands at a location."""
     keys = [override.partition("=")[0].strip().split(".") for override in overrides]
@@ -127,26 +83,10 @@ def _read(path: Path, example: str) -> dict[str, object]:
     return settings
 
 
-def _as_yaml(value: object) -> str:
-    """A value on one line of YAML."""
-    text = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, width=1 << 20, allow_unicode=True)
-    return text.strip().removesuffix("...").strip()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, tuple | list | set | frozenset):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
 def _override_as_yaml(example: str) -> str:
     settings: dict[str, object] = {}
     _put(settings, example, "")
-    return _as_yaml(settings).removeprefix("{").removesuffix("}")
+    return as_yaml(settings).removeprefix("{").removesuffix("}")
 
 
 def _put(settings: dict[str, object], override: str, example: str) -> None:

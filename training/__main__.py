@@ -13,18 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from constitution.errors import Problem, UserError
-from generation.settings import load, print_settings
+from constitution.listing import add_listing
+from generation.settings import load
 from training.catalogue import COMMANDS, LOOP, settings_model
 from training.run import rank
-
-
-class PrintSettings(argparse.Action):
-    """`--settings`: print every setting of the command, and end."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        """const: the command."""
-        print_settings(settings_model(str(self.const)))
-        parser.exit()
 
 
 def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
@@ -57,13 +49,7 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
         c.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one setting, as in {entry.example}"
         )
-        c.add_argument(
-            "--settings",
-            action=PrintSettings,
-            nargs=0,
-            const=name,
-            help="print every setting with its default and meaning",
-        )
+        add_listing(c, entry.settings)
     return p
 
 

@@ -6,8 +6,9 @@ Settings models are named, not imported: help must not wait for the models of re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, NamedTuple
+
+from constitution.listing import model_named
 
 LOOP = "loop"
 
@@ -50,6 +51,4 @@ COMMANDS: Mapping[str, Entry] = {
 
 def settings_model(name: str) -> type[Any]:
     """The pydantic model of a command's settings."""
-    module, _, model = COMMANDS[name].settings.rpartition(".")
-    found: type[Any] = getattr(import_module(module), model)
-    return found
+    return model_named(COMMANDS[name].settings)

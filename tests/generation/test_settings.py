@@ -9,7 +9,7 @@ from pydantic import Field
 from constitution.errors import UserError
 from constitution.records import Strict
 from generation.config import RunConfig
-from generation.settings import load, print_settings, settings_of
+from generation.settings import load
 
 
 class Leaf(Strict):
@@ -121,15 +121,3 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, said: str) -> None
     first, second = str(error.value).split("\n")
     assert said in first
     assert second == "--set leaf: allowed: key=value, as in --set leaf.size=2"
-
-
-def test_every_setting_is_printed_with_default_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
-    print_settings(RunConfig)
-    lines = capsys.readouterr().out.splitlines()
-    assert "plan:" in lines
-    assert "plan.clamp: [0.4, 0.6]" in lines
-    assert "engine: " + RunConfig().engine in lines
-    at = lines.index("plan.samples: 2")
-    assert lines[at + 1] == "    Responses sampled from the policy for each prompt."
-    assert {setting.key for setting in settings_of(RunConfig)} >= {"vllm.max_model_len", "plan.sample.temperature"}
-    assert [setting.key for setting in settings_of(RunConfig) if not setting.meaning] == []

@@ -11,7 +11,10 @@ from pydantic import BaseModel, Field
 from constitution.loading import ConstitutionFile
 from constitution.records import Message, Prompt, Strict
 from critics.controls import Control
+from evaluation.__main__ import COMMANDS as EVALUATION
+from evaluation.audit.thresholds import Thresholds
 from generation.config import RunConfig
+from generation.request import FeedbackSettings
 from training.catalogue import COMMANDS, settings_model
 
 WRITTEN: list[type[BaseModel]] = [
@@ -21,8 +24,11 @@ WRITTEN: list[type[BaseModel]] = [
     Prompt,
     RunConfig,
     *map(settings_model, COMMANDS),
+    Thresholds,
+    FeedbackSettings,
+    *(command.options for command in EVALUATION.values()),
 ]
-"""Models of the files that a user writes."""
+"""Models of the files and the command lines that a user writes."""
 
 
 def inside(kind: Any) -> Iterator[type[BaseModel]]:
