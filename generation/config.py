@@ -120,9 +120,9 @@ class Plan(Strict):
     """Pairs with a known answer that are judged along, to report the judge's health."""
     pairs: Strategy = "best_worst"
     """Which pairs to train on: best against worst, neighbours in the ranking, each revision against its original, or all beyond
-    the margin."""
-    margin: float = Field(default=0.0, ge=0)
-    """Pairs with a smaller log-odds are dropped and counted. Ties (0) always are."""
+    min_log_odds."""
+    min_log_odds: float = Field(default=0.0, ge=0)
+    """Pairs whose log-odds are closer to 0 than this are dropped and counted. Ties (0) always are."""
     keep_truncated: bool = False
     """Keep sampled responses that max_tokens cut, marked as such: in training no end of the turn is put after them. Without them a
     policy of long responses is compared by its short ones alone."""

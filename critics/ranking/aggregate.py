@@ -63,7 +63,7 @@ def score(
     weights: Weights | None = None,
     position_inconsistent: PositionInconsistent = "keep",
     early_stop_error: float = 0.0,
-    margin: float = 0.0,
+    min_log_odds: float = 0.0,
 ) -> Score | None:
     """Combine the votes on one pair; None when there is none.
 
@@ -81,7 +81,7 @@ def score(
     principles = _shares(counted, weights) if weights else _by_principle(counted)
     objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
     if weights and early_stop_error:
-        logit = weights.sequential_logit({vote.voter: value for vote, value in counted}, early_stop_error, margin)
+        logit = weights.sequential_logit({vote.voter: value for vote, value in counted}, early_stop_error, min_log_odds)
     elif weights:
         logit = math.fsum(objectives.values())
     else:

@@ -136,13 +136,13 @@ def _wanted(candidates: Sequence[Response], scores: Mapping[Pair, Score], strate
 
 
 def select(
-    candidates: Sequence[Response], scores: Mapping[Pair, Score], strategy: Strategy, margin: float
+    candidates: Sequence[Response], scores: Mapping[Pair, Score], strategy: Strategy, min_log_odds: float
 ) -> tuple[list[PreferencePair], list[Dropped]]:
     """The pairs to train on, and the pairs left out with the reason.
 
     best_worst keeps the strongest against the weakest candidate, adjacent each against the next weaker one; the other
     strategies keep every judged pair. Dropped as `not_judged` when the ranking wants a pair that has no score, by the
-    name of what left a pair undecided, as `tie` when the log-odds are 0, as `under_margin` when below `margin`.
+    name of what left a pair undecided, as `tie` when the log-odds are 0, as `below_min_log_odds` when below `min_log_odds`.
     """
     by_id = {candidate.id: candidate for candidate in candidates}
     kept: list[PreferencePair] = []
@@ -157,8 +157,10 @@ def select(
             dropped.append(_dropped(prompt_id, (a, b), score.undecided))
         elif score.logit == 0:
             dropped.append(_dropped(prompt_id, (a, b), "tie"))
-        elif abs(score.logit) < margin:
-            dropped.append(_dropped(prompt_id, (a, b), "under_margin", f"{abs(score.logit):.4f} < {margin}"))
+        elif abs(score.logit) < min_log_odds:
+            dropped.append(
+                _dropped(prompt_id, (a, b), "below_min_log_odds", f"{abs(score.logit):.4f} < {min_log_odds}")
+            )
         else:
             (chosen, rejected), view = ((a, b), score) if score.logit > 0 else ((b, a), score.swapped())
             kept.append(

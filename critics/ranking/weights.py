@@ -82,17 +82,17 @@ class Stopping(Strict):
         row = self.coefficients[len(votes) - 1]
         return math.fsum(c * v for c, v in zip(row, votes, strict=True)), self.spread[len(votes) - 1]
 
-    def settled(self, votes: Sequence[float], error: float, margin: float = 0.0) -> bool:
+    def settled(self, votes: Sequence[float], error: float, min_log_odds: float = 0.0) -> bool:
         """True when the rest would change the label with probability at most `error`.
 
-        The label is the sign of the full logit or, where its absolute value is under `margin`, that there is none.
+        The label is the sign of the full logit or, where its absolute value is under `min_log_odds`, that there is none.
         """
         if len(votes) >= len(self.order):
             return True
         if not votes:
             return False
         mean, spread = self.expected(votes)
-        wins, loses = _below((abs(mean) - margin) / spread), _below((-abs(mean) - margin) / spread)
+        wins, loses = _below((abs(mean) - min_log_odds) / spread), _below((-abs(mean) - min_log_odds) / spread)
         return max(wins, 1 - wins - loses) >= 1 - error
 
 
@@ -127,7 +127,7 @@ class Weights(Strict):
         """Log-odds that the first response is better. Voters that are missing, or unknown, say nothing."""
         return math.fsum(self.share(voter, value) for voter, value in votes.items())
 
-    def sequential_logit(self, votes: Mapping[str, float], error: float, margin: float = 0.0) -> float:
+    def sequential_logit(self, votes: Mapping[str, float], error: float, min_log_odds: float = 0.0) -> float:
         """Log-odds of a pair under early stopping (sequential testing): the full logit expected from the votes that were asked.
 
         The sum of the votes asked is not it. Weights are fitted for all voters together, and one that is subtracted from others
@@ -138,7 +138,7 @@ class Weights(Strict):
         values: list[float] = []
         for voter in self.stopping.order:
             values.append(votes.get(voter, 0.0))
-            if self.stopping.settled(values, error, margin):
+            if self.stopping.settled(values, error, min_log_odds):
                 break
         return self.stopping.expected(values)[0]
 

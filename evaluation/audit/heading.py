@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from generation.output.folder import SETTINGS, OwnedFolder
 
-DECISIVE = ("samples", "rounds", "principles", "margin", "seed")
+DECISIVE = ("samples", "rounds", "principles", "min_log_odds", "seed")
 """Settings of the plan that a report names."""
 
 

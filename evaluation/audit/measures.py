@@ -40,7 +40,7 @@ WORDS = {
     ),
     "undecided": (
         f"pairs with p_chosen under {DECIDED}",
-        "Ask more principles or judges, fit weights on labelled pairs, or set plan.margin.",
+        "Ask more principles or judges, fit weights on labelled pairs, or set plan.min_log_odds.",
     ),
     "controls": (
         "pairs with a known answer that got it",

@@ -43,11 +43,11 @@ class Sequential(Strict):
     """Voters asked one after the other, until the rest would not change the label."""
 
     error: float
-    margin: float
+    min_log_odds: float
     queried_share: float
     """Of the voters, on average."""
     pairs: int
-    """Those whose full logit is beyond the margin."""
+    """Those whose full log-odds are at least `min_log_odds` away from 0."""
     same_label: Estimate
 
 
@@ -114,11 +114,13 @@ def compared(panel: Mapping[str, float], other: Mapping[str, float]) -> Comparis
     return Comparison(only_panel=only_panel, only_other=only_other, p=p, pairs=int(decided.sum()))
 
 
-def sequential(logits: Floats, turns: EarlyStopping, error: float, margin: float) -> Sequential:
+def sequential(logits: Floats, turns: EarlyStopping, error: float, min_log_odds: float) -> Sequential:
     """logits: [pairs] when every voter is asked."""
-    pairs, same = same_labels(logits, turns.logits, margin)
+    pairs, same = same_labels(logits, turns.logits, min_log_odds)
     asked = float(turns.queried.mean())
-    return Sequential(error=error, margin=margin, queried_share=asked, pairs=pairs, same_label=share(same, pairs))
+    return Sequential(
+        error=error, min_log_odds=min_log_odds, queried_share=asked, pairs=pairs, same_label=share(same, pairs)
+    )
 
 
 def voter_figures(matrix: VoteMatrix, weights: Floats) -> tuple[VoterFigures, ...]:
@@ -156,7 +158,7 @@ def _answers(odds: Floats) -> Estimate:
     return share(float(np.nanmean(hits[answered], axis=1).sum()) if answered.any() else 0.0, int(answered.sum()))
 
 
-def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, margin: float) -> dict[str, object]:
+def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, min_log_odds: float) -> dict[str, object]:
     """All fields of an Assessment that follow from the votes. plain: [voters] the YAML's weights, or equal ones."""
     others = baselines(matrix)
     logits, pairs = panel.logits, named(matrix.pairs, panel.logits)
@@ -174,7 +176,7 @@ def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, margin
         "voters": voter_figures(matrix, panel.weights),
         "baselines": {name: accuracy(other) for name, other in others.items()},
         "comparisons": {name: test for name, test in tests.items() if test.pairs},
-        "sequential": sequential(logits, panel.turns, error, margin) if panel.turns else None,
+        "sequential": sequential(logits, panel.turns, error, min_log_odds) if panel.turns else None,
         "pairs": pairs,
     }
 

@@ -144,7 +144,7 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
         if not settings.votes:
             refuse_other(given, settings.weights, origin.constitution, origin.judges, origin.templates, origin.judging)
         return given_panel(
-            evidence.matrix, given, settings.weights, origin.data, settings.early_stop_error, settings.margin
+            evidence.matrix, given, settings.weights, origin.data, settings.early_stop_error, settings.min_log_odds
         )
     panel, fitted = fitted_panel(evidence.matrix, evidence.plain, settings)
     if settings.fit and not evidence.lost:
@@ -171,7 +171,7 @@ def _write_weights(weights: Weights, path: Path) -> None:
 def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: JudgeSettings) -> Assessment:
     """Every figure."""
     data = tuple(file_digest(path) for path in (settings.data, settings.votes, settings.subsets) if path)
-    figures = assess(evidence.matrix, panel, evidence.plain, settings.early_stop_error, settings.margin)
+    figures = assess(evidence.matrix, panel, evidence.plain, settings.early_stop_error, settings.min_log_odds)
     found = Assessment.model_validate(
         figures
         | {

@@ -30,11 +30,11 @@ class Crossed(NamedTuple):
     rules: tuple[tuple[list[int], Stopping], ...]
     """(places, their order and stopping rule) of each fold, learnt on the other folds too."""
 
-    def early_stopping(self, matrix: VoteMatrix, error: float, margin: float) -> EarlyStopping:
+    def early_stopping(self, matrix: VoteMatrix, error: float, min_log_odds: float) -> EarlyStopping:
         """The same pairs under early stopping (sequential testing)."""
         queried, logits = np.zeros(len(self.logits)), np.zeros(len(self.logits))
         for places, rule in self.rules:
-            queried[places], logits[places] = stop_early(matrix.votes[places], matrix.voters, rule, error, margin)
+            queried[places], logits[places] = stop_early(matrix.votes[places], matrix.voters, rule, error, min_log_odds)
         return EarlyStopping(queried, logits)
 
 
@@ -49,21 +49,23 @@ def cross_validated(matrix: VoteMatrix, fitted: Fitter, count: int, seed: int) -
     return Crossed(logits, tuple(rules))
 
 
-def stop_early(votes: Floats, voters: Sequence[str], rule: Stopping, error: float, margin: float) -> EarlyStopping:
+def stop_early(
+    votes: Floats, voters: Sequence[str], rule: Stopping, error: float, min_log_odds: float
+) -> EarlyStopping:
     """Ask each pair's voters in the rule's order. A vote that is missing, of a voter or of a pair, is 0, as in a run."""
     place = {name: votes[:, k] for k, name in enumerate(voters)}
     nobody = np.zeros(len(votes))
     ordered = np.nan_to_num(np.stack([place.get(name, nobody) for name in rule.order], axis=1))
     queried, logits = np.zeros(len(votes)), np.zeros(len(votes))
     for i, row in enumerate(ordered.tolist()):
-        stop = next(t for t in range(1, len(row) + 1) if rule.settled(row[:t], error, margin))
+        stop = next(t for t in range(1, len(row) + 1) if rule.settled(row[:t], error, min_log_odds))
         queried[i] = stop / len(row)
         logits[i] = rule.expected(row[:stop])[0]
     return EarlyStopping(queried, logits)
 
 
-def same_labels(full: Floats, turned: Floats, margin: float) -> tuple[int, int]:
-    """(pairs beyond the margin, those of them that get the same label under early stopping)."""
-    beyond = (np.abs(full) >= margin) & (full != 0)
-    same = (np.sign(full) == np.sign(turned)) & (np.abs(turned) >= margin)
+def same_labels(full: Floats, turned: Floats, min_log_odds: float) -> tuple[int, int]:
+    """(pairs with a label, those of them that get the same label under early stopping)."""
+    beyond = (np.abs(full) >= min_log_odds) & (full != 0)
+    same = (np.sign(full) == np.sign(turned)) & (np.abs(turned) >= min_log_odds)
     return int(beyond.sum()), int((beyond & same).sum())

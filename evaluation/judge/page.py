@@ -47,7 +47,7 @@ def _accuracy(found: Assessment) -> Section:
 def _certainty(found: Assessment) -> Section:
     text = (
         "Confidence is the probability that the panel gives the response it prefers. On the diagonal it is as often right as it "
-        "says. Coverage keeps the surest pairs: where the line falls to the right, a margin buys accuracy."
+        "says. Coverage keeps the surest pairs: where the line falls to the right, a larger min_log_odds buys accuracy."
     )
     points = [(confidence, right) for confidence, right, _ in found.reliability]
     counts = [(f"{c:.3f}", f"{right:.3f}", n) for c, right, n in found.reliability]

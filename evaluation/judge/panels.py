@@ -28,7 +28,9 @@ class Panel(NamedTuple):
     """The same pairs with early stopping; None where the weights have no order."""
 
 
-def given_panel(matrix: VoteMatrix, weights: Weights, path: Path, data: str, error: float, margin: float) -> Panel:
+def given_panel(
+    matrix: VoteMatrix, weights: Weights, path: Path, data: str, error: float, min_log_odds: float
+) -> Panel:
     """By a file of weights. data: digest of what is judged. Raises UserError when none of its voters is there."""
     known = [voter for voter in matrix.voters if voter in weights.voters]
     if not known:
@@ -43,7 +45,7 @@ def given_panel(matrix: VoteMatrix, weights: Weights, path: Path, data: str, err
     factors = np.array([weights.share(voter, 1.0) for voter in matrix.voters])
     logits = Fit(factors).logits(matrix.votes)
     rule = weights.stopping
-    turns = stop_early(matrix.votes, matrix.voters, rule, error, margin) if rule else None
+    turns = stop_early(matrix.votes, matrix.voters, rule, error, min_log_odds) if rule else None
     title = f"weights of {path.name} ({weights.method})"
     if weights.fitted_on.data == data:
         title += ", fitted on these very pairs: the figures flatter it"
@@ -57,7 +59,7 @@ def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> 
     crossed = cross_validated(matrix, fit, settings.folds, settings.seed)
     whole = fit(matrix.votes, matrix.groups)
     title = f"fitted ({settings.method}), {min(settings.folds, groups)}-fold cross-validated"
-    turns = crossed.early_stopping(matrix, settings.early_stop_error, settings.margin)
+    turns = crossed.early_stopping(matrix, settings.early_stop_error, settings.min_log_odds)
     return Panel(title, crossed.logits, whole.weights / whole.temperature, turns), whole
 
 

@@ -55,7 +55,7 @@ class JudgeSettings(PanelSettings):
     """Leave out voters whose name this regular expression finds."""
     early_stop_error: Annotated[float, Option("P")] = Field(default=0.005, gt=0, lt=0.5)
     """Sequential testing: stop querying voters once the label would change with probability at most P."""
-    margin: Annotated[float, Option("LOG-ODDS")] = Field(default=0.0, ge=0, allow_inf_nan=False)
+    min_log_odds: Annotated[float, Option("LOG-ODDS")] = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Pairs whose log-odds are closer to 0 than this get no label."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None
     """Write every figure, as JSON."""

@@ -230,7 +230,7 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) 
     failures = [record for record in [*steps, *records] if isinstance(record, Failure)]
     dropped = [step for step in steps if isinstance(step, Dropped)]
     dropped += [Dropped(prompt.id, "compare", "manipulation", subject=candidate.id) for candidate in done.manipulative]
-    pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.margin)
+    pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.min_log_odds)
     if not pairs and not left_out and not failures:
         left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
     strengths = ranking.strengths(candidates, done.scores)

@@ -76,7 +76,9 @@ class Panel:
 
     def score(self, votes: Sequence[Vote], constitution: Constitution, plan: Plan) -> Score | None:
         """What the votes on a pair come to."""
-        return score(votes, constitution, self.weights, plan.position_inconsistent, plan.early_stop_error, plan.margin)
+        return score(
+            votes, constitution, self.weights, plan.position_inconsistent, plan.early_stop_error, plan.min_log_odds
+        )
 
     @property
     def main(self) -> ChatModel:

@@ -57,7 +57,7 @@ async def _in_turn(
         record = await cast_vote(voter, prompt, a, b, plan) if voter else None
         records += [record] if record else []
         values.append((effective_vote(record, plan.position_inconsistent) or 0.0) if isinstance(record, Vote) else 0.0)
-        if stopping.settled(values, plan.early_stop_error, plan.margin):
+        if stopping.settled(values, plan.early_stop_error, plan.min_log_odds):
             break
     vetoes = [voter for voter in waiting.values() if voter.principle.veto]
     return records + await together(*(cast_vote(voter, prompt, a, b, plan) for voter in vetoes))

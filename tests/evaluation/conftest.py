@@ -76,8 +76,8 @@ def outcome() -> Callable[..., Feedback]:
             Vote(name, winner.id, bad.id, "quiet", *quiet),
             Vote(name, winner.id, bad.id, "short", -0.5, 0.5, "rule", ""),
         )
-        margin = abs(kind[0] - kind[1]) / 4
-        pair = PreferencePair(name, winner, bad, margin, {"good": margin, "calm": calm}, votes)
+        log_odds = abs(kind[0] - kind[1]) / 4
+        pair = PreferencePair(name, winner, bad, log_odds, {"good": log_odds, "calm": calm}, votes)
         critiques = (Critique(name, good.id, "kind", critique, True),)
         return Feedback(asked, (bad, good, *better), critiques, 1, votes, (pair,), winner if better else None)
 

@@ -71,12 +71,12 @@ def test_a_contested_pair_says_nothing_of_the_order() -> None:
 
 
 @given(st.dictionaries(st.sampled_from([("a", "b"), ("a", "c"), ("b", "c")]), st.floats(-3, 3)), st.floats(0, 2))
-def test_every_judged_pair_is_kept_or_dropped(logits: dict[tuple[str, str], float], margin: float) -> None:
+def test_every_judged_pair_is_kept_or_dropped(logits: dict[tuple[str, str], float], min_log_odds: float) -> None:
     candidates = [reply("a"), reply("b"), reply("c")]
     scores = {pair: Score(z, {}, ()) for pair, z in logits.items()}
-    pairs, dropped = select(candidates, scores, "all_pairs", margin)
+    pairs, dropped = select(candidates, scores, "all_pairs", min_log_odds)
     assert len(pairs) + len(dropped) == len(scores)
-    assert all(pair.log_odds >= max(margin, 0) and 0.5 <= pair.p_chosen <= 1 for pair in pairs)
+    assert all(pair.log_odds >= max(min_log_odds, 0) and 0.5 <= pair.p_chosen <= 1 for pair in pairs)
 
 
 def test_best_meets_worst() -> None:
@@ -113,11 +113,13 @@ def test_replies_that_are_equal_are_no_neighbours() -> None:
     assert not dropped
 
 
-@pytest.mark.parametrize(("logit", "margin", "reason"), [(0.0, 0.0, "tie"), (0.1, 0.2, "under_margin")])
+@pytest.mark.parametrize(("logit", "min_log_odds", "reason"), [(0.0, 0.0, "tie"), (0.1, 0.2, "below_min_log_odds")])
 @pytest.mark.parametrize("strategy", ["best_worst", "adjacent", "all_pairs"])
-def test_a_close_call_is_dropped_with_its_reason(logit: float, margin: float, reason: str, strategy: Strategy) -> None:
+def test_a_close_call_is_dropped_with_its_reason(
+    logit: float, min_log_odds: float, reason: str, strategy: Strategy
+) -> None:
     scores = {("a", "b"): Score(logit, {}, ())}
-    pairs, dropped = select([reply("a"), reply("b")], scores, strategy, margin)
+    pairs, dropped = select([reply("a"), reply("b")], scores, strategy, min_log_odds)
     assert not pairs
     assert [(d.reason, d.subject) for d in dropped] == [(reason, "a vs b")]
 

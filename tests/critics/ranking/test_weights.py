@@ -54,17 +54,17 @@ def test_asking_stops_when_the_rest_cannot_change_the_label() -> None:
     assert TWO.settled([0.0, 0.0], error=0.001), "nobody is left to ask"
 
 
-def test_within_the_margin_there_is_no_label_and_that_can_be_settled_too() -> None:
-    # the full logit is 0 give or take 1; within a margin of 3 it stays with 99.7%
-    assert TWO.settled([0.0], error=0.01, margin=3.0)
-    assert not TWO.settled([0.0], error=0.001, margin=3.0)
-    assert not TWO.settled([1.5], error=0.01, margin=3.0), "on the border it may go either way"
-    assert TWO.settled([3.0], error=0.01, margin=3.0)
+def test_under_min_log_odds_there_is_no_label_and_that_can_be_settled_too() -> None:
+    # the full logit is 0 give or take 1; with min_log_odds 3 it stays with 99.7%
+    assert TWO.settled([0.0], error=0.01, min_log_odds=3.0)
+    assert not TWO.settled([0.0], error=0.001, min_log_odds=3.0)
+    assert not TWO.settled([1.5], error=0.01, min_log_odds=3.0), "on the border it may go either way"
+    assert TWO.settled([3.0], error=0.01, min_log_odds=3.0)
 
 
 @given(st.floats(-5, 5), st.floats(0.001, 0.49), st.floats(0, 3))
-def test_stopping_does_not_see_which_reply_is_first(vote: float, error: float, margin: float) -> None:
-    assert TWO.settled([vote], error, margin) == TWO.settled([-vote], error, margin)
+def test_stopping_does_not_see_which_response_is_first(vote: float, error: float, min_log_odds: float) -> None:
+    assert TWO.settled([vote], error, min_log_odds) == TWO.settled([-vote], error, min_log_odds)
 
 
 def test_the_expected_logit_is_linear_in_the_votes() -> None:

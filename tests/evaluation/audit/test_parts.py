@@ -168,7 +168,7 @@ def test_the_measures(tmp_path: Path, write_run: Write, outcome: Make, failed: F
         "length_bias": (1.0, 3),
         "repetition": (0.0, 3),
         "manipulation": (0.333, 3),
-        "undecided": (0.333, 3),  # margins 0.5, 0.5 and 0.025
+        "undecided": (0.333, 3),  # log-odds 0.5, 0.5 and 0.025
         "controls": (1.0, 1),
         "failed": (0.25, 4),
         "dropped": (0.0, 4),

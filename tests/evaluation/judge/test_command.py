@@ -193,11 +193,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_every_wrong_option_is_named(votes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(
-        capsys, "--votes", votes, "--folds", 1, "--early-stop-error", 0.7, "--margin", -1, "--without", "(", "--weights", "w", "--fit", "f"
+        capsys, "--votes", votes, "--folds", 1, "--early-stop-error", 0.7, "--min-log-odds", -1, "--without", "(", "--weights", "w", "--fit", "f"
     )  # fmt: skip
     assert "--folds: got '1'; input should be greater than or equal to 2" in said
     assert "--early-stop-error: got '0.7'; input should be less than 0.5" in said
-    assert "--margin: got '-1'; input should be greater than or equal to 0" in said
+    assert "--min-log-odds: got '-1'; input should be greater than or equal to 0" in said
     assert "--without: got '(', which is not a regular expression" in said
     assert "--fit: writes new weights, --weights evaluates given ones; give one of the two" in said
 

@@ -183,12 +183,12 @@ def test_asking_in_turn_saves_calls_and_errs_no_more_than_stated() -> None:
 def test_a_voter_of_the_rule_that_did_not_vote_counts_as_asked() -> None:
     votes = panel(20)
     rule = stopping(votes, Fit(np.array([1.0, 1.0, 1.0, 100.0])), "abcd")
-    found = stop_early(votes[:, :1], "a", rule, error=1e-9, margin=0.0)
+    found = stop_early(votes[:, :1], "a", rule, error=1e-9, min_log_odds=0.0)
     np.testing.assert_allclose(found.queried, 1.0)
     np.testing.assert_allclose(found.logits, votes[:, 0], rtol=1e-3, atol=1e-3)
 
 
-def test_the_same_label_is_asked_beyond_the_margin() -> None:
+def test_the_same_label_is_asked_beyond_min_log_odds() -> None:
     full = np.array([2.0, -2.0, 0.5, 2.0, 0.0])
     turned = np.array([1.5, 1.5, -3.0, 0.5, 1.0])
     assert same_labels(full, turned, 1.0) == (3, 1)

@@ -54,12 +54,12 @@ def reply(asked: Prompt, name: str, text: str, origin: Any = "sampled") -> Respo
     return Response(f"{asked.id}/{name}", asked.id, Message(role="assistant", content=text), origin, text)
 
 
-def outcome(i: int, text: str = "", margin: float = 0.5) -> Feedback:
+def outcome(i: int, text: str = "", log_odds: float = 0.5) -> Feedback:
     """A prompt with one pair, one revision, one dropped revision."""
     asked = prompt(i, text)
     good, bad = reply(asked, "s0/r0", f"good {HOSTILE}", "revised"), reply(asked, "s0", "bad")
-    votes = (Vote(asked.id, good.id, bad.id, "kind", margin + 0.1, -margin + 0.1),)
-    pair = PreferencePair(asked.id, good, bad, margin, {"good": margin}, votes)
+    votes = (Vote(asked.id, good.id, bad.id, "kind", log_odds + 0.1, -log_odds + 0.1),)
+    pair = PreferencePair(asked.id, good, bad, log_odds, {"good": log_odds}, votes)
     critique = Critique(asked.id, bad.id, "kind", HOSTILE, True)
     left_out = (Dropped(asked.id, "revise", "unchanged", "", f"{asked.id}/s1/r0"),)
     return Feedback(asked, (bad, good), (critique,), 1, votes, (pair,), good, (), left_out)
