@@ -11,10 +11,11 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_SHOWN = 80
 """Characters of a value that a message shows."""
@@ -44,7 +45,7 @@ class Problem(NamedTuple):
 
     def under(self, prefix: str) -> Problem:
         """The same problem of a value that stands under a key of an outer one."""
-        return self._replace(key=".".join(filter(None, (prefix, self.key))))
+        return self._replace(key=_under(prefix, self.key))
 
     def named_by(self, setting: str) -> Problem:
         """The same problem of what a setting names: one with a place of its own, such as a file, is told whole behind the name."""
@@ -142,6 +143,26 @@ def invalid(got: str, allowed: str = "", fix: str = "", key: str = "") -> Pydant
     return PydanticCustomError("problem", "{text}", {**parts, "text": str(Problem("", "", got, allowed, fix))})
 
 
+_ALLOWED: Mapping[str, str] = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a string",
+    "path_type": "a path",
+    "finite_number": "a finite number",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "{min_length} or more items",
+    "too_long": "{max_length} or fewer items",
+    "string_too_short": "a string of {min_length} or more characters",
+    "string_too_long": "a string of {max_length} or fewer characters",
+    "string_pattern_mismatch": "a string that matches {pattern}",
+}
+"""pydantic's type of an error -> what is allowed there, with the names of the error's context."""
+
+
 def dotted(location: Location) -> str:
     """A location as the dotted name of a setting."""
     return ".".join(map(str, location))
@@ -159,41 +180,80 @@ def problems_of(
     """
     found = []
     for one in error.errors(include_url=False):
-        location = tuple(one["loc"])
-        where = place if isinstance(place, str) else place(_data_location(model, location))
-        key = name(_data_location(model, location))
-        context: Mapping[str, Any] = one.get("ctx", {})
-        match one["type"]:
-            case "extra_forbidden":
-                allowed = siblings(model, location)
-                got = f"unknown key{suggest(str(location[-1]), allowed)}"
-                found.append(Problem(where, key, got, ", ".join(allowed)))
-            case "missing":
-                found.append(Problem(where, key, "is missing", fix="add it"))
-            case "problem":
-                inner = ".".join(filter(None, (key, context["key"])))
-                found.append(Problem(where, inner, context["got"], context["allowed"], context["fix"]))
-            case "tuple_type" | "list_type":
-                fix = f"write [{one['input']}]" if isinstance(one["input"], str) else ""
-                found.append(Problem(where, key, f"got {shown(one['input'])}", "a list", fix))
-            case "model_type" | "model_attributes_type" | "dict_type":
-                keys = siblings(model, (*location, ""))
-                allowed_keys = f"a mapping with {', '.join(keys)}" if keys else "a mapping"
-                found.append(Problem(where, key, f"got {shown(one['input'])}", allowed_keys))
-            case "value_error":
-                found.append(Problem(where, key, str(context["error"])))
-            case _:
-                message = one["msg"][:1].lower() + one["msg"][1:]
-                found.append(Problem(where, key, f"got {shown(one['input'])}", fix=message))
+        location = _data_location(model, tuple(one["loc"]))
+        where = place if isinstance(place, str) else place(location)
+        found.append(_problem_of(one, model).under(name(location))._replace(place=where))
     return tuple(found)
+
+
+def _problem_of(error: ErrorDetails, model: type[BaseModel]) -> Problem:
+    """One of pydantic's errors, without place and key."""
+    location, value, context = tuple(error["loc"]), error["input"], error.get("ctx", {})
+    got = f"got {shown(value)}"
+    match error["type"]:
+        case "extra_forbidden":
+            keys = siblings(model, location)
+            return Problem("", "", f"unknown key{suggest(str(location[-1]), keys)}", ", ".join(keys))
+        case "missing":
+            return Problem("", "", "is missing", fix="add it")
+        case "problem":
+            return Problem("", context["key"], context["got"], context["allowed"], context["fix"])
+        case "tuple_type" | "list_type":
+            return Problem("", "", got, "a list", f"write [{value}]" if isinstance(value, str) else "")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            keys = siblings(model, (*location, ""))
+            return Problem("", "", got, f"a mapping with {', '.join(keys)}" if keys else "a mapping")
+        case "literal_error" | "enum":
+            choices = [str(choice) for choice in _choices(model, location)]
+            hint = suggest(value, choices) if isinstance(value, str) else ""
+            return Problem("", "", f"{got}{hint}", ", ".join(choices) or str(context["expected"]))
+        case "union_tag_not_found":
+            return Problem("", "", f"has no {context['discriminator']}", fix="add it")
+        case "union_tag_invalid":
+            return Problem("", "", f"got {context['discriminator']} {context['tag']!r}", str(context["expected_tags"]))
+        case "value_error":
+            return Problem("", "", str(context["error"]))
+        case kind if kind in _ALLOWED:
+            return Problem("", "", got, _ALLOWED[kind].format(**context))
+        case _:
+            return Problem("", "", got, fix=error["msg"][:1].lower() + error["msg"][1:])
+
+
+def _under(prefix: str, key: str) -> str:
+    return ".".join(filter(None, (prefix, key)))
+
+
+def _choices(model: type[BaseModel], location: Location) -> list[object]:
+    """Values that are allowed at a location; none where its type lists none."""
+    found: list[object] = []
+    for kind in _kinds_at(model, location):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [member.value for member in kind]
+        else:
+            found += _literals(kind)
+    return found
+
+
+def _literals(kind: Any) -> list[object]:
+    if get_origin(kind) is Literal:
+        return [*get_args(kind)]
+    inner = get_args(kind) if _union(kind) else get_args(kind)[:1] if get_origin(kind) is Annotated else ()
+    return [value for one in inner for value in _literals(one)]
+
+
+def _kinds_at(model: type[BaseModel], location: Sequence[int | str]) -> list[Any]:
+    """Types of what may stand at a location."""
+    kinds: list[Any] = [model]
+    for part in location:
+        kinds = [inner for outer in kinds for inner in _inside(outer, part)]
+    return kinds
 
 
 def siblings(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Names allowed beside the last key of a location, sorted; none where no model stands there."""
-    kinds: list[Any] = [model]
-    for part in location[:-1]:
-        kinds = [inner for outer in kinds for inner in _inside(outer, part)]
-    return sorted({name for kind in kinds for one in _models(kind) for name in one.model_fields})
+    return sorted(
+        {name for kind in _kinds_at(model, location[:-1]) for one in _models(kind) for name in one.model_fields}
+    )
 
 
 def _data_location(model: type[BaseModel], location: Location) -> Location:

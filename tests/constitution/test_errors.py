@@ -1,6 +1,8 @@
 """Problems, what collects them, and pydantic's errors told as problems."""
 
 import pickle
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -63,21 +65,72 @@ def test_a_problem_is_its_parts_in_order(problem: Problem, text: str) -> None:
     [
         ({"name": "a", "nmae": 1}, ["run.yaml: nmae: unknown key (did you mean name?); allowed: by_name, high, low, name, parts"]),
         ({}, ["run.yaml: name: is missing; add it"]),
-        ({"name": 3}, ["run.yaml: name: got 3; input should be a valid string"]),
+        ({"name": 3}, ["run.yaml: name: got 3; allowed: a string"]),
         ({"name": "a", "low": 2}, ["run.yaml: low: got 2; allowed: at most high, 1; raise high"]),
         (
             {"name": "a", "parts": [{"kind": "small", "size": -1}, {"kind": "large", "wide": 1}]},
             [
-                "run.yaml: parts.0.size: got -1; input should be greater than or equal to 0",
+                "run.yaml: parts.0.size: got -1; allowed: at least 0",
                 "run.yaml: parts.1.wide: unknown key (did you mean width?); allowed: kind, width",
             ],
         ),
-        ({"name": "a", "by_name": {"small": {"size": "x"}}}, ["run.yaml: by_name.small.size: got 'x'; input should be a valid integer, unable to parse string as an integer"]),
+        ({"name": "a", "by_name": {"small": {"size": "x"}}}, ["run.yaml: by_name.small.size: got 'x'; allowed: a whole number"]),
     ],
     ids=["unknown", "missing", "type", "custom", "union", "key-like-a-tag"],
 )  # fmt: skip
 def test_pydantics_errors_name_the_key_the_value_and_what_is_allowed(data: object, lines: list[str]) -> None:
     assert told(data) == lines
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Typed(BaseModel):
+    engine: Literal["vllm", "replay"] = "vllm"
+    other: Annotated[Literal["vllm", "replay"] | None, Field(description="as engine")] = None
+    colour: Colour = Colour.RED
+    half: float = Field(default=0.25, gt=0, lt=0.5)
+    most: int = Field(default=1, ge=1, le=8)
+    flag: bool = False
+    folder: Path = Path()
+    text: str = Field(default="abc", min_length=2, max_length=3, pattern="^[a-z]*$")
+    items: tuple[int, ...] = Field(default=(1,), min_length=1, max_length=2)
+    part: Annotated[Small | Large, Field(discriminator="kind")] = Small()
+    even: int = Field(default=2, multiple_of=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"engine": "vlm"}, "engine: got 'vlm' (did you mean vllm?); allowed: vllm, replay"),
+        ({"engine": 3}, "engine: got 3; allowed: vllm, replay"),
+        ({"other": "none"}, "other: got 'none'; allowed: vllm, replay"),
+        ({"colour": "blu"}, "colour: got 'blu' (did you mean blue?); allowed: red, blue"),
+        ({"half": 0}, "half: got 0; allowed: greater than 0"),
+        ({"half": 0.5}, "half: got 0.5; allowed: less than 0.5"),
+        ({"half": "x"}, "half: got 'x'; allowed: a number"),
+        ({"most": 0}, "most: got 0; allowed: at least 1"),
+        ({"most": 9}, "most: got 9; allowed: at most 8"),
+        ({"most": 1.5}, "most: got 1.5; allowed: a whole number"),
+        ({"flag": "perhaps"}, "flag: got 'perhaps'; allowed: true or false"),
+        ({"folder": 3}, "folder: got 3; allowed: a path"),
+        ({"text": "a"}, "text: got 'a'; allowed: a string of 2 or more characters"),
+        ({"text": "abcd"}, "text: got 'abcd'; allowed: a string of 3 or fewer characters"),
+        ({"text": "A1"}, "text: got 'A1'; allowed: a string that matches ^[a-z]*$"),
+        ({"items": []}, "items: got []; allowed: 1 or more items"),
+        ({"items": [1, 2, 3]}, "items: got [1, 2, 3]; allowed: 2 or fewer items"),
+        ({"items": "1"}, "items: got '1'; allowed: a list; write [1]"),
+        ({"part": {"kind": "middle"}}, "part: got 'kind' 'middle'; allowed: 'small', 'large'"),
+        ({"part": {}}, "part: has no 'kind'; add it"),
+        ({"even": 3}, "even: got 3; input should be a multiple of 2"),
+    ],
+)  # fmt: skip
+def test_what_is_allowed_is_told_for_each_kind_of_error(data: object, line: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Typed.model_validate(data)
+    assert [str(problem) for problem in problems_of(error.value, Typed)] == [line]
 
 
 def test_the_place_may_depend_on_the_location() -> None:

@@ -61,8 +61,8 @@ def test_lines_are_read_in_order_and_blank_ones_left_out(tmp_path: Path) -> None
             {k: v for k, v in GOOD.items() if k != "prompt"},
             "prompt: is missing; add it",
         ),
-        ({**GOOD, "kind": "Wrong fact"}, "kind: got 'Wrong fact'; string should match pattern '^[a-z][a-z_]*$'"),
-        ({**GOOD, "chosen": []}, "chosen: got []; tuple should have at least 1 item after validation, not 0"),
+        ({**GOOD, "kind": "Wrong fact"}, "kind: got 'Wrong fact'; allowed: a string that matches ^[a-z][a-z_]*$"),
+        ({**GOOD, "chosen": []}, "chosen: got []; allowed: 1 or more items"),
         ("{", "got '{'; invalid JSON: EOF while parsing an object at line 1 column 1"),
     ],
 )

@@ -72,12 +72,12 @@ def test_a_bad_constitution_is_exit_2_and_a_clear_message(
     ("more", "message"),
     [
         pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: clamp", id="unknown-setting"),
-        pytest.param(["--set", "plan.samples=0"], "plan.samples: got 0; input should be greater than or equal to 1", id="out-of-range"),
+        pytest.param(["--set", "plan.samples=0"], "plan.samples: got 0; allowed: at least 1", id="out-of-range"),
         pytest.param(["--set", "samples"], "--set samples: allowed: key=value", id="no-value"),
-        pytest.param(["--set", "plan.samples.x=1"], "plan.samples: got {'x': 1}; input should be a valid integer", id="a-value-is-no-number"),
+        pytest.param(["--set", "plan.samples.x=1"], "plan.samples: got {'x': 1}; allowed: a whole number", id="a-value-is-no-number"),
         pytest.param(["--set", "engine=vlm", "--engine", "replay"], "", id="a-flag-goes-before"),
         pytest.param(["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory)", id="no-config"),
-        pytest.param(["--limit", "0"], "--limit: got '0'; input should be greater than or equal to 1", id="limit"),
+        pytest.param(["--limit", "0"], "--limit: got '0'; allowed: at least 1", id="limit"),
         pytest.param(["--reuse", "nowhere"], "no such file; --reuse takes the folder of a run", id="reuse"),
         pytest.param(["--engine", "endpoint"], "endpoints: got none, but engine is 'endpoint'", id="no-endpoints"),
         pytest.param(["--engine", "transformers", "--policy", "./none"], "model './none': no such folder", id="no-model"),
@@ -92,7 +92,7 @@ def test_bad_settings_are_exit_2_and_a_clear_message(
 
 def test_an_unknown_engine_is_refused_with_the_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--engine", "vlm") == 2
-    message = "engine: got 'vlm'; input should be 'vllm', 'transformers', 'endpoint' or 'replay'"
+    message = "engine: got 'vlm' (did you mean vllm?); allowed: vllm, transformers, endpoint, replay"
     assert message in capsys.readouterr().err
 
 

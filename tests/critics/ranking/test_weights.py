@@ -103,11 +103,11 @@ def test_weights_survive_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature": 0}, "temperature: got 0; input should be greater than 0"),
-        ({"voters": {}}, "voters: got {}; dictionary should have at least 1 item"),
-        ({"voters": {"x": "NaN"}}, r"voters.x: got 'NaN'; input should be a finite number"),
-        ({"method": "guess"}, "method: got 'guess'; input should be 'logistic', 'temperature' or 'agreement'"),
-        ({"version": 2}, "version: got 2; input should be 1"),
+        ({"temperature": 0}, "temperature: got 0; allowed: greater than 0"),
+        ({"voters": {}}, "voters: got {}; allowed: 1 or more items"),
+        ({"voters": {"x": "NaN"}}, r"voters.x: got 'NaN'; allowed: a finite number"),
+        ({"method": "guess"}, "method: got 'guess'; allowed: logistic, temperature, agreement"),
+        ({"version": 2}, "version: got 2; allowed: 1"),
         ({"extra": 1}, "extra: unknown key; allowed: fitted_on, method"),
     ],
 )

@@ -186,7 +186,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
         "--constitution", "principles/hhh.yaml", "--engine", "replay", "--principles", "0", "--out", str(tmp_path)
     )
     assert code == 2
-    assert "--principles: got '0'; input should be greater than or equal to 1" in capsys.readouterr().err
+    assert "--principles: got '0'; allowed: at least 1" in capsys.readouterr().err
 
 
 OPTIONS = ("--constitution", "principles/hhh.yaml", "--engine", "replay", "--limit", "2")
@@ -204,7 +204,7 @@ def test_where_the_figures_go_is_seen_to_before_anything_is_asked(
     written = json.loads((tmp_path / "new" / "a.json").read_text(), parse_constant=pytest.fail)
     assert written["gains"]["judge_instruction"]["low"] is None, "one pair has no interval"
     assert command(*OPTIONS[:4], "--limit", "0")[0] == 2
-    assert "--limit: got '0'; input should be greater than or equal to 1" in capsys.readouterr().err
+    assert "--limit: got '0'; allowed: at least 1" in capsys.readouterr().err
 
 
 def test_a_judge_that_stays_unavailable_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

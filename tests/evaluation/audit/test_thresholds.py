@@ -35,7 +35,7 @@ def test_a_file_then_overrides(tmp_path: Path) -> None:
         (
             "position_inconsistent: 2",
             [],
-            "audit.yaml: position_inconsistent: got 2; input should be less than or equal to 1",
+            "audit.yaml: position_inconsistent: got 2; allowed: at most 1",
         ),
         ("- 1", [], "audit.yaml: got a list; allowed: a mapping, as in `position_inconsistent: 0.2`"),
         ("a: [", [], "audit.yaml: is not YAML"),

@@ -195,9 +195,9 @@ def test_every_wrong_option_is_named(votes: Path, capsys: pytest.CaptureFixture[
     said = refused(
         capsys, "--votes", votes, "--folds", 1, "--early-stop-error", 0.7, "--min-log-odds", -1, "--without", "(", "--weights", "w", "--fit", "f"
     )  # fmt: skip
-    assert "--folds: got '1'; input should be greater than or equal to 2" in said
-    assert "--early-stop-error: got '0.7'; input should be less than 0.5" in said
-    assert "--min-log-odds: got '-1'; input should be greater than or equal to 0" in said
+    assert "--folds: got '1'; allowed: at least 2" in said
+    assert "--early-stop-error: got '0.7'; allowed: less than 0.5" in said
+    assert "--min-log-odds: got '-1'; allowed: at least 0" in said
     assert "--without: got '(', which is not a regular expression" in said
     assert "--fit: writes new weights, --weights evaluates given ones; give one of the two" in said
 
@@ -302,9 +302,7 @@ def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pyte
         "--votes: recorded votes are read as they are; only a panel that is asked about --data takes --judge, --set, --reuse, --limit"
         in said
     )
-    assert "--limit: got '0'; input should be greater than or equal to 1" in refused(
-        capsys, "--data", votes, "--limit", 0
-    )
+    assert "--limit: got '0'; allowed: at least 1" in refused(capsys, "--data", votes, "--limit", 0)
 
 
 def labelled_pairs(path: Path) -> Path:

@@ -104,13 +104,13 @@ def test_what_is_known_of_the_pairs_is_added(tmp_path: Path) -> None:
     [
         ({"text": None}, "v.jsonl:1: needs one of text and p"),
         ({"p": 0.5}, "v.jsonl:1: needs one of text and p"),
-        ({"text": None, "p": 1.5}, r"v.jsonl:1: p: got 1.5; input should be less than or equal to 1"),
-        ({"label": 3}, r"v.jsonl:1: label: got '3'; input should be '1' or '2'"),
+        ({"text": None, "p": 1.5}, r"v.jsonl:1: p: got 1.5; allowed: at most 1"),
+        ({"label": 3}, r"v.jsonl:1: label: got '3'; allowed: 1, 2"),
         (
             {"swaped": True},
             r"v.jsonl:1: swaped: unknown key \(did you mean swapped\?\); allowed: judge, label, method, p, pair, subset, ",
         ),
-        ({"swapped": "perhaps"}, "v.jsonl:1: swapped: got 'perhaps'; input should be a valid boolean"),
+        ({"swapped": "perhaps"}, "v.jsonl:1: swapped: got 'perhaps'; allowed: true or false"),
     ],
 )
 def test_a_bad_line_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:

@@ -174,7 +174,7 @@ def test_another_file_of_refusal_prompts(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_refusal_prompts(path)
     assert str(error.value).splitlines() == [
-        f"{path}:1: label: got 'harmful'; input should be 'safe' or 'unsafe'",
+        f"{path}:1: label: got 'harmful'; allowed: safe, unsafe",
         f"{path}:3: prompt: is missing; add it",
         f"{path}:3: colour: unknown key; allowed: focus, id, label, note, prompt, type",
     ]
@@ -198,10 +198,10 @@ def test_a_wrong_file_of_probes_is_told_with_every_place(tmp_path: Path) -> None
     with pytest.raises(UserError) as error:
         read_probes(path)
     assert str(error.value).splitlines() == [
-        f"{path}:5: sycophancy.0.right: got []; tuple should have at least 1 item after validation, not 0",
+        f"{path}:5: sycophancy.0.right: got []; allowed: 1 or more items",
         f"{path}:7: sycophancy.0.responses.wrong: is missing; add it",
         f"{path}:7: sycophancy.0.responses.wron: unknown key (did you mean wrong?); allowed: right, wrong",
-        f"{path}:9: confidence.0.kind: got 'hard'; input should be 'future', 'private', 'invented', 'context' or 'answerable'",
+        f"{path}:9: confidence.0.kind: got 'hard'; allowed: future, private, invented, context, answerable",
         f"{path}:1: refusals: is missing; add it",
     ]
     path.write_text(FILE.read_text(encoding="utf-8").replace("id: keys", "id: bank"), encoding="utf-8")

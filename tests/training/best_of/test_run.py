@@ -324,7 +324,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
             "data: got a.jsonl=0.5, and best_of samples its own responses, to each prompt alike",
         ),
         ({"sampler": {"engine": "endpoint"}}, "sampler.endpoints: got none, but sampler.engine is endpoint"),
-        ({"samples": 1}, "samples: got 1; input should be greater than or equal to 2"),
+        ({"samples": 1}, "samples: got 1; allowed: at least 2"),
         ({"reward": {}}, "reward: no source is configured; set rules, models or judge"),
         (
             {"sampler": {"tokens": 3}},

@@ -236,7 +236,7 @@ BAD = [
     pytest.param(
         {**TOLD, "prompt": [{"from": "human", "value": "a"}]}, "prompt.0.role: is missing; add it", id="other-messages",
     ),
-    pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt.0.role: got 'robot'; input should be", id="role"),
+    pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt.0.role: got 'robot'; allowed: system, user, assistant, tool", id="role"),
     pytest.param({**PLAIN, "tools": "look"}, "tools: got 'look'; allowed: a list of objects", id="tools"),
 ]  # fmt: skip
 

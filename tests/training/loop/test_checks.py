@@ -76,7 +76,7 @@ def unread(settings: dict[str, Any]) -> list[str]:
     [
         pytest.param({"prompts": "none.jsonl"}, "prompts: none.jsonl: none of 1 rows is a prompt (1 empty_prompt); mend them", id="no-prompt"),
         pytest.param(evaluated(prompts="none.jsonl"), "evaluation.prompts: none.jsonl: none of 1 rows is a prompt (1 empty_prompt); mend them", id="none-held-out"),
-        pytest.param(evaluated(refusals="labels.jsonl", probes=True), "evaluation.refusals: labels.jsonl:1: label: got 'maybe'; input should be 'safe' or 'unsafe'", id="refusals"),
+        pytest.param(evaluated(refusals="labels.jsonl", probes=True), "evaluation.refusals: labels.jsonl:1: label: got 'maybe'; allowed: safe, unsafe", id="refusals"),
         pytest.param({"weights": "weights.json"}, f"feedback: {OTHER}", id="weights-of-others"),
         pytest.param(evaluated(weights="weights.json"), f"evaluation: {OTHER}", id="evaluations-weights-of-others"),
         pytest.param({"feedback": {"engine": "replay", "plan": {"early_stop_error": 0.1}}}, "feedback.plan.early_stop_error: got 0.1 without fitted weights; give fitted weights, or leave it 0", id="no-weights"),

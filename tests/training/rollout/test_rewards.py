@@ -271,9 +271,7 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
         pytest.param(
             "reward={}", "--set: reward: no source is configured; set rules, models or judge, as in", id="nothing"
         ),
-        pytest.param(
-            "reward.rules.weight=0", "reward.rules.weight: got 0; input should be greater than 0", id="weight"
-        ),
+        pytest.param("reward.rules.weight=0", "reward.rules.weight: got 0; allowed: greater than 0", id="weight"),
         pytest.param(
             "reward.judge={constitution: x, panel: [{name: b, model: m, methods: [compare]}]}",
             "--set: reward.judge.panel.b.methods: got compare, which judges pairs; allowed: contrast, score",
