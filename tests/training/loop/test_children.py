@@ -55,6 +55,39 @@ def test_a_step_finds_our_packages_from_any_folder(tmp_path: Path, monkeypatch: 
     assert "usage: generate_feedback.py" in log.read_text()
 
 
+LAUNCHER = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ([sys.executable, "-m", "training", "dpo", "--help"], "python -m training dpo"),
+        ([sys.executable, "-m", "evaluation", "policy", "--help"], "python -m evaluation policy"),
+        ([sys.executable, "-m", "generate_feedback", "--help"], "generate_feedback.py"),
+        pytest.param(
+            [*LAUNCHER, "-m", "training", "dpo", "--help"],
+            "python -m training dpo",
+            marks=pytest.mark.model,
+            id="launcher",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", [None, "", "."], ids=["no-path", "empty-path", "here"])
+def test_a_users_own_modules_are_not_taken_for_ours(
+    command: list[str], usage: str, path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by the step, nor by what supervises it or launches it: even where PYTHONPATH names the current folder."""
+    for name in ("training", "evaluation", "generation", "critics", "constitution", "solon", "generate_feedback"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user was taken for one of ours')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if path is not None:
+        monkeypatch.setenv("PYTHONPATH", path)
+    log = tmp_path / "log.txt"
+    code = runner(tmp_path)(command, log)
+    assert (code, f"usage: {usage}" in log.read_text()) == (0, True), log.read_text()
+
+
 def within(seconds: float, done: object) -> bool:
     """Whether something becomes true in that time."""
     assert callable(done)
