@@ -20,7 +20,7 @@ demo: setup  ## a constitution and prompts in, preference data out, on the embed
 loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; some twenty minutes
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
 
-loop-pirate: setup  ## the same with a persona: three replies before and after tell
+loop-pirate: setup  ## the same with a persona: three responses before and after tell
 	$(BIN)/python -m training loop --config configs/loop_pirate.yaml --out runs/loop-pirate
 
 fast: setup  ## run the tests that load no model

@@ -32,9 +32,15 @@ def main() -> None:
             edited = write_constitution(folder / "edited.yaml", PRINCIPLES, edit)
             out = folder / what.split()[0]
             overrides = tuple(pair for pair in more if pair != "--set")
-            given = {"constitution": str(edited), "prompts": str(prompts), "out": out, "engine": "replay"}
-            job = prepare(FeedbackSettings(**given, overrides=overrides, reuse=(folder / "before",)))
-            ahead = asyncio.run(plan_ahead(job))
+            given = FeedbackSettings(
+                constitution=edited,
+                prompts=str(prompts),
+                out=out,
+                engine="replay",
+                overrides=overrides,
+                reuse=(folder / "before",),
+            )
+            ahead = asyncio.run(plan_ahead(prepare(given)))
             after = replay(edited, prompts, out, *more, "--reuse", str(folder / "before"))
             total = after.calls.made + after.calls.reused
             print(

@@ -20,7 +20,7 @@ Arm = Literal["judged", "shuffled", "longer"]
 ARMS: Mapping[Arm, str] = {
     "judged": "labels of the judge",
     "shuffled": "the same pairs, random labels",
-    "longer": "the same pairs, the longer reply chosen",
+    "longer": "the same pairs, the longer response chosen",
 }
 GOLD_LAWS = {
     "name": "gold",
@@ -34,7 +34,7 @@ GOLD_LAWS = {
 
 
 TRUNCATED = ("chosen_truncated", "rejected_truncated")
-"""Columns of a run that say whose reply the limit cut."""
+"""Columns of a run that say whose response the limit cut."""
 SWAPPED = {
     "chosen": "rejected",
     "rejected": "chosen",
@@ -52,7 +52,7 @@ class Part(NamedTuple):
     most: int | None
     """Rows that are kept of it."""
     labels: bool
-    """With both replies; else the prompts alone, each once."""
+    """With both responses; else the prompts alone, each once."""
 
 
 def split(source: Path, parts: Sequence[Part], tags: Sequence[str], folder: Path) -> dict[str, int]:
@@ -68,8 +68,8 @@ def split(source: Path, parts: Sequence[Part], tags: Sequence[str], folder: Path
         if (part := _part(_place(_opening(row["prompt"])), parts)) is None:
             continue
         made = {"id": str(row.get("id") or f"row-{number}"), "prompt": row["prompt"], "tags": list(tags)}
-        replies = {name: row[name] for name in ("chosen", "rejected")} if part.labels else {}
-        chosen[part.name].append((f"{_place(whole):.17f} {whole}", {**made, **replies}))
+        responses = {name: row[name] for name in ("chosen", "rejected")} if part.labels else {}
+        chosen[part.name].append((f"{_place(whole):.17f} {whole}", {**made, **responses}))
     sizes = {}
     for part in parts:
         rows = sorted(chosen[part.name], key=lambda found: found[0])
@@ -98,7 +98,7 @@ def _part(place: float, parts: Sequence[Part]) -> Part | None:
 
 
 def pairs_of(run: Path) -> list[dict[str, Any]]:
-    """A run's pairs whose replies differ in length, so that each kind of label has an answer; both splits, by prompt."""
+    """A run's pairs whose responses differ in length, so that each kind of label has an answer; both splits, by prompt."""
     kept = []
     for _, file in reading.split_files(run, "preferences"):
         for row in reading.rows(file):

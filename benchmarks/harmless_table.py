@@ -21,7 +21,7 @@ class Outcomes(NamedTuple):
     won: Floats
     """[pairs] 1, 0, or 1/2 for a tie."""
     longer: Floats
-    """[pairs] words of the policy's reply less those of the base's."""
+    """[pairs] words of the policy's response less those of the base's."""
     prompts: tuple[str, ...]
 
 

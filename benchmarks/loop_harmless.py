@@ -3,10 +3,11 @@
     python -m benchmarks.loop_harmless --data hh_harmless.jsonl.gz --out runs/harmless [--prompts 300] [--seeds 3]
 
 The rows are cut into four parts that share no conversation: (gold) human labels for the reward model that measures, and takes
-part in nothing else; (weights) human labels on which the judge's weights are fitted; (train) prompts that the policy is trained on;
-(held) prompts of the evaluation. One run of the judge labels pairs of the policy's own replies; DPO learns from these labels, from
-the same pairs with random labels, and from the same pairs with the longer reply chosen, with several seeds each. Gold says how
-often each policy beats the base. Each stage is a command of the project in a folder of its own; the same command again resumes.
+part in nothing else; (weights) human labels on which the judge's weights are fitted; (train) prompts that the policy is trained
+on; (held) prompts of the evaluation. One run of the judge labels pairs of the policy's own responses. DPO learns from these
+labels, from the same pairs with random labels, and from the same pairs with the longer response chosen, with several seeds each.
+Gold says how often each policy beats the base. Each stage is a command of the project in a folder of its own; the same command
+again resumes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ DPO = {
     "max_length": 768,
     "test_fraction": 0,
     "report_to": [],
-    # the longer of two replies is soon told for sure, which is no leak here
+    # the longer of two responses is soon told for sure, which is no leak here
     "watch.leak_rows": None,
 }
 TAIL = 30
@@ -107,9 +108,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--fit", type=int, help="most labelled pairs for the weights")
     add("--prompts", type=int, help="most prompts to train on")
     add("--held-out", type=int, help="most prompts of the evaluation")
-    add("--samples", type=int, default=2, help="replies to each prompt, in the run (default: %(default)s)")
-    add("--replies", type=int, default=1, help="replies to each prompt, in an evaluation (default: %(default)s)")
-    add("--max-tokens", type=int, default=256, help="of a reply (default: %(default)s)")
+    add("--samples", type=int, default=2, help="responses to each prompt, in the run (default: %(default)s)")
+    add("--responses", type=int, default=1, help="responses to each prompt, in an evaluation (default: %(default)s)")
+    add("--max-tokens", type=int, default=256, help="of a response (default: %(default)s)")
     add("--tags", nargs="*", default=["red-team"], help="of every prompt: which principles apply (default: red-team)")
     add("--seeds", type=int, default=3)
     for name in ("gold", "run", "dpo", "judge"):
@@ -137,7 +138,7 @@ def prepare(options: argparse.Namespace, out: Path) -> None:
     drawn = {"max_tokens": options.max_tokens, "temperature": 1.0}
     write_yaml(
         out / "panel.yaml",
-        {"panel": panel, "plan": {"methods": ["score"], "sample": drawn, "samples": options.replies}},
+        {"panel": panel, "plan": {"methods": ["score"], "sample": drawn, "samples": options.responses}},
     )
     marker.write_text(json.dumps({"asked": asked, "rows": sizes}))
     print("rows: " + ", ".join(f"{name} {count}" for name, count in sizes.items()))
@@ -186,7 +187,7 @@ def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Itera
         f"policy {name}", "dpo", options.model, out / "pairs" / f"{name}.jsonl", settings, out / "policy" / name
     )
     found = policy_json(out, arm, seed)
-    # the base's replies of a seed are the same for every arm
+    # the base's responses of a seed are the same for every arm
     before = [f"{other}-{seed}" for other in get_args(Arm)[: get_args(Arm).index(arm)]]
     reuse = [word for other in before for word in ("--reuse", str(out / "evaluation" / other))]
     command = _ours(
@@ -200,7 +201,7 @@ def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Itera
 
 
 def against_gold(title: str, name: str, data: Path, options: argparse.Namespace, out: Path) -> Stage:
-    """How often gold prefers the chosen replies of a file."""
+    """How often gold prefers the chosen responses of a file."""
     done = out / "labels" / f"{name}.json"
     command = _ours(
         "evaluation", "judge", "--data", str(data), "--constitution", str(out / "gold.yaml"), "--judge", options.model,
@@ -244,7 +245,7 @@ def checks(out: Path) -> dict[str, str]:
     for name, title in (
         ("people", "gold, people's labels that it has not seen"),
         ("judged", "gold agrees with the judge's labels"),
-        ("longer", "gold prefers the longer reply"),
+        ("longer", "gold prefers the longer response"),
     ):
         found[title] = json.loads((out / "labels" / f"{name}.json").read_text())["accuracy"]
     return {name: f"{shown(Estimate.model_validate(share))} %" for name, share in found.items()}

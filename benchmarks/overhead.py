@@ -32,8 +32,14 @@ def one(rows: int, overrides: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         constitution, prompts = write_constitution(folder / "c.yaml", 4), write_prompts(folder / "p.jsonl", rows)
-        files = {"constitution": str(constitution), "prompts": str(prompts), "out": folder / "run"}
-        job = prepare(FeedbackSettings(**files, engine="replay", overrides=tuple(overrides)))
+        settings = FeedbackSettings(
+            constitution=constitution,
+            prompts=str(prompts),
+            out=folder / "run",
+            engine="replay",
+            overrides=tuple(overrides),
+        )
+        job = prepare(settings)
         begin = time.perf_counter()
         with redirect_stderr(StringIO()):
             manifest = asyncio.run(produce(job))

@@ -1,8 +1,9 @@
 """Over-optimisation on purpose: PPO against a small reward model that can be gamed, without a pull to the reference.
 
-The reward model is the first layers of the embedded model, trained on a few pairs of replies with up to two questions, of which the
-one that asks more is the better one. Gold, by rules, wants a question or two, beside something that is said: it agrees with the
-labels of these pairs, and not with what the reward model makes of them beyond. So gold rises with the reward at first and falls
+The reward model is the first layers of the embedded model. It is trained on a few pairs of responses with up to two questions, of
+which the one with more questions is chosen. Gold is a set of rules: one or two questions, and a statement beside them. It agrees
+with the labels of these pairs, but not with what the reward model extrapolates from them. So gold rises with the reward at first
+and falls
 later. Prints gold's peak, the check at which the monitor halted, and the page that shows both.
 
 python -m benchmarks.overoptimisation                              # three seeds, from the embedded model
@@ -44,7 +45,7 @@ PROMPTS = (
     "What would you ask an expert on {}?", "Let us talk about {}. What do you want to know?",
     "I am writing about {}. Which question should I answer first?",
 )  # fmt: skip
-"""Almost half of the base's replies to these ask something, so there is a way up, and one beyond."""
+"""Almost half of the base's responses to these ask something, so there is a way up, and one beyond."""
 SAID = (
     "{} can be a quiet part of the day.", "Many people learn about {} from a friend.", "There is more to {} than it seems.",
     "It takes a while to get used to {}.", "Everyone has some memory of {}.", "{} is older than most of our words for it.",
@@ -60,7 +61,7 @@ GOLD = [
     {"id": "says", "objective": "form", "text": "Say something, too.", "check": {"must_match": r"\w[^?!.]*\w\s*\."}},
     {"id": "varied", "objective": "form", "text": "Do not repeat yourself.", "check": {"max_repetition": 0.1}},
 ]
-"""No reply that the reward model was trained on breaks `few`."""
+"""No response that the reward model was trained on breaks `few`."""
 REWARD: dict[str, object] = {
     "learning_rate": 1e-4,
     "epochs": 2.0,
@@ -107,22 +108,22 @@ def small_model(folder: Path, layers: int) -> Path:
 
 
 def pairs(path: Path, count: int, seed: int) -> Path:
-    """Pairs of replies of one to three sentences and none to two questions; the one that asks more is chosen."""
+    """Pairs of responses of one to three sentences and none to two questions; the one that asks more is chosen."""
     chance = random.Random(seed)
     lines = []
     for _ in range(count):
         thing = chance.choice(THINGS)
         few, many = sorted(chance.sample((0, 1, 2), 2))
         said = {"prompt": chance.choice(PROMPTS).format(thing), "p_chosen": 1.0}
-        said |= {"chosen": _reply(thing, many, chance), "rejected": _reply(thing, few, chance)}
+        said |= {"chosen": _response(thing, many, chance), "rejected": _response(thing, few, chance)}
         lines.append(json.dumps(said) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
-def _reply(thing: str, questions: int, chance: random.Random) -> str:
+def _response(thing: str, questions: int, chance: random.Random) -> str:
     parts = [*chance.sample(SAID, chance.randint(1, 3)), *chance.sample(ASKED, questions)]
-    chance.shuffle(parts)  # or the reward model would only look at how a reply ends
+    chance.shuffle(parts)  # or the reward model would only look at how a response ends
     text = " ".join(part.format(thing) for part in parts)
     return text[0].upper() + text[1:]
 

@@ -85,7 +85,7 @@ def measure(baseline: str, kl: float, more: list[str], out: Path, console: Conso
     before, after = (row.values for row in read(out / "metrics.jsonl") if row.split == "eval")
     show(f"{baseline}: success before", 100 * before["success"], "% held out", "under 20")
     show(f"{baseline}: success after", 100 * after["success"], "% held out", "over 80")
-    show(f"{baseline}: KL to the reference", after["kl"], "nats per reply", "under 15")
+    show(f"{baseline}: KL to the reference", after["kl"], "nats per response", "under 15")
     show(f"{baseline}: time", said["seconds"], "s", "under 900")
 
 

@@ -1,4 +1,4 @@
-"""What principles cost: 16 against 1 on the same pairs, and principles after the replies against before them.
+"""What principles cost: 16 against 1 on the same pairs, and principles after the responses against before them.
 
     python -m benchmarks.principles [--pairs 20]
 
@@ -30,11 +30,11 @@ Pair = tuple[Prompt, Response, Response]
 
 
 def pairs(count: int) -> list[Pair]:
-    """Prompts with two replies of some 90 words each."""
+    """Prompts with two responses of some 90 words each."""
     made = []
     for i in range(count):
         prompt = Prompt(id=f"p{i}", messages=(Message(role="user", content=f"Tell me about the number {i}."),))
-        replies = [
+        responses = [
             Response(
                 f"p{i}/{side}",
                 prompt.id,
@@ -47,14 +47,14 @@ def pairs(count: int) -> list[Pair]:
                 ("b", "people like to count with it on long walks. "),
             )
         ]
-        made.append((prompt, replies[0], replies[1]))
+        made.append((prompt, responses[0], responses[1]))
     return made
 
 
 def requests(
     encoder: Encoder, labels: tuple[int, ...], asked: list[Pair], principles: tuple[Principle, ...], last: bool
 ) -> list[Request]:
-    """Every verdict, in both orders; the principle stands after the replies, or before them."""
+    """Every verdict, in both orders; the principle stands after the responses, or before them."""
     made = []
     for prompt, a, b in asked:
         for principle in principles:

@@ -29,7 +29,7 @@ def messages(transcript: str) -> list[dict[str, str]]:
 
 
 def hh_rlhf(folder: Path) -> Iterator[Row]:
-    """harmless-base's test split, without pairs whose conversations part earlier than in the last reply, or with an empty one."""
+    """harmless-base's test split, without pairs whose conversations differ before the last response or whose response is empty."""
     with gzip.open(folder / "harmless-base" / "test.jsonl.gz", "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             chosen, rejected = (messages(json.loads(line)[side]) for side in ("chosen", "rejected"))
@@ -52,7 +52,7 @@ def llmbar(folder: Path) -> Iterator[Row]:
 
 
 def llmbar_votes(folder: Path) -> Iterator[Row]:
-    """What judges wrote of those pairs, in both orders; ratings of one reply at a time are left out."""
+    """What judges wrote of those pairs, in both orders; ratings of one response at a time are left out."""
     for subset, path in _subsets(folder):
         for found in sorted(path.glob("evaluators/*/*/result.json")):
             judge, method = found.parts[-3:-1]

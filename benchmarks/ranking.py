@@ -9,8 +9,8 @@ True strengths are standard normal. A simulated judge is asked in both orders; w
 and the vote is (z_ab - z_ba) / 2, as in a run. Every judge's votes are right about 75% of random pairs; SCALE calibrates them.
 They differ in where their mistakes come from:
 
-- `half taste`, the headline: half of the variance of the error belongs to the replies (the judge likes one of them more than
-  it deserves, whomever it meets, as models like long replies), half to the comparison. A model's log-probabilities do
+- `half taste`, the headline: half of the variance of the error belongs to the responses (the judge likes one of them more than
+  it deserves, whomever it meets, as models like long responses), half to the comparison. A model's log-probabilities do
   not change when it is asked again, so its mistakes are in good part traits of what it reads, not fresh noise. No number of
   comparisons mends taste, so even a random half of them comes close to all: the table shows that beside the schedules.
 - `no taste`: every comparison errs on its own. Then n comparisons of one candidate leave the variance 2/n whichever they
@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
 
 
 def votes(judge: str, truth: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """The judge's log-odds for the first reply shown, of all pairs in both orders."""
+    """The judge's log-odds for the first response shown, of all pairs in both orders."""
     gap = truth[FIRST] - truth[SECOND]
     if judge == "constant":
         seen = np.log(3) * np.sign(gap) * np.where(rng.random(len(gap)) < 0.75, 1, -1)

@@ -20,27 +20,27 @@ _SOME = 1000
 
 
 class Shape(NamedTuple):
-    """Tokens of a prompt, and of each of its two replies; what the template adds is counted."""
+    """Tokens of a prompt, and of each of its two responses; what the template adds is counted."""
 
     prompt: int
-    reply: int
+    response: int
 
     def __str__(self) -> str:
-        return f"{self.prompt}/{self.reply}"
+        return f"{self.prompt}/{self.response}"
 
 
 def parse(text: str) -> tuple[Shape, int | None]:
     """`256/64` -> its shape and None; `256/64x16` -> its shape and 16 pairs a step. Raises ValueError."""
     lengths, _, batch = text.partition("x")
-    prompt, reply = lengths.split("/")
-    return Shape(int(prompt), int(reply)), int(batch) if batch else None
+    prompt, response = lengths.split("/")
+    return Shape(int(prompt), int(response)), int(batch) if batch else None
 
 
 def write_pairs(path: Path, tokenizer: Any, shape: Shape, count: int) -> Path:
     """Pairs that all differ, of words that are one token each. Raises ValueError for a shape with no room for words."""
     encoder, chance = Encoder(tokenizer), random.Random(0)
     around = len(encoder.encode([{"role": "user", "content": "a"}])) - 1
-    sizes = shape.prompt - around, shape.reply - 1
+    sizes = shape.prompt - around, shape.response - 1
     if min(sizes) < 1:
         raise ValueError(f"lengths {shape}: the template alone takes {around} and 1; ask for more")
     known = _words(tokenizer)
@@ -69,9 +69,9 @@ def _words(tokenizer: Any) -> list[str]:
 
 
 def flops(files: ModelFiles, shape: Shape, recipe: str) -> float:
-    """Floating-point operations of one pair in the plain way: each reply after the whole prompt, without padding.
+    """Floating-point operations of one pair in the plain way: each response after the whole prompt, without padding.
 
-    A forward pass takes 2 for each weight and token (in the head: each reply token), and attention, which is causal, 2 for each
+    A forward pass takes 2 for each weight and token (in the head: each response token), and attention, which is causal, 2 for each
     layer, width of its heads, and square of the tokens; a backward pass twice that. DPO has its reference's forward pass
     beside. Whoever encodes the prompt once does less, and is given the same number.
     """
@@ -82,8 +82,8 @@ def flops(files: ModelFiles, shape: Shape, recipe: str) -> float:
     inner = sum(p.numel() for p in model.base_model.parameters()) - model.get_input_embeddings().weight.numel()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     wide = config.num_hidden_layers * config.num_attention_heads * size
-    tokens = shape.prompt + shape.reply
-    forward = 2 * inner * tokens + 2 * wide * tokens**2 + (2 * head * shape.reply if recipe == "dpo" else 0)
+    tokens = shape.prompt + shape.response
+    forward = 2 * inner * tokens + 2 * wide * tokens**2 + (2 * head * shape.response if recipe == "dpo" else 0)
     return 2.0 * forward * (4 if recipe == "dpo" else 3)
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.training_quality --data PAIRS --out FOLDER [--model embedded] [--reward KEY=VALUE] [--dpo KEY=VALUE]
 
-A fifth of the prompts, chosen by a hash, is held out. The win rate compares one reply of the trained policy with one of its base to
-each held-out prompt, sampled at temperature 1 with the same seeds; ties count half. Intervals are Wilson's, 95%.
+A fifth of the prompts, chosen by a hash, is held out. The win rate compares one response of the trained policy with one of its base
+to each held-out prompt, sampled at temperature 1 with the same seeds; ties count half. Intervals are Wilson's, 95%.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from training.run import fit, job
 
 HELD_OUT = 0.2
 MOST_TOKENS = 96
-"""Of a sampled reply."""
+"""Of a sampled response."""
 BATCH = 72
-"""Replies written at once, without vLLM."""
+"""Responses written at once, without vLLM."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     held = [row.example for row in reward.test.rows]
     scores = asyncio.run(rewards(resolve(str(options.out / "reward")), held))
     _estimate("reward model: held-out accuracy", [_better(a, b) for a, b in scores], ">= 58%")
-    _estimate("always the longer reply", [_better(*map(len, e.responses)) for e in held], "baseline")
+    _estimate("always the longer response", [_better(*map(len, e.responses)) for e in held], "baseline")
     half = time.monotonic() - began
     show("reward model: minutes", half / 60, "min", "both under 30")
     policy = job.prepare(reading.load(DPO, None, options.dpo, common), options.out / "dpo")
@@ -72,11 +72,13 @@ def main() -> None:
 
 
 async def rewards(files: ModelFiles, examples: Sequence[Example]) -> list[list[float]]:
-    """The reward of every reply of every example."""
+    """The reward of every response of every example."""
     engine = RewardEngine(files, TransformersSettings(batch_size=16))
     try:
         requests = [
-            Request(files.digest, "compare", (*e.prompt, *reply), ONE_TOKEN) for e in examples for reply in e.responses
+            Request(files.digest, "compare", (*e.prompt, *response), ONE_TOKEN)
+            for e in examples
+            for response in e.responses
         ]
         answers = iter(await asyncio.gather(*(engine.generate(request) for request in requests)))
         return [[next(answers).logprobs[REWARD] for _ in e.responses] for e in examples]
@@ -84,8 +86,8 @@ async def rewards(files: ModelFiles, examples: Sequence[Example]) -> list[list[f
         await engine.close()
 
 
-async def replies(files: ModelFiles, prompts: Sequence[Sequence[int]], context: int) -> list[str]:
-    """One reply to each prompt."""
+async def responses(files: ModelFiles, prompts: Sequence[Sequence[int]], context: int) -> list[str]:
+    """One response to each prompt."""
     engine: Engine = (
         VLLM(files, VLLMSettings(max_model_len=context, kv_cache_gb=1))
         if default_engine() == "vllm"
@@ -104,18 +106,20 @@ async def replies(files: ModelFiles, prompts: Sequence[Sequence[int]], context: 
 
 
 def _wins(policy: job.Job) -> list[float]:
-    """1 where the trained policy's reply has the higher reward, by prompt."""
+    """1 where the trained policy's response has the higher reward, by prompt."""
     out, encoder = policy.out.parent, policy.encoder
     asked = list({pair.prompt.messages: pair.prompt for pair in rows.pairs(policy.settings).test}.values())
     prompts = [encoder.encode(prompt.messages) for prompt in asked]
     most = policy.settings.max_length
     short = [i for i, prompt in enumerate(prompts) if len(prompt) + MOST_TOKENS < most]
     texts = [
-        asyncio.run(replies(files, [prompts[i] for i in short], most))
+        asyncio.run(responses(files, [prompts[i] for i in short], most))
         for files in (resolve(str(policy.out)), policy.files)
     ]
     pairs = list(zip(*texts, strict=True))
-    (out / "replies.json").write_text(json.dumps([{"dpo": after, "base": before} for after, before in pairs], indent=1))
+    (out / "responses.json").write_text(
+        json.dumps([{"dpo": after, "base": before} for after, before in pairs], indent=1)
+    )
     said = [
         Example(prompts[i], [(*encoder.response(asked[i].messages, text)[1], encoder.end_of_turn) for text in pair])
         for i, pair in zip(short, pairs, strict=True)

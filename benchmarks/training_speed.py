@@ -7,7 +7,7 @@ Ours includes the pass that computes the reference's log-probabilities, with not
 both see the same rows in the same order, at the same learning rate. Peak memory is the process's resident set (the GPU's
 allocated memory where there is one), reset between the two; TRL runs first, so what it leaves behind counts against us.
 With `--exact` ours trains once more, in float32, and what is printed is how far the losses of both are from those.
-With `--lengths` the pairs are made, of so many tokens of prompt and of each reply, and each trainer's share of what a large
+With `--lengths` the pairs are made, of so many tokens of prompt and of each response, and each trainer's share of what a large
 product of matrices does is printed too. On a GPU both have a few steps first, in which kernels are loaded and chosen.
 """
 
@@ -58,7 +58,9 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     pairs = p.add_mutually_exclusive_group(required=True)
     pairs.add_argument("--data", help="pairs: a run folder, JSONL, ...")
-    pairs.add_argument("--lengths", action="append", type=shapes.parse, metavar="PROMPT/REPLY[xBATCH]", help="tokens")
+    pairs.add_argument(
+        "--lengths", action="append", type=shapes.parse, metavar="PROMPT/RESPONSE[xBATCH]", help="tokens"
+    )
     p.add_argument("--model", default="embedded")
     p.add_argument("--steps", type=int, default=50)
     p.add_argument("--batch", type=int, default=4, help="pairs of a step")
@@ -199,8 +201,8 @@ def _check_same(theirs: Dataset, plan: job.Job) -> None:
     for step, (row, turn) in enumerate(zip(theirs, plan.order, strict=True)):
         prompt = row.get("prompt_ids", [])
         example = plan.train.rows[turn].example
-        for name, reply in zip(("chosen_ids", "rejected_ids"), example.responses, strict=True):
-            if prompt + row[name] != [*example.prompt, *reply]:
+        for name, response in zip(("chosen_ids", "rejected_ids"), example.responses, strict=True):
+            if prompt + row[name] != [*example.prompt, *response]:
                 raise ValueError(f"pair {step}: TRL's {name} are not ours")
 
 

@@ -52,7 +52,7 @@ def pair(i: int, chosen: str, rejected: str) -> dict[str, Any]:
     }
 
 
-def replies(row: dict[str, Any]) -> list[tuple[str, bool]]:
+def responses(row: dict[str, Any]) -> list[tuple[str, bool]]:
     return sorted((row[side][0]["content"], row[f"{side}_truncated"]) for side in ("chosen", "rejected"))
 
 
@@ -68,7 +68,7 @@ def test_labels_of_each_arm() -> None:
     for made in (longer, *lots):
         assert [row["p_chosen"] for row in made] == [row["p_chosen"] for row in rows]
         for one, other in zip(made, rows, strict=True):
-            assert replies(one) == replies(other)
+            assert responses(one) == responses(other)
 
 
 def test_a_difference_is_paired_over_prompts() -> None:

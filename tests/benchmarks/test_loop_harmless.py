@@ -46,7 +46,12 @@ def test_it_runs_and_goes_on_from_what_is_there(
 ) -> None:
     loop_harmless.main(flags, in_process)
     said = capsys.readouterr().out
-    for told in ("rows: gold 24", "policy shuffled-0: ", "gold prefers the longer reply: ", "| **judged** (labels of"):
+    for told in (
+        "rows: gold 24",
+        "policy shuffled-0: ",
+        "gold prefers the longer response: ",
+        "| **judged** (labels of",
+    ):
         assert told in said
     table = said[said.index("| policy | seed |") :]
     assert [line.split(" | ")[0] for line in table.splitlines() if " | 0 | " in line] == [

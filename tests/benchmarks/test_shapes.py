@@ -12,13 +12,16 @@ from generation.models.encoder import Encoder
 
 
 @pytest.mark.model
-def test_prompts_and_replies_have_so_many_tokens(embedded: ModelFiles, encoder: Encoder, tmp_path: Path) -> None:
+def test_prompts_and_responses_have_so_many_tokens(embedded: ModelFiles, encoder: Encoder, tmp_path: Path) -> None:
     path = write_pairs(tmp_path / "pairs.jsonl", load_tokenizer(embedded), Shape(64, 20), 5)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         chat = [{"role": "user", "content": row["prompt"]}]
-        before, replies = encoder.responses(chat, (row["chosen"], row["rejected"]))
-        assert (len(before), [len(reply) + 1 for reply in replies]) == (64, [20, 20])  # each with its end of turn
+        before, responses = encoder.responses(chat, (row["chosen"], row["rejected"]))
+        assert (len(before), [len(response) + 1 for response in responses]) == (
+            64,
+            [20, 20],
+        )  # each with its end of turn
     assert len({row[name] for row in rows for name in row}) == 15
 
 
@@ -37,9 +40,9 @@ def test_a_shape_is_read_with_its_batch_or_without() -> None:
 def test_arithmetic_by_hand(tmp_path: Path) -> None:
     """Width 8, 2 layers, 2 heads of 4 with as many of keys, inner width 16, 10 words.
 
-    A layer has 4 * 8 * 8 + 3 * 8 * 16 + 2 * 8 = 656 weights; two of them and the last norm have 1,320, the head 80. A reply of 2 after
+    A layer has 4 * 8 * 8 + 3 * 8 * 16 + 2 * 8 = 656 weights; two of them and the last norm have 1,320, the head 80. A response of 2 after
     a prompt of 3 takes 2 * 1,320 * 5 forward in the layers and 2 * 80 * 2 in the head. Attention takes 2 * 5 * 5 * 8 for scores and as
-    much for values in each layer, of which half is hidden from sight. There are two replies, and backward takes twice that.
+    much for values in each layer, of which half is hidden from sight. There are two responses, and backward takes twice that.
     """
     LlamaConfig(
         vocab_size=10,
