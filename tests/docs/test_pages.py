@@ -146,6 +146,17 @@ def test_links_lead_somewhere() -> None:
     assert lost == {}
 
 
+def test_files_that_pages_name_are_there() -> None:
+    """Paths from the root of the repository, in code quotes: `training/config.py`, `configs/*.yaml`."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"docs", "runs", "models", "schemas"}
+    gone = {}
+    for page in PAGES:
+        paths = re.findall(r"`([\w.-]+/[\w./*-]+\.\w+)`", page.read_text(encoding="utf-8"))
+        if lost := sorted({path for path in paths if path.split("/")[0] in folders and not [*ROOT.glob(path)]}):
+            gone[page.name] = lost
+    assert gone == {}
+
+
 def test_the_reference_names_every_public_name() -> None:
     page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE))
