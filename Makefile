@@ -4,13 +4,13 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo loop loop-pirate fast test check wheel docs fmt clean
 
-help:  ## say what there is
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup:  ## make .venv, with the vLLM build that suits this machine
 	@$(PYTHON) scripts/setup_env.py
 
-lock:  ## write scripts/locks anew after a change of pyproject.toml (ARGS=--upgrade takes newer versions)
+lock:  ## update scripts/locks after a change of pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(PYTHON) scripts/lock.py $(ARGS)
 
 demo: setup  ## a constitution and prompts in, preference data out, on the embedded model
@@ -20,7 +20,7 @@ demo: setup  ## a constitution and prompts in, preference data out, on the embed
 loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; some twenty minutes
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
 
-loop-pirate: setup  ## the same with a persona: three responses before and after tell
+loop-pirate: setup  ## the same with a persona: read a few responses before and after
 	$(BIN)/python -m training loop --config configs/loop_pirate.yaml --out runs/loop-pirate
 
 fast: setup  ## run the tests that load no model
@@ -41,7 +41,7 @@ wheel: setup  ## build the wheel, and use it in an empty environment outside thi
 docs: setup  ## build the documentation site into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
 
-fmt: setup  ## format the code, and mend what can be mended
+fmt: setup  ## format the code, and fix what can be fixed automatically
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -72,73 +72,72 @@ def over_defaults(kind: type[BaseModel], given: object) -> object:
 
 
 class Defences(Strict):
-    """What is done against responses that try to win by other means than being good."""
+    """Protection against responses that try to manipulate the judge."""
 
     nonce: bool = True
-    """The delimiters around conversations and responses carry a nonce that no text can foresee."""
+    """The delimiters around conversations and responses contain a nonce that no text can predict."""
     manipulation: Literal["keep", "drop"] = "keep"
-    """`drop`: a response with a manipulation indicator (critics/text/manipulation.py) is compared with nothing, and so gets no
-    label."""
+    """`drop`: a response with a manipulation indicator (critics/text/manipulation.py) is not compared, and so gets no label."""
 
 
 class Plan(Strict):
-    """What is asked about each prompt. Calls grow with samples, rounds, principles and pairs; `--plan` counts them."""
+    """What is done with each prompt. The number of calls grows with samples, rounds, principles and pairs; `--plan` counts them."""
 
     samples: int = Field(default=2, ge=1, le=64)
     """Responses sampled from the policy for each prompt."""
     system_hint: str = ""
-    """A system message that the policy is told before it answers and that no row of the data holds. What it can do when it is told
-    to, it learns to do untold (context distillation: Askell et al. 2021, arXiv:2112.00861)."""
+    """A system message under which responses are sampled and which the data does not contain: the policy learns to do without it
+    what it could do with it (context distillation: Askell et al. 2021, arXiv:2112.00861)."""
     hinted_samples: int = Field(default=1, ge=1)
-    """How many of the samples are written under the hint; the others show what the policy does without."""
+    """How many of the samples are drawn under the system hint; the others are drawn without it."""
     rounds: int = Field(default=1, ge=0, le=8)
-    """Most rounds of critique and revision; a critique that finds nothing ends them."""
+    """Maximum rounds of critique and revision; a critique that finds no issue ends them."""
     critics: int = Field(default=1, ge=1)
-    """Principles, drawn anew for each response and round, that a critique is asked under; a large number means all."""
+    """Critiques of each response in each round, each under another principle, drawn at random; a large number means all."""
     principles: int = Field(default=4, ge=1)
-    """Judged principles, drawn for each prompt, that its comparisons are asked under; a large number means all."""
+    """Judged principles, drawn at random for each prompt, under which responses are compared; a large number means all."""
     methods: Methods = ("compare",)
-    """How the judge is asked under each principle; every method is a voter of its own. compare: which of two, by the labels'
-    log-probabilities in both orders. reasoned: the same after thinking. contrast: likelihood of the response under the principle
-    against under its antithesis. score: expected grade. yesno: log-odds of yes."""
+    """Judging methods; each gives a vote under each principle. compare: which of two, by the log-probabilities of the labels in
+    both orders. reasoned: the same after reasoning. contrast: likelihood of the response under the principle minus that under its
+    antithesis. score: expected grade. yesno: log-odds of yes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
     clamp: tuple[float, float] = (0.4, 0.6)
-    """Band that the probabilities of reasoned verdicts are kept in; (0.4, 0.6) is the Constitutional AI paper's."""
+    """Probabilities of reasoned verdicts are clamped to this range; (0.4, 0.6) as in the Constitutional AI paper."""
     position_inconsistent: PositionInconsistent = "keep"
-    """What a position-inconsistent vote counts, i.e. one whose judge chose the same position in both orders: keep, half, drop."""
+    """How a position-inconsistent vote counts, i.e. one whose judge prefers the same position in both orders: keep, half, drop."""
     early_stop_error: float = Field(default=0.0, ge=0, lt=0.5)
-    """Ask voters one after the other, the most telling first, until the rest would change the label with at most this probability.
-    0 asks all of them. Needs --weights."""
+    """Sequential testing: query voters one after the other, the most informative first, and stop once the rest would change the
+    label with at most this probability. 0 queries all. Needs --weights."""
     schedule: Schedule = "all"
     """Which candidates are compared: all pairs, or rounds of swiss, knockout or adaptive by uncertainty."""
     comparisons: int | None = Field(default=None, ge=1)
-    """Most comparisons of a swiss or adaptive schedule for one prompt."""
+    """Maximum comparisons of a swiss or adaptive schedule for one prompt."""
     defences: Defences = Defences()
-    """What protects judges against texts that address them."""
+    """Protection of judges against manipulation."""
     controls: int = Field(default=8, ge=0)
-    """Pairs with a known answer that are judged along, to report the judge's health."""
+    """Control pairs, whose answer is known, that are judged in the run to measure the judge."""
     pairs: Strategy = "best_worst"
     """Which pairs to train on: best against worst, neighbours in the ranking, each revision against its original, or all beyond
     min_log_odds."""
     min_log_odds: float = Field(default=0.0, ge=0)
     """Pairs whose log-odds are closer to 0 than this are dropped and counted. Ties (0) always are."""
     keep_truncated: bool = False
-    """Keep sampled responses that max_tokens cut, marked as such: in training no end of the turn is put after them. Without them a
-    policy of long responses is compared by its short ones alone."""
+    """Keep sampled responses that max_tokens cut. They are marked, and training adds no end of turn to them. If they are dropped, a
+    policy with long responses is compared by its short ones alone."""
     sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
-    """How the policy's responses are drawn."""
+    """How the policy's responses are sampled."""
     critique: Decoding = Decoding(max_tokens=256)
     """How critiques are written."""
     revise: Decoding = Decoding(max_tokens=768)
     """How revisions are written."""
     reason: Decoding = Decoding(max_tokens=256)
-    """The judge's thoughts before a reasoned verdict; where max_tokens cuts them, the verdict follows all the same."""
+    """The judge's reasoning before a reasoned verdict; if max_tokens cuts it, the verdict is asked for anyway."""
     verdict_samples: int = Field(default=4, ge=1, le=64)
-    """How many times a judge whose server gives no log-probabilities is asked for one judgement, in each order. The share of the
-    answers, smoothed, is its probability, so more of them tell finer."""
+    """How often a judge whose server gives no log-probabilities is asked for one judgement, in each order. Its probability is the
+    smoothed share of the answers, so more answers give a finer resolution."""
     verdict: Decoding = Decoding(max_tokens=1024, temperature=1.0)
-    """How such a judgement is written. At temperature 0 all answers are one, which is then asked for once."""
+    """Sampling of such a judgement. At temperature 0 all answers would be equal, so it is asked only once."""
     seed: int = Field(default=0, ge=0)
     """Seed of the run; every call's own seed is derived from it."""
 
@@ -247,9 +246,9 @@ class RunConfig(Strict):
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts whose pairs go to the test split."""
     license: str = "unknown"
-    """Licence field of the dataset card: yours to fill in; it depends on prompts and models."""
+    """License field of the dataset card. Fill it in yourself: it depends on prompts and models."""
     max_failed: float = Field(default=0.2, ge=0, le=1)
-    """Share of prompts that may fail; where more do, the command's exit code is 1."""
+    """Maximum share of prompts that may fail; if more do, the command's exit code is 1."""
     prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
     calls_in_flight: int = Field(default=512, ge=1)
@@ -257,7 +256,7 @@ class RunConfig(Strict):
     vllm: VLLMSettings = VLLMSettings()
     """Settings of vLLM, for models it runs here."""
     judge_vllm: VLLMSettings | None = None
-    """Settings of a judge that is another model than the policy. Where absent, both have `vllm` with half its GPU memory."""
+    """vLLM settings of a judge that is another model than the policy. If absent, both use `vllm` with half its GPU memory."""
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine."""
     endpoints: Servers = ()

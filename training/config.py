@@ -156,7 +156,7 @@ class Training(Strict):
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
     """Where live metrics are sent, besides metrics.jsonl."""
     license: str = "unknown"
-    """Licence field of the model card: yours to fill in; it depends on model and data."""
+    """License field of the model card. Fill it in yourself: it depends on model and data."""
     watch: WatchSettings = WatchSettings()
     """When training is stopped because its figures look wrong."""
 
