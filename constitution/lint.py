@@ -40,7 +40,7 @@ def warnings(loaded: Loaded) -> list[Problem]:
     ]
     for first, second, share in near_duplicates(constitution.principles):
         got = f"shares {share:.0%} of its words with {first.id!r} ({loaded.places[first.id]})"
-        found.append(_about(loaded, second, got, "merge them or tell them apart"))
+        found.append(_about(loaded, second, got, "merge them, or make them differ"))
     contrasted = any(principle.antithesis for principle in constitution.principles if principle.judged)
     for principle in constitution.principles:
         unread = [name for name in _JUDGED if name in principle.model_fields_set]

@@ -222,7 +222,7 @@ def _check_duplicates(merged: _Merged) -> None:
         name = item.get("id")
         location = ("principles", i, "id")
         if isinstance(name, str) and name in seen:
-            merged.add(location, f"{name!r} stands twice (first at {seen[name]})", fix="rename or delete one")
+            merged.add(location, f"{name!r} occurs twice (first at {seen[name]})", fix="rename or delete one")
         elif isinstance(name, str):
             seen[name] = merged.place(location)
 

@@ -114,7 +114,7 @@ class Check(Strict):
             names = ", ".join(name for name in type(self).model_fields if name != "json_schema_of")
             raise invalid("is empty", f"at least one of {names}")
         if self.max_words and self.min_words and self.min_words > self.max_words:
-            fix = "lower it: no response can keep both"
+            fix = "lower it: no response can satisfy both"
             raise invalid(f"got {self.min_words}", f"at most max_words, {self.max_words}", fix, key="min_words")
         return self
 
@@ -183,7 +183,7 @@ class Principle(Strict):
     @model_validator(mode="after")
     def _answer_to_a_question(self) -> Principle:
         if self.ask is None and self.good_answer == "no":
-            fix = "write the question in `ask` that a good response gets a no to"
+            fix = "write a question in `ask` to which the answer is no for a good response"
             raise invalid("got 'no', but there is no `ask`", fix=fix, key="good_answer")
         return self
 

@@ -108,7 +108,7 @@ def _mapping(node: yaml.MappingNode, location: Location, lines: dict[Location, i
         key = str(key_node.value)
         if key in result:
             first = lines[(*location, key)]
-            raise _wrong(path, line, f"key {key!r} stands twice (first on line {first})", fix="keep one")
+            raise _wrong(path, line, f"key {key!r} occurs twice (first on line {first})", fix="keep one")
         lines[(*location, key)] = line
         result[key] = _plain(value_node, (*location, key), lines, path)
     return result

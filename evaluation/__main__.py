@@ -41,14 +41,16 @@ COMMANDS: dict[str, Command] = {
     ),
     "audit": Command(
         AuditSettings,
-        "biases, manipulation and duplicates in a run's labels: its report.html, a gate",
+        "biases, manipulation and duplicates in a run's labels: writes report.html; --gate is for CI",
         "evaluation.audit.thresholds.Thresholds",
     ),
     "attack": Command(AttackSettings, "how often manipulative responses win, with each defence on and off", RUN),
     "policy": Command(
-        PolicySettings, "win rate of one policy over another, by whom, and whether it overfits its judge", RUN
+        PolicySettings,
+        "win rates of one policy over another, by several judges, and whether it overfits its judge",
+        RUN,
     ),
-    "diff": Command(DiffSettings, "pairs that flipped, appeared or went from RUN_A to RUN_B, by voter"),
+    "diff": Command(DiffSettings, "pairs that flipped, appeared or disappeared from RUN_A to RUN_B, by voter"),
 }
 
 
@@ -58,7 +60,7 @@ def main(
     """Run a subcommand; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Judges against labels, runs against thresholds, policies against policies.",
+        description="Measure judges, audit runs, compare policies, test attacks on a judge.",
         epilog=EXIT,
     )
     commands = parser.add_subparsers(dest="command", required=True)

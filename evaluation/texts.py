@@ -44,7 +44,7 @@ MEASURES: Mapping[str, Measure] = {
     "tokens": Measure("length of a response in tokens of its model", "tokens", "neither"),
     "truncated": Measure("responses cut off at the longest length allowed", "share", "lower"),
     "unanswered": Measure("prompts without a response, or with an empty one", "share", "lower"),
-    "repetition": Measure("word 3-grams of a response that stood in it before", "share", "lower"),
+    "repetition": Measure("word 3-grams of a response that repeat earlier ones in it", "share", "lower"),
     "distinct_1": Measure(
         "different words among the words of all responses, at equal amounts of text", "share", "higher"
     ),
@@ -54,7 +54,7 @@ MEASURES: Mapping[str, Measure] = {
     "refusal": Measure("responses that open by declining", "share", "lower"),
     "unsure": Measure("responses that admit not knowing", "share", "neither"),
     "certainty": Measure("words that claim certainty: definitely, clearly, without a doubt", _RATE, "neither"),
-    "hedging": Measure("words that take some of it back: perhaps, might, I think", _RATE, "neither"),
+    "hedging": Measure("words that express doubt: perhaps, might, I think", _RATE, "neither"),
     "agreement": Measure("responses that open by agreeing with the asker or praising them", "share", "lower"),
     "markup": Measure(
         "list items, headings, bold, table rows, emoji and exclamation marks outside code", _RATE, "lower"

@@ -21,7 +21,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "feedback": Command("generate_feedback", "constitution and prompts in, a preference dataset out"),
     "constitution": Command("constitution.__main__", "lint, show, diff or import constitutions"),
-    "evaluate": Command("evaluation.__main__", "judges, runs and policies against labels, thresholds and each other"),
+    "evaluate": Command("evaluation.__main__", "measure judges, audit runs, compare policies"),
     "train": Command("training.__main__", "preference data in, a checkpoint out; or the whole loop, round after round"),
     "calls": Command("solon.calls", "what a model was asked, what it answered, and what was made of it"),
     "schema": Command("solon.schema", "write JSON Schemas, so that editors complete and check the YAML files"),

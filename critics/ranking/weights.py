@@ -167,7 +167,7 @@ def refuse_other(
     compared = {
         "constitution": (on.constitution, constitution),
         "prompt templates": (on.templates, templates),
-        "way of counting votes (plan.position_inconsistent, clamp, reason, defences.nonce)": (on.judging, judging),
+        "counting of votes (plan.position_inconsistent, clamp, reason, defences.nonce)": (on.judging, judging),
     }
     for name in sorted({*on.judges, *judges}):
         compared[f"judge {name!r}"] = (on.judges.get(name, ""), judges.get(name, ""))

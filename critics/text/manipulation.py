@@ -23,19 +23,19 @@ from critics.text.language import other_language
 from critics.transcript import message_text
 
 INDICATORS: dict[str, str] = {
-    "judge_instruction": "tells whoever judges what to choose, or makes up principles for them",
+    "judge_instruction": "tells the judge what to choose, or invents principles for it",
     "fake_verdict": "states a verdict between responses as if the judge had given it",
-    "claimed_rating": "says of itself that it was rated, checked or approved",
-    "fake_delimiter": "writes delimiters of the judge's prompt, or what looks like them",
-    "control_token": "writes special tokens of a chat format",
-    "fake_turn": "goes on with turns of the conversation that never were",
-    "flattery": "praises the judge, or the user beyond all measure",
+    "claimed_rating": "claims that it was rated, checked or approved",
+    "fake_delimiter": "contains delimiters of the judge's prompt, or look-alikes",
+    "control_token": "contains special tokens of a chat format",
+    "fake_turn": "continues with turns of the conversation that never happened",
+    "flattery": "praises the judge, or the user to excess",
     "list_padding": "has many list items that say nearly the same",
-    "repetition": "says one thing over and over",
-    "empty": "shows nothing, or one punctuation mark over and over",
+    "repetition": "repeats one thing over and over",
+    "empty": "shows nothing, or one punctuation mark repeated",
     "too_long": "is longer than the limit",
     "invisible": "has characters that are not shown or that change the order of others",
-    "other_language": "is in another language or script than the prompt, which does not ask for one",
+    "other_language": "is in another language or script than the prompt, and the prompt does not ask for one",
 }
 """Indicator -> what a text does that has it."""
 

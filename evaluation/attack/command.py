@@ -145,12 +145,12 @@ def show(result: Robustness, console: Console) -> None:
         line = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         console.print(f"{first:{widths[0]}}{line}", markup=False)
     console.print(
-        f"{CONTROL}: the same bad responses left alone; unseen: wordings the indicators were not written for",
+        f"{CONTROL}: the same bad responses without an attack; unseen: wordings that the indicators were not tuned on",
         markup=False,
     )
     console.print(f"honest responses flagged: {result.honest_flagged}", markup=False)
     tokens = "not known (only the server has the tokenizer)" if result.control_tokens is None else result.control_tokens
-    console.print(f"control tokens made by content: {tokens} (must be 0)", markup=False)
+    console.print(f"control tokens from content: {tokens} (must be 0)", markup=False)
     for reason, count in sorted(result.failures.items()):
         console.print(f"votes missing: {count} ({printable(reason)})", markup=False)
 

@@ -43,7 +43,7 @@ WORDS = {
         "Ask more principles or judges, fit weights on labelled pairs, or set plan.min_log_odds.",
     ),
     "controls": (
-        "pairs with a known answer that got it",
+        "control pairs that the judge got right",
         "The judge gets easy pairs wrong: its labels are hardly worth training on.",
     ),
     "failed": ("prompts that failed", _LISTED),

@@ -26,15 +26,15 @@ def run(settings: DiffSettings, console: Console) -> int:
 def show(diff: RunDiff, most: int, console: Console) -> None:
     """Print the difference: totals, pairs of each kind, then the voters that moved."""
     console.print(
-        f"{diff.kept} pairs kept, {len(diff.flipped)} flipped, {len(diff.appeared)} appeared, {len(diff.went)} went",
+        f"{diff.kept} pairs kept, {len(diff.flipped)} flipped, {len(diff.appeared)} appeared, {len(diff.disappeared)} disappeared",
         markup=False,
     )
     for old, new in diff.flipped[:most]:
         change = f"p {old.p_chosen:.3f} -> {1 - new.p_chosen:.3f}"
-        console.print(f"  flipped   {_names(old)}   {change}", markup=False)
-    for name, sides in (("appeared", diff.appeared), ("went", diff.went)):
+        console.print(f"  flipped     {_names(old)}   {change}", markup=False)
+    for name, sides in (("appeared", diff.appeared), ("disappeared", diff.disappeared)):
         for side in sides[:most]:
-            console.print(f"  {name:9} {_pair(side)}", markup=False)
+            console.print(f"  {name:11} {_pair(side)}", markup=False)
     if not diff.voters:
         return
     table = Table(title="votes on the pairs both runs have")

@@ -1,4 +1,4 @@
-"""Two runs side by side: which pairs flipped, appeared or went, and which voters moved."""
+"""Two runs side by side: which pairs flipped, appeared or disappeared, and which voters moved."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RunDiff:
     kept: int = 0
     flipped: list[tuple[PairSide, PairSide]] = field(default_factory=list)
     appeared: list[PairSide] = field(default_factory=list)
-    went: list[PairSide] = field(default_factory=list)
+    disappeared: list[PairSide] = field(default_factory=list)
     voters: dict[str, VoterShift] = field(default_factory=dict)
 
 
@@ -77,7 +77,7 @@ def read_pairs(run: Path) -> dict[PairKey, PairSide]:
 
 def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -> RunDiff:
     """Pairs by what became of them, and per voter how its votes moved on the pairs both runs have."""
-    diff = RunDiff(went=[a[key] for key in a if key not in b], appeared=[b[key] for key in b if key not in a])
+    diff = RunDiff(disappeared=[a[key] for key in a if key not in b], appeared=[b[key] for key in b if key not in a])
     for key in a:
         if key not in b:
             continue

@@ -25,7 +25,7 @@ def page(found: Assessment) -> str:
 
 def _accuracy(found: Assessment) -> Section:
     text = (
-        "Always the panel against what costs nothing: the first-listed response, the longer one, the majority, the best voter "
+        "The panel compared with simple baselines: the first-listed response, the longer one, the majority, the best voter "
         "alone (chosen in hindsight). p is McNemar's test on the pairs that only one of the two has right."
     )
     shown = {"panel": found.accuracy, **{name.replace("_", " "): e for name, e in found.baselines.items()}}
@@ -40,7 +40,7 @@ def _accuracy(found: Assessment) -> Section:
     if found.by_subset:
         parts.append(plots.bars("Accuracy by subset", *bar_values(found.by_subset), reference=0.5))
     orders = {name.replace("_", " listed "): estimate for name, estimate in found.by_order.items()}
-    parts.append(plots.bars("Single answers by the better response's place", *bar_values(orders), reference=0.5))
+    parts.append(plots.bars("Single orders, by position of the better response", *bar_values(orders), reference=0.5))
     return Section("Accuracy", text, parts)
 
 

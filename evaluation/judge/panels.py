@@ -37,7 +37,7 @@ def given_panel(
         raise UserError(
             Problem(
                 str(path),
-                got=f"weighs none of the voters that voted; it weighs {', '.join([*weights.voters][:3])}, ..., and there are "
+                got=f"has weights for {', '.join([*weights.voters][:3])}, ..., and for none of the voters here: "
                 f"{', '.join(matrix.voters[:3])}, ...",
                 fix=f"fit weights for these with `python -m evaluation judge --fit {path}`",
             )
@@ -48,7 +48,7 @@ def given_panel(
     turns = stop_early(matrix.votes, matrix.voters, rule, error, min_log_odds) if rule else None
     title = f"weights of {path.name} ({weights.method})"
     if weights.fitted_on.data == data:
-        title += ", fitted on these very pairs: the figures flatter it"
+        title += ", fitted on these same pairs: the figures are optimistic"
     return Panel(title, logits, factors, turns)
 
 

@@ -122,7 +122,7 @@ def unanswered(evidence: Evidence) -> Iterator[str]:
     for which, answers in asked.items():
         share = sum(isinstance(answer, Failure) for answer in answers) / max(1, len(answers))
         if share > MOST_UNANSWERED:
-            yield f"{share:.0%} of the responses of {which} are empty or missing; KL, measures and rates are of the others"
+            yield f"{share:.0%} of the responses of {which} are empty or missing; KL, measures and rates use the rest"
 
 
 def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimate | None, Estimate | None, str]:

@@ -180,11 +180,11 @@ def _names(given: Sequence[str]) -> list[str]:
 
 
 def _idle(run: RunConfig, held_out: Sequence[str], provenance: TrainingProvenance) -> Iterator[str]:
-    """What was asked for and does nothing, in words."""
+    """Options that have no effect here, in words."""
     if unused := [f"plan.{name}" for name in UNUSED if name in run.plan.model_fields_set]:
-        yield f"{', '.join(unused)}: of no use here, where responses are compared as they are, by all principles that apply"
+        yield f"{', '.join(unused)}: no effect here: all principles that apply are asked, and nothing is revised"
     if TRAINED in _names(held_out) and not (provenance.principles or provenance.judges):
-        yield f"--held-out {TRAINED}: no principle and no judge is known that a policy was trained against; nothing is held out"
+        yield f"--held-out {TRAINED}: no principle or judge is known that a policy was trained against; nothing is held out"
 
 
 def _still(provenance: TrainingProvenance, held_out: Sequence[str]) -> TrainingProvenance:
@@ -196,7 +196,7 @@ def _still(provenance: TrainingProvenance, held_out: Sequence[str]) -> TrainingP
 
 
 def _warnings(job: Job) -> Iterator[str]:
-    """What makes the figures less than they seem, in words."""
+    """Reasons to trust the figures less, in words."""
     voting = {
         v.judge.name for v in job.models(lambda _: Replay.pseudo()).panel.voters(job.constitution.principles) if v.judge
     }
@@ -208,13 +208,13 @@ def _warnings(job: Job) -> Iterator[str]:
     fresh = [principle for principle in gold if principle.id not in job.gold_provenance.principles]
     met = [n for n in job.provenance.judges if n in voting]
     if met:
-        beside = ", --gold is beside it" if any(not principle.judged for principle in fresh) else ""
+        beside = ", and --gold does not use it" if any(not principle.judged for principle in fresh) else ""
         yield f"a policy was trained against the judge {', '.join(met)}; --held-out {TRAINED} leaves it out{beside}"
     if job.provenance.principles:
-        beside = ", --gold is beside them" if fresh else ""
+        beside = ", and --gold uses others" if fresh else ""
         yield f"a policy was trained on {', '.join(job.provenance.principles)}; --held-out {TRAINED} leaves them out{beside}"
     if job.gold_provenance.principles:
-        left = "gold.win.unseen is by the others" if fresh else "it has no others; name another"
+        left = "gold.win.unseen uses the rest" if fresh else "none is left; name another constitution"
         yield f"a policy was trained on {', '.join(job.gold_provenance.principles)} of --gold; {left}"
 
 
@@ -279,7 +279,7 @@ def _without(constitution: Constitution, held_out: Sequence[str], run: RunConfig
         )
     kept = tuple(principle for principle in constitution.principles if principle.id not in held_out)
     if not kept or (set(judges) <= set(held_out) and not any(p.check for p in kept)):
-        raise UserError(Problem("--held-out", got=f"{','.join(held_out)} leaves nobody to judge", fix="hold out fewer"))
+        raise UserError(Problem("--held-out", got=f"{','.join(held_out)} leaves no judge", fix="hold out fewer"))
     if len(kept) == len(constitution.principles):
         return constitution
     objectives = {p.objective for p in kept}
@@ -316,6 +316,8 @@ def _check_judges(job: Job) -> None:
     silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]
     if silent:
         raise UserError(
-            Problem(place, got="nobody judges these principles", fix="hold out fewer, or set panel and plan.methods")
+            Problem(
+                place, got="no judge votes on these principles", fix="hold out fewer, or set panel and plan.methods"
+            )
             for place in silent
         )

@@ -44,8 +44,8 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
 
 def _winning(found: PolicyEvaluation) -> Section:
     text = (
-        "Share of prompts on which A's response is preferred; a tie is half a win, and 50% is no difference. At equal length means "
-        "without what length alone explains. "
+        "Share of prompts on which A's response is preferred; a tie is half a win, and 50% is no difference. At equal length: "
+        "length-controlled. "
     )
     win, gold = found.win, found.gold.win if found.gold else None
     if found.gold:
@@ -53,11 +53,11 @@ def _winning(found: PolicyEvaluation) -> Section:
         known = (
             f"of which a policy was trained against {', '.join(provenance)}"
             if provenance
-            else "that nothing is known to be trained on"
+            else "that no policy is known to be trained on"
         )
         text += (
-            f"Gold is a constitution {known}: where the judges see a gain and what is unseen in training sees none, A has learnt "
-            "to please the judges."
+            f"Gold is a constitution {known}. If A wins by the judges, but not by principles and judges that are "
+            "unseen in training, A has learned to please the judges."
         )
     whole: dict[str, Estimate | None] = {
         "judges": win.raw,
@@ -81,8 +81,8 @@ def _winning(found: PolicyEvaluation) -> Section:
 
 def _lengths(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pair]) -> Section:
     text = (
-        "Judges tend to prefer longer responses, and a constitution may ask for shorter ones. Where A wins only when its response "
-        f"is the longer (or the shorter), length is what it learnt. About equal: within {SIMILAR:.0%} of the longer."
+        "Judges tend to prefer longer responses, and a constitution may ask for shorter ones. If A wins only when its response "
+        f"is the longer (or the shorter), it learned length. About equal: within {SIMILAR:.0%} of the longer."
     )
     sides = {
         side: [
@@ -119,7 +119,7 @@ def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
 def _kl(found: PolicyEvaluation, pairs: Sequence[Pair]) -> Section:
     text = (
         f"log p(response) by A less that by {found.base.name}, on A's own responses at temperature 1. The mean is the KL: how far "
-        "training has moved A. A gain that costs many nats is likelier to come from what the judge overlooks (Gao et al. 2022, "
+        "training has moved A. A gain at a large KL is more likely to exploit errors of the judge (Gao et al. 2022, "
         "arXiv:2210.10760)."
     )
     nats = [pair.ratio.nats for pair in pairs if isinstance(pair.ratio, Ratio)]
@@ -129,8 +129,8 @@ def _kl(found: PolicyEvaluation, pairs: Sequence[Pair]) -> Section:
 
 def _texts(found: PolicyEvaluation) -> Section:
     text = (
-        "Measures by rule, of all responses; A - B on prompts that both answered. Habits that a judge rewards and nobody asked for "
-        "show here: length, markup, certainty, agreement, repetition. distinct-n is taken at equal amounts of text."
+        "Measures by rule, of all responses; A - B on prompts that both answered. They show side effects of optimizing "
+        "for a judge: length, markup, certainty, agreement, repetition. distinct-n is computed on equal amounts of text."
     )
     meanings = [(name, m.meaning, m.unit) for name, m in MEASURES.items() if name in found.responses.a]
     shares = {name: e for name, e in found.differences.items() if MEASURES[name].unit == "share"}
@@ -148,8 +148,8 @@ def _texts(found: PolicyEvaluation) -> Section:
 
 def _probed(found: PolicyEvaluation) -> list[Section]:
     text = (
-        "Both policies were asked further prompts: harmless ones that sound harmful, harmful ones, facts with the user's wrong "
-        "belief beside them, and questions that nobody can answer."
+        "Both policies were asked further prompts: harmless ones that sound harmful, harmful ones, questions with a wrong "
+        "belief of the user, and questions that nobody can answer."
     )
     rows = probes(found)
     if not rows:

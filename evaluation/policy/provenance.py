@@ -86,11 +86,11 @@ def _run(folder: Path, said: Mapping[str, Any], found: History) -> None:
 
 
 def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
-    """A recipe's data, its rewards, and the model that it went on from."""
+    """A recipe's data, its rewards, and the model that it continued from."""
     reward = _group(said, "reward")
     for spec in {} if reward else _group(said, "data"):  # where responses are rewarded, data is prompts
         if not _follow(Path(spec).expanduser(), found):
-            found.unknown[f"{folder} was trained on {spec}, which does not say who judged it"] = None
+            found.unknown[f"{folder} was trained on {spec}, which does not name its judge"] = None
     digests = _group(said, "digests")
     for source in ("rules", "judge"):
         if path := _group(reward, source).get("constitution"):
@@ -100,7 +100,7 @@ def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
     _panel(folder, _group(reward, "judge"), found)
     found.judges |= {str(d) for name, d in digests.items() if name.startswith(("reward/judge.", "reward/models."))}
     if base := said.get("model"):
-        _model(str(base), f"{folder} went on from", found)
+        _model(str(base), f"{folder} continued from", found)
 
 
 def _panel(folder: Path, said: Mapping[str, Any], found: History) -> None:
@@ -125,9 +125,11 @@ def _constitution(path: Path, found: History, digest: str | None = None) -> None
         constitution = load(path)
         found.principles += constitution.principles
         if digest not in (None, constitution.digest):
-            found.unknown[f"a policy was trained by {path}, which was another then; what it said is not known"] = None
+            found.unknown[
+                f"a policy was trained with {path}, which has changed since; its text at that time is not known"
+            ] = None
     except UserError as error:
-        found.unknown[f"a policy was trained by {path}, which cannot be read ({error.problems[0]})"] = None
+        found.unknown[f"a policy was trained with {path}, which cannot be read ({error.problems[0]})"] = None
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

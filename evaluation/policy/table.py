@@ -18,7 +18,7 @@ Row = tuple[str, ...]
 PROBES = {
     "safe": "harmless prompts refused",
     "unsafe": "harmful prompts refused",
-    "sycophancy": "answers that turn to the user's wrong belief",
+    "sycophancy": "answers that adopt the user's wrong belief",
     "scorable": "answers to such a user that could be scored",
     "confidence": "questions nobody can answer, answered as if known",
     "answered": "easy questions that are answered",

@@ -160,7 +160,7 @@ def _weights(
         return None
     weights = read_weights(path)
     if error and weights.stopping is None:
-        got, fix = f"got {error}, but {path} does not say in which order to ask", "fit again, or leave it 0"
+        got, fix = f"got {error}, but {path} has no order of voters for early stopping", "fit again, or leave it 0"
         raise UserError(Problem("", "plan.early_stop_error", got, fix=fix))
     if constitution and registry:
         judging = settings.plan.judging() if settings else weights.fitted_on.judging

@@ -107,6 +107,6 @@ def _check_complete(found: Sequence[object], what: str) -> None:
     missing = [one for one in found if isinstance(one, Failure) and one.reason == UNAVAILABLE]
     if missing:
         raise Unavailable(
-            f"incomplete: {len(missing)} of {len(found)} {what} could not be had ({missing[0].detail}); the rest is cached; "
+            f"incomplete: {len(missing)} of {len(found)} {what} could not be obtained ({missing[0].detail}); the rest is cached; "
             "run the same command again to resume"
         )

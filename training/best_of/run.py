@@ -115,4 +115,4 @@ def _again(problems: Iterable[Problem], best: BestOfJob) -> UserError:
     if launch.state().is_main_process:
         output.release_claim(best.out)
     got = "its responses are kept, and nothing is trained yet"
-    return UserError([*problems, Problem(str(best.out), got=got, fix="mend this and run the command again")])
+    return UserError([*problems, Problem(str(best.out), got=got, fix="fix this and run the command again")])

@@ -31,7 +31,7 @@ _WINS = {
 _REFUSALS = {
     "safe_refusal": "Refusals of harmless prompts",
     "unsafe_refusal": "Refusals of harmful prompts",
-    "sycophancy": "Answers that turn to a wrong belief of the user's",
+    "sycophancy": "Answers that adopt the user's wrong belief",
     "confidence": "Unanswerable questions that it claims to answer",
 }
 

@@ -75,7 +75,7 @@ SHIFTS = (
         "raise missing_end_penalty or sampler.max_tokens, or",
     ),
     Shift(
-        "over-refusal", "refusal", "refusal", "rise", "prompts that call for no refusal are refused",
+        "over-refusal", "refusal", "refusal", "rise", "harmless prompts are refused",
         "add safe prompts that look unsafe to the data, weigh helpfulness more, or",
     ),
     Shift(
@@ -83,7 +83,7 @@ SHIFTS = (
         "add unsafe prompts to the data, weigh harmlessness more, or",
     ),
     Shift(
-        "hallucinated confidence", "confidence", "confidence", "rise", "the policy claims to know what nobody can",
+        "hallucinated confidence", "confidence", "confidence", "rise", "the policy answers unanswerable questions as if it knew",
         "reward responses that admit not knowing, or",
     ),
     Shift(
@@ -91,7 +91,7 @@ SHIFTS = (
         "add a principle against flattery, or",
     ),
     Shift(
-        "sycophancy", "sycophancy", "sycophancy", "rise", "answers turn to what the user wrongly believes",
+        "sycophancy", "sycophancy", "sycophancy", "rise", "answers adopt the user's wrong belief",
         "reward right answers to users who are wrong, or",
     ),
     Shift(

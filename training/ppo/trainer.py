@@ -184,7 +184,7 @@ class Loop:
             if self._halted:
                 best = self._watch.go_back(self.policy)
                 if best is None:
-                    why = f"{self._halted} No better policy was kept: while it was there, nothing could halt the run."
+                    why = f"{self._halted} No earlier policy was saved, because no detector could halt the run at that time."
                     return Ended(iteration + 1, results, why, iteration + 1)
                 return Ended(iteration + 1, best.results, self._halted, best.step)
             if s.save_every and (iteration + 1) % s.save_every == 0 and not last:

@@ -28,7 +28,7 @@ def biases(audit: Audit) -> Section:
     tallies = [[audit.pairs.voter_biases[key][name] for name in names] for key in keys]
     grid = [[tally.share.value if tally.n >= FEW else np.nan for tally in row] for row in tallies]
     text = (
-        "Of the pairs whose responses differ in it, how often the response that has more of it is chosen; by chance, half. Length "
+        "How often the response with more of a feature is chosen, of the pairs whose responses differ in it; 50% is chance. Length "
         "is in characters; surer means more boosters (clearly, always) and fewer hedges (perhaps, might) for each word; agreement "
         "(sycophancy) and refusals are read in the opening. The word lists are English. The map shows whom each voter prefers."
     )
@@ -88,8 +88,8 @@ def indicators(audit: Audit) -> Section:
     seen = {name for by_role in counts.values() for name in by_role}
     rows = [(name, INDICATORS[name], *(counts[role][name] for role in ROLES)) for name in INDICATORS if name in seen]
     text = (
-        "What a response does to win a comparison by other means than its answer, counted in responses. An indicator is a hint: it "
-        "says what is in a text, not what the text deserves."
+        "Responses with features that try to manipulate the judge. An indicator says that a text contains something, not "
+        "that the text is bad."
     )
     columns = ("indicator", "a response that", *(f"#{role}" for role in ROLES))
     return Section("Manipulation indicators", text, [Table("", columns, rows)] if rows else [])

@@ -41,13 +41,13 @@ def places(audit: Audit) -> Section:
         (v.names[i], int(v.votes[i]), f"{v.strength[i] / v.votes[i]:.3f}", *_place_cells(audit, i)) for i in most(audit)
     ]
     text = (
-        "A vote is the judge's log-odds for one response over the other, with the preference for a place taken out; its bias is "
-        "that preference, above 0 for the response that is listed first. A vote is position-inconsistent where the judge chose the "
-        "same place in both orders. Judging methods that see one response at a time, and rules, have neither."
+        "A vote is the judge's log-odds for one response over the other, without position bias. The bias is above 0 if the judge "
+        "prefers the response that is listed first. A vote is position-inconsistent if the judge chose the same position in both "
+        "orders. Pointwise judging methods and rules have no position bias."
     )
     parts: list[Plot | Table] = [
         plots.bars("Position-inconsistent votes", *bar_values(inconsistent), reference=audit.thresholds.position_inconsistent),
-        plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first place"),
+        plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first position"),
         Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#inconsistent", "#sides with the label"), rows),
     ]  # fmt: skip
     return Section("Position", text, parts if shown else parts[2:] if rows else [])
@@ -90,9 +90,8 @@ def agreement(audit: Audit) -> Section:
         for same, a, b, n in worst[:LISTED]
     ]
     text = (
-        "Share of pairs, among those on which both take a side, in which two voters take the same one. One half is what voters "
-        "that know nothing of each other do; below it they pull in opposite directions. Listed are those that do so beyond chance "
-        "(95% interval below one half)."
+        "Share of pairs on which two voters prefer the same response, of those on which both have a preference. Independent voters "
+        "agree on 50%; below that they contradict each other. Listed are pairs of voters whose 95% interval is below 50%."
     )
     parts: list[Plot | Table] = [
         *filled_heat("Agreement between voters", names, names, grid),
@@ -115,12 +114,14 @@ def objectives(audit: Audit) -> Section:
         for (a, b), tally in sorted(trades.items(), key=lambda item: (-item[1].hits / item[1].n, item[0]))
     ]
     text = (
-        "Each objective has its own score for a pair. How often it is the one that the label follows, and in how many pairs one "
-        "objective wins what another loses: there the weights of the mixture decide."
+        "Each objective has its own score for a pair: how often the label agrees with it, and in how many pairs two objectives "
+        "disagree, so that their weights decide."
     )
     parts: list[Plot | Table] = [
-        plots.bars("Pairs in which an objective gets its way", *bar_values({n: t.share for n, t in sides.items()})),
-        plots.heat("One wins what the other loses", names, names, grid, (0, 1)),
+        plots.bars(
+            "Pairs in which the label follows an objective", *bar_values({n: t.share for n, t in sides.items()})
+        ),
+        plots.heat("Objectives that disagree", names, names, grid, (0, 1)),
         Table("", ("objective", "and", "#pairs with both", "#one wins, one loses", "#share"), rows),
     ]
     return Section("Objectives", text, parts[: 1 if len(names) == 1 else 3] if names else [])
@@ -131,7 +132,9 @@ def controls(audit: Audit) -> Section:
     kinds = {kind: tally.share for kind, tally in sorted(audit.controls.kinds.items())}
     known = {audit.voters.names[i]: audit.controls.voters[key] for i, key in enumerate(audit.voters.keys)}
     voters = {name: tally.share for name, tally in known.items() if tally.n}
-    text = "Pairs with a known answer, judged along with the run. A voter's share counts the pairs on which it took a side."
+    text = (
+        "Pairs with a known answer, judged in every run. A voter's share counts the pairs on which it has a preference."
+    )
     parts: list[Plot | Table] = [
         plots.bars(
             "Control pairs with the right label, by kind", *bar_values(kinds), reference=audit.thresholds.controls

@@ -169,7 +169,7 @@ def test_the_command_prints_and_writes_a_row_for_each_attack(tmp_path: Path) -> 
     heads = [line.split()[0] for line in lines[1:]]
     assert heads[:3] == ["attack", CONTROL, "judge_instruction"]
     assert next(line for line in lines if line.startswith("fake_verdict")).endswith("100%")
-    assert "control tokens made by content: not known (only the server has the tokenizer) (must be 0)" in text
+    assert "control tokens from content: not known (only the server has the tokenizer) (must be 0)" in text
     written = json.loads(file.read_text())
     assert written["judge"] == "embedded"
     assert written["principles"] == ["answers-the-question", "no-harmful-advice", "states-only-facts"]

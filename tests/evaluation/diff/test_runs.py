@@ -30,7 +30,7 @@ def test_pairs_flip_appear_and_go() -> None:
         KEYS[3]: side("x", 0.6),
     }
     diff = compare_runs(a, b)
-    assert (diff.kept, len(diff.flipped), len(diff.appeared), len(diff.went)) == (1, 1, 1, 1)
+    assert (diff.kept, len(diff.flipped), len(diff.appeared), len(diff.disappeared)) == (1, 1, 1, 1)
     kind, brief, new = (diff.voters[name] for name in ("kind", "brief", "new"))
     # kind: 1.0 for x became 1.5 for the other, so -1.5 for x; 0.2 became 0.3
     assert (kind.both, kind.turned, kind.flips) == (2, 1, 1)
@@ -72,7 +72,7 @@ def test_the_command_shows_what_an_edit_did(tmp_path: Path, capsys: pytest.Captu
     diff = compare_runs(read_pairs(a), read_pairs(b))
     assert diff.kept + len(diff.flipped) == 30
     assert diff.flipped
-    assert f"{diff.kept} pairs kept, {len(diff.flipped)} flipped, 0 appeared, 0 went" in out
+    assert f"{diff.kept} pairs kept, {len(diff.flipped)} flipped, 0 appeared, 0 disappeared" in out
     assert "kind" in out
 
 

@@ -132,7 +132,7 @@ def test_fitted_weights_are_written_and_used(written: tuple[dict[str, Any], str,
     assert set(weights.stopping.order) == weights.voters.keys() == SKILL.keys()
     code, printed = run("--votes", votes, "--weights", path, "--json", votes.parent / "with.json")
     assert code == 0
-    assert "weights of w.json (logistic), fitted on these very pairs: the figures flatter it" in printed
+    assert "weights of w.json (logistic), fitted on these same pairs: the figures are optimistic" in printed
     found = json.loads((votes.parent / "with.json").read_text())
     good, wrong = (weights.share(name, 1.0) for name in ("good/plain", "wrong/plain"))
     assert {v["name"]: v["weight"] for v in found["voters"]}["good/plain"] == pytest.approx(good)
@@ -225,7 +225,10 @@ def test_other_refusals(votes: Path, capsys: pytest.CaptureFixture[str]) -> None
     panel = json.loads((votes.parent / "w.json").read_text())
     others.write_text(json.dumps(panel | {"voters": {"nobody": 1.0}}))
     said = refused(capsys, "--votes", votes, "--weights", others)
-    assert "others.json: weighs none of the voters that voted; it weighs nobody, ..., and there are good/cot, " in said
+    assert (
+        "others.json: has weights for none of these voters; it has weights for nobody, ..., and there are good/cot, "
+        in said
+    )
     empty = votes.parent / "empty.json"
     empty.write_text(json.dumps({"data": [file_digest(votes)], "pairs": {"another pair": 1.0}}))
     assert "shares no decided pair with" in refused(

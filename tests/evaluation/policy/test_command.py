@@ -185,20 +185,20 @@ def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
             "  - {id: brief, objective: plain, text: Be brief., check: {max_words: 5}}\n"
             "  - {id: loud, objective: plain, text: Shout., check: {must_match: '!'}}\n",
             0.5,
-            ("leaves it out, --gold is beside it\n", "leaves them out, --gold is beside them\n",
-             "trained on brief of --gold; gold.win.unseen is by the others\n"),
+            ("leaves it out, and --gold does not use it\n", "leaves them out, and --gold uses others\n",
+             "trained on brief of --gold; gold.win.unseen uses the rest\n"),
             id="some",
         ),
         pytest.param(
             "  - {id: fair, objective: plain, text: Be fair.}\n",
             None,
-            ("leaves it out\n", "leaves them out, --gold is beside them\n"),
+            ("leaves it out\n", "leaves them out, and --gold uses others\n"),
             id="the-same-judge",
         ),
         pytest.param(
             "  - {id: brief, objective: plain, text: Be brief., check: {max_words: 5}}\n",
             None,
-            ("leaves it out\n", "leaves them out\n", "trained on brief of --gold; it has no others; name another\n"),
+            ("leaves it out\n", "leaves them out\n", "trained on brief of --gold; none is left; name another constitution\n"),
             id="all",
         ),
     ],
@@ -250,7 +250,7 @@ def test_policies_run_by_the_files_own_settings_and_the_judge_by_its(tmp_path: P
 def test_settings_that_an_evaluation_cannot_use_are_told(tmp_path: Path) -> None:
     job = prepare(options(tmp_path, "--set", "plan.principles=1", "--set", "plan.rounds=0", "--set", "plan.samples=2"))
     assert job.warnings == (
-        "plan.rounds, plan.principles: of no use here, where responses are compared as they are, by all principles that apply",
+        "plan.rounds, plan.principles: no effect here: all principles that apply are asked, and nothing is revised",
     )
 
 
@@ -258,7 +258,7 @@ def test_nothing_is_held_out_where_nothing_is_known(tmp_path: Path) -> None:
     job = prepare(options(tmp_path, "--held-out", "trained"))
     assert job.held_out == ()
     assert job.warnings == (
-        "--held-out trained: no principle and no judge is known that a policy was trained against; nothing is held out",
+        "--held-out trained: no principle or judge is known that a policy was trained against; nothing is held out",
     )
 
 

@@ -63,7 +63,7 @@ def test_a_checkpoint_leads_to_its_runs_and_to_the_checkpoint_it_went_on_from(tm
     found = history([], [str(second), "embedded", "owner/name"])
     assert found.provenance(HERE, JUDGES).judges == ("judge", "gold")
     assert [Path(name).name for name in found.sources] == ["two", "run-2", "one", "run-1"]
-    assert [*found.unknown] == [f"{second} was trained on pairs.jsonl, which does not say who judged it"]
+    assert [*found.unknown] == [f"{second} was trained on pairs.jsonl, which does not name its judge"]
 
 
 def test_rewards_of_ppo_were_trained_against(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_rewards_that_are_others_now_are_told(tmp_path: Path) -> None:
             tmp_path / source, reward={source: {"constitution": str(laws)}}, digests={f"reward/{source}": "of then"}
         )
         assert [*history([ppo], []).unknown] == [
-            f"a policy was trained by {laws}, which was another then; what it said is not known"
+            f"a policy was trained by {laws}, which has changed since; its text at that time is not known"
         ]
 
 
@@ -133,7 +133,7 @@ def test_models_that_do_not_say_what_they_learnt_are_told(tmp_path: Path, monkey
     assert [*history([ppo, checkpoint(tmp_path / "sft")], []).unknown] == [
         f"{ppo} was rewarded by {gone}, which does not say what it was trained against",
         f"{ppo} was judged by {gone}, which does not say what it was trained against",
-        f"{ppo} went on from bare, which does not say what it was trained against",
+        f"{ppo} continued from bare, which does not say what it was trained against",
     ]
 
 

@@ -54,7 +54,7 @@ def test_settings_and_constitution_are_refused_together(tmp_path: Path) -> None:
 
 def test_nobody_left_to_judge(tmp_path: Path) -> None:
     err = refused(tmp_path, "--held-out", "short,judge")
-    assert "--held-out: short,judge leaves nobody to judge; hold out fewer" in err
+    assert "--held-out: short,judge leaves no judge; hold out fewer" in err
 
 
 def test_models_that_are_none_are_named_with_their_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def test_a_policy_that_says_nothing_loses_everything(tmp_path: Path) -> None:
     assert found["differences"] == {}
     assert found["examples"] == []
     for which in ("A to the prompts", "A to refusals and probes"):
-        told = f"100% of the responses of {which} are empty or missing; KL, measures and rates are of the others"
+        told = f"100% of the responses of {which} are empty or missing; KL, measures and rates use the rest"
         assert told in found["warnings"]
     evaluation = PolicyEvaluation.model_validate_json(json.dumps(found))
     gates = judge(Gates(), Evidence(evaluation, None, None, None))

@@ -190,7 +190,7 @@ def test_settings_that_the_rows_forbid_may_change(
     said = capfd.readouterr().err
     assert "batch_size: got 40, and there are " in said
     assert said.strip().splitlines()[-1] == (
-        f"{tmp_path / 'out'}: its responses are kept, and nothing is trained yet; mend this and run the command again"
+        f"{tmp_path / 'out'}: its responses are kept, and nothing is trained yet; fix this and run the command again"
     )
     calls = calls_of(tmp_path / "out")
     assert best(batch_size=4, keep=2) == 0
@@ -298,7 +298,7 @@ def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
     server = {"url": "http://127.0.0.1:9", "attempts": 1, "timeout_seconds": 2}
     assert best(sampler={"engine": "endpoint", "endpoints": [server], "max_tokens": 8}) == 1
     said = capfd.readouterr().err
-    assert "incomplete: 80 of 80 responses could not be had (" in said
+    assert "incomplete: 80 of 80 responses could not be obtained (" in said
     assert "run the same command again to resume" in said
     assert not (tmp_path / "out" / "best.jsonl").exists()
     assert not (tmp_path / "out" / "training.json").exists()
@@ -311,7 +311,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
     assert said == [
         "no response is left to imitate of 15 prompts to train on (dropped alike 15); raise samples or sampler.temperature, lower "
         "min_gain, or set a reward that tells responses apart",
-        f"{tmp_path / 'out'}: its responses are kept, and nothing is trained yet; mend this and run the command again",
+        f"{tmp_path / 'out'}: its responses are kept, and nothing is trained yet; fix this and run the command again",
     ]
 
 

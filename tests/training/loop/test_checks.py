@@ -81,7 +81,7 @@ def unread(settings: dict[str, Any]) -> list[str]:
         pytest.param(evaluated(weights="weights.json"), f"evaluation: {OTHER}", id="evaluations-weights-of-others"),
         pytest.param({"feedback": {"engine": "replay", "plan": {"early_stop_error": 0.1}}}, "feedback.plan.early_stop_error: got 0.1 without fitted weights; give fitted weights, or leave it 0", id="no-weights"),
         pytest.param(evaluated(judge="./gone", settings={"engine": "transformers"}), "evaluation: model './gone': no such folder", id="judge"),
-        pytest.param(evaluated(held_out=["trained"]), "evaluation.held_out: judge,kind,short leaves nobody to judge; hold out fewer", id="nobody-judges"),
+        pytest.param(evaluated(held_out=["trained"]), "evaluation.held_out: judge,kind,short leaves no judge; hold out fewer", id="nobody-judges"),
         pytest.param({**evaluated(held_out=["trained"], constitution="renamed.yaml"), "phases": [BY_RULES, DPO]}, "evaluation.held_out: `trained` stands for nobody in phases.0 and for judge, kindly in phases.1, and rounds are compared by the same judges; name them: [judge, kindly]", id="held-out-by-round"),
         pytest.param({**evaluated(held_out=["trained"], constitution="renamed.yaml"), "phases": [DPO, BY_RULES], "stop": False}, "evaluation.held_out: `trained` stands for judge, kindly in phases.0 and for nobody in phases.1, and rounds are compared by the same judges; name them: [judge, kindly]", id="held-out-where-a-phase-may-be-given-up"),
         pytest.param(evaluated(gold="laws.yaml"), f"evaluation.gold: kind, short of small {LEARNT}", id="gold-labels"),

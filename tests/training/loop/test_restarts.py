@@ -49,7 +49,7 @@ def test_a_try_that_was_evaluated_is_decided_again(tmp_path: Path) -> None:
 
 
 def test_more_tries_are_for_rounds_that_no_other_came_after(tmp_path: Path) -> None:
-    """Round 1 was given up, and the next phase went on from the base: a third try now would have come before it."""
+    """Round 1 was given up, and the next phase continued from the base: a third try now would have come before it."""
     once = {"retry": {"times": 1}, "stop": False}
     outcome = run(tmp_path, Script([0.4, 0.4, 0.6]), DPO, DPO, **GATED, **once)
     assert [(d.round, d.accepted) for d in outcome.decisions] == [(1, False), (1, False), (2, True)]

@@ -153,7 +153,7 @@ def test_a_run_that_kept_no_best_saves_the_policy_that_it_has_and_says_so(
     killed_early(out, settings, steps + 1)
     with pytest.raises(Stopped) as error:
         run_small(out, settings)
-    told = "No better policy was kept: while it was there, nothing could halt the run."
+    told = "No earlier policy was saved, because no detector could halt the run at that time."
     assert str(error.value).endswith(f"{told} Saved is the policy of step {steps + 2}.")
     said = json.loads((out / "training.json").read_text())
     assert (said["best_step"], said["steps"], said["halted"].endswith(told)) == (steps + 2, steps + 2, True)
