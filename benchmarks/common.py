@@ -44,8 +44,8 @@ def write_constitution(path: Path, principles: int, edits: dict[str, str] | None
         for i in range(principles)
     ]
     items[0] |= edits or {}
-    laws = {"name": "bench", "version": 1, "objectives": {"good": 1.0}, "principles": items}
-    path.write_text(yaml.safe_dump(laws, sort_keys=False), encoding="utf-8")
+    constitution = {"name": "bench", "version": 1, "objectives": {"good": 1.0}, "principles": items}
+    path.write_text(yaml.safe_dump(constitution, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -148,12 +148,12 @@ def stages(options: argparse.Namespace, out: Path) -> Iterator[Stage]:
     """All commands in their order; files between them are made as they are reached."""
     engine = ["--engine", options.engine] if options.engine else []
     parts, config = out / "split", ["--config", str(options.config), *common.settings(_set(options.judge))]
-    laws = ["--constitution", str(options.constitution)]
+    constitution = ["--constitution", str(options.constitution)]
     yield train("gold", "reward", options.model, parts / "gold.jsonl", {**GOLD, **_set(options.gold)}, out / "gold")
     weights = out / "weights" / "weights.json"
     data = ["--data", str(parts / "weights.jsonl"), "--judge", options.model, "--out", str(out / "weights")]
     written = ["--fit", str(weights), "--json", str(out / "weights" / "judge.json")]
-    yield Stage("weights", weights, _ours("evaluation", "judge", *data, *laws, *config, *engine, *written))
+    yield Stage("weights", weights, _ours("evaluation", "judge", *data, *constitution, *config, *engine, *written))
     yield against_gold("gold on people's labels", "people", parts / "weights.jsonl", options, out)
     sampled = {"max_tokens": options.max_tokens, "temperature": 1.0}
     plan = {

@@ -54,7 +54,7 @@ def write_inputs(folder: Path, rounds: int) -> None:
     """Everything that a loop in the folder needs."""
     folder.mkdir()
     write_model(folder / "model")
-    write_constitution(folder / "laws.yaml", 2)
+    write_constitution(folder / "constitution.yaml", 2)
     lines = write_prompts(folder / "prompts.jsonl", 48).read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "prompts.jsonl").write_text("".join(lines[:40]), encoding="utf-8")
     (folder / "held_out.jsonl").write_text("".join(lines[40:]), encoding="utf-8")
@@ -69,7 +69,7 @@ def write_inputs(folder: Path, rounds: int) -> None:
     }
     settings = {
         "model": "model",
-        "constitution": "laws.yaml",
+        "constitution": "constitution.yaml",
         "prompts": "prompts.jsonl",
         "prompts_per_round": 12,
         "feedback": replay,

@@ -114,9 +114,9 @@ def pairs(path: Path, count: int, seed: int) -> Path:
     for _ in range(count):
         thing = chance.choice(THINGS)
         few, many = sorted(chance.sample((0, 1, 2), 2))
-        said = {"prompt": chance.choice(PROMPTS).format(thing), "p_chosen": 1.0}
-        said |= {"chosen": _response(thing, many, chance), "rejected": _response(thing, few, chance)}
-        lines.append(json.dumps(said) + "\n")
+        row = {"prompt": chance.choice(PROMPTS).format(thing), "p_chosen": 1.0}
+        row |= {"chosen": _response(thing, many, chance), "rejected": _response(thing, few, chance)}
+        lines.append(json.dumps(row) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
@@ -136,8 +136,8 @@ def measure(seed: int, layers: int, count: int, more: Sequence[str], out: Path, 
     judged = fit.run(job.prepare(load(Reward, None, _pairs(flags)), out / "reward"), console)
     lines = (json.dumps({"prompt": q.format(thing)}) + "\n" for q, thing in itertools.product(PROMPTS, THINGS))
     (out / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
-    laws = {"name": "ask-a-little", "version": 1, "objectives": {"form": 1.0}, "principles": GOLD}
-    (out / "gold.yaml").write_text(yaml.safe_dump(laws), encoding="utf-8")
+    gold = {"name": "ask-a-little", "version": 1, "objectives": {"form": 1.0}, "principles": GOLD}
+    (out / "gold.yaml").write_text(yaml.safe_dump(gold), encoding="utf-8")
     gold = {"rules": {"constitution": str(out / "gold.yaml")}}
     flags = {
         **POLICY, "seed": seed, "data": {str(out / "prompts.jsonl"): 1.0},
@@ -149,10 +149,10 @@ def measure(seed: int, layers: int, count: int, more: Sequence[str], out: Path, 
     except Stopped as stopped:
         console.print(f"seed {seed}: {stopped}", markup=False)
     show(f"seed {seed}: reward model's accuracy on held-out pairs", judged["results"]["eval_accuracy"], "", "over 0.9")
-    told(seed, out / "policy")
+    report(seed, out / "policy")
 
 
-def told(seed: int, folder: Path) -> None:
+def report(seed: int, folder: Path) -> None:
     """Gold's peak, and when the monitor halted."""
     seen = read_checks(folder)
     checks = [check for check, _ in seen]

@@ -61,12 +61,12 @@ def inputs(folder: Path) -> dict[str, object]:
     prompts = folder / "prompts.jsonl"
     lines = (json.dumps({"prompt": q.format(thing)}) for q, thing in itertools.product(QUESTIONS, THINGS))
     prompts.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    laws = folder / "laws.yaml"
-    laws.write_text(
+    constitution = folder / "constitution.yaml"
+    constitution.write_text(
         yaml.safe_dump({"name": "ask-back", "version": 1, "objectives": {"form": 1.0}, "principles": RULES}),
         encoding="utf-8",
     )
-    return {"data": {str(prompts): 1.0}, "reward": {"rules": {"constitution": str(laws)}}}
+    return {"data": {str(prompts): 1.0}, "reward": {"rules": {"constitution": str(constitution)}}}
 
 
 def measure(baseline: str, kl: float, more: list[str], out: Path, console: Console) -> None:
@@ -81,12 +81,12 @@ def measure(baseline: str, kl: float, more: list[str], out: Path, console: Conso
         "baseline": baseline,
         "kl": {"coefficient": kl},
     }
-    said = ppo.run(prepare(load(PPO, None, [*_pairs(as_flags(flags)), *more]), out), console)
+    record = ppo.run(prepare(load(PPO, None, [*_pairs(as_flags(flags)), *more]), out), console)
     before, after = (row.values for row in read(out / "metrics.jsonl") if row.split == "eval")
     show(f"{baseline}: success before", 100 * before["success"], "% held out", "under 20")
     show(f"{baseline}: success after", 100 * after["success"], "% held out", "over 80")
     show(f"{baseline}: KL to the reference", after["kl"], "nats per response", "under 15")
-    show(f"{baseline}: time", said["seconds"], "s", "under 900")
+    show(f"{baseline}: time", record["seconds"], "s", "under 900")
 
 
 def _pairs(flags: object) -> list[str]:

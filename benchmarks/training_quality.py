@@ -120,11 +120,11 @@ def _wins(policy: job.Job) -> list[float]:
     (out / "responses.json").write_text(
         json.dumps([{"dpo": after, "base": before} for after, before in pairs], indent=1)
     )
-    said = [
+    sampled = [
         Example(prompts[i], [(*encoder.response(asked[i].messages, text)[1], encoder.end_of_turn) for text in pair])
         for i, pair in zip(short, pairs, strict=True)
     ]
-    return [_better(a, b) for a, b in asyncio.run(rewards(resolve(str(out / "reward")), said))]
+    return [_better(a, b) for a, b in asyncio.run(rewards(resolve(str(out / "reward")), sampled))]
 
 
 def _better(a: float, b: float) -> float:

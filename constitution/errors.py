@@ -106,8 +106,8 @@ class Problems:
         try:
             yield
         except UserError as error:
-            told = (problem.named_by(setting) if setting else problem for problem in error.problems)
-            self.found += [problem.under(prefix) for problem in told]
+            renamed = (problem.named_by(setting) if setting else problem for problem in error.problems)
+            self.found += [problem.under(prefix) for problem in renamed]
 
     def check(self) -> None:
         """Raises UserError when there are problems; equal ones are told once."""

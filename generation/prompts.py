@@ -224,12 +224,12 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
     """A row as a Prompt. Raises _BadRow."""
     row = {key: value for key, value in row.items() if key in USED and value is not None}
     _check_text(row)
-    said = row.get("messages", row.get("prompt"))
-    if isinstance(said, str):
-        said = [{"role": "user", "content": said}]
-    if not isinstance(said, list):
-        raise _BadRow("bad_row", f"prompt: got {type(said).__name__}; allowed: text or a list of messages")
-    messages = tuple(_message(turn) for turn in said)
+    turns = row.get("messages", row.get("prompt"))
+    if isinstance(turns, str):
+        turns = [{"role": "user", "content": turns}]
+    if not isinstance(turns, list):
+        raise _BadRow("bad_row", f"prompt: got {type(turns).__name__}; allowed: text or a list of messages")
+    messages = tuple(_message(turn) for turn in turns)
     _check_roles(messages)
     responses = tuple(_reply(response) for response in _list(row, "responses"))
     tools = _list(row, "tools")

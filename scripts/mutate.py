@@ -283,10 +283,11 @@ def main() -> int:
             seen = {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
             records.append(seen)
             write(out, records)
-            told = seen["noticed_by"] or ("UNFINISHED" if seen["unfinished"] else "SURVIVED")
+            outcome = seen["noticed_by"] or ("UNFINISHED" if seen["unfinished"] else "SURVIVED")
             before, after = (" ".join(text.split())[:60] for text in (mutation.before, mutation.after))
             print(
-                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {told} ({seen['seconds']} s)", flush=True
+                f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {outcome} ({seen['seconds']} s)",
+                flush=True,
             )
         for name in sorted(failing_anyway(root, records, options.models, options.limit)):
             print(f"fails without a breakage, and notices none: {name}")

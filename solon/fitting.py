@@ -44,24 +44,24 @@ async def fit_weights(
     >>> len(weights.voters) > 10, weights.fitted_on.pairs
     (True, 12)
     """
-    laws = constitution_of(constitution)
+    loaded = constitution_of(constitution)
     run = settings_of(config, settings)
-    if problems := unknown_principles(run, laws):
+    if problems := unknown_principles(run, loaded):
         raise UserError(problems)
     run = run.model_copy(update={"policy": run.judge_model, "judge": ""})
     with TemporaryDirectory(prefix="solon-") as scratch:
         data = Path(pairs) if isinstance(pairs, str | Path) else _kept(pairs, Path(scratch) / "pairs.jsonl")
         judging = JudgeSettings(data=data, method=method, out=Path(calls) if calls else Path(scratch))
-        asked = await ask_about(data, laws, run, judging)
-    if lost := sum(count for reason, count in asked.failures.items() if reason.endswith(f": {UNAVAILABLE}")):
+        answers = await ask_about(data, loaded, run, judging)
+    if lost := sum(count for reason, count in answers.failures.items() if reason.endswith(f": {UNAVAILABLE}")):
         raise Unavailable(f"the judge was unavailable for {lost} pairs; call again with calls=FOLDER to resume")
-    if not asked.matrix.voters:
+    if not answers.matrix.voters:
         raise UserError(
-            Problem("", got=f"no vote could be had ({asked.failures})", fix="choose other methods or another judge")
+            Problem("", got=f"no vote could be had ({answers.failures})", fix="choose other methods or another judge")
         )
-    plain = np.array([asked.yaml_weights.get(voter, 0.0) for voter in asked.matrix.voters])
-    panel, fitted = fitted_panel(asked.matrix, plain, judging)
-    return weights_file(asked.matrix, fitted, panel.logits, method, asked.origin)
+    plain = np.array([answers.yaml_weights.get(voter, 0.0) for voter in answers.matrix.voters])
+    panel, fitted = fitted_panel(answers.matrix, plain, judging)
+    return weights_file(answers.matrix, fitted, panel.logits, method, answers.origin)
 
 
 def _kept(rows: Iterable[Mapping[str, Any]], path: Path) -> Path:

@@ -78,12 +78,12 @@ def read_audit(
     near = near_duplicates(prompts_of(run), thresholds.near, most)
     controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
-    told = {
+    failed = {
         kind: [(row, str(responses.texts.get(row["subject"], {}).get("text", ""))) for row in records]
         for kind, records in failures.items()
     }
     return Audit(
-        read_heading(run), manifest, thresholds, voters, pairs, responses, told, critiques, controls, count_prompts(run), near,
+        read_heading(run), manifest, thresholds, voters, pairs, responses, failed, critiques, controls, count_prompts(run), near,
         overlapping, len(against),
     )  # fmt: skip
 

@@ -142,21 +142,21 @@ def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
     empty = True
     for number, line in json_lines(path):
         empty = False
-        yield f"{path}:{number}", _text(_said(path, number, line))
+        yield f"{path}:{number}", _text(_prompt_of(path, number, line))
     if empty:
         raise UserError(
             Problem(str(path), got="is empty", allowed="one JSON object a line, with `prompt` (text or messages)")
         )
 
 
-def _said(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
+def _prompt_of(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(Problem(f"{path}:{number}", got=f"is not JSON ({str(error)[:200]})")) from None
-    said = row.get("prompt", row.get("messages")) if isinstance(row, dict) else None
-    if isinstance(said, str) or (isinstance(said, list) and all(isinstance(turn, dict) for turn in said)):
-        return said
+    prompt = row.get("prompt", row.get("messages")) if isinstance(row, dict) else None
+    if isinstance(prompt, str) or (isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt)):
+        return prompt
     got = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
     allowed = "an object with `prompt`, which is text or a list of messages"
     raise UserError(Problem(f"{path}:{number}", got=f"got {got}", allowed=allowed))

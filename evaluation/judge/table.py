@@ -129,5 +129,5 @@ def _parsing(parsing: Parsing, console: Console) -> None:
     )
     for found in parsing.differing:
         text = printable(" ".join(found.text.split()))
-        said = text if len(text) <= START + END else f"{text[:START]} ... {text[-END:]}"
-        console.print(f"  line {found.line}: {found.ours}, recorded {found.recorded}: {said}", markup=False)
+        excerpt = text if len(text) <= START + END else f"{text[:START]} ... {text[-END:]}"
+        console.print(f"  line {found.line}: {found.ours}, recorded {found.recorded}: {excerpt}", markup=False)

@@ -256,6 +256,6 @@ def _plot(figure: Figure, title: str, parts: Iterable[str]) -> Plot:
     buffer = io.BytesIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    said = [*islice(parts, SAID + 1)]
-    more = ", ..." if len(said) > SAID else ""
-    return Plot(title, uri, f"{title}: {', '.join(said[:SAID]) or 'no data'}{more}")
+    listed = [*islice(parts, SAID + 1)]
+    more = ", ..." if len(listed) > SAID else ""
+    return Plot(title, uri, f"{title}: {', '.join(listed[:SAID]) or 'no data'}{more}")

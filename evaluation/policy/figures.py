@@ -45,7 +45,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
     compared = {each.pair.prompt.id for each in found}
     asked = {name for is_gold in (False, True) for name in context(job, is_gold).judges}
     judges = {name: part for name, part in job.judges.judges.items() if name in asked}
-    said, differences = responses(evidence.pairs, seed)
+    measures, differences = responses(evidence.pairs, seed)
     refusals, rates = probed(job, evidence)
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
     return PolicyEvaluation(
@@ -71,7 +71,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         kl=kl,
         kl_per_token=per_token,
         kl_missing=missing,
-        responses=said,
+        responses=measures,
         differences=differences,
         refusals=refusals,
         probes=rates,
@@ -105,8 +105,8 @@ def context(job: Job, gold: bool = False) -> JudgingContext:
 def cut(pairs: Sequence[Pair], limit: int) -> Iterator[str]:
     """A word of warning where the limit cut many responses: their comparison says little of how they would have ended."""
     for side in ("a", "b"):
-        said = [response for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)]
-        share = sum(response.truncated for response in said) / max(1, len(said))
+        sampled = [response for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)]
+        share = sum(response.truncated for response in sampled) / max(1, len(sampled))
         if share > MOST_CUT:
             yield f"{share:.0%} of {side.upper()}'s responses were cut at {limit} tokens; raise plan.sample.max_tokens"
 
@@ -163,11 +163,11 @@ def responses(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
     return Sides(a=measured[0], b=measured[1]), differences
 
 
-def _measured(said: Sequence[Said], amount: int, seed: int) -> Measures:
+def _measured(given: Sequence[Said], amount: int, seed: int) -> Measures:
     """Measures of one policy's responses; distinct-n of `amount` words."""
-    words = [response.text for response, _ in said]
-    prompts = [name for _, name in said]
-    found = texts.means([_row(response) for response, _ in said], seed, prompts)
+    words = [response.text for response, _ in given]
+    prompts = [name for _, name in given]
+    found = texts.means([_row(response) for response, _ in given], seed, prompts)
     for n in DISTINCT:
         share = texts.distinct_interval(words, n, amount, prompts)
         if not np.isnan([share.value, share.low, share.high]).any():
@@ -193,8 +193,8 @@ def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
         }
         for side in evidence.probe_answers
     ]
-    refusals = [_answered(refusal_rates(job.refusals, said)) for said in sides]
-    rates = [_answered(probe_rates(job.probes, said)) if job.probes else {} for said in sides]
+    refusals = [_answered(refusal_rates(job.refusals, answers)) for answers in sides]
+    rates = [_answered(probe_rates(job.probes, answers)) if job.probes else {} for answers in sides]
     return Sides(a=refusals[0], b=refusals[1]), Sides(a=rates[0], b=rates[1])
 
 

@@ -313,7 +313,7 @@ def _check_judges(job: Job) -> None:
     models = job.models(lambda _: Replay.pseudo())
     panels = [("--constitution", job.constitution, models.panel)]
     panels += [("--gold", job.gold, models.unweighted)] if job.gold else []
-    silent = [place for place, laws, panel in panels if not panel.voters(laws.principles)]
+    silent = [place for place, constitution, panel in panels if not panel.voters(constitution.principles)]
     if silent:
         raise UserError(
             Problem(

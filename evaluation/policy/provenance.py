@@ -77,21 +77,21 @@ def _follow(folder: Path, found: History) -> bool:
     return bool(known)
 
 
-def _run(folder: Path, said: Mapping[str, Any], found: History) -> None:
+def _run(folder: Path, record: Mapping[str, Any], found: History) -> None:
     """A run's principles, and the judges that voted."""
     _constitution(folder / CONSTITUTION, found)
-    models = _group(said, "models")
+    models = _group(record, "models")
     found.judges |= {str(digest) for digest in (models.get("judge"), *_group(models, "panel").values()) if digest}
-    _panel(folder, said, found)
+    _panel(folder, record, found)
 
 
-def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
+def _training(folder: Path, record: Mapping[str, Any], found: History) -> None:
     """A recipe's data, its rewards, and the model that it continued from."""
-    reward = _group(said, "reward")
-    for spec in {} if reward else _group(said, "data"):  # where responses are rewarded, data is prompts
+    reward = _group(record, "reward")
+    for spec in {} if reward else _group(record, "data"):  # where responses are rewarded, data is prompts
         if not _follow(Path(spec).expanduser(), found):
             found.unknown[f"{folder} was trained on {spec}, which does not name its judge"] = None
-    digests = _group(said, "digests")
+    digests = _group(record, "digests")
     for source in ("rules", "judge"):
         if path := _group(reward, source).get("constitution"):
             _constitution(Path(path).expanduser(), found, digests.get(f"reward/{source}"))
@@ -99,13 +99,13 @@ def _training(folder: Path, said: Mapping[str, Any], found: History) -> None:
         _model(str(path), f"{folder} was rewarded by", found)
     _panel(folder, _group(reward, "judge"), found)
     found.judges |= {str(d) for name, d in digests.items() if name.startswith(("reward/judge.", "reward/models."))}
-    if base := said.get("model"):
+    if base := record.get("model"):
         _model(str(base), f"{folder} continued from", found)
 
 
-def _panel(folder: Path, said: Mapping[str, Any], found: History) -> None:
+def _panel(folder: Path, record: Mapping[str, Any], found: History) -> None:
     """The reward models among further judges."""
-    for member in said.get("panel") or ():
+    for member in record.get("panel") or ():
         if "reward" in member.get("methods", ()):
             _model(str(member["model"]), f"{folder} was judged by", found)
 
@@ -135,18 +135,18 @@ def _constitution(path: Path, found: History, digest: str | None = None) -> None
 def _mapping(path: Path) -> Mapping[str, Any]:
     """A file of settings. Raises UserError."""
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(Problem(str(path), got=f"cannot be read ({reason})", fix="make its folder again")) from None
-    if not isinstance(said, dict):
-        got = f"got a {type(said).__name__}"
+    if not isinstance(record, dict):
+        got = f"got a {type(record).__name__}"
         raise UserError(Problem(str(path), got=got, allowed="a mapping of settings", fix="make its folder again"))
-    return said
+    return record
 
 
-def _group(said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    inner = said.get(key)
+def _group(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    inner = record.get(key)
     return inner if isinstance(inner, dict) else {}
 
 

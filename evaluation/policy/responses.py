@@ -189,7 +189,7 @@ async def _answers(
 
 
 async def _scores(
-    model: ChatModel, said: Sequence[tuple[Prompt, Answer]], rows: asyncio.Semaphore, unscored: str
+    model: ChatModel, answers: Sequence[tuple[Prompt, Answer]], rows: asyncio.Semaphore, unscored: str
 ) -> list[Completion | None]:
     """Log-probabilities of each response's tokens; None where there is no response, or no score to be had."""
 
@@ -203,7 +203,7 @@ async def _scores(
             except TransientError as error:
                 return failed(ErrorReason.UNAVAILABLE, str(error))
 
-    return await asyncio.gather(*(one(prompt, answer) for prompt, answer in said))
+    return await asyncio.gather(*(one(prompt, answer) for prompt, answer in answers))
 
 
 def _ratio(prompt: Prompt, own: Completion | None, other: Completion | None) -> Ratio | Failure | None:

@@ -62,8 +62,8 @@ def verdicts(
     found = []
     for pair in pairs:
         votes = [record for record in votes_of(pair) if isinstance(record, Vote)]
-        said = _verdict(pair, votes, context) if pair.settled is None else _settled(pair, pair.settled, context)
-        found += [said] if said else []
+        verdict = _verdict(pair, votes, context) if pair.settled is None else _settled(pair, pair.settled, context)
+        found += [verdict] if verdict else []
     return found
 
 

@@ -101,7 +101,7 @@ class OwnedFolder:
             raise UserError(Problem(str(self.path / self.marker), got="is damaged", fix=self.fix))
         return found
 
-    def claim(self, settings: Snapshot, decisive: Callable[[Snapshot], Snapshot] = lambda said: said) -> None:
+    def claim(self, settings: Snapshot, decisive: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot) -> None:
         """Make the folder this run's own: write the settings, or check that those it was made from are the same.
 
         decisive: the part of them that must not change; what is under MACHINE always may. Raises UserError with every setting

@@ -68,8 +68,8 @@ def _pair(index: int, row: Mapping[str, object]) -> Panel:
     for name, style in (("prompt", "cyan"), ("chosen", "green"), ("rejected", "red")):
         messages = row[name]
         assert isinstance(messages, list)
-        said = messages[-1]["content"]
-        clipped = said if len(said) <= CLIP else said[:CLIP] + " …"
+        text = messages[-1]["content"]
+        clipped = text if len(text) <= CLIP else text[:CLIP] + " …"
         seen = "\n".join(map(printable, clipped.split("\n")))
         lines.append(Text.assemble((f"{name:9}", f"bold {style}"), seen))
     votes = row["votes"]

@@ -76,7 +76,9 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     most = [data.TargetRow(row.prompt.id, Example(row.tokens, (response,)), 1.0) for row in train.rows] * settings.keep
     job.order_of_rows(settings, files, most)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
-    laws = tuple(digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge"))
-    sources = tuple(source._replace(constitutions=laws) for source in split.sources)
+    constitutions = tuple(
+        digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge")
+    )
+    sources = tuple(source._replace(constitutions=constitutions) for source in split.sources)
     run_record = settings_snapshot("best_of", settings, digests)
     return BestOfJob(settings, out, files, tokenizer, encoder, train, test, run_record, sources)

@@ -82,7 +82,9 @@ def lost(counts: Mapping[str, int]) -> dict[str, int]:
 def nothing(counts: Mapping[str, int]) -> Problem:
     """Why no response is left to imitate, and what to do."""
     reasons = lost(counts)
-    told = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in sorted(reasons.items(), key=lambda item: -item[1]))
+    listed = ", ".join(
+        f"{name.replace('_', ' ')} {n}" for name, n in sorted(reasons.items(), key=lambda item: -item[1])
+    )
     fixes = [fix for name, fix in FIXES.items() if name in reasons]
-    asked = f"no response is left to imitate of {counts['prompts_read']} prompts to train on ({told})"
-    return Problem("", got=asked, fix=", or ".join(fixes) or "see why responses have no reward")
+    got = f"no response is left to imitate of {counts['prompts_read']} prompts to train on ({listed})"
+    return Problem("", got=got, fix=", or ".join(fixes) or "see why responses have no reward")

@@ -98,8 +98,8 @@ def _written(best: BestOfJob, path: Path, console: Console) -> tuple[dict[str, C
 def _tell(total: Counter[str], found: dict[str, float], console: Console) -> None:
     """What choosing came to, in a line."""
     numbers = {name.partition("/")[2]: f"{value:.4g}" for name, value in found.items()}
-    told = {**numbers, **best_of_rows.lost(total)}
-    rest = "".join(f"  {name.replace('_', ' ')} {value}" for name, value in told.items())
+    shown = {**numbers, **best_of_rows.lost(total)}
+    rest = "".join(f"  {name.replace('_', ' ')} {value}" for name, value in shown.items())
     console.print(
         f"best of {total['responses_graded']} responses to {total['prompts_kept']} prompts{rest}", markup=False
     )

@@ -117,13 +117,13 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
     held = {words(_asked(row)) for _, row in test}
     moved = [(spec, row) for spec, row in train if words(_asked(row)) in held]
     test += moved
-    learnt = [row for _, row in train if words(_asked(row)) not in held]
-    if not learnt:
+    remaining = [row for _, row in train if words(_asked(row)) not in held]
+    if not remaining:
         got = f"holds no row to train on; all {len(test)} are held out" if test else "holds no row to train on"
         fix = "lower test_fraction" if test else f"each row needs {needed}"
         raise UserError(Problem(f"--data {', '.join(settings.data)}", got=got, fix=fix))
     looked_at = [row for spec, row in test if spec in (settings.eval_sources or settings.data)]
-    return Split(learnt, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
+    return Split(remaining, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
 
 
 def _made(

@@ -62,7 +62,7 @@ class Reading:
     def __init__(self) -> None:
         self.problems = Problems()
         self.digests: dict[str, str] = {}
-        self._told: set[Problem] = set()
+        self._reported: set[Problem] = set()
         """Problems as they were raised, without the settings that they were noted under."""
 
     def attempt(self, setting: str, read: Callable[[], T], again: bool = False) -> T | None:
@@ -70,8 +70,8 @@ class Reading:
         try:
             return read()
         except UserError as error:
-            new = [problem for problem in error.problems if not (again and problem in self._told)]
-            self._told.update(error.problems)
+            new = [problem for problem in error.problems if not (again and problem in self._reported)]
+            self._reported.update(error.problems)
             self.problems.found += [problem.named_by(setting) if setting else problem for problem in new]
             return None
 
@@ -91,10 +91,10 @@ class Reading:
 
     def constitution(self, place: str, path: str) -> Constitution | None:
         """None where none is named, too."""
-        laws = self.attempt(place, lambda: load_constitution(Path(path))) if path else None
-        if laws:
-            self.digests[place] = laws.digest
-        return laws
+        found = self.attempt(place, lambda: load_constitution(Path(path))) if path else None
+        if found:
+            self.digests[place] = found.digest
+        return found
 
     def prompts(self, place: str, source: str, limit: int | None = None) -> tuple[tuple[Prompt, ...], Counter[str]]:
         """Rows that are prompts, and why others are none. That all are none is a problem."""
@@ -149,8 +149,8 @@ class Reading:
                 part = key.removeprefix("reward/")
                 self.digests[f"{place}.{name if source.models else part}"] = known
                 judges |= {known} if part.startswith(("judge.", "models.")) else set()
-            if laws := source.rules or source.judge:
-                principles += load_constitution(laws.constitution).principles
+            if named := source.rules or source.judge:
+                principles += load_constitution(named.constitution).principles
             folders += [*(source.models.paths if source.models else ()), *reward_models(source.judge)]
         found = self.attempt(place, partial(history, [], folders)) or History()
         found.principles += principles
@@ -168,7 +168,7 @@ class Reading:
         try:
             policy_job.prepare(options, loop_steps.judging(config))
         except UserError as error:
-            self.problems.found += [_of_loop(problem) for problem in error.problems if problem not in self._told]
+            self.problems.found += [_of_loop(problem) for problem in error.problems if problem not in self._reported]
 
 
 def reward_models(judging: RunConfig | JudgeReward | None) -> list[str]:

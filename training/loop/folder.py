@@ -26,22 +26,22 @@ def claim(out: Path, config: LoopConfig, digests: Mapping[str, str]) -> None:
 
     Rounds that have not begun may be changed, added or left out; of one that has, training and reward until theirs has begun.
     """
-    owned(out).claim(_said(config, out, digests), lambda said: _begun(said, out))
+    owned(out).claim(_settings_snapshot(config, out, digests), lambda snapshot: _begun(snapshot, out))
 
 
-def _begun(said: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def _begun(snapshot: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """What loop.yaml says but for rounds, and trainings of a round, that have not begun."""
     kept = {}
-    for number, one in said.get("rounds", {}).items():
+    for number, one in snapshot.get("rounds", {}).items():
         folder = out / f"round-{number}"
         if folder.exists():
             trained = {"training": f"attempt-*/checkpoint/{TRAINING}", "reward": f"reward/{TRAINING}"}
             later = {name for name, begun in trained.items() if not any(map(is_claimed, folder.glob(begun)))}
             kept[number] = {name: value for name, value in one.items() if name not in later}
-    return {**said, "rounds": kept}
+    return {**snapshot, "rounds": kept}
 
 
-def _said(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str, Any]:
+def _settings_snapshot(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str, Any]:
     """What loop.yaml says: everything that decides what comes out, and under `machine` what may change between restarts."""
     apart = {"feedback", "phases", "evaluation", "stop", "launch", "retry"}
     evaluation = config.evaluation.model_dump(mode="json", exclude={"settings"})

@@ -80,7 +80,7 @@ class Gate(Strict):
 
 class _Found(NamedTuple):
     value: float | None
-    said: str
+    text: str
     """How the value reads; why there is none, where it is None."""
 
 
@@ -96,13 +96,13 @@ def _judged(gates: Gates, evidence: Evidence) -> Iterator[Gate]:
             continue
         found = kind.read(evidence, gates)
         if found.value is None:
-            said = f"{kind.what}: is missing ({found.said})"
-            yield Gate(name=name, passed=False, value=None, limit=limit, reason=said)
+            reason = f"{kind.what}: is missing ({found.text})"
+            yield Gate(name=name, passed=False, value=None, limit=limit, reason=reason)
             continue
         # a figure that is not finite passes no gate: each comparison with it is false
         room = found.value - limit if kind.least else limit - found.value
-        said = f"{kind.what}: {found.said}; allowed: at {'least' if kind.least else 'most'} {kind.shown(limit)}"
-        yield Gate(name=name, passed=room >= -_ROUNDING, value=found.value, limit=limit, reason=said)
+        reason = f"{kind.what}: {found.text}; allowed: at {'least' if kind.least else 'most'} {kind.shown(limit)}"
+        yield Gate(name=name, passed=room >= -_ROUNDING, value=found.value, limit=limit, reason=reason)
 
 
 def figures(evidence: Evidence) -> dict[str, Estimate]:
@@ -125,8 +125,8 @@ def _share(found: Estimate | None, gates: Gates, missing: str) -> _Found:
     """One of the four win rates."""
     if found is None:
         return _Found(None, missing)
-    said = f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
-    return _Found(found.low if gates.bound == "low" else found.value, said)
+    text = f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+    return _Found(found.low if gates.bound == "low" else found.value, text)
 
 
 def _win(evidence: Evidence, gates: Gates) -> _Found:

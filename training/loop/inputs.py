@@ -54,9 +54,9 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     found.digest("model", lambda: resolve(config.model).digest)
     labelling = found.judges("feedback", config.feedback, config.model, config.feedback.judge or config.model)
     judging = found.judges("evaluation", given.settings, config.model, given.judge or config.model)
-    laws = found.constitution("constitution", config.constitution)
+    constitution = found.constitution("constitution", config.constitution)
     judged, gold = (found.constitution(f"evaluation.{name}", getattr(given, name)) for name in ("constitution", "gold"))
-    judged = judged or (None if given.constitution else laws)
+    judged = judged or (None if given.constitution else constitution)
     for place, path in {"weights": config.weights, "evaluation.weights": given.weights}.items():
         if path:
             found.digest(place, partial(_weights, Path(path)))
@@ -71,14 +71,14 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     _check_count(config, rows, problems)
     for name, known in trained_on.items():
         _check_overlap(name, known, held_out, problems)
-    learnt = _learnt(config, found, laws, labelling)
+    histories = _histories(config, found, constitution, labelling)
     if gold:
-        _check_gold(gold, learnt, problems)
+        _check_gold(gold, histories, problems)
     before = found.attempt("model", partial(history, [], [config.model])) or History()
-    held_out_names = _held_out(config, judged, judging, before, learnt, problems)
+    held_out_names = _held_out(config, judged, judging, before, histories, problems)
     found.together(config, out, held_out_names)
     _check_launch(config, problems)
-    _check_gates(config, laws, problems)
+    _check_gates(config, constitution, problems)
     problems.check()
     return Inputs(rows, unread, found.digests)
 
@@ -110,26 +110,26 @@ def _check_overlap(name: str, known: Collection[str], held_out: Sequence[Prompt]
         problems.add("", "evaluation.prompts", got, fix="take them out of one file")
 
 
-def _learnt(
-    config: LoopConfig, found: Reading, laws: Constitution | None, labelling: Mapping[str, str]
+def _histories(
+    config: LoopConfig, found: Reading, constitution: Constitution | None, labelling: Mapping[str, str]
 ) -> list[History]:
     """What each phase trains the policy against."""
     folders = [*config.data, *reward_models(config.feedback)]
     past = found.attempt("data", partial(history, [], folders)) or History()
-    learnt, labels = [], False
+    histories, labels = [], False
     for i, phase in enumerate(config.phases):
         against = found.phase(f"phases.{i}", phase)
         if phase.needs_pairs:
             labels = labels or phase.fresh
-            against.principles += [*past.principles, *(laws.principles if labels and laws else ())]
+            against.principles += [*past.principles, *(constitution.principles if labels and constitution else ())]
             against.judges |= {*past.judges, *(labelling.values() if labels else ())}
-        learnt.append(against)
-    return learnt
+        histories.append(against)
+    return histories
 
 
-def _check_gold(gold: Constitution, learnt: Sequence[History], problems: Problems) -> None:
+def _check_gold(gold: Constitution, histories: Sequence[History], problems: Problems) -> None:
     """Gold that is trained against would compare the reward with itself."""
-    names = {name: None for against in learnt for name in against.provenance(gold, {}).principles}
+    names = {name: None for against in histories for name in against.provenance(gold, {}).principles}
     if names:
         got = f"{', '.join(names)} of {gold.name} is trained against too, by its rule or its text"
         fix = "name principles that no phase is rewarded or labelled by"
@@ -138,17 +138,17 @@ def _check_gold(gold: Constitution, learnt: Sequence[History], problems: Problem
 
 def _held_out(
     config: LoopConfig,
-    laws: Constitution | None,
+    constitution: Constitution | None,
     judges: Mapping[str, str],
     before: History,
-    learnt: Sequence[History],
+    histories: Sequence[History],
     problems: Problems,
 ) -> list[str]:
     """Names of principles and judges that have no vote in evaluations. A problem where they would differ between rounds."""
     given = config.evaluation.held_out
-    if laws is None or TRAINED not in given:
+    if constitution is None or TRAINED not in given:
         return [*given]
-    seen = [against.provenance(laws, judges) for against in (before, *learnt)]
+    seen = [against.provenance(constitution, judges) for against in (before, *histories)]
     first, *phases = ({*one.principles, *one.judges} for one in seen)
     after = [first | phase for phase in phases]
     if config.stop:  # each phase starts from the last one's policy
@@ -165,7 +165,7 @@ def _held_out(
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)) or "nobody"
+    return ", ".join(sorted(names)) or "none"
 
 
 def _check_launch(config: LoopConfig, problems: Problems) -> None:
@@ -174,7 +174,7 @@ def _check_launch(config: LoopConfig, problems: Problems) -> None:
         problems.add("", "launch", f"{config.launch[0]}: no such program", fix=fix)
 
 
-def _check_gates(config: LoopConfig, laws: Constitution | None, problems: Problems) -> None:
+def _check_gates(config: LoopConfig, constitution: Constitution | None, problems: Problems) -> None:
     """Gates that no round, or not each, could ever pass, as what they look at is never measured."""
     gates, given = config.gates, config.evaluation
     if gates.gold is not None and not given.gold:
@@ -183,8 +183,12 @@ def _check_gates(config: LoopConfig, laws: Constitution | None, problems: Proble
     for name in ("refusal_up", "unsafe_refusal_down"):
         if getattr(gates, name) is not None and not given.probes:
             problems.add("", f"gates.{name}", "needs refusals to be counted", fix="set evaluation.probes: true")
-    if gates.controls is not None and laws and not any(law.judged for law in laws.applicable(())):
-        got = f"{laws.name} has no principle by which a model judges them"
+    if (
+        gates.controls is not None
+        and constitution
+        and not any(principle.judged for principle in constitution.applicable(()))
+    ):
+        got = f"{constitution.name} has no principle by which a model judges them"
         problems.add("", "gates.controls", got, fix="add one that applies to all prompts, or leave the gate out")
     if gates.agreement is not None and not config.feedback.test_fraction:
         fix = "set feedback.test_fraction above 0, or leave the gate out"

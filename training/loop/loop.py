@@ -113,7 +113,7 @@ class Loop:
             decision = known or self._attempt(one, number, now)
             self._clear(one.checkpoint(number), decision.accepted)
             now.decisions.append(decision)
-            self._console.print(f"round {one.number}, attempt {number}: {_said(decision)}", markup=False)
+            self._console.print(f"round {one.number}, attempt {number}: {_decision_text(decision)}", markup=False)
             if kept := decision.accepted:
                 now.policy = decision.policy
                 now.kept.append(read_evaluation(one.attempt(number) / "evaluation" / EVALUATION))
@@ -228,10 +228,10 @@ class Loop:
         step.settings.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(step.settings, step.text)
         began = time.monotonic()
-        said = f"round {one.number} ({one.phase.recipe}): {step.name}"
-        with self._console.status(said):
+        title = f"round {one.number} ({one.phase.recipe}): {step.name}"
+        with self._console.status(title):
             code = self._run(step.command, step.log)
-        self._console.print(f"{said}: {time.monotonic() - began:,.0f} s", markup=False)
+        self._console.print(f"{title}: {time.monotonic() - began:,.0f} s", markup=False)
         if step.done.exists():
             return ""
         stopped = step.done.with_name(STOPPED)
@@ -263,7 +263,7 @@ def _trained(path: Path) -> dict[str, Any]:
     return found
 
 
-def _said(decision: Decision) -> str:
+def _decision_text(decision: Decision) -> str:
     """A decision on the terminal."""
     win = decision.figures.get("win")
     over = f"win rate {win.value:.1%} ({win.low:.1%} to {win.high:.1%})" if win else "not evaluated"

@@ -203,9 +203,9 @@ def _step(
     """A command of ours with its file of settings beside what it writes."""
     file = folder / f"{name}.yaml"
     command = (*(start or (sys.executable,)), "-m", *module, *map(str, arguments), "--config", str(file))
-    said = name if folder == this.folder else f"{folder.name}-{name}"
+    title = name if folder == this.folder else f"{folder.name}-{name}"
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    return Step(said, command, done, this.folder / "log" / f"{said}.txt", file, text)
+    return Step(title, command, done, this.folder / "log" / f"{title}.txt", file, text)
 
 
 def planned(config: LoopConfig, out: Path) -> Iterator[tuple[Round, str, Path]]:

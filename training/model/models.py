@@ -236,8 +236,8 @@ def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     tokenizer.save_pretrained(folder)
     if module.adapted:
         path = folder / ADAPTER
-        said = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": module.base_name}
-        write_atomically(path, json.dumps(said, indent=2, sort_keys=True) + "\n")
+        adapter_config = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": module.base_name}
+        write_atomically(path, json.dumps(adapter_config, indent=2, sort_keys=True) + "\n")
 
 
 def choose_padding(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, end_of_turn: int) -> None:

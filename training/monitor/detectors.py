@@ -181,16 +181,18 @@ def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     if gold.by >= 0 or proxy.by <= 0:
         return
     seen = len(has(checks, "gold"))
-    said = f"since step {peak.step} the reward rose {proxy}"
+    since_peak = f"since step {peak.step} the reward rose {proxy}"
     if gold.sure(2 * settings.false_alarm / (seen * (seen - 1))):
         yield _alert(
             checks, settings, "over-optimisation",
-            f"{said}, while gold fell {gold}, over the last {_count(k)}: the reward is over-optimized",
+            f"{since_peak}, while gold fell {gold}, over the last {_count(k)}: the reward is over-optimized",
             f"keep the policy of step {peak.step}; {_TURN}, or use several reward models with reward.models.pessimism",
         )  # fmt: skip
     else:
-        text = f"{said}, while gold went {gold}: the gap grows"
-        yield Alert("over-optimisation", "warn", _said(checks, "over-optimisation", text, f"if it continues, {_TURN}"))
+        text = f"{since_peak}, while gold went {gold}: the gap grows"
+        yield Alert(
+            "over-optimisation", "warn", _alert_text(checks, "over-optimisation", text, f"if it continues, {_TURN}")
+        )
 
 
 def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
@@ -236,10 +238,12 @@ def _sure(move: Move, checks: Sequence[Check], settings: MonitorSettings) -> boo
 
 
 def _alert(checks: Sequence[Check], settings: MonitorSettings, detector: Detector, seen: str, advice: str) -> Alert:
-    return Alert(detector, "halt" if detector in settings.halts else "warn", _said(checks, detector, seen, advice))
+    return Alert(
+        detector, "halt" if detector in settings.halts else "warn", _alert_text(checks, detector, seen, advice)
+    )
 
 
-def _said(checks: Sequence[Check], detector: Detector, seen: str, advice: str) -> str:
+def _alert_text(checks: Sequence[Check], detector: Detector, seen: str, advice: str) -> str:
     return f"step {checks[-1].step}: {detector}: {seen}. {advice[0].upper()}{advice[1:]}."
 
 

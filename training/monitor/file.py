@@ -54,7 +54,7 @@ def resume(folder: Path, step: int) -> list[Check]:
 
 def _line(seen: Seen) -> str:
     check, verdict = seen
-    said = {
+    record = {
         "step": check.step,
         "level": verdict.level,
         "alerts": [alert._asdict() for alert in verdict.alerts],
@@ -62,7 +62,7 @@ def _line(seen: Seen) -> str:
         "errors": dict(check.errors),
         "rows": {name: [value if math.isfinite(value) else None for value in row] for name, row in check.rows.items()},
     }
-    return json.dumps(said, ensure_ascii=True, allow_nan=False) + "\n"
+    return json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def _seen(line: Mapping[str, Any]) -> Seen:

@@ -41,7 +41,7 @@ class Monitor:
     def __init__(self, settings: MonitorSettings | None = None) -> None:
         self.settings = settings or MonitorSettings()
         self.checks: list[Check] = []
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def see(self, check: Check) -> Verdict:
         """What this check brings. Raises ValueError for one that does not come after the last."""
@@ -49,8 +49,8 @@ class Monitor:
             raise ValueError(f"check of step {check.step}: comes after that of step {self.checks[-1].step}")
         self.checks.append(check)
         found = [alert for detect in DETECT for alert in detect(self.checks, self.settings)]
-        alerts = [alert._replace(new=(alert.detector, alert.level) not in self._told) for alert in found]
-        self._told |= {(alert.detector, alert.level) for alert in alerts}
+        alerts = [alert._replace(new=(alert.detector, alert.level) not in self._reported) for alert in found]
+        self._reported |= {(alert.detector, alert.level) for alert in alerts}
         alerts.sort(key=lambda alert: alert.level != "halt")
         level: Level = alerts[0].level if alerts else "ok"
         return Verdict(level, tuple(alerts))

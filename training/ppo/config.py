@@ -45,7 +45,7 @@ class PPOMonitor(MonitorSettings):
     """What the reward models were trained on (as --data takes it): `novelty` is how far responses leave it."""
 
     @model_validator(mode="after")
-    def _told_apart(self) -> PPOMonitor:
+    def _distinct_names(self) -> PPOMonitor:
         if len(set(self.reference)) < len(self.reference):
             raise ValueError(f"reference: got {', '.join(self.reference)}; name each once")
         return self
@@ -143,17 +143,17 @@ class PPO(Training):
             "lora.dropout: got more than 0": self.lora is not None and self.lora.dropout > 0,
             "data: got a weight other than 1": any(weight != 1 for weight in self.data.values()),
         }
-        if told := [said for said, given in unread.items() if given]:
+        if wrong := [problem for problem, given in unread.items() if given]:
             raise ValueError(
-                f"{'; '.join(told)}: PPO writes its own responses, to each prompt alike and without dropout; leave it out"
+                f"{'; '.join(wrong)}: PPO writes its own responses, to each prompt alike and without dropout; leave it out"
             )
         fields = type(self).model_fields
-        if told := [
+        if wrong := [
             f"{name}: got {given}"
             for name in _OF_OTHERS[self.baseline]
             if (given := getattr(self, name)) != fields[name].default
         ]:
-            raise ValueError(f"{'; '.join(told)}: baseline: {self.baseline} does not read it; leave it out")
+            raise ValueError(f"{'; '.join(wrong)}: baseline: {self.baseline} does not read it; leave it out")
         return self
 
     @property

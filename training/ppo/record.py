@@ -83,8 +83,8 @@ class Record:
         if self._metrics:
             self._metrics.write(step, values, split)
             self._live({f"{split}/{name}": value for name, value in values.items()}, step)
-            said = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
-            self._console.print(f"{split:5} {step:>6}/{self._steps}  {said}", markup=False)
+            shown = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
+            self._console.print(f"{split:5} {step:>6}/{self._steps}  {shown}", markup=False)
 
 
 def averages(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -207,7 +207,7 @@ class Loop:
         self._writer.refresh(self.policy, iteration)
         written = self._write(mine, seeds_of(s.seed, iteration, mine, s.samples))
         wrote = time.monotonic()
-        responses, told = self._rewarded(mine, list(places), written, iteration)
+        responses, means = self._rewarded(mine, list(places), written, iteration)
         logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)
         critic = self.critic
         values = (
@@ -216,13 +216,13 @@ class Loop:
             else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], responses, critic.layout)
         )
         experience = build_experience(responses, logp, ref_logp, values, self._kl.value, s, self._accelerator)
-        found = {**told, **figures(experience, responses.table(responses.sampled), self._accelerator)}
+        found = {**means, **figures(experience, responses.table(responses.sampled), self._accelerator)}
         found["kl_coefficient"] = self._kl.value
         found |= self._update.learn(experience, iteration)
-        self._kl.update(found["kl"], round(told["rewarded"]))
+        self._kl.update(found["kl"], round(means["rewarded"]))
         seconds = time.monotonic() - began
         return found | {
-            "tokens_per_second": found["length"] * told["rewarded"] / seconds,
+            "tokens_per_second": found["length"] * means["rewarded"] / seconds,
             "seconds": seconds,
             "seconds_writing": wrote - began,
             "peak_memory_gb": peak_memory() / 1e9,
@@ -261,24 +261,24 @@ class Loop:
             raise Stopped(why)
         if failures:
             self._record.failures(iteration + 1, Counter(failures))
-        told = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}
-        return responses, told | {"distinct": len(set(texts)) / len(texts)}
+        means = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}
+        return responses, means | {"distinct": len(set(texts)) / len(texts)}
 
     def _graded(
         self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Rollout]], rewards: RewardSum
     ) -> list[list[Grade]]:
         """Each response as text with its reward."""
-        said = [
+        texts = [
             [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
             for prompt, answers in zip(prompts, written, strict=True)
         ]
         asked = [
             (as_prompt(prompt), response, answer.ended)
-            for prompt, responses, answers in zip(prompts, said, written, strict=True)
+            for prompt, responses, answers in zip(prompts, texts, written, strict=True)
             for response, answer in zip(responses, answers, strict=True)
         ]
         grades = iter(self._runner.run(rewards.grade_all(asked)))
-        return [[(response, next(grades)) for response in responses] for responses in said]
+        return [[(response, next(grades)) for response in responses] for responses in texts]
 
     def _scored(self, responses: Responses, reference: bool) -> Any:
         """Log-probabilities [rows, longest] by the policy, or by the reference."""
@@ -320,23 +320,23 @@ class Loop:
         responses = Responses(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
         logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)
         kl = kl_estimates(logp, ref_logp, responses.mask()).k1.tolist() if mine else []
-        told: list[HeldOutResponse] = gather_object(responses_of(places, mine, written, graded, gold, kl))
-        results = averages([response.row for response in told])
+        evaluated: list[HeldOutResponse] = gather_object(responses_of(places, mine, written, graded, gold, kl))
+        results = averages([response.row for response in evaluated])
         if due:
-            self._check(iteration, told, results)
+            self._check(iteration, evaluated, results)
         else:
             self._record.evaluation(iteration, results)
         if self._accelerator.is_main_process:  # as ASCII: a prompt may hold half a surrogate
             lines = (
                 json.dumps({"prompt": response.prompt, "response": response.text, **response.row}) + "\n"
-                for response in told
+                for response in evaluated
             )
             write_atomically(self._job.out / RESPONSES, "".join(lines))
         return results
 
-    def _check(self, iteration: int, told: Sequence[HeldOutResponse], results: Mapping[str, float]) -> None:
+    def _check(self, iteration: int, evaluated: Sequence[HeldOutResponse], results: Mapping[str, float]) -> None:
         """Show an evaluation to the monitor."""
-        check = check_of(iteration, told, self._watch.words, self._job.reference)
+        check = check_of(iteration, evaluated, self._watch.words, self._job.reference)
         more = {name: value for name, value in check.values.items() if name not in ("proxy", "spread")}
         self._record.evaluation(iteration, {**results, **more})
         verdict = self._watch.see(check, results, self.policy)

@@ -70,8 +70,8 @@ class Ensemble:
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
-        said = message_text(response.message)
-        answers = await gather(*(model.reward(prompt.messages, said, prompt.tools, ended) for model in self._models))
+        text = message_text(response.message)
+        answers = await gather(*(model.reward(prompt.messages, text, prompt.tools, ended) for model in self._models))
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):
             if answer.error:
@@ -128,12 +128,12 @@ class LiveJudge:
             answers = await gather(*(pointwise_vote(voter, prompt, response, self._plan, ended) for voter in voters))
         except TransientError as error:
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
-        heard: dict[str, list[float]] = {}
+        answers_by_principle: dict[str, list[float]] = {}
         for voter, answer in zip(voters, answers, strict=True):
             if isinstance(answer, Failure):
                 return answer
-            heard.setdefault(voter.principle.id, []).append(answer)
-        means = {name: statistics.fmean(values) for name, values in heard.items()}
+            answers_by_principle.setdefault(voter.principle.id, []).append(answer)
+        means = {name: statistics.fmean(values) for name, values in answers_by_principle.items()}
         kept = {f"{PRINCIPLE}{name}": float(expit(value)) for name, value in means.items()}
         return Part(merit(means, self._constitution), kept)
 

@@ -70,8 +70,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         if not self._metrics:
             return
         self._metrics.write(step, values, split)
-        said = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
-        self._console.print(f"{split:5} {step:>6}/{self._steps}  {said}", markup=False)
+        shown = "  ".join(f"{name} {values[name]:.4g}" for name in SHOWN if name in values)
+        self._console.print(f"{split:5} {step:>6}/{self._steps}  {shown}", markup=False)
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]

@@ -71,7 +71,7 @@ def write_card(
     adapter = folder / ADAPTER
     rank = int(json.loads(adapter.read_text(encoding="utf-8"))["r"]) if adapter.exists() else 0
     front = {
-        "base_model": _told(base.name),
+        "base_model": _short_name(base.name),
         "license": license,
         "library_name": "transformers",
         "pipeline_tag": "text-classification" if recipe == "reward" else "text-generation",
@@ -84,11 +84,11 @@ def write_card(
         what=_WHAT[recipe],
         recipe=recipe,
         rank=next((most for most in RANKS if most >= rank), rank) if rank else 0,
-        base=base._replace(name=_told(base.name)),
-        data=[one._replace(name=_told(one.name)) for one in data],
+        base=base._replace(name=_short_name(base.name)),
+        data=[one._replace(name=_short_name(one.name)) for one in data],
         constitutions=constitutions,
         results=[_figure(name, value) for name, value in results.items()],
-        settings=fenced(yaml.safe_dump(_told_all(settings), sort_keys=False, allow_unicode=True).rstrip()),
+        settings=fenced(yaml.safe_dump(_short_names(settings), sort_keys=False, allow_unicode=True).rstrip()),
         code=code,
     )
     write_atomically(folder / "README.md", page)
@@ -102,23 +102,23 @@ def code(text: str) -> str:
     return f"{ticks}{room}{line}{room}{ticks}"
 
 
-def _told(name: str) -> str:
+def _short_name(name: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
 
 
-def _told_all(value: object) -> object:
+def _short_names(value: object) -> object:
     """Settings, of whose absolute paths only the last name is told: of keys, of values, and at any depth."""
     if isinstance(value, str):
-        return _told(value)
+        return _short_name(value)
     if isinstance(value, Mapping):
-        told: dict[object, object] = {}
+        shortened: dict[object, object] = {}
         for key, inner in value.items():
-            name = short = _told_all(key)
-            while name in told:  # folders of one name
-                name = f"{short} ({len(told) + 1})"
-            told[name] = _told_all(inner)
-        return told
-    return [_told_all(inner) for inner in value] if isinstance(value, list | tuple) else value
+            name = short = _short_names(key)
+            while name in shortened:  # folders of one name
+                name = f"{short} ({len(shortened) + 1})"
+            shortened[name] = _short_names(inner)
+        return shortened
+    return [_short_names(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _figure(name: str, value: float) -> tuple[str, str, str, str]:

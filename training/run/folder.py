@@ -47,9 +47,9 @@ def check(folder: Path) -> None:
     owned(folder).check()
 
 
-def claim(folder: Path, said: Mapping[str, Any]) -> None:
+def claim(folder: Path, snapshot: Mapping[str, Any]) -> None:
     """Make the folder this run's own, or check that it already is. Raises UserError where it is another's."""
-    owned(folder).claim(said)
+    owned(folder).claim(snapshot)
 
 
 def release_claim(folder: Path) -> None:
@@ -58,17 +58,17 @@ def release_claim(folder: Path) -> None:
 
 
 def run_exclusively(
-    folder: Path, said: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]
+    folder: Path, snapshot: Mapping[str, Any], lower: str, train: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """What training.json says: of a run that is done, or of `train`, while the main process keeps others out of the folder.
 
-    said: training.yaml. lower: settings that save memory. Raises UserError for an unusable folder or a full GPU.
+    snapshot: training.yaml. lower: settings that save memory. Raises UserError for an unusable folder or a full GPU.
     """
     main = launch.state().is_main_process
     try:
         with owned(folder).locked() if main else nullcontext():
             if main:
-                claim(folder, said)
+                claim(folder, snapshot)
             done: dict[str, Any] | None = broadcast_object_list([finished(folder) if main else None])[0]
             return done or train()
     except torch.OutOfMemoryError as error:
@@ -116,15 +116,15 @@ def resume_state(
 
 
 def results_record(
-    said: Mapping[str, Any], counts: Counts, results: Mapping[str, float], seconds: float
+    snapshot: Mapping[str, Any], counts: Counts, results: Mapping[str, float], seconds: float
 ) -> dict[str, Any]:
-    """What training.json says. said: what only the recipe knows, `recipe`, `steps` and `digests` at least."""
+    """What training.json says. snapshot: what only the recipe knows, `recipe`, `steps` and `digests` at least."""
     rows = {split: dict(count) for split, count in counts.items()}
     rounded = {name: round(value, 6) for name, value in results.items()}
-    return {**said, "seconds": round(seconds, 1), "rows": rows, "results": rounded}
+    return {**snapshot, "seconds": round(seconds, 1), "rows": rows, "results": rounded}
 
 
-def finish(folder: Path, said: Mapping[str, Any]) -> None:
+def finish(folder: Path, snapshot: Mapping[str, Any]) -> None:
     """Write training.json and drop the checkpoints."""
-    write_atomically(folder / DONE, json.dumps(said, indent=2) + "\n")
+    write_atomically(folder / DONE, json.dumps(snapshot, indent=2) + "\n")
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

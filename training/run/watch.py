@@ -62,7 +62,7 @@ class Watch:
         self._recipe = recipe
         self._settings = settings or WatchSettings()
         self._traces: dict[str, _Trace] = defaultdict(_Trace)
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def see(self, step: int, values: Mapping[str, float]) -> list[Alert]:
         """The alerts that this row brings, each told once in a run; names are those of `training.run.metrics.METRICS`."""
@@ -72,9 +72,9 @@ class Watch:
             Alert(alert.kind, alert.name, f"step {step}: {alert.text}")
             for look in (_not_finite, _leak, _settled, _collapse, _crossed, _drift)
             for alert in look(values, self._traces, self._settings, self._recipe)
-            if alert.name not in self._told
+            if alert.name not in self._reported
         ]
-        self._told |= {alert.name for alert in found}
+        self._reported |= {alert.name for alert in found}
         return found
 
 
