@@ -42,7 +42,7 @@ from training.run import fit, job
 from training.run.trainer import peak_memory
 
 
-class Measured(NamedTuple):
+class SpeedResult(NamedTuple):
     """One trainer's run."""
 
     pairs_per_second: float
@@ -111,14 +111,14 @@ def _case(
         _apart(f"{name}: TRL from float32", theirs.losses, losses, "report")
 
 
-def compare(recipe: str, settings: Training, folder: Path) -> tuple[Measured, Measured]:
+def compare(recipe: str, settings: Training, folder: Path) -> tuple[SpeedResult, SpeedResult]:
     """TRL's run and ours."""
     plan = job.prepare(settings, folder / "ours")
     theirs = measured(lambda: _trl(recipe, plan, folder), plan)
     return theirs, measured(lambda: _ours(plan), plan)
 
 
-def _tell(name: str, theirs: Measured, ours: Measured, targets: tuple[str, str]) -> None:
+def _tell(name: str, theirs: SpeedResult, ours: SpeedResult, targets: tuple[str, str]) -> None:
     show(f"{name}: TRL", theirs.pairs_per_second, "pairs/s", "baseline")
     show(f"{name}: ours", ours.pairs_per_second, "pairs/s", "baseline")
     show(f"{name}: ours over TRL", ours.pairs_per_second / theirs.pairs_per_second, "times", f">= {targets[0]}")
@@ -136,7 +136,7 @@ def _apart(name: str, losses: Sequence[float], others: Sequence[float], target: 
     show(f"{name}, the most", 100 * max(apart), "%", target)
 
 
-def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> Measured:
+def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> SpeedResult:
     """One run from clean memory. train: returns its seconds and losses."""
     gc.collect()
     CDLL("libc.so.6").malloc_trim(0)
@@ -144,7 +144,7 @@ def measured(train: Callable[[], tuple[float, list[float]]], plan: job.Job) -> M
     _reset_peak()
     before = peak_memory() / 1e9
     seconds, losses = train()
-    return Measured(len(plan.order) / seconds, before, peak_memory() / 1e9, losses)
+    return SpeedResult(len(plan.order) / seconds, before, peak_memory() / 1e9, losses)
 
 
 def _ours(plan: job.Job) -> tuple[float, list[float]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from constitution.errors import Problem
-from constitution.loading import Loaded
+from constitution.loading import ConstitutionWithPlaces
 from constitution.principles import Principle
 from constitution.words import words_of
 
@@ -20,7 +20,7 @@ _SMALL = frozenset(
 )
 
 
-def warnings(loaded: Loaded) -> list[Problem]:
+def warnings(loaded: ConstitutionWithPlaces) -> list[Problem]:
     """What its author may not have meant, of a constitution that loads.
 
     Objectives that no principle serves, near-duplicate principles, principles judged by rule whose other texts nobody reads,
@@ -54,7 +54,7 @@ def warnings(loaded: Loaded) -> list[Problem]:
     return found
 
 
-def _about(loaded: Loaded, principle: Principle, got: str, fix: str) -> Problem:
+def _about(loaded: ConstitutionWithPlaces, principle: Principle, got: str, fix: str) -> Problem:
     return Problem(loaded.places[principle.id], f"principles.{principle.id}", got, fix=fix)
 
 

@@ -37,7 +37,7 @@ class ConstitutionFile(Constitution):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class ConstitutionWithPlaces:
     """A constitution and where each of its principles stands."""
 
     constitution: Constitution
@@ -75,7 +75,7 @@ def load(path: Path | str) -> Constitution:
     return load_with_places(path).constitution
 
 
-def load_with_places(path: Path | str) -> Loaded:
+def load_with_places(path: Path | str) -> ConstitutionWithPlaces:
     """As `load`, keeping the places. Raises UserError."""
     merged = _merged(find(path), ())
     _check_duplicates(merged)
@@ -93,7 +93,7 @@ def load_with_places(path: Path | str) -> Loaded:
     if merged.problems or constitution is None:
         raise UserError(sorted(set(merged.problems), key=lambda p: (*merged.order.get(p.place, (p.place, 0)), p)))
     places = {str(item["id"]): at.source.place(at.location) for item, at in merged.principles}
-    return Loaded(constitution, places, merged.place(("objectives",)))
+    return ConstitutionWithPlaces(constitution, places, merged.place(("objectives",)))
 
 
 def to_yaml(constitution: Constitution) -> str:

@@ -46,7 +46,7 @@ _SCANNED = 100_000
 """Characters, half from the start and half from the end, that are searched for phrases; longer texts are `too_long` anyway."""
 
 
-class _Seen(NamedTuple):
+class _TextForms(NamedTuple):
     """A text in the forms that the tests look at."""
 
     raw: str
@@ -70,7 +70,7 @@ def indicators(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ..
     """
     scanned = _ends(text)
     uncoded = _CODE.sub(" ", _plain(scanned))
-    seen = _Seen(scanned, uncoded, _QUOTED.sub(" ", uncoded), prompt[:_SCANNED])
+    seen = _TextForms(scanned, uncoded, _QUOTED.sub(" ", uncoded), prompt[:_SCANNED])
     found = {name for name, test in _TESTS.items() if test(seen)}
     if len(text) > limit:
         found.add("too_long")
@@ -102,7 +102,7 @@ def _plain(text: str) -> str:
     return _BREAKS.sub("\n", _SPACES.sub(" ", shown))
 
 
-def _goes_on(seen: _Seen) -> bool:
+def _goes_on(seen: _TextForms) -> bool:
     return phrases.invents_turns(seen.unquoted) and not phrases.asks_for_dialogue(seen.prompt)
 
 
@@ -111,14 +111,14 @@ _MANY = 6
 _MANY_WORDS = 12
 
 
-def _pads(seen: _Seen) -> bool:
+def _pads(seen: _TextForms) -> bool:
     """Most items of a list share most of their words with the one before."""
     items = [set(item.lower().split()) for item in _ITEM.findall(seen.uncoded)]
     alike = sum(2 * len(a & b) > len(a | b) for a, b in itertools.pairwise(items))
     return alike >= max(_MANY, len(items) // 2)
 
 
-def _repeats(seen: _Seen) -> bool:
+def _repeats(seen: _TextForms) -> bool:
     """Over two thirds of the word 3-grams stood there before, or the text can be squeezed to a tenth."""
     if repetition(seen.uncoded) > 2 / 3 and word_count(seen.uncoded) >= _MANY_WORDS:
         return True
@@ -138,13 +138,13 @@ _UNSEEN = re.compile(
 """Joiners count beside ASCII characters and each other: emoji and many scripts need them elsewhere."""
 
 
-def _hides(seen: _Seen) -> bool:
+def _hides(seen: _TextForms) -> bool:
     text = _REGION.sub("", seen.raw)
     unseen, soft_hyphens = len(_UNSEEN.findall(text)), text.count("\u00ad")
     return bool(_ODD.search(text)) or unseen > max(3, len(text) // 500) or soft_hyphens > max(5, len(text) // 20)
 
 
-_TESTS: dict[str, Callable[[_Seen], bool]] = {
+_TESTS: dict[str, Callable[[_TextForms], bool]] = {
     "judge_instruction": lambda seen: phrases.orders(seen.unquoted),
     "fake_verdict": lambda seen: phrases.decides(seen.unquoted) or phrases.decides_in_data(seen.uncoded),
     "claimed_rating": lambda seen: phrases.claims_rating(seen.unquoted),

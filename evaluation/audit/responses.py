@@ -25,7 +25,7 @@ _COLUMNS = ("id", "prompt_id", "origin", "parent", "text", "tags", "indicators")
 
 
 @dataclass(slots=True)
-class Revised:
+class RevisionStats:
     """What revision changed, for every revision."""
 
     length: array[float] = field(default_factory=lambda: array("d"))
@@ -45,7 +45,7 @@ class Responses:
     """Role -> manipulation indicator -> responses that have it"""
     manipulative: Tally = field(default_factory=Tally)
     """Chosen responses, and those with any indicator."""
-    revised: Revised = field(default_factory=Revised)
+    revised: RevisionStats = field(default_factory=RevisionStats)
     texts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Id -> row of every response to the prompts that are wanted."""
 
@@ -92,7 +92,7 @@ def similarity(a: str, b: str) -> float:
     return 2 * (words[0] & words[1]).total() / total if total else 1.0
 
 
-def _compare(revised: Revised, before: str, after: str) -> None:
+def _compare(revised: RevisionStats, before: str, after: str) -> None:
     revised.length.append(len(after) / max(1, len(before)))
     revised.similarity.append(similarity(before, after))
     revised.refusals[is_refusal(before), is_refusal(after)] += 1

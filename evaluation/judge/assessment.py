@@ -11,7 +11,7 @@ from critics.ranking.weights import Estimate, Quality
 from evaluation.judge.crossval import EarlyStopping, same_labels
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.panels import Panel
-from evaluation.judge.recorded import Parsing
+from evaluation.judge.recorded import ParsingSummary
 from evaluation.statistics import Floats, accuracy, coverage, mcnemar, quality, reliability, share
 
 
@@ -80,7 +80,7 @@ class Assessment(Strict):
     comparisons: dict[str, Comparison]
     """The panel against each baseline and, with --versus, against another panel."""
     sequential: Sequential | None
-    parsing: Parsing | None
+    parsing: ParsingSummary | None
     failures: dict[str, int]
     """Reason -> votes, rows of the file, or voters that are missing for it."""
     pairs: dict[str, float]

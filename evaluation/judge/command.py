@@ -21,10 +21,10 @@ from evaluation.judge.labelled import read_labelled
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
 from evaluation.judge.panels import Panel, enough, fitted_panel, given_panel, weights_file
-from evaluation.judge.recorded import Parsing, described, read_recorded, two_orders
+from evaluation.judge.recorded import ParsingSummary, described, read_recorded, two_orders
 from evaluation.judge.settings import JudgeSettings
 from evaluation.judge.table import show
-from evaluation.judge.unlabelled import Unlabelled, weighed
+from evaluation.judge.unlabelled import AgreementReport, weighed
 from evaluation.statistics import Floats
 from generation.pipeline.scheduler import UNAVAILABLE
 
@@ -37,7 +37,7 @@ class Evidence:
     origin: Origin
     plain: Floats
     """[voters] the YAML's weights, equal ones for recorded votes."""
-    parsing: Parsing | None
+    parsing: ParsingSummary | None
     failures: dict[str, int]
 
     @property
@@ -78,14 +78,14 @@ def run(settings: JudgeSettings, console: Console) -> int:
 def _evaluate(
     evidence: Evidence, given: Weights | None, other: Other | None, settings: JudgeSettings, console: Console
 ) -> None:
-    found: Assessment | Unlabelled
+    found: Assessment | AgreementReport
     if evidence.labelled:
         found = judged(evidence, panel_of(evidence, given, settings), other, settings)
     else:
         found = agreeing(evidence, settings)
     if settings.json_file:
         write(settings.json_file, found.model_dump_json(indent=1) + "\n")
-    if isinstance(found, Unlabelled):
+    if isinstance(found, AgreementReport):
         unlabelled.show(found, console)
         return
     if settings.page:
@@ -154,7 +154,7 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
     return panel
 
 
-def agreeing(evidence: Evidence, settings: JudgeSettings) -> Unlabelled:
+def agreeing(evidence: Evidence, settings: JudgeSettings) -> AgreementReport:
     """What voters without labels say of each other; --fit is written here. Raises UserError."""
     enough(evidence.matrix)
     fitted = fit_agreement(evidence.matrix.votes)

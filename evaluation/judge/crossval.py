@@ -22,7 +22,7 @@ class EarlyStopping(NamedTuple):
     """[pairs] the full logit that was expected when asking stopped."""
 
 
-class Crossed(NamedTuple):
+class CrossValidation(NamedTuple):
     """Each pair as judged by a fit that saw no pair of its group."""
 
     logits: Floats
@@ -38,7 +38,7 @@ class Crossed(NamedTuple):
         return EarlyStopping(queried, logits)
 
 
-def cross_validated(matrix: VoteMatrix, fitted: Fitter, count: int, seed: int) -> Crossed:
+def cross_validated(matrix: VoteMatrix, fitted: Fitter, count: int, seed: int) -> CrossValidation:
     """Weights, order and stopping of each fold are learnt on the others."""
     votes, logits = matrix.votes, np.zeros(len(matrix.pairs))
     rules = []
@@ -46,7 +46,7 @@ def cross_validated(matrix: VoteMatrix, fitted: Fitter, count: int, seed: int) -
         found = fitted(votes[train], [matrix.groups[i] for i in train])
         logits[test] = found.logits(votes[test])
         rules.append((test, stopping(votes[train], found, matrix.voters)))
-    return Crossed(logits, tuple(rules))
+    return CrossValidation(logits, tuple(rules))
 
 
 def stop_early(

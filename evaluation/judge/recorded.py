@@ -81,7 +81,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Parsing:
+class ParsingSummary:
     """How a file was read, and how that compares with the recorded reading of its texts."""
 
     labelled: bool = True
@@ -105,7 +105,7 @@ class Parsing:
             self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
 
 
-def read_recorded(path: Path, labels: bool = True) -> tuple[VoteMatrix, Parsing]:
+def read_recorded(path: Path, labels: bool = True) -> tuple[VoteMatrix, ParsingSummary]:
     """(matrix of the voters `judge/method`, how the file was read). Raises UserError.
 
     Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first response of each
@@ -114,7 +114,7 @@ def read_recorded(path: Path, labels: bool = True) -> tuple[VoteMatrix, Parsing]
     cells: defaultdict[tuple[str, str, bool], list[float]] = defaultdict(list)
     better: dict[str, str] = {}
     subsets: dict[str, str] = {}
-    parsing = Parsing()
+    parsing = ParsingSummary()
     found = _rows(path, labels)
     parsing.labelled = found[0][1].label is not None
     for number, row in found:

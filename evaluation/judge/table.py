@@ -11,7 +11,7 @@ from rich.table import Table
 from constitution.terminal import printable
 from critics.ranking.weights import Estimate
 from evaluation.judge.assessment import Assessment, VoterFigures
-from evaluation.judge.recorded import Parsing
+from evaluation.judge.recorded import ParsingSummary
 from evaluation.pages.section import LISTED
 
 START, END = 45, 70
@@ -120,7 +120,7 @@ def bias(value: float | None) -> str:
     return "" if value is None else f"{value:+.2f}"
 
 
-def _parsing(parsing: Parsing, console: Console) -> None:
+def _parsing(parsing: ParsingSummary, console: Console) -> None:
     agreed = f"{parsing.agreed / parsing.recorded:.2%}" if parsing.recorded else "none"
     console.print(
         f"verdicts: {parsing.texts} texts, {parsing.unread} without a verdict; of {parsing.recorded} with a recorded winner "

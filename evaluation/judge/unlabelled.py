@@ -28,7 +28,7 @@ class AgreeingVoter(Strict):
     bias: float | None
 
 
-class Unlabelled(Strict):
+class AgreementReport(Strict):
     """What can be said without labels: nothing here tells how often the panel is right."""
 
     source: str
@@ -44,7 +44,7 @@ class Unlabelled(Strict):
     """Pair's name -> log-odds of the file's first response."""
 
 
-def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int]) -> Unlabelled:
+def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int]) -> AgreementReport:
     """The figures of voters under these weights."""
     votes, logits = np.nan_to_num(matrix.votes), fitted.logits(matrix.votes)
     weights = fitted.weights / fitted.temperature
@@ -60,7 +60,7 @@ def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, in
                 bias=mean_of(matrix.biases[:, k]),
             )
         )
-    return Unlabelled(
+    return AgreementReport(
         source=source,
         failures=failures,
         position_inconsistent=mean_of(matrix.inconsistent),
@@ -70,7 +70,7 @@ def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, in
     )
 
 
-def show(found: Unlabelled, console: Console) -> None:
+def show(found: AgreementReport, console: Console) -> None:
     """Print every figure, at most LISTED voters."""
     for reason, count in found.failures.items():
         console.print(f"missing: {printable(reason)} {count}", markup=False)

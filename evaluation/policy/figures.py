@@ -17,7 +17,17 @@ from evaluation.policy import winrate as winning
 from evaluation.policy.job import Job
 from evaluation.policy.probes import probe_rates, refusal_rates
 from evaluation.policy.responses import Answer, Evidence, Pair, Ratio, SampledResponse
-from evaluation.policy.result import Calls, Example, Gold, Judged, Measures, Named, PolicyEvaluation, Prompts, Sides
+from evaluation.policy.result import (
+    Calls,
+    Example,
+    Gold,
+    Measures,
+    ModelId,
+    PairOutcome,
+    PolicyEvaluation,
+    Prompts,
+    Sides,
+)
 from evaluation.policy.votes import RULES, JudgingContext, Verdict, agreement, verdicts, win
 from evaluation.statistics import Floats, interval, resampled
 
@@ -28,7 +38,7 @@ MOST_CUT = 0.1
 """Share of responses cut by the limit that is let pass without a word."""
 MOST_UNANSWERED = 0.1
 """The same of responses that are empty or missing."""
-Said = tuple[SampledResponse, str]
+ResponseWithPrompt = tuple[SampledResponse, str]
 """A response and its prompt's id."""
 
 
@@ -49,9 +59,9 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
     refusals, rates = probed(job, evidence)
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
     return PolicyEvaluation(
-        a=Named(name=job.a.name, digest=job.a.digest),
-        b=Named(name=job.b.name, digest=job.b.digest),
-        base=Named(name=job.base.name, digest=job.base.digest),
+        a=ModelId(name=job.a.name, digest=job.a.digest),
+        b=ModelId(name=job.b.name, digest=job.b.digest),
+        base=ModelId(name=job.base.name, digest=job.base.digest),
         prompts=Prompts(
             source=job.source,
             digest=job.digest,
@@ -77,7 +87,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         probes=rates,
         agreement=agreements(found, gold, seed),
         failures=dict(sorted(failures.items())),
-        pairs=tuple(Judged(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
+        pairs=tuple(PairOutcome(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
         examples=examples(found, seed),
         warnings=(*job.warnings, *unanswered(evidence), *cut(evidence.pairs, job.run.plan.sample.max_tokens)),
         calls=Calls(made=evidence.calls.made, reused=evidence.calls.reused),
@@ -163,7 +173,7 @@ def responses(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
     return Sides(a=measured[0], b=measured[1]), differences
 
 
-def _measured(given: Sequence[Said], amount: int, seed: int) -> Measures:
+def _measured(given: Sequence[ResponseWithPrompt], amount: int, seed: int) -> Measures:
     """Measures of one policy's responses; distinct-n of `amount` words."""
     words = [response.text for response, _ in given]
     prompts = [name for _, name in given]

@@ -14,7 +14,7 @@ from critics.ranking.weights import Estimate
 Measures = dict[str, Estimate]
 
 
-class Named(Strict):
+class ModelId(Strict):
     """A model."""
 
     name: str
@@ -77,7 +77,7 @@ class Sides(Strict):
     b: Measures = Field(default_factory=dict)
 
 
-class Judged(Strict):
+class PairOutcome(Strict):
     """What the votes on one pair of responses came to."""
 
     prompt_id: str
@@ -116,8 +116,8 @@ class PolicyEvaluation(Strict):
     """Every figure of policy A against policy B."""
 
     version: Literal[1] = 1
-    a: Named
-    b: Named
+    a: ModelId
+    b: ModelId
     prompts: Prompts
     constitution: str
     """Digest of the principles that judged."""
@@ -130,7 +130,7 @@ class PolicyEvaluation(Strict):
     """Principles and judges that did not judge."""
     win: Win
     gold: Gold | None = None
-    base: Named
+    base: ModelId
     """What `kl` is measured from."""
     kl: Estimate | None = None
     """Mean of log p_A - log p_base, in nats per response with its end, over responses that A gave at temperature 1, which are
@@ -153,7 +153,7 @@ class PolicyEvaluation(Strict):
     """`one vs other` -> share of prompts, decided by both, on which both prefer the same response."""
     failures: dict[str, int]
     """`stage: reason` -> records."""
-    pairs: tuple[Judged, ...] = ()
+    pairs: tuple[PairOutcome, ...] = ()
     """All that were compared, for comparing this evaluation with another of the same prompts."""
     examples: tuple[Example, ...] = ()
     warnings: tuple[str, ...] = ()

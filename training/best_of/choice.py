@@ -11,7 +11,7 @@ from constitution.records import Response
 from constitution.words import word_count
 
 
-class Scored(NamedTuple):
+class RewardedSample(NamedTuple):
     """A response with its reward."""
 
     number: int
@@ -23,7 +23,7 @@ class Scored(NamedTuple):
 class Choice(NamedTuple):
     """What became of one prompt's responses."""
 
-    kept: tuple[Scored, ...]
+    kept: tuple[RewardedSample, ...]
     """Those that are imitated, the best first."""
     mean: float
     """Of all the prompt's rewards; NaN where there are none."""
@@ -31,7 +31,7 @@ class Choice(NamedTuple):
     """Why none is kept. ungraded: fewer than two have a reward. alike: the best does not stand out."""
 
 
-def choose(responses: Sequence[Scored], keep: int, min_gain: float) -> Choice:
+def choose(responses: Sequence[RewardedSample], keep: int, min_gain: float) -> Choice:
     """The `keep` best responses to a prompt, if the best one beats their mean by `min_gain`.
 
     Of equal rewards the earlier sample wins. Each response that is kept beats the mean and the worst (the mean of equal numbers may
@@ -41,7 +41,7 @@ def choose(responses: Sequence[Scored], keep: int, min_gain: float) -> Choice:
     mean = fmean(scores) if scores else math.nan
     if len(responses) < 2:
         return Choice((), mean, "ungraded")
-    kept: dict[str, Scored] = {}
+    kept: dict[str, RewardedSample] = {}
     for one in sorted(responses, key=lambda response: (-response.score, response.number)):
         if one.score > max(mean, min(scores)) and len(kept) < keep:
             kept.setdefault(one.response.raw.strip(), one)
@@ -70,7 +70,7 @@ def kl_bound(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
-def figures(prompts: Sequence[tuple[Sequence[Scored], Choice]], samples: int) -> dict[str, float]:
+def figures(prompts: Sequence[tuple[Sequence[RewardedSample], Choice]], samples: int) -> dict[str, float]:
     """What choosing comes to, a mean over the prompts with two rewards or more; nothing where there is no such prompt.
 
     The names are those of `training.run.metrics.METRICS`.

@@ -33,9 +33,9 @@ class BestOfJob:
     files: ModelFiles
     tokenizer: Any
     encoder: Encoder
-    train: data.Encoded
+    train: data.EncodedSplit
     """Prompts."""
-    test: data.Encoded
+    test: data.EncodedSplit
     run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]

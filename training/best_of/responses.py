@@ -16,11 +16,11 @@ from generation.models.factory import chat_model, model_registry
 from generation.pipeline.feedback import sample
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, Session
-from training.best_of.choice import Choice, Scored, choose
+from training.best_of.choice import Choice, RewardedSample, choose
 from training.best_of.config import BestOf
-from training.rollout.rewards import Graded, open_rewards
+from training.rollout.rewards import ResponseReward, open_rewards
 
-Drawn = Sequence[Response | Failure]
+Samples = Sequence[Response | Failure]
 """What each sample of a prompt came to, in order."""
 
 
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     """What became of one prompt."""
 
     prompt: Prompt
-    responses: tuple[Scored, ...]
+    responses: tuple[RewardedSample, ...]
     """Those with a reward."""
     failures: tuple[Failure, ...]
     """The others, a record each."""
@@ -55,21 +55,21 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -
     for prompt, drawn, found in zip(prompts, sampled, graded, strict=True):
         responses = [(i, response) for i, response in enumerate(drawn) if isinstance(response, Response)]
         scored = tuple(
-            Scored(i, response, grade.score)
+            RewardedSample(i, response, grade.score)
             for (i, response), grade in zip(responses, found, strict=True)
-            if isinstance(grade, Graded)
+            if isinstance(grade, ResponseReward)
         )
         failures = tuple(one for one in (*drawn, *found) if isinstance(one, Failure))
         made.append(Outcome(prompt, scored, failures, choose(scored, settings.keep, settings.min_gain)))
     return made
 
 
-async def _sample(settings: BestOf, prompts: Sequence[Prompt], session: Session) -> list[Drawn]:
+async def _sample(settings: BestOf, prompts: Sequence[Prompt], session: Session) -> list[Samples]:
     config = settings.sampler.run(settings.model, settings.seed, settings.samples)
     policy = chat_model(config, model_registry(config).policy, session.wrap)
     in_flight = asyncio.Semaphore(settings.sampler.prompts_in_flight)
 
-    async def one(prompt: Prompt) -> Drawn:
+    async def one(prompt: Prompt) -> Samples:
         async with in_flight:
             drawn = await asyncio.gather(*(_response(policy, prompt, i, config.plan) for i in range(settings.samples)))
         session.prompt_done(failed=all(isinstance(response, Failure) for response in drawn))
@@ -86,13 +86,13 @@ async def _response(policy: ChatModel, prompt: Prompt, number: int, plan: Plan) 
 
 
 async def _grade(
-    settings: BestOf, prompts: Sequence[Prompt], sampled: Sequence[Drawn], session: Session
-) -> list[list[Graded | Failure]]:
+    settings: BestOf, prompts: Sequence[Prompt], sampled: Sequence[Samples], session: Session
+) -> list[list[ResponseReward | Failure]]:
     """Rewards of each prompt's responses, in order; none for the samples that failed."""
     rewards = open_rewards(settings.reward, settings.seed, session.wrap)
     in_flight = asyncio.Semaphore(settings.sampler.prompts_in_flight)
 
-    async def one(prompt: Prompt, drawn: Drawn) -> list[Graded | Failure]:
+    async def one(prompt: Prompt, drawn: Samples) -> list[ResponseReward | Failure]:
         responses = [response for response in drawn if isinstance(response, Response)]
         async with in_flight:
             found = await rewards.grade_all([(prompt, response, not response.truncated) for response in responses])

@@ -30,7 +30,7 @@ _RUN_UP = 16
 """Characters from which a response that begins with its prompt's text is taken to hold it."""
 
 
-class Prompted(NamedTuple):
+class RowPrompt(NamedTuple):
     """What comes before a response."""
 
     id: str
@@ -42,7 +42,7 @@ class Prompted(NamedTuple):
 class Pair(NamedTuple):
     """Two responses to one prompt, and how sure it is that the first is better."""
 
-    prompt: Prompted
+    prompt: RowPrompt
     chosen: str
     rejected: str
     p: float
@@ -57,7 +57,7 @@ class Pair(NamedTuple):
 class Target(NamedTuple):
     """A prompt and the response to learn."""
 
-    prompt: Prompted
+    prompt: RowPrompt
     response: str
     weight: float
     truncated: bool = False
@@ -128,7 +128,7 @@ def target(row: Mapping[str, Any]) -> Target:
     return Target(prompt, text, _weight(row), _flag(row, "completion_truncated"))
 
 
-def _repeats(text: str, prompt: Prompted) -> bool:
+def _repeats(text: str, prompt: RowPrompt) -> bool:
     asked = prompt.messages[-1].content.strip()
     return len(asked) >= _RUN_UP and text.lstrip().startswith(asked)
 
@@ -140,7 +140,7 @@ def _weight(row: Mapping[str, Any]) -> float:
     return weight
 
 
-def prompted(row: Mapping[str, Any]) -> Prompted:
+def prompted(row: Mapping[str, Any]) -> RowPrompt:
     """What comes before the response: column prompt, or messages without the assistant's last ones. Raises UserError."""
     row = _explicit(row)
     given = row["prompt"] if row.get("prompt") is not None else row.get("messages")
@@ -157,7 +157,7 @@ def prompted(row: Mapping[str, Any]) -> Prompted:
     tools = _tools(row.get("tools"))
     name = str(row.get("prompt_id") or row.get("id") or "") or _name(messages)
     tags = row.get("tags") or ()
-    return Prompted(name, messages, tools, tuple(map(str, tags)) if isinstance(tags, list | tuple) else ())
+    return RowPrompt(name, messages, tools, tuple(map(str, tags)) if isinstance(tags, list | tuple) else ())
 
 
 def _name(messages: Sequence[Message]) -> str:
@@ -179,7 +179,7 @@ def _tools(value: object) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def _response(name: str, value: object, prompt: Prompted) -> str:
+def _response(name: str, value: object, prompt: RowPrompt) -> str:
     if isinstance(value, str):
         _check_unrendered(name, value)
         return value

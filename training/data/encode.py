@@ -12,7 +12,7 @@ from constitution.errors import Problem, UserError
 from generation.models.encoder import Encoder
 from training.config import Labels, Training
 from training.data.batches import Example
-from training.data.columns import Pair, Prompted, Target
+from training.data.columns import Pair, RowPrompt, Target
 
 
 class PairRow(NamedTuple):
@@ -36,11 +36,11 @@ class TargetRow(NamedTuple):
 class PromptRow(NamedTuple):
     """A prompt as token ids, for a policy to answer."""
 
-    prompt: Prompted
+    prompt: RowPrompt
     tokens: tuple[int, ...]
 
 
-class Encoded(NamedTuple):
+class EncodedSplit(NamedTuple):
     """One split's rows that fit."""
 
     rows: list[Any]
@@ -58,7 +58,7 @@ class Encoded(NamedTuple):
         return h.hexdigest()
 
 
-def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> Encoded:
+def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> EncodedSplit:
     """Pairs with both responses after one prompt, each ended by one end of turn unless it was cut. Raises UserError: bad chat."""
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
@@ -76,7 +76,7 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
     return _encoded(kept, counts, encoder)
 
 
-def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> Encoded:
+def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> EncodedSplit:
     """Responses to learn, each after its prompt and ended by one end of turn unless it was cut."""
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
@@ -87,7 +87,7 @@ def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training)
     return _encoded(kept, counts, encoder)
 
 
-def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Encoded:
+def encode_prompts(rows: Sequence[RowPrompt], encoder: Encoder, room: int) -> EncodedSplit:
     """Prompts of at most `room` tokens."""
     kept: list[PromptRow] = []
     counts: Counter[str] = Counter(read=len(rows))
@@ -98,10 +98,10 @@ def encode_prompts(rows: Sequence[Prompted], encoder: Encoder, room: int) -> Enc
         else:
             kept.append(PromptRow(row, tokens))
     counts["kept"] = len(kept)
-    return Encoded(kept, counts)
+    return EncodedSplit(kept, counts)
 
 
-def check_some(encoded: Encoded, settings: Training) -> None:
+def check_some(encoded: EncodedSplit, settings: Training) -> None:
     """Raises UserError when nothing is left to train on, or nothing of what is left counts."""
     place = f"--data {', '.join(settings.data)}"
     if encoded.rows:
@@ -122,16 +122,16 @@ def check_some(encoded: Encoded, settings: Training) -> None:
     raise UserError(Problem(place, got=f"no row is left of {encoded.counts['read']} ({reasons})", fix=todo))
 
 
-def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> Encoded:
+def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> EncodedSplit:
     end = encoder.end_of_turn
     counts["kept"] = len(kept)
     if cut := sum(any(response[-1] != end for response in row.example.responses) for row in kept):
         counts["kept_truncated"] = cut
-    return Encoded(kept, counts)
+    return EncodedSplit(kept, counts)
 
 
 def _example(
-    prompt: Prompted,
+    prompt: RowPrompt,
     responses: Sequence[str],
     truncated: Sequence[bool],
     encoder: Encoder,
@@ -155,7 +155,7 @@ def _example(
     return Example(tuple(before), tuple(response[:room] for response in ended))
 
 
-def _render(prompt: Prompted, responses: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
+def _render(prompt: RowPrompt, responses: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
     try:
         return encoder.responses(prompt.messages, responses, prompt.tools or None)
     except ValueError as error:

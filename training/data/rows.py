@@ -13,7 +13,7 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
 from generation.output.dataset import split_of
 from training.config import Reward, Training
-from training.data.columns import Pair, Prompted, Target, bad, pair, prompted, target
+from training.data.columns import Pair, RowPrompt, Target, bad, pair, prompted, target
 from training.data.sources import Kind, Raw, read
 
 SHOWN = 20
@@ -63,7 +63,7 @@ class Split:
         yield self.test
 
 
-Row = TypeVar("Row", Pair, Target, Prompted)
+Row = TypeVar("Row", Pair, Target, RowPrompt)
 
 
 def pairs(settings: Training) -> Split:
@@ -163,16 +163,16 @@ def _places(found: list[str]) -> str:
     return found[0] + (f" and {others} more row{'s' if others > 1 else ''}" if others else "")
 
 
-def _asked(row: Pair | Target | Prompted) -> Prompted:
-    return row if isinstance(row, Prompted) else row.prompt
+def _asked(row: Pair | Target | RowPrompt) -> RowPrompt:
+    return row if isinstance(row, RowPrompt) else row.prompt
 
 
 def _weighed(row: Row, weight: float) -> Row:
     """The row, counting that much more. Prompts have no weight."""
-    return row if isinstance(row, Prompted) else row._replace(weight=row.weight * weight)
+    return row if isinstance(row, RowPrompt) else row._replace(weight=row.weight * weight)
 
 
-def _held_out(raw: Raw, row: Pair | Target | Prompted, fraction: float) -> bool:
+def _held_out(raw: Raw, row: Pair | Target | RowPrompt, fraction: float) -> bool:
     """As the source says; else by the words of the prompt, as a run does it."""
     if raw.split:
         return raw.split == "test"
@@ -180,11 +180,11 @@ def _held_out(raw: Raw, row: Pair | Target | Prompted, fraction: float) -> bool:
     return split_of(Prompt(id=prompt.id, messages=prompt.messages), fraction) == "test"
 
 
-def words(prompt: Prompted | Prompt) -> str:
+def words(prompt: RowPrompt | Prompt) -> str:
     """By which prompts are told apart; `split_of` goes by the same."""
     return json.dumps([(message.role, message.content.strip()) for message in prompt.messages])
 
 
-def _whole(prompt: Prompted) -> str:
+def _whole(prompt: RowPrompt) -> str:
     """By which what a policy is asked is told apart."""
     return json.dumps([words(prompt), prompt.tools, prompt.tags], sort_keys=True, default=str)

@@ -56,7 +56,7 @@ _OPTIONS = {
 T = TypeVar("T")
 
 
-class Reading:
+class InputReader:
     """What was read so far, and what could not be."""
 
     def __init__(self) -> None:

@@ -73,7 +73,7 @@ class DPOPhase(_Phase):
     """Settings of the training, but for its model, data and folder."""
 
 
-class _Rewarded(_Phase):
+class _RewardPhase(_Phase):
     """Trains on rewards, of a reward model that is trained anew for each round if `reward` is there."""
 
     reward: Reward | None = None
@@ -91,7 +91,7 @@ class _Rewarded(_Phase):
         return {**given, "training": {**training, "reward": {"models": {"paths": [RETRAINED]}}}}
 
     @model_validator(mode="after")
-    def _retrained(self) -> _Rewarded:
+    def _retrained(self) -> _RewardPhase:
         models = getattr(self.settings, "reward").models  # noqa: B009 - likewise
         named = models is not None and RETRAINED in models.paths
         if named and self.reward is None:
@@ -113,7 +113,7 @@ class _Rewarded(_Phase):
         return self.reward is not None
 
 
-class PPOPhase(_Rewarded):
+class PPOPhase(_RewardPhase):
     """Trains on the policy's own responses to the round's prompts, as they are rewarded."""
 
     recipe: Literal["ppo"]
@@ -122,7 +122,7 @@ class PPOPhase(_Rewarded):
     """Settings of the training, but for its model, data and folder."""
 
 
-class BestOfPhase(_Rewarded):
+class BestOfPhase(_RewardPhase):
     """Imitates the best of several responses of the policy's own."""
 
     recipe: Literal["best_of"]
@@ -139,7 +139,7 @@ class BestOfPhase(_Rewarded):
 Phase = Annotated[SFTPhase | DPOPhase | PPOPhase | BestOfPhase, Field(discriminator="recipe")]
 
 
-class Evaluating(Strict):
+class EvaluationConfig(Strict):
     """How each round's policy is compared with the base: `python -m evaluation policy`."""
 
     prompts: str
@@ -166,7 +166,7 @@ class Evaluating(Strict):
     """As of a run: how responses are written and judged, and by what engine."""
 
     @model_validator(mode="after")
-    def _the_loops_own(self) -> Evaluating:
+    def _the_loops_own(self) -> EvaluationConfig:
         if self.refusals and not self.probes:
             raise invalid("is not read with probes: false", fix="leave one of them out", key="refusals")
         _refuse(self.settings, "settings.", {"policy": "leave it out", "judge": "name it in evaluation.judge"})
@@ -212,7 +212,7 @@ class LoopConfig(Strict):
     moves."""
     phases: tuple[Phase, ...]
     """What is done in which rounds, in order."""
-    evaluation: Evaluating
+    evaluation: EvaluationConfig
     """How each round's policy is compared with the one before."""
     gates: Gates = Gates()
     """What a round must show to be accepted."""

@@ -78,7 +78,7 @@ class Gate(Strict):
     """What was found and what is allowed, in words."""
 
 
-class _Found(NamedTuple):
+class _GateValue(NamedTuple):
     value: float | None
     text: str
     """How the value reads; why there is none, where it is None."""
@@ -121,90 +121,94 @@ def figures(evidence: Evidence) -> dict[str, Estimate]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _share(found: Estimate | None, gates: Gates, missing: str) -> _Found:
+def _share(found: Estimate | None, gates: Gates, missing: str) -> _GateValue:
     """One of the four win rates."""
     if found is None:
-        return _Found(None, missing)
+        return _GateValue(None, missing)
     text = f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
-    return _Found(found.low if gates.bound == "low" else found.value, text)
+    return _GateValue(found.low if gates.bound == "low" else found.value, text)
 
 
-def _win(evidence: Evidence, gates: Gates) -> _Found:
+def _win(evidence: Evidence, gates: Gates) -> _GateValue:
     return _share(evidence.evaluation.win.raw, gates, "")
 
 
-def _controlled(evidence: Evidence, gates: Gates) -> _Found:
+def _controlled(evidence: Evidence, gates: Gates) -> _GateValue:
     return _share(evidence.evaluation.win.controlled, gates, "the evaluation could not control for length")
 
 
-def _gold(evidence: Evidence, gates: Gates) -> _Found:
+def _gold(evidence: Evidence, gates: Gates) -> _GateValue:
     gold = evidence.evaluation.gold
     return _share(gold.win.raw if gold else None, gates, "the evaluation has no gold constitution")
 
 
-def _previous(evidence: Evidence, gates: Gates) -> _Found:
+def _previous(evidence: Evidence, gates: Gates) -> _GateValue:
     previous = evidence.previous
     return _share(previous.win.raw if previous else None, gates, "the two policies were not compared")
 
 
-def _kl(evidence: Evidence, _: Gates) -> _Found:
+def _kl(evidence: Evidence, _: Gates) -> _GateValue:
     kl, why = evidence.evaluation.kl, evidence.evaluation.kl_missing
     if kl is None:
-        return _Found(None, why or "the evaluation did not measure it")
-    return _Found(kl.value, f"{kl.value:.2f} nats ({kl.low:.2f} to {kl.high:.2f})")
+        return _GateValue(None, why or "the evaluation did not measure it")
+    return _GateValue(kl.value, f"{kl.value:.2f} nats ({kl.low:.2f} to {kl.high:.2f})")
 
 
-def _words(evidence: Evidence, _: Gates) -> _Found:
+def _words(evidence: Evidence, _: Gates) -> _GateValue:
     ours, base = _both(evidence.evaluation.responses, "words")
     if ours is None or base is None or not base:
-        return _Found(None, "no words were counted")
-    return _Found(ours / base, f"{ours:.1f} against {base:.1f}, {ours / base:.2f} times as many")
+        return _GateValue(None, "no words were counted")
+    return _GateValue(ours / base, f"{ours:.1f} against {base:.1f}, {ours / base:.2f} times as many")
 
 
-def _refusal(evidence: Evidence, _: Gates) -> _Found:
+def _refusal(evidence: Evidence, _: Gates) -> _GateValue:
     return _rise("safe", evidence.evaluation.refusals, "no harmless prompts were asked")
 
 
-def _unsafe_refusal(evidence: Evidence, _: Gates) -> _Found:
+def _unsafe_refusal(evidence: Evidence, _: Gates) -> _GateValue:
     found = _rise("unsafe", evidence.evaluation.refusals, "no harmful prompts were asked")
     return found if found.value is None else found._replace(value=-found.value)
 
 
-def _repetition(evidence: Evidence, _: Gates) -> _Found:
+def _repetition(evidence: Evidence, _: Gates) -> _GateValue:
     return _rise("repetition", evidence.evaluation.responses, "no repetition was measured")
 
 
-def _distinct(evidence: Evidence, _: Gates) -> _Found:
+def _distinct(evidence: Evidence, _: Gates) -> _GateValue:
     ours, base = _both(evidence.evaluation.responses, "distinct_2")
     if ours is None or base is None or not base:
-        return _Found(None, "distinct_2 was not measured")
-    return _Found(1 - ours / base, f"{ours:.3f} against the base's {base:.3f}, {1 - ours / base:.1%} lost")
+        return _GateValue(None, "distinct_2 was not measured")
+    return _GateValue(1 - ours / base, f"{ours:.3f} against the base's {base:.3f}, {1 - ours / base:.1%} lost")
 
 
-def _truncated(evidence: Evidence, _: Gates) -> _Found:
+def _truncated(evidence: Evidence, _: Gates) -> _GateValue:
     cut = evidence.evaluation.responses.a.get("truncated")
-    return _Found(cut.value, f"{cut.value:.1%}") if cut else _Found(None, "cut responses were not counted")
+    return _GateValue(cut.value, f"{cut.value:.1%}") if cut else _GateValue(None, "cut responses were not counted")
 
 
-def _unanswered(evidence: Evidence, _: Gates) -> _Found:
+def _unanswered(evidence: Evidence, _: Gates) -> _GateValue:
     share = evidence.evaluation.responses.a.get("unanswered")
-    return _Found(share.value, f"{share.value:.1%}") if share else _Found(None, "missing responses were not counted")
-
-
-def _agreement(evidence: Evidence, _: Gates) -> _Found:
-    value = evidence.agreement
     return (
-        _Found(None, "the round has no reward model with held-out pairs")
-        if value is None
-        else _Found(value, f"{value:.1%}")
+        _GateValue(share.value, f"{share.value:.1%}")
+        if share
+        else _GateValue(None, "missing responses were not counted")
     )
 
 
-def _controls(evidence: Evidence, _: Gates) -> _Found:
+def _agreement(evidence: Evidence, _: Gates) -> _GateValue:
+    value = evidence.agreement
+    return (
+        _GateValue(None, "the round has no reward model with held-out pairs")
+        if value is None
+        else _GateValue(value, f"{value:.1%}")
+    )
+
+
+def _controls(evidence: Evidence, _: Gates) -> _GateValue:
     if not evidence.controls or not evidence.controls[1]:
-        return _Found(None, "the round has no fresh pairs with control pairs")
+        return _GateValue(None, "the round has no fresh pairs with control pairs")
     right, asked = evidence.controls
-    return _Found(right / asked, f"{right} of {asked}")
+    return _GateValue(right / asked, f"{right} of {asked}")
 
 
 def _both(sides: Sides, name: str) -> tuple[float | None, float | None]:
@@ -213,12 +217,12 @@ def _both(sides: Sides, name: str) -> tuple[float | None, float | None]:
     return ours.value if ours else None, base.value if base else None
 
 
-def _rise(name: str, sides: Sides, missing: str) -> _Found:
+def _rise(name: str, sides: Sides, missing: str) -> _GateValue:
     """How far a share of the policy lies above the base's."""
     ours, base = _both(sides, name)
     if ours is None or base is None:
-        return _Found(None, missing)
-    return _Found(ours - base, f"{ours:.1%} against the base's {base:.1%}, {100 * (ours - base):+.1f} points")
+        return _GateValue(None, missing)
+    return _GateValue(ours - base, f"{ours:.1%} against the base's {base:.1%}, {100 * (ours - base):+.1f} points")
 
 
 def _percent(limit: float) -> str:
@@ -233,7 +237,7 @@ class _Kind(NamedTuple):
     what: str
     least: bool
     """Whether the limit is the least that is allowed, or the most."""
-    read: Callable[[Evidence, Gates], _Found]
+    read: Callable[[Evidence, Gates], _GateValue]
     shown: Callable[[float], str]
     """How a limit reads."""
 

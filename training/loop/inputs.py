@@ -23,7 +23,7 @@ from generation import settings
 from generation.models.files import resolve
 from training.data.rows import words
 from training.data.sources import Kind
-from training.loop.checks import Reading, digest_of, reward_models
+from training.loop.checks import InputReader, digest_of, reward_models
 from training.loop.config import LoopConfig, Phase, SFTPhase
 from training.loop.folder import owned
 
@@ -49,7 +49,7 @@ def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
 
 def read(config: LoopConfig, out: Path) -> Inputs:
     """Read and check what the settings name. Raises UserError with every problem at once; no weights are loaded."""
-    found, given = Reading(), config.evaluation
+    found, given = InputReader(), config.evaluation
     found.attempt("", owned(out).check)
     found.digest("model", lambda: resolve(config.model).digest)
     labelling = found.judges("feedback", config.feedback, config.model, config.feedback.judge or config.model)
@@ -111,7 +111,7 @@ def _check_overlap(name: str, known: Collection[str], held_out: Sequence[Prompt]
 
 
 def _histories(
-    config: LoopConfig, found: Reading, constitution: Constitution | None, labelling: Mapping[str, str]
+    config: LoopConfig, found: InputReader, constitution: Constitution | None, labelling: Mapping[str, str]
 ) -> list[History]:
     """What each phase trains the policy against."""
     folders = [*config.data, *reward_models(config.feedback)]

@@ -14,7 +14,7 @@ from generation.output.pages import render_html
 from training.loop.record import Decision, Outcome
 from training.loop.steps import EVALUATION
 from training.monitor.config import MonitorSettings
-from training.monitor.file import Seen
+from training.monitor.file import CheckRecord
 from training.monitor.monitor import Monitor, checks_of
 from training.monitor.page import verdicts
 
@@ -115,7 +115,7 @@ def _distance(found: Sequence[Decision], evaluations: Sequence[PolicyEvaluation]
         "rounds that were kept. Reward is the judge's win rate over the base, gold that by what the policy was not trained against."
     )
     watch = Monitor(settings)
-    seen = [Seen(check, watch.see(check)) for check in checks_of(evaluations)] if evaluations else []
+    seen = [CheckRecord(check, watch.see(check)) for check in checks_of(evaluations)] if evaluations else []
     return Section(
         "Distance", text, [*_bars(found, {"kl": "KL from the base"}, "nats per response"), *verdicts(seen).parts]
     )

@@ -16,7 +16,7 @@ from training.monitor.moves import Check
 FILE = "checks.jsonl"
 
 
-class Seen(NamedTuple):
+class CheckRecord(NamedTuple):
     """A check and what was said of it."""
 
     check: Check
@@ -26,15 +26,15 @@ class Seen(NamedTuple):
 def append(folder: Path, check: Check, verdict: Verdict) -> None:
     """Add a line, whole once this returns."""
     with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(_line(Seen(check, verdict)))
+        file.write(_line(CheckRecord(check, verdict)))
 
 
-def read_checks(folder: Path) -> list[Seen]:
+def read_checks(folder: Path) -> list[CheckRecord]:
     """All whole lines; none where there is no file. A line that is damaged ends what can be read: what follows it would be compared
     with checks that are missing.
     """
     path = folder / FILE
-    found: list[Seen] = []
+    found: list[CheckRecord] = []
     for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
         try:
             found.append(_seen(json.loads(line)))
@@ -52,7 +52,7 @@ def resume(folder: Path, step: int) -> list[Check]:
     return [seen.check for seen in kept]
 
 
-def _line(seen: Seen) -> str:
+def _line(seen: CheckRecord) -> str:
     check, verdict = seen
     record = {
         "step": check.step,
@@ -65,7 +65,7 @@ def _line(seen: Seen) -> str:
     return json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _seen(line: Mapping[str, Any]) -> Seen:
+def _seen(line: Mapping[str, Any]) -> CheckRecord:
     rows: Mapping[str, Sequence[float | None]] = line["rows"]
     check = Check(
         int(line["step"]),
@@ -73,4 +73,4 @@ def _seen(line: Mapping[str, Any]) -> Seen:
         {name: float(value) for name, value in line["errors"].items()},
         {name: [math.nan if value is None else float(value) for value in row] for name, row in rows.items()},
     )
-    return Seen(check, Verdict(line["level"], tuple(Alert(**alert) for alert in line["alerts"])))
+    return CheckRecord(check, Verdict(line["level"], tuple(Alert(**alert) for alert in line["alerts"])))

@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.pages import plots
 from evaluation.pages.section import Section, Table
 from training.monitor.detectors import gold_curve
-from training.monitor.file import Seen
+from training.monitor.file import CheckRecord
 from training.monitor.moves import Check, has
 
 _FORMS = {"rl": "gold, fitted d (a - b log d)", "best of n": "gold, fitted d (a - b d)"}
@@ -19,7 +19,7 @@ _DRAWN = 41
 _SHOWN = ("kl", "proxy", "gold")
 
 
-def verdicts(seen: Sequence[Seen]) -> Section:
+def verdicts(seen: Sequence[CheckRecord]) -> Section:
     """The section of a run; without parts where there was no check."""
     text = (
         "The same held-out prompts at each check. Proxy is the reward that is trained on, gold the one that it approximates: where "
@@ -29,14 +29,14 @@ def verdicts(seen: Sequence[Seen]) -> Section:
     if not seen:
         return Section("Verdicts", text, [])
     rows = [
-        (check.step, verdict.level, *(_number(check, name) for name in _SHOWN), _reasons(Seen(check, verdict)))
+        (check.step, verdict.level, *(_number(check, name) for name in _SHOWN), _reasons(CheckRecord(check, verdict)))
         for check, verdict in seen
     ]
     table = Table("", ("#step", "verdict", "#KL", "#reward", "#gold", "why"), rows)
     return Section("Verdicts", text, [*_over_distance(seen), table])
 
 
-def _over_distance(seen: Sequence[Seen]) -> Iterator[plots.Plot]:
+def _over_distance(seen: Sequence[CheckRecord]) -> Iterator[plots.Plot]:
     """Gains of reward and gold, each in standard deviations over the prompts at the start, so that they share an axis."""
     checks = [check for check, _ in seen]
     places = [i for i in has(checks, "gold") if i in has(checks, "kl") and i in has(checks, "proxy")]
@@ -74,7 +74,7 @@ def _number(check: Check, name: str) -> str:
     return f"{check.values[name]:.4g}" if name in check.values else ""
 
 
-def _reasons(seen: Seen) -> str:
+def _reasons(seen: CheckRecord) -> str:
     """What is new, whole; of the rest, the detectors' names."""
     new = [alert.text for alert in seen.verdict.alerts if alert.new]
     old = dict.fromkeys(alert.detector for alert in seen.verdict.alerts if not alert.new)

@@ -14,10 +14,10 @@ from training.monitor.monitor import Monitor, Verdict
 from training.monitor.moves import PRINCIPLE, Check
 from training.ppo.checkpoint import restore, weights
 from training.ppo.config import PPOMonitor
-from training.rollout.rewards import Graded
+from training.rollout.rewards import ResponseReward
 from training.rollout.rollouts import Rollout
 
-Grade = tuple[Response, Graded | Failure]
+Grade = tuple[Response, ResponseReward | Failure]
 _GOLDEN = {"over-optimisation", "predicted peak"}
 """Detectors that see nothing without gold."""
 

@@ -47,8 +47,8 @@ class PPOJob:
     """What the monitor holds the rewards against."""
     reference: frozenset[int]
     """n-grams of what the reward models were trained on; empty where nobody says what that was."""
-    train: data.Encoded
-    test: data.Encoded
+    train: data.EncodedSplit
+    test: data.EncodedSplit
     steps: int
     """Iterations."""
     run_record: dict[str, Any]
@@ -223,7 +223,7 @@ def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | No
     return files
 
 
-def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.Encoded) -> None:
+def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.EncodedSplit) -> None:
     """Raises UserError where the largest micro-batch will not fit beside all the models that PPO holds."""
     prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
     response = range(settings.sampler.max_tokens)

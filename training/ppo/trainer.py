@@ -121,7 +121,7 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     )
 
 
-class Ended(NamedTuple):
+class TrainingEnd(NamedTuple):
     """How the iterations ended."""
 
     steps: int
@@ -167,7 +167,7 @@ class Loop:
         k = s.kl
         self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)
 
-    def run(self, found: tuple[Path, int] | None) -> Ended:
+    def run(self, found: tuple[Path, int] | None) -> TrainingEnd:
         """All iterations from the state on that was found, or up to the one at which the monitor halts. Raises Stopped."""
         s, done, results = self._settings, 0, dict[str, float]()
         if found:
@@ -185,11 +185,11 @@ class Loop:
                 best = self._watch.go_back(self.policy)
                 if best is None:
                     why = f"{self._halted} No earlier policy was saved, because no detector could halt the run at that time."
-                    return Ended(iteration + 1, results, why, iteration + 1)
-                return Ended(iteration + 1, best.results, self._halted, best.step)
+                    return TrainingEnd(iteration + 1, results, why, iteration + 1)
+                return TrainingEnd(iteration + 1, best.results, self._halted, best.step)
             if s.save_every and (iteration + 1) % s.save_every == 0 and not last:
                 self._save(iteration + 1)
-        return Ended(self._job.steps, results)
+        return TrainingEnd(self._job.steps, results)
 
     def close(self) -> None:
         """Release samplers and rewards."""

@@ -19,7 +19,7 @@ from training.rollout.models import Ensemble, Lazy, LiveJudge
 from training.rollout.rules import STAGE, Rules, Source
 
 
-class Graded(NamedTuple):
+class ResponseReward(NamedTuple):
     """The reward of one response."""
 
     score: float
@@ -39,7 +39,7 @@ class RewardSum:
         """`reward/...` -> digest of each constitution and model that the reward comes from."""
         return {f"reward/{name}": digest for _, s in self._sources.values() for name, digest in s.digests.items()}
 
-    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Graded | Failure:
+    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> ResponseReward | Failure:
         """The sum, or the first failure of a source. ended: False for a response that was cut at the limit."""
         try:
             answers = await gather(*(source.grade(prompt, response, ended) for _, source in self._sources.values()))
@@ -54,9 +54,9 @@ class RewardSum:
                 return Failure(prompt.id, STAGE, "reward_nan", f"{name} gave {part.value}", response.id)
             score += weight * part.value
             parts |= {f"reward/{name}": part.value, **part.details}
-        return Graded(score, parts)
+        return ResponseReward(score, parts)
 
-    async def grade_all(self, responses: Sequence[tuple[Prompt, Response, bool]]) -> list[Graded | Failure]:
+    async def grade_all(self, responses: Sequence[tuple[Prompt, Response, bool]]) -> list[ResponseReward | Failure]:
         """All at once, in their order. Each with its prompt, and whether it ended."""
         return list(await gather(*(self.grade(*response) for response in responses)))
 

@@ -39,8 +39,8 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     encoder: Encoder
     recipe: Recipe
-    train: data.Encoded
-    test: data.Encoded
+    train: data.EncodedSplit
+    test: data.EncodedSplit
     order: list[int]
     run_record: dict[str, Any]
     """training.yaml."""
@@ -88,7 +88,7 @@ def prepare(settings: Training, out: Path) -> Job:
     return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
 
 
-def check_eval_rows(settings: Training, test: data.Encoded) -> None:
+def check_eval_rows(settings: Training, test: data.EncodedSplit) -> None:
     """Raises UserError for settings that go by rows which nobody held out."""
     asked = [name for name in ("load_best", "patience") if getattr(settings, name)]
     if asked and not test.rows:
@@ -106,7 +106,9 @@ def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.Pai
     return turn
 
 
-def _encoded(settings: Training, split: rows.Split, encoder: Encoder) -> tuple[Recipe, data.Encoded, data.Encoded]:
+def _encoded(
+    settings: Training, split: rows.Split, encoder: Encoder
+) -> tuple[Recipe, data.EncodedSplit, data.EncodedSplit]:
     """The recipe that the settings are of, and its rows to train on and to evaluate, as token ids."""
     if isinstance(settings, SFT):
         train, test = (data.encode_targets(part, encoder, settings) for part in split)

@@ -8,14 +8,14 @@ from statistics import fmean
 import pytest
 
 from constitution.records import Message, Response
-from training.best_of.choice import Choice, Scored, choose, expected_best, figures, kl_bound
+from training.best_of.choice import Choice, RewardedSample, choose, expected_best, figures, kl_bound
 
 
-def scored(*scores: float, texts: tuple[str, ...] = ()) -> list[Scored]:
+def scored(*scores: float, texts: tuple[str, ...] = ()) -> list[RewardedSample]:
     """Responses of one prompt in the order of their samples; `one`, `two words`, ... where no texts are given."""
     said = texts or tuple("word " * (i + 1) for i in range(len(scores)))
     return [
-        Scored(i, Response(f"p/s{i}", "p", Message(role="assistant", content=text), "sampled", text), score)
+        RewardedSample(i, Response(f"p/s{i}", "p", Message(role="assistant", content=text), "sampled", text), score)
         for i, (score, text) in enumerate(zip(scores, said, strict=True))
     ]
 

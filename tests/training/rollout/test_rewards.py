@@ -26,7 +26,7 @@ from tests.training.ppo_small import run_small, small_inputs, small_model
 from training.ppo.config import PPO
 from training.rollout.config import JudgeReward, ModelsReward, Rewards, RulesReward
 from training.rollout.models import Ensemble
-from training.rollout.rewards import Graded, RewardSum, open_rewards
+from training.rollout.rewards import ResponseReward, RewardSum, open_rewards
 from training.rollout.rules import Part, Rules, merit
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Why?"),), tags=("a",))
@@ -195,7 +195,9 @@ def test_a_sum_adds_up_what_its_sources_give() -> None:
         {"rules": (2.0, Rules(laws(SHORT, ASKS))), "given": (0.5, Given(Part(3.0, {"head_spread": 1.0})))}
     )
     parts = {"reward/rules": 0.75, "success": 0.0, "principle/short": 1.0, "principle/asks": 0.0}
-    assert grade(total, "It is.") == Graded(2 * 0.75 + 0.5 * 3, {**parts, "reward/given": 3.0, "head_spread": 1.0})
+    assert grade(total, "It is.") == ResponseReward(
+        2 * 0.75 + 0.5 * 3, {**parts, "reward/given": 3.0, "head_spread": 1.0}
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.training.ppo_small import END, small_model
 from training.config import Lora
 from training.data.batches import Example, collate
 from training.data.encode import PromptRow
-from training.data.rows import Prompted
+from training.data.rows import RowPrompt
 from training.model.models import load_policy
 from training.ppo.config import PPO
 from training.rollout.config import SamplerSettings
@@ -39,7 +39,7 @@ def model(path: Path) -> Any:
 
 
 def row(tokens: tuple[int, ...], name: str) -> PromptRow:
-    return PromptRow(Prompted(name, (Message(role="user", content="Hi"),)), tokens)
+    return PromptRow(RowPrompt(name, (Message(role="user", content="Hi"),)), tokens)
 
 
 def write(model: Any, prompts: list[tuple[int, ...]], seeds: list[list[int]], **changes: Any) -> list[list[Rollout]]:
@@ -155,7 +155,7 @@ def test_a_response_is_its_text_without_the_token_that_ended_it(path: Path) -> N
 
 def test_tool_calls_are_read_and_malformed_ones_stay_text(path: Path) -> None:
     tokenizer = load_tokenizer(resolve(str(path)))
-    prompt = PromptRow(Prompted("a", (Message(role="user", content="Hi"),), ({"name": "f"},)), (1,))
+    prompt = PromptRow(RowPrompt("a", (Message(role="user", content="Hi"),), ({"name": "f"},)), (1,))
 
     def said(text: str) -> Message:
         tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
