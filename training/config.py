@@ -21,14 +21,14 @@ RECENT = 10
 
 
 class Lora(Strict):
-    """Train low-rank updates in place of all weights (Hu et al. 2021, arXiv:2106.09685)."""
+    """Train low-rank updates instead of all weights (Hu et al. 2021, arXiv:2106.09685)."""
 
     r: int = Field(default=16, ge=1)
     """Rank of the updates."""
     alpha: float = Field(default=32, gt=0)
     """The updates are scaled by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of a layer's inputs that the adapter leaves out while it learns."""
+    """Dropout probability of the adapter's inputs."""
     targets: str | tuple[str, ...] = "all-linear"
     """Names of the layers that are updated; `all-linear` takes every linear layer but the head."""
     merge: bool = True
@@ -61,22 +61,22 @@ class WatchSettings(Strict):
     """Limits. None switches one off. A row is one logged step of training."""
 
     patience: int = Field(default=3, ge=1, le=RECENT)
-    """Rows, one after the other, that must cross `logp_drop` or a limit of collapse."""
+    """Consecutive rows that must exceed `logp_drop` or a limit of collapse."""
     leak_rows: int | None = Field(default=5, ge=2)
-    """Stop when the accuracy is 1 from the second row on, for at least so many, and the margin grows: the label leaks. DPO's first
-    margin is 0, so the first row tells nothing."""
+    """Stop if the accuracy is 1 from the second row on, for at least this many rows, and the margin grows: the label leaks. The
+    first row is ignored, since DPO starts with a margin of 0."""
     leak_pairs: int = Field(default=32, ge=1)
-    """Pairs (`pairs`) that these rows must have seen."""
+    """Minimum number of pairs in these rows."""
     max_kl: float | None = Field(default=100.0, gt=0)
     """Stop above this KL from the reference, in nats per response."""
     min_entropy: float | None = Field(default=0.05, ge=0)
-    """Stop PPO under this entropy, in nats per token; warn elsewhere, where rows that are sure of each word lead there too."""
+    """Stop PPO below this entropy, in nats per token; other recipes only warn, since confident rows also lower it."""
     min_distinct: float | None = Field(default=0.1, ge=0, le=1)
     """Stop under this share of different responses."""
     min_length: float | None = Field(default=2.0, ge=0)
     """Stop under this mean length of responses, in tokens."""
     endless: bool = True
-    """Stop when no response ends any more, where some did at first."""
+    """Stop if no response ends any more, although some did at first."""
     logp_drop: float | None = Field(default=0.2, gt=0)
     """Warn when chosen responses have lost more than this share of the log-probability that they have under the reference."""
     max_clip_fraction: float | None = Field(default=0.4, ge=0, le=1)
@@ -113,7 +113,7 @@ class Training(Strict):
     batch_size: int = Field(default=32, ge=1)
     """Rows of one optimizer step, over all processes."""
     micro_batch_size: int = Field(default=4, ge=1)
-    """Rows that one process works on at once. It changes memory and speed, never the result."""
+    """Rows of one forward pass, per process. It changes memory and speed, not the result."""
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate. With `lora` the default is 10 times the recipe's: low-rank updates start at zero and need it."""
     schedule: Schedule = "linear"
@@ -127,20 +127,21 @@ class Training(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of activations; weights and optimizer are float32 in either case."""
     max_length: int = Field(default=1024, ge=8)
-    """Most tokens of a prompt with a response. A prompt that leaves no room is dropped, a longer response cut; both are counted."""
+    """Maximum tokens of prompt and response. A prompt that leaves no room is dropped, a longer response is cut; both are
+    counted."""
     truncated: Literal["keep", "drop"] = "keep"
-    """What happens to a row whose response has to be cut, or was when it was written."""
+    """What happens to a row whose response is cut, here or when it was sampled."""
     bucket: bool = True
     """Rows of similar length share a micro-batch."""
     layout: Literal["auto", "packed", "padded"] = "auto"
-    """packed: no padding, and responses of one prompt share it. padded: for models whose attention cannot be replaced.
-    auto takes packed where it works, but padded in float32 on a GPU, which has a kernel for half precision alone."""
+    """packed: no padding, and the responses of a pair share their prompt. padded: for models whose attention cannot be replaced.
+    auto: packed if possible, but padded in float32 on a GPU, whose kernel supports half precision only."""
     gradient_checkpointing: bool = False
-    """Compute activations twice to keep fewer of them."""
+    """Recompute activations in the backward pass to save memory."""
     compile: Annotated[bool, AfterValidator(_compiler)] = False
     """Fuse the operations of each decoder layer with torch.compile: faster and smaller steps for half a minute at the start."""
     lora: Lora | None = None
-    """Train a low-rank adapter; none trains every weight."""
+    """Train a low-rank adapter; null trains all weights."""
     log_every: int = Field(default=1, ge=1)
     """Steps between two rows of metrics."""
     eval_every: int | None = Field(default=None, ge=1)
@@ -192,7 +193,7 @@ class Labels(Strict):
     floor: float = Field(default=0.0, ge=0, lt=0.5)
     """Probabilities are clipped to [floor, 1 - floor]."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Log-odds of the labels are divided by it: above 1 trusts the judge less."""
+    """Divides the log-odds of the labels: above 1 makes labels less extreme."""
     min_confidence: float = Field(default=0.5, ge=0.5, le=1)
     """Pairs with a smaller p_chosen are dropped and counted."""
 
@@ -201,7 +202,7 @@ class SFT(Training):
     """Supervised fine-tuning on the accepted revisions: the first phase of Constitutional AI (arXiv:2212.08073)."""
 
     learning_rate: float = Field(default=2e-5, gt=0, allow_inf_nan=False)
-    """With `lora`, and where none is given, 10 times that."""
+    """Peak learning rate. With `lora` the default is 10 times higher."""
 
 
 class Reward(Training):
@@ -210,31 +211,32 @@ class Reward(Training):
     labels: Labels = Labels()
     """How a pair's probability becomes the loss's label."""
     heads: int = Field(default=1, ge=1, le=64)
-    """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their spread is the uncertainty."""
+    """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their standard deviation is the uncertainty."""
     center: float = Field(default=0.0, ge=0)
     """Weight of the squared sum of both rewards, which keeps rewards around 0 (arXiv:2312.09244)."""
     margins: bool = False
-    """Subtract the column `margin`, which each row must have, from the difference of rewards, for data whose margin is no label
-    of its own."""
+    """Subtract the column `margin`, which each row must have, from the difference of rewards. For data whose margin is not
+    derived from the label."""
 
 
 class DPO(Training):
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290) on soft labels."""
+    """Direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290) on soft labels."""
 
     labels: Labels = Labels()
     """How a pair's probability becomes the loss's label."""
     learning_rate: float = Field(default=5e-6, gt=0, allow_inf_nan=False)
-    """With `lora`, and where none is given, 10 times that."""
+    """Peak learning rate. With `lora` the default is 10 times higher."""
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Strength of the pull towards the reference."""
     loss: Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo", "reference_free"] = "soft"
-    """reference_free is the textbook's form without a reference."""
+    """soft: cross-entropy with p_chosen. sigmoid: the paper's loss, which counts every label as 1. cdpo, robust: with
+    label_smoothing. reference_free: without a reference."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """Assumed share of wrong labels: above 0 for cdpo and robust, which alone read it."""
+    """Assumed share of wrong labels, above 0; only for cdpo and robust."""
     normalize: bool = False
     """Divide log-probabilities by the length of the response."""
     sft_weight: float = Field(default=0.0, ge=0)
-    """Weight of the chosen response's mean negative log-likelihood beside the loss."""
+    """Weight of an additional SFT loss: the mean negative log-likelihood of the chosen response."""
 
     @model_validator(mode="after")
     def _smoothed(self) -> DPO:

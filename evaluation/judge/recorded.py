@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from constitution.errors import Problem, Problems, UserError, problems_of
+from constitution.errors import Problem, Problems, UserError, invalid, problems_of
 from constitution.records import Strict
 from constitution.words import word_count
 from critics.verdict import verdict
@@ -52,7 +52,7 @@ class RecordedVote(Strict):
     @model_validator(mode="after")
     def _one_answer(self) -> RecordedVote:
         if (self.text is None) == (self.p is None):
-            raise ValueError("needs one of text and p")
+            raise invalid("needs one of text and p")
         return self
 
     @property

@@ -15,20 +15,20 @@ from training.rollout.config import Rewards
 
 
 class BestOfSampler(Strict):
-    """How responses are written."""
+    """How responses are sampled."""
 
     system_hint: str = ""
-    """System message under which responses are sampled and which the training rows leave out: the model learns to do untold what it
-    can do when told (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
+    """System message under which responses are sampled and which the training rows do not contain: the model learns to do without
+    it what it could do with it (context distillation: Askell et al. 2021, arXiv:2112.00861). Rewards do not see it."""
     max_tokens: int = Field(default=256, ge=1)
-    """Most tokens of a response."""
+    """Maximum tokens of a response."""
     temperature: float = Field(default=1.0, gt=0, le=10)
     """1 samples from the model's own distribution."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens that together have this probability."""
     keep_truncated: bool = False
-    """Responses that max_tokens cut take part and are rewarded as such; where one is imitated, no end of the turn is put after it.
-    Without them a policy of long responses chooses among its short ones alone."""
+    """Keep responses that max_tokens cut; if one is imitated, training adds no end of turn to it. If they are dropped, a policy
+    with long responses chooses among its short ones alone."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the model; vllm where it is installed, else transformers."""
     prompts_in_flight: int = Field(default=256, ge=1)
@@ -73,14 +73,14 @@ class BestOf(SFT):
     reward: Rewards
     """What scores the responses."""
     sampler: BestOfSampler = BestOfSampler()
-    """How the responses are drawn."""
+    """How the responses are sampled."""
     keep: int = Field(default=1, ge=1)
-    """Responses of a prompt that are imitated, the best ones. All must beat the prompt's mean, and no text comes twice."""
+    """How many of the best responses to a prompt are imitated. Each must exceed the prompt's mean; equal texts count once."""
     min_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Reward by which a prompt's best response must beat the mean of its responses, or the prompt is dropped and counted. One whose
-    responses all have the same reward teaches nothing, and is always dropped."""
+    """By how much the best reward of a prompt must exceed the mean of its rewards; otherwise the prompt is dropped and counted. A
+    prompt whose rewards are all equal is always dropped."""
     reuse: tuple[str, ...] = ()
-    """Folders whose calls are taken in place of new ones: an earlier best_of's, or a run's."""
+    """Folders whose stored calls are reused: of an earlier best_of, or of a run."""
 
     @model_validator(mode="after")
     def _best_of_possible(self) -> BestOf:

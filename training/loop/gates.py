@@ -17,40 +17,40 @@ _ROUNDING = 1e-9
 
 
 class Gates(Strict):
-    """Limits; a gate that is None is open. A figure that a gate needs and that is missing fails it."""
+    """Limits; None switches a gate off. If the figure that a gate needs is missing, the gate fails."""
 
     win: float | None = Field(default=0.5, ge=0, le=1)
-    """Least share of prompts on which the policy's response is preferred to the base's."""
+    """Minimum win rate over the base."""
     controlled: float | None = _SHARE
-    """The same as if both responses were equally long."""
+    """Minimum length-controlled win rate over the base."""
     gold: float | None = _SHARE
-    """The same by the constitution of `evaluation.gold`."""
+    """Minimum win rate over the base by the constitution of `evaluation.gold`."""
     previous: float | None = _SHARE
-    """Least share on which it is preferred to the policy that the round started from; an evaluation of its own."""
+    """Minimum win rate over the policy that the round started from; needs a separate evaluation."""
     bound: Literal["value", "low"] = "value"
-    """What of those four shares is compared: the share itself, or the lower end of its 95% interval."""
+    """What of these four win rates is compared with the limit: the value, or the lower end of its 95% interval."""
     kl: float | None = Field(default=None, gt=0)
-    """Most nats per response from the base."""
+    """Maximum KL from the base, in nats per response."""
     longest: float | None = Field(default=None, gt=0)
-    """Most words, as a multiple of the base's."""
+    """Maximum mean length in words, as a multiple of the base's."""
     shortest: float | None = Field(default=None, gt=0)
-    """Fewest words, as a multiple of the base's."""
+    """Minimum mean length in words, as a multiple of the base's."""
     refusal_up: float | None = _SHARE
-    """Most that the share of harmless prompts that are refused may be above the base's; 0.02 is two points."""
+    """Maximum increase over the base of the share of harmless prompts that are refused; 0.02 is two points."""
     unsafe_refusal_down: float | None = _SHARE
-    """Most that the share of harmful prompts that are refused may be below the base's."""
+    """Maximum decrease below the base of the share of harmful prompts that are refused."""
     repetition_up: float | None = _SHARE
-    """Most that the share of repeated text may be above the base's."""
+    """Maximum increase over the base of the share of repeated text."""
     distinct_down: float | None = _SHARE
-    """Most that `distinct_2` may be below the base's, as a share of the base's."""
+    """Maximum decrease of `distinct_2`, as a share of the base's."""
     truncated: float | None = _SHARE
-    """Largest share of responses that the limit cuts."""
+    """Maximum share of responses cut by the token limit."""
     unanswered: float | None = Field(default=0.1, ge=0, le=1)
-    """Largest share of responses that are empty or missing: the other figures are of those that were given."""
+    """Maximum share of empty or missing responses; other measures use the rest."""
     agreement: float | None = _SHARE
-    """Least share of held-out fresh pairs that the round's reward model orders as the judge did."""
+    """Minimum share of held-out fresh pairs that the round's reward model ranks as the judge did."""
     controls: float | None = _SHARE
-    """Least share of the pairs with a known answer that the judge got right as it labelled."""
+    """Minimum share of control pairs that the judge got right."""
 
 
 class Evidence(NamedTuple):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from constitution.errors import invalid
 from constitution.records import Strict
 from training.config import Training
 from training.monitor.config import MonitorSettings
@@ -13,41 +16,41 @@ from training.rollout.config import Rewards, SamplerSettings
 
 
 class KLControl(Strict):
-    """What straying from the reference costs."""
+    """The penalty on the KL divergence from the reference."""
 
     coefficient: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    """Reward that one nat of log π/π_ref takes off; where `target` is set, at first."""
+    """Reward subtracted per nat of log π/π_ref; the initial value if `target` is set."""
     target: float | None = Field(default=None, gt=0)
-    """Nats per response that the coefficient is steered towards (Ziegler et al. 2019, arXiv:1909.08593); fixed where None."""
+    """Target KL in nats per response; the coefficient is adapted to reach it (Ziegler et al. 2019, arXiv:1909.08593). None:
+    fixed."""
     horizon: float = Field(default=1000.0, gt=0)
-    """Responses in which the coefficient may change by a fifth or so."""
+    """Responses over which the coefficient changes by at most about 20%."""
 
     @model_validator(mode="after")
     def _steerable(self) -> KLControl:
         if self.target and not self.coefficient:
-            raise ValueError(
-                "coefficient: got 0 with a target, and 0 cannot be steered; start above 0, or leave target out"
-            )
+            got = "got 0 with a target, and the coefficient is multiplied to reach it"
+            raise invalid(got, "above 0", "or leave target out", key="coefficient")
         return self
 
 
 class PPOMonitor(MonitorSettings):
-    """What is measured of the responses to held-out prompts while the policy learns, and when that ends the run: a policy that a
-    detector halts is put back to where gold was highest.
+    """Measures of the responses to held-out prompts during training, and when they end the run. If a detector halts the run, the
+    policy of the check with the highest gold is saved.
     """
 
     every: int | None = Field(default=None, ge=1)
-    """Iterations between two checks; eval_every where None, and no checks where that is None too."""
+    """Iterations between two checks; eval_every if None. If both are None there are no checks."""
     gold: Rewards | None = None
     """Gold reward, which the trained reward (the proxy) approximates and which is not trained on: rules, reward models of human
     labels, or a judge. It grades each response to a held-out prompt (Gao et al. 2023, arXiv:2210.10760)."""
     reference: tuple[str, ...] = ()
-    """What the reward models were trained on (as --data takes it): `novelty` is how far responses leave it."""
+    """Training data of the reward models (as --data takes it): `novelty` measures how far responses differ from it."""
 
     @model_validator(mode="after")
     def _distinct_names(self) -> PPOMonitor:
         if len(set(self.reference)) < len(self.reference):
-            raise ValueError(f"reference: got {', '.join(self.reference)}; name each once")
+            raise invalid(f"got {', '.join(self.reference)}", "each once", key="reference")
         return self
 
 
@@ -58,9 +61,15 @@ _OF_OTHERS = {
 """Baseline -> settings that it does not read. `value_clip` may be off with either."""
 
 
+def _unread(names: Sequence[str], why: str) -> PydanticCustomError:
+    """The problem of settings that are not read."""
+    others = f" (likewise {', '.join(names[1:])})" if names[1:] else ""
+    return invalid(f"{why}{others}", fix="leave it out", key=names[0])
+
+
 class PPO(Training):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) on the policy's own responses. A step is an iteration:
-    responses are written, rewarded, and learnt from.
+    sample responses, reward them, update the policy.
     """
 
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -70,15 +79,15 @@ class PPO(Training):
     prompts: int = Field(default=16, ge=1)
     """Prompts of one iteration, over all processes."""
     samples: int = Field(default=4, ge=1)
-    """Responses to each."""
+    """Responses to each prompt."""
     passes: int = Field(default=1, ge=1)
-    """Times that each iteration's responses are learnt from."""
+    """Passes over the responses of each iteration."""
     batch_size: int = Field(default=64, ge=1)
     """Responses of one optimizer step, over all processes; rounded to whole prompts."""
     micro_batch_size: int = Field(default=16, ge=1)
-    """Responses that one process works on at once. It changes memory and speed, never the result."""
+    """Responses of one forward pass, per process. It changes memory and speed, not the result."""
     learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
-    """With `lora`, and where none is given, 10 times that."""
+    """Peak learning rate. With `lora` the default is 10 times higher."""
     schedule: Literal["linear", "cosine", "constant"] = "constant"
     """Course of the learning rate after the warm-up."""
     save_every: int | None = Field(default=10, ge=1)
@@ -86,7 +95,7 @@ class PPO(Training):
     reward: Rewards
     """What scores the responses."""
     sampler: SamplerSettings = SamplerSettings()
-    """How the responses are drawn."""
+    """How the responses are sampled."""
     kl: KLControl = KLControl()
     """How far the policy may move from the reference."""
     baseline: Literal["critic", "group"] = "critic"
@@ -101,59 +110,57 @@ class PPO(Training):
     whiten_advantages: bool = True
     """Advantages have mean 0 and variance 1 over the iteration."""
     reward_clip: float | None = Field(default=None, gt=0)
-    """Scores are held within plus and minus this."""
+    """Scores are clipped to plus and minus this."""
     missing_end_penalty: float = Field(default=0.0, ge=0)
-    """Taken off the score of a response that was cut before it ended."""
+    """Subtracted from the score of a response without an end of turn."""
     clip: float = Field(default=0.2, gt=0, lt=1)
-    """Ratios π/π_old beyond 1 ± clip gain nothing."""
+    """The ratio π/π_old is clipped to 1 ± clip."""
     clip_high: float | None = Field(default=None, gt=0)
-    """Upper bound of its own (arXiv:2503.14476)."""
+    """Separate upper bound: the ratio is clipped to 1 + clip_high (arXiv:2503.14476)."""
     entropy: float = Field(default=0.0, ge=0)
     """Weight of the entropy bonus, per token."""
     gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount of later rewards; 1 counts them all alike."""
+    """Discount factor of later rewards; 1 for no discount."""
     lam: float = Field(default=0.95, ge=0, le=1)
-    """λ of generalised advantage estimation (arXiv:1506.02438)."""
+    """λ of generalized advantage estimation (arXiv:1506.02438)."""
     critic: str | None = None
     """The critic's model. None: the first of reward.models where its tokens are the policy's, else the policy with a zero head."""
     critic_learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate of the critic."""
     critic_warmup: int = Field(default=0, ge=0)
-    """First iterations, in which the critic learns alone."""
+    """Initial iterations in which only the critic is trained."""
     value_clip: float | None = Field(default=0.2, gt=0)
-    """How far a value may move from the old one within an iteration; unbounded where None."""
+    """Maximum change of a value within an iteration; unbounded if None."""
     evaluated: int = Field(default=64, ge=1)
-    """Most held-out prompts that an evaluation writes a response to."""
+    """Maximum number of held-out prompts of an evaluation."""
     monitor: PPOMonitor = PPOMonitor()
-    """Tells improvement from over-optimization of the reward."""
+    """Detects over-optimization of the reward."""
 
     @model_validator(mode="after")
     def _ppo_possible(self) -> PPO:
         if self.baseline == "group" and self.samples < 2:
-            raise ValueError(
-                f"samples: got {self.samples}; baseline: group compares responses to one prompt, set 2 or more"
-            )
+            got = f"got {self.samples}, and baseline: group compares the responses to a prompt"
+            raise invalid(got, "at least 2", key="samples")
         if self.load_best or self.patience:
-            raise ValueError("load_best, patience: PPO has no loss to go by; keep the last model")
+            key = "load_best" if self.load_best else "patience"
+            raise invalid("needs an evaluation loss, and PPO has none", fix="leave it out", key=key)
         if not self.check_every and (self.monitor.gold or self.monitor.reference):
-            raise ValueError("monitor: got gold or reference, and no check is due; set monitor.every, or eval_every")
+            fix = "set monitor.every, or eval_every"
+            raise invalid("got gold or reference, but no checks are scheduled", fix=fix, key="monitor")
         unread = {
-            "truncated: got drop": self.truncated == "drop",
-            "bucket: got false": not self.bucket,
-            "lora.dropout: got more than 0": self.lora is not None and self.lora.dropout > 0,
-            "data: got a weight other than 1": any(weight != 1 for weight in self.data.values()),
+            "truncated": self.truncated == "drop",
+            "bucket": not self.bucket,
+            "lora.dropout": self.lora is not None and self.lora.dropout > 0,
+            "data": any(weight != 1 for weight in self.data.values()),
         }
-        if wrong := [problem for problem, given in unread.items() if given]:
-            raise ValueError(
-                f"{'; '.join(wrong)}: PPO writes its own responses, to each prompt alike and without dropout; leave it out"
+        if names := [name for name, given in unread.items() if given]:
+            why = (
+                "has no effect: PPO samples its own responses, equally often to each prompt, and trains without dropout"
             )
+            raise _unread(names, why)
         fields = type(self).model_fields
-        if wrong := [
-            f"{name}: got {given}"
-            for name in _OF_OTHERS[self.baseline]
-            if (given := getattr(self, name)) != fields[name].default
-        ]:
-            raise ValueError(f"{'; '.join(wrong)}: baseline: {self.baseline} does not read it; leave it out")
+        if names := [name for name in _OF_OTHERS[self.baseline] if getattr(self, name) != fields[name].default]:
+            raise _unread(names, f"has no effect with baseline: {self.baseline}")
         return self
 
     @property

@@ -29,10 +29,10 @@ PointwiseMethod = Annotated[str, AfterValidator(_pointwise), Field(json_schema_e
 
 
 class RulesReward(Strict):
-    """The constitution's principles that a rule judges: the weighted share of them that a response keeps, 0 to 1."""
+    """Principles with a rule (`check`): the weighted share that a response satisfies, 0 to 1."""
 
     constitution: str
-    """A YAML file; its principles that a model judges are left to `judge`."""
+    """A YAML file; principles without a rule are ignored here, `judge` can use them."""
     weight: SourceWeight = 1.0
     """Weight of this source in the sum."""
 
@@ -43,7 +43,7 @@ class ModelsReward(Strict):
     paths: tuple[str, ...] = Field(min_length=1)
     """Folders or hub ids. Every head of every model is a member of one ensemble."""
     pessimism: float = Field(default=0.0, ge=0)
-    """The reward is the members' mean less so many of their standard deviations: what they disagree on is worth less."""
+    """The reward is the mean of the members minus this many of their standard deviations."""
     weight: SourceWeight = 1.0
     """Weight of this source in the sum."""
     transformers: TransformersSettings = TransformersSettings()
@@ -51,21 +51,21 @@ class ModelsReward(Strict):
 
 
 class JudgeReward(Strict):
-    """A model that judges each response under the principles of a constitution while the policy learns; log-odds."""
+    """A model that judges each response under the principles of a constitution during training; the reward is in log-odds."""
 
     constitution: str
-    """A YAML file; its principles that a rule judges are left to `rules`."""
+    """A YAML file; principles with a rule are ignored here, `rules` can use them."""
     model: str = "embedded"
     """`embedded`, a local folder or a hub id."""
     weight: SourceWeight = 1.0
     """Weight of this source in the sum."""
     methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
-    """How it is asked under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
-    contrast: likelihood of the response under the principle against under its antithesis."""
+    """Judging methods under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
+    contrast: likelihood of the response under the principle minus that under its antithesis."""
     principles: int | None = Field(default=None, ge=1)
-    """Judged principles, drawn for each prompt, that its responses are judged under; all where None."""
+    """Judged principles, drawn at random for each prompt, under which its responses are judged; all if None."""
     panel: tuple[Member, ...] = ()
-    """More judges, asked by methods that look at one response; reward models among them."""
+    """More judges with pointwise methods, such as reward models."""
     engine: EngineName = Field(default_factory=default_engine)
     """What runs the judges; vllm where it is installed, else transformers."""
     calls_in_flight: int = Field(default=512, ge=1)
@@ -102,7 +102,7 @@ class JudgeReward(Strict):
 
 
 class Rewards(Strict):
-    """Where a response's reward comes from: the weighted sum of what is named."""
+    """Sources of the reward; it is their weighted sum."""
 
     rules: RulesReward | None = None
     """Principles with a `check`."""
@@ -120,19 +120,19 @@ class Rewards(Strict):
 
 
 class SamplerSettings(Strict):
-    """How responses are written."""
+    """How responses are sampled."""
 
     engine: Literal["auto", "vllm", "generate"] = "auto"
-    """auto: vllm where it is installed, there is a GPU, and one process trains; else generate. With generate the same seed writes
-    the same responses."""
+    """auto: vllm if it is installed, there is a GPU, and one process trains; else generate. generate is deterministic for a
+    seed."""
     max_tokens: int = Field(default=128, ge=1)
-    """Most tokens of a response."""
+    """Maximum tokens of a response."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Also of the policy that is trained: log-probabilities are those at this temperature."""
+    """Temperature of sampling and of the trained policy: log-probabilities are computed at this temperature."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Below 1 responses come from another distribution than the one that is trained; `mismatch` shows how far it is."""
+    """Below 1, responses are sampled from another distribution than the trained one; `mismatch` measures the difference."""
     responses_in_flight: int = Field(default=64, ge=1)
-    """Most responses written at once, with generate; those to one prompt are written together in any case."""
+    """Maximum responses sampled at once by generate; responses to one prompt are always sampled together."""
     vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
     """Settings of vLLM, where it is the engine; training needs the rest of the GPU's memory."""
 

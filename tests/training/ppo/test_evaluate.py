@@ -249,10 +249,12 @@ def test_another_detector_may_end_a_run_without_gold(gamed: dict[str, Any], tmp_
     [
         pytest.param(
             {"eval_every": None},
-            "monitor: got gold or reference, and no check is due; set monitor.every, or eval_every",
+            "monitor: got gold or reference, but no checks are scheduled; set monitor.every, or eval_every",
             id="due",
         ),
-        pytest.param({"monitor": {"reference": ["a", "a"]}}, "reference: got a, a; name each once", id="reference"),
+        pytest.param(
+            {"monitor": {"reference": ["a", "a"]}}, "monitor.reference: got a, a; allowed: each once", id="reference"
+        ),
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str, gamed: dict[str, Any]) -> None:
