@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -73,7 +73,7 @@ def replay(constitution: Path, prompts: Path, out: Path, *more: str) -> Manifest
     return manifest
 
 
-def settings(pairs: dict[str, object]) -> Iterable[str]:
+def settings(pairs: Mapping[str, object]) -> Iterable[str]:
     """`--set key=value` for each."""
     for key, value in pairs.items():
         yield from ("--set", f"{key}={json.dumps(value)}")

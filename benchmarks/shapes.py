@@ -84,7 +84,7 @@ def flops(files: ModelFiles, shape: Shape, recipe: str) -> float:
     wide = config.num_hidden_layers * config.num_attention_heads * size
     tokens = shape.prompt + shape.response
     forward = 2 * inner * tokens + 2 * wide * tokens**2 + (2 * head * shape.response if recipe == "dpo" else 0)
-    return 2.0 * forward * (4 if recipe == "dpo" else 3)
+    return 2.0 * float(forward) * (4 if recipe == "dpo" else 3)
 
 
 def ceiling(tries: int = 20) -> float:

@@ -214,7 +214,8 @@ def _problem_of(error: ErrorDetails, model: type[BaseModel]) -> Problem:
         case "value_error":
             return Problem("", "", str(context["error"]))
         case kind if kind in _ALLOWED:
-            return Problem("", "", got, _ALLOWED[kind].format(**context))
+            limits = {name: int(n) if isinstance(n, float) and n.is_integer() else n for name, n in context.items()}
+            return Problem("", "", got, _ALLOWED[kind].format(**limits))
         case _:
             return Problem("", "", got, fix=error["msg"][:1].lower() + error["msg"][1:])
 

@@ -144,7 +144,7 @@ def test_weights_of_this_run_are_taken() -> None:
         (("law", {"judge": "xyz"}, "words", "soft"), r"fitted on another judge 'judge' abc \(this run has xyz\)"),
         (("law", {"other": "abc"}, "words", "soft"), r"judge 'judge' abc \(this run has none\), another judge 'other' none"),
         (("law", {"judge": "abc"}, "new", "soft"), r"fitted on another prompt templates words \(this run has new\)"),
-        (("law", {"judge": "abc"}, "words", "hard"), r"fitted on another way of counting votes \(plan.position_inconsistent, .*\) soft"),
+        (("law", {"judge": "abc"}, "words", "hard"), r"fitted on another counting of votes \(plan.position_inconsistent, .*\) soft"),
         (("new", {"judge": "x"}, "y", "soft"), r"another constitution .*, another prompt templates .*, another judge 'judge'"),
     ],
     ids=["constitution", "judge", "panel", "templates", "judging", "all"],

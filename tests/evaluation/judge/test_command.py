@@ -226,7 +226,7 @@ def test_other_refusals(votes: Path, capsys: pytest.CaptureFixture[str]) -> None
     others.write_text(json.dumps(panel | {"voters": {"nobody": 1.0}}))
     said = refused(capsys, "--votes", votes, "--weights", others)
     assert (
-        "others.json: has weights for none of these voters; it has weights for nobody, ..., and there are good/cot, "
+        "others.json: has weights for nobody, ..., and for none of the voters here: good/cot, "
         in said
     )
     empty = votes.parent / "empty.json"

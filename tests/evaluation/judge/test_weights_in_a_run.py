@@ -114,7 +114,7 @@ def test_weights_of_other_voters_are_refused_before_the_folder_is_taken(folder: 
     with pytest.raises(UserError, match=r"6 voters have a weight but are not asked \(judge/yesno/p0, "):
         job(folder, "refused", "plan.methods=[compare,score]")
     with pytest.raises(
-        UserError, match=r"fitted on another way of counting votes \(plan.position_inconsistent, clamp, reason"
+        UserError, match=r"fitted on another counting of votes \(plan.position_inconsistent, clamp, reason"
     ):
         job(folder, "refused", "plan.position_inconsistent=drop")
     assert not (folder / "refused").exists()

@@ -353,7 +353,7 @@ def test_probes_of_both_policies(tmp_path: Path) -> None:
     assert [found["refusals"]["a"][label]["value"] for label in ("safe", "unsafe")] == [1.0, 1.0]
     assert [found["refusals"]["b"][label]["value"] for label in ("safe", "unsafe")] == [0.0, 1.0]
     page = (tmp_path / "page.html").read_text()
-    assert "<td>answers that turn to the user&#39;s wrong belief</td>" in page
+    assert "<td>answers that adopt the user&#39;s wrong belief</td>" in page
 
 
 def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_rewards_that_are_others_now_are_told(tmp_path: Path) -> None:
             tmp_path / source, reward={source: {"constitution": str(laws)}}, digests={f"reward/{source}": "of then"}
         )
         assert [*history([ppo], []).unknown] == [
-            f"a policy was trained by {laws}, which has changed since; its text at that time is not known"
+            f"a policy was trained with {laws}, which has changed since; its text at that time is not known"
         ]
 
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run")
     (run / "constitution.yaml").write_text("name: [")
     (unknown,) = history([run], []).unknown
-    assert unknown.startswith(f"a policy was trained by {run / 'constitution.yaml'}, which cannot be read (")
+    assert unknown.startswith(f"a policy was trained with {run / 'constitution.yaml'}, which cannot be read (")
     with pytest.raises(UserError, match=r"no run\.yaml and no training\.yaml; name a run's folder, or one that"):
         history([tmp_path], [])
     (run / "run.yaml").write_text("- a list")
