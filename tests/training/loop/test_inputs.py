@@ -62,7 +62,7 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         "phases.0.training.learning_rate: got 'fast'",
         "phases.1.training.reward.models.paths: got retrained, which stands for the reward model of `reward`",
         "phases.2.training.beta: unknown key (did you mean bucket?)",
-        "phases.3: got {'recipe': 'spo'}",
+        "phases.3: got 'recipe' 'spo'",
         "gates.wins: unknown key (did you mean win?)",
         "retry.lr_factor: got 1",
     ]

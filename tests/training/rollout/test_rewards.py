@@ -280,7 +280,7 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
             id="pairs",
         ),
         pytest.param("kl={coefficient: 0, target: 5}", "kl.coefficient: got 0 with a target", id="kl"),
-        pytest.param("samples=1", "samples: got 1; baseline: group compares responses", id="alone"),
+        pytest.param("samples=1", "samples: got 1, and baseline: group compares the responses", id="alone"),
     ],
 )
 def test_bad_settings_are_told(override: str, message: str) -> None:
