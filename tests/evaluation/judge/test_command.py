@@ -225,10 +225,7 @@ def test_other_refusals(votes: Path, capsys: pytest.CaptureFixture[str]) -> None
     panel = json.loads((votes.parent / "w.json").read_text())
     others.write_text(json.dumps(panel | {"voters": {"nobody": 1.0}}))
     said = refused(capsys, "--votes", votes, "--weights", others)
-    assert (
-        "others.json: has weights for nobody, ..., and for none of the voters here: good/cot, "
-        in said
-    )
+    assert "others.json: has weights for nobody, ..., and for none of the voters here: good/cot, " in said
     empty = votes.parent / "empty.json"
     empty.write_text(json.dumps({"data": [file_digest(votes)], "pairs": {"another pair": 1.0}}))
     assert "shares no decided pair with" in refused(
