@@ -99,4 +99,4 @@ def _response(body: dict[str, Any], text: str) -> str:
 
 def _verdict_field(body: dict[str, Any]) -> str:
     schema = body["response_format"].get("json_schema", {}).get("schema", {})
-    return next(iter(schema.get("properties", {"verdict": 0})))
+    return str(next(iter(schema.get("properties", {"verdict": 0}))))

@@ -300,7 +300,7 @@ HTML = b"<html><body><h1>Welcome to nginx!</h1></body></html>"
 
 KINDS: tuple[Kind, ...] = tuple(
     Kind(name, misbehave)
-    for name, misbehave in {
+    for name, misbehave in dict[str, Misbehave]({
         "well": lambda call: None,
         # statuses, at every call
         **{f"status-{code}": _status(code) for code in (204, 400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 425, 429,
@@ -373,8 +373,8 @@ KINDS: tuple[Kind, ...] = tuple(
         "off-menu": _listed(lambda a, b: [("The", -0.001), ("I", -7.0), ("Both", -9.0)]),
         "tiny-mass": _listed(lambda a, b: [("The", -0.0001), ("A", b - 10), ("B", a - 10)]),
         "loser-unlisted": _listed(lambda a, b: [("A" if a > b else "B", max(a, b)), ("The", -4.0)]),
-        **{f"logprob-{name}": _values(value) for name, value in {"-9999": -9999.0, "-inf": float("-inf"), "null": None,
-           "text": "-3.1", "nan": float("nan"), "positive": 5.0, "list": [], "true": True}.items()},
+        **{f"logprob-{name}": _values(value) for name, value in dict[str, object]({"-9999": -9999.0, "-inf": float("-inf"),
+           "null": None, "text": "-3.1", "nan": float("nan"), "positive": 5.0, "list": [], "true": True}).items()},
         # parameters
         **{f"refuses-{name}": _refused(name) for name in ("max_tokens", "temperature", "seed", "logprobs", "top_p",
                                                                  "response_format")},
@@ -385,7 +385,7 @@ KINDS: tuple[Kind, ...] = tuple(
         **{f"usage-{name}": _answer(usage={"prompt_tokens": value, "completion_tokens": value, "prompt_tokens_details": []})
            for name, value in {"text": "12", "float": 3.5, "negative": -4, "huge": 10**40, "nulls": None}.items()},
         "extra-fields": partial(lambda call: call.answer.update(service_tier="x", system_fingerprint=None, citations=[])),
-    }.items()
+    }).items()
 )  # fmt: skip
 
 PASSING = (
