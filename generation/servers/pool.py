@@ -115,7 +115,7 @@ class Pool:
         """A server that has room for this call, in the order of coming. Raises TransientError where all are down."""
         if self._wrong:
             raise ModelError(self._wrong.problems)
-        if not self._queue and (chosen := self._admit(call, time.monotonic())):
+        if not self._queue and (chosen := self._admit(call, self._open(time.monotonic()))):
             return chosen
         call.turn = asyncio.get_running_loop().create_future()
         # what was tried before waited its turn already
@@ -135,22 +135,30 @@ class Pool:
     def _dispatch(self) -> None:
         """Give waiting calls to servers that have room, and come again when the next has."""
         now = time.monotonic()
-        while self._queue:
-            for position in range(min(_LOOK_AHEAD, len(self._queue))):
-                call = self._queue[position]
-                if call.turn is not None and call.turn.done():
-                    del self._queue[position]
-                    break
-                if chosen := self._admit(call, now):
-                    del self._queue[position]
-                    assert call.turn is not None
-                    call.turn.set_result(chosen)
-                    break
-            else:
-                break
+        while self._queue and (chosen := self._next(now)):
+            position, turn = chosen
+            call = self._queue[position]
+            del self._queue[position]
+            if turn is not None and call.turn is not None:
+                call.turn.set_result(turn)
         if self._queue and self._last and all(member.gate.down for member in self._members):
             self._release(self._last)
         self._wake(now)
+
+    def _next(self, now: float) -> tuple[int, tuple[int, Ticket] | None] | None:
+        """Place in the queue of a call that is done with waiting, and its turn if it still wants one; None where no call can go."""
+        open_now = self._open(now)
+        for position in range(min(_LOOK_AHEAD, len(self._queue)) if open_now else 0):
+            call = self._queue[position]
+            if call.turn is not None and call.turn.done():
+                return position, None
+            if turn := self._admit(call, open_now):
+                return position, turn
+        return None
+
+    def _open(self, now: float) -> list[int]:
+        """Servers that have room now."""
+        return [i for i, member in enumerate(self._members) if member.gate.opens_in(now) == 0]
 
     def _release(self, error: AgainError | ModelError) -> None:
         """End what waits: it has no better chance where no server answers, however often one is tried, or settings are wrong."""
@@ -160,21 +168,20 @@ class Pool:
         self._queue.clear()
 
     def _wake(self, now: float) -> None:
+        """Look again when a server opens of its own, without a call that ends."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        waits = (
-            [wait for member in self._members if (wait := member.gate.opens_in(now)) is not None] if self._queue else []
-        )
+        if not self._queue:
+            return
+        waits = [wait for member in self._members if (wait := member.gate.opens_in(now)) is not None]
         if waits:
             # a call that only waits for a faster server looks again when that one has room
             self._timer = asyncio.get_running_loop().call_later(max(0.001, min(waits) or 0.05), self._dispatch)
 
-    def _admit(self, call: _Call, now: float) -> tuple[int, Ticket] | None:
-        """Choose a server for a call and begin it there; None where none has room."""
-        open_now = [
-            i for i, member in enumerate(self._members) if i not in call.refused and member.gate.opens_in(now) == 0
-        ]
+    def _admit(self, call: _Call, open_now: list[int]) -> tuple[int, Ticket] | None:
+        """Choose a server for a call, among those that have room, and begin it there; None where it had better wait."""
+        open_now = [i for i in open_now if i not in call.refused]
         if not open_now:
             return None
         fresh = [i for i in open_now if i not in call.avoided]
