@@ -7,6 +7,7 @@ wants to know more looks at the problems, and who wants to say it in other words
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -128,9 +129,16 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
+_CREDENTIAL = re.compile(
+    r"""(//)[^/@\s'"]+(?=@)|((?:key|token(?!s)|secret|passw\w*|authorization|cookie)[\w-]*['"]?\s*[:=]\s*['"]?)(?![$\[{])[^'"&,}\s]+(?:\s[^'"&,}\s]+)?""",
+    re.IGNORECASE,
+)
+"""A user and a password in an address, and the value of what is named a key, a token or the like."""
+
+
 def shown(value: object) -> str:
-    """A value as a message shows it: its repr, at most MAX_SHOWN characters."""
-    text = repr(value)
+    """A value as a message shows it: its repr, at most MAX_SHOWN characters, without credentials that it may hold."""
+    text = _CREDENTIAL.sub(lambda found: f"{found[1] or found[2]}[secret]", repr(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 

@@ -23,8 +23,8 @@ from generation.servers.gate import Outcome, Ticket
 
 _LOOK_AHEAD = 16
 """Calls at the front of the queue that may overtake each other, where the first cannot go to whichever server has room."""
-_SLOW = 1.5
-"""A server this many times slower than the fastest gets no call that a faster one would have done sooner."""
+_SLOW, _NOISE = 2.0, 0.05
+"""A server this many times slower than others, and by so many seconds, gets no call that they would have done sooner."""
 _PREFIX_TOKENS, _PREFIX_CHARACTERS = 128, 512
 """Calls that begin alike in so much are sent to one server while it has room, for its prefix cache."""
 
@@ -220,7 +220,7 @@ class Pool:
             for i, one in enumerate(self._members)
             if one.gate.rounds == 0 and i not in call.refused and i not in call.avoided
         ]
-        faster = [one for one in working if 0 < one.seconds * _SLOW < gate.seconds]
+        faster = [one for one in working if 0 < max(one.seconds * _SLOW, one.seconds + _NOISE) < gate.seconds]
         if not faster:
             return True
         rate = sum(one.limit / one.seconds for one in faster)

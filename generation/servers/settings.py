@@ -110,6 +110,12 @@ class EndpointSettings(Strict):
         return value
 
     @model_validator(mode="after")
+    def _one_authorization(self) -> EndpointSettings:
+        if self.api_key_env and self.key_header == "Authorization" and "@" in urlsplit(self.url).netloc:
+            raise invalid("got a key beside the user and password of url: both are sent as Authorization", key="api_key_env")
+        return self
+
+    @model_validator(mode="after")
     def _token_ids(self) -> EndpointSettings:
         ignored = [name for name in _OF_CHATS if getattr(self, name, None)] if self.token_ids else []
         if ignored:

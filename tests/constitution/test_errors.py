@@ -140,6 +140,20 @@ def test_the_place_may_depend_on_the_location() -> None:
     assert (problem.place, problem.key) == ("parts/0/size", "parts.0.size")
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"url": "http://bob:hunter2@h/v1?key=abc&x=1"}, "{'url': 'http://[secret]@h/v1?key=[secret]&x=1'}"),
+        ("Authorization: Bearer sk-1", "'Authorization: [secret]'"),
+        ({"api_key": "sk-1", "a": 1}, "{'api_key': '[secret]', 'a': 1}"),
+        ({"max_tokens": 5}, "{'max_tokens': 5}"),
+        ({"key": "${NAME}"}, "{'key': '${NAME}'}"),
+    ],
+)
+def test_credentials_in_a_value_are_not_shown(value: object, told: str) -> None:
+    assert shown(value) == told
+
+
 def test_a_long_value_is_shown_by_its_beginning() -> None:
     (line,) = told({"name": ["x" * 500]})
     assert "xxx..." in line
