@@ -112,7 +112,9 @@ class EndpointSettings(Strict):
     @model_validator(mode="after")
     def _one_authorization(self) -> EndpointSettings:
         if self.api_key_env and self.key_header == "Authorization" and "@" in urlsplit(self.url).netloc:
-            raise invalid("got a key beside the user and password of url: both are sent as Authorization", key="api_key_env")
+            raise invalid(
+                "got a key beside the user and password of url: both are sent as Authorization", key="api_key_env"
+            )
         return self
 
     @model_validator(mode="after")

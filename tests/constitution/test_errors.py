@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from constitution.errors import Problem, Problems, SolonError, Unavailable, UserError, invalid, problems_of, suggest
+from constitution.errors import (
+    Problem,
+    Problems,
+    SolonError,
+    Unavailable,
+    UserError,
+    invalid,
+    problems_of,
+    shown,
+    suggest,
+)
 
 
 class Small(BaseModel):

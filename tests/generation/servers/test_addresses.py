@@ -48,7 +48,7 @@ def test_other_entry_points_stand_beside() -> None:
 def test_variables_stand_for_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = EndpointSettings(
         url="https://${WHO}@h/v1", query={"key": "${KEY}"}, proxy="http://${WHO}@proxy:1", headers={"X": "a ${KEY}"},
-        headers_env={"Y": "OTHER"}, api_key_env="MINE",
+        headers_env={"Y": "OTHER"}, api_key_env="MINE", key_header="api-key",
     )  # fmt: skip
     assert set(named_variables(chosen)) == {"WHO", "KEY", "OTHER", "MINE"}
     with pytest.raises(ModelError, match=r"endpoint https://\$\{WHO\}@h/v1: environment variable WHO is not set"):
