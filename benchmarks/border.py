@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import generate_feedback
+import solon.produce  # the command imports it when it starts; each child would again
 from benchmarks.border_kinds import KINDS
 from benchmarks.border_server import running
 from benchmarks.common import show
@@ -40,7 +41,7 @@ LAWS = """
 name: border
 version: 1
 objectives: {good: 1.0}
-principles: [{id: good, objective: good, text: Be good., compare: Which reply is good?}]
+principles: [{id: good, objective: good, text: Be good., compare: "Which reply is good?"}]
 """
 
 
@@ -172,6 +173,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, running() as url:
         folder = Path(place)
         write_inputs(folder, options.prompts, options.prompts)
+        assert solon.produce.run
         tally = each_kind(folder, url, names, options.seconds)
         for found in ("right", "failure", "wrong", "crash", "endless"):
             show(f"server behaviours of {len(names)}: {found}", tally[found], "", "0" if found in BAD else "")
