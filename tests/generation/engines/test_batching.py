@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+import torch
 
 from generation.engines.base import Completion, Request, Sampling, TransientError
-from generation.engines.batching import Batcher, padded
+from generation.engines.batching import Batcher, SeededGumbel, padded
 
 
 def request(length: int, index: int = 0) -> Request:
@@ -91,3 +92,23 @@ def test_requests_still_waiting_hear_of_the_end() -> None:
 def test_padding_and_mask(left: bool, ids: list[list[int]], mask: list[list[int]]) -> None:
     made = padded([request(3), request(1)], left)
     assert [tensor.tolist() for tensor in made] == [ids, mask]
+
+
+def test_sampling_is_from_the_likeliest_tokens_that_hold_top_p_together() -> None:
+    p = torch.tensor([[0.05, 0.5, 0.15, 0.3], [0.25, 0.25, 0.25, 0.25]])
+    kept = SeededGumbel([0, 1], temperature=1.0, top_p=0.7).logprobs(p.log()).exp()
+    assert kept[0].tolist() == pytest.approx([0, 0.625, 0, 0.375])
+    assert sorted(kept[1].tolist()) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
+    sharp = SeededGumbel([0, 1], temperature=0.5, top_p=1.0).logprobs(p.log()).exp()
+    assert sharp[0].tolist() == pytest.approx([0.0025 / 0.365, 0.25 / 0.365, 0.0225 / 0.365, 0.09 / 0.365])
+
+
+def test_a_rows_samples_follow_from_its_seed_and_have_the_models_shares() -> None:
+    scores = torch.tensor([[0.1, 0.6, 0.3]]).log()
+    draws = SeededGumbel([7])
+    drawn = [int(draws(None, scores).argmax()) for _ in range(2000)]
+    alone, beside = SeededGumbel([7]), SeededGumbel([8, 7])
+    assert drawn[:50] == [int(alone(None, scores).argmax()) for _ in range(50)]
+    assert drawn[:50] == [int(beside(None, scores.expand(2, 3))[1].argmax()) for _ in range(50)]
+    for token, share in enumerate((0.1, 0.6, 0.3)):
+        assert drawn.count(token) / 2000 == pytest.approx(share, abs=0.04)
