@@ -36,7 +36,8 @@ from benchmarks.border_server import running
 from benchmarks.common import show
 from generation.output.reading import read_failures, read_pairs, split_files
 
-CLEAN = re.compile(r"(GOOD|BAD): the answer is \w+\.")
+CLEAN = re.compile("(\x1b\\[2J)?(GOOD|BAD): the answer is \\w+\\.\ufffd?")
+"""A response as the server wrote it; half characters are replaced by U+FFFD, and what would control a terminal is text like any other."""
 LAWS = """
 name: border
 version: 1
@@ -111,7 +112,7 @@ def outcome(code: int | None, log: str, out: Path) -> tuple[str, str]:
     ]
     for pair in pairs:
         texts = (pair.chosen.content, pair.rejected.content)
-        if not all(CLEAN.fullmatch(text) for text in texts) or not texts[0].startswith("GOOD"):
+        if not all(CLEAN.fullmatch(text) for text in texts) or "GOOD" not in texts[0]:
             return "wrong", f"exit {code}: chosen {texts[0]!r}, rejected {texts[1]!r}"
     if code == 0:
         return ("right", f"{len(pairs)} pairs") if pairs else ("wrong", "exit 0 and no pair")

@@ -158,6 +158,9 @@ def test_what_nobody_unseen_was_asked_about_is_no_figure_of_theirs() -> None:
         assert tie.unseen is None
     rule_unseen = context(provenance=TrainingProvenance(principles=("kind",), judges=("judge",)))
     assert judged(same, by=rule_unseen)[0].unseen == 0.0
+    for one_known in (TrainingProvenance(principles=("kind",)), TrainingProvenance(judges=("judge",))):
+        assert judged(same, by=context(provenance=one_known))[0].unseen == 0.0
+    assert judged(same, by=context(provenance=TrainingProvenance()))[0].unseen is None
     both = judged(pair(0, [vote("kind", 0.6)]), same, by=rule_unseen)
     assert win(both, 0).unseen is None
     found = win(judged(same, by=rule_unseen), 0).unseen
