@@ -27,7 +27,7 @@ from benchmarks.harmless_data import ARMS, GOLD_LAWS, Arm, Part, labelled, pairs
 from benchmarks.harmless_table import lines, shown
 from critics.ranking.weights import Estimate
 from evaluation.policy.result import read_evaluation
-from generation.config import ENGINES
+from generation.roles import ENGINES
 
 GOLD = {
     "learning_rate": 3e-5,

@@ -21,7 +21,6 @@ from rich.console import Console
 from benchmarks.common import show
 from evaluation.statistics import share
 from generation import settings as reading
-from generation.config import default_engine
 from generation.engines.base import Engine, Request, Sampling
 from generation.engines.checkpoint import ModelFiles
 from generation.engines.reward import REWARD
@@ -30,6 +29,7 @@ from generation.engines.transformers import Transformers, TransformersSettings
 from generation.engines.vllm import VLLM, VLLMSettings
 from generation.models.chat_model import ONE_TOKEN
 from generation.models.files import resolve
+from generation.roles import default_engine
 from training.config import DPO, Reward
 from training.data import rows
 from training.data.batches import Example

@@ -188,6 +188,8 @@ def problems_of(
     """
     found = []
     for one in error.errors(include_url=False):
+        if one["type"] == "default_factory_not_called":
+            continue  # a default that depends on a value with a problem of its own
         location = _data_location(model, tuple(one["loc"]))
         where = place if isinstance(place, str) else place(location)
         found.append(_problem_of(one, model).under(name(location))._replace(place=where))

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from constitution.digest import digest
-from constitution.errors import invalid, shown, suggest
-from constitution.principles import Id
+from constitution.errors import invalid
 from constitution.records import MAIN, Strict
-from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy
-from generation.engines.transformers import TransformersSettings
-from generation.engines.vllm import VLLMSettings
-from generation.servers.settings import Servers
+from generation.roles import Methods, RoleSettings
+from generation.unread import unread
 
-EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
-ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")
 EXAMPLE = "plan.samples=4"
 """A setting, as messages and help show it."""
+MEMBERS_MACHINE = {"vllm", "endpoints", "engine"}
+"""Settings of a panel's member that may change between restarts."""
 
 
 class Decoding(Strict):
@@ -35,25 +31,6 @@ class Decoding(Strict):
     """0 takes the likeliest token, 1 samples from the model's own distribution."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens that together have this probability."""
-
-
-def _known(name: str) -> str:
-    if name not in METHODS:
-        raise invalid(f"got {shown(name)}{suggest(name, METHODS)}", ", ".join(METHODS))
-    return name
-
-
-MethodName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*METHODS]})]
-"""A judging method that asks a model; the constitution's rules are judged without one."""
-
-
-def _once(methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
-    if len(set(methods)) < len(methods):
-        raise invalid(f"got {', '.join(methods)}", "each method once")
-    return methods
-
-
-Methods = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(_once)]
 
 
 def over_defaults(kind: type[BaseModel], given: object) -> object:
@@ -164,6 +141,13 @@ class Plan(Strict):
             raise invalid(got, fix="give one, or leave hinted_samples out", key="hinted_samples")
         return self
 
+    @model_validator(mode="after")
+    def _comparisons(self) -> Plan:
+        if self.comparisons is not None and self.schedule not in ("swiss", "adaptive"):
+            got = f"got {self.comparisons}, which the schedule {self.schedule!r} does not read"
+            raise invalid(got, fix="leave it out, or set schedule to swiss or adaptive", key="comparisons")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _grouped(cls, given: object) -> object:
@@ -184,63 +168,14 @@ class Plan(Strict):
         return self
 
 
-def default_engine() -> EngineName:
-    """vllm where it is installed, else transformers."""
-    return "vllm" if find_spec("vllm") else "transformers"
+_RESULTS = {"policy", "judge", "plan", "test_fraction", "license", "chat_template_kwargs", "answer_prefix"} | {
+    "judge_chat_template_kwargs", "judge_answer_prefix",
+}  # fmt: skip
 
 
-class Member(Strict):
-    """One more judge of a panel. The run's judge is its first member, by the name `judge`."""
-
-    name: Id
-    """Its name in votes and weights."""
-    model: str
-    """As `judge`; for methods: [reward] a sequence classifier with one label."""
-    methods: Methods = ("compare",)
-    """How this judge is asked; every method votes."""
-    methods_of: dict[str, Methods] = Field(default_factory=dict)
-    """Principle id -> its own methods, in place of `methods`."""
-    principles: tuple[str, ...] = ()
-    """Ids of those it judges; all where empty."""
-    vllm: VLLMSettings | None = None
-    """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
-    endpoints: Servers = ()
-    """Its servers, whatever runs the other models."""
-
-    @property
-    def all_methods(self) -> set[str]:
-        """Every method it is asked by under some principle."""
-        return {*self.methods, *chain(*self.methods_of.values())}
-
-    @property
-    def rewards(self) -> bool:
-        """True for a reward model: it grades, and writes nothing."""
-        return "reward" in self.all_methods
-
-    @model_validator(mode="after")
-    def _possible(self) -> Member:
-        if self.name == MAIN:
-            raise invalid(f"{MAIN!r} is the run's own judge", fix="choose another name", key="name")
-        if self.rewards and self.all_methods != {"reward"}:
-            got = ", ".join([*self.methods, *chain(*self.methods_of.values())])
-            raise invalid(f"got {got}; a reward model does nothing else", "[reward] alone", key="methods")
-        if self.rewards and self.endpoints:
-            fix = "leave them out, a reward model runs in this process"
-            raise invalid("servers give no rewards", fix=fix, key="endpoints")
-        return self
-
-
-class RunConfig(Strict):
+class RunConfig(RoleSettings):
     """Everything that can be set for a run."""
 
-    policy: str = "embedded"
-    """The model whose responses are improved: `embedded`, a local folder, or a hub id (a served name for endpoints)."""
-    judge: str = ""
-    """The model that critiques, revises and compares; the policy itself where empty."""
-    engine: EngineName = Field(default_factory=default_engine)
-    """What runs the models; vllm where it is installed, else transformers."""
-    panel: tuple[Member, ...] = ()
-    """More judges, which vote beside the judge."""
     plan: Plan = Plan()
     """What is made of each prompt."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
@@ -253,52 +188,26 @@ class RunConfig(Strict):
     """Prompts worked on at once."""
     calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to an engine at once."""
-    vllm: VLLMSettings = VLLMSettings()
-    """Settings of vLLM, for models it runs here."""
-    judge_vllm: VLLMSettings | None = None
-    """vLLM settings of a judge that is another model than the policy. If absent, both use `vllm` with half its GPU memory."""
-    transformers: TransformersSettings = TransformersSettings()
-    """Settings of the transformers engine."""
-    endpoints: Servers = ()
-    """Servers of the policy, for `--engine endpoint`; several are used as one pool."""
-    judge_endpoints: Servers = ()
-    """Servers of the judge; those of the policy where empty."""
-    replay_latency: float = Field(default=0.0, ge=0)
-    """Seconds each call of the replay engine takes."""
 
     @model_validator(mode="after")
-    def _servers(self) -> RunConfig:
-        if self.engine == "endpoint" and not self.endpoints:
-            fix = "add `endpoints: [{url: http://host:8000}]`"
-            raise invalid("got none, but engine is 'endpoint'", fix=fix, key="endpoints")
-        return self
-
-    @model_validator(mode="after")
-    def _panel(self) -> RunConfig:
-        names = [member.name for member in self.panel]
-        if len(set(names)) < len(names):
-            raise invalid(f"got names {', '.join(names)}", "each once", key="panel")
-        asked = [(member.name, member.endpoints, member.all_methods) for member in self.panel]
-        if self.engine == "endpoint":
-            asked.append((MAIN, self.judge_endpoints or self.endpoints, self.plan.all_methods))
-            missing = [m for m in self.panel if not (m.endpoints or m.rewards)]
-            if missing:
-                key = f"panel.{missing[0].name}.endpoints"
-                raise invalid("got none, but engine is 'endpoint'", fix="name its servers", key=key)
-        for name, servers, methods in asked:
-            if "contrast" in methods and not all(server.token_ids for server in servers):
+    def _methods(self) -> RunConfig:
+        roles = self.roles()
+        asked = {MAIN: self.plan.all_methods, **{member.name: member.all_methods for member in self.panel}}
+        for name, methods in asked.items():
+            if "contrast" in methods and roles[name].messages:
                 key = "plan.methods" if name == MAIN else f"panel.{name}.methods"
                 got = "contrast needs the log-probabilities of given tokens, which chat servers do not tell"
                 raise invalid(got, fix="use a vLLM server with token_ids: true, or other methods", key=key)
         return self
 
-    @property
-    def judge_model(self) -> str:
-        """The judge's model; the policy's where none is named."""
-        return self.judge or self.policy
+    @model_validator(mode="after")
+    def _read(self) -> RunConfig:
+        for setting in unread(self):
+            raise invalid(setting.got, fix=setting.fix, key=setting.key)
+        return self
 
     def results(self) -> dict[str, object]:
         """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
-        kept = self.model_dump(mode="json", include={"policy", "judge", "plan", "test_fraction", "license"})
-        panel = [member.model_dump(mode="json", exclude={"vllm", "endpoints"}) for member in self.panel]
+        kept = self.model_dump(mode="json", include=_RESULTS)
+        panel = [member.model_dump(mode="json", exclude=MEMBERS_MACHINE) for member in self.panel]
         return {**kept, "judge": self.judge_model, **({"panel": panel} if panel else {})}

@@ -48,7 +48,7 @@ async def fit_weights(
     run = settings_of(config, settings)
     if problems := unknown_principles(run, loaded):
         raise UserError(problems)
-    run = run.model_copy(update={"policy": run.judge_model, "judge": ""})
+    run = run.judge_alone()
     with TemporaryDirectory(prefix="solon-") as scratch:
         data = Path(pairs) if isinstance(pairs, str | Path) else _kept(pairs, Path(scratch) / "pairs.jsonl")
         judging = JudgeSettings(data=data, method=method, out=Path(calls) if calls else Path(scratch))

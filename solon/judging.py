@@ -92,7 +92,7 @@ class Judge:
         **settings: object,
     ) -> None:
         """constitution: one that is loaded, a shipped one's name, or a file.
-        config: a YAML file of settings. settings: any of a run's settings by name, as judge="gpt-4o", engine="endpoint",
+        config: a YAML file of settings. settings: any of a run's settings by name, as judge="gpt-4o", endpoints=[...],
         plan={"methods": ["compare", "score"]}; they override the file's.
         The judge may be your own async function, judge=ask: it gets the messages of one question and gives the judge's words,
         or, where two labels are to choose from, the probability of the first as a number. A comparison is asked in both
@@ -107,8 +107,7 @@ class Judge:
         run = settings_of(config, settings)
         if problems := unknown_principles(run, self.constitution):
             raise UserError(problems)
-        # nothing is sampled: the judge has the machine to itself
-        self._run = run.model_copy(update={"policy": run.judge_model, "judge": ""})
+        self._run = run.judge_alone()
         if weights:
             judging, names = run.plan.judging(), model_registry(self._run).digests()
             refuse_other(weights, Path("weights"), self.constitution.digest, names, templating.digest(), judging)

@@ -91,8 +91,7 @@ async def ask_about(data: Path, constitution: Constitution, run: RunConfig, sett
 def read_settings(settings: PanelSettings) -> tuple[Constitution, RunConfig]:
     """The constitution and the settings of a run, checked together. Raises UserError with the problems of both."""
     constitution, run = read_both(settings)
-    # nothing is sampled: the judge has the machine to itself
-    return constitution, run.model_copy(update={"policy": run.judge_model, "judge": ""})
+    return constitution, run.judge_alone()
 
 
 def read_both(

@@ -25,10 +25,19 @@ from generation.calls.reading import StoredCalls
 from generation.config import RunConfig
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
-from generation.models.factory import ModelRegistry, ModelSpec, Wrap, chat_model, chat_models, model_registry
+from generation.models.factory import (
+    ModelRegistry,
+    ModelSpec,
+    Wrap,
+    chat_model,
+    chat_models,
+    model_registry,
+    model_spec,
+)
 from generation.output.folder import SETTINGS
 from generation.pipeline.panel import Panel, check_voters, panel_of
 from generation.pipeline.session import CALLS
+from generation.roles import POLICY
 
 T = TypeVar("T")
 TRAINED = "trained"
@@ -224,15 +233,14 @@ def _judging(run: RunConfig) -> RunConfig:
     """
     samples = run.plan.samples if "samples" in run.plan.model_fields_set else 1
     plan = run.plan.model_copy(update={"samples": samples, "system_hint": "", "hinted_samples": 1})
-    changed = {"policy": run.judge_model, "judge": "", "plan": plan}
-    return run.model_copy(update=changed | ({"vllm": run.judge_vllm} if run.judge_vllm else {}))
+    return run.judge_alone().model_copy(update={"plan": plan})
 
 
 def _policy(run: RunConfig, spec: str, flag: str) -> ModelSpec:
     """One policy, alone on the machine. Raises UserError."""
-    alone = run.model_copy(update={"policy": spec, "judge": "", "panel": (), "judge_endpoints": ()})
-    fixed = [server.url for server in run.endpoints if server.model and server.model != spec]
-    if fixed and run.engine == "endpoint":
+    role = run.roles()[POLICY]._replace(model=spec, vllm=run.vllm)
+    fixed = [server.url for server in role.endpoints if server.model and server.model != spec]
+    if fixed:
         raise UserError(
             Problem(
                 flag,
@@ -242,13 +250,13 @@ def _policy(run: RunConfig, spec: str, flag: str) -> ModelSpec:
             )
         )
     try:
-        return model_registry(alone).policy
+        return model_spec(role)
     except UserError as error:
         raise UserError(problem._replace(place=flag) for problem in error.problems) from None
 
 
 def _identity(spec: ModelSpec) -> tuple[object, ...]:
-    return spec.digest, spec.endpoints, spec.rewards, spec.vllm
+    return spec.digest, repr(spec.role._replace(model=""))
 
 
 def _check_out(out: Path) -> None:

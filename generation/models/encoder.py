@@ -51,8 +51,13 @@ def encode(tokenizer: Any, messages: Chat, tools: Tools | None = None) -> list[i
 class Encoder:
     """The machinery of `encode` for one tokenizer, made once."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        """Raises ModelError for a tokenizer without tokenizer.json or without a chat template."""
+    def __init__(
+        self, tokenizer: Any, template_kwargs: Mapping[str, JsonValue] | None = None, answer_prefix: str = ""
+    ) -> None:
+        """template_kwargs: what the chat template is told. answer_prefix: text after the generation prompt, where answers begin.
+
+        Raises ModelError for a tokenizer without tokenizer.json or without a chat template.
+        """
         if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
             raise ModelError(
                 f"tokenizer {type(tokenizer).__name__}: is not a fast tokenizer; save the model with a tokenizer.json"
@@ -60,6 +65,8 @@ class Encoder:
         if not tokenizer.chat_template:
             raise ModelError("the tokenizer has no chat template; set tokenizer.chat_template and save it")
         self._tokenizer = tokenizer
+        self._kwargs = dict(template_kwargs or {})
+        self._prefix = answer_prefix
         self._marker = _secret()
         self._names = _control_names(tokenizer)
         self._clone = _clone(tokenizer, self._names)
@@ -149,14 +156,16 @@ class Encoder:
             {key: value if key == "role" else self._mark(value) for key, value in message.items()} for message in chat
         ]
         try:
-            return str(
+            rendered = str(
                 self._tokenizer.apply_chat_template(
                     marked,
                     tools=self._mark(list(tools)) if tools else None,
                     tokenize=False,
                     add_generation_prompt=opening,
+                    **self._kwargs,
                 )
             )
+            return rendered + self._prefix if opening else rendered
         except (TemplateError, TypeError, KeyError, IndexError) as error:
             raise ValueError(f"the chat does not fit the model's template ({error})") from error
 

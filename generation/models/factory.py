@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.digest import digest as digest_of
@@ -14,15 +14,16 @@ from critics.methods import METHODS
 from generation.config import RunConfig
 from generation.engines.base import Engine
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
-from generation.engines.function import PREFIX, FunctionEngine, registered
+from generation.engines.function import FunctionEngine, registered
 from generation.engines.limited import Limited
 from generation.engines.replay import Replay
 from generation.engines.reward import Reward
 from generation.engines.transformers import Transformers
-from generation.engines.vllm import VLLM, VLLMSettings
+from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.roles import POLICY, Role
 from generation.servers.endpoint import Endpoint
 from generation.servers.pool import Pool
 from generation.servers.settings import EndpointSettings
@@ -37,15 +38,21 @@ class ModelSpec:
     """One model as the settings name it, before anything is loaded."""
 
     name: str
-    source: str
-    """As the settings name it; what a server is asked for that serves it under no other name."""
+    role: Role
+    """What runs it. Its model is what the settings name: what a server is asked for that serves it under no other name."""
     digest: str
     files: ModelFiles | None
     """None where only a server, or nobody, has the weights and the tokenizer."""
-    endpoints: tuple[EndpointSettings, ...] = ()
-    vllm: VLLMSettings = field(default_factory=VLLMSettings)
-    rewards: bool = False
-    """It is a reward model: it grades and writes nothing."""
+
+    @property
+    def endpoints(self) -> tuple[EndpointSettings, ...]:
+        """Servers that run it."""
+        return self.role.endpoints
+
+    @property
+    def rewards(self) -> bool:
+        """True for a reward model."""
+        return self.role.rewards
 
     def numerics(self, config: RunConfig) -> str:
         """What makes this model's numbers others than those of its own type, as `Request.numerics` says; else empty."""
@@ -53,7 +60,7 @@ class ModelSpec:
             return ""
         if self.endpoints:
             return "server"
-        loaded = self.vllm if config.engine == "vllm" and not self.rewards else config.transformers
+        loaded = self.role.vllm if self.role.engine == "vllm" else config.transformers
         return "" if loaded.dtype == "auto" else loaded.dtype
 
 
@@ -72,45 +79,48 @@ class ModelRegistry:
 
 def model_registry(config: RunConfig) -> ModelRegistry:
     """All models of a run. Raises ModelError before any model loads."""
-    remote = config.engine == "endpoint"
-    shared = config.endpoints if remote else ()
-    if config.judge_model == config.policy and not (remote and config.judge_endpoints):
-        policy = judge = _model_spec(config, config.policy, shared, config.vllm)
-    else:
-        first, second = config.vllm, config.judge_vllm
-        if second is None:
-            first = second = first.model_copy(update={"gpu_memory_utilization": first.gpu_memory_utilization / 2})
-        policy = _model_spec(config, config.policy, shared, first)
-        judge = _model_spec(config, config.judge_model, (remote and config.judge_endpoints) or shared, second)
-    judges = {MAIN: judge}
-    for member in config.panel:
-        spec = _model_spec(config, member.model, member.endpoints, member.vllm or config.vllm, member.rewards)
-        twin = next((p for p in (policy, *judges.values()) if _same(p, spec)), None)
-        judges[member.name] = spec if twin is None or member.vllm else twin
+    roles = config.roles()
+    policy = model_spec(roles.pop(POLICY))
+    judges: dict[str, ModelSpec] = {}
+    own_memory = {member.name for member in config.panel if member.vllm}
+    for name, role in roles.items():
+        known = (policy, *judges.values())
+        spec = next((one for one in known if one.role == role), None) or model_spec(role)
+        twin = next((one for one in known if _same(one, spec)), None)
+        judges[name] = spec if twin is None or name in own_memory else twin
     return ModelRegistry(policy, judges)
 
 
 def _same(one: ModelSpec, other: ModelSpec) -> bool:
-    return (one.digest, one.endpoints, one.rewards) == (other.digest, other.endpoints, other.rewards)
+    """True for one model, run by one engine."""
+    return (one.digest, one.role.engine, one.endpoints, one.rewards) == (
+        other.digest, other.role.engine, other.endpoints, other.rewards,
+    )  # fmt: skip
 
 
-def _model_spec(
-    config: RunConfig, source: str, servers: tuple[EndpointSettings, ...], vllm: VLLMSettings, rewards: bool = False
-) -> ModelSpec:
-    if source.startswith(PREFIX):
+def model_spec(role: Role) -> ModelSpec:
+    """The model of a role. Raises ModelError where its files are not there, or nobody gave the function."""
+    source, told = role.model, _told(role)
+    if role.is_function:
         registered(source)  # raises now for one that nobody gave
-        return ModelSpec(source, source, digest_of(source), None)
-    if config.engine == "replay" or (servers and not any(server.token_ids for server in servers)):
-        kind = config.engine if config.engine == "replay" else "endpoint"
+        return ModelSpec(source, role, digest_of(source), None)
+    if role.engine == "replay" or role.messages:
         # nobody but the server knows what it serves: its name for it is all that can tell two models apart
-        served = sorted({server.model or source for server in servers})
+        served = sorted({server.model or source for server in role.endpoints})
         # a folder is known by what is in it, as for engines that load it
-        known = resolve(source).digest if kind == "replay" and Path(source).is_dir() else source
-        changed = [json.dumps(one, sort_keys=True) for one in [server.text_settings() for server in servers] if one]
-        digest = digest_of(":".join([kind, known, *served, *sorted(set(changed))]))
-        return ModelSpec(source, source, digest, None, servers, vllm, rewards)
+        known = resolve(source).digest if role.engine == "replay" and Path(source).is_dir() else source
+        changed = [json.dumps(one, sort_keys=True) for server in role.endpoints if (one := server.text_settings())]
+        digest = digest_of(":".join([role.engine, known, *served, *sorted(set(changed)), *told]))
+        return ModelSpec(source, role, digest, None)
     files = resolve(source)
-    return ModelSpec(files.name, source, files.digest, files, servers, vllm, rewards)
+    return ModelSpec(files.name, role, digest_of(":".join([files.digest, *told])) if told else files.digest, files)
+
+
+def _told(role: Role) -> list[str]:
+    """What the chat template is told, as parts of the model's digest; empty where nothing is."""
+    if not (role.chat_template_kwargs or role.answer_prefix):
+        return []
+    return [json.dumps([role.chat_template_kwargs, role.answer_prefix], sort_keys=True)]
 
 
 def chat_models(config: RunConfig, registry: ModelRegistry, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
@@ -136,40 +146,40 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
     """One model that can be asked by these methods. Raises ModelError where it lacks the words that they read."""
 
     async def open_engine() -> Engine:
-        kind = "endpoint" if spec.endpoints else "reward model" if spec.rewards else config.engine
-        if not spec.source.startswith(PREFIX):
+        kind = "reward model" if spec.rewards else spec.role.engine
+        if not spec.role.is_function:
             print(f"opening {spec.name} ({kind})", file=sys.stderr)
         return Limited(_engine(config, spec), config.calls_in_flight)
 
-    encoder = Encoder(load_tokenizer(spec.files)) if spec.files else None
+    told = spec.role.chat_template_kwargs, spec.role.answer_prefix
+    encoder = Encoder(load_tokenizer(spec.files), *told) if spec.files else None
     if encoder and spec.rewards:
         _ = encoder.end_of_turn  # raises now for a template without one, not in the middle of a run
     words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
-    return ChatModel(
-        spec.name, spec.digest, wrap(open_engine), encoder, _context(config, spec), labels, spec.numerics(config)
-    )
+    return ChatModel(spec.name, spec.digest, wrap(open_engine), encoder, _context(spec), labels, spec.numerics(config))
 
 
-def _context(config: RunConfig, spec: ModelSpec) -> int:
+def _context(spec: ModelSpec) -> int:
     """Tokens that fit; 0 where only the server knows."""
     if spec.files is None:
         return 0
-    if config.engine == "vllm" and spec.vllm.max_model_len:
-        return min(spec.files.context, spec.vllm.max_model_len)
+    if spec.role.engine == "vllm" and spec.role.vllm.max_model_len:
+        return min(spec.files.context, spec.role.vllm.max_model_len)
     return spec.files.context
 
 
 def _engine(config: RunConfig, spec: ModelSpec) -> Engine:
-    if spec.source.startswith(PREFIX):
-        return FunctionEngine(registered(spec.source))
-    if config.engine == "replay":
+    role = spec.role
+    if role.is_function:
+        return FunctionEngine(registered(role.model))
+    if role.engine == "replay":
         return Replay.pseudo(config.replay_latency)
-    if spec.endpoints:
-        return Pool([Endpoint(settings, spec.source) for settings in spec.endpoints])
+    if role.endpoints:
+        return Pool([Endpoint(settings, role.model) for settings in role.endpoints])
     assert spec.files is not None
-    if spec.rewards:
+    if role.rewards:
         return Reward(spec.files, config.transformers)
-    if config.engine == "transformers":
+    if role.engine == "transformers":
         return Transformers(spec.files, config.transformers)
-    return VLLM(spec.files, spec.vllm)
+    return VLLM(spec.files, role.vllm)

@@ -22,7 +22,7 @@ from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
 from generation.calls.reading import StoredCalls
-from generation.config import EXAMPLE, RunConfig
+from generation.config import EXAMPLE, MEMBERS_MACHINE, RunConfig
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import ModelRegistry, Wrap, chat_models, model_registry
@@ -80,7 +80,8 @@ class Job:
         models = {"models": {"policy": d.policy, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
         results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
         machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
-        machine["panel"] = [m.model_dump(mode="json", include={"name", "vllm", "endpoints"}) for m in self.config.panel]
+        own = {"name", *MEMBERS_MACHINE}
+        machine["panel"] = [member.model_dump(mode="json", include=own) for member in self.config.panel]
         return {**identity, **source, **models, **results, MACHINE: machine}
 
 

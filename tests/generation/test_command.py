@@ -9,7 +9,7 @@ import pytest
 
 import generate_feedback
 from constitution.errors import UserError
-from generation import config
+from generation import config, roles
 from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
 from generation.output import folder as run_folder
@@ -196,7 +196,7 @@ def test_every_shipped_config_loads(path: Path) -> None:
 def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(config, "find_spec", lambda _: None)
+    monkeypatch.setattr(roles, "find_spec", lambda _: None)
     (tmp_path / "c.yaml").write_text(GOOD)
     (tmp_path / "p.jsonl").write_text('{"prompt": "hi"}\n')
     files = [
@@ -243,8 +243,8 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ),
         ({"plan": {"methods": ["score", "score"]}}, "plan.methods: got score, score; allowed: each method once"),
         (
-            {"engine": "endpoint", "endpoints": [SERVER], "panel": [{"name": "x", "model": "m"}]},
-            "panel.x.endpoints: got none, but engine is 'endpoint'; name its servers",
+            {"engine": "vllm", "panel": [{"name": "x", "model": "m", "engine": "endpoint"}]},
+            "panel.x.endpoints: got none, but panel.x.engine is 'endpoint'; add `endpoints: [{url: http://host:8000}]`",
         ),
         (
             {"engine": "endpoint", "endpoints": [SERVER], "plan": {"methods": ["contrast"]}},
@@ -262,9 +262,9 @@ def test_a_panel_that_cannot_judge_is_refused(settings: dict[str, object], messa
 
 def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
     members = [
-        config.Member(name="same", model="m", methods=("yesno",)),
-        config.Member(name="far", model="m", endpoints=(EndpointSettings(url="http://127.0.0.1:9"),)),
-        config.Member(name="scorer", model="m", methods=("reward",)),
+        roles.Member(name="same", model="m", methods=("yesno",)),
+        roles.Member(name="far", model="m", endpoints=(EndpointSettings(url="http://127.0.0.1:9"),)),
+        roles.Member(name="scorer", model="m", methods=("reward",)),
     ]
     registry = model_registry(config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)))
     assert list(registry.judges) == ["judge", "same", "far", "scorer"]
@@ -283,11 +283,11 @@ def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
 def test_two_models_share_the_memory_of_one_gpu() -> None:
     settings = config.RunConfig(judge="other", engine="replay")
     registry = model_registry(settings)
-    memory = [part.vllm.gpu_memory_utilization for part in (registry.policy, registry.judges["judge"])]
+    memory = [part.role.vllm.gpu_memory_utilization for part in (registry.policy, registry.judges["judge"])]
     assert memory == [0.45, 0.45]
     alone = model_registry(config.RunConfig(engine="replay"))
     assert alone.judges["judge"] is alone.policy
-    assert alone.policy.vllm.gpu_memory_utilization == 0.9
+    assert alone.policy.role.vllm.gpu_memory_utilization == 0.9
 
 
 @pytest.mark.parametrize("option", ["--help", "--settings"])

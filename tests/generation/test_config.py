@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from generation import config
+from generation import config, roles
 from generation.config import Decoding, Plan
 from tests.defaults import assert_golden
 from training.rollout.config import SamplerSettings
@@ -20,4 +20,4 @@ def test_the_samplers_share_of_a_gpu_stays_where_another_setting_of_vllm_is_name
 
 
 def test_defaults_and_bounds_change_only_on_purpose() -> None:
-    assert_golden(Path(__file__).parent / "golden" / "run.txt", config)
+    assert_golden(Path(__file__).parent / "golden" / "run.txt", config, roles)

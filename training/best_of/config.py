@@ -6,12 +6,13 @@ from pydantic import Field, model_validator
 
 from constitution.errors import invalid
 from constitution.records import Strict
-from generation.config import Decoding, EngineName, Plan, RunConfig, default_engine
+from generation.config import Decoding, Plan, RunConfig
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.roles import EngineName, engine_beside
 from generation.servers.settings import Servers
 from training.config import SFT
-from training.rollout.config import Rewards
+from training.rollout.config import ENGINE_SETTINGS, Rewards, check_run
 
 
 class BestOfSampler(Strict):
@@ -29,8 +30,10 @@ class BestOfSampler(Strict):
     keep_truncated: bool = False
     """Keep responses that max_tokens cut; if one is imitated, training adds no end of turn to it. If they are dropped, a policy
     with long responses chooses among its short ones alone."""
-    engine: EngineName = Field(default_factory=default_engine)
-    """What runs the model; vllm where it is installed, else transformers."""
+    endpoints: Servers = ()
+    """Servers of the model, which runs there where any are given."""
+    engine: EngineName = Field(default_factory=engine_beside)
+    """What runs a model that has no servers; vllm where it is installed, else transformers."""
     prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
     calls_in_flight: int = Field(default=512, ge=1)
@@ -39,15 +42,17 @@ class BestOfSampler(Strict):
     """Settings of vLLM, where it is the engine."""
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine, where it is the engine."""
-    endpoints: Servers = ()
-    """Servers of the model, for engine: endpoint."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> BestOfSampler:
+        check_run(lambda: self.run("model", 0, 1))
+        return self
 
     def run(self, model: str, seed: int, samples: int) -> RunConfig:
         """The same as settings of a run, whose policy it is. samples: responses to each prompt."""
         drawn = Decoding(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
         return RunConfig(
             policy=model,
-            engine=self.engine,
             plan=Plan(
                 sample=drawn,
                 seed=seed,
@@ -57,9 +62,7 @@ class BestOfSampler(Strict):
             ),
             prompts_in_flight=self.prompts_in_flight,
             calls_in_flight=self.calls_in_flight,
-            vllm=self.vllm,
-            transformers=self.transformers,
-            endpoints=self.endpoints,
+            **{name: getattr(self, name) for name in ENGINE_SETTINGS if name in self.model_fields_set},
         )
 
 
@@ -91,7 +94,4 @@ class BestOf(SFT):
         if weighted:
             got = f"got {', '.join(weighted)}, and best_of samples its own responses, to each prompt alike"
             raise invalid(got, fix="leave the weight out", key="data")
-        if self.sampler.engine == "endpoint" and not self.sampler.endpoints:
-            fix = "add `endpoints: [{url: http://host:8000}]`"
-            raise invalid("got none, but sampler.engine is endpoint", fix=fix, key="sampler.endpoints")
         return self

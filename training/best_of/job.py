@@ -51,7 +51,7 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
         launch.check_engine("sampler.engine", settings.sampler.engine, launch.ENGINES)
     if settings.reward.judge:
         with problems.collect():
-            launch.check_engine("reward.judge.engine", settings.reward.judge.engine, launch.ENGINES)
+            launch.check_judges("reward.judge", settings.reward.judge.run())
     rewards = None
     with problems.collect():
         rewards = open_rewards(settings.reward, settings.seed)

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from constitution.errors import invalid
 from constitution.records import Strict
-from generation.config import EngineName, RunConfig
+from generation.config import RunConfig
+from generation.roles import POLICY
 from training.best_of.config import BestOf
 from training.config import DPO, SFT, Reward, Training
 from training.loop.gates import Gates
@@ -17,7 +18,6 @@ from training.ppo.config import PPO
 
 RETRAINED = "retrained"
 """Among the `paths` of a phase's reward models: the one that the loop trains for the round."""
-_PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
 
 
 class _Phase(Strict):
@@ -132,7 +132,7 @@ class BestOfPhase(_RewardPhase):
 
     @model_validator(mode="after")
     def _sampled_here(self) -> BestOfPhase:
-        _local(self.training.sampler.engine, "training.sampler.", "training.reward.judge.endpoints")
+        _local(self.training.sampler.run("", 0, 1), "training.sampler.", "training.reward.judge.endpoints")
         return self
 
 
@@ -170,7 +170,7 @@ class EvaluationConfig(Strict):
         if self.refusals and not self.probes:
             raise invalid("is not read with probes: false", fix="leave one of them out", key="refusals")
         _refuse(self.settings, "settings.", {"policy": "leave it out", "judge": "name it in evaluation.judge"})
-        _local(self.settings.engine, "settings.", _PANEL)
+        _local(self.settings, "settings.", "settings.judge_endpoints")
         return self
 
 
@@ -230,7 +230,7 @@ class LoopConfig(Strict):
     @model_validator(mode="after")
     def _possible(self) -> LoopConfig:
         _refuse(self.feedback, "feedback.", {"policy": "leave it out"})
-        _local(self.feedback.engine, "feedback.", _PANEL)
+        _local(self.feedback, "feedback.", "feedback.judge_endpoints")
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
                 raise invalid(f"got weight {weight}", "a positive number", key=f"data.{name}")
@@ -254,9 +254,9 @@ def _refuse(settings: RunConfig, place: str, ours: dict[str, str]) -> None:
             raise invalid("the loop sets it", fix=instead, key=f"{place}{name}")
 
 
-def _local(engine: EngineName, place: str, servers: str) -> None:
+def _local(run: RunConfig, place: str, servers: str) -> None:
     """Refuse servers for the policy. place: prefix of the key. servers: where those that judge are named."""
-    if engine == "endpoint":
-        got = "got endpoint, and no server has the policy, which is a new folder after each round"
-        fix = f"set vllm or transformers (servers that judge are named in {servers})"
-        raise invalid(got, fix=fix, key=f"{place}engine")
+    if run.roles()[POLICY].engine == "endpoint":
+        got = "got a server, and none has the policy, which is a new folder after each round"
+        fix = f"leave it out, or set engine to vllm or transformers (servers that judge are named in {servers})"
+        raise invalid(got, fix=fix, key=f"{place}{'endpoints' if run.endpoints else 'engine'}")

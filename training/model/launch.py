@@ -11,6 +11,9 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, pa
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from constitution.errors import Problem, UserError
+from constitution.records import MAIN
+from generation.config import RunConfig
+from generation.roles import POLICY
 
 ENGINES = "transformers, or endpoint and a server"
 """What judges and writes where several processes train."""
@@ -39,6 +42,14 @@ def check_engine(place: str, engine: str, others: str) -> None:
     if processes > 1 and engine == "vllm":
         got = f"got vllm with {processes} processes, and vLLM cannot start under a launcher"
         raise UserError(Problem("", place, got, fix=f"set {others}"))
+
+
+def check_judges(place: str, run: RunConfig) -> None:
+    """As `check_engine`, of the judges of settings that stand at `place`."""
+    for name, role in run.roles().items():
+        if name != MAIN:
+            key = f"{place}.engine" if name == POLICY else f"{place}.panel.{name}.engine"
+            check_engine(key, role.engine, ENGINES)
 
 
 def sharded() -> bool:

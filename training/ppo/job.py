@@ -136,7 +136,7 @@ def _check_engines(settings: PPO, problems: Problems) -> None:
     for key, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
         if rewards and rewards.judge:
             with problems.collect():
-                launch.check_engine(f"{key}.judge.engine", rewards.judge.engine, launch.ENGINES)
+                launch.check_judges(f"{key}.judge", rewards.judge.run())
 
 
 def _check_counts(settings: PPO, train: int, test: int) -> None:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from constitution.errors import invalid, shown, suggest
+from constitution.errors import invalid, problems_of, shown, suggest
 from constitution.records import Strict
 from critics.methods import METHODS
-from generation.config import EngineName, Member, Plan, RunConfig, default_engine, over_defaults
+from generation.config import Plan, RunConfig, over_defaults
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.roles import EngineName, Member, engine_beside
 from generation.servers.settings import Servers
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+ENGINE_SETTINGS = ("endpoints", "engine", "vllm", "transformers")
+"""Settings of what runs a model. A run's settings tell those that were given from those that were not."""
+
+
+def check_run(run: Callable[[], RunConfig]) -> None:
+    """For validators of settings that stand for those of a run: raise its problem as their own."""
+    try:
+        run()
+    except ValidationError as error:
+        problem = problems_of(error, RunConfig)[0]
+        raise invalid(problem.got, problem.allowed, problem.fix, problem.key.removeprefix("plan.")) from None
 
 
 def _pointwise(name: str) -> str:
@@ -66,16 +81,16 @@ class JudgeReward(Strict):
     """Judged principles, drawn at random for each prompt, under which its responses are judged; all if None."""
     panel: tuple[Member, ...] = ()
     """More judges with pointwise methods, such as reward models."""
-    engine: EngineName = Field(default_factory=default_engine)
-    """What runs the judges; vllm where it is installed, else transformers."""
+    endpoints: Servers = ()
+    """Servers of the judge, which runs there where any are given."""
+    engine: EngineName = Field(default_factory=engine_beside)
+    """What runs judges that have no servers of their own; vllm where it is installed, else transformers."""
     calls_in_flight: int = Field(default=512, ge=1)
     """Calls given to an engine at once."""
     vllm: VLLMSettings = VLLMSettings()
     """Settings of vLLM, where it is the engine."""
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine, where it is the engine."""
-    endpoints: Servers = ()
-    """Servers of the judge, where the engine is `endpoint`."""
 
     @model_validator(mode="after")
     def _one_by_one(self) -> JudgeReward:
@@ -84,20 +99,17 @@ class JudgeReward(Strict):
                 allowed = "contrast, score, yesno, or reward for a reward model"
                 key = f"panel.{member.name}.methods"
                 raise invalid(f"got {', '.join(wrong)}, which judges pairs", allowed, key=key)
-        self.run()
+        check_run(self.run)
         return self
 
     def run(self) -> RunConfig:
         """The same as settings of a run, whose judge it is."""
         return RunConfig(
             policy=self.model,
-            engine=self.engine,
             panel=self.panel,
             plan=Plan(methods=self.methods, principles=self.principles or 1 << 30),
             calls_in_flight=self.calls_in_flight,
-            vllm=self.vllm,
-            transformers=self.transformers,
-            endpoints=self.endpoints,
+            **{name: getattr(self, name) for name in ENGINE_SETTINGS if name in self.model_fields_set},
         )
 
 

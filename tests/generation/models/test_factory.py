@@ -7,7 +7,6 @@ import pytest
 from generation.config import RunConfig
 from generation.engines.checkpoint import ModelFiles
 from generation.engines.transformers import TransformersSettings
-from generation.engines.vllm import VLLMSettings
 from generation.models.factory import ModelSpec
 from generation.servers.settings import EndpointSettings
 
@@ -17,16 +16,24 @@ SERVER = EndpointSettings(url="http://127.0.0.1:9", token_ids=True)
 
 
 @pytest.mark.parametrize(
-    ("spec", "config", "numerics"),
+    ("files", "settings", "numerics"),
     [
-        pytest.param(ModelSpec("m", "m", "d", FILES), RunConfig(engine="vllm"), "", id="its-own"),
-        pytest.param(ModelSpec("m", "m", "d", FILES), RunConfig(engine="transformers"), "", id="transformers"),
-        pytest.param(ModelSpec("m", "m", "d", FILES, vllm=VLLMSettings(dtype="float32")), RunConfig(engine="vllm"), "float32", id="vllm-in-float32"),
-        pytest.param(ModelSpec("m", "m", "d", FILES), RunConfig(engine="transformers", transformers=HALF), "float16", id="transformers-in-float16"),
-        pytest.param(ModelSpec("m", "m", "d", FILES, rewards=True), RunConfig(engine="vllm", transformers=HALF), "float16", id="reward-model"),
-        pytest.param(ModelSpec("m", "m", "d", FILES, (SERVER,)), RunConfig(engine="endpoint", endpoints=(SERVER,)), "server", id="server"),
-        pytest.param(ModelSpec("m", "m", "d", None), RunConfig(engine="replay"), "", id="replay"),
+        pytest.param(FILES, {"engine": "vllm"}, "", id="its-own"),
+        pytest.param(FILES, {"engine": "transformers"}, "", id="transformers"),
+        pytest.param(FILES, {"engine": "vllm", "vllm": {"dtype": "float32"}}, "float32", id="vllm-in-float32"),
+        pytest.param(FILES, {"engine": "transformers", "transformers": HALF}, "float16", id="transformers-in-float16"),
+        pytest.param(FILES, {"engine": "endpoint", "endpoints": (SERVER,)}, "server", id="server"),
+        pytest.param(None, {"engine": "replay"}, "", id="replay"),
     ],
 )  # fmt: skip
-def test_numbers_made_otherwise_have_other_keys(spec: ModelSpec, config: RunConfig, numerics: str) -> None:
-    assert spec.numerics(config) == numerics
+def test_numbers_made_otherwise_have_other_keys(
+    files: ModelFiles | None, settings: dict[str, object], numerics: str
+) -> None:
+    config = RunConfig.model_validate(settings)
+    assert ModelSpec("m", config.roles()["policy"], "d", files).numerics(config) == numerics
+
+
+def test_a_reward_model_has_the_numbers_of_transformers_whatever_runs_the_others() -> None:
+    scorer = {"name": "scorer", "model": "m", "methods": ["reward"]}
+    config = RunConfig.model_validate({"engine": "vllm", "transformers": HALF, "panel": [scorer]})
+    assert ModelSpec("m", config.roles()["scorer"], "d", FILES).numerics(config) == "float16"

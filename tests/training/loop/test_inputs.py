@@ -22,10 +22,9 @@ from training.loop.inputs import draw, load, prompt_lines, read
 PPO = {"recipe": "ppo", "training": {}, "reward": {}}
 SERVER = {"engine": "endpoint", "endpoints": [{"url": "http://host:8000", "model": "base"}]}
 NO_SERVER = (
-    "got endpoint, and no server has the policy, which is a new folder after each round; set vllm or transformers (servers that "
-    "judge are named in"
+    "got a server, and none has the policy, which is a new folder after each round; leave it out, or set engine to vllm or transformers "
+    "(servers that judge are named in"
 )
-PANEL = "`panel: [{name: NAME, model: MODEL, endpoints: [{url: http://host:8000}]}]`"
 NO_ADAPTER = "got false, and the next step needs an ordinary checkpoint; leave it out"
 
 
@@ -80,9 +79,9 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         pytest.param({"feedback": {"policy": "x"}}, "feedback.policy: the loop sets it; leave it out", id="policy"),
         pytest.param({"evaluation": {"prompts": "p", "settings": {"judge": "x"}}}, "evaluation.settings.judge: the loop sets it; name it in evaluation.judge", id="judge"),
         pytest.param({"evaluation": {"prompts": "p", "probes": False, "refusals": "x"}}, "evaluation.refusals: is not read with probes: false; leave one of them out", id="refusals"),
-        pytest.param({"feedback": SERVER}, f"feedback.engine: {NO_SERVER} {PANEL})", id="feedback-server"),
-        pytest.param({"evaluation": {"prompts": "p", "settings": SERVER}}, f"evaluation.settings.engine: {NO_SERVER} {PANEL})", id="evaluation-server"),
-        pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0.training.sampler.engine: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
+        pytest.param({"feedback": SERVER}, f"feedback.endpoints: {NO_SERVER} feedback.judge_endpoints)", id="feedback-server"),
+        pytest.param({"evaluation": {"prompts": "p", "settings": SERVER}}, f"evaluation.settings.endpoints: {NO_SERVER} settings.judge_endpoints)", id="evaluation-server"),
+        pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0.training.sampler.endpoints: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
         pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0.training.lora.merge: {NO_ADAPTER}", id="adapter"),
         pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0.reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
         pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}}}, "phases.1: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
