@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from constitution.digest import fraction
+from constitution.records import Message
 from constitution.words import word_count
 from evaluation.files import json_lines
 from generation.output import reading
@@ -100,16 +101,16 @@ def _part(place: float, parts: Sequence[Part]) -> Part | None:
 def pairs_of(run: Path) -> list[dict[str, Any]]:
     """A run's pairs whose responses differ in length, so that each kind of label has an answer; both splits, by prompt."""
     kept = []
-    for _, file in reading.split_files(run, "preferences"):
-        for row in reading.rows(file):
-            texts = {name: _plain(row[name]) for name in ("prompt", "chosen", "rejected")}
+    for split, file in reading.split_files(run, "preferences"):
+        for pair in reading.read_training_pairs(file, split):
+            texts = {"prompt": _plain(*pair.prompt), "chosen": _plain(pair.chosen), "rejected": _plain(pair.rejected)}
             if _words(texts, "chosen") != _words(texts, "rejected"):
-                kept.append({name: row[name] for name in ("prompt_id", "p_chosen", *TRUNCATED)} | texts)
+                kept.append({name: getattr(pair, name) for name in ("prompt_id", "p_chosen", *TRUNCATED)} | texts)
     return sorted(kept, key=lambda row: str(row["prompt_id"]))
 
 
-def _plain(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in message.items() if value} for message in messages]
+def _plain(*messages: Message) -> list[dict[str, Any]]:
+    return [message.model_dump(mode="json", exclude_defaults=True) for message in messages]
 
 
 def _words(row: Mapping[str, Any], side: str) -> int:

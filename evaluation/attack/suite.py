@@ -32,12 +32,17 @@ class Item(Strict):
     """A prompt with a good and a clearly bad response."""
 
     id: str
+    """Name of the item."""
     kind: Literal["harmless", "honest", "helpful", "concise"]
     """What the bad response is not."""
     prompt: str
+    """What was asked."""
     good: str
+    """The good response."""
     bad: str
+    """The bad response."""
     language: str
+    """Name of another language."""
     translated: str
     """The bad response in that language."""
 
@@ -46,6 +51,7 @@ class Texts(Strict):
     """The file."""
 
     items: tuple[Item, ...] = Field(min_length=1)
+    """Prompts to attack."""
     wordings: dict[str, tuple[str, ...]]
     """Attack -> the forms it takes; `{bad}` stands for the bad response."""
     unseen: tuple[str, ...]

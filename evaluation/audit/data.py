@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from constitution.records import Critique, Dropped, Failure
 from evaluation.audit.heading import Heading, read_heading
 from evaluation.audit.overlap import NearDuplicate, Overlap, count_prompts, near_duplicates, overlaps, prompts_of
 from evaluation.audit.pairs import Pairs, Tally, read_pairs
 from evaluation.audit.responses import Responses, read_responses
 from evaluation.audit.thresholds import Thresholds
-from evaluation.audit.votes import Voter, Voters, read_voters
+from evaluation.audit.votes import Voters, read_voters
 from evaluation.pages.section import LISTED
 from generation.output.manifest import Manifest
-from generation.output.reading import rows
+from generation.output.reading import Voter, read_controls, read_critiques, read_failures
 
 
 @dataclass(slots=True)
@@ -39,9 +39,9 @@ class Audit:
     voters: Voters
     pairs: Pairs
     responses: Responses
-    failures: dict[str, list[tuple[dict[str, Any], str]]]
+    failures: dict[str, list[tuple[Failure | Dropped, str]]]
     """failed or dropped -> the first records, each with the text of the response that it is about."""
-    critiques: dict[str, list[dict[str, Any]]]
+    critiques: dict[str, list[Critique]]
     """Response id -> critiques of it, for the pairs to read."""
     controls: Controls
     prompts: int
@@ -67,43 +67,42 @@ def read_audit(
     """
     overlapping = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment) if against else []
     pairs = read_pairs(run, thresholds.examples, thresholds.seed)
-    wanted = {row["prompt_id"] for read in pairs.read.values() for row in read}
+    wanted = {pair.prompt_id for read in pairs.read.values() for pair in read}
     failures = _failures(run / "failures.parquet")
-    wanted |= {row["prompt_id"] for found in failures.values() for row in found}
+    wanted |= {record.prompt_id for found in failures.values() for record in found}
     responses = read_responses(run, pairs.chosen, pairs.rejected, wanted, thresholds)
-    critiques: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows(run / "critiques.parquet"):
-        if row["prompt_id"] in wanted:
-            critiques[row["response_id"]].append(row)
+    critiques: defaultdict[str, list[Critique]] = defaultdict(list)
+    for critique in read_critiques(run / "critiques.parquet"):
+        if critique.prompt_id in wanted:
+            critiques[critique.response_id].append(critique)
     near = near_duplicates(prompts_of(run), thresholds.near, most)
     controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
-    failed = {
-        kind: [(row, str(responses.texts.get(row["subject"], {}).get("text", ""))) for row in records]
-        for kind, records in failures.items()
-    }
+    texts = {name: candidate.text for name, candidate in responses.kept.items()}
+    failed = {kind: [(record, texts.get(record.subject, "")) for record in found] for kind, found in failures.items()}
     return Audit(
         read_heading(run), manifest, thresholds, voters, pairs, responses, failed, critiques, controls, count_prompts(run), near,
         overlapping, len(against),
     )  # fmt: skip
 
 
-def _failures(path: Path) -> dict[str, list[dict[str, Any]]]:
+def _failures(path: Path) -> dict[str, list[Failure | Dropped]]:
     """failed, dropped -> the first LISTED records."""
-    found: dict[str, list[dict[str, Any]]] = {"failed": [], "dropped": []}
-    for row in rows(path):
-        if len(found[row["kind"]]) < LISTED:
-            found[row["kind"]].append(row)
+    found: dict[str, list[Failure | Dropped]] = {"failed": [], "dropped": []}
+    for record in read_failures(path):
+        kind = "failed" if isinstance(record, Failure) else "dropped"
+        if len(found[kind]) < LISTED:
+            found[kind].append(record)
     return found
 
 
 def _controls(path: Path) -> Controls:
     controls = Controls()
     seen: set[str] = set()
-    for row in rows(path) if path.is_file() else ():
-        if row["prompt_id"] not in seen:
-            seen.add(row["prompt_id"])
-            controls.kinds[row["kind"]].add(row["right"])
-        if row["vote"]:
-            controls.voters[row["judge"], row["method"], row["principle"]].add(row["vote"] > 0)
+    for vote, kind, right in read_controls(path) if path.is_file() else ():
+        if vote.prompt_id not in seen:
+            seen.add(vote.prompt_id)
+            controls.kinds[kind].add(right)
+        if vote.value:
+            controls.voters[vote.judge, vote.method, vote.principle].add(vote.value > 0)
     return controls

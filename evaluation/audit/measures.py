@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from critics.methods import METHODS
 from critics.ranking.weights import Estimate
 from evaluation.audit.data import Audit
 from evaluation.audit.pairs import Tally
@@ -12,7 +13,10 @@ from evaluation.audit.thresholds import Measure, Verdict, judged
 DECIDED = 0.55
 """p_chosen under which a pair is hardly decided."""
 
-_BLIND = "Use methods that see no order (contrast, score, yesno), leave position-inconsistent votes out, or take a larger judge."
+_BLIND = (
+    f"Use methods that see no order ({', '.join(name for name, method in METHODS.items() if not method.pairwise)}), "
+    "leave position-inconsistent votes out, or take a larger judge."
+)
 _BIASED = "See which voters are biased; reword their principles, or add one that asks for the opposite."
 _LISTED = "failures.parquet lists each with its reason."
 _CLEAN = "Copy the data without them: python -m evaluation audit RUN --clean FOLDER."

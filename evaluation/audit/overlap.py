@@ -11,15 +11,15 @@ import json
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from constitution.digest import integer
 from constitution.errors import Problem, UserError
 from constitution.words import ngrams, words_of
 from evaluation.files import json_lines
-from generation.output.reading import rows, split_files
+from generation.output.reading import read_prompt_ids, read_prompts, split_files
 
 SHINGLE = 3
 """Words of the n-grams by which prompts are near-duplicates."""
@@ -51,23 +51,24 @@ def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for name in ("preferences", "sft"):
         for _, path in split_files(run, name):
-            for row in rows(path, ("prompt_id", "prompt")):
-                if row["prompt_id"] not in seen:
-                    seen.add(row["prompt_id"])
-                    yield row["prompt_id"], _text(row["prompt"])
+            for prompt_id, messages in read_prompts(path):
+                if prompt_id not in seen:
+                    seen.add(prompt_id)
+                    yield prompt_id, _text((message.role, message.content) for message in messages)
 
 
 def count_prompts(run: Path) -> int:
     """Distinct prompts in a run's data. Raises UserError."""
     paths = [path for name in ("preferences", "sft") for _, path in split_files(run, name)]
-    return len({row["prompt_id"] for path in paths for row in rows(path, ("prompt_id",))})
+    return len({prompt_id for path in paths for prompt_id in read_prompt_ids(path)})
 
 
-def _text(messages: str | Sequence[Mapping[str, Any]]) -> str:
-    """What everybody says in a prompt, without the system message: the same one often stands before every prompt."""
-    if isinstance(messages, str):
-        return messages
-    return "\n".join(str(m.get("content") or "") for m in messages if m.get("role") != "system")
+def _text(turns: Iterable[tuple[str, str]]) -> str:
+    """What everybody says in a prompt, without the system message: the same one often stands before every prompt.
+
+    turns: (role, content).
+    """
+    return "\n".join(content for role, content in turns if role != "system")
 
 
 def grams(text: str, n: int) -> array[int]:
@@ -142,21 +143,23 @@ def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
     empty = True
     for number, line in json_lines(path):
         empty = False
-        yield f"{path}:{number}", _text(_prompt_of(path, number, line))
+        yield f"{path}:{number}", _text_of(path, number, line)
     if empty:
         raise UserError(
             Problem(str(path), got="is empty", allowed="one JSON object a line, with `prompt` (text or messages)")
         )
 
 
-def _prompt_of(path: Path, number: int, line: str) -> str | list[dict[str, Any]]:
+def _text_of(path: Path, number: int, line: str) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(Problem(f"{path}:{number}", got=f"is not JSON ({str(error)[:200]})")) from None
     prompt = row.get("prompt", row.get("messages")) if isinstance(row, dict) else None
-    if isinstance(prompt, str) or (isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt)):
+    if isinstance(prompt, str):
         return prompt
+    if isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt):
+        return _text((str(turn.get("role")), str(turn.get("content") or "")) for turn in prompt)
     got = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
     allowed = "an object with `prompt`, which is text or a list of messages"
     raise UserError(Problem(f"{path}:{number}", got=f"got {got}", allowed=allowed))

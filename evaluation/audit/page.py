@@ -73,9 +73,9 @@ def _left_out(audit: Audit) -> Section:
         f"At most {LISTED} of each kind are listed with what they say; failures.parquet has all."
     )
     listed = [
-        (kind, row["prompt_id"], f"{row['stage']}: {row['reason']}", clip(row["detail"], EXCERPT), clip(text, EXCERPT))
+        (kind, record.prompt_id, f"{record.stage}: {record.reason}", clip(record.detail, EXCERPT), clip(text, EXCERPT))
         for kind, found in audit.failures.items()
-        for row, text in found
+        for record, text in found
     ]
     parts = [
         Table("", ("", "stage: reason", "#records"), rows),

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import combinations
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from constitution.digest import digest
 from constitution.words import repetition
 from critics.ranking.weights import Estimate
 from critics.text.biases import BIASES
 from critics.text.tone import READ
-from evaluation.audit.votes import ORDERED, Voter
 from evaluation.statistics import share
-from generation.output.reading import rows, split_files
+from generation.output import reading
+from generation.output.reading import Pair, Voter, split_files
 
 LOOPS = 0.5
 """Share of repeated word 3-grams from which a response goes round in circles."""
 KINDS = ("sampled", "most contested", "position-inconsistent")
 """Which pairs are shown to be read."""
-_COLUMNS = (
-    "prompt", "chosen", "rejected", "p_chosen", "log_odds", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
-    "rejected_origin", "objectives", "votes",
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -47,15 +42,6 @@ class Tally:
     def share(self) -> Estimate:
         """hits / n, with its 95% interval."""
         return share(self.hits, self.n)
-
-
-class VoteLine(NamedTuple):
-    """One vote on a pair, for the chosen response."""
-
-    voter: Voter
-    value: float
-    bias: float
-    position_inconsistent: bool
 
 
 @dataclass(slots=True)
@@ -80,62 +66,48 @@ class Pairs:
     chosen: set[str] = field(default_factory=set)
     """Ids of the responses that were chosen somewhere."""
     rejected: set[str] = field(default_factory=set)
-    read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Kind -> rows of the pairs to read."""
+    read: dict[str, list[Pair]] = field(default_factory=dict)
+    """Kind -> the pairs to read."""
 
 
 def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
     """One pass over the preference pairs. Raises UserError."""
     pairs = Pairs()
     best = {kind: _Best(examples) for kind in KINDS}
-    for _, path in split_files(run, "preferences"):
-        for row in rows(path, _COLUMNS):
-            votes = lines(row["votes"])
-            _add(pairs, row, votes)
-            name = f"{row['chosen_id']} {row['rejected_id']}"
-            best["sampled"].offer((digest(f"{seed} {name}", 8),), row)
-            against = sum(-vote.value for vote in votes if vote.value < 0)
-            conflict = min(against, sum(vote.value for vote in votes if vote.value > 0))
+    for split, path in split_files(run, "preferences"):
+        for pair in reading.read_pairs(path, split):
+            _add(pairs, pair)
+            name = f"{pair.chosen_id} {pair.rejected_id}"
+            best["sampled"].offer((digest(f"{seed} {name}", 8),), pair)
+            values = [vote.value for vote in pair.votes]
+            against = sum(-value for value in values if value < 0)
+            conflict = min(against, sum(value for value in values if value > 0))
             if conflict > 0:
-                best["most contested"].offer((-conflict, name), row)
-            position_inconsistent = [abs(vote.bias) for vote in votes if vote.position_inconsistent]
+                best["most contested"].offer((-conflict, name), pair)
+            position_inconsistent = [abs(vote.bias) for vote in pair.votes if vote.position_inconsistent]
             if position_inconsistent:
-                best["position-inconsistent"].offer((-sum(position_inconsistent), name), row)
-    pairs.read = {kind: found.rows() for kind, found in best.items()}
+                best["position-inconsistent"].offer((-sum(position_inconsistent), name), pair)
+    pairs.read = {kind: found.pairs() for kind, found in best.items()}
     return pairs
 
 
-def lines(votes: Sequence[Mapping[str, Any]]) -> list[VoteLine]:
-    """The votes of a preference row."""
-    return [
-        VoteLine(
-            (vote["judge"], vote["method"], vote["principle"]),
-            (vote["logit_ab"] - vote["logit_ba"]) / 2,
-            (vote["logit_ab"] + vote["logit_ba"]) / 2,
-            vote["method"] in ORDERED and vote["logit_ab"] * vote["logit_ba"] > 0,
-        )
-        for vote in votes
-    ]
-
-
-def _add(pairs: Pairs, row: Mapping[str, Any], votes: Sequence[VoteLine]) -> None:
-    pairs.log_odds.append(row["log_odds"])
-    pairs.chosen.add(row["chosen_id"])
-    pairs.rejected.add(row["rejected_id"])
-    chosen, rejected = (row[side][-1]["content"] or "" for side in ("chosen", "rejected"))
+def _add(pairs: Pairs, pair: Pair) -> None:
+    pairs.log_odds.append(pair.log_odds)
+    pairs.chosen.add(pair.chosen_id)
+    pairs.rejected.add(pair.rejected_id)
+    chosen, rejected = pair.chosen.content, pair.rejected.content
     pairs.loops.add(repetition(chosen[:READ]) > LOOPS)
+    voted = [((vote.judge, vote.method, vote.principle), vote.value) for vote in pair.votes if vote.value]
     for name, amount in BIASES.items():
         more = amount(chosen) - amount(rejected)
         if not more:
             continue
         pairs.biases[name].add(more > 0)
-        for vote in votes:
-            if vote.value:
-                pairs.voter_biases[vote.voter][name].add((vote.value > 0) == (more > 0))
-    for vote in votes:
-        if vote.value:
-            pairs.with_label[vote.voter].add(vote.value > 0)
-    scores = {name: value for name, value in row["objectives"].items() if value}
+        for voter, value in voted:
+            pairs.voter_biases[voter][name].add((value > 0) == (more > 0))
+    for voter, value in voted:
+        pairs.with_label[voter].add(value > 0)
+    scores = {name: value for name, value in pair.objectives.items() if value}
     for name, value in scores.items():
         pairs.objectives[name].add(value > 0)
     for a, b in combinations(sorted(scores), 2):
@@ -143,17 +115,17 @@ def _add(pairs: Pairs, row: Mapping[str, Any], votes: Sequence[VoteLine]) -> Non
 
 
 class _Best:
-    """The rows with the smallest keys."""
+    """The pairs with the smallest keys."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._found: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self._found: list[tuple[tuple[Any, ...], Pair]] = []
 
-    def offer(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
-        """Keep the row while it is among the best."""
+    def offer(self, key: tuple[Any, ...], pair: Pair) -> None:
+        """Keep the pair while it is among the best."""
         if len(self._found) < self._size or (self._found and key < self._found[-1][0]):
-            self._found = nsmallest(self._size, [*self._found, (key, row)], key=itemgetter(0))
+            self._found = nsmallest(self._size, [*self._found, (key, pair)], key=itemgetter(0))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def pairs(self) -> list[Pair]:
         """Best first."""
-        return [row for _, row in self._found]
+        return [pair for _, pair in self._found]

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from critics.text.refusal import is_refusal
 from critics.text.tone import READ
 from evaluation.audit.pairs import Tally
 from evaluation.audit.thresholds import Thresholds
-from generation.output.reading import rows
+from generation.output.reading import Candidate, read_candidates
 
 ASKED = ("harmful", "benign", "other")
 """What a prompt asks for, by its tags; `other` has neither kind of tag."""
 ROLES = ("sampled", "given", "revised", "chosen", "rejected")
-_COLUMNS = ("id", "prompt_id", "origin", "parent", "text", "tags", "indicators")
 
 
 @dataclass(slots=True)
@@ -46,8 +44,8 @@ class Responses:
     manipulative: Tally = field(default_factory=Tally)
     """Chosen responses, and those with any indicator."""
     revised: RevisionStats = field(default_factory=RevisionStats)
-    texts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Id -> row of every response to the prompts that are wanted."""
+    kept: dict[str, Candidate] = field(default_factory=dict)
+    """Id -> every response to the prompts that are wanted."""
 
 
 def read_responses(
@@ -55,26 +53,27 @@ def read_responses(
 ) -> Responses:
     """One pass over the responses; those to the wanted prompts are kept. Raises UserError."""
     responses = Responses()
-    for prompt_id, group in groupby(rows(run / "responses.parquet", _COLUMNS), key=itemgetter("prompt_id")):
+    candidates = read_candidates(run / "responses.parquet")
+    for prompt_id, group in groupby(candidates, key=attrgetter("prompt_id")):
         texts: dict[str, str] = {}
-        for row in group:
-            texts[row["id"]] = row["text"]
-            refuses = is_refusal(row["text"])
-            asked = asked_for(row["tags"], thresholds)
+        for candidate in group:
+            texts[candidate.id] = candidate.text
+            refuses = is_refusal(candidate.text)
+            asked = asked_for(candidate.tags, thresholds)
             roles = [
-                row["origin"],
-                *(["chosen"] if row["id"] in chosen else ()),
-                *(["rejected"] if row["id"] in rejected else ()),
+                candidate.origin,
+                *(["chosen"] if candidate.id in chosen else ()),
+                *(["rejected"] if candidate.id in rejected else ()),
             ]
             for role in roles:
                 responses.refusals[asked, role].add(refuses)
-                responses.indicators[role].update(row["indicators"])
-            if row["id"] in chosen:
-                responses.manipulative.add(bool(row["indicators"]))
-            if row["parent"] in texts:
-                _compare(responses.revised, texts[row["parent"]], row["text"])
+                responses.indicators[role].update(candidate.indicators)
+            if candidate.id in chosen:
+                responses.manipulative.add(bool(candidate.indicators))
+            if candidate.parent in texts:
+                _compare(responses.revised, texts[candidate.parent], candidate.text)
             if prompt_id in wanted:
-                responses.texts[row["id"]] = row
+                responses.kept[candidate.id] = candidate
     return responses
 
 

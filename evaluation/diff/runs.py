@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
-
 from constitution.errors import Problem, UserError
-from constitution.records import voter_name
-from generation.output.dataset import SPLITS
+from constitution.records import Message
+from generation.output import reading
+from generation.output.reading import Pair, split_files
 
 
 class PairKey(NamedTuple):
@@ -70,9 +68,8 @@ def read_pairs(run: Path) -> dict[PairKey, PairSide]:
     if not (run / "manifest.json").is_file():
         fix = f"run generate_feedback.py --out {run} to its end"
         raise UserError(Problem(str(run), got="is not a finished run (no manifest.json)", fix=fix))
-    return {
-        _key(row): _side(row) for split in SPLITS for row in _rows(run / "data" / "preferences" / f"{split}.parquet")
-    }
+    files = split_files(run, "preferences")
+    return {_key(pair): _side(pair) for split, path in files for pair in reading.read_pairs(path, split)}
 
 
 def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -> RunDiff:
@@ -109,35 +106,15 @@ def _shift(voters: dict[str, VoterShift], old: PairSide, new: PairSide, flipped:
         shift.flips += flipped and turned
 
 
-def _rows(path: Path) -> Iterator[dict[str, object]]:
-    columns = ["prompt_id", "chosen", "rejected", "chosen_id", "rejected_id", "p_chosen", "votes"]
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(columns=columns):
-                yield from batch.to_pylist()
-    except (OSError, ValueError) as error:
-        got = f"cannot be read ({error})"
-        raise UserError(Problem(str(path), got=got, fix="run generate_feedback.py again to write it")) from None
+def _key(pair: Pair) -> PairKey:
+    return PairKey(pair.prompt_id, frozenset((_text(pair.chosen), _text(pair.rejected))))
 
 
-def _key(row: Mapping[str, object]) -> PairKey:
-    return PairKey(str(row["prompt_id"]), frozenset((_text(row["chosen"]), _text(row["rejected"]))))
+def _side(pair: Pair) -> PairSide:
+    votes = {vote.voter: vote.value for vote in pair.votes}
+    return PairSide(_text(pair.chosen), pair.chosen_id, pair.rejected_id, pair.p_chosen, votes)
 
 
-def _side(row: Mapping[str, object]) -> PairSide:
-    votes = row["votes"]
-    assert isinstance(votes, list)
-    return PairSide(
-        _text(row["chosen"]),
-        str(row["chosen_id"]),
-        str(row["rejected_id"]),
-        float(str(row["p_chosen"])),
-        {
-            voter_name(vote["judge"], vote["method"], vote["principle"]): (vote["logit_ab"] - vote["logit_ba"]) / 2
-            for vote in votes
-        },
-    )
-
-
-def _text(messages: object) -> str:
-    return json.dumps(messages, ensure_ascii=False, sort_keys=True)
+def _text(message: Message) -> str:
+    """By which responses are told apart: what it says and the calls it makes."""
+    return message.model_dump_json(exclude_defaults=True)

@@ -19,13 +19,17 @@ class VoterFigures(Strict):
     """One voter alone."""
 
     name: str
+    """`judge/method/principle`, without the parts that are empty."""
     accuracy: Estimate
     """Of its debiased votes; a pair without one, or with a vote of 0, counts half."""
     weight: float
     """What its vote is multiplied by in the panel's logit."""
     position_inconsistent: float | None
+    """Share of its votes, 0 to 1, that chose the same position in both orders; None where it has no vote."""
     bias: float | None
+    """Mean log-odds by which it favours the first place; None where it has no vote."""
     votes: int
+    """Pairs on which it has a vote."""
 
 
 class Comparison(Strict):
@@ -34,35 +38,43 @@ class Comparison(Strict):
     only_panel: int
     """Pairs that only the panel has right."""
     only_other: int
+    """Pairs that only the other has right."""
     p: float
     """Two-sided, exact."""
     pairs: int
+    """Pairs that both decide: neither logit is 0."""
 
 
 class Sequential(Strict):
     """Voters asked one after the other, until the rest would not change the label."""
 
     error: float
+    """Largest probability, 0 to 0.5, with which the voters left out may change a label."""
     min_log_odds: float
+    """Distance from 0 under which a pair is a tie."""
     queried_share: float
     """Of the voters, on average."""
     pairs: int
     """Those whose full log-odds are at least `min_log_odds` away from 0."""
     same_label: Estimate
+    """Share of those pairs that get the same label from the voters asked."""
 
 
 class Assessment(Strict):
-    """Logits are for the better response. `reliability`: (mean confidence, accuracy, pairs) of each bin; `coverage`: (share of
-    pairs kept, accuracy among them), the surest first."""
+    """Everything that is reported of a panel; logits are for the better response."""
 
     source: str
+    """File of the labelled pairs, or of the recorded votes."""
     data: tuple[str, ...]
     """Digests of the files that the pairs are from."""
     panel: str
     """Whose figures these are."""
     accuracy: Estimate
+    """Share of pairs that the panel has right; a logit of 0 counts half."""
     ece: float
+    """Expected calibration error of the panel's probabilities, 0 to 1."""
     nll: float
+    """Mean negative log-likelihood of the right answer, in nats."""
     unfitted: Quality
     """The mean vote by the YAML's weights, or by equal ones."""
     position_inconsistent: float | None
@@ -70,20 +82,27 @@ class Assessment(Strict):
     mean_bias: float | None
     """Mean log-odds for the first place."""
     by_subset: dict[str, Estimate]
+    """Subset -> accuracy in it; empty where there is only one."""
     by_order: dict[str, Estimate]
     """Accuracy of single answers, before debiasing, where the better response is listed `better_first` and `better_second`."""
     coverage: tuple[tuple[float, float], ...]
+    """(share of pairs kept, accuracy among them), the surest first."""
     reliability: tuple[tuple[float, float, int], ...]
+    """(mean confidence, accuracy, pairs) of each bin of confidence."""
     voters: tuple[VoterFigures, ...]
+    """The heaviest first."""
     baselines: dict[str, Estimate]
     """`longer_reply` is left out where the texts are not known. `best_single_voter` is chosen in hindsight, which favours it."""
     comparisons: dict[str, Comparison]
     """The panel against each baseline and, with --versus, against another panel."""
     sequential: Sequential | None
+    """Early stopping on these pairs; None where the panel has no order of voters."""
     parsing: ParsingSummary | None
+    """How the file of recorded votes was read; None where a panel was asked."""
     failures: dict[str, int]
     """Reason -> votes, rows of the file, or voters that are missing for it."""
     pairs: dict[str, float]
+    """Pair's name -> log-odds for the better response."""
 
 
 def baselines(matrix: VoteMatrix) -> dict[str, Floats]:

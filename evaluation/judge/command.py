@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
 from constitution.digest import file_digest
@@ -54,8 +54,12 @@ class Evidence:
 class Other(BaseModel):
     """What --versus reads of another evaluation's --json."""
 
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
     data: tuple[str, ...]
+    """Digests of the files that its pairs are from."""
     pairs: dict[str, float]
+    """Pair's name -> log-odds for the better response."""
 
 
 def run(settings: JudgeSettings, console: Console) -> int:

@@ -21,14 +21,20 @@ MOST_CHARACTERS = 1 << 20
 class LabelledRow(BaseModel):
     """One line of a file. Keys that are not read are left alone: published sets have many."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     prompt: str | tuple[Message, ...]
+    """What was asked: text, or messages."""
     chosen: str | tuple[Message]
+    """The better response: text, or one message."""
     rejected: str | tuple[Message]
+    """The worse response, likewise."""
     id: str = ""
+    """Name of the pair; `row-LINE` where it is empty."""
     subset: str = ""
+    """Group of pairs that gets an accuracy of its own."""
     tags: tuple[str, ...] = ()
+    """Labels of the prompt, by which principles apply to it or not."""
 
 
 class LabelledPair(NamedTuple):

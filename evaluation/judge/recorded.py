@@ -30,8 +30,11 @@ class RecordedVote(Strict):
     """One line: one judge's answer on one pair in one order."""
 
     pair: str | int
+    """Name of the pair, the same in all lines on it."""
     judge: str
+    """Name of the judge."""
     method: str = ""
+    """How the judge was asked; empty where there is one way."""
     swapped: bool
     """True when the file's second response was listed first to the judge."""
     text: str | None = None
@@ -43,6 +46,7 @@ class RecordedVote(Strict):
     winner: Literal["1", "2"] | None = None
     """What another parser read in the text, in the file's order; only compared with."""
     subset: str = ""
+    """Group of pairs that gets an accuracy of its own."""
 
     @field_validator("label", "winner", mode="before")
     @classmethod
@@ -52,7 +56,8 @@ class RecordedVote(Strict):
     @model_validator(mode="after")
     def _one_answer(self) -> RecordedVote:
         if (self.text is None) == (self.p is None):
-            raise invalid("needs one of text and p")
+            got = "has both text and p" if self.text is not None else "has neither text nor p"
+            raise invalid(got, "one of the two")
         return self
 
     @property
@@ -74,10 +79,13 @@ class Difference:
     """A text that we read otherwise than the file's own parser did."""
 
     line: int
+    """Of the file, from 1."""
     ours: str
     """1, 2 or none, in the file's order."""
     recorded: str
+    """1 or 2, as the file has it."""
     text: str
+    """What the judge wrote."""
 
 
 @dataclass(slots=True)
@@ -87,12 +95,15 @@ class ParsingSummary:
     labelled: bool = True
     """Whether it says which responses are better."""
     texts: int = 0
+    """Answers that were read."""
     unread: int = 0
     """Texts without a verdict."""
     recorded: int = 0
     """Texts for which the file names a winner."""
     agreed: int = 0
+    """Of those, the ones that were read as the file says."""
     differing: list[Difference] = field(default_factory=list)
+    """The others."""
 
     def add(self, line: int, row: RecordedVote, z: float | None) -> None:
         """Count one text, read as these log-odds."""

@@ -20,18 +20,22 @@ class AgreeingVoter(Strict):
     """One voter."""
 
     name: str
+    """`judge/method/principle`, without the parts that are empty."""
     weight: float
     """What its vote is multiplied by in the panel's logit."""
     agreement: Estimate
     """Share of the pairs in which it sides with the panel of the others, by their weights; where it or they take no side, half."""
     position_inconsistent: float | None
+    """Share of its votes, 0 to 1, that chose the same position in both orders; None where it has no vote."""
     bias: float | None
+    """Mean log-odds by which it favours the first place; None where it has no vote."""
 
 
 class AgreementReport(Strict):
     """What can be said without labels: nothing here tells how often the panel is right."""
 
     source: str
+    """File of the recorded votes."""
     failures: dict[str, int]
     """Reason -> voters that are missing for it."""
     position_inconsistent: float | None

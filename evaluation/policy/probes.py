@@ -34,14 +34,18 @@ class Stances(Strict):
     """Example responses to the question after the wrong belief."""
 
     right: str
+    """A response that gives the right answer."""
     wrong: str
+    """A response that adopts the belief."""
 
 
 class Sycophancy(Strict):
     """A question, and the same from a user who holds a wrong belief."""
 
     id: str
+    """Name of the probe."""
     question: str
+    """The question alone."""
     pressed: str
     """The question with the belief."""
     right: tuple[str, ...] = Field(min_length=1)
@@ -49,6 +53,7 @@ class Sycophancy(Strict):
     wrong: tuple[str, ...] = Field(min_length=1)
     """Words of the user's belief."""
     responses: Stances
+    """Example responses to `pressed`."""
 
     @property
     def plain_prompt(self) -> Prompt:
@@ -65,17 +70,22 @@ class Claims(Strict):
     """Example responses: one that admits not knowing, one that claims to know."""
 
     admits: str
+    """A response that admits not knowing."""
     claims: str
+    """A response that claims to know."""
 
 
 class Confidence(Strict):
     """A question that nobody can answer, or an easy one."""
 
     id: str
+    """Name of the probe."""
     kind: Literal["future", "private", "invented", "context", "answerable"]
     """Why nobody can; `answerable` for the easy ones, which are the control."""
     question: str
+    """The question."""
     responses: Claims
+    """Example responses to it."""
 
     @property
     def prompt(self) -> Prompt:
@@ -87,19 +97,28 @@ class RefusalProbe(Strict):
     """A prompt that should be answered, or declined. `id`, `focus` and `note` of XSTest's files are not used."""
 
     prompt: str = Field(min_length=1)
+    """What is asked."""
     label: Literal["safe", "unsafe"]
+    """`safe` where it should be answered, `unsafe` where it should be declined."""
     type: str = ""
+    """Kind of prompt, as XSTest names it."""
     id: str = ""
+    """Not used."""
     focus: str = ""
+    """Not used."""
     note: str = ""
+    """Not used."""
 
 
 class Probes(Strict):
     """The file."""
 
     sycophancy: tuple[Sycophancy, ...]
+    """Questions with a wrong belief of the user."""
     confidence: tuple[Confidence, ...]
+    """Questions that nobody can answer, and easy ones."""
     refusals: tuple[RefusalProbe, ...]
+    """Prompts that should be answered or declined."""
 
     @model_validator(mode="after")
     def _whole(self) -> Probes:

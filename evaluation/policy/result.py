@@ -18,6 +18,7 @@ class ModelId(Strict):
     """A model."""
 
     name: str
+    """The model as it was given: a folder or a name."""
     digest: str
     """Of weights, tokenizer and chat template."""
 
@@ -26,7 +27,9 @@ class Prompts(Strict):
     """What both policies were asked."""
 
     source: str
+    """File that they are from."""
     digest: str
+    """Of the prompts that were read."""
     count: int
     """Rows that were read: those compared and those failed."""
     compared: int
@@ -39,12 +42,15 @@ class Win(Strict):
     """Shares of prompts, 0 to 1, on which A's response is preferred to B's; a tie is half a win. 95% intervals over prompts."""
 
     raw: Estimate
+    """Share of prompts on which A's response is preferred."""
     controlled: Estimate | None = None
     """What would be left of it if both responses were equally long (Dubois et al. 2024, arXiv:2404.04475); None where unknown."""
     probability: Estimate
     """Mean probability that A's response is better: a close call counts less than a clear one."""
     objectives: Measures = Field(default_factory=dict)
+    """Objective -> A's share by its principles alone."""
     principles: Measures = Field(default_factory=dict)
+    """Principle -> A's share by the votes on it alone."""
     judges: Measures = Field(default_factory=dict)
     """By each judge's votes alone; `rules` are the principles that no model judges."""
     unseen: Estimate | None = None
@@ -57,7 +63,9 @@ class TrainingProvenance(Strict):
     sources: tuple[str, ...] = ()
     """Runs and model folders that were read to know it."""
     principles: tuple[str, ...] = ()
+    """Ids of the principles that judged here and that it was trained against."""
     judges: tuple[str, ...] = ()
+    """Names of the judges here that it was trained against."""
 
 
 class Gold(Strict):
@@ -66,6 +74,7 @@ class Gold(Strict):
     constitution: str
     """Digest."""
     win: Win
+    """A against B by its principles."""
     provenance: TrainingProvenance = TrainingProvenance()
     """What of it a policy was trained on all the same; `win.unseen` is by the rest."""
 
@@ -74,7 +83,9 @@ class Sides(Strict):
     """A figure of both policies."""
 
     a: Measures = Field(default_factory=dict)
+    """Measure -> policy A's figure."""
     b: Measures = Field(default_factory=dict)
+    """Measure -> policy B's figure."""
 
 
 class PairOutcome(Strict):
@@ -94,9 +105,13 @@ class Example(Strict):
     why: Literal["win", "loss", "random"]
     """Among A's clearest wins, its clearest losses, or drawn from the rest."""
     prompt_id: str
+    """Id of the prompt."""
     prompt: str
+    """The conversation that both responses answer."""
     a: str
+    """A's response."""
     b: str
+    """B's response."""
     logit: float
     """Log-odds that A's is better."""
     votes: dict[str, float]
@@ -109,16 +124,22 @@ class Calls(Strict):
     """Model calls of this start."""
 
     made: int
+    """Answered by a model."""
     reused: int
+    """Answered by the store of calls."""
 
 
 class PolicyEvaluation(Strict):
     """Every figure of policy A against policy B."""
 
     version: Literal[1] = 1
+    """Of this form of the file."""
     a: ModelId
+    """The policy that is evaluated."""
     b: ModelId
+    """The policy that it is compared with."""
     prompts: Prompts
+    """What both policies were asked."""
     constitution: str
     """Digest of the principles that judged."""
     judges: dict[str, str]
@@ -126,10 +147,13 @@ class PolicyEvaluation(Strict):
     judge_models: dict[str, str] = Field(default_factory=dict)
     """Name within the panel -> its model's name."""
     provenance: TrainingProvenance = TrainingProvenance()
+    """What of the principles and judges either policy was trained against; `win.unseen` is by the rest."""
     held_out: tuple[str, ...] = ()
     """Principles and judges that did not judge."""
     win: Win
+    """How often A's response is preferred to B's."""
     gold: Gold | None = None
+    """The same by a held-out constitution; None where none was given."""
     base: ModelId
     """What `kl` is measured from."""
     kl: Estimate | None = None
@@ -138,6 +162,7 @@ class PolicyEvaluation(Strict):
     kl_per_token: Estimate | None = None
     """The sum over all responses by the sum of their tokens."""
     kl_missing: str = ""
+    """Why there is no `kl`; empty where there is."""
     responses: Sides
     """Measures of the responses to the prompts, by the names of `evaluation.texts.MEASURES`: of those that were given, but for
     `unanswered`."""
@@ -156,8 +181,11 @@ class PolicyEvaluation(Strict):
     pairs: tuple[PairOutcome, ...] = ()
     """All that were compared, for comparing this evaluation with another of the same prompts."""
     examples: tuple[Example, ...] = ()
+    """Responses side by side, to read."""
     warnings: tuple[str, ...] = ()
+    """What limits what the figures mean, a sentence each."""
     calls: Calls
+    """Model calls of the start that finished the evaluation."""
 
 
 def read_evaluation(path: Path) -> PolicyEvaluation:

@@ -5,12 +5,16 @@ Every reader checks the columns that it reads, and raises UserError that names t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from constitution.errors import Problem, UserError
 from constitution.records import Critique, Dropped, Failure, Message, Vote
@@ -21,6 +25,13 @@ ROWS = 1000
 AGAIN = "run generate_feedback.py again to write it"
 VOTE = ("prompt_id", "a", "b", "principle", "logit_ab", "logit_ba", "method", "judge", "censored")
 """Columns of a Vote."""
+VOTER = ("judge", "method", "principle")
+"""Columns that name a voter."""
+PIECE = 1 << 16
+"""Votes of one piece of columns, about."""
+
+Voter = tuple[str, str, str]
+"""(judge, method, principle)"""
 
 
 class Pair(NamedTuple):
@@ -54,6 +65,23 @@ class Pair(NamedTuple):
     constitution_digest: str
     judge: str
     """Name of the judge's model."""
+    split: str
+    """`train` or `test`; no prompt is in both."""
+
+
+class TrainingPair(NamedTuple):
+    """What training takes from a preference pair; its votes, most of the file's bytes, stay unread."""
+
+    prompt: tuple[Message, ...]
+    chosen: Message
+    rejected: Message
+    p_chosen: float
+    """Probability that chosen is better, 0.5 to 1."""
+    prompt_id: str
+    chosen_truncated: bool
+    """max_tokens ended it, not its author; likewise for rejected."""
+    rejected_truncated: bool
+    constitution_digest: str
     split: str
     """`train` or `test`; no prompt is in both."""
 
@@ -99,17 +127,31 @@ class ControlVote(NamedTuple):
     """The pair got a label, and the right one."""
 
 
+class VoteColumns(NamedTuple):
+    """Votes of whole prompts, column by column: each array is [votes]."""
+
+    voter: NDArray[np.int64]
+    """Index of the vote's voter."""
+    pair: NDArray[np.int64]
+    """Number of the vote's pair among those of this piece, from 0."""
+    value: NDArray[np.float64]
+    """`Vote.value`; likewise for the others."""
+    bias: NDArray[np.float64]
+    position_inconsistent: NDArray[np.bool_]
+
+
 def read_pairs(path: Path, split: str) -> Iterator[Pair]:
     """Pairs of a parquet file of the dataset, in its order."""
     for row in rows(path, Pair._fields[:-1]):
         ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
-        (chosen,), (rejected,) = row["chosen"], row["rejected"]
-        row |= {
-            "prompt": tuple(map(_message, row["prompt"])),
-            "chosen": _message(chosen),
-            "rejected": _message(rejected),
-        }
-        yield Pair(**{**row, "votes": tuple(Vote(*ids, **vote) for vote in row["votes"])}, split=split)
+        votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
+        yield Pair(**{**row, **_messages(row), "votes": votes}, split=split)
+
+
+def read_training_pairs(path: Path, split: str) -> Iterator[TrainingPair]:
+    """The same pairs, without what training does not ask for."""
+    for row in rows(path, TrainingPair._fields[:-1]):
+        yield TrainingPair(**{**row, **_messages(row)}, split=split)
 
 
 def read_targets(path: Path, split: str) -> Iterator[Target]:
@@ -118,6 +160,23 @@ def read_targets(path: Path, split: str) -> Iterator[Target]:
         (completion,) = row["completion"]
         row |= {"prompt": tuple(map(_message, row["prompt"])), "completion": _message(completion)}
         yield Target(**row, split=split)
+
+
+def read_prompts(path: Path) -> Iterator[tuple[str, tuple[Message, ...]]]:
+    """(id, messages) of the prompts of a parquet file of the dataset; once where the rows of a prompt follow each other."""
+    before = None
+    for table in tables(path, ("prompt_id", "prompt"), ROWS):
+        ids = table["prompt_id"].to_pylist()
+        new = [i for i, name in enumerate(ids) if name != (ids[i - 1] if i else before)]
+        before = ids[-1]
+        for i, messages in zip(new, table["prompt"].take(pa.array(new, pa.int64())).to_pylist(), strict=True):
+            yield ids[i], tuple(map(_message, messages))
+
+
+def read_prompt_ids(path: Path) -> Iterator[str]:
+    """The prompt's id of each row of a parquet file of the dataset."""
+    for table in tables(path, ("prompt_id",)):
+        yield from table["prompt_id"].to_pylist()
 
 
 def read_candidates(path: Path) -> Iterator[Candidate]:
@@ -137,6 +196,32 @@ def read_critiques(path: Path) -> Iterator[Critique]:
 def read_votes(path: Path) -> Iterator[Vote]:
     """`votes.parquet`: every vote on every pair of candidates that was compared."""
     yield from (Vote(**row) for row in rows(path, VOTE))
+
+
+def count_voters(path: Path) -> Counter[Voter]:
+    """`votes.parquet`: each voter's number of votes."""
+    found: Counter[Voter] = Counter()
+    for table in tables(path, VOTER):
+        counts = table.group_by(VOTER).aggregate([([], "count_all")])
+        names = zip(*(counts[name].to_pylist() for name in VOTER), strict=True)
+        found.update(dict(zip(names, counts["count_all"].to_pylist(), strict=True)))
+    return found
+
+
+def vote_columns(path: Path, voters: Sequence[Voter]) -> Iterator[VoteColumns]:
+    """`votes.parquet` in pieces of about PIECE votes that no prompt's votes are divided between.
+
+    voters: every voter of the file; a piece names them by their indices here.
+    """
+    names = pa.array(["\0".join(voter) for voter in voters], pa.string())
+    for table in _whole_prompts(path):
+        yield VoteColumns(
+            voter=pc.index_in(_joined(table, VOTER), names).to_numpy(),
+            pair=pc.dictionary_encode(_joined(table, ("prompt_id", "a", "b"))).combine_chunks().indices.to_numpy(),
+            value=table["vote"].to_numpy(),
+            bias=table["bias"].to_numpy(),
+            position_inconsistent=table["position_inconsistent"].to_numpy(),
+        )
 
 
 def read_controls(path: Path) -> Iterator[ControlVote]:
@@ -188,6 +273,31 @@ def unreadable(path: Path, error: Exception) -> UserError:
     """Why a file of a run cannot be read."""
     reason = " ".join(str(error).split())[:200]
     return UserError(Problem(str(path), got=f"cannot be read ({reason})", fix=AGAIN))
+
+
+def _whole_prompts(path: Path) -> Iterator[pa.Table]:
+    columns = ("prompt_id", "a", "b", *VOTER, "vote", "bias", "position_inconsistent")
+    rest: pa.Table | None = None
+    for piece in tables(path, columns, PIECE):
+        table = piece if rest is None else pa.concat_tables([rest, piece])
+        last = pc.equal(table["prompt_id"], table["prompt_id"][-1])
+        rest = table.filter(last)
+        whole = table.filter(pc.invert(last))
+        if whole.num_rows:
+            yield whole
+    if rest is not None and rest.num_rows:
+        yield rest
+
+
+def _joined(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(*(table[name] for name in names), "\0")
+
+
+def _messages(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A pair's columns of messages."""
+    (chosen,), (rejected,) = row["chosen"], row["rejected"]
+    prompt = tuple(map(_message, row["prompt"]))
+    return {"prompt": prompt, "chosen": _message(chosen), "rejected": _message(rejected)}
 
 
 def _message(row: Mapping[str, Any]) -> Message:

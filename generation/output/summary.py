@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
@@ -14,9 +13,12 @@ from rich.text import Text
 from constitution.records import STAGES
 from constitution.terminal import printable
 from generation.output.manifest import Manifest
+from generation.output.reading import Pair, read_pairs
 from generation.output.records import Forecast
 
 EXAMPLES = 3
+LOOKED_AT = 1000
+"""Pairs among which they are looked for."""
 CLIP = 600
 """Most characters of one response in an example."""
 
@@ -24,8 +26,8 @@ CLIP = 600
 def show(manifest: Manifest, folder: Path, console: Console) -> None:
     """Print the summary table, example pairs and the dataset's path."""
     console.print(_table(manifest))
-    for index, row in enumerate(_examples(folder)):
-        console.print(_pair(index, row))
+    for index, pair in enumerate(_examples(folder)):
+        console.print(_pair(index, pair))
     console.print(Text(f"Dataset: {folder}  (datasets.load_dataset({str(folder)!r}, 'preferences'))"), soft_wrap=True)
     console.print(Text(f"Report:  {folder / 'report.html'}"), soft_wrap=True)
 
@@ -53,30 +55,25 @@ def _table(manifest: Manifest) -> Table:
     return table
 
 
-def _examples(folder: Path) -> list[Mapping[str, object]]:
-    """The most decided pairs of the first row group, of different prompts."""
-    with pq.ParquetFile(folder / "data" / "preferences" / "train.parquet") as file:
-        rows = next(file.iter_batches(batch_size=1000), None)
-    pairs = [] if rows is None else sorted(rows.to_pylist(), key=lambda row: -row["log_odds"])
-    first_of_prompt = {row["prompt_id"]: row for row in reversed(pairs)}
-    return sorted(first_of_prompt.values(), key=lambda row: -row["log_odds"])[:EXAMPLES]
+def _examples(folder: Path) -> list[Pair]:
+    """The most decided of the first LOOKED_AT pairs, of different prompts."""
+    found = islice(read_pairs(folder / "data" / "preferences" / "train.parquet", "train"), LOOKED_AT)
+    pairs = sorted(found, key=lambda pair: -pair.log_odds)
+    first_of_prompt = {pair.prompt_id: pair for pair in reversed(pairs)}
+    return sorted(first_of_prompt.values(), key=lambda pair: -pair.log_odds)[:EXAMPLES]
 
 
-def _pair(index: int, row: Mapping[str, object]) -> Panel:
+def _pair(index: int, pair: Pair) -> Panel:
     """One pair, as text only: nothing in it is read as markup."""
     lines = []
-    for name, style in (("prompt", "cyan"), ("chosen", "green"), ("rejected", "red")):
-        messages = row[name]
-        assert isinstance(messages, list)
-        text = messages[-1]["content"]
+    texts = {"prompt": pair.prompt[-1].content, "chosen": pair.chosen.content, "rejected": pair.rejected.content}
+    for (name, text), style in zip(texts.items(), ("cyan", "green", "red"), strict=True):
         clipped = text if len(text) <= CLIP else text[:CLIP] + " …"
         seen = "\n".join(map(printable, clipped.split("\n")))
         lines.append(Text.assemble((f"{name:9}", f"bold {style}"), seen))
-    votes = row["votes"]
-    assert isinstance(votes, list)
-    asked = ", ".join(dict.fromkeys(vote["principle"] for vote in votes))
-    origins = f"{row['chosen_origin']} over {row['rejected_origin']}"
-    title = Text(f"example {index + 1}: p_chosen {row['p_chosen']:.3f}, {origins}")
+    asked = ", ".join(dict.fromkeys(vote.principle for vote in pair.votes))
+    origins = f"{pair.chosen_origin} over {pair.rejected_origin}"
+    title = Text(f"example {index + 1}: p_chosen {pair.p_chosen:.3f}, {origins}")
     return Panel(Group(*lines, Text(f"votes    {asked}", style="dim")), title=title, title_align="left")
 
 

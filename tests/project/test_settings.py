@@ -1,4 +1,4 @@
-"""Every setting says what it means: lists of settings, documents and editors print the string under its field."""
+"""Every setting and every figure of a report says what it means: lists, documents and editors print the string under its field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from constitution.loading import ConstitutionFile
 from constitution.records import Message, Prompt, Strict
 from critics.controls import Control
 from evaluation.__main__ import COMMANDS as EVALUATION
+from evaluation.attack.suite import Texts
 from evaluation.audit.thresholds import Thresholds
+from evaluation.judge.assessment import Assessment
+from evaluation.judge.labelled import LabelledRow
+from evaluation.judge.recorded import RecordedVote
+from evaluation.judge.unlabelled import Unlabelled
+from evaluation.policy.probes import Probes
+from evaluation.policy.result import PolicyEvaluation
 from generation.config import RunConfig
 from generation.request import FeedbackSettings
 from training.catalogue import COMMANDS, settings_model
@@ -20,15 +27,21 @@ from training.catalogue import COMMANDS, settings_model
 WRITTEN: list[type[BaseModel]] = [
     ConstitutionFile,
     Control,
+    LabelledRow,
     Message,
+    Probes,
     Prompt,
+    RecordedVote,
     RunConfig,
+    Texts,
     *map(settings_model, COMMANDS),
     Thresholds,
     FeedbackSettings,
     *(command.options for command in EVALUATION.values()),
 ]
 """Models of the files and the command lines that a user writes."""
+REPORTED: list[type[BaseModel]] = [Assessment, PolicyEvaluation, Unlabelled]
+"""Models of the JSON that evaluation writes."""
 
 
 def inside(kind: Any) -> Iterator[type[BaseModel]]:
@@ -53,6 +66,10 @@ def undescribed(kinds: list[type[BaseModel]]) -> set[str]:
 
 def test_every_setting_has_a_string_under_it() -> None:
     assert undescribed(WRITTEN) == set()
+
+
+def test_every_figure_of_a_report_has_a_string_under_it() -> None:
+    assert undescribed(REPORTED) == set()
 
 
 class Inner(Strict):

@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import FiniteFloat, JsonValue
+
 from constitution.errors import Problem
+from constitution.records import Message, Strict
+from critics.transcript import message_text
+from evaluation.files import json_lines
 from generation.output.dataset import SPLITS
 from generation.output.files import write_atomically
 from training.best_of.responses import Outcome
-from training.data import sources
-from training.data.columns import Target, target
+from training.data.columns import RowPrompt, Target
 
 FILE = "best.jsonl"
 FIXES: Mapping[str, str] = {
@@ -23,36 +27,69 @@ FIXES: Mapping[str, str] = {
 """What keeps prompts from teaching anything -> what to do about it."""
 
 
+class BestRow(Strict):
+    """A line of the file; its columns are those of sft, and more. Those at their defaults are left out."""
+
+    prompt: tuple[Message, ...]
+    """The conversation that the response answers."""
+    completion: tuple[Message]
+    """The response to imitate."""
+    score: FiniteFloat
+    """Its reward."""
+    mean: FiniteFloat
+    """Mean reward of the prompt's responses."""
+    sample: int
+    """Which of the prompt's samples it is, from 0."""
+    responses: int
+    """The prompt's responses that have a reward."""
+    prompt_id: str
+    """Id of the prompt."""
+    split: str
+    """`train` or `test`; no prompt is in both."""
+    completion_truncated: bool = False
+    """max_tokens ended the response, not its author."""
+    tools: tuple[dict[str, JsonValue], ...] = ()
+    """JSON-schema descriptions of the prompt's tools."""
+    tags: tuple[str, ...] = ()
+    """The prompt's."""
+
+    @property
+    def target(self) -> Target:
+        """As it is trained on."""
+        prompt = RowPrompt(self.prompt_id, self.prompt, self.tools, self.tags)
+        return Target(prompt, message_text(self.completion[0]), 1.0, self.completion_truncated)
+
+
 def write(path: Path, made: Mapping[str, Sequence[Outcome]]) -> None:
-    """A line for each response that is imitated; its columns are those of sft, and more. made: split -> its prompts."""
-    lines = (
-        json.dumps(row, allow_nan=False) + "\n" for split in SPLITS for one in made[split] for row in _rows(one, split)
-    )
+    """A line for each response that is imitated. made: split -> its prompts."""
+    rows = (row for split in SPLITS for one in made[split] for row in _rows(one, split))
+    lines = (json.dumps(row.model_dump(mode="json", exclude_defaults=True)) + "\n" for row in rows)
     write_atomically(path, "".join(lines))
 
 
-def _rows(one: Outcome, split: str) -> Iterable[dict[str, object]]:
+def _rows(one: Outcome, split: str) -> Iterable[BestRow]:
     for number, response, score in one.choice.kept:
-        yield {
-            "prompt": [message.model_dump(mode="json", exclude_defaults=True) for message in one.prompt.messages],
-            "completion": [response.message.model_dump(mode="json", exclude_defaults=True)],
-            "score": score,
-            "mean": one.choice.mean,
-            "sample": number,
-            "responses": len(one.responses),
-            "prompt_id": one.prompt.id,
-            "split": split,
-            **({"completion_truncated": True} if response.truncated else {}),
-            **({"tools": one.prompt.tools} if one.prompt.tools else {}),
-            **({"tags": one.prompt.tags} if one.prompt.tags else {}),
-        }
+        yield BestRow(
+            prompt=one.prompt.messages,
+            completion=(response.message,),
+            score=score,
+            mean=one.choice.mean,
+            sample=number,
+            responses=len(one.responses),
+            prompt_id=one.prompt.id,
+            split=split,
+            completion_truncated=response.truncated,
+            tools=one.prompt.tools,
+            tags=one.prompt.tags,
+        )
 
 
 def read(path: Path) -> dict[str, list[Target]]:
-    """Split -> the file's rows."""
+    """Split -> what is imitated."""
     found: dict[str, list[Target]] = {split: [] for split in SPLITS}
-    for raw in sources.read(str(path), "sft"):
-        found[raw.row["split"]].append(target(raw.row))
+    for _, line in json_lines(path):
+        row = BestRow.model_validate_json(line)
+        found[row.split].append(row.target)
     return found
 
 

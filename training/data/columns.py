@@ -1,4 +1,4 @@
-"""The columns of one row -> a pair, a target or a prompt, or what is wrong with it."""
+"""The columns of one row of any dataset -> a pair, a target or a prompt, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ RENDERED = regex.compile(
     r"|<\|(?:user|assistant|system)\|>|<\|turn>|<｜(?:User|Assistant)｜>|</s>\s*$"
 )
 """Signs that a text went through some model's chat template already."""
-COLUMNS = (
-    "prompt", "chosen", "rejected", "messages", "completion", "p_chosen", "margin", "weight", "chosen_truncated",
-    "rejected_truncated", "completion_truncated", "tools", "tags", "prompt_id", "id",
-)  # fmt: skip
-"""All columns that are read here."""
 _BOTH = ("chosen", "rejected")
 _RUN_UP = 16
 """Characters from which a response that begins with its prompt's text is taken to hold it."""
@@ -84,13 +79,18 @@ def pair(row: Mapping[str, Any]) -> Pair:
             "begin with the prompt, which would be trained on twice",
             fix="keep the responses alone",
         )
-    if chosen == rejected:
-        raise bad("chosen and rejected", "are equal", "two different responses", "leave the row out")
-    p = _number(row, "p_chosen", 1.0)
-    if not 0.5 <= p <= 1:
-        raise bad("p_chosen", f"got {p}", "0.5 to 1", "where rejected is better, swap the two")
+    p, margin = _number(row, "p_chosen", 1.0), _number(row, "margin", 0.0)
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
-    return Pair(prompt, chosen, rejected, p, _number(row, "margin", 0.0), _weight(row), truncated)
+    return checked(Pair(prompt, chosen, rejected, p, margin, _weight(row), truncated))
+
+
+def checked(pair: Pair) -> Pair:
+    """The pair, if it can be trained on. Raises UserError."""
+    if pair.chosen == pair.rejected:
+        raise bad("chosen and rejected", "are equal", "two different responses", "leave the row out")
+    if not 0.5 <= pair.p <= 1:
+        raise bad("p_chosen", f"got {pair.p}", "0.5 to 1", "where rejected is better, swap the two")
+    return pair
 
 
 def _explicit(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,13 +151,19 @@ def prompted(row: Mapping[str, Any]) -> RowPrompt:
         _check_unrendered("prompt", given)
     while row.get("prompt") is None and messages and messages[-1].role == "assistant":
         messages = messages[:-1]
-    if not messages or messages[-1].role in ("assistant", "system"):
-        got = messages[-1].role if messages else "nobody"
-        raise bad("prompt", f"the last to speak is {got}", "the user or a tool, whom the response answers")
     tools = _tools(row.get("tools"))
     name = str(row.get("prompt_id") or row.get("id") or "") or _name(messages)
     tags = row.get("tags") or ()
-    return RowPrompt(name, messages, tools, tuple(map(str, tags)) if isinstance(tags, list | tuple) else ())
+    tags = tuple(map(str, tags)) if isinstance(tags, list | tuple) else ()
+    return answerable(RowPrompt(name, messages, tools, tags))
+
+
+def answerable(prompt: RowPrompt) -> RowPrompt:
+    """The prompt, if a response may follow. Raises UserError."""
+    if not prompt.messages or prompt.messages[-1].role in ("assistant", "system"):
+        got = prompt.messages[-1].role if prompt.messages else "nobody"
+        raise bad("prompt", f"the last to speak is {got}", "the user or a tool, whom the response answers")
+    return prompt
 
 
 def _name(messages: Sequence[Message]) -> str:

@@ -13,8 +13,9 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
 from generation.output.dataset import split_of
 from training.config import Reward, Training
-from training.data.columns import Pair, RowPrompt, Target, bad, pair, prompted, target
-from training.data.sources import Kind, Raw, read
+from training.data.columns import Pair, RowPrompt, Target, bad
+from training.data.parsing import pair, prompted, target
+from training.data.sources import Kind, Raw, Row, read
 
 SHOWN = 20
 """Rows with a problem, after which reading ends."""
@@ -63,7 +64,7 @@ class Split:
         yield self.test
 
 
-Row = TypeVar("Row", Pair, Target, RowPrompt)
+Made = TypeVar("Made", Pair, Target, RowPrompt)
 
 
 def pairs(settings: Training) -> Split:
@@ -73,10 +74,10 @@ def pairs(settings: Training) -> Split:
     return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
 
 
-def _apart(row: Mapping[str, Any]) -> Pair:
-    """A pair that says how far apart its responses are. Raises UserError."""
+def _apart(row: Row) -> Pair:
+    """A pair that says how far apart its responses are; a run's do not. Raises UserError."""
     found = pair(row)
-    if "margin" not in row:
+    if not isinstance(row, Mapping) or "margin" not in row:
         raise bad("margin", "is missing, and margins: true subtracts it", fix="add the column, or set margins: false")
     return found
 
@@ -94,12 +95,12 @@ def prompts(settings: Training) -> Split:
     return Split(train, test, split.sources, left_out, split.moved, split.untested)
 
 
-def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]], Row], needed: str) -> Split:
+def _collect(settings: Training, kind: Kind, make: Callable[[Row], Made], needed: str) -> Split:
     if not settings.data:
         raise UserError(Problem("--data", got="got none", fix="name a run folder, as in --data runs/NAME"))
     problems = Problems()
-    train: list[tuple[str, Row]] = []  # source and row
-    test: list[tuple[str, Row]] = []
+    train: list[tuple[str, Made]] = []  # source and row
+    test: list[tuple[str, Made]] = []
     sources = []
     for spec, weight in settings.data.items():
         digest, constitutions, count = hasher(), set[str](), 0
@@ -107,8 +108,8 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
             for raw, row in _made(spec, kind, settings.limit, make, needed):
                 digest.update(repr(row).encode())
                 count += 1
-                if raw.row.get("constitution_digest"):
-                    constitutions.add(str(raw.row["constitution_digest"]))
+                if raw.constitution:
+                    constitutions.add(raw.constitution)
                 part = test if _held_out(raw, row, settings.test_fraction) else train
                 part.append((spec, _weighed(row, weight)))
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
@@ -127,8 +128,8 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Mapping[str, Any]],
 
 
 def _made(
-    spec: str, kind: Kind, limit: int | None, make: Callable[[Mapping[str, Any]], Row], needed: str
-) -> Iterator[tuple[Raw, Row]]:
+    spec: str, kind: Kind, limit: int | None, make: Callable[[Row], Made], needed: str
+) -> Iterator[tuple[Raw, Made]]:
     """A source's rows. Raises UserError where some cannot be used, once SHOWN of them or all rows are read."""
     wrong: dict[tuple[Problem, ...], list[str]] = {}
     total = 0
@@ -167,7 +168,7 @@ def _asked(row: Pair | Target | RowPrompt) -> RowPrompt:
     return row if isinstance(row, RowPrompt) else row.prompt
 
 
-def _weighed(row: Row, weight: float) -> Row:
+def _weighed(row: Made, weight: float) -> Made:
     """The row, counting that much more. Prompts have no weight."""
     return row if isinstance(row, RowPrompt) else row._replace(weight=row.weight * weight)
 

@@ -13,26 +13,30 @@ from evaluation.files import json_lines
 from generation.output import manifest, reading
 from generation.output.dataset import SPLITS
 from generation.output.folder import SETTINGS
-from training.data.columns import COLUMNS
+from generation.output.reading import Target, TrainingPair
 
 Kind = Literal["preferences", "sft"]
 """The two datasets of a run."""
-_WRITTEN: Mapping[Kind, tuple[str, ...]] = {
-    "preferences": ("prompt", "chosen", "rejected", "p_chosen", "prompt_id", "chosen_truncated", "rejected_truncated"),
-    "sft": ("prompt", "completion", "prompt_id"),
-}
-"""Columns that a run always writes."""
+Row = Mapping[str, Any] | TrainingPair | Target
+"""Columns of any dataset, or a record of a run."""
 JSONL = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz")
 
 
 class Raw(NamedTuple):
-    """A row as its file has it."""
+    """A row as its file has it, and where it stands."""
 
     place: str
     """`file:row`."""
     split: str
     """`train`, `test`, or empty where the source has no splits."""
-    row: Mapping[str, Any]
+    row: Row
+
+    @property
+    def constitution(self) -> str:
+        """Digest of the constitution that labelled it; empty where the row does not say."""
+        if isinstance(self.row, Mapping):
+            return str(self.row.get("constitution_digest") or "")
+        return self.row.constitution_digest
 
 
 def read(spec: str, kind: Kind, limit: int | None = None) -> Iterator[Raw]:
@@ -72,10 +76,9 @@ def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
 
 
 def _of_run(file: Path, split: str, kind: Kind) -> Iterator[Raw]:
-    """Rows of a run, without the columns that nobody reads here: votes are most of its bytes."""
-    there = {*reading.schema_of(file).names}
-    names = dict.fromkeys((*_WRITTEN[kind], *(name for name in (*COLUMNS, "constitution_digest") if name in there)))
-    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.rows(file, [*names]), 1))
+    if kind == "sft":
+        return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.read_targets(file, split), 1))
+    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.read_training_pairs(file, split), 1))
 
 
 def _parquet(file: Path, split: str) -> Iterator[Raw]:

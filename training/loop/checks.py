@@ -26,7 +26,7 @@ from generation.output import manifest
 from generation.output.reading import split_files
 from generation.pipeline import job
 from generation.request import FeedbackSettings
-from training.data.columns import prompted
+from training.data.parsing import prompted
 from training.data.rows import words
 from training.data.sources import Kind
 from training.data.sources import read as read_rows

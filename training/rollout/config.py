@@ -96,7 +96,7 @@ class JudgeReward(Strict):
     def _one_by_one(self) -> JudgeReward:
         for member in self.panel:
             if wrong := sorted(name for name in member.all_methods if METHODS[name].pairwise):
-                allowed = "contrast, score, yesno, or reward for a reward model"
+                allowed = f"{', '.join(POINTWISE)}, or reward for a reward model"
                 key = f"panel.{member.name}.methods"
                 raise invalid(f"got {', '.join(wrong)}, which judges pairs", allowed, key=key)
         check_run(self.run)

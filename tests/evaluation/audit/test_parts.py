@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from constitution.errors import UserError
-from evaluation.audit import votes as audit_votes
 from evaluation.audit.data import read_audit
 from evaluation.audit.examples import SHOWN, clip, examples
 from evaluation.audit.measures import measures
@@ -18,6 +17,7 @@ from evaluation.audit.pairs import Tally, read_pairs
 from evaluation.audit.responses import asked_for, read_responses, similarity
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
+from generation.output import reading
 from generation.output.manifest import Manifest
 from generation.output.records import ControlOutcome, Feedback
 
@@ -52,7 +52,7 @@ def test_how_the_file_is_cut_changes_nothing(
         tmp_path, [outcome(i, kind=tuple(dice.normal(size=2)), quiet=tuple(dice.normal(size=2))) for i in range(9)]
     )
     whole = read_voters(tmp_path)
-    monkeypatch.setattr(audit_votes, "PIECE", piece)
+    monkeypatch.setattr(reading, "PIECE", piece)
     cut = read_voters(tmp_path)
     for name in ("votes", "strength", "bias", "abs_bias", "position_inconsistent", "both", "same"):
         assert getattr(cut, name) == pytest.approx(getattr(whole, name))
@@ -114,10 +114,10 @@ def test_pairs_to_read(tmp_path: Path, write_run: Write, outcome: Make) -> None:
     outcomes[8] = outcome(8, quiet=(7.0, 7.5))  # a flip
     write_run(tmp_path, outcomes)
     read = read_pairs(tmp_path, 2, 0).read
-    assert read["most contested"][0]["prompt_id"] == "p7"
-    assert [row["prompt_id"] for row in read["position-inconsistent"]] == ["p8"]
+    assert read["most contested"][0].prompt_id == "p7"
+    assert [pair.prompt_id for pair in read["position-inconsistent"]] == ["p8"]
     assert len(read["sampled"]) == 2
-    other = [{row["prompt_id"] for row in read_pairs(tmp_path, 2, seed).read["sampled"]} for seed in range(5)]
+    other = [{pair.prompt_id for pair in read_pairs(tmp_path, 2, seed).read["sampled"]} for seed in range(5)]
     assert len(set(map(frozenset, other))) > 1
     assert read_pairs(tmp_path, 0, 0).read == {"sampled": [], "most contested": [], "position-inconsistent": []}
 
@@ -140,7 +140,7 @@ def test_refusals_by_what_was_asked(tmp_path: Path, write_run: Write, outcome: M
     }  # fmt: skip
     assert found.revised.refusals == {(True, False): 1}
     assert found.revised.length.tolist() == [len("Here is how.") / len(no)]
-    assert found.texts == {}
+    assert found.kept == {}
     assert asked_for(["bad"], Thresholds(harmful_tags=("bad",))) == "harmful"
 
 
@@ -193,4 +193,4 @@ def test_what_is_shown_of_a_pair(tmp_path: Path, write_run: Write, outcome: Make
 def test_a_long_text_is_cut() -> None:
     assert clip("a" * SHOWN) == "a" * SHOWN
     assert clip("a" * 1_000_000).endswith(f"a … ({1_000_000 - SHOWN:,} more characters)")
-    assert clip(None) == ""
+    assert clip("") == ""

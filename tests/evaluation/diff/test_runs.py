@@ -1,6 +1,7 @@
 """Two runs side by side."""
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ import yaml
 from rich.console import Console
 
 from constitution.errors import UserError
+from constitution.principles import Constitution, Principle
+from constitution.records import Message, PreferencePair, Prompt, Response, Vote
 from evaluation.__main__ import main
 from evaluation.diff.command import show
 from evaluation.diff.runs import PairKey, PairSide, compare_runs, read_pairs
+from generation.output.dataset import DatasetWriter
+from generation.output.records import Feedback
 from generation.pipeline.job import prepare, produce
 from generation.request import FeedbackSettings
 
@@ -90,3 +95,25 @@ def test_names_of_a_run_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> No
     assert "x�[2J-id > other-id" in said
     assert "k�[2J[bold]" in said
     assert "\x1b" not in said
+
+
+def test_a_run_that_asks_for_tools_has_the_same_pairs_as_one_that_does_not(tmp_path: Path) -> None:
+    """Its files have more columns of messages."""
+    plain, tools = (write_run(tmp_path / name, with_tools) for name, with_tools in (("plain", False), ("tools", True)))
+    (a,), (b,) = read_pairs(plain).items(), read_pairs(tools).items()
+    assert a == b
+    assert (a[1].chosen_id, a[1].rejected_id, a[1].p_chosen) == ("p/s0", "p/s1", 1 / (1 + math.exp(-0.7)))
+    assert a[1].votes == {"judge/compare/kind": 0.75}
+
+
+def write_run(folder: Path, tools: bool) -> Path:
+    kind = Principle(id="kind", objective="good", text="Be kind.")
+    laws = Constitution(name="laws", version=1, objectives={"good": 1.0}, principles=(kind,))
+    writer = DatasetWriter(folder, laws, "judge", 0.0, tools)
+    prompt = Prompt(id="p", messages=(Message(role="user", content="Why?"),))
+    a, b = (Response(f"p/s{i}", "p", Message(role="assistant", content=f"{i}"), "sampled", "") for i in range(2))
+    votes = (Vote("p", a.id, b.id, "kind", 1.0, -0.5),)
+    writer.write(Feedback(prompt, (a, b), votes=votes, pairs=(PreferencePair("p", a, b, 0.7, {"good": 0.7}, votes),)))
+    writer.close()
+    (folder / "manifest.json").write_text("{}")
+    return folder

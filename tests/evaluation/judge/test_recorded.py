@@ -102,8 +102,8 @@ def test_what_is_known_of_the_pairs_is_added(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"text": None}, "v.jsonl:1: needs one of text and p"),
-        ({"p": 0.5}, "v.jsonl:1: needs one of text and p"),
+        ({"text": None}, "v.jsonl:1: has neither text nor p; allowed: one of the two"),
+        ({"p": 0.5}, "v.jsonl:1: has both text and p; allowed: one of the two"),
         ({"text": None, "p": 1.5}, r"v.jsonl:1: p: got 1.5; allowed: at most 1"),
         ({"label": 3}, r"v.jsonl:1: label: got '3'; allowed: 1, 2"),
         (

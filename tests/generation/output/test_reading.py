@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,8 +10,23 @@ import pytest
 
 import generate_feedback
 from constitution.errors import UserError
-from constitution.records import Dropped, Failure, Message, Vote
+from constitution.principles import Constitution, Principle
+from constitution.records import (
+    Critique,
+    Dropped,
+    Failure,
+    Function,
+    Message,
+    PreferencePair,
+    Prompt,
+    Response,
+    ToolCall,
+    Vote,
+)
 from generation.output import reading
+from generation.output.dataset import DatasetWriter
+from generation.output.reading import Candidate, ControlVote, Pair, Target, TrainingPair
+from generation.output.records import ControlOutcome, Feedback
 from generation.output.run import Run, open_run
 
 LAWS = """name: laws
@@ -20,6 +36,108 @@ principles:
   - {id: kind, objective: good, text: Be kind.}
   - {id: short, objective: good, text: Be short., check: {max_words: 9}}
 """
+
+
+# every field differs from every other, so that a column read into another's place is seen
+ASKED = Prompt(
+    id="p",
+    messages=(Message(role="system", content="Be brief."), Message(role="user", content="Why?")),
+    tags=("hard", "odd"),
+)
+CALL = ToolCall(function=Function(name="look", arguments={"at": "sky"}), id="call-1")
+GOOD = Response(
+    "p/s0/r0", "p", Message(role="assistant", content="good", tool_calls=(CALL,)), "revised", "raw good", "p/s0",
+    ("kind", "brief"), True,
+)  # fmt: skip
+BAD = Response("p/s1", "p", Message(role="assistant", content="bad"), "sampled", "raw bad")
+VOTES = (
+    Vote("p", GOOD.id, BAD.id, "kind", 1.5, -0.5, "compare", "judge"),
+    Vote("p", GOOD.id, BAD.id, "brief", 0.25, 0.75, "reasoned", "other", censored=True),
+)
+CRITIQUES = (Critique("p", BAD.id, "kind", "It is bad.", True), Critique("p", GOOD.id, "brief", "", False))
+FAILED = Failure("p", "revise", "empty", "no text came", "p/s2")
+LEFT_OUT = Dropped("p", "compare", "tie", "0.0 apart", "p/s3 vs p/s4")
+CONTROL = ControlOutcome("arithmetic", (Vote("control-0", "c/a", "c/b", "kind", 3.0, 1.0, "score", "third"),), (), True)
+CONSTITUTION = Constitution(
+    name="laws",
+    version=1,
+    objectives={"good": 1.0, "calm": 0.5},
+    principles=(
+        Principle(id="kind", objective="good", text="Be kind."),
+        Principle(id="brief", objective="calm", text="Be brief."),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One prompt with a record of every kind, in the train split."""
+    folder = tmp_path_factory.mktemp("written")
+    writer = DatasetWriter(folder, CONSTITUTION, "judge-model", 0.0, tools=True)
+    pair = PreferencePair("p", GOOD, BAD, 0.75, {"good": 2.0}, VOTES)
+    writer.write(
+        Feedback(
+            ASKED,
+            (GOOD, BAD),
+            CRITIQUES,
+            votes=VOTES,
+            pairs=(pair,),
+            target=GOOD,
+            failures=(FAILED,),
+            dropped=(LEFT_OUT,),
+        )
+    )
+    writer.write_controls([CONTROL])
+    writer.close()
+    return folder
+
+
+def test_each_column_is_read_into_its_field(written: Path) -> None:
+    digest, p = CONSTITUTION.digest, 1 / (1 + math.exp(-0.75))
+    preferences = written / "data" / "preferences" / "train.parquet"
+    (pair,) = reading.read_pairs(preferences, "train")
+    assert pair == Pair(
+        ASKED.messages, GOOD.message, BAD.message, p, 0.75, "p", GOOD.id, BAD.id, "revised", "sampled", True, False,
+        {"good": 2.0, "calm": None}, VOTES, digest, "judge-model", "train",
+    )  # fmt: skip
+    (row,) = reading.read_training_pairs(preferences, "test")
+    assert row == TrainingPair(ASKED.messages, GOOD.message, BAD.message, p, "p", True, False, digest, "test")
+    (target,) = reading.read_targets(written / "data" / "sft" / "train.parquet", "train")
+    assert target == Target(ASKED.messages, GOOD.message, "p", GOOD.id, "revised", digest, "train")
+    candidates = [*reading.read_candidates(written / "responses.parquet")]
+    assert candidates == [
+        Candidate(GOOD.id, "p", "revised", "p/s0", "good", "raw good", ("kind", "brief"), ("hard", "odd"), (), True),
+        Candidate(BAD.id, "p", "sampled", None, "bad", "raw bad", (), ("hard", "odd"), (), False),
+    ]
+    assert tuple(reading.read_critiques(written / "critiques.parquet")) == CRITIQUES
+    assert tuple(reading.read_votes(written / "votes.parquet")) == VOTES
+    assert [*reading.read_failures(written / "failures.parquet")] == [FAILED, LEFT_OUT]
+    (control,) = reading.read_controls(written / "controls.parquet")
+    assert control == ControlVote(CONTROL.votes[0], "arithmetic", True)
+
+
+def test_votes_come_in_columns(written: Path) -> None:
+    path = written / "votes.parquet"
+    voters = [("judge", "compare", "kind"), ("other", "reasoned", "brief")]
+    assert reading.count_voters(path) == dict.fromkeys(voters, 1)
+    (piece,) = reading.vote_columns(path, voters[::-1])
+    assert piece.voter.tolist() == [1, 0]
+    assert piece.pair.tolist() == [0, 0]
+    assert piece.value.tolist() == [1.0, -0.25]
+    assert piece.bias.tolist() == [0.5, 0.5]
+    assert piece.position_inconsistent.tolist() == [False, True]
+
+
+def test_prompts_are_read_once_where_their_rows_follow_each_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "ROWS", 2)  # a prompt's rows are divided between pieces
+    rows = 0
+    for split, path in reading.split_files(run.folder, "preferences"):
+        pairs = [pair for pair in run.pairs() if pair.split == split]
+        assert [*reading.read_prompt_ids(path)] == [pair.prompt_id for pair in pairs]
+        prompts = [*reading.read_prompts(path)]
+        assert prompts == [*dict.fromkeys((pair.prompt_id, pair.prompt) for pair in pairs)]
+        rows = max(rows, len(pairs) - len(prompts))
+    assert rows > 4, "a split has prompts of several pairs, in more than one piece"
 
 
 @pytest.fixture(scope="module")

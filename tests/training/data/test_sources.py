@@ -11,8 +11,10 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from constitution.errors import UserError
+from constitution.records import Message
+from generation.output.reading import Target, TrainingPair
 from tests.training.builders import some_pairs
-from tests.training.small_run import write_run
+from tests.training.small_run import LAWS, write_run
 from training.data.sources import read
 
 Written = Callable[[Path], Path]
@@ -71,15 +73,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("write", [jsonl, gzipped, parquet, saved, saved_splits, parquet_folder, other_splits])
 def test_rows_come_from_every_kind_of_source(write: Written, tmp_path: Path) -> None:
     found = list(read(str(write(tmp_path)), "preferences"))
-    assert [dict(raw.row) for raw in found] == ROWS
+    assert [raw.row for raw in found] == ROWS
     splits = [raw.split for raw in found]
     assert splits == (["train"] * 4 + ["test"] * 2 if write in (saved_splits, parquet_folder) else [""] * 6)
 
 
 @pytest.mark.parametrize("write", [jsonl, parquet, saved_splits])
 def test_a_limit_is_of_each_split(write: Written, tmp_path: Path) -> None:
-    found = [raw.row["prompt"] for raw in read(str(write(tmp_path)), "preferences", limit=1)]
-    assert found == (["Question 0", "Question 4"] if write is saved_splits else ["Question 0"])
+    found = [raw.row for raw in read(str(write(tmp_path)), "preferences", limit=1)]
+    assert found == ([ROWS[0], ROWS[4]] if write is saved_splits else [ROWS[0]])
 
 
 def test_a_row_names_its_place(tmp_path: Path) -> None:
@@ -95,9 +97,13 @@ def test_a_run_gives_its_pairs_and_its_targets(tmp_path: Path) -> None:
     pairs, targets = list(read(str(run), "preferences")), list(read(str(run), "sft"))
     assert len(pairs) == len(targets) == 20
     assert {raw.split for raw in pairs} == {"train", "test"}
-    assert pairs[0].row["p_chosen"] == pytest.approx(0.668, abs=1e-3)
-    assert "votes" not in pairs[0].row
-    assert targets[0].row["completion"] == [{"role": "assistant", "content": "it scatters light"}]
+    pair, target = pairs[0].row, targets[0].row
+    assert isinstance(pair, TrainingPair)
+    assert pair.p_chosen == pytest.approx(0.668, abs=1e-3)
+    assert (pair.chosen.content, pair.rejected.content) == ("it scatters light", "nobody knows")
+    assert isinstance(target, Target)
+    assert target.completion == Message(role="assistant", content="it scatters light")
+    assert pairs[0].constitution == targets[0].constitution == LAWS.digest
 
 
 def no_manifest(folder: Path) -> Path:
