@@ -17,7 +17,7 @@ from evaluation.audit.thresholds import Thresholds
 from evaluation.judge.assessment import Assessment
 from evaluation.judge.labelled import LabelledRow
 from evaluation.judge.recorded import RecordedVote
-from evaluation.judge.unlabelled import Unlabelled
+from evaluation.judge.unlabelled import AgreementReport
 from evaluation.policy.probes import Probes
 from evaluation.policy.result import PolicyEvaluation
 from generation.config import RunConfig
@@ -40,7 +40,7 @@ WRITTEN: list[type[BaseModel]] = [
     *(command.options for command in EVALUATION.values()),
 ]
 """Models of the files and the command lines that a user writes."""
-REPORTED: list[type[BaseModel]] = [Assessment, PolicyEvaluation, Unlabelled]
+REPORTED: list[type[BaseModel]] = [Assessment, PolicyEvaluation, AgreementReport]
 """Models of the JSON that evaluation writes."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from constitution.records import Function, Message, Prompt, Response, ToolCall
-from training.best_of.choice import Choice, Scored
+from training.best_of.choice import Choice, RewardedSample
 from training.best_of.responses import Outcome
 from training.best_of.rows import read, write
 from training.data import sources
@@ -18,8 +18,10 @@ CALL = ToolCall(function=Function(name="look", arguments={"at": "sky"}))
 
 
 def outcome(name: str, prompt: Prompt, message: Message, truncated: bool) -> Outcome:
-    kept = Scored(3, Response(f"{name}/s3", name, message, "sampled", "raw", truncated=truncated), 2.5)
-    other = Scored(0, Response(f"{name}/s0", name, Message(role="assistant", content="no"), "sampled", "no"), 0.5)
+    kept = RewardedSample(3, Response(f"{name}/s3", name, message, "sampled", "raw", truncated=truncated), 2.5)
+    other = RewardedSample(
+        0, Response(f"{name}/s0", name, Message(role="assistant", content="no"), "sampled", "no"), 0.5
+    )
     return Outcome(prompt, (other, kept), (), Choice((kept,), 1.5, ""))
 
 
