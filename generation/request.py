@@ -39,6 +39,8 @@ class FeedbackSettings(Options):
     """Make the calls again that came to an error or to nothing, such as refusals and answers without log-probabilities."""
     plan: bool = False
     """Count the calls that would be made, and stop."""
+    probe: bool = False
+    """With --plan: ask the servers first what they take and give, a few calls a model, since that decides how judges are asked."""
     push: Annotated[str | None, Option("REPO_ID")] = None
     """Upload the finished dataset to this dataset repository of the hub."""
 

@@ -122,6 +122,7 @@ class Judge:
             folder.mkdir(parents=True, exist_ok=True)
             session = await stack.enter_async_context(Session(folder / CALLS))
             _, judges = chat_models(self._run, model_registry(self._run), session.wrap)
+            await session.preflight(*judges.values())
             self._panel = panel_of(self._run, judges, self._weights)
             check_voters(self._panel, self.constitution)
             self._exit = stack.pop_all()

@@ -20,7 +20,11 @@ def run(settings: FeedbackSettings, console: Console) -> int:
     """Make the run, or resume it; returns the exit code. Raises UserError."""
     job = prepare(settings)
     if settings.plan:
-        show_forecast(asyncio.run(plan_ahead(job)), console)
+        try:
+            show_forecast(asyncio.run(plan_ahead(job, settings.probe)), console)
+        except Unavailable as error:
+            complain(error)
+            return 1
         return 0
     manifest = already_done(job)
     if manifest is None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+PROBE = "Answer what was asked."
+"""The principle that probes ask about."""
 Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 """A request's body to a status and the answer's body."""
 
@@ -25,7 +27,8 @@ def completion(
 def agreeable(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Good for every call of a run: a text with a number in it, or a verdict for the response with the larger number."""
     if body.get("logprobs"):
-        first, second = map(int, re.findall(r"with the number (\d+)", body["messages"][-1]["content"])[:2])
+        numbers = re.findall(r"with the number (\d+)", body["messages"][-1]["content"])
+        first, second = map(int, numbers[:2] or ("1", "0"))
         better, worse = ("A", "B") if first > second else ("B", "A")
         return 200, completion(better, 30, 1, {better: -0.2, worse: -1.7})
     seed = body.get("seed", 0)
@@ -34,7 +37,7 @@ def agreeable(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 
 @contextmanager
 def served(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The address of a running server, and the bodies it was sent."""
+    """The address of a running server, and the bodies it was sent, but for those of probes."""
     seen: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,7 +45,8 @@ def served(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            seen.append(body)
+            if PROBE not in json.dumps(body["messages"]):
+                seen.append(body)
             status, said = answer(body)
             data = json.dumps(said).encode()
             self.send_response(status)

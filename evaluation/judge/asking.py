@@ -143,6 +143,7 @@ async def judge_pairs(
     rows = asyncio.Semaphore(run.prompts_in_flight)
     async with Session(out / CALLS, reuse=[path / CALLS for path in reuse], prompts=len(pairs)) as session:
         _, judges = chat_models(run, model_registry(run), session.wrap)
+        await session.preflight(*judges.values())
         panel = panel_of(run, judges, None)
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:

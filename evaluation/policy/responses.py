@@ -122,7 +122,10 @@ def gather(job: Job) -> Evidence:
 async def _gather(job: Job) -> Evidence:
     prompts = job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)
     async with Session(job.out / CALLS, reuse=job.reuse, prompts=prompts) as session:
-        pairs, probe_answers = await ask(job, job.models(session.wrap), session)
+        models = job.models(session.wrap)
+        judges = [judge.model for judge in models.panel.judges]
+        await session.preflight(models.a, models.b, models.base, *judges)
+        pairs, probe_answers = await ask(job, models, session)
         return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], probe_answers, session.calls)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import PlainSerializer
+
 from constitution.records import Strict
 
 EXACT = -1
@@ -17,7 +21,7 @@ class Capabilities(Strict):
     """It writes thoughts before its answer; None where nobody knows."""
     structured: bool = False
     """Its answers follow a JSON schema that is sent along."""
-    refused: frozenset[str] = frozenset()
+    refused: Annotated[frozenset[str], PlainSerializer(sorted, list[str])] = frozenset()
     """Parameters that its server does not take, by their names in OpenAI's interface. They are left out."""
     note: str = ""
     """One line for people."""

@@ -25,6 +25,7 @@ from generation.engines.base import (
 from generation.engines.capabilities import LOCAL, Capabilities
 from generation.engines.reward import REWARD
 from generation.models.encoder import Encoder
+from generation.servers.served import Served
 
 ONE_TOKEN = Sampling(max_tokens=1)
 """For calls of which only log-probabilities are read."""
@@ -47,8 +48,15 @@ class ChatModel:
     """Verdict label -> token id, for the labels of the methods it is asked by."""
     numerics: str = ""
     """As `Request.numerics`."""
-    capabilities: Capabilities = LOCAL
-    """What it answers: decides how it is asked to judge, and how its texts are read."""
+    known: Capabilities = LOCAL
+    """What it answers, where it runs here."""
+    served: Served | None = None
+    """Its servers, where it has any: they are probed for what it answers."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it answers: decides how it is asked to judge, and how its texts are read."""
+        return self.served.capabilities if self.served else self.known
 
     def reads_labels(self, method: JudgingMethod) -> bool:
         """True where it judges by log-probabilities, False where by what it writes."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from constitution.digest import digest as digest_of
 from constitution.records import MAIN
 from critics.methods import METHODS
+from critics.text.thoughts import marks_thoughts
 from generation.config import RunConfig
 from generation.engines.base import Engine
+from generation.engines.capabilities import Capabilities
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.function import FunctionEngine, registered
 from generation.engines.limited import Limited
@@ -24,8 +26,7 @@ from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.roles import POLICY, Role
-from generation.servers.endpoint import Endpoint
-from generation.servers.pool import Pool
+from generation.servers.served import Served
 from generation.servers.settings import EndpointSettings
 
 OpenEngine = Callable[[], Awaitable[Engine]]
@@ -145,19 +146,35 @@ def chat_models(config: RunConfig, registry: ModelRegistry, wrap: Wrap) -> tuple
 def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable[str] = ()) -> ChatModel:
     """One model that can be asked by these methods. Raises ModelError where it lacks the words that they read."""
 
+    served = Served(spec.endpoints, spec.role.model) if spec.endpoints and not spec.role.is_function else None
+
     async def open_engine() -> Engine:
         kind = "reward model" if spec.rewards else spec.role.engine
         if not spec.role.is_function:
             print(f"opening {spec.name} ({kind})", file=sys.stderr)
-        return Limited(_engine(config, spec), config.calls_in_flight)
+        return Limited(served.open() if served else _engine(config, spec), config.calls_in_flight)
 
     told = spec.role.chat_template_kwargs, spec.role.answer_prefix
-    encoder = Encoder(load_tokenizer(spec.files), *told) if spec.files else None
+    tokenizer = load_tokenizer(spec.files) if spec.files else None
+    encoder = Encoder(tokenizer, *told) if tokenizer else None
     if encoder and spec.rewards:
         _ = encoder.end_of_turn  # raises now for a template without one, not in the middle of a run
     words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
-    return ChatModel(spec.name, spec.digest, wrap(open_engine), encoder, _context(spec), labels, spec.numerics(config))
+    # a template that knows the marks of thoughts is of a model that thinks
+    template = getattr(tokenizer, "chat_template", None)
+    known = Capabilities(thinks=marks_thoughts(str(template)) if template else None)
+    return ChatModel(
+        spec.name,
+        spec.digest,
+        wrap(open_engine),
+        encoder,
+        _context(spec),
+        labels,
+        spec.numerics(config),
+        known,
+        served,
+    )
 
 
 def _context(spec: ModelSpec) -> int:
@@ -175,8 +192,6 @@ def _engine(config: RunConfig, spec: ModelSpec) -> Engine:
         return FunctionEngine(registered(role.model))
     if role.engine == "replay":
         return Replay.pseudo(config.replay_latency)
-    if role.endpoints:
-        return Pool([Endpoint(settings, role.model) for settings in role.endpoints])
     assert spec.files is not None
     if role.rewards:
         return Reward(spec.files, config.transformers)

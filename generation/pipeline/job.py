@@ -23,6 +23,7 @@ from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
 from generation.calls.reading import StoredCalls
 from generation.config import EXAMPLE, MEMBERS_MACHINE, RunConfig
+from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import ModelRegistry, Wrap, chat_models, model_registry
@@ -38,6 +39,7 @@ from generation.pipeline.feedback import feedback
 from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.outcome import incomplete
 from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
+from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
@@ -72,8 +74,8 @@ class Job:
         """The prompts, read anew."""
         return prompts.read(self.source, self.limit)
 
-    def settings(self) -> dict[str, object]:
-        """`run.yaml`: what ran."""
+    def settings(self, known: Mapping[str, Capabilities] = MappingProxyType({})) -> dict[str, object]:
+        """`run.yaml`: what ran. known: name of a model behind servers -> what they take and give."""
         identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
         source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
         d = self.digests
@@ -82,6 +84,8 @@ class Job:
         machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
         own = {"name", *MEMBERS_MACHINE}
         machine["panel"] = [member.model_dump(mode="json", include=own) for member in self.config.panel]
+        if known:
+            machine["capabilities"] = {name: one.model_dump(mode="json") for name, one in known.items()}
         return {**identity, **source, **models, **results, MACHINE: machine}
 
 
@@ -181,13 +185,21 @@ def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
     return policy, panel_of(job.config, judges, job.weights)
 
 
-async def plan_ahead(job: Job) -> Forecast:
-    """What the run would call, from what is stored. Loads no model. Raises UserError."""
+async def plan_ahead(job: Job, probe: bool = False) -> Forecast:
+    """What the run would call, from what is stored. Loads no model. Raises UserError.
+
+    probe: ask servers what they take, which decides how judges are asked and so how often; else what an earlier start found holds,
+    or what most servers do. Then raises Unavailable too.
+    """
     own = job.out / CALLS
     with closing(StoredCalls([*([own] if own.is_file() else []), *job.reuse])) as calls:
         result = Forecast()
         engine = DryRunEngine(calls.get, result)
         policy, panel = _models(job, lambda _: engine)
+        models = [policy, *(judge.model for judge in panel.judges)]
+        remember(models, job.out, *(path.parent for path in job.reuse))
+        if probe:
+            await preflight(models, tools=job.info.has_tools)
         return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, engine, result)
 
 
@@ -214,6 +226,9 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     if job.info.ignored:
         print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
     policy, panel = _models(job, session.wrap)
+    found = await session.preflight(policy, *(judge.model for judge in panel.judges), tools=job.info.has_tools)
+    if found:
+        run_folder(job.out).claim(job.settings(found))
     tally = Tally()
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools

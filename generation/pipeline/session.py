@@ -11,7 +11,10 @@ from constitution.errors import Unavailable
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Request
+from generation.engines.capabilities import Capabilities
+from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
+from generation.pipeline.preflight import preflight
 from generation.pipeline.progress import Progress
 
 CALLS = "calls.sqlite"
@@ -73,6 +76,17 @@ class Session:
         self._engines.append(engine)
         self._stack.push_async_callback(engine.close)
         return engine
+
+    async def preflight(
+        self, *models: ChatModel, tools: bool = False, structured: bool = False
+    ) -> dict[str, Capabilities]:
+        """What the models' servers take and give, by the models' names. Raises as `preflight.preflight`."""
+        folder, others = self._path.parent, [path.parent for path in self._reuse]
+        try:
+            return await preflight(models, folder, others, tools=tools, structured=structured)
+        except Unavailable as error:
+            again = "nothing was asked of it; run the same command again to resume"
+            raise Unavailable(f"{folder}: incomplete, a model is unavailable: {error}; {again}") from None
 
     def prompt_done(self, failed: bool) -> None:
         """One of the prompts is finished."""

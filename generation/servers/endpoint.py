@@ -25,11 +25,13 @@ from generation.engines.base import (
     TransientError,
     failed,
 )
+from generation.engines.capabilities import Capabilities
 from generation.servers.addresses import addresses, expand, named_variables, variable
-from generation.servers.answers import Malformed, read_answer
+from generation.servers.answers import Answer, Malformed, read_answer
 from generation.servers.bodies import request_body
 from generation.servers.client import Client, NoReplyError, Reply, TooLargeError
 from generation.servers.gate import Gate, Outcome, Ticket
+from generation.servers.probe import Questions, probe
 from generation.servers.refusals import ServerFault, Trouble
 from generation.servers.secrets import Secrets
 from generation.servers.settings import EndpointSettings
@@ -126,6 +128,26 @@ class Endpoint:
             return self._accepted(read, request)
         finally:
             self.gate.end(ticket, outcome, used, wait)
+
+    async def look(self, request: Request, settings: EndpointSettings) -> tuple[Answer, bytes]:
+        """One try outside of the gate, and the bytes that came back: for a probe, which learns from refusals.
+
+        settings: in place of the server's own where they say what is asked for, and how. Raises NoReplyError and TooLargeError.
+        """
+        fields = request_body(request, self.model, settings)
+        reply = await self._post(json.dumps(fields, allow_nan=False).encode())
+        read = read_answer(reply.status, reply.content, request, settings.token_ids, _fields(fields))
+        return (self._located(read, reply) if isinstance(read, ServerFault) else read), reply.content
+
+    def explain(self, fault: ServerFault) -> str:
+        """What the server said, without secrets, and what to do."""
+        said = f"status {fault.status}: {fault.words}" if fault.status else fault.words
+        advice = f"; {self._advice(fault, False)}" if fault.trouble.of_settings else ""
+        return self._said(said + advice)
+
+    async def probe(self, questions: Questions) -> Capabilities:
+        """What the server takes and gives. Raises ModelError and TransientError."""
+        return await probe(self, questions)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -28,6 +28,11 @@ def label_logprobs(logprobs: object, labels: Sequence[str], thinks: bool | None 
     return _listed(positions[0], labels) if positions and begin == 0 else Listed({}, None)
 
 
+def longest_list(logprobs: object) -> int:
+    """How many alternatives are listed at a position, the drawn token among them; 0 where there are no log-probabilities."""
+    return max((sum(1 for _ in _entries(_list(p.get("top_logprobs")) or [p])) for p in _positions(logprobs)), default=0)
+
+
 def _listed(position: Mapping[str, Any], labels: Sequence[str]) -> Listed:
     return read_list(_entries(_list(position.get("top_logprobs"))), labels, next(_entries([position]), None))
 

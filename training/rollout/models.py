@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from asyncio import gather
+from asyncio import Task, create_task, gather
 from collections.abc import Mapping
 
 from scipy.special import expit
@@ -23,6 +23,7 @@ from generation.models.encoder import Encoder
 from generation.models.factory import OpenEngine, Wrap, chat_models, model_registry
 from generation.models.files import resolve
 from generation.pipeline.panel import Panel, panel_of, unknown_principles
+from generation.pipeline.preflight import preflight
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.voting import pointwise_vote
 from training.monitor.moves import PRINCIPLE
@@ -111,6 +112,7 @@ class LiveJudge:
         self._engines: list[Engine] = []
         self._put_before = wrap
         registry = model_registry(config)
+        self._known: Task[object] | None = None
         self._panel: Panel = panel_of(config, chat_models(config, registry, self._wrap)[1], None)
         self.digests: Mapping[str, str] = {
             "judge": constitution.digest,
@@ -124,9 +126,13 @@ class LiveJudge:
         voters = self._panel.voters(drawn)
         if not voters:
             return no_principle(prompt, response, self._constitution)
+        self._known = self._known or create_task(preflight([judge.model for judge in self._panel.judges]))
         try:
+            await self._known
             answers = await gather(*(pointwise_vote(voter, prompt, response, self._plan, ended) for voter in voters))
         except TransientError as error:
+            if self._known.done() and self._known.exception():
+                self._known = None
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
         answers_by_principle: dict[str, list[float]] = {}
         for voter, answer in zip(voters, answers, strict=True):

@@ -211,4 +211,4 @@ def test_a_judge_that_stays_unavailable_is_told(tmp_path: Path, capsys: pytest.C
     server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
     options = ("--constitution", "principles/hhh.yaml", "--engine", "endpoint", "--limit", "2", "--set", server)
     assert command(*options, "--out", str(tmp_path))[0] == 1
-    assert "incomplete: the judge was unavailable for 4 questions about pairs" in capsys.readouterr().err
+    assert "incomplete, a model is unavailable: endpoint http://127.0.0.1:9" in capsys.readouterr().err

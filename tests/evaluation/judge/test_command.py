@@ -318,7 +318,7 @@ def test_a_judge_that_stays_unavailable_gives_no_weights(tmp_path: Path, capsys:
     )  # fmt: skip
     assert code == 1
     said = capsys.readouterr().err
-    assert f"incomplete: the judge was unavailable for 12 pairs; {tmp_path / 'w.json'} is not written; run" in said
+    assert f"{tmp_path / 'calls'}: incomplete, a model is unavailable: endpoint http://127.0.0.1:9" in said
     assert not (tmp_path / "w.json").exists()
 
 

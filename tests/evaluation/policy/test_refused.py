@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from constitution.errors import UserError
+from constitution.errors import Unavailable, UserError
 from evaluation.policy import command as policy
 from evaluation.policy.job import prepare
 from evaluation.policy.result import read_evaluation
 from generation.engines.base import Completion, ErrorReason, Request, failed
-from generation.engines.replay import pseudo_completion
+from generation.engines.replay import Replay, pseudo_completion
+from generation.pipeline.preflight import Found, write
 from tests.evaluation.policies import evaluated, options, run, said, store
 
 
@@ -73,13 +74,11 @@ def test_prompts_that_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no prompt could be compared (sample: prompt_too_long 24); see --out" in capsys.readouterr().err
 
 
-def test_a_model_that_stays_unavailable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_stays_unavailable(tmp_path: Path) -> None:
     server = "endpoints=[{url: 'http://127.0.0.1:9', attempts: 1}]"
     found = options(tmp_path, "--engine", "endpoint", "--set", server, "--json", tmp_path / "found.json")
-    assert run(found)[0] == 1
-    assert "incomplete: a model was unavailable for 24 answers; nothing is written; run the same command" in (
-        capsys.readouterr().err
-    )
+    with pytest.raises(Unavailable, match=r"incomplete, a model is unavailable: endpoint http://127\.0\.0\.1:9"):
+        run(found)
     assert not (tmp_path / "found.json").exists()
 
 
@@ -99,7 +98,15 @@ def test_a_server_of_messages_gives_no_kl(tmp_path: Path) -> None:
         assert not request.scored
         return pseudo_completion(request)
 
-    store(prepare(found), script)
+    job = prepare(found)
+    store(job, script)
+    models = job.models(lambda _: Replay.pseudo())
+    every = (models.a, models.b, models.base, *(judge.model for judge in models.panel.judges))
+    served = {model.digest: model.served for model in every if model.served}
+    known = [
+        Found(model=digest, servers=one.addresses, capabilities=one.capabilities) for digest, one in served.items()
+    ]
+    write(job.out, known)  # so that nobody is probed: no server is there
     assert run(found)[0] == 0
     evaluation = read_evaluation(tmp_path / "found.json")
     assert evaluation.kl is None

@@ -124,7 +124,7 @@ def written(
 ) -> tuple[Vote | Failure, list[Request]]:
     """What a voter says that answers in words."""
     asked, requests = judge(script)
-    asked = replace(asked, model=replace(asked.model, capabilities=capabilities))
+    asked = replace(asked, model=replace(asked.model, known=capabilities))
     voter = Voter(asked, method, KIND)
     vote = asyncio.run(cast_vote(voter, PROMPT, A, B, plan or Plan()))
     assert len(requests) <= voter.pair_calls(plan or Plan()) + 2 * voter.response_calls(plan or Plan())

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -34,8 +35,9 @@ SAY = Request("d", "sample", (), Sampling(8, 0.5, 0.9, 3, ("END",)), messages=(M
 JUDGE = Request(
     "d", "compare", (), Sampling(1), (("A", -1), ("B", -1)), messages=(Message(role="user", content="A or B?"),)
 )
-Behaviour = dict[str, Any]
-"""json or raw, status, headers, delay (s), cut (hangs up before the end), drip (s between bytes), encoding of raw."""
+Behaviour = dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]]
+"""json or raw, status, headers, delay (s), cut (hangs up before the end), drip (s between bytes), encoding of raw; or what makes
+that of a request's body."""
 
 
 class Server(ThreadingHTTPServer):
@@ -74,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.began.append(time.monotonic())
             script = self.server.behaviours
             behaviour = script.pop(0) if len(script) > 1 else script[0]
+            behaviour = behaviour(body) if callable(behaviour) else behaviour
             self.server.active += 1
             self.server.most = max(self.server.most, self.server.active)
         time.sleep(behaviour.get("delay", 0))
