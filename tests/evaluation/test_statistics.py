@@ -47,6 +47,8 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     assert (low_confidence, low_right, low_n) == (0.5, 0.5, 10)
     assert (confidence, right, n) == (pytest.approx(0.9), 0.8, 10)
     assert measures.ece(logits) == pytest.approx(0.5 * 0.1)
+    assert measures.ece(np.array([CERTAIN])) == pytest.approx(0.1)
+    assert measures.ece(np.array([])) == 0
 
 
 def test_likelihood() -> None:

@@ -114,6 +114,14 @@ def test_the_first_swiss_round_is_drawn_by_lot() -> None:
     assert len({tuple(swiss(table(8, {}), fit, seed)) for seed in range(5)}) == 5
 
 
+def test_from_an_undecided_match_the_one_drawn_first_advances() -> None:
+    drawn = [int(i) for i in np.random.default_rng(0).permutation(4)]
+    first, second, third, fourth = drawn
+    undecided = {(min(a, b), max(a, b)): 0.0 for a, b in ((first, second), (third, fourth))}
+    ready, _ = knockout(table(4, undecided), 0)
+    assert ready == [(min(first, third), max(first, third)), (min(second, fourth), max(second, fourth))]
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 8, 13, 16])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_knockout_ends_with_the_best_and_the_worst(n: int, seed: int) -> None:

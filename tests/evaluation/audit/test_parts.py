@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from constitution.errors import UserError
-from evaluation.audit.data import read_audit
+from evaluation.audit.data import Audit, read_audit
 from evaluation.audit.examples import SHOWN, clip, examples
 from evaluation.audit.measures import measures
-from evaluation.audit.pairs import Tally, read_pairs
+from evaluation.audit.pairs import Pairs, Tally, read_pairs
 from evaluation.audit.responses import asked_for, read_responses, similarity
+from evaluation.audit.sections.votes import objectives
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
+from evaluation.pages.section import Table
 from generation.output import reading
 from generation.output.manifest import Manifest
 from generation.output.records import ControlOutcome, Feedback
@@ -100,6 +103,17 @@ def test_judge_biases_of_pairs_and_voters_and_objectives(tmp_path: Path, write_r
     assert pairs.trades == {("calm", "good"): Tally(2, 3)}
     assert pairs.chosen == {"p0/s1", "p1/s1", "p2/s1"}
     assert len(pairs.log_odds) == 3
+
+
+def test_objectives_that_disagree_most_come_first() -> None:
+    """Of the pairs that have both, by share: 3 of 10, 2 of 4, 1 of 10."""
+    pairs = Pairs()
+    for name in ("calm", "good", "kind"):
+        pairs.objectives[name].add(True)
+    for names, hits, n in ((("calm", "good"), 3, 10), (("calm", "kind"), 2, 4), (("good", "kind"), 1, 10)):
+        pairs.trades[names] = Tally(hits, n)
+    (table,) = [part for part in objectives(cast(Audit, SimpleNamespace(pairs=pairs))).parts if isinstance(part, Table)]
+    assert [row[:2] for row in table.rows] == [("calm", "kind"), ("calm", "good"), ("good", "kind")]
 
 
 def test_replies_that_loop(tmp_path: Path, write_run: Write, outcome: Make) -> None:

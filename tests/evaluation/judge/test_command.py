@@ -305,6 +305,10 @@ def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pyte
     assert "--limit: got '0'; allowed: at least 1" in refused(capsys, "--data", votes, "--limit", 0)
 
 
+def test_something_must_be_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--votes: is missing; give --data, labelled pairs to ask a panel about, or --votes" in refused(capsys)
+
+
 def labelled_pairs(path: Path) -> Path:
     rows = [{"prompt": f"Q{i}?", "chosen": f"yes {i}", "rejected": f"no {i}"} for i in range(12)]
     return save(path, rows)
