@@ -58,6 +58,11 @@ HANGS = 100
 _SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
+_LOOKS = frozenset(
+    {"linewidth", "markersize", "height", "shrink", "alpha", "fontsize", "ensure_ascii", "indent", "soft_wrap"}
+)
+"""Arguments that change how a drawing or a file looks and nothing that it says."""
+
 Record = dict[str, str | int | float | None]
 """What was seen of a breakage: `noticed_by` is the test that failed, or None; `unfinished`: the tests took too long to say."""
 
@@ -94,7 +99,7 @@ def mutations(file: str, source: bytes) -> Iterator[Mutation]:
 
 
 def _not_run(tree: ast.AST) -> set[int]:
-    """Nodes that no test can see broken: annotations, the options of dataclasses, and the texts of help and errors."""
+    """Nodes that no test can see broken: annotations, the options of dataclasses, the texts of help and errors, looks."""
     roots: list[ast.AST] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -103,7 +108,11 @@ def _not_run(tree: ast.AST) -> set[int]:
             roots += node.decorator_list
         elif isinstance(node, ast.arg | ast.AnnAssign):
             roots += [node.annotation] if node.annotation else []
-        elif isinstance(node, ast.JoinedStr) or _starts_the_program(node):
+        elif (
+            isinstance(node, ast.JoinedStr)
+            or _starts_the_program(node)
+            or (isinstance(node, ast.keyword) and node.arg in _LOOKS and isinstance(node.value, ast.Constant))
+        ):
             roots.append(node)
     return {id(inner) for root in roots for inner in ast.walk(root)}
 

@@ -48,6 +48,7 @@ def test_least() -> None:
         ("x = 'a' + b", []),
         ("x = folder / NAME", []),
         ("x = f'{a + 1}'", []),
+        ("x = draw(linewidth=1.4)", []),
         ("if __name__ == '__main__':\n    f(1)", []),
     ],
 )
