@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple, Protocol
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from constitution.digest import digest
 from constitution.errors import Problem, SolonError, Unavailable, UserError
@@ -228,6 +229,15 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release the model, sockets and files. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """An engine that has something to keep between a run and the one that resumes it."""
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep it in this folder, and go on from what lies there. Called before any request."""
         ...
 
 

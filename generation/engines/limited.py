@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from pathlib import Path
 
-from generation.engines.base import Completion, Engine, Request
+from generation.engines.base import Completion, Engine, Keeps, Request
 
 
 class Limited:
@@ -27,6 +28,11 @@ class Limited:
     async def close(self) -> None:
         """Close the engine."""
         await self._engine.close()
+
+    def keep_in(self, folder: Path) -> None:
+        """Let the engine keep what it has to keep."""
+        if isinstance(self._engine, Keeps):
+            self._engine.keep_in(folder)
 
     async def _enter(self) -> None:
         if self._free > 0:

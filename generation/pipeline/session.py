@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 from constitution.errors import Unavailable
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
-from generation.engines.base import Completion, Engine, Request
+from generation.engines.base import Completion, Engine, Keeps, Request
 from generation.engines.capabilities import Capabilities
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
@@ -72,7 +72,14 @@ class Session:
 
     def wrap(self, open_engine: OpenEngine) -> Engine:
         """An engine that answers from the store and is opened at the first call that is not there."""
-        engine = Stored(self.store, open_engine, self._observe)
+
+        async def opened() -> Engine:
+            engine = await open_engine()
+            if isinstance(engine, Keeps):
+                engine.keep_in(self._path.parent)
+            return engine
+
+        engine = Stored(self.store, opened, self._observe)
         self._engines.append(engine)
         self._stack.push_async_callback(engine.close)
         return engine

@@ -14,6 +14,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from generation.engines.base import (
     CallError,
@@ -26,16 +27,16 @@ from generation.engines.base import (
     failed,
 )
 from generation.engines.capabilities import Capabilities
-from generation.servers.addresses import addresses, expand, named_variables, variable
 from generation.servers.answers import Answer, Malformed, read_answer
 from generation.servers.bodies import request_body
-from generation.servers.client import Client, NoReplyError, Reply, TooLargeError
 from generation.servers.gate import Gate, Outcome, Ticket
+from generation.servers.http.addresses import addresses, expand, named_variables, variable
+from generation.servers.http.client import Client, NoReplyError, Reply, TooLargeError
+from generation.servers.http.secrets import Secrets
+from generation.servers.http.waits import named_wait
 from generation.servers.probe import Questions, probe
 from generation.servers.refusals import ServerFault, Trouble
-from generation.servers.secrets import Secrets
 from generation.servers.settings import EndpointSettings
-from generation.servers.waits import named_wait
 
 FIRST_REFUSALS = 5
 """So many requests of one kind refused, before any was answered, are a setting that is wrong and not the prompts."""
@@ -101,33 +102,45 @@ class Endpoint:
 
     async def ask(self, request: Request, ticket: Ticket) -> Completion:
         """The answer to a call that has begun at the gate. Raises as `generate`."""
-        outcome, used, wait = Outcome.UNKNOWN, None, None
+        outcome = _Outcome(Outcome.UNKNOWN)
         try:
-            if request.scored and not self.settings.token_ids:
-                raise self._refuse(ErrorReason.UNSUPPORTED, _NO_SCORES)
-            try:
-                fields = request_body(request, self.model, self.settings)
-                body = json.dumps(fields, allow_nan=False).encode()
-            except (ValueError, RecursionError) as error:
-                return failed(ErrorReason.BAD_CHAT, f"the request cannot be written as JSON ({error})")
+            fields = self.fields(request)
+            body = written(fields)
+            if isinstance(body, Completion):
+                return body
             try:
                 reply = await self._post(body)
             except NoReplyError as error:
-                outcome = Outcome.CONGESTED if error.silent else Outcome.DEAD
-                raise AgainError(self._said(str(error))) from None
+                outcome = _Outcome(Outcome.CONGESTED if error.silent else Outcome.DEAD)
+                raise AgainError(self.said(str(error))) from None
             except TooLargeError as error:
-                outcome = Outcome.BROKEN
-                raise AgainError(self._said(str(error)), malformed=True) from None
-            read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _fields(fields))
-            outcome, wait = _outcome(read, reply)
-            if isinstance(read, Malformed):
-                raise AgainError(self._said(read.words), malformed=True)
-            if isinstance(read, ServerFault):
-                raise self._fault(self._located(read, reply), request, ticket)
-            used = read.usage.prompt + read.usage.completion or None
-            return self._accepted(read, request)
+                outcome = _Outcome(Outcome.BROKEN)
+                raise AgainError(self.said(str(error)), malformed=True) from None
+            read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _names(fields))
+            outcome = _outcome(read, reply)
+            return self._meant(read, reply, request, ticket)
         finally:
-            self.gate.end(ticket, outcome, used, wait)
+            self.gate.end(ticket, *outcome)
+
+    def fields(self, request: Request) -> dict[str, Any]:
+        """What is sent. Raises RefusedError."""
+        if request.scored and not self.settings.token_ids:
+            raise self._refuse(ErrorReason.UNSUPPORTED, _NO_SCORES)
+        return request_body(request, self.model, self.settings)
+
+    def read(self, reply: Reply, request: Request) -> Completion:
+        """What a reply that came by another way means. Raises as `generate`."""
+        ticket = self.gate.begin()
+        read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _names(self.settings.rename))
+        self.gate.end(ticket, *_outcome(read, reply))
+        return self._meant(read, reply, request, ticket)
+
+    def _meant(self, read: Answer, reply: Reply, request: Request, ticket: Ticket) -> Completion:
+        if isinstance(read, Malformed):
+            raise AgainError(self.said(read.words), malformed=True)
+        if isinstance(read, ServerFault):
+            raise self._fault(self._located(read, reply), request, ticket)
+        return self._accepted(read, request)
 
     async def look(self, request: Request, settings: EndpointSettings) -> tuple[Answer, bytes]:
         """One try outside of the gate, and the bytes that came back: for a probe, which learns from refusals.
@@ -136,14 +149,14 @@ class Endpoint:
         """
         fields = request_body(request, self.model, settings)
         reply = await self._post(json.dumps(fields, allow_nan=False).encode())
-        read = read_answer(reply.status, reply.content, request, settings.token_ids, _fields(fields))
+        read = read_answer(reply.status, reply.content, request, settings.token_ids, _names(fields))
         return (self._located(read, reply) if isinstance(read, ServerFault) else read), reply.content
 
     def explain(self, fault: ServerFault) -> str:
         """What the server said, without secrets, and what to do."""
         said = f"status {fault.status}: {fault.words}" if fault.status else fault.words
         advice = f"; {self._advice(fault, False)}" if fault.trouble.of_settings else ""
-        return self._said(said + advice)
+        return self.said(said + advice)
 
     async def probe(self, questions: Questions) -> Capabilities:
         """What the server takes and gives. Raises ModelError and TransientError."""
@@ -171,11 +184,12 @@ class Endpoint:
             return read if text == read.text else dataclasses.replace(read, text=text)
         return failed(read.error.reason, self.secrets.mask(read.error.detail))
 
-    def _said(self, words: str) -> str:
+    def said(self, words: str) -> str:
+        """A server's words as they may be shown."""
         return f"endpoint {self.settings.url}: {self.secrets.mask(words)}"
 
     def _refuse(self, reason: ErrorReason, words: str) -> RefusedError:
-        return RefusedError(CallError(reason, self._said(words)))
+        return RefusedError(CallError(reason, self.said(words)))
 
     def _located(self, fault: ServerFault, reply: Reply) -> ServerFault:
         """A redirect with the address that it names, which tells what is wrong with ours."""
@@ -189,19 +203,19 @@ class Endpoint:
         kind = _kind(request)
         if fault.trouble in (Trouble.PASSES, Trouble.RATE):
             return AgainError(
-                self._said(said), fault.trouble, malformed=fault.status == 0 and fault.trouble is Trouble.PASSES
+                self.said(said), fault.trouble, malformed=fault.status == 0 and fault.trouble is Trouble.PASSES
             )
         if fault.trouble is Trouble.PARAMETER and kind in self._answered:
             return self._refuse(ErrorReason.SERVER_REFUSED, said)
         if fault.trouble.of_settings:
             known = bool(self._answered) and fault.trouble is not Trouble.PARAMETER
             if self._certain(fault.trouble, ticket, known):
-                return ModelError(self._said(f"{said}; {self._advice(fault, known)}"))
-            return AgainError(self._said(said))
+                return ModelError(self.said(f"{said}; {self._advice(fault, known)}"))
+            return AgainError(self.said(said))
         self._refusals[kind] += 1
         if kind not in self._answered and self._refusals[kind] >= FIRST_REFUSALS:
             return ModelError(
-                self._said(
+                self.said(
                     f"{said}; it refused the first {FIRST_REFUSALS} calls of this kind, so look at what it does not accept: the "
                     "model, max_tokens, temperature, seed, tools or log-probabilities, or the key in variable "
                     f"{self._variable}"
@@ -239,27 +253,43 @@ class Endpoint:
         return f"check the url, the model's name and the account there{again}"
 
 
-def _fields(body: Mapping[str, object]) -> Collection[str]:
+def written(fields: Mapping[str, object]) -> bytes | Completion:
+    """The body, or the error of a request that cannot be written as JSON."""
+    try:
+        return json.dumps(fields, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        return failed(ErrorReason.BAD_CHAT, f"the request cannot be written as JSON ({error})")
+
+
+def _names(body: Mapping[str, object]) -> Collection[str]:
     """Names of all fields that a server may refuse."""
     inner = body.get("sampling_params")
     return [*body, *(inner if isinstance(inner, Mapping) else ())]
 
 
-def _outcome(read: Completion | Malformed | ServerFault, reply: Reply) -> tuple[Outcome, float | None]:
-    """What an answer says of its server, and how long it asks to be left alone."""
+class _Outcome(NamedTuple):
+    """What an answer says of its server."""
+
+    outcome: Outcome
+    used: float | None = None
+    """Tokens."""
+    wait: float | None = None
+    """Seconds that it asks to be left alone."""
+
+
+def _outcome(read: Answer, reply: Reply) -> _Outcome:
     if isinstance(read, Completion):
-        return Outcome.ANSWERED, None
+        return _Outcome(Outcome.ANSWERED, read.usage.prompt + read.usage.completion or None)
     if isinstance(read, Malformed):
-        return Outcome.BROKEN, None
+        return _Outcome(Outcome.BROKEN)
     wait = named_wait(reply.headers)
     wait = read.wait if wait is None else wait
     if read.trouble is Trouble.RATE:
-        return Outcome.LIMITED, wait
+        return _Outcome(Outcome.LIMITED, wait=wait)
     if read.trouble is Trouble.PASSES:
-        return (Outcome.CONGESTED if read.status in _OVERLOADED else Outcome.BROKEN), wait
-    if read.trouble is Trouble.PROMPT or read.trouble is Trouble.PARAMETER:
-        return Outcome.ANSWERED, None
-    return Outcome.BROKEN, None
+        return _Outcome(Outcome.CONGESTED if read.status in _OVERLOADED else Outcome.BROKEN, wait=wait)
+    of_request = read.trouble in (Trouble.PROMPT, Trouble.PARAMETER)
+    return _Outcome(Outcome.ANSWERED if of_request else Outcome.BROKEN)
 
 
 def _kind(request: Request) -> _Kind:

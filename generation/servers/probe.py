@@ -18,7 +18,7 @@ from generation.engines.base import Completion, ModelError, Request, TransientEr
 from generation.engines.capabilities import EXACT, Capabilities
 from generation.servers.answers import Answer, Malformed
 from generation.servers.bodies import TOP_LOGPROBS
-from generation.servers.client import NoReplyError, TooLargeError
+from generation.servers.http.client import NoReplyError, TooLargeError
 from generation.servers.logprobs import longest_list
 from generation.servers.refusals import ServerFault, Trouble
 from generation.servers.settings import EndpointSettings

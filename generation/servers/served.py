@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from generation.engines.base import TransientError
 from generation.engines.capabilities import EXACT, Capabilities
+from generation.servers.batches import Batches
 from generation.servers.bodies import TOP_LOGPROBS
 from generation.servers.endpoint import Endpoint
 from generation.servers.pool import Pool
@@ -33,10 +34,11 @@ class Served:
         """What tells these servers from others."""
         return sorted(settings.url for settings in self._settings)
 
-    def open(self) -> Pool:
+    def open(self) -> Pool | Batches:
         """The engine. Raises ModelError."""
         taken = [as_taken(s, self.found) if self.found else s for s in self._settings]
-        return Pool([Endpoint(settings, self._model) for settings in taken])
+        members = [Endpoint(settings, self._model) for settings in taken]
+        return Batches(members[0]) if any(one.settings.batch for one in members) else Pool(members)
 
     async def probe(self, questions: Questions) -> Capabilities:
         """Ask every server; those that cannot be reached are left out where another can.

@@ -81,6 +81,17 @@ class EndpointSettings(Strict):
     max_wait_seconds: float = Field(default=60.0, gt=0)
     """Longest wait between two tries, a Retry-After included."""
 
+    batch: bool = False
+    """Ask by the vendor's batch API, in OpenAI's form, at half the price and within a day: calls are put into a file, which is sent
+    when no call has come for batch_idle_seconds. Set prompts_in_flight and calls_in_flight to as many calls as a file should have.
+    The ids of batches are kept in the run's folder, so a killed run waits for the same."""
+    batch_idle_seconds: float = Field(default=5.0, gt=0)
+    """How long no call has come before a batch is sent."""
+    batch_poll_seconds: float = Field(default=30.0, gt=0)
+    """How often a batch is asked for."""
+    batch_window: str = "24h"
+    """Within which time the server is to answer a batch, as its vendor writes it."""
+
     def text_settings(self) -> dict[str, Any]:
         """The settings, where set, that make the model another one: they change what it writes."""
         return {name: value for name in _OF_TEXT if (value := getattr(self, name))}
@@ -131,6 +142,8 @@ def _one_kind(servers: tuple[EndpointSettings, ...]) -> tuple[EndpointSettings, 
     """Calls are made for the pool, before anybody knows which server takes them: all must take them in one form."""
     if len({server.token_ids for server in servers}) > 1:
         raise invalid("got servers with token_ids: true and servers without", "servers of one kind")
+    if len(servers) > 1 and any(server.batch for server in servers):
+        raise invalid(f"got {len(servers)} servers with batch: true among them", "one server")
     if len(made := {str(server.text_settings()) for server in servers}) > 1:
         raise invalid(
             f"got servers that answer otherwise: {' and '.join(sorted(made))}", f"the same {', '.join(_OF_TEXT)}"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from generation.engines.base import Completion, RefusedError, TransientError
-from generation.servers.client import MAX_BYTES, TooLargeError, decompress
 from generation.servers.endpoint import Endpoint
+from generation.servers.http.client import MAX_BYTES, TooLargeError, decompress
 from generation.servers.settings import EndpointSettings
 from tests.generation.servers.loopback import CHAT, SAY, ask, settings
 

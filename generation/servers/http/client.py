@@ -54,17 +54,25 @@ class Client:
         """The answer to a JSON body. Raises NoReplyError and TooLargeError."""
         return await self.send("POST", url, body, {"Content-Type": "application/json"})
 
-    async def send(self, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> Reply:
-        """The answer to any request. Raises NoReplyError and TooLargeError."""
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        most: int = MAX_BYTES,
+    ) -> Reply:
+        """The answer to any request, up to so many bytes. Raises NoReplyError and TooLargeError."""
         if self._session is None:
             self._session = self._open()
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, proxy=self._proxy, allow_redirects=False
             ) as response:
-                content = await _read(response.content)
+                content = await _read(response.content, most)
                 encoding = response.headers.get("Content-Encoding", "")
-                return Reply(response.status, response.headers, decompress(content, encoding) if encoding else content)
+                whole = decompress(content, encoding, most) if encoding else content
+                return Reply(response.status, response.headers, whole)
         except TimeoutError:
             raise NoReplyError("no whole answer in time", silent=True) from None
         except aiohttp.ServerDisconnectedError:
@@ -94,36 +102,36 @@ class Client:
         )
 
 
-async def _read(stream: aiohttp.StreamReader) -> bytes:
+async def _read(stream: aiohttp.StreamReader, most: int) -> bytes:
     chunks = bytearray()
     while chunk := await stream.readany():
         chunks += chunk
-        if len(chunks) > MAX_BYTES:
-            raise TooLargeError(f"the answer is over {MAX_BYTES:,} bytes")
+        if len(chunks) > most:
+            raise TooLargeError(f"the answer is over {most:,} bytes")
     return bytes(chunks)
 
 
-def decompress(content: bytes, encoding: str) -> bytes:
+def decompress(content: bytes, encoding: str, most: int = MAX_BYTES) -> bytes:
     """The content without its encodings, which a server may use though none was asked for. Raises TooLargeError."""
     for name in reversed([part.strip().lower() for part in encoding.split(",")]):
         if name in ("gzip", "x-gzip", "deflate"):
-            content = _inflate(content)
+            content = _inflate(content, most)
         elif name not in ("", "identity"):
             raise TooLargeError(f"Content-Encoding {name[:40]} was not asked for")
     return content
 
 
-def _inflate(content: bytes) -> bytes:
-    """gzip, zlib or bare deflate, one member after the other, up to MAX_BYTES in all."""
+def _inflate(content: bytes, most: int) -> bytes:
+    """gzip, zlib or bare deflate, one member after the other, up to so many bytes in all."""
     found = bytearray()
     waiting = content
     try:
         while waiting:
             window = 47 if waiting[:2] == b"\x1f\x8b" or waiting[0] & 0x0F == 8 else -15
             reader = zlib.decompressobj(window)
-            found += reader.decompress(waiting, MAX_BYTES + 1 - len(found))
-            if len(found) > MAX_BYTES:
-                raise TooLargeError(f"the answer is over {MAX_BYTES:,} bytes after decompression")
+            found += reader.decompress(waiting, most + 1 - len(found))
+            if len(found) > most:
+                raise TooLargeError(f"the answer is over {most:,} bytes after decompression")
             if not reader.eof:
                 raise TooLargeError("the compressed answer is cut")
             waiting = reader.unused_data

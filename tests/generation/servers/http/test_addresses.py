@@ -3,7 +3,7 @@
 import pytest
 
 from generation.engines.base import ModelError
-from generation.servers.addresses import addresses, named_variables
+from generation.servers.http.addresses import addresses, named_variables
 from generation.servers.settings import EndpointSettings
 
 H = "https://h"

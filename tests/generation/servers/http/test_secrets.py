@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from generation.servers.secrets import MASK, Secrets
+from generation.servers.http.secrets import MASK, Secrets
 
 KEY = 'sk-proj-Ab/cd+ef=gh"ij\\kl-1234567890'
 USER = "bob:hunter2secret"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from generation.servers.waits import named_wait
+from generation.servers.http.waits import named_wait
 
 
 @pytest.mark.parametrize(

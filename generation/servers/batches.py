@@ -1,0 +1,310 @@
+"""Calls by a vendor's batch API, in OpenAI's form: a file up, a batch made of it, asked for until it is done, and files down.
+
+Source of the form: OpenAI's guide to its Batch API (https://platform.openai.com/docs/guides/batch), which Azure, Groq, Together,
+Mistral and others follow. Batches are noted in the run's folder before they are waited for, so a resumed run waits for the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from constitution.errors import SolonError
+from generation.engines.base import (
+    CallError,
+    Completion,
+    ErrorReason,
+    ModelError,
+    RefusedError,
+    Request,
+    TransientError,
+)
+from generation.servers.endpoint import AgainError, Endpoint, written
+from generation.servers.http.client import MAX_BYTES, NoReplyError, Reply, TooLargeError
+
+NOTES = "batches.jsonl"
+"""The file of batches in a run's folder: a line for each, with its id, its server and the keys of its calls."""
+MOST_CALLS, MOST_BYTES = 50_000, 100 << 20
+"""Of one batch: OpenAI takes so many calls and 200 MB."""
+MOST_ANSWERS = 512 << 20
+"""Bytes of a file of answers that are read."""
+PATH = "/v1/chat/completions"
+"""What every line of a batch asks."""
+_DONE = frozenset({"completed", "failed", "expired", "cancelled", "canceled"})
+_PASSING = frozenset({408, 409, 425, 429})
+
+
+@dataclass(slots=True)
+class _Call:
+    """A request that waits for its line of an output file."""
+
+    request: Request
+    line: bytes
+    answer: asyncio.Future[Completion]
+    tries: int = 0
+
+
+class Batches:
+    """An engine that gathers calls and asks them as batches of one server."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._settings = endpoint.settings
+        self._calls: dict[str, _Call] = {}
+        self._gathered: dict[str, _Call] = {}
+        self._known: dict[str, str] = {}
+        self._lines: dict[str, Mapping[str, Any]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._notes: Path | None = None
+        self._sent = 0
+
+    def __repr__(self) -> str:
+        return f"Batches({self._endpoint!r})"
+
+    def keep_in(self, folder: Path) -> None:
+        """Note batches in this folder, and wait for those that are noted there."""
+        self._notes = folder / NOTES
+        if self._notes.is_file():
+            for line in self._notes.read_text(encoding="utf-8").splitlines():
+                note = _json(line)
+                if isinstance(note, Mapping) and note.get("url") == self._settings.url:
+                    batch = str(note.get("batch"))
+                    self._known |= dict.fromkeys(note.get("keys", ()), batch)
+                    if note.get("failed"):
+                        self._known = {name: known for name, known in self._known.items() if known != batch}
+
+    async def generate(self, request: Request) -> Completion:
+        """The answer, when its batch is done.
+
+        Raises TransientError where a batch ended without it, RefusedError and ModelError as `Endpoint.generate`.
+        """
+        name = request.key().hex()
+        fields = self._endpoint.fields(request)
+        body = written({"custom_id": name, "method": "POST", "url": PATH, "body": fields})
+        if isinstance(body, Completion):
+            return body
+        call = self._calls[name] = _Call(request, body + b"\n", asyncio.get_running_loop().create_future())
+        try:
+            self._place(name, call)
+            return await call.answer
+        finally:
+            self._calls.pop(name, None)
+            self._gathered.pop(name, None)
+
+    async def close(self) -> None:
+        """Stop waiting. The server goes on with its batches, and the same command waits for them again."""
+        if self._timer:
+            self._timer.cancel()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._endpoint.close()
+
+    def _place(self, name: str, call: _Call) -> None:
+        """Answer a call from what is known, or have it wait for its batch, or gather it for the next."""
+        if name in self._lines:
+            self._answer(call, self._lines.pop(name))
+        elif name in self._known:
+            self._follow(self._known[name])
+        else:
+            self._gathered[name] = call
+            full = (
+                len(self._gathered) >= MOST_CALLS or sum(len(one.line) for one in self._gathered.values()) >= MOST_BYTES
+            )
+            if self._timer:
+                self._timer.cancel()
+            wait = 0.0 if full else self._settings.batch_idle_seconds
+            self._timer = asyncio.get_running_loop().call_later(wait, self._send)
+
+    def _send(self) -> None:
+        """Send what was gathered."""
+        gathered, self._gathered = self._gathered, {}
+        if gathered:
+            self._sent += 1
+            self._start(f"sending {self._sent}", self._submit(gathered), gathered)
+
+    def _follow(self, batch: str) -> None:
+        """Wait for a batch, once for all its calls."""
+        if batch not in self._tasks:
+            self._start(batch, self._collect(batch), None)
+
+    def _start(self, name: str, work: Any, calls: Mapping[str, _Call] | None) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except SolonError as error:
+                self._tasks.pop(name, None)
+                waiting = (
+                    calls if calls is not None else {n: c for n, c in self._calls.items() if self._known.get(n) == name}
+                )
+                for call in list(waiting.values()):
+                    _fail(call, error)
+            else:
+                self._tasks.pop(name, None)
+
+        self._tasks[name] = asyncio.create_task(guarded())
+
+    async def _submit(self, gathered: Mapping[str, _Call]) -> None:
+        """File up, batch made, note written, then wait."""
+        content = b"".join(call.line for call in gathered.values())
+        file = await self._json("POST", self._endpoint.addresses.files, lambda: _form(content))
+        made = {"input_file_id": file["id"], "endpoint": PATH, "completion_window": self._settings.batch_window}
+        body = json.dumps(made).encode()
+        batch = str((await self._json("POST", self._endpoint.addresses.batches, lambda: body))["id"])
+        self._known |= dict.fromkeys(gathered, batch)
+        self._note({"batch": batch, "url": self._settings.url, "keys": list(gathered)})
+        self._follow(batch)
+
+    def _note(self, note: Mapping[str, Any]) -> None:
+        if self._notes:
+            with self._notes.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(note) + "\n")
+
+    async def _collect(self, batch: str) -> None:
+        """Wait for a batch, and give each of its calls its line. A call without one is gathered anew."""
+        status = await self._done(batch)
+        for field in ("output_file_id", "error_file_id"):
+            if status.get(field):
+                url = _below(self._endpoint.addresses.files, str(status[field]), "content")
+                self._take(_lines((await self._ask("GET", url, most=MOST_ANSWERS)).content))
+        if status.get("status") == "failed" and not status.get("output_file_id"):
+            self._note({"batch": batch, "url": self._settings.url, "failed": True})
+            said = json.dumps(status.get("errors"))
+            raise ModelError(
+                self._endpoint.said(f"batch {batch} failed: {said[:300]}; mend it, and run the same command again")
+            )
+        for name in [name for name, known in self._known.items() if known == batch]:
+            del self._known[name]
+            if call := self._calls.get(name):
+                call.tries += 1
+                if call.tries >= self._settings.attempts:
+                    _fail(
+                        call,
+                        TransientError(
+                            self._endpoint.said(f"batch {batch} ended as {status.get('status')} without it")
+                        ),
+                    )
+                else:
+                    self._place(name, call)
+
+    async def _done(self, batch: str) -> Mapping[str, Any]:
+        """The batch, once it has ended. One that the server no longer has counts as expired."""
+        url = _below(self._endpoint.addresses.batches, batch)
+        while True:
+            reply = await self._ask("GET", url, gone=True)
+            status = _json(reply.content)
+            if reply.status == 404:
+                return {"status": "expired"}
+            if not isinstance(status, Mapping):
+                raise TransientError(self._endpoint.said(f"batch {batch}: the answer is no JSON object"))
+            if status.get("status") in _DONE:
+                return status
+            await asyncio.sleep(self._settings.batch_poll_seconds)
+
+    def _take(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Lines of a file of answers, to the calls that wait for them; others are kept for calls to come."""
+        for line in lines:
+            name = str(line.get("custom_id"))
+            self._known.pop(name, None)
+            if call := self._calls.get(name):
+                self._answer(call, line)
+            else:
+                self._lines[name] = line
+
+    def _answer(self, call: _Call, line: Mapping[str, Any]) -> None:
+        """Read a line as if it had come by itself. What may pass goes into the next batch."""
+        response = line.get("response")
+        if isinstance(response, Mapping):
+            status = response.get("status_code")
+            content = json.dumps(response.get("body")).encode()
+        else:
+            status, content = 0, json.dumps({"error": line.get("error")}).encode()
+        try:
+            reply = Reply(status if isinstance(status, int) and status else 200, {}, content)
+            found = self._endpoint.read(reply, call.request)
+        except AgainError as error:
+            call.tries += 1
+            if call.tries < self._settings.attempts:
+                self._place(call.request.key().hex(), call)
+            elif error.malformed:
+                _fail(call, RefusedError(CallError(ErrorReason.BAD_ANSWER, str(error))))
+            else:
+                _fail(call, error)
+        except SolonError as error:
+            _fail(call, error)
+        else:
+            if not call.answer.done():
+                call.answer.set_result(found)
+
+    async def _json(self, method: str, url: str, body: Any) -> Mapping[str, Any]:
+        found = _json((await self._ask(method, url, body)).content)
+        if not isinstance(found, Mapping) or "id" not in found:
+            raise ModelError(
+                self._endpoint.said(f"{str(found)[:200]} is no file and no batch; has the server a batch API?")
+            )
+        return found
+
+    async def _ask(self, method: str, url: str, body: Any = None, gone: bool = False, most: int = MAX_BYTES) -> Reply:
+        """A request for files and batches, tried again where the trouble may pass. gone: 404 is an answer.
+
+        Raises TransientError and ModelError.
+        """
+        s, said = self._settings, ""
+        for attempt in range(s.attempts):
+            try:
+                content = body() if body else None
+                kind = {"Content-Type": "application/json"} if isinstance(content, bytes) else None
+                reply = await self._endpoint.client.send(method, url, content, kind, most)
+            except (NoReplyError, TooLargeError) as error:
+                said = str(error)
+            else:
+                if 200 <= reply.status < 300 or (gone and reply.status == 404):
+                    return reply
+                said = f"status {reply.status}: {reply.content[:300].decode('utf-8', 'replace')}"
+                if reply.status not in _PASSING and reply.status < 500:
+                    raise ModelError(self._endpoint.said(f"batches: {said}"))
+            if attempt + 1 < s.attempts:
+                await asyncio.sleep(min(s.max_wait_seconds, s.backoff_seconds * 2.0**attempt))
+        raise TransientError(self._endpoint.said(f"batches: {said}"))
+
+
+def _fail(call: _Call, error: Exception) -> None:
+    if not call.answer.done():
+        again = ModelError(error.problems) if isinstance(error, ModelError) else error
+        call.answer.set_exception(again)
+
+
+def _form(content: bytes) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("purpose", "batch")
+    form.add_field("file", content, filename="batch.jsonl", content_type="application/jsonl")
+    return form
+
+
+def _below(address: str, *names: str) -> str:
+    """An address with more of a path, before its query."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path="/".join([parts.path, *names])))
+
+
+def _lines(content: bytes) -> Iterable[Mapping[str, Any]]:
+    """The JSON objects of a file of answers; a line that is none has no call to go to."""
+    found = (_json(line) for line in content.split(b"\n") if line.strip())
+    return [line for line in found if isinstance(line, Mapping)]
+
+
+def _json(text: bytes | str) -> object:
+    """A JSON value; None for what is none."""
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found
