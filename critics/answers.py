@@ -54,9 +54,14 @@ def side(text: str, _: Principle | None = None) -> float | None:
     """Which of two responses is better: 1 for the first, 0 for the second, one half for a tie; None where the text does not say."""
     value = _member(text, "verdict")
     if value is not None:
-        return _NAMED.get(str(value).strip().casefold())
+        return named_side(value)
     found = stated(text)
     return None if found is None else _SHARES[found]
+
+
+def named_side(value: object) -> float | None:
+    """The share of a side by its name, as JSON has it; None for anything else."""
+    return _NAMED.get(value.strip().casefold()) if isinstance(value, str) else None
 
 
 def yes_no(text: str, principle: Principle) -> float | None:

@@ -115,6 +115,9 @@ class Plan(Strict):
     smoothed share of the answers, so more answers give a finer resolution."""
     verdict: Decoding = Decoding(max_tokens=1024, temperature=1.0)
     """Sampling of such a judgement. At temperature 0 all answers would be equal, so it is asked only once."""
+    batch_principles: int = Field(default=1, ge=1, le=32)
+    """How many principles one call of `compare` asks about, answered as JSON, `verdict_samples` times in each order; every
+    principle is a vote. For servers that keep no cache of prompts. With 1, each principle is asked about by itself."""
     seed: int = Field(default=0, ge=0)
     """Seed of the run; every call's own seed is derived from it."""
 
@@ -130,7 +133,7 @@ class Plan(Strict):
 
     def judging(self) -> str:
         """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
-        written = [self.verdict_samples, self.verdict.model_dump()]
+        written = [self.verdict_samples, self.verdict.model_dump(), self.batch_principles]
         kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce, written]
         return digest(json.dumps(kept))
 
@@ -158,6 +161,9 @@ class Plan(Strict):
         low, high = self.clamp
         if not 0 < low < 0.5 < high < 1:
             raise invalid(f"got [{low}, {high}]", "a band around 0.5 within (0, 1), as in [0.4, 0.6]", key="clamp")
+        if self.batch_principles > 1 and self.early_stop_error:
+            fix = "leave one of the two out: voters that share a call cannot be asked one after the other"
+            raise invalid(f"got {self.batch_principles} beside early_stop_error", fix=fix, key="batch_principles")
         for place, methods in {
             "methods": self.methods,
             **{f"methods_of.{name}": methods for name, methods in self.methods_of.items()},

@@ -28,7 +28,8 @@ from generation.pipeline.feedback import (
     sample,
 )
 from generation.pipeline.panel import Panel, Voter
-from generation.pipeline.voting import cast_vote, votes_on
+from generation.pipeline.rubric import units
+from generation.pipeline.voting import cast, votes_on
 
 T = TypeVar("T")
 
@@ -124,9 +125,9 @@ async def _following(
     else:
         new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
         new_replies = most - len(met.responses)
-    calls = new_pairs * sum(v.pair_calls(plan) for v in voters) + new_replies * sum(
-        v.response_calls(plan) for v in voters
-    )
+    asked_together = units(voters, plan)
+    calls = new_pairs * sum(unit.pair_calls(plan) for unit in asked_together)
+    calls += new_replies * sum(unit.response_calls(plan) for unit in asked_together)
     following["compare"] += met.more + calls
     return +following
 
@@ -179,11 +180,11 @@ async def _votes(
         asked = engine.asked["compare"] - before
         return max(0, sum(voter.pair_calls(plan) + 2 * voter.response_calls(plan) for voter in voters) - asked)
     following = 0
-    for voter in voters:
+    for unit in units(voters, plan):
         before = engine.asked["compare"]
-        if await _attempt(cast_vote(voter, prompt, a, b, plan)) is None:
+        if await _attempt(cast(unit, prompt, a, b, plan)) is None:
             asked = engine.asked["compare"] - before
-            following += voter.pair_calls(plan) + 2 * voter.response_calls(plan) - asked
+            following += unit.pair_calls(plan) + 2 * unit.response_calls(plan) - asked
     return following
 
 

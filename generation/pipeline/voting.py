@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
-from critics.answers import UNREAD, smoothed
+from critics.answers import UNREAD, Form, smoothed
 from critics.labels import Reading, clamped
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
@@ -20,17 +19,11 @@ from critics.transcript import message_text
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling, Subject
 from generation.engines.reward import REWARD
-from generation.models.chat_model import ONE_TOKEN, ChatModel, derive_seed
+from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.pipeline.panel import Panel, Voter
+from generation.pipeline.rubric import Batch, cast_votes, units
 from generation.pipeline.tasks import together
-
-
-class NoOdds(NamedTuple):
-    """Why there are no log-odds."""
-
-    reason: str
-    detail: str
-
+from generation.pipeline.written import NoOdds, answered, sampled
 
 Odds = Reading | NoOdds
 
@@ -41,7 +34,8 @@ async def votes_on(
     """The votes on one pair: of all voters at once, or one after the other until the rest cannot change the label."""
     stopping = panel.weights.stopping if panel.weights and plan.early_stop_error else None
     if stopping is None:
-        return await together(*(cast_vote(voter, prompt, a, b, plan) for voter in voters))
+        asked = await together(*(cast(unit, prompt, a, b, plan) for unit in units(voters, plan)))
+        return [record for records in asked for record in records]
     return await _in_turn(stopping, voters, prompt, a, b, plan)
 
 
@@ -61,6 +55,13 @@ async def _in_turn(
             break
     vetoes = [voter for voter in waiting.values() if voter.principle.veto]
     return records + await together(*(cast_vote(voter, prompt, a, b, plan) for voter in vetoes))
+
+
+async def cast(unit: Voter | Batch, prompt: Prompt, a: Response, b: Response, plan: Plan) -> list[Vote | Failure]:
+    """The judgements of one pair that are asked for together."""
+    if isinstance(unit, Batch):
+        return await cast_votes(unit, prompt, a, b, plan)
+    return [await cast_vote(unit, prompt, a, b, plan)]
 
 
 async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan: Plan) -> Vote | Failure:
@@ -148,19 +149,10 @@ async def _written(
 ) -> Odds:
     """Ask several times for an answer in words, or by the schema where the server has that; the smoothed share in log-odds."""
     assert method.render is not None
-    structured, decoding = model.capabilities.structured, plan.verdict
-    messages = method.render(prompt, shown, principle, plan.defences.nonce, "json" if structured else "text")
-
-    async def once(index: int) -> Completion:
-        seed = derive_seed(plan.seed, "verdict", index) if decoding.temperature else None
-        sampling = Sampling(decoding.max_tokens, decoding.temperature, decoding.top_p, seed)
-        schema = method.schema if structured else ""
-        return await model.ask(
-            messages, stage="compare", sampling=sampling, index=index, schema=schema, subject=subject
-        )
-
-    answers = await together(*map(once, range(plan.verdict_answers)))
-    found = [_share(answer, method, principle, model) for answer in answers]
+    form: Form = "json" if model.capabilities.structured else "text"
+    messages = method.render(prompt, shown, principle, plan.defences.nonce, form)
+    completions = await sampled(model, messages, method.schema, plan, subject)
+    found = [_share(completion, method, principle, model) for completion in completions]
     shares = [share for share in found if isinstance(share, float)]
     if not shares:
         return next(share for share in found if isinstance(share, NoOdds))
@@ -169,13 +161,10 @@ async def _written(
 
 
 def _share(completion: Completion, method: JudgingMethod, principle: Principle, model: ChatModel) -> float | NoOdds:
-    """What one written answer says, or why it says nothing. One that the limit cut is not whole, whatever it begins with."""
-    if completion.error:
-        return NoOdds(*completion.error)
-    answer, thought = split(completion.text, model.capabilities.thinks)
-    if completion.finish == "length" or not answer:
-        reason = "truncated" if completion.finish == "length" else "thoughts_only" if thought else "empty"
-        return NoOdds(reason, completion.text[-200:])
+    """What one written answer says, or why it says nothing."""
+    answer = answered(completion, model)
+    if isinstance(answer, NoOdds):
+        return answer
     assert method.read_text is not None
     share = method.read_text(answer, principle)
     return NoOdds(UNREAD, answer[-200:]) if share is None else share

@@ -7,7 +7,7 @@ import pytest
 
 from constitution.principles import Example, Principle
 from constitution.records import Critique, Function, Message, Prompt, Response, ToolCall
-from critics import compare, contrast, critique, revise, score
+from critics import compare, contrast, critique, revise, rubric, score
 from critics.transcript import nonces
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -64,6 +64,7 @@ FOUND = Critique("p", "p/s1", "kind", "It never says what to do.", True)
         ),
         pytest.param("grade_json", score.render_grade(PROMPT, WORDY, KIND, form="json"), id="grade-as-json"),
         pytest.param("yes_no_json", score.render_yes_no(PROMPT, WORDY, KIND, form="json"), id="yes-or-no-as-json"),
+        pytest.param("rubric", rubric.render(PROMPT, DRY, WORDY, [KIND, PLAIN]), id="several-principles"),
         pytest.param("yes_no_asked", score.render_yes_no(PROMPT, WORDY, ASKED), id="yes-or-no-in-the-authors-words"),
     ],
 )

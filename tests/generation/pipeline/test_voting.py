@@ -19,6 +19,7 @@ from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.pipeline.panel import Judge, Panel, Voter, check_voters
+from generation.pipeline.rubric import units
 from generation.pipeline.voting import cast_vote, votes_on
 
 KIND = Principle(id="kind", objective="good", text="Be kind.", antithesis="Be cruel.")
@@ -348,3 +349,40 @@ def test_with_weights_only_who_has_one_is_asked_and_who_may_veto() -> None:
     asked, _ = judge(verdict)
     names = [voter.name for voter in Panel((asked,), weights(ORDER[:2])).voters(LAWS.principles)]
     assert names == ["judge/compare/true", "judge/compare/never", "rule/brief"]
+
+
+def test_principles_share_calls_and_each_is_a_vote() -> None:
+    """Three voters in calls of two: a pair together, and the third by itself, by its log-probabilities."""
+
+    def script(request: Request) -> Completion:
+        if request.labels:
+            return Completion("", logprobs={"A": -0.1, "B": -3.0})
+        good = "A" if first_is_good(request) else "B"
+        assert "1. " in request.messages[0].content
+        return Completion(json.dumps({"1": good, "2": "tie" if request.index else "A"}))
+
+    asked, requests = judge(script)
+    voters = Panel((asked,)).voters((KIND, TRUE, NEVER, BRIEF))
+    plan = Plan(batch_principles=2)
+    records = asyncio.run(votes_on(Panel((asked,)), voters, PROMPT, A, B, plan))
+    votes = {record.principle: record for record in records if isinstance(record, Vote)}
+    assert sorted(votes) == ["brief", "kind", "never", "true"]
+    assert votes["kind"].value == pytest.approx(math.log(9))
+    assert (votes["true"].logit_ab, votes["true"].value) == (pytest.approx(math.log(3 / 2)), 0)
+    assert (votes["never"].logit_ab, votes["kind"].voter) == (pytest.approx(2.9), "judge/compare/kind")
+    assert len(requests) == 8 + 2
+    assert sum(unit.pair_calls(plan) for unit in units(voters, plan)) == 10
+
+
+def test_a_principle_that_a_shared_answer_leaves_out_is_a_failure() -> None:
+    asked, _ = judge(lambda _: Completion('{"1": "A"}'))
+    voters = Panel((asked,)).voters((KIND, TRUE))
+    records = asyncio.run(votes_on(Panel((asked,)), voters, PROMPT, A, B, Plan(batch_principles=8)))
+    assert isinstance(records[0], Vote)
+    assert isinstance(records[1], Failure)
+    assert (records[1].reason, records[1].subject) == ("verdict_unread", "a vs b by judge/compare/true")
+
+
+def test_shared_calls_and_early_stopping_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="batch_principles"):
+        Plan(batch_principles=2, early_stop_error=0.1)

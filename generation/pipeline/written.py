@@ -1,0 +1,46 @@
+"""Judgements that are written down: asked for several times, each answer cut free of thoughts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from constitution.records import Message
+from critics.text.thoughts import split
+from generation.config import Plan
+from generation.engines.base import Completion, Sampling, Subject
+from generation.models.chat_model import ChatModel, derive_seed
+from generation.pipeline.tasks import together
+
+
+class NoOdds(NamedTuple):
+    """Why there are no log-odds."""
+
+    reason: str
+    detail: str
+
+
+async def sampled(
+    model: ChatModel, messages: tuple[Message, ...], schema: str, plan: Plan, subject: Subject
+) -> list[Completion]:
+    """`plan.verdict_answers` answers, each with a seed of its own. schema: sent to a server that follows one."""
+    decoding, schema = plan.verdict, schema if model.capabilities.structured else ""
+
+    async def once(index: int) -> Completion:
+        seed = derive_seed(plan.seed, "verdict", index) if decoding.temperature else None
+        sampling = Sampling(decoding.max_tokens, decoding.temperature, decoding.top_p, seed)
+        return await model.ask(
+            messages, stage="compare", sampling=sampling, index=index, schema=schema, subject=subject
+        )
+
+    return await together(*map(once, range(plan.verdict_answers)))
+
+
+def answered(completion: Completion, model: ChatModel) -> str | NoOdds:
+    """The answer after the thoughts, or why there is none. One that the limit cut is not whole, whatever it begins with."""
+    if completion.error:
+        return NoOdds(*completion.error)
+    answer, thought = split(completion.text, model.capabilities.thinks)
+    if completion.finish == "length" or not answer:
+        reason = "truncated" if completion.finish == "length" else "thoughts_only" if thought else "empty"
+        return NoOdds(reason, completion.text[-200:])
+    return answer
