@@ -18,6 +18,7 @@ from constitution.words import word_count
 from critics import templating
 from critics.ranking.aggregate import effective_vote
 from critics.ranking.weights import Origin
+from evaluation.judge.batching import BatchAgreement, batch_agreement
 from evaluation.judge.labelled import LabelledPair, read_labelled
 from evaluation.judge.matrix import VoteMatrix, from_votes
 from evaluation.judge.settings import PanelSettings
@@ -42,6 +43,8 @@ class PanelAnswers(NamedTuple):
     failures: dict[str, int]
     """Reason -> votes, or rows of the file, that are missing for it."""
     calls: CallCount
+    batch: BatchAgreement | None = None
+    """Where several principles shared a call: how that agrees with one call a principle, which is asked too."""
 
 
 class PanelRecords(NamedTuple):
@@ -63,6 +66,12 @@ async def ask_about(data: Path, constitution: Constitution, run: RunConfig, sett
     """As `ask`, with the constitution and the settings of a run read already. Raises UserError."""
     pairs, unread = read_labelled(data, settings.limit)
     answers = await judge_pairs(pairs, constitution, run, settings.out, settings.reuse)
+    batch = None
+    if run.plan.batch_principles > 1:
+        alone = run.model_copy(update={"plan": run.plan.model_copy(update={"batch_principles": 1})})
+        single = await judge_pairs(pairs, constitution, alone, settings.out, settings.reuse)
+        calls = (sum(counted.calls) for counted in (answers, single))
+        batch = batch_agreement(run.plan.batch_principles, answers.records, single.records, *calls)
     votes = [record for record in answers.records if isinstance(record, Vote)]
     failures = Counter(f"{r.stage}: {r.reason}" for r in answers.records if isinstance(r, Failure))
     if unread:
@@ -85,6 +94,7 @@ async def ask_about(data: Path, constitution: Constitution, run: RunConfig, sett
         yaml_weights(answers.panel, constitution, set(matrix.voters)),
         dict(sorted(failures.items())),
         answers.calls,
+        batch,
     )
 
 
@@ -143,7 +153,7 @@ async def judge_pairs(
     rows = asyncio.Semaphore(run.prompts_in_flight)
     async with Session(out / CALLS, reuse=[path / CALLS for path in reuse], prompts=len(pairs)) as session:
         _, judges = chat_models(run, model_registry(run), session.wrap)
-        await session.preflight(*judges.values())
+        await session.preflight(*judges.values(), structured=run.plan.batch_principles > 1)
         panel = panel_of(run, judges, None)
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from constitution.records import Strict
 from critics.ranking.weights import Estimate, Quality
+from evaluation.judge.batching import BatchAgreement
 from evaluation.judge.crossval import EarlyStopping, same_labels
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.panels import Panel
@@ -101,6 +102,8 @@ class Assessment(Strict):
     """How the file of recorded votes was read; None where a panel was asked."""
     failures: dict[str, int]
     """Reason -> votes, rows of the file, or voters that are missing for it."""
+    batch: BatchAgreement | None = None
+    """Where several principles shared a call: its agreement with one call a principle."""
     pairs: dict[str, float]
     """Pair's name -> log-odds for the better response."""
 

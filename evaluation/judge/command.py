@@ -16,6 +16,7 @@ from critics.ranking.weights import Origin, Weights, read_weights, refuse_other
 from evaluation.files import check_writable, write
 from evaluation.judge import asking, unlabelled
 from evaluation.judge.assessment import Assessment, assess, compared
+from evaluation.judge.batching import BatchAgreement
 from evaluation.judge.fitting import fit_agreement
 from evaluation.judge.labelled import read_labelled
 from evaluation.judge.matrix import VoteMatrix
@@ -39,6 +40,7 @@ class Evidence:
     """[voters] the YAML's weights, equal ones for recorded votes."""
     parsing: ParsingSummary | None
     failures: dict[str, int]
+    batch: BatchAgreement | None = None
 
     @property
     def labelled(self) -> bool:
@@ -99,7 +101,7 @@ def _evaluate(
 
 def read(settings: JudgeSettings) -> Evidence:
     """The votes, recorded or asked for now, without the voters that are left out. Raises UserError."""
-    parsing, failures = None, dict[str, int]()
+    parsing, failures, batch = None, dict[str, int](), None
     if settings.votes:
         labelled = read_labelled(settings.subsets)[0] if settings.subsets else []
         free = settings.method == "agreement" and not (settings.weights or settings.page or settings.versus)
@@ -112,7 +114,7 @@ def read(settings: JudgeSettings) -> Evidence:
         known: dict[str, float] = dict.fromkeys(matrix.voters, 1 / len(matrix.voters))
     else:
         assert settings.data, "one of the two is given"
-        matrix, origin, known, failures, *_ = asking.ask(settings, settings.data)
+        matrix, origin, known, failures, _, batch = asking.ask(settings, settings.data)
     kept = matrix.without(settings.without) if settings.without else matrix
     if matrix.voters and not kept.voters:
         raise UserError(
@@ -123,7 +125,7 @@ def read(settings: JudgeSettings) -> Evidence:
             )
         )
     plain = np.array([known.get(voter, 0.0) for voter in kept.voters])
-    return Evidence(kept, origin, plain, parsing, failures)
+    return Evidence(kept, origin, plain, parsing, failures, batch)
 
 
 def read_other(path: Path) -> Other:
@@ -183,6 +185,7 @@ def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: Judg
             "data": data,
             "parsing": evidence.parsing,
             "failures": evidence.failures,
+            "batch": evidence.batch,
         }
     )
     if other is None:

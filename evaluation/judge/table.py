@@ -11,6 +11,7 @@ from rich.table import Table
 from constitution.terminal import printable
 from critics.ranking.weights import Estimate
 from evaluation.judge.assessment import Assessment, VoterFigures
+from evaluation.judge.batching import BatchAgreement
 from evaluation.judge.recorded import ParsingSummary
 from evaluation.pages.section import LISTED
 
@@ -25,12 +26,23 @@ def show(found: Assessment, console: Console) -> None:
     for reason, count in found.failures.items():
         console.print(f"missing: {printable(reason)} {count}", markup=False)
     console.print(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {printable(found.panel)}", markup=False)
+    if found.batch:
+        console.print(batched(found.batch), markup=False)
     console.print(_panel(found))
     console.print(_others(found))
     console.print(_parts(found))
     _voters(found.voters, console)
     if found.parsing and found.parsing.texts:
         _parsing(found.parsing, console)
+
+
+def batched(found: BatchAgreement) -> str:
+    """One sentence."""
+    correlation = "-" if found.correlation is None else f"{found.correlation:.2f}"
+    return (
+        f"{found.principles} principles a call: {found.calls} calls for {found.calls_single}; the same side as with one principle a "
+        f"call in {interval(found.same_side)} of {found.votes} votes, correlation {correlation}"
+    )
 
 
 def interval(estimate: Estimate) -> str:

@@ -226,7 +226,9 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     if job.info.ignored:
         print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
     policy, panel = _models(job, session.wrap)
-    found = await session.preflight(policy, *(judge.model for judge in panel.judges), tools=job.info.has_tools)
+    judges = [judge.model for judge in panel.judges]
+    shared = job.config.plan.batch_principles > 1
+    found = await session.preflight(policy, *judges, tools=job.info.has_tools, structured=shared)
     if found:
         run_folder(job.out).claim(job.settings(found))
     tally = Tally()
