@@ -175,9 +175,7 @@ def test_thoughts_are_in_no_response_critique_or_revision_and_are_kept_in_raw() 
 def test_a_model_that_does_not_think_may_write_the_mark() -> None:
     text = "It ends so:\n</think>\nThat is all."
     for thinks, said in ((None, "That is all."), (True, "That is all."), (False, text)):
-        model = ChatModel(
-            "m", "d", Replay(lambda _: Completion(text)), None, 0, capabilities=Capabilities(thinks=thinks)
-        )
+        model = ChatModel("m", "d", Replay(lambda _: Completion(text)), None, 0, known=Capabilities(thinks=thinks))
         response = asyncio.run(sample(model, PROMPT, 0, Plan()))
         assert isinstance(response, Response)
         assert (response.text, response.raw) == (said, text)
