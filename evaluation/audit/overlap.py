@@ -51,10 +51,10 @@ def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for name in ("preferences", "sft"):
         for _, path in split_files(run, name):
-            for prompt_id, messages in read_prompts(path):
+            for prompt_id, turns in read_prompts(path):
                 if prompt_id not in seen:
                     seen.add(prompt_id)
-                    yield prompt_id, _text((message.role, message.content) for message in messages)
+                    yield prompt_id, _text(turns)
 
 
 def count_prompts(run: Path) -> int:

@@ -34,6 +34,13 @@ Voter = tuple[str, str, str]
 """(judge, method, principle)"""
 
 
+class Turn(NamedTuple):
+    """Who speaks and what is said: a message for those who read texts alone."""
+
+    role: str
+    content: str
+
+
 class Pair(NamedTuple):
     """A preference pair as the dataset has it.
 
@@ -162,15 +169,15 @@ def read_targets(path: Path, split: str) -> Iterator[Target]:
         yield Target(**row, split=split)
 
 
-def read_prompts(path: Path) -> Iterator[tuple[str, tuple[Message, ...]]]:
-    """(id, messages) of the prompts of a parquet file of the dataset; once where the rows of a prompt follow each other."""
+def read_prompts(path: Path) -> Iterator[tuple[str, list[Turn]]]:
+    """(id, turns) of the prompts of a parquet file of the dataset; once where the rows of a prompt follow each other."""
     before = None
     for table in tables(path, ("prompt_id", "prompt"), ROWS):
         ids = table["prompt_id"].to_pylist()
         new = [i for i, name in enumerate(ids) if name != (ids[i - 1] if i else before)]
         before = ids[-1]
         for i, messages in zip(new, table["prompt"].take(pa.array(new, pa.int64())).to_pylist(), strict=True):
-            yield ids[i], tuple(map(_message, messages))
+            yield ids[i], [Turn(message["role"], message["content"] or "") for message in messages]
 
 
 def read_prompt_ids(path: Path) -> Iterator[str]:
