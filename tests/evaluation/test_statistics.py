@@ -70,3 +70,6 @@ def test_mcnemar_counts_what_only_one_has_right() -> None:
     assert p == pytest.approx(2 * (1 + 9) / 2**9)
     assert measures.mcnemar(b, a) == (1, 8, p)
     assert measures.mcnemar(a, a) == (0, 0, 1.0)
+    tie, right = np.zeros(3), np.ones(3)
+    assert (measures.mcnemar(tie, right)[:2], measures.mcnemar(right, tie)[:2]) == ((0, 3), (3, 0))
+    assert measures.mcnemar(tie, -right) == (0, 0, 1.0)
