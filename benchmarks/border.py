@@ -30,14 +30,14 @@ from pathlib import Path
 from typing import Any
 
 import generate_feedback
-import solon.produce  # the command imports it when it starts; each child would again
+import solon.produce  # noqa: F401  the command imports it when it starts; each child would again
 from benchmarks.border_kinds import KINDS
 from benchmarks.border_server import running
 from benchmarks.common import show
 from generation.output.reading import read_failures, read_pairs, split_files
 
 CLEAN = re.compile("(\x1b\\[2J)?(GOOD|BAD): the answer is \\w+\\.\ufffd?")
-"""A response as the server wrote it; half characters are replaced by U+FFFD, and what would control a terminal is text like any other."""
+"""A response as the server wrote it: half characters are replaced by U+FFFD, and what would control a terminal is text."""
 LAWS = """
 name: border
 version: 1
@@ -174,7 +174,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, running() as url:
         folder = Path(place)
         write_inputs(folder, options.prompts, options.prompts)
-        assert solon.produce.run
         tally = each_kind(folder, url, names, options.seconds)
         for found in ("right", "failure", "wrong", "crash", "endless"):
             show(f"server behaviours of {len(names)}: {found}", tally[found], "", "0" if found in BAD else "")

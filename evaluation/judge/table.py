@@ -40,8 +40,8 @@ def batched(found: BatchAgreement) -> str:
     """One sentence."""
     correlation = "-" if found.correlation is None else f"{found.correlation:.2f}"
     return (
-        f"{found.principles} principles a call: {found.calls} calls for {found.calls_single}; the same side as with one principle a "
-        f"call in {interval(found.same_side)} of {found.votes} votes, correlation {correlation}"
+        f"{found.principles} principles a call: {found.calls} calls for {found.calls_single}; the same side as with one principle "
+        f"a call in {interval(found.same_side)} of {found.votes} votes, correlation {correlation}"
     )
 
 

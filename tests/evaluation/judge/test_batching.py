@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from constitution.records import Failure, Vote
+from evaluation.__main__ import main
 from evaluation.judge.assessment import Assessment
 from evaluation.judge.batching import batch_agreement
-from evaluation.__main__ import main
 from tests.generation.servers.judge import ChatJudge, preference
 from tests.generation.servers.loopback import Server
 
