@@ -203,7 +203,9 @@ def _tool_call(function: Mapping[str, Any]) -> str:
 
 
 def _text(content: object) -> str:
-    """A content as text: a string, one text part or a list of them, or null."""
+    """A content as text: a string, one text part or a list of them, or null. An object that names no type is no part."""
+    if isinstance(content, Mapping) and "type" not in content:
+        raise _NoCompletion(f"the content is no text ({content!r:.200})")
     return _UNSEEN.sub("\ufffd", "".join(_texts(content)))
 
 

@@ -135,6 +135,10 @@ def test_token_counts_are_numbers_or_0(usage: object, counted: Usage) -> None:
         pytest.param(b'{"choices": [null]}', id="a-null-choice"),
         pytest.param(b'{"choices": [{"finish_reason": "stop"}]}', id="an-end-alone"),
         pytest.param(b'{"choices": [{"finish_reason": "stop", "message": {"content": null}}]}', id="null-content"),
+        pytest.param(
+            b'{"choices": [{"finish_reason": "stop", "message": {"content": {"text": "x"}}}]}',
+            id="an-object-of-no-type",
+        ),
         pytest.param(b'{"choices": [{"finish_reason": "stop", "message": "words"}]}', id="a-message-of-words"),
         pytest.param(b'{"choices": [{"finish_reason": "stop", "message": {"tool_calls": [{}]}}]}', id="half-a-call"),
         pytest.param(b"<html>Just a moment...</html>", id="a-page"),
