@@ -16,6 +16,8 @@ from typing import NamedTuple
 from generation.servers.settings import EndpointSettings
 
 _GROWTH = 0.05
+_PATIENCE = 2
+"""Failures in turn beyond `attempts`: where they come by chance, that many seldom do, and whatever waits is given up then."""
 
 
 class Outcome(Enum):
@@ -85,8 +87,8 @@ class Gate:
 
     @property
     def down(self) -> bool:
-        """True once the server has failed as often in turn as one request is tried."""
-        return self.rounds >= self._settings.attempts
+        """True once the server has failed more often in turn than one request is tried."""
+        return self.rounds >= self._settings.attempts + _PATIENCE
 
     def opens_in(self, now: float) -> float | None:
         """Seconds until a call may begin, 0 for at once; None where one must end before."""

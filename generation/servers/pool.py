@@ -220,7 +220,10 @@ class Pool:
             for i, one in enumerate(self._members)
             if one.gate.rounds == 0 and i not in call.refused and i not in call.avoided
         ]
-        faster = [one for one in working if 0 < max(one.seconds * _SLOW, one.seconds + _NOISE) < gate.seconds]
+        # of a server that has answered nothing yet, nothing is known
+        faster = [
+            one for one in working if one.seconds and max(one.seconds * _SLOW, one.seconds + _NOISE) < gate.seconds
+        ]
         if not faster:
             return True
         rate = sum(one.limit / one.seconds for one in faster)

@@ -177,3 +177,14 @@ def test_a_slow_server_gets_no_call_that_a_fast_one_does_sooner(serve: Any) -> N
         assert len(slow.seen) == known
 
     run(pool, together())
+
+
+def test_a_server_that_has_answered_nothing_yet_is_not_taken_to_be_fast(serve: Any) -> None:
+    slow, fresh = serve({"json": CHAT, "delay": 0.08}), serve(FINE)
+    pool = of(settings(slow, concurrency=1), settings(fresh, concurrency=1))
+
+    async def in_turn() -> list[Completion | BaseException]:
+        await pool._members[0].generate(SAY)
+        return await all_of(pool, [SAY] * 4)
+
+    assert {type(one) for one in run(pool, in_turn())} == {Completion}
