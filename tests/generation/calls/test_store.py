@@ -116,9 +116,10 @@ def test_calls_of_another_run_are_copied_and_counted_apart(tmp_path: Path) -> No
         failed(ErrorReason.CONTENT_REFUSED, "x"),
         failed(ErrorReason.PROMPT_TOO_LONG, "x"),
         Completion(" \n"),
+        Completion("<think>hm"),
         Completion("A"),
     ],
-    ids=["refused", "long", "empty", "no log-probabilities"],
+    ids=["refused", "long", "empty", "thoughts", "no log-probabilities"],
 )
 def test_a_call_that_came_to_nothing_can_be_made_again(answer: Completion, tmp_path: Path) -> None:
     asked = replace(request(), labels=(("A", 1), ("B", 2))) if answer.text == "A" else request()
