@@ -40,7 +40,7 @@ def main() -> None:
                 overrides=overrides,
                 reuse=(folder / "before",),
             )
-            ahead = asyncio.run(plan_ahead(prepare(given)))
+            ahead = asyncio.run(plan_ahead(prepare(given))).calls
             after = replay(edited, prompts, out, *more, "--reuse", str(folder / "before"))
             total = after.calls.made + after.calls.reused
             print(

@@ -13,6 +13,7 @@ from constitution.errors import invalid
 from constitution.records import MAIN, Strict
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy
+from generation.calls.prices import Price
 from generation.roles import Methods, RoleSettings
 from generation.unread import unread
 
@@ -190,6 +191,16 @@ class RunConfig(RoleSettings):
     """License field of the dataset card. Fill it in yourself: it depends on prompts and models."""
     max_failed: float = Field(default=0.2, ge=0, le=1)
     """Maximum share of prompts that may fail; if more do, the command's exit code is 1."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """Model, as the settings or its servers name it -> what its provider takes for a million tokens."""
+    currency: str = Field(default="USD", pattern=r"^(\p{L}{1,12}|\p{Sc})$")
+    """Of the prices: a word or a sign, which is shown beside amounts."""
+    max_cost: float | None = Field(default=None, ge=0)
+    """The most that all starts of the run may cost together; then it stops, and resumes under a higher limit."""
+    max_calls: int | None = Field(default=None, ge=0)
+    """The most calls that it may make, likewise."""
+    max_tokens: int | None = Field(default=None, ge=0)
+    """The most tokens that it may read and write, likewise."""
     prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
     calls_in_flight: int = Field(default=512, ge=1)

@@ -37,6 +37,12 @@ class FeedbackSettings(Options):
     """Take calls that this run made; repeatable."""
     forget: Literal["failed"] | None = None
     """Make the calls again that came to an error or to nothing, such as refusals and answers without log-probabilities."""
+    max_cost: Annotated[float | None, Option("AMOUNT")] = None
+    """Stop before all starts of the run have cost more than this, by the prices in the settings."""
+    max_calls: Annotated[int | None, Option("N")] = None
+    """Stop before it has made more calls than this."""
+    max_tokens: Annotated[int | None, Option("N")] = None
+    """Stop before it has read and written more tokens than this."""
     plan: bool = False
     """Count the calls that would be made, and stop."""
     probe: bool = False
@@ -47,4 +53,5 @@ class FeedbackSettings(Options):
     @property
     def flags(self) -> dict[str, object]:
         """Settings of the run that have an option of their own."""
-        return {"policy": self.policy, "judge": self.judge, "engine": self.engine}
+        limits = {"max_cost": self.max_cost, "max_calls": self.max_calls, "max_tokens": self.max_tokens}
+        return {"policy": self.policy, "judge": self.judge, "engine": self.engine, **limits}

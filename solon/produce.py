@@ -21,10 +21,11 @@ def run(settings: FeedbackSettings, console: Console) -> int:
     job = prepare(settings)
     if settings.plan:
         try:
-            show_forecast(asyncio.run(plan_ahead(job, settings.probe)), console)
+            ahead = asyncio.run(plan_ahead(job, settings.probe))
         except Unavailable as error:
             complain(error)
             return 1
+        show_forecast(ahead.calls, ahead.takes, ahead.spent, job.tariff, console)
         return 0
     manifest = already_done(job)
     if manifest is None:

@@ -35,6 +35,15 @@ def agreeable(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     return 200, completion(f"An answer with the number {seed}.", 10, 7)
 
 
+class Quiet(ThreadingHTTPServer):
+    """A client that hangs up is no error."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def served(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The address of a running server, and the bodies it was sent, but for those of probes."""
@@ -58,7 +67,7 @@ def served(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Quiet(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -82,6 +82,13 @@ class StoredCalls:
             key: Mean(calls, *(value / calls for value in values)) for key, (calls, *values) in sums.items() if calls
         }
 
+    def totals(self, path: Path) -> Totals:
+        """The calls of one of the files; none where it is not among them. Raises StoreError."""
+        for place, (known, connection) in enumerate(self._files):
+            if known == path and self._full[place]:
+                return totals(path, connection)
+        return Totals(0, 0, Usage(), 0.0, {})
+
     def close(self) -> None:
         """Close the files."""
         for _, connection in self._files:

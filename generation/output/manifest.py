@@ -63,6 +63,19 @@ class Tokens(Strict):
     prompt: int
     cached: int
     completion: int
+    unreported: int = 0
+    """Calls made whose tokens nobody reported; they count as 0."""
+
+
+class Cost(Strict):
+    """What the calls made cost, by the prices in the settings. Calls taken from other runs cost nothing again."""
+
+    amount: float
+    currency: str
+    models: dict[str, float]
+    """Model as the settings name it -> its part."""
+    unpriced: list[str]
+    """Models behind servers without a price: their calls are not in it."""
 
 
 class Seconds(Strict):
@@ -99,6 +112,8 @@ class Manifest(Strict):
     controls: Controls
     calls: Calls
     tokens: Tokens
+    cost: Cost | None = None
+    """None without prices."""
     seconds: Seconds
     files: dict[str, str]
     """Path -> sha256."""
@@ -151,7 +166,13 @@ class Tally:
         self.failed.update(f"{record.stage}: {record.reason}" for record in feedback.failures)
 
     def manifest(
-        self, calls: Calls, tokens: Tokens, seconds: Seconds, files: dict[str, str], digests: Digests
+        self,
+        calls: Calls,
+        tokens: Tokens,
+        seconds: Seconds,
+        files: dict[str, str],
+        digests: Digests,
+        cost: Cost | None = None,
     ) -> Manifest:
         """The finished manifest."""
         return Manifest(
@@ -162,6 +183,7 @@ class Tally:
             controls=self.controls,
             calls=calls,
             tokens=tokens,
+            cost=cost,
             seconds=seconds,
             files=dict(sorted(files.items())),
             digests=digests,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote
+from generation.calls.prices import Spent
 
 CONTROL = "control"
 """Stage of the failures of control pairs, which are no prompts of the run."""
@@ -49,6 +51,25 @@ class ControlOutcome:
 
 
 @dataclass(slots=True)
+class Size:
+    """Calls of one kind, and their tokens."""
+
+    calls: int = 0
+    prompt: int = 0
+    guessed: bool = False
+    """Only a server can count the prompts' tokens; they are guessed from characters."""
+    written: int = 0
+    """The most they may write."""
+
+
+class Estimate(NamedTuple):
+    """What the calls of one stage will take."""
+
+    expected: Spent
+    most: Spent
+
+
+@dataclass(slots=True)
 class Forecast:
     """Calls per stage."""
 
@@ -58,6 +79,8 @@ class Forecast:
     """Known now and not stored: they will be made."""
     following: Counter[Stage] = field(default_factory=Counter)
     """The most that can follow from answers that are not known yet."""
+    sizes: dict[tuple[Stage, str], Size] = field(default_factory=dict)
+    """(stage, model) -> the calls that are certain."""
 
     def most(self) -> int:
         """The most calls the run can make."""

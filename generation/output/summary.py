@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -10,17 +11,23 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from constitution.records import STAGES
+from constitution.records import STAGES, Stage
 from constitution.terminal import printable
+from generation.calls.prices import Spent, Tariff, total
 from generation.output.manifest import Manifest
 from generation.output.reading import Pair, read_pairs
-from generation.output.records import Forecast
+from generation.output.records import Estimate, Forecast
 
 EXAMPLES = 3
 LOOKED_AT = 1000
 """Pairs among which they are looked for."""
 CLIP = 600
 """Most characters of one response in an example."""
+NOTHING = Estimate(Spent(), Spent())
+_ASSUMED = (
+    "Expected: every call that may follow is made, and takes what such calls took so far; before there are any, a text is half as "
+    "long as it may be. Tokens of prompts that only a server counts are guessed from their characters."
+)
 
 
 def show(manifest: Manifest, folder: Path, console: Console) -> None:
@@ -48,6 +55,12 @@ def _table(manifest: Manifest) -> Table:
     table.add_row(
         "tokens prompt (cached) / completion", f"{tokens.prompt:,} ({tokens.cached:,}) / {tokens.completion:,}"
     )
+    if tokens.unreported:
+        table.add_row("calls without a report of their tokens", f"{tokens.unreported:,}")
+    if manifest.cost:
+        table.add_row("cost of the calls made", f"{manifest.cost.amount:,.4f} {printable(manifest.cost.currency)}")
+        for name in manifest.cost.unpriced:
+            table.add_row(f"without a price: {printable(name)}", "not counted")
     table.add_row("seconds", f"{manifest.seconds.wall:,.1f}")
     for kind, reasons in (("dropped", manifest.dropped), ("failed", manifest.failed)):
         for reason, count in sorted(reasons.items()):
@@ -77,15 +90,29 @@ def _pair(index: int, pair: Pair) -> Panel:
     return Panel(Group(*lines, Text(f"votes    {asked}", style="dim")), title=title, title_align="left")
 
 
-def show_forecast(result: Forecast, console: Console) -> None:
-    """Print what `--plan` found."""
+def show_forecast(
+    result: Forecast, takes: Mapping[Stage, Estimate], spent: Spent, tariff: Tariff, console: Console
+) -> None:
+    """Print what `--plan` found. takes: tokens and money of the calls to come, by stage. spent: what earlier starts took."""
     table = Table(title="Calls this run would make")
-    for name in ("stage", "reused", "certain", "at most"):
+    priced = bool(tariff.prices)
+    money = [f"{tariff.currency} expected", f"{tariff.currency} at most"] if priced else []
+    names = ("stage", "reused", "certain", "at most", "tokens expected", "tokens at most", *money)
+    for name in names:
         table.add_column(name, justify="left" if name == "stage" else "right")
+
+    def row(name: str, reused: int, certain: int, most: int, estimate: Estimate, style: str = "") -> None:
+        tokens = [f"{part.tokens:,}" for part in estimate]
+        amounts = [f"{part.cost:,.4f}" for part in estimate] if priced else []
+        table.add_row(name, f"{reused:,}", f"{certain:,}", f"{most:,}", *tokens, *amounts, style=style)
+
     for stage in STAGES:
         most = result.certain[stage] + result.following[stage]
-        table.add_row(stage, f"{result.reused[stage]:,}", f"{result.certain[stage]:,}", f"{most:,}")
-    table.add_row(
-        "all", f"{result.reused.total():,}", f"{result.certain.total():,}", f"{result.most():,}", style="bold"
-    )
+        row(stage, result.reused[stage], result.certain[stage], most, takes.get(stage, NOTHING))
+    whole = Estimate(total(one.expected for one in takes.values()), total(one.most for one in takes.values()))
+    row("all", result.reused.total(), result.certain.total(), result.most(), whole, "bold")
     console.print(table)
+    if spent.calls:
+        money_spent = f" and {tariff.money(spent.cost)}" if priced else ""
+        console.print(f"Spent so far: {spent.calls:,} calls, {spent.tokens:,} tokens{money_spent}", soft_wrap=True)
+    console.print(_ASSUMED, soft_wrap=True, style="dim")

@@ -13,10 +13,11 @@ from typing import NamedTuple, TypeVar
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Stage
 from critics.ranking import select as ranking
+from generation.calls.budget import most_written, prompt_size
 from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.models.chat_model import ChatModel
-from generation.output.records import Forecast
+from generation.output.records import Forecast, Size
 from generation.pipeline.controls import control_voters, controls
 from generation.pipeline.feedback import (
     Comparisons,
@@ -56,6 +57,12 @@ class DryRunEngine:
         if key not in self._seen:
             self._seen.add(key)
             (self._forecast.certain if completion is None else self._forecast.reused)[request.stage] += 1
+            if completion is None:
+                size = self._forecast.sizes.setdefault((request.stage, request.model), Size())
+                size.calls += 1
+                size.prompt += prompt_size(request)
+                size.guessed = size.guessed or not request.tokens
+                size.written += most_written(request)
         if completion is None:
             raise NotStored
         return completion

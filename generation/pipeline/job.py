@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from constitution.digest import digest
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
-from constitution.records import MAIN, Failure, Prompt
+from constitution.records import MAIN, Failure, Prompt, Stage
 from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
+from generation.calls.budget import Limits
+from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
 from generation.config import EXAMPLE, MEMBERS_MACHINE, RunConfig
 from generation.engines.capabilities import Capabilities
@@ -33,8 +35,9 @@ from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION, MACHINE, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
-from generation.output.records import Feedback, Forecast
+from generation.output.records import Estimate, Feedback, Forecast
 from generation.pipeline import controls
+from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback
 from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.outcome import incomplete
@@ -67,6 +70,8 @@ class Job:
     weights: Weights | None
     reuse: tuple[Path, ...]
     digests: Digests
+    tariff: Tariff
+    """What its models' calls cost."""
     forget_failed: bool
     """True to make calls again that came to an error or to nothing."""
 
@@ -110,6 +115,7 @@ def prepare(
     calls = [path / CALLS for path in settings.reuse]
     attempt(lambda: StoredCalls(calls).close())
     registry = attempt(partial(model_registry, config)) if config else None
+    known = attempt(partial(tariff, config, registry)) if config and registry else None
     if constitution and config:
         problems.found += unknown_principles(config, constitution)
     weights = attempt(partial(_weights, settings.weights, constitution, config, registry))
@@ -118,7 +124,7 @@ def prepare(
         if judges:
             attempt(partial(check_voters, panel_of(config, judges[1], weights), constitution))
     problems.check()
-    if not (constitution and config and info and registry):
+    if not (constitution and config and info and registry and known):
         raise AssertionError("what could not be read is a problem")
     if config.engine == "transformers" and "engine" not in config.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
@@ -144,6 +150,7 @@ def prepare(
         weights,
         tuple(calls),
         digests,
+        known,
         settings.forget == "failed",
     )
 
@@ -185,8 +192,18 @@ def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
     return policy, panel_of(job.config, judges, job.weights)
 
 
-async def plan_ahead(job: Job, probe: bool = False) -> Forecast:
-    """What the run would call, from what is stored. Loads no model. Raises UserError.
+class Ahead(NamedTuple):
+    """What a run would do."""
+
+    calls: Forecast
+    takes: dict[Stage, Estimate]
+    """Tokens and money, by stage."""
+    spent: Spent
+    """By its earlier starts."""
+
+
+async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
+    """What the run would call, from what is stored, and what that takes. Loads no model. Raises UserError.
 
     probe: ask servers what they take, which decides how judges are asked and so how often; else what an earlier start found holds,
     or what most servers do. Then raises Unavailable too.
@@ -200,7 +217,10 @@ async def plan_ahead(job: Job, probe: bool = False) -> Forecast:
         remember(models, job.out, *(path.parent for path in job.reuse))
         if probe:
             await preflight(models, tools=job.info.has_tools)
-        return await forecast(job.rows(), job.constitution, policy, panel, job.config.plan, engine, result)
+        plan = job.config.plan
+        await forecast(job.rows(), job.constitution, policy, panel, plan, engine, result)
+        takes = estimate(result, calls.means(), job.tariff, policy, panel, job.constitution, plan)
+        return Ahead(result, takes, spent_before(calls.totals(own), job.tariff))
 
 
 async def produce(job: Job, report: Report | None = None) -> Manifest:
@@ -217,7 +237,12 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
             write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
         (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
         async with Session(
-            job.out / CALLS, reuse=job.reuse, prompts=job.info.rows, forget_failed=job.forget_failed
+            job.out / CALLS,
+            reuse=job.reuse,
+            prompts=job.info.rows,
+            forget_failed=job.forget_failed,
+            tariff=job.tariff,
+            limits=Limits(job.config.max_cost, job.config.max_calls, job.config.max_tokens),
         ) as session:
             return await _produce(job, session, report)
 
@@ -276,10 +301,16 @@ def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally) -> M
     usage = totals.tokens
     return tally.manifest(
         Calls(made=totals.made, reused=totals.reused),
-        Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion),
+        Tokens(
+            prompt=usage.prompt,
+            cached=usage.cached,
+            completion=usage.completion,
+            unreported=sum(model.unreported for model in totals.models.values()),
+        ),
         Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
         writer.close(),
         job.digests,
+        cost(totals, job.tariff, job.registry),
     )
 
 

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from constitution.records import STAGES, Stage
+from generation.calls.budget import Budget
 from generation.engines.base import Completion, Request, Usage
 
 PLAIN_EVERY = 10.0
@@ -47,6 +48,8 @@ class Progress:
     def __init__(self, prompts: int, stream: TextIO | None = None) -> None:
         """stream: where it writes; the standard error stream where None."""
         self.stages: defaultdict[Stage, StageCount] = defaultdict(StageCount)
+        self.budget: Budget | None = None
+        """What was spent, over all starts, where that is counted."""
         self._prompts = prompts
         self._done = 0
         self._failed = 0
@@ -98,7 +101,9 @@ class Progress:
     def _rates(self) -> str:
         usage = self.totals()
         share = f"{usage.cached / usage.prompt:.0%}" if usage.prompt else "-"
-        return f"{usage.completion / max(self.seconds, 1e-9):.0f} tokens/s, {share} of prompt tokens cached"
+        rates = f"{usage.completion / max(self.seconds, 1e-9):.0f} tokens/s, {share} of prompt tokens cached"
+        priced = self.budget and self.budget.tariff.prices
+        return f"{rates}, {self.budget.tariff.money(self.budget.spent.cost)}" if self.budget and priced else rates
 
     def line(self) -> str:
         """The state in one plain line."""

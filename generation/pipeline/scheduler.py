@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
 from constitution.records import Failure, Prompt
+from generation.calls.budget import LimitReached
 from generation.calls.database import StoreError
 from generation.engines.base import ModelError, TransientError
 from generation.output.records import Feedback
-from generation.pipeline.budget import LimitReached
 from generation.pipeline.tasks import cancel
 
 AHEAD = 4

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from constitution.errors import Unavailable
+from generation.calls.budget import NO_LIMITS, Budget, Limits, Metered
+from generation.calls.prices import Tariff
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.engines.base import Completion, Engine, Keeps, Request
 from generation.engines.capabilities import Capabilities
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
+from generation.pipeline.cost import spent_before
 from generation.pipeline.preflight import preflight
 from generation.pipeline.progress import Progress
 
@@ -42,22 +45,36 @@ class Session:
     """
 
     def __init__(
-        self, calls: Path, *, reuse: Sequence[Path] = (), prompts: int | None = None, forget_failed: bool = False
+        self,
+        calls: Path,
+        *,
+        reuse: Sequence[Path] = (),
+        prompts: int | None = None,
+        forget_failed: bool = False,
+        tariff: Tariff | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """calls: file of the store, made where it is not there. reuse: files of other runs' calls. prompts: how many there are to
         show the progress of; nothing is shown where None. forget_failed: make calls again that came to an error or to nothing.
+        tariff: what calls cost; spending is counted where it is given. limits: what all sessions over this file may spend together.
         """
         self._path, self._reuse, self._forget_failed = calls, reuse, forget_failed
         self._progress = None if prompts is None else Progress(prompts)
+        self._tariff, self._limits = tariff, limits
         self._stack = AsyncExitStack()
         self._engines: list[Stored] = []
         self._made = self._reused = 0
+        self.budget: Budget | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.store = CallStore(self._path, reuse=self._reuse, forget_failed=self._forget_failed)
             stack.callback(self.store.close)
+            if self._tariff:
+                before = spent_before(self.store.totals(), self._tariff)
+                self.budget = Budget(self._tariff, self._limits, before)
             if self._progress:
+                self._progress.budget = self.budget
                 stack.enter_context(self._progress)
             self._stack = stack.pop_all()
         return self
@@ -77,7 +94,7 @@ class Session:
             engine = await open_engine()
             if isinstance(engine, Keeps):
                 engine.keep_in(self._path.parent)
-            return engine
+            return Metered(engine, self.budget) if self.budget else engine
 
         engine = Stored(self.store, opened, self._observe)
         self._engines.append(engine)

@@ -74,14 +74,14 @@ def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
 
 def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> None:
     stop_early = job(folder, "turn", "plan.early_stop_error=0.2")
-    ahead = asyncio.run(plan_ahead(stop_early))
+    ahead = asyncio.run(plan_ahead(stop_early)).calls
     manifest, whole = asyncio.run(produce(stop_early)), asyncio.run(produce(job(folder, "again")))
     assert manifest is not None
     assert whole is not None
     assert ahead.certain.total() <= manifest.calls.made <= ahead.most()
     assert manifest.counts.votes < whole.counts.votes
     assert manifest.calls.made < whole.calls.made
-    settled = asyncio.run(plan_ahead(stop_early))
+    settled = asyncio.run(plan_ahead(stop_early)).calls
     assert settled.most() == 0
     votes = pq.read_table(folder / "turn" / "votes.parquet").to_pylist()
     pairs = {(vote["prompt_id"], vote["a"], vote["b"]) for vote in votes}

@@ -98,7 +98,7 @@ def test_a_run_judges_controls_along_and_plans_for_them(tmp_path: Path) -> None:
         overrides=("plan.controls=4", "plan.rounds=0"),
     )
     job = prepare(settings)
-    ahead = asyncio.run(plan_ahead(job))
+    ahead = asyncio.run(plan_ahead(job)).calls
     assert (ahead.certain, ahead.following) == ({"compare": (4 + 3) * 2}, {})
     manifest = asyncio.run(produce(job))
     assert manifest is not None

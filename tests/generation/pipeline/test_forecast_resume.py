@@ -85,7 +85,7 @@ plans = st.fixed_dictionaries(
 def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("plan")
     first = job(folder, "a", write_constitution(folder / "c.yaml"), f"plan={json.dumps(plan)}", rows=3)
-    fresh = asyncio.run(plan_ahead(first))
+    fresh = asyncio.run(plan_ahead(first)).calls
     # equal prompts have their own ids and seeds, so every sample of a fresh run is certain and nothing else is known
     assert fresh.reused.total() == 0
     assert fresh.certain["sample"] == 3 * int(str(plan["samples"]))
@@ -96,11 +96,11 @@ def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: 
 
     edited = write_constitution(folder / "d.yaml", p1_critique="Is one really kept?")
     second = job(folder, "b", edited, f"plan={json.dumps(plan)}", reuse=("a",), rows=3)
-    ahead = asyncio.run(plan_ahead(second))
+    ahead = asyncio.run(plan_ahead(second)).calls
     again = asyncio.run(produce(second))
     assert ahead.certain.total() <= again.calls.made <= ahead.most()
 
-    settled = asyncio.run(plan_ahead(second))
+    settled = asyncio.run(plan_ahead(second)).calls
     assert settled.most() == 0
 
 
@@ -108,7 +108,7 @@ def test_a_plans_most_is_that_of_a_run_in_which_nothing_ends_early(tmp_path: Pat
     plan = {"samples": 2, "rounds": 2, "critics": 2, "principles": 3, "pairs": "all_pairs", "controls": 0}
     ahead = asyncio.run(
         plan_ahead(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), f"plan={json.dumps(plan)}", rows=2))
-    )
+    ).calls
     assert dict(ahead.certain) == {"sample": 2 * 2}
     # of each prompt: 2 samples x 2 rounds x 2 critics; 2 x 2 revisions; among 6 candidates 15 pairs x 3 principles x 2 orders
     assert dict(ahead.following) == {"critique": 2 * 8, "revise": 2 * 4, "compare": 2 * 15 * 3 * 2}
@@ -118,7 +118,7 @@ def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) 
     before = asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), "plan.principles=99")))
     edited = write_constitution(tmp_path / "d.yaml", p2_compare="Which reply keeps two best?")
     second = job(tmp_path, "b", edited, "plan.principles=99", reuse=("a",))
-    ahead = asyncio.run(plan_ahead(second))
+    ahead = asyncio.run(plan_ahead(second)).calls
     after = asyncio.run(produce(second))
     assert ahead.following == {}
     assert after.calls.made == ahead.certain.total() > 0
@@ -128,8 +128,8 @@ def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) 
 
 
 def test_a_plan_changes_nothing_and_loads_no_model(tmp_path: Path) -> None:
-    forecast = asyncio.run(plan_ahead(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))))
-    assert isinstance(forecast, Forecast)
+    ahead = asyncio.run(plan_ahead(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))))
+    assert isinstance(ahead.calls, Forecast)
     assert not (tmp_path / "a").exists()
 
 

@@ -11,13 +11,13 @@ import pytest
 import generate_feedback
 from constitution.errors import Problem, UserError
 from constitution.records import Failure, Message, Prompt
+from generation.calls.budget import LimitReached
 from generation.calls.database import StoreError
 from generation.engines.base import Completion, Engine, ModelError, Request, Sampling, TransientError
 from generation.engines.limited import Limited
 from generation.engines.replay import Replay
 from generation.output.manifest import read as read_manifest
 from generation.output.records import Feedback
-from generation.pipeline.budget import LimitReached
 from generation.pipeline.scheduler import AHEAD, run
 from generation.pipeline.tasks import together
 

@@ -34,7 +34,7 @@ class LimitReached(Unavailable):
 
 def most(request: Request, tariff: Tariff) -> Spent:
     """The most that a call can come to: tokens of its prompt, known or guessed, and all that it may write."""
-    usage = Usage(prompt_size(request), 0, 1 if request.scored else request.sampling.max_tokens)
+    usage = Usage(prompt_size(request), 0, most_written(request))
     return tariff.spent(request.model, usage)
 
 
@@ -46,6 +46,11 @@ def prompt_size(request: Request) -> int:
     return characters // CHARACTERS_PER_TOKEN + PER_MESSAGE * len(request.messages)
 
 
+def most_written(request: Request) -> int:
+    """The most tokens that a call may write."""
+    return 1 if request.scored else request.sampling.max_tokens
+
+
 class Budget:
     """What was spent and what calls under way may still take, against the limits."""
 
@@ -55,14 +60,18 @@ class Budget:
         self.spent = before
         self._limits = limits
         self._under_way = Spent()
+        self._reached = ""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def reserve(self, request: Request) -> Spent:
-        """Room for a call, once there is some. Raises LimitReached when there will be none."""
+        """Room for a call, once there is some. Raises LimitReached where there is none and no call under way can leave any."""
         need = most(request, self.tariff)
-        while over := self._over(self.spent.plus(self._under_way).plus(need)):
-            if not self._under_way.calls or self._over(self.spent.plus(need)):
-                raise LimitReached(self._words(over, need))
+        while (over := self._over(self.spent.plus(self._under_way).plus(need))) or self._reached:
+            if not self._under_way.calls and not self._reached:
+                self._reached = self._words(over, need)
+            if self._reached:  # a smaller call might fit; but the run ends, and what it has spent is told
+                self._wake()
+                raise LimitReached(self._reached)
             await self._wait()
         self._under_way = self._under_way.plus(need)
         self._wake()  # there may be room for the next as well
