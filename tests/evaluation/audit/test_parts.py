@@ -1,6 +1,7 @@
 """What an audit counts, on runs small enough to count by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from constitution.errors import UserError
+from constitution.records import Dropped, Failure
 from evaluation.audit.data import Audit, read_audit
 from evaluation.audit.examples import SHOWN, clip, examples
 from evaluation.audit.measures import measures
@@ -19,7 +21,7 @@ from evaluation.audit.responses import asked_for, read_responses, similarity
 from evaluation.audit.sections.votes import objectives
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
-from evaluation.pages.section import Table
+from evaluation.pages.section import LISTED, Table
 from generation.output import reading
 from generation.output.manifest import Manifest
 from generation.output.records import ControlOutcome, Feedback
@@ -208,3 +210,13 @@ def test_a_long_text_is_cut() -> None:
     assert clip("a" * SHOWN) == "a" * SHOWN
     assert clip("a" * 1_000_000).endswith(f"a … ({1_000_000 - SHOWN:,} more characters)")
     assert clip("") == ""
+
+
+def test_so_many_failures_are_listed_and_no_more(tmp_path: Path, write_run: Write, outcome: Make) -> None:
+    """Of each kind, the first in the order of the run."""
+    failures = tuple(Failure("p0", "sample", f"f{i}") for i in range(LISTED + 3))
+    dropped = tuple(Dropped("p0", "pairs", f"d{i}") for i in range(LISTED))
+    manifest = write_run(tmp_path, [replace(outcome(0), failures=failures, dropped=dropped)])
+    found = read_audit(tmp_path, manifest, Thresholds(), []).failures
+    assert [record.reason for record, _ in found["failed"]] == [f"f{i}" for i in range(LISTED)]
+    assert [record.reason for record, _ in found["dropped"]] == [f"d{i}" for i in range(LISTED)]
