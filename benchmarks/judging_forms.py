@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     exact = ask("in process", engine="vllm", vllm={"max_model_len": CONTEXT})
     tell("in process", exact, exact)
-    with serving(options.judge) as url:
+    with serving(options.judge, options.out / "server.log") as url:
         server = {"url": url, "model": NAME, "attempts": 2}
         tell("token ids", ask("token ids", engine="endpoint", endpoints=[{**server, "token_ids": True}]), exact)
         for listed in LISTS:
@@ -120,8 +120,8 @@ def correlation(a: Any, b: Any) -> float:
 
 
 @contextmanager
-def serving(judge: str) -> Iterator[str]:
-    """The address of a vLLM server of the model, on loopback."""
+def serving(judge: str, log: Path) -> Iterator[str]:
+    """The address of a vLLM server of the model, on loopback. log: file of what it prints."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -130,10 +130,13 @@ def serving(judge: str) -> Iterator[str]:
         "--max-num-batched-tokens": str(CONTEXT), "--block-size": "32", "--hf-overrides": '{"head_dtype": "float32"}',
     }  # fmt: skip
     flags = ["--enforce-eager", "--no-enable-chunked-prefill", "--enable-scale-out", "--enable-prompt-tokens-details"]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(resolve(judge).path), *flags]
+    # what `vllm serve` starts; the command itself is not installed with vLLM for CPUs
+    command = [sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry", *flags]
+    command += ["--model", str(resolve(judge).path)]
     command += [part for option in options.items() for part in option]
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "4"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with log.open("wb") as printed:
+        process = subprocess.Popen(command, env=environment, stdout=printed, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, process)
