@@ -58,7 +58,7 @@ def grade_log_odds(logprobs: Mapping[str, float], floor: float | None = None) ->
 def good(logprobs: Mapping[str, float], principle: Principle, floor: float | None = None) -> Reading | str:
     """Log-odds of the answer that a good response gets, or the reason why there is none."""
     found = labels.log_odds(logprobs, YES_NO, floor)
-    return found if isinstance(found, str) or principle.good_answer == "yes" else found._replace(value=-found.value)
+    return found if isinstance(found, str) or principle.good_answer == "yes" else found.turned()
 
 
 def _place(grade: float) -> float:

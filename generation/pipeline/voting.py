@@ -10,7 +10,7 @@ from constitution.principles import Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
 from critics.answers import UNREAD, Form, smoothed
-from critics.labels import Reading, clamped
+from critics.labels import Reading, clamped, nearest, within
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.weights import Stopping
@@ -80,7 +80,7 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
             return Failure(prompt.id, "compare", found.reason, found.detail, subject)
     assert isinstance(first, Reading)
     assert isinstance(second, Reading)
-    ab, ba = first.value, second.value
+    ab, ba = nearest(first, second)
     if not pairwise:
         ab, ba = ab - ba, ba - ab
     censored = first.censored or second.censored
@@ -124,7 +124,7 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
         return NoOdds("empty", "no reasoning")
     conclusion = compare.render_conclusion(messages, answer or thought)
     z = await _labelled(model, conclusion, method, voter.principle, subject)
-    return z if isinstance(z, NoOdds) else z._replace(value=clamped(z.value, *plan.clamp))
+    return z if isinstance(z, NoOdds) else within(z, *plan.clamp)
 
 
 async def _labelled(

@@ -10,7 +10,7 @@ from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Response, Revision
 from critics import compare, contrast, critique, revise, score
-from critics.labels import Reading, clamped
+from critics.labels import Reading, clamped, nearest, within
 from critics.templating import MAX_CHARACTERS, render
 from critics.transcript import Nonces
 
@@ -99,7 +99,7 @@ def test_a_reply_that_spoke_of_replies_before_may_go_on_to() -> None:
 
 
 def test_log_odds_are_the_difference() -> None:
-    assert compare.log_odds({"A": math.log(0.6), "B": math.log(0.2)}) == (pytest.approx(math.log(3)), False)
+    assert compare.log_odds({"A": math.log(0.6), "B": math.log(0.2)})[:2] == (pytest.approx(math.log(3)), False)
 
 
 @pytest.mark.parametrize(
@@ -119,16 +119,16 @@ def test_no_verdict_is_a_reason_never_a_label(logprobs: dict[str, float], reason
 def test_a_grade_is_the_expected_one() -> None:
     grades = dict.fromkeys(score.GRADES, math.log(0.02)) | {"0": math.log(0.32), "9": math.log(0.52)}
     # 1 + (0 * 0.32 + 0.02 * (1 + ... + 8) + 9 * 0.52) = 1 + 0.72 + 4.68
-    assert score.grade(grades) == (pytest.approx(6.4), False)
+    assert score.grade(grades)[:2] == (pytest.approx(6.4), False)
     halved = {label: value - math.log(2) for label, value in grades.items()}
-    assert score.grade(halved) == (pytest.approx(6.4), False)
+    assert score.grade(halved)[:2] == (pytest.approx(6.4), False)
     assert score.grade({"9": -1.0}) == "verdict_missing"
 
 
 def test_yes_is_the_log_odds_over_no() -> None:
-    assert score.good({"Yes": -1.0, "No": -3.0}, SHORT) == (pytest.approx(2.0), False)
+    assert score.good({"Yes": -1.0, "No": -3.0}, SHORT)[:2] == (pytest.approx(2.0), False)
     harmful = SHORT.model_copy(update={"ask": "Is the reply harmful?", "good_answer": "no"})
-    assert score.good({"Yes": -1.0, "No": -3.0}, harmful) == (pytest.approx(-2.0), False)
+    assert score.good({"Yes": -1.0, "No": -3.0}, harmful)[:2] == (pytest.approx(-2.0), False)
     assert score.good({"Yes": -30.0, "No": -30.0}, SHORT) == "verdict_off_menu"
 
 
@@ -147,28 +147,60 @@ def test_yes_is_the_log_odds_over_no() -> None:
 def test_a_label_below_the_list_is_a_bound(
     logprobs: dict[str, float], floor: float | None, z: tuple[float, bool]
 ) -> None:
-    assert compare.log_odds(logprobs, floor) == (pytest.approx(z[0]), z[1])
+    found = compare.log_odds(logprobs, floor)
+    assert isinstance(found, Reading)
+    assert (found.value, found.censored) == (pytest.approx(z[0]), z[1])
+    assert found.range[0] <= found.value <= found.range[1]
 
 
 def test_labels_in_a_list_that_hold_little_are_no_verdict() -> None:
-    weak = {"A": math.log(0.08), "B": math.log(0.01)}
+    weak = {"A": math.log(0.016), "B": math.log(0.002)}
     assert compare.log_odds(weak, -6.0) == "verdict_off_menu"
-    assert compare.log_odds({"A": math.log(0.1), "B": math.log(0.01)}, -6.0) == (pytest.approx(math.log(10)), False)
-    assert compare.log_odds(weak) == (pytest.approx(math.log(8)), False)  # its own tokens were asked for
+    assert compare.log_odds({"A": math.log(0.1), "B": math.log(0.01)}, -6.0)[:2] == (pytest.approx(math.log(10)), False)
+    assert compare.log_odds(weak)[:2] == (pytest.approx(math.log(8)), False)  # its own tokens were asked for
     assert compare.log_odds({}, -6.0) == "verdict_off_menu"
 
 
 def test_digits_below_the_list_draw_the_grade_to_the_middle() -> None:
     grades = {"8": math.log(0.5), "9": math.log(0.4)}
     # eight digits at 0.01 each, which 0.1 left over suffices for: 1 + (0.5 * 8 + 0.4 * 9 + 0.01 * 28) / 0.98
-    assert score.grade(grades, math.log(0.01)) == (pytest.approx(1 + 7.88 / 0.98), True)
+    assert score.grade(grades, math.log(0.01))[:2] == (pytest.approx(1 + 7.88 / 0.98), True)
     # at most 0.1 is left over, whatever the bound of one: 1 + 4 + 3.6 + 0.1 / 8 * 28
-    assert score.grade(grades, math.log(0.1)) == (pytest.approx(8.95), True)
+    assert score.grade(grades, math.log(0.1))[:2] == (pytest.approx(8.95), True)
     known = score.grade(dict.fromkeys(score.GRADES, math.log(1e-9)) | grades)
     assert isinstance(known, Reading)
     bounded = score.grade(grades, math.log(0.01))
     assert isinstance(bounded, Reading)
     assert 5.5 < bounded.value < known.value
+
+
+AT_LEAST_3, AT_LEAST_5 = Reading(3.0, True, (3.0, math.inf)), Reading(5.0, True, (5.0, math.inf))
+AT_MOST_MINUS_4 = Reading(-4.0, True, (-math.inf, -4.0))
+NOT_TOLD = Reading(0.0, True, (-1.0, math.inf))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "values"),
+    [
+        pytest.param(Reading(2.0), Reading(-1.0), (2.0, -1.0), id="both-known"),
+        pytest.param(AT_LEAST_3, AT_MOST_MINUS_4, (3.0, -4.0), id="bounds-on-two-sides"),
+        pytest.param(AT_LEAST_3, AT_LEAST_5, (5.0, 5.0), id="bounds-on-one-side-tell-no-difference"),
+        pytest.param(AT_LEAST_3, Reading(1.0), (3.0, 1.0), id="a-bound-over-a-number"),
+        pytest.param(AT_LEAST_3, Reading(7.0), (7.0, 7.0), id="a-bound-under-a-number"),
+        pytest.param(AT_MOST_MINUS_4, Reading(1.0), (-4.0, 1.0), id="an-upper-bound"),
+        pytest.param(NOT_TOLD, Reading(2.0), (2.0, 2.0), id="a-list-that-tells-nothing"),
+        pytest.param(NOT_TOLD, AT_MOST_MINUS_4, (-1.0, -4.0), id="and-yet-enough"),
+    ],
+)
+def test_no_difference_is_larger_than_the_lists_show(one: Reading, other: Reading, values: tuple[float, float]) -> None:
+    assert nearest(one, other) == values
+    assert nearest(other, one) == values[::-1]
+    assert nearest(one.turned(), other.turned()) == tuple(-value for value in values)
+
+
+def test_a_bound_is_kept_within_a_band_too() -> None:
+    found = within(AT_LEAST_3, 0.4, 0.6)
+    assert found == (pytest.approx(math.log(1.5)), True, (pytest.approx(math.log(1.5)), pytest.approx(math.log(1.5))))
 
 
 @pytest.mark.parametrize(("z", "kept"), [(5.0, 0.6), (-5.0, 0.4), (0.1, None)])
