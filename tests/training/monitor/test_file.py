@@ -8,7 +8,7 @@ from training.monitor.file import FILE, CheckRecord, append, read_checks, resume
 from training.monitor.monitor import Verdict
 from training.monitor.moves import Check
 
-ALERT = Alert("drift", "warn", "KL rose from 1 to 9 nats: lower the learning rate", new=False)
+ALERT = Alert("verbosity", "warn", "KL rose from 1 to 9 nats: lower the learning rate", new=False)
 RECORDS = [
     CheckRecord(Check(0, {"kl": 1.0}, {"kl": 0.5}, {"kl": [0.5, 1.5]}), Verdict("ok", ())),
     CheckRecord(Check(2, {"kl": 9.0}), Verdict("warn", (ALERT,))),
