@@ -28,6 +28,7 @@ from generation.engines.base import (
 )
 from generation.servers.endpoint import AgainError, Endpoint, written
 from generation.servers.http.client import MAX_BYTES, NoReplyError, Reply, TooLargeError
+from generation.servers.http.waits import tries
 
 NOTES = "batches.jsonl"
 """The file of batches in a run's folder: a line for each, with its id, its server and the keys of its calls."""
@@ -257,23 +258,19 @@ class Batches:
 
         Raises TransientError and ModelError.
         """
-        s, said = self._settings, ""
-        for attempt in range(s.attempts):
-            try:
-                content = body() if body else None
-                kind = {"Content-Type": "application/json"} if isinstance(content, bytes) else None
-                reply = await self._endpoint.client.send(method, url, content, kind, most)
-            except (NoReplyError, TooLargeError) as error:
-                said = str(error)
-            else:
-                if 200 <= reply.status < 300 or (gone and reply.status == 404):
-                    return reply
-                said = f"status {reply.status}: {reply.content[:300].decode('utf-8', 'replace')}"
-                if reply.status not in _PASSING and reply.status < 500:
-                    raise ModelError(self._endpoint.said(f"batches: {said}"))
-            if attempt + 1 < s.attempts:
-                await asyncio.sleep(min(s.max_wait_seconds, s.backoff_seconds * 2.0**attempt))
-        raise TransientError(self._endpoint.said(f"batches: {said}"))
+        return await tries(self._settings)(self._once, method, url, body, gone, most)
+
+    async def _once(self, method: str, url: str, body: Any, gone: bool, most: int) -> Reply:
+        try:
+            content = body() if body else None
+            kind = {"Content-Type": "application/json"} if isinstance(content, bytes) else None
+            reply = await self._endpoint.client.send(method, url, content, kind, most)
+        except (NoReplyError, TooLargeError) as error:
+            raise TransientError(self._endpoint.said(f"batches: {error}")) from None
+        if 200 <= reply.status < 300 or (gone and reply.status == 404):
+            return reply
+        said = self._endpoint.said(f"batches: status {reply.status}: {reply.content[:300].decode('utf-8', 'replace')}")
+        raise (TransientError if reply.status in _PASSING or reply.status >= 500 else ModelError)(said)
 
 
 def _fail(call: _Call, error: Exception) -> None:

@@ -6,9 +6,7 @@ of the kind of call that a run makes: the prompts are a judge's own.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -16,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 from critics.text import thoughts
 from generation.engines.base import Completion, ModelError, Request, TransientError
 from generation.engines.capabilities import EXACT, Capabilities
-from generation.servers.answers import Answer, Malformed
+from generation.servers.answers import Answer
 from generation.servers.bodies import TOP_LOGPROBS
 from generation.servers.http.client import NoReplyError, TooLargeError
+from generation.servers.http.waits import tries
 from generation.servers.logprobs import longest_list
 from generation.servers.refusals import ServerFault, Trouble
 from generation.servers.settings import EndpointSettings
@@ -191,29 +190,26 @@ class _Probe:
         form = as_taken(settings, Capabilities(top_logprobs=alternatives, refused=frozenset(refused)))
         if settings.token_ids:
             form = settings
-        words, doubted = "", False
-        for attempt in range(settings.attempts):
-            if attempt:
-                wait = settings.backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1)
-                await asyncio.sleep(min(settings.max_wait_seconds, wait))
+        doubted = False
+
+        async def once() -> tuple[Completion, bytes] | ServerFault:
+            nonlocal doubted
             try:
                 answer, content = await self._server.look(request, form)
             except (NoReplyError, TooLargeError) as error:
-                words = str(error)
-                continue
+                raise TransientError(self._server.explain(ServerFault(0, str(error)))) from None
             if isinstance(answer, Completion):
                 return answer, content
-            if isinstance(answer, Malformed):
-                words = answer.words
-                continue
-            if answer.trouble in (Trouble.PARAMETER, Trouble.PROMPT):
-                return answer
-            if answer.trouble.of_settings:
-                if doubted or settings.attempts == 1:
-                    raise ModelError(self._server.explain(answer))
-                doubted = True
-            words = answer.words
-        raise TransientError(self._server.explain(ServerFault(0, words)))
+            if isinstance(answer, ServerFault):
+                if answer.trouble in (Trouble.PARAMETER, Trouble.PROMPT):
+                    return answer
+                if answer.trouble.of_settings:
+                    if doubted or settings.attempts == 1:
+                        raise ModelError(self._server.explain(answer))
+                    doubted = True
+            raise TransientError(self._server.explain(ServerFault(0, answer.words)))
+
+        return await tries(settings)(once)
 
 
 def _logprobs(content: bytes) -> object:

@@ -1,4 +1,6 @@
-"""How long a server asks to be left alone: Retry-After, and the many forms in which limits say when they begin anew."""
+"""Waiting for a server: as long as it asks for, by Retry-After and the many forms in which limits say when they begin anew; and
+between tries where it asks for nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,11 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from generation.engines.base import TransientError
+from generation.servers.settings import EndpointSettings
 
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -55,3 +62,13 @@ def _duration(text: str) -> float:
         except (ValueError, TypeError, OverflowError, OSError, IndexError):
             continue
     return float("nan")
+
+
+def tries(settings: EndpointSettings) -> AsyncRetrying:
+    """Calls a function again while it raises TransientError: `attempts` times, after waits that double, with full jitter."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_attempt(settings.attempts),
+        wait=wait_random_exponential(multiplier=settings.backoff_seconds, max=settings.max_wait_seconds),
+        reraise=True,
+    )
