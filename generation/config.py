@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from itertools import chain
 from typing import Literal
@@ -201,6 +202,9 @@ class RunConfig(RoleSettings):
     """The most calls that it may make, likewise."""
     max_tokens: int | None = Field(default=None, ge=0)
     """The most tokens that it may read and write, likewise."""
+    date: datetime.date | None = None
+    """The day that chat templates take for today, where they print it. Where absent: the day on which the run first started, which
+    its run.yaml keeps, or that of a run whose calls it reuses."""
     prompts_in_flight: int = Field(default=256, ge=1)
     """Prompts worked on at once."""
     calls_in_flight: int = Field(default=512, ge=1)
@@ -227,4 +231,5 @@ class RunConfig(RoleSettings):
         """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
         kept = self.model_dump(mode="json", include=_RESULTS)
         panel = [member.model_dump(mode="json", exclude=MEMBERS_MACHINE) for member in self.panel]
+        kept |= {"date": self.date.isoformat()} if self.date else {}
         return {**kept, "judge": self.judge_model, **({"panel": panel} if panel else {})}

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import NamedTuple
 
-_PAIRS = (
+PAIRS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -24,9 +24,9 @@ _PAIRS = (
 )
 """Opening and closing mark of each family of models: DeepSeek R1 and Qwen, and those that spell it out; Seed; Magistral; Kimi; Open
 Thoughts; Command A."""
-_CLOSING = dict(_PAIRS)
-_OPENS = re.compile("|".join(re.escape(mark) for mark, _ in _PAIRS), re.IGNORECASE)
-_CLOSES = re.compile("|".join(re.escape(mark) for _, mark in _PAIRS), re.IGNORECASE)
+_CLOSING = dict(PAIRS)
+_OPENS = re.compile("|".join(re.escape(mark) for mark, _ in PAIRS), re.IGNORECASE)
+_CLOSES = re.compile("|".join(re.escape(mark) for _, mark in PAIRS), re.IGNORECASE)
 _MARKS = re.compile(f"{_OPENS.pattern}|{_CLOSES.pattern}|<\\|channel\\|>(?:\\w+)?", re.IGNORECASE)
 
 _CHANNEL = re.compile(r"\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)\b")

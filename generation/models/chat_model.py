@@ -82,11 +82,11 @@ class ChatModel:
         tokens: tuple[int, ...] = ()
         if self.encoder:
             try:
-                tokens = tuple(self.encoder.encode(messages, tools or None))
+                tokens = tuple(self.encoder.encode(messages, tools or None, labels=bool(labels)))
             except ValueError as error:
                 return failed(ErrorReason.BAD_CHAT, str(error))
         wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
-        return await self._send(
+        answer = await self._send(
             Request(
                 self.digest,
                 stage,
@@ -101,6 +101,10 @@ class ChatModel:
                 subject=subject,
             )
         )
+        opened = self.encoder.opens_thoughts if self.encoder and not labels else ""
+        if opened and answer.error is None and not answer.text.startswith(opened):
+            return replace(answer, text=opened + answer.text)  # the prompt opened the thoughts, which the text closes
+        return answer
 
     async def likelihood(
         self,
@@ -121,7 +125,7 @@ class ChatModel:
         if not self.encoder:
             return await self._send(replace(asked, scored=len(response.split())))
         try:
-            prompt, tokens = self.encoder.response(messages, response, tools or None)
+            prompt, tokens = self.encoder.response(messages, response, tools or None, judged=True)
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
         if ended:
@@ -149,7 +153,7 @@ class ChatModel:
         if not self.encoder:
             return await self._send(asked)
         try:
-            prompt, tokens = self.encoder.response(messages, response, tools or None)
+            prompt, tokens = self.encoder.response(messages, response, tools or None, judged=True)
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
         whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))

@@ -12,6 +12,7 @@ Benign chats get exactly the ids of the tokenizer's own `apply_chat_template`.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import secrets
@@ -20,12 +21,13 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from jinja2 import TemplateError
 from pydantic import JsonValue
 from tokenizers import Tokenizer
 
 from constitution.records import Message
 from generation.engines.base import ModelError
+from generation.models.shape import examine, left_out
+from generation.models.template import ChatTemplate
 
 Chat = Sequence[Message | Mapping[str, Any]]
 Tools = Sequence[Mapping[str, JsonValue]]
@@ -34,6 +36,9 @@ _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _PRIVATE = [chr(code) for code in range(0xE000, 0xF8FF)]
 """Private-use characters: no normalizer, filter or case folding changes them."""
 _FIRST_WORD = re.compile(r"\S")
+_WORD = re.compile(r"[A-Za-z0-9]{4,}")
+_LOOKED_AT = 2000
+"""Characters of a message in which a word is looked for that the rendering must have."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,9 +57,14 @@ class Encoder:
     """The machinery of `encode` for one tokenizer, made once."""
 
     def __init__(
-        self, tokenizer: Any, template_kwargs: Mapping[str, JsonValue] | None = None, answer_prefix: str = ""
+        self,
+        tokenizer: Any,
+        template_kwargs: Mapping[str, JsonValue] | None = None,
+        answer_prefix: str = "",
+        day: datetime.date | None = None,
     ) -> None:
         """template_kwargs: what the chat template is told. answer_prefix: text after the generation prompt, where answers begin.
+        day: what the template takes for today; today where None.
 
         Raises ModelError for a tokenizer without tokenizer.json or without a chat template.
         """
@@ -62,10 +72,8 @@ class Encoder:
             raise ModelError(
                 f"tokenizer {type(tokenizer).__name__}: is not a fast tokenizer; save the model with a tokenizer.json"
             )
-        if not tokenizer.chat_template:
-            raise ModelError("the tokenizer has no chat template; set tokenizer.chat_template and save it")
         self._tokenizer = tokenizer
-        self._kwargs = dict(template_kwargs or {})
+        self._template = ChatTemplate(tokenizer, day or datetime.date.today(), template_kwargs or {})
         self._prefix = answer_prefix
         self._marker = _secret()
         self._names = _control_names(tokenizer)
@@ -79,32 +87,34 @@ class Encoder:
         self._lengths = sorted({len(end) for end in self._ends}) or [0]
         self._inside = "\n".join(text[1:] for text in self._names)
 
-    @cached_property
-    def _template(self) -> str:
-        template = self._tokenizer.chat_template
-        return " ".join(template.values()) if isinstance(template, dict) else str(template)
+        self.shape = examine(self._plain, template_kwargs or {}, self._template.mentions)
+        """What the template makes of messages."""
 
-    def encode(self, messages: Chat, tools: Tools | None = None) -> list[int]:
-        """As the module's `encode`."""
-        return self._ids(self._render(messages, tools))
+    def encode(self, messages: Chat, tools: Tools | None = None, labels: bool = False) -> list[int]:
+        """As the module's `encode`. labels: True where labels are read next: after closed thoughts, where the answer begins."""
+        opening = self._render(messages, tools, judged=labels)
+        return self._ids(opening + self._before_labels if labels else opening)
 
-    def response(self, messages: Chat, text: str, tools: Tools | None = None) -> tuple[list[int], list[int]]:
+    def response(
+        self, messages: Chat, text: str, tools: Tools | None = None, judged: bool = False
+    ) -> tuple[list[int], list[int]]:
         """Token ids of a chat with the generation prompt, and of the text as what the assistant then says.
 
-        The end of the turn is not among them. Where the last token before the text would merge with its first, the text
-        is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
+        judged: True where the text is an answer that is looked at, and so stands after closed thoughts. The end of the turn is not
+        among the ids. Where the last token before the text would merge with its first, the text is encoded on its own, as a model
+        would have to write it. Raises ValueError as `encode` does.
         """
-        before, (response,) = self.responses(messages, (text,), tools)
+        before, (response,) = self.responses(messages, (text,), tools, judged)
         return before, response
 
     def responses(
-        self, messages: Chat, texts: Sequence[str], tools: Tools | None = None
+        self, messages: Chat, texts: Sequence[str], tools: Tools | None = None, judged: bool = False
     ) -> tuple[list[int], list[list[int]]]:
         """As `response`, of several texts after one chat, which is rendered and encoded once.
 
         No token reaches over a control token, so what comes before the last one is not encoded again with each text.
         """
-        opening = self._render(messages, tools)
+        opening = self._render(messages, tools, judged=judged)
         before = self._ids(opening)
         border = opening[max((match.start() for match in self._control.finditer(opening)), default=0) :]
         known = self._ids(border)
@@ -132,42 +142,73 @@ class Encoder:
 
     def label_id(self, label: str) -> int:
         """Id of the one token that a label is, when it is the first thing the assistant says. Raises ModelError."""
-        opening = self._render([Message(role="user", content="Which?")], None)
-        before, after = self._ids(opening), self._ids(opening + label)
-        if after[:-1] != before:
+        opening = self._render([Message(role="user", content="Which?")], None, judged=True) + self._before_labels
+        joined = "" if self._before_labels else self.shape.space
+        before, after = self._ids(opening), self._ids(opening + joined + label)
+        if after[:-1] != before and not (opening[-1:].isspace() and self._ends_in(opening, label)):
             raise ModelError(
                 f"label {label!r}: is {len(after) - len(before)} tokens at the start of a response; verdicts need labels "
                 "of one token each, so a model with this tokenizer cannot judge"
             )
         return after[-1]
 
+    def _ends_in(self, opening: str, label: str) -> bool:
+        """True where the label is one token, and only the white space before it is cut otherwise than without it."""
+        named = self._control.sub(lambda match: self._names[match.group()], opening).replace(self._marker, "") + label
+        start, end = self._clone.encode(named, add_special_tokens=False).offsets[-1]
+        return (start, end) == (len(named) - len(label), len(named))
+
+    @property
+    def thinks(self) -> bool:
+        """True where the model thinks before it answers: the prompt opens thoughts, or the template could have closed them."""
+        return bool(self.opens_thoughts or self.shape.told)
+
+    @cached_property
+    def opens_thoughts(self) -> str:
+        """The mark of thoughts that the prompt opens; empty where it opens none, or where `answer_prefix` closes them."""
+        return "" if self._prefix.strip() else self.shape.opens_thoughts
+
+    @cached_property
+    def _before_labels(self) -> str:
+        """White space before an answer that is a token of its own, which the model would write before the label."""
+        opening = self._render([Message(role="user", content="Which?")], None, judged=True)
+        space = self.shape.space
+        before, joined = self._ids(opening), self._ids(f"{opening}{space}A")
+        return space if space and (joined[:-1] != before) else ""
+
     def _ids(self, rendered: str) -> list[int]:
         named = self._control.sub(lambda match: self._names[match.group()], rendered)
         return self._clone.encode(named.replace(self._marker, ""), add_special_tokens=False).ids
 
-    def _render(self, messages: Chat, tools: Tools | None, opening: bool = True) -> str:
-        """The template's text with marked contents and, as the opening of a response, the generation prompt."""
+    def _plain(
+        self, messages: Sequence[Mapping[str, Any]], tools: Tools | None, opening: bool, told: Mapping[str, JsonValue]
+    ) -> str:
+        """The template's text without marks, of contents that are ours."""
+        return self._template.render(messages, tools, opening, told)
+
+    def _render(self, messages: Chat, tools: Tools | None, opening: bool = True, judged: bool = False) -> str:
+        """The template's text with marked contents and, as the opening of a response, the generation prompt.
+
+        judged: True where the response is an answer, and thoughts are closed before it.
+        """
         chat = [_fields(message) for message in messages]
-        if "tool_calls" not in self._template:
+        if not self._template.mentions("tool_calls"):
             chat = [_without_calls(message) for message in chat]
-        if tools and "tools" not in self._template:
+        if tools and not self._template.mentions("tools"):
             chat, tools = _with_tools_described(chat, tools), None
         marked = [
             {key: value if key == "role" else self._mark(value) for key, value in message.items()} for message in chat
         ]
-        try:
-            rendered = str(
-                self._tokenizer.apply_chat_template(
-                    marked,
-                    tools=self._mark(list(tools)) if tools else None,
-                    tokenize=False,
-                    add_generation_prompt=opening,
-                    **self._kwargs,
-                )
-            )
-            return rendered + self._prefix if opening else rendered
-        except (TemplateError, TypeError, KeyError, IndexError) as error:
-            raise ValueError(f"the chat does not fit the model's template ({error})") from error
+        if lost := left_out(self.shape, chat, tools) if opening else "":
+            raise ValueError(f"the model's chat template leaves out: {lost}")
+        listed = self._mark(list(tools)) if tools else None
+        rendered = self._template.render(
+            marked, listed, opening, self.shape.told if judged and not self._prefix else None
+        )
+        _check_visible(marked, rendered)
+        if not opening:
+            return rendered
+        return rendered + (self._prefix or (self.shape.closing if judged else ""))
 
     def _mark(self, value: Any) -> Any:
         """The value with markers in every string of it."""
@@ -246,6 +287,17 @@ def _touches(merge: Any, names: Mapping[str, str]) -> bool:
     """True for a merge that makes, or is made of, a control token's text."""
     left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
     return left in names or right in names or left + right in names
+
+
+def _check_visible(chat: Sequence[Mapping[str, Any]], rendered: str) -> None:
+    """Raises ValueError where a word of the user's or the system's stands nowhere in the rendering."""
+    for message in chat:
+        content = message.get("content")
+        if message["role"] not in ("user", "system") or not isinstance(content, str):
+            continue
+        word = max(_WORD.findall(content[:_LOOKED_AT]), key=len, default="")
+        if word not in rendered and word.casefold() not in rendered.casefold():
+            raise ValueError(f"the model's chat template leaves out a message of the {message['role']}'s")
 
 
 def _fields(message: Message | Mapping[str, Any]) -> dict[str, Any]:

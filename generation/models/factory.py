@@ -156,14 +156,16 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
 
     told = spec.role.chat_template_kwargs, spec.role.answer_prefix
     tokenizer = load_tokenizer(spec.files) if spec.files else None
-    encoder = Encoder(tokenizer, *told) if tokenizer else None
+    encoder = Encoder(tokenizer, *told, config.date) if tokenizer else None
+    for note in encoder.shape.notes if encoder else ():
+        print(f"{spec.name}: {note}", file=sys.stderr)
     if encoder and spec.rewards:
         _ = encoder.end_of_turn  # raises now for a template without one, not in the middle of a run
     words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
     # a template that knows the marks of thoughts is of a model that thinks
     template = getattr(tokenizer, "chat_template", None)
-    known = Capabilities(thinks=marks_thoughts(str(template)) if template else None)
+    known = Capabilities(thinks=bool(encoder and encoder.thinks) or marks_thoughts(str(template)) if template else None)
     return ChatModel(
         spec.name,
         spec.digest,

@@ -28,6 +28,8 @@ _NAMING = (
     "chat_template.jinja",
 )
 """Files that decide what a model answers, and so make up its digest. generation_config.json names tokens that end a response."""
+MAX_JSON = 256 << 20
+"""Bytes of the longest file of settings that is read."""
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 _HUB_IGNORED = ("*/*", "consolidated*")
 """The same weights once more, in the form of another program."""
@@ -65,6 +67,12 @@ def _check(path: Path) -> int:
         raise ModelError(
             f"model {path}: is a LoRA adapter; merge it into its base model (peft's merge_and_unload), "
             "save that beside the tokenizer, and name that folder"
+        )
+    odd = [file.name for file in sorted(path.iterdir()) if not (file.is_file() or file.is_dir())]
+    if odd:
+        named = ", ".join(odd[:5])
+        raise ModelError(
+            f"model {path}: is no regular file: {named}; allowed: files and folders alone, no pipes or dead links"
         )
     context, problems = _configuration(path)
     problems += [*_weight_problems(path), *_tokenizer_problems(path)]
@@ -127,10 +135,12 @@ def _tokenizer_problems(path: Path) -> Iterator[str]:
 def _json(path: Path) -> dict[str, Any]:
     """A file's JSON object, empty where there is no such file. Raises ValueError."""
     try:
+        if path.stat().st_size > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON >> 20} MiB")
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read as JSON ({error}); save the model again") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path.name} holds a {type(data).__name__}, not a JSON object; save the model again")

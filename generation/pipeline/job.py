@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -142,7 +143,7 @@ def prepare(
     return Job(
         settings.out,
         constitution,
-        config,
+        _dated(config, settings),
         settings.prompts,
         settings.limit,
         info,
@@ -158,6 +159,23 @@ def prepare(
 def _config(settings: FeedbackSettings, values: Mapping[str, object]) -> RunConfig:
     flags = {**settings.flags, **values}
     return load_settings(RunConfig, settings.config, settings.overrides, flags, example=EXAMPLE)
+
+
+def _dated(config: RunConfig, settings: FeedbackSettings) -> RunConfig:
+    """The settings with the day that chat templates take for today, which is no part of their digest."""
+    return config.model_copy(update={"date": _day(config, settings)})
+
+
+def _day(config: RunConfig, settings: FeedbackSettings) -> datetime.date:
+    """What chat templates take for today: the same at each start of a run, or a template that prints it would change every call."""
+    if config.date:
+        return config.date
+    for folder in (settings.out, *settings.reuse):
+        try:
+            return datetime.date.fromisoformat(str((run_folder(folder).snapshot() or {}).get("date", "")))
+        except (OSError, UserError, ValueError):
+            continue  # it is no run's, or is refused where it is used
+    return datetime.date.today()
 
 
 def _weights(

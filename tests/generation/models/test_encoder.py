@@ -184,7 +184,7 @@ def test_the_token_that_ends_a_turn(style: str) -> None:
 
 def test_a_template_without_an_end_of_turn_says_so() -> None:
     tokenizer = STYLES["chatml"]()
-    tokenizer.chat_template = "{% for m in messages %}{{ '<|im_start|>' + m['content'] }}{% endfor %}"
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] + '\\n' }}{% endfor %}"
     with pytest.raises(ModelError, match=r"ends the assistant's turn with no control token; write one after the assis"):
         _ = Encoder(tokenizer).end_of_turn
 

@@ -1,13 +1,24 @@
 """What is known of a run's models before any is loaded."""
 
+import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from benchmarks.styles import STYLES
+from constitution.records import Message
+from critics.text import thoughts
 from generation.config import RunConfig
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.base import Completion, Engine, Request, Sampling
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.transformers import TransformersSettings
-from generation.models.factory import ModelSpec
+from generation.models.chat_model import ChatModel
+from generation.models.factory import ModelSpec, chat_models, model_registry
+from generation.models.files import resolve
 from generation.servers.settings import EndpointSettings
 
 FILES = ModelFiles("m", Path("m"), "d", 64)
@@ -37,3 +48,83 @@ def test_a_reward_model_has_the_numbers_of_transformers_whatever_runs_the_others
     scorer = {"name": "scorer", "model": "m", "methods": ["reward"]}
     config = RunConfig.model_validate({"engine": "vllm", "transformers": HALF, "panel": [scorer]})
     assert ModelSpec("m", config.roles()["scorer"], "d", FILES).numerics(config) == "float16"
+
+
+DATED = (
+    "{{ strftime_now('%d %b %Y') }}{% for m in messages if m['role'] != 'system' %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] }}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{{ '<think>\n' if enable_thinking is not defined or enable_thinking else '' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with a tokenizer that works, whose template thinks, prints the day and leaves out system messages."""
+    path = tmp_path_factory.mktemp("models") / "dated"
+    tokenizer = STYLES["chatml"]()
+    tokenizer.chat_template = DATED
+    tokenizer.save_pretrained(path)
+    save_file({"w": np.zeros(4, dtype=np.float32)}, path / "model.safetensors")
+    settings = {"model_type": "llama", "max_position_embeddings": 4096, "vocab_size": len(tokenizer)}
+    (path / "config.json").write_text(json.dumps(settings))
+    return path
+
+
+def opened(folder: Path, answers: Engine, **settings: Any) -> ChatModel:
+    config = RunConfig.model_validate({"engine": "transformers", "policy": str(folder), **settings})
+    return chat_models(config, model_registry(config), lambda _: answers)[0]
+
+
+class Echo:
+    """Keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+
+    async def generate(self, request: Request) -> Completion:
+        self.asked.append(request)
+        return Completion("Some thoughts.", "length")
+
+    async def close(self) -> None:
+        pass
+
+
+def prompt(model: ChatModel, folder: Path) -> str:
+    assert model.encoder
+    return str(load_tokenizer(resolve(str(folder))).decode(model.encoder.encode([ASKED])))
+
+
+ASKED = Message(role="user", content="Which?")
+
+
+def test_a_template_is_told_the_day_and_what_the_settings_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    day, other = (opened(folder, Echo(), date=date) for date in ("2024-07-26", "2024-07-27"))
+    assert prompt(day, folder).startswith("26 Jul 2024<|im_start|>user")
+    assert prompt(other, folder).startswith("27 Jul 2024")
+    assert prompt(day, folder).endswith("assistant\n<think>\n")
+    quiet = opened(folder, Echo(), chat_template_kwargs={"enable_thinking": False})
+    assert prompt(quiet, folder).endswith("assistant\n")
+    assert day.digest == other.digest != quiet.digest
+    assert (day.capabilities.thinks, quiet.capabilities.thinks) == (True, True)
+    note = "dated: its chat template leaves out: system; prompts with such messages fail"
+    assert note in capsys.readouterr().err.splitlines()
+
+
+def test_thoughts_that_the_prompt_opened_are_marked_and_a_judge_has_none(folder: Path) -> None:
+    engine = Echo()
+    model = opened(folder, engine)
+    sampled = asyncio.run(model.ask([ASKED], stage="sample", sampling=Sampling(max_tokens=8)))
+    assert thoughts.split(sampled.text, model.capabilities.thinks) == ("", "Some thoughts.")
+    judged = asyncio.run(model.ask([ASKED], stage="compare", sampling=Sampling(max_tokens=1), labels=("A", "B")))
+    assert judged.text == "Some thoughts."
+    tokenizer = load_tokenizer(resolve(str(folder)))
+    ends = [str(tokenizer.decode(request.tokens)).rpartition("assistant")[2] for request in engine.asked]
+    assert ends == ["\n<think>\n", "\n"]
+    asyncio.run(model.likelihood([ASKED], "Yes"))
+    assert str(tokenizer.decode(engine.asked[-1].tokens)).endswith("assistant\nYes")
+
+
+def test_a_row_with_what_the_template_leaves_out_fails_in_words(folder: Path) -> None:
+    asked = [Message(role="system", content="Be brief."), ASKED]
+    found = asyncio.run(opened(folder, Echo()).ask(asked, stage="sample", sampling=Sampling(max_tokens=8)))
+    assert str(found.error) == "bad_chat: the model's chat template leaves out: system"

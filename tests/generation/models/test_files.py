@@ -261,3 +261,17 @@ def test_two_processes_convert_the_embedded_model_at_once(
         wait(process)
     assert [process.exitcode for process in both] == [0, 0]
     assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == ["SmolLM2", "digests"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "extra.safetensors", "chat_template.jinja"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_read(name: str, folder: Path) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelError, match=f"is no regular file: {name}; allowed: files and folders alone"):
+        resolve(str(folder))
+
+
+def test_settings_that_are_too_deep_are_refused_in_words(folder: Path) -> None:
+    (folder / "config.json").write_text('{"a":' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(ModelError, match=r"config.json cannot be read as JSON \(maximum recursion depth exceeded"):
+        resolve(str(folder))

@@ -1,6 +1,7 @@
 """Whole runs on the replay engine: plans that hold, restarts that lose nothing, edits that cost what they touch."""
 
 import asyncio
+import datetime
 import json
 import random
 import signal
@@ -211,6 +212,24 @@ def test_what_only_concerns_the_machine_may_change_between_restarts(tmp_path: Pa
     after = asyncio.run(produce(job(tmp_path, "a", constitution, "replay_latency=0.0001", rows=2)))
     assert outcome_digests(after) == outcome_digests(before)
     assert after.calls == before.calls  # nothing was asked again
+
+
+def test_a_run_keeps_the_day_on_which_it_began_and_reuse_takes_it_along(tmp_path: Path) -> None:
+    laws = write_constitution(tmp_path / "laws.yaml")
+    first = job(tmp_path, "first", laws, "date=2024-07-26")
+    asyncio.run(produce(first))
+    again = job(tmp_path, "first", laws)
+    assert again.config.date == datetime.date(2024, 7, 26) == job(tmp_path, "new", laws, reuse=("first",)).config.date
+    assert job(tmp_path, "new", laws).config.date == datetime.date.today()
+    assert job(tmp_path, "new", laws, "date=2024-01-01", reuse=("first",)).config.date == datetime.date(2024, 1, 1)
+    with pytest.raises(UserError, match="date: was '2024-07-26', now '2024-07-27'"):
+        asyncio.run(produce(job(tmp_path, "first", laws, "date=2024-07-27")))
+    unasked = asyncio.run(produce(job(tmp_path, "today", laws)))
+    assert unasked
+    begun = yaml.safe_load((tmp_path / "today" / "run.yaml").read_text())
+    (tmp_path / "today" / "run.yaml").write_text(yaml.safe_dump({**begun, "date": "2020-02-02"}))
+    resumed = job(tmp_path, "today", laws)
+    assert (resumed.config.date, resumed.digests) == (datetime.date(2020, 2, 2), unasked.digests)
 
 
 def test_a_folder_of_another_constitution_is_refused_with_the_way_out(tmp_path: Path) -> None:
