@@ -15,9 +15,9 @@ from constitution.errors import Problem, UserError
 
 APPLICATION_ID = 0x534F4C4E
 """Marks a database as ours ("SOLN")."""
-VERSION = 4
+VERSION = 5
 """Raise it when the meaning of a stored completion changes. Since 3 log-probabilities are of logits in float32, and errors are
-of the request alone; since 4 what was asked is stored too."""
+of the request alone; since 5 what was asked and what came of prompts is stored too."""
 BUSY_SECONDS = 10.0
 """How long another program may hold the file before that is an error."""
 
@@ -28,6 +28,7 @@ CREATE TABLE calls (
     failed TEXT NOT NULL, prompt TEXT NOT NULL, subject TEXT NOT NULL, asked BLOB NOT NULL, record BLOB NOT NULL
 );
 CREATE TABLE texts (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE outcomes (prompt TEXT PRIMARY KEY, state BLOB NOT NULL, body BLOB NOT NULL);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -71,7 +72,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def read_row(path: Path, connection: sqlite3.Connection, sql: str, *values: bytes) -> tuple[Any, ...] | None:
+def read_row(path: Path, connection: sqlite3.Connection, sql: str, *values: bytes | str) -> tuple[Any, ...] | None:
     """The first row of an answer. Raises StoreError."""
     try:
         row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()

@@ -58,6 +58,12 @@ class StoredCalls:
         found = read_row(path, connection, "SELECT body FROM texts WHERE digest = ?", digest)
         return bytes(found[0]) if found else None
 
+    def outcome(self, prompt: str, state: bytes) -> bytes | None:
+        """What the first file keeps of a prompt's outcome in this state. Raises StoreError."""
+        path, connection = self._files[0]
+        found = read_row(path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state)
+        return bytes(found[0]) if found else None
+
     def asked(self, place: int, row: Row) -> Asked | None:
         """What a call of that file asked; None where it was not kept."""
         return read(row.asked, lambda digest: self.text(place, digest))

@@ -26,6 +26,7 @@ KNOWN = 50_000
 
 _INSERT = f"INSERT OR IGNORE INTO calls (key, reused, {COLUMNS}) VALUES ({', '.join('?' * (2 + len(Row._fields)))})"
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
+_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)"
 _FORGET = "UPDATE calls SET key = randomblob(16), failed = 'forgotten' WHERE failed NOT IN ('', 'forgotten')"
 """Under another key a call is found no more, and what it took is still counted."""
 
@@ -74,6 +75,8 @@ class CallStore:
             self._connection.close()
             raise
         self._known: set[bytes] = set()
+        self._settled: dict[str, tuple[bytes, bytes]] = {}
+        self._outcomes: dict[str, tuple[bytes, bytes]] = {}
         self._pending: dict[bytes, _Entry] = {}
         self._writing: dict[bytes, _Entry] = {}
         self._changed = threading.Condition()
@@ -105,6 +108,15 @@ class CallStore:
         """Store a completion, soon; the first one of a key stays. Raises StoreError, also for an earlier failure."""
         row, texts = to_row(request, completion, seconds)
         self._enqueue(key, _Entry(row, False, {name: texts[name] for name in self._new(texts)}))
+
+    def outcome(self, prompt: str, state: bytes) -> bytes | None:
+        """What came of a prompt in this state, where that is on disk. Raises StoreError."""
+        return self._calls.outcome(prompt, state)
+
+    def put_outcome(self, prompt: str, state: bytes, body: bytes) -> None:
+        """Keep what came of a prompt, with the next calls that are written, never before its own. Nothing is lost without it."""
+        with self._changed:
+            self._outcomes[prompt] = (state, body)
 
     def flush(self) -> None:
         """Wait until everything put so far is on disk. Raises StoreError."""
@@ -171,7 +183,8 @@ class CallStore:
             full = lambda: len(self._pending) >= self._window or self._hurry or self._closing  # noqa: E731
             self._changed.wait_for(full, self._window_seconds)
             self._writing, self._pending = self._pending, {}
-            return bool(self._writing)
+            self._settled, self._outcomes = self._outcomes, {}
+            return bool(self._writing or self._settled)
 
     def _commit(self) -> None:
         entries = self._writing.values()
@@ -182,6 +195,7 @@ class CallStore:
         try:
             self._connection.executemany(_INSERT_TEXT, bodies)
             self._connection.executemany(_INSERT, rows)
+            self._connection.executemany(_INSERT_OUTCOME, [(p, *kept) for p, kept in self._settled.items()])
             self._connection.execute("COMMIT")
         except BaseException:
             roll_back(self._connection)

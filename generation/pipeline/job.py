@@ -37,6 +37,7 @@ from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION, MACHINE, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
+from generation.output.settled import Settled
 from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback
@@ -279,8 +280,15 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
     )
 
+    given = [model.capabilities.model_dump_json() for model in (policy, *judges)]
+    settled = Settled(session.store, job.digests, given, again=job.forget_failed)
+
     async def work(prompt: Prompt) -> Feedback:
-        return await feedback(prompt, job.constitution, policy, panel, job.config.plan)
+        known = settled.get(prompt)
+        if known is None:
+            known = await feedback(prompt, job.constitution, policy, panel, job.config.plan)
+            settled.put(known)
+        return known
 
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
     lost: list[Failure] = []

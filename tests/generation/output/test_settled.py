@@ -1,0 +1,108 @@
+"""Outcomes that are kept: equal to what was made, for the same state alone, and never where the next start may do better."""
+
+import asyncio
+import json
+import math
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from constitution.records import Failure, Message, Prompt, Response, Vote
+from generation.calls.store import CallStore
+from generation.output.manifest import Digests
+from generation.output.records import Feedback
+from generation.output.settled import Settled
+from generation.pipeline.job import prepare, produce
+from generation.request import FeedbackSettings
+
+DIGESTS = Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s")
+PROMPT = Prompt(
+    id="p",
+    messages=(Message(role="user", content="Why?"),),
+    tools=({"name": "x", "deep": {"a": [1, None, 2.5]}},),
+    tags=("t",),
+)
+A, B = (
+    Response(f"p/s{i}", "p", Message(role="assistant", content=t), "sampled", t, truncated=True)
+    for i, t in enumerate("ab")
+)
+VOTE = Vote("p", "p/s0", "p/s1", "kind", 0.1 + 0.2, -1e-17, censored=True)
+WHOLE = Feedback(
+    PROMPT, (A, B), comparisons=1, votes=(VOTE, replace(VOTE, logit_ab=math.inf)), target=A,
+    failures=(Failure("p", "compare", "verdict_missing", "x"),),
+)  # fmt: skip
+
+
+def store(path: Path) -> CallStore:
+    return CallStore(path / "c.sqlite")
+
+
+def kept(path: Path, outcome: Feedback, prompt: Prompt = PROMPT, **state: object) -> Feedback | None:
+    first = store(path)
+    Settled(first, DIGESTS, ["x"], again=False).put(outcome)
+    first.close()
+    second = store(path)
+    again = bool(state.pop("again", False))
+    found = list(map(str, state.pop("found", ["x"])))  # type: ignore[call-overload]
+    known = Settled(second, DIGESTS.model_copy(update=state), found, again).get(prompt)
+    second.close()
+    return known
+
+
+def test_what_is_read_is_what_was_made(tmp_path: Path) -> None:
+    assert kept(tmp_path, WHOLE) == WHOLE
+
+
+@pytest.mark.parametrize(
+    "state", [{"settings": "other"}, {"templates": "other"}, {"found": ["y"]}, {"again": True}], ids=str
+)
+def test_in_another_state_it_is_made_anew(state: dict[str, object], tmp_path: Path) -> None:
+    assert kept(tmp_path, WHOLE, **state) is None
+
+
+def test_another_prompt_of_the_same_id_is_another_prompt(tmp_path: Path) -> None:
+    assert kept(tmp_path, WHOLE, PROMPT.model_copy(update={"tags": ()})) is None
+
+
+@pytest.mark.parametrize("reason", ["unavailable", "internal_error", "server_refused", "bad_answer"])
+def test_what_may_pass_is_not_kept(reason: str, tmp_path: Path) -> None:
+    assert kept(tmp_path, replace(WHOLE, failures=(Failure("p", "engine", reason),))) is None
+
+
+def test_half_a_character_is_not_kept_and_harms_nothing(tmp_path: Path) -> None:
+    odd = Response("p/s0", "p", Message(role="assistant", content="x"), "sampled", "\ud83d")
+    assert kept(tmp_path, replace(WHOLE, candidates=(odd,))) is None
+
+
+def change(path: Path, statement: str) -> None:
+    """Change a finished run's calls, and make it an unfinished one."""
+    with closing(sqlite3.connect(path / "calls.sqlite")) as connection:
+        connection.execute(statement)
+        connection.commit()
+    (path / "manifest.json").unlink()
+
+
+def test_a_restart_looks_at_no_call_of_a_settled_prompt_and_comes_to_the_same(tmp_path: Path) -> None:
+    laws = (
+        "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"
+    )
+    (tmp_path / "c.yaml").write_text(laws)
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": f"question {i}"}) + "\n" for i in range(6)))
+    settings = FeedbackSettings(
+        constitution=tmp_path / "c.yaml", prompts=str(tmp_path / "p.jsonl"), out=tmp_path / "run", engine="replay",
+        overrides=("plan.controls=0",),
+    )  # fmt: skip
+    first = asyncio.run(produce(prepare(settings)))
+    change(tmp_path / "run", "UPDATE outcomes SET state = x'00'")  # as of another version
+    read_again = asyncio.run(produce(prepare(settings)))
+    assert (read_again.files, read_again.calls, read_again.tokens) == (first.files, first.calls, first.tokens)
+    change(tmp_path / "run", "DELETE FROM calls")
+    kept = asyncio.run(produce(prepare(settings)))
+    assert kept.calls.made == 0
+    assert (kept.files, kept.counts) == (first.files, first.counts)
+    change(tmp_path / "run", "DELETE FROM outcomes")
+    made_again = asyncio.run(produce(prepare(settings)))
+    assert (made_again.calls, made_again.files) == (first.calls, first.files)
