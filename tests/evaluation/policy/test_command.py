@@ -240,8 +240,8 @@ def test_policies_run_by_the_files_own_settings_and_the_judge_by_its(tmp_path: P
     """Also where one of them is the judge's model."""
     settings = ["vllm={max_model_len: 4096}", "judge_vllm={max_model_len: 512}"]
     job = prepare(options(tmp_path, "--judge", "embedded", *(word for text in settings for word in ("--set", text))))
-    assert {part.vllm.max_model_len for part in (job.a, job.b, job.base)} == {4096}
-    assert job.judges.judges["judge"].vllm.max_model_len == 512
+    assert {part.role.vllm.max_model_len for part in (job.a, job.b, job.base)} == {4096}
+    assert job.judges.judges["judge"].role.vllm.max_model_len == 512
     models = job.models(lambda _: Replay.pseudo())
     assert models.b is models.base
     assert models.b is not models.panel.main
