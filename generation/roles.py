@@ -233,7 +233,7 @@ class RoleSettings(Strict):
             "judge_endpoints": (),
             "engine": judge.engine,
             "judge_engine": None,
-            "vllm": self.vllm if self.one_model else self.judge_vllm or self.vllm,
+            "vllm": self.judge_vllm or self.vllm,
             "judge_vllm": None,
             "chat_template_kwargs": judge.chat_template_kwargs,
             "answer_prefix": judge.answer_prefix,
