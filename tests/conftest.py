@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: processes side by side have one each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,14 +34,19 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if files else min(os.cpu_count() or 1, PROCESSES)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests must run in the same process: those of a file, unless they are marked otherwise, and those of one vLLM."""
-    for item in items:
-        if "vllm" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("accelerator"))
-        elif not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+class ByFile(LoadScopeScheduling):
+    """Gives whole files to processes; pages of the documentation one by one, and to one process all that names vLLM or a GPU."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if "vllm" in nodeid or "gpu" in file:
+            return "accelerator"
+        return nodeid if "test_a_page_runs" in nodeid else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Files, not tests, are what processes share out: a file's fixtures are made once."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ class BatchAgreement(Strict):
     correlation: float | None
     """Pearson's, of the votes' log-odds; None where one way's votes are all alike."""
     calls: int
+    """Model calls with several principles in one."""
     calls_single: int
     """With one principle a call."""
 

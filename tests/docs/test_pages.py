@@ -71,10 +71,7 @@ TRAINS = re.compile(r"solon train (?!loop)|evaluate policy")
         pytest.param(
             page,
             id=page.relative_to(ROOT).as_posix(),
-            marks=[
-                pytest.mark.xdist_group(page.relative_to(ROOT).as_posix()),
-                *([pytest.mark.model] if TRAINS.search(page.read_text()) else []),
-            ],
+            marks=[pytest.mark.model] if TRAINS.search(page.read_text()) else [],
         )
         for page in RUN
     ],

@@ -71,7 +71,7 @@ def test_a_bad_constitution_is_exit_2_and_a_clear_message(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: clamp", id="unknown-setting"),
+        pytest.param(["--set", "plan.smaples=2"], "plan.smaples: unknown key (did you mean samples?); allowed: batch_principles", id="unknown-setting"),
         pytest.param(["--set", "plan.samples=0"], "plan.samples: got 0; allowed: at least 1", id="out-of-range"),
         pytest.param(["--set", "samples"], "--set samples: allowed: key=value", id="no-value"),
         pytest.param(["--set", "plan.samples.x=1"], "plan.samples: got {'x': 1}; allowed: a whole number", id="a-value-is-no-number"),

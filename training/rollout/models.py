@@ -126,13 +126,13 @@ class LiveJudge:
         voters = self._panel.voters(drawn)
         if not voters:
             return no_principle(prompt, response, self._constitution)
-        self._known = self._known or create_task(preflight([judge.model for judge in self._panel.judges]))
+        known = self._known = self._known or create_task(preflight([judge.model for judge in self._panel.judges]))
         try:
-            await self._known
+            await known
             answers = await gather(*(pointwise_vote(voter, prompt, response, self._plan, ended) for voter in voters))
         except TransientError as error:
-            if self._known.done() and self._known.exception():
-                self._known = None
+            if self._known is known and known.done() and known.exception():
+                self._known = None  # asked again at the next response
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
         answers_by_principle: dict[str, list[float]] = {}
         for voter, answer in zip(voters, answers, strict=True):

@@ -87,7 +87,10 @@ def test_a_template_without_an_end_of_turn_is_told_before_anything_loads(
     inputs: dict[str, Any], tmp_path: Path
 ) -> None:
     tokenizer = load_tokenizer(resolve(inputs["model"]))
-    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
     tokenizer.save_pretrained(inputs["model"])
     with pytest.raises(UserError, match="ends the assistant's turn with no control token"):
         prepare(load(PPO, None, [], inputs), tmp_path / "run")
