@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response, Vote
 from critics import rubric
-from critics.answers import UNREAD, smoothed
 from generation.config import Plan
-from generation.engines.base import Completion, Subject
+from generation.engines.base import Subject
 from generation.pipeline.panel import Judge, Voter
 from generation.pipeline.tasks import together
-from generation.pipeline.written import NoOdds, answered, sampled
+from generation.pipeline.written import NoOdds, odds, sampled
 
 METHOD = "compare"
 """The judging method whose questions can share a call."""
@@ -75,20 +75,8 @@ async def _shares(batch: Batch, prompt: Prompt, shown: tuple[Response, Response]
     names = ", ".join(voter.name for voter in batch.voters)
     subject = Subject(prompt.id, tuple(response.id for response in shown), names)
     completions = await sampled(model, messages, rubric.schema(n), plan, subject)
-    return [_share(completions, batch, number) for number in range(n)]
+    return [odds(completions, model, partial(_member, number, n)) for number in range(n)]
 
 
-def _share(completions: Sequence[Completion], batch: Batch, number: int) -> float | NoOdds:
-    found: list[float] = []
-    lost: NoOdds | None = None
-    for completion in completions:
-        answer = answered(completion, batch.judge.model)
-        if isinstance(answer, NoOdds):
-            lost = lost or answer
-            continue
-        share = rubric.read(answer, len(batch.voters))[number]
-        if share is None:
-            lost = lost or NoOdds(UNREAD, answer[-200:])
-        else:
-            found.append(share)
-    return smoothed(found) if found else lost or NoOdds(UNREAD, "")
+def _member(number: int, n: int, answer: str) -> float | None:
+    return rubric.read(answer, n)[number]

@@ -9,7 +9,7 @@ from constitution.errors import UserError
 from constitution.principles import Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
-from critics.answers import UNREAD, Form, smoothed
+from critics.answers import Form
 from critics.labels import Reading, clamped, nearest, within
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
@@ -17,13 +17,13 @@ from critics.ranking.weights import Stopping
 from critics.text.thoughts import split
 from critics.transcript import message_text
 from generation.config import Plan
-from generation.engines.base import Completion, Sampling, Subject
+from generation.engines.base import Sampling, Subject
 from generation.engines.reward import REWARD
 from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.rubric import Batch, cast_votes, units
 from generation.pipeline.tasks import together
-from generation.pipeline.written import NoOdds, answered, sampled
+from generation.pipeline.written import NoOdds, odds, sampled
 
 Odds = Reading | NoOdds
 
@@ -152,22 +152,12 @@ async def _written(
     form: Form = "json" if model.capabilities.structured else "text"
     messages = method.render(prompt, shown, principle, plan.defences.nonce, form)
     completions = await sampled(model, messages, method.schema, plan, subject)
-    found = [_share(completion, method, principle, model) for completion in completions]
-    shares = [share for share in found if isinstance(share, float)]
-    if not shares:
-        return next(share for share in found if isinstance(share, NoOdds))
-    z = smoothed(shares)
-    return Reading(clamped(z, *plan.clamp) if method.reasons else z)
-
-
-def _share(completion: Completion, method: JudgingMethod, principle: Principle, model: ChatModel) -> float | NoOdds:
-    """What one written answer says, or why it says nothing."""
-    answer = answered(completion, model)
-    if isinstance(answer, NoOdds):
-        return answer
     assert method.read_text is not None
-    share = method.read_text(answer, principle)
-    return NoOdds(UNREAD, answer[-200:]) if share is None else share
+    read = method.read_text
+    z = odds(completions, model, lambda answer: read(answer, principle))
+    if isinstance(z, NoOdds):
+        return z
+    return Reading(clamped(z, *plan.clamp) if method.reasons else z)
 
 
 async def _likelihood_ratio(

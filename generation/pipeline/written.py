@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from constitution.records import Message
+from critics.answers import UNREAD, smoothed
 from critics.text.thoughts import split
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling, Subject
@@ -33,6 +35,24 @@ async def sampled(
         )
 
     return await together(*map(once, range(plan.verdict_answers)))
+
+
+def odds(completions: Sequence[Completion], model: ChatModel, read: Callable[[str], float | None]) -> float | NoOdds:
+    """Log-odds of the smoothed share of the answers that say something, or why none does.
+
+    read: an answer -> the share that it gives the first response, 0 to 1; None where it states nothing.
+    """
+    shares: list[float] = []
+    lost: list[NoOdds] = []
+    for completion in completions:
+        answer = answered(completion, model)
+        if isinstance(answer, NoOdds):
+            lost.append(answer)
+        elif (share := read(answer)) is None:
+            lost.append(NoOdds(UNREAD, answer[-200:]))
+        else:
+            shares.append(share)
+    return smoothed(shares) if shares else lost[0]
 
 
 def answered(completion: Completion, model: ChatModel) -> str | NoOdds:
