@@ -210,14 +210,3 @@ PARAMETER = _any(
     r"disabled",
 )
 """What is said of a parameter that is not taken."""
-
-ALTERED = _any(
-    r"redirect",
-    r"moved permanently",
-    r"no route",
-    r"not found",
-    r"invalid url",
-    r"unknown (?:url|path|endpoint|route)",
-    r"method not allowed",
-)
-"""What is said of a wrong address."""
