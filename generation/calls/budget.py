@@ -10,11 +10,6 @@ from constitution.errors import Unavailable
 from generation.calls.prices import Spent, Tariff
 from generation.engines.base import Completion, Engine, Request, Usage
 
-CHARACTERS_PER_TOKEN = 3
-"""For prompts whose tokens only their server counts: ordinary English has four, so this is more than there will be."""
-PER_MESSAGE = 8
-"""Tokens that a chat template writes around a message."""
-
 
 class Limits(NamedTuple):
     """The most that all starts of a run may spend together; None is no limit."""
@@ -33,22 +28,9 @@ class LimitReached(Unavailable):
 
 
 def most(request: Request, tariff: Tariff) -> Spent:
-    """The most that a call can come to: tokens of its prompt, known or guessed, and all that it may write."""
-    usage = Usage(prompt_size(request), 0, most_written(request))
-    return tariff.spent(request.model, usage)
-
-
-def prompt_size(request: Request) -> int:
-    """Tokens of a request's prompt: as they are, or else a guess from its characters."""
-    if request.tokens:
-        return len(request.tokens)
-    characters = len(request.tools) + sum(len(message.content) for message in request.messages)
-    return characters // CHARACTERS_PER_TOKEN + PER_MESSAGE * len(request.messages)
-
-
-def most_written(request: Request) -> int:
-    """The most tokens that a call may write."""
-    return 1 if request.scored else request.sampling.max_tokens
+    """The most that a call can come to: tokens of its prompt, known or guessed, and all that it may write and think."""
+    written = request.most_written + tariff.thinking.get(request.model, 0)
+    return tariff.spent(request.model, Usage(request.prompt_size, 0, written))
 
 
 class Budget:

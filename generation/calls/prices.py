@@ -67,10 +67,12 @@ def spent(usage: Usage, price: Price | None, calls: int = 1, unreported: int | N
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """The prices of a run's models, by the digest that stands in every call."""
+    """What calls of a run's models may take and cost, by the digest that stands in every call."""
 
     prices: Mapping[str, Price] = field(default_factory=dict)
     currency: str = "USD"
+    thinking: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that a model may write as thoughts beside each answer, where its servers allow for any."""
 
     def spent(self, model: str, usage: Usage, calls: int = 1, unreported: int | None = None) -> Spent:
         """What a model's calls came to."""

@@ -24,6 +24,11 @@ SCHEMA = 1
 LEAST_LOGPROB = -1000.0
 """Servers write -9999 or -inf for a token whose log-probability they do not know; a real one is never as low."""
 
+CHARACTERS_PER_TOKEN = 3
+"""For prompts whose tokens only their server counts: ordinary English has four, so this is more than there will be."""
+PER_MESSAGE = 8
+"""Tokens that a chat template writes around a message."""
+
 Finish = Literal["stop", "length"]
 
 
@@ -129,7 +134,20 @@ class Request:
     @property
     def size(self) -> int:
         """Tokens that the model's context must hold; scoring makes one that nobody reads."""
-        return len(self.tokens) + (1 if self.scored else self.sampling.max_tokens)
+        return len(self.tokens) + self.most_written
+
+    @property
+    def prompt_size(self) -> int:
+        """Tokens of the prompt: as they are, or else a guess from its characters, more than there will be."""
+        if self.tokens:
+            return len(self.tokens)
+        characters = len(self.tools) + sum(len(message.content) for message in self.messages)
+        return characters // CHARACTERS_PER_TOKEN + PER_MESSAGE * len(self.messages)
+
+    @property
+    def most_written(self) -> int:
+        """The most tokens that the answer may have, beside thoughts that a server allows for."""
+        return 1 if self.scored else self.sampling.max_tokens
 
     def key(self) -> bytes:
         """16 bytes that name this call: blake2b over canonical JSON of all that decides its answer."""

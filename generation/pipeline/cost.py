@@ -52,7 +52,8 @@ def tariff(config: RunConfig, registry: ModelRegistry) -> Tariff:
             )
     if problems:
         raise UserError(problems)
-    return Tariff(prices, config.currency)
+    thinking = {digest: spec.endpoints[0].thinking_tokens for digest, spec in specs.items() if spec.endpoints}
+    return Tariff(prices, config.currency, thinking)
 
 
 def names(spec: ModelSpec) -> list[str]:
@@ -109,14 +110,16 @@ def estimate(
                 read = round(size.calls * prompt) if size.guessed and (stage, model) in means else size.prompt
                 usage = Usage(read, round(read * cached / max(prompt, 1)), round(size.calls * written))
                 expected = expected.plus(known.spent(model, usage, size.calls))
-                most = most.plus(known.spent(model, Usage(size.prompt, 0, size.written), size.calls))
+                thoughts = size.calls * known.thinking.get(model, 0)
+                most = most.plus(known.spent(model, Usage(size.prompt, 0, size.written + thoughts), size.calls))
         for model, share in askers[stage].items():
             calls = result.following[stage] * share
             prompt, cached, written = sizes.expected(stage, model)
             usage = Usage(round(calls * prompt), round(calls * cached), round(calls * written))
             expected = expected.plus(known.spent(model, usage, round(calls)))
             longest, longest_written = sizes.most(stage)
-            limit = Usage(round(calls * max(prompt, longest)), 0, round(calls * longest_written))
+            thoughts = known.thinking.get(model, 0)
+            limit = Usage(round(calls * max(prompt, longest)), 0, round(calls * (longest_written + thoughts)))
             most = most.plus(known.spent(model, limit, round(calls)))
         if expected.calls or most.calls:
             found[stage] = Estimate(expected, most)

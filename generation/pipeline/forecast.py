@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeVar
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Stage
 from critics.ranking import select as ranking
-from generation.calls.budget import most_written, prompt_size
 from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.models.chat_model import ChatModel
@@ -60,9 +59,9 @@ class DryRunEngine:
             if completion is None:
                 size = self._forecast.sizes.setdefault((request.stage, request.model), Size())
                 size.calls += 1
-                size.prompt += prompt_size(request)
+                size.prompt += request.prompt_size
                 size.guessed = size.guessed or not request.tokens
-                size.written += most_written(request)
+                size.written += request.most_written
         if completion is None:
             raise NotStored
         return completion

@@ -88,9 +88,7 @@ class Endpoint:
 
     def tokens(self, request: Request) -> float:
         """About how many tokens a request may use, prompt and answer: what a limit a minute counts until the answer says."""
-        written = 1 if request.scored else request.sampling.max_tokens + self.settings.thinking_tokens
-        characters = sum(len(message.content) for message in request.messages) if not request.tokens else 0
-        return len(request.tokens) + characters / 4 + written
+        return request.prompt_size + request.most_written + self.settings.thinking_tokens
 
     async def generate(self, request: Request) -> Completion:
         """The server's answer, in one try.

@@ -1,11 +1,12 @@
 """Limits of what is spent: never passed by what calls may at most take, and no call that fits is refused."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from constitution.records import Message
-from generation.calls.budget import Budget, LimitReached, Limits, Metered, most, prompt_size
+from generation.calls.budget import Budget, LimitReached, Limits, Metered, most
 from generation.calls.prices import Price, Spent, Tariff
 from generation.engines.base import (
     Completion,
@@ -57,8 +58,10 @@ def ask(engine: Engine, budget: Budget, count: int) -> list[Completion | BaseExc
 def test_the_most_a_call_can_take() -> None:
     assert most(request(), TARIFF) == Spent(1, 3, 0, 10, 23.0, 0)
     assert most(request(model="other"), TARIFF).cost == 0
+    thinks = replace(TARIFF, thinking={request().model: 500})
+    assert most(request(), thinks).completion == 510
     said = Request("m", "sample", (), Sampling(10), messages=(Message(role="user", content="x" * 300),), tools="y" * 30)
-    assert prompt_size(said) == 330 // 3 + 8
+    assert said.prompt_size == 330 // 3 + 8
 
 
 @pytest.mark.parametrize(
