@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from constitution.errors import Unavailable
 from constitution.records import Failure
+from constitution.terminal import printable
 from generation.output.manifest import Manifest
+from generation.output.reading import read_failures
 from generation.output.records import CONTROL
 
 CLIP = 300
@@ -49,17 +49,19 @@ def shortfall(out: Path, manifest: Manifest, max_failed: float) -> str:
 
 
 def commonest(out: Path) -> str:
-    """The reason that stands most often among a run's failures and dropped records, in the words of the first with that reason."""
+    """The reason that stands most often among a run's failures, or where there are none among what was dropped, and its words."""
     path = out / "failures.parquet"
-    rows = pq.read_table(path, columns=["stage", "reason", "detail"]).to_pylist() if path.is_file() else []
-    if not rows:
+    records = [*read_failures(path)] if path.is_file() else []
+    records = [record for record in records if isinstance(record, Failure)] or records
+    if not records:
         return ""
-    (kind, count), *_ = Counter((row["stage"], row["reason"]) for row in rows).most_common(1)
-    words = Counter(row["detail"] for row in rows if (row["stage"], row["reason"]) == kind).most_common(1)[0][0]
+    (kind, count), *_ = Counter((record.stage, record.reason) for record in records).most_common(1)
+    words = Counter(record.detail for record in records if (record.stage, record.reason) == kind).most_common(1)[0][0]
     detail = f": {clip(words)}" if words else ""
     return f", most often ({count:,}) because of {': '.join(kind)}{detail}"
 
 
 def clip(text: str) -> str:
-    """The beginning of a text that a server or a model may have written."""
+    """The beginning of a text that a server or a model may have written, on one line."""
+    text = printable(text)
     return text if len(text) <= CLIP else text[: CLIP - 3] + "..."

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 import generate_feedback
-from constitution.records import Failure
+from constitution.loading import load
+from constitution.records import Dropped, Failure, Prompt
+from generation.output.dataset import DatasetWriter
 from generation.output.manifest import read as read_manifest
-from generation.pipeline.outcome import CLIP, incomplete
+from generation.output.records import Feedback
+from generation.pipeline.outcome import CLIP, commonest, incomplete
 
 LAWS = "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"
 
@@ -58,3 +61,18 @@ def test_an_incomplete_run_says_what_the_server_said_most_often() -> None:
     assert words.startswith(
         f"r: incomplete, a model was unavailable for 3 of 7 prompts, most often (2) because: {said}; "
     )
+
+
+def test_why_prompts_failed_is_not_why_something_was_left_out(tmp_path: Path) -> None:
+    """A record of what failed counts before more records of what was dropped, and a text of several lines stands on one."""
+    dropped = [Dropped("p", "revise", "truncated", f"text {i}") for i in range(9)]
+    failed = [
+        Failure("p", "sample", "truncated", "cut at\n8 tokens"),
+        Failure("q", "sample", "truncated", "cut at\n8 tokens"),
+    ]
+    empty = Feedback(Prompt(id="p", messages=()), failures=tuple(failed), dropped=tuple(dropped))
+    (tmp_path / "c.yaml").write_text(LAWS)
+    writer = DatasetWriter(tmp_path, load(tmp_path / "c.yaml"), "judge", 0.1, False)
+    writer.write(empty)
+    writer.close()
+    assert commonest(tmp_path) == ", most often (2) because of sample: truncated: cut at 8 tokens"
