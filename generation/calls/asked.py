@@ -6,13 +6,12 @@ share, and its end, which is the same for every pair.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from constitution.digest import SIZE
+from constitution.digest import SIZE, digest
 from critics.transcript import message_text
 from generation.engines.base import Request
 
@@ -96,4 +95,4 @@ def unpack(body: bytes) -> str:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()
+    return bytes.fromhex(digest(text.encode("utf-8", "surrogatepass")))
