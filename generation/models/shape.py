@@ -92,15 +92,9 @@ def _gap(render: Render, asked: str) -> tuple[str, list[str]]:
     if _A not in answered:
         raise ModelError("the chat template leaves out what the assistant says; mend it, and save the tokenizer")
     stem = _CLOSED.sub("", _OPEN.sub("", asked))
-    whole = answered.startswith(asked)
-    start = len(asked) if whole else len(stem)
-    same = whole or answered.startswith(stem)
-    start = (
-        start
-        if same
-        else sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(asked, answered, strict=False)))
-    )
-    gap = answered[start:].partition(_A)[0]
+    same = answered.startswith((asked, stem))
+    common = asked if answered.startswith(asked) else stem if same else _common(asked, answered)
+    gap = answered[len(common) :].partition(_A)[0]
     unopened = gap.strip() and (_SPEAKER.search(gap) or asked == render([_ASKED], None, False, {}))
     if unopened:
         raise ModelError(
@@ -111,6 +105,12 @@ def _gap(render: Render, asked: str) -> tuple[str, list[str]]:
         told = "its chat template writes a chat otherwise once it is answered: the prompt is not the beginning of it"
         return "", [told]
     return gap, []
+
+
+def _common(one: str, other: str) -> str:
+    """The beginning of both."""
+    equal = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return "".join(letter for letter, _ in equal)
 
 
 def _hidden(render: Render, mentions: Callable[[str], bool]) -> frozenset[str]:
