@@ -1,7 +1,7 @@
 """Answers of servers, read into one of five meanings: complete, truncated, refused, malformed, or the server's own trouble.
 
 What a server sends is foreign: an end of an unknown kind is no complete text, a number that is none counts as unknown, and an error
-is an error wherever it stands. The table in docs/design/generation.md says what each form means.
+is an error wherever it stands. The table in docs/design/servers.md says what each form means.
 """
 
 from __future__ import annotations
