@@ -119,6 +119,10 @@ class Prompt(Strict):
     """Labels by which principles apply to it or not."""
     responses: tuple[Message, ...] = ()
     """Ready responses; when there are any they are judged and the policy is not sampled."""
+    reference: str = ""
+    """A reference answer, as data for a judge or critic that a setting shows it to; empty where there is none."""
+    metadata: str = ""
+    """The other columns of the source row, as one JSON object; empty where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
