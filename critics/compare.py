@@ -14,7 +14,7 @@ from critics import labels
 from critics.answers import Form
 from critics.labels import Reading
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, nonces, render_message
+from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 LABELS = ("A", "B")
 """Verdicts, for the response listed first and the one listed second. Each must be a single token of the judge."""
@@ -58,6 +58,7 @@ def _render(
     prompt: Prompt, first: Response, second: Response, request: str, reason: bool, nonce: bool, form: Form
 ) -> tuple[Message, ...]:
     shown, a, b = conversation(prompt), render_message(first.message), render_message(second.message)
-    mark = nonces(nonce, shown, a, b)
-    variables = {"conversation": shown, "a": a, "b": b, "request": request, "reason": reason, "form": form}
-    return ask(render_template("compare.jinja", mark=mark, **variables))
+    reference = reference_answer(prompt)
+    mark = nonces(nonce, shown, a, b, reference=reference)
+    variables = {"conversation": shown, "reference": reference, "a": a, "b": b, "request": request}
+    return ask(render_template("compare.jinja", mark=mark, reason=reason, form=form, **variables))

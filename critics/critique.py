@@ -8,7 +8,7 @@ from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
 from critics.text.thoughts import split
-from critics.transcript import ask, conversation, nonces, render_message
+from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 _NOTHING = re.compile(
     r"""^["'*\s]*(?:no\s+(?:issues?|problems?|changes?)(?:\s+(?:found|needed|at\s+all))?
@@ -19,12 +19,13 @@ _NOTHING = re.compile(
 
 def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
     """The critic's prompt. The response comes before the principle, so principles share the cached prefix."""
-    shown, text = conversation(prompt), render_message(response.message)
+    shown, text, reference = conversation(prompt), render_message(response.message), reference_answer(prompt)
     return ask(
         render_template(
             "critique.jinja",
-            mark=nonces(nonce, shown, text),
+            mark=nonces(nonce, shown, text, reference=reference),
             conversation=shown,
+            reference=reference,
             reply=text,
             request=principle.critique_request,
             examples=principle.examples,

@@ -12,7 +12,7 @@ from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import answers
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, nonces, render_message
+from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 
 def render(
@@ -20,8 +20,11 @@ def render(
 ) -> tuple[Message, ...]:
     """The judge's prompt. The principles are numbered from 1, in their order."""
     shown, a, b = conversation(prompt), render_message(first.message), render_message(second.message)
-    variables = {"conversation": shown, "a": a, "b": b, "requests": [one.compare_request for one in principles]}
-    return ask(render_template("rubric.jinja", mark=nonces(nonce, shown, a, b), **variables))
+    reference = reference_answer(prompt)
+    mark = nonces(nonce, shown, a, b, reference=reference)
+    requests = [one.compare_request for one in principles]
+    variables = {"conversation": shown, "reference": reference, "a": a, "b": b, "requests": requests}
+    return ask(render_template("rubric.jinja", mark=mark, **variables))
 
 
 def schema(principles: int) -> str:

@@ -15,7 +15,7 @@ from critics import labels
 from critics.answers import Form
 from critics.labels import Reading
 from critics.templating import render as render_template
-from critics.transcript import ask, conversation, nonces, render_message
+from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 GRADES = tuple("0123456789")
 """Ten grades in one digit each: "10" is two tokens for most tokenizers. They stand for 1 to 10."""
@@ -69,9 +69,11 @@ def _render(
     prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool, form: Form
 ) -> tuple[Message, ...]:
     shown, text = conversation(prompt), render_message(response.message)
-    mark = nonces(nonce, shown, text)
+    reference = reference_answer(prompt)
+    mark = nonces(nonce, shown, text, reference=reference)
     variables = {
         "conversation": shown,
+        "reference": reference,
         "reply": text,
         "grade": grade,
         "form": form,

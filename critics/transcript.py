@@ -11,7 +11,7 @@ from constitution.records import Message, Prompt
 
 _SPEAKER = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool result"}
 _DELIMITER = re.compile(
-    r"<(?=\s*/?\s*(?:conversation|reply|reply_a|reply_b|critique|example)\b[^<>]{0,200}>)", re.IGNORECASE
+    r"<(?=\s*/?\s*(?:conversation|reference|reply|reply_a|reply_b|critique|example)\b[^<>]{0,200}>)", re.IGNORECASE
 )
 
 
@@ -19,11 +19,12 @@ class Nonces(NamedTuple):
     """What the delimiters of one prompt carry, so that no text can hold a delimiter of its own prompt."""
 
     conversation: str = ""
+    """Also of a reference answer, which stands beside it."""
     replies: str = ""
 
 
-def nonces(use: bool, conversation: str, *responses: str) -> Nonces:
-    """A nonce for the conversation's delimiters and one for the responses', or none.
+def nonces(use: bool, conversation: str, *responses: str, reference: str = "") -> Nonces:
+    """A nonce for the delimiters of the conversation and the reference answer and one for the responses', or none.
 
     They are digests (32 bits) of the very texts they enclose, which makes calls repeatable; a text can hold its own only where
     its writer knows all the others and searches. They are a second lock: `escape_delimiters` breaks delimiters whatever they carry.
@@ -32,7 +33,8 @@ def nonces(use: bool, conversation: str, *responses: str) -> Nonces:
     """
     if not use:
         return Nonces()
-    return Nonces(f" {_digest(conversation)}", f" {_digest(conversation, *sorted(responses))}")
+    before = [conversation, reference] if reference else [conversation]
+    return Nonces(f" {_digest(*before)}", f" {_digest(*before, *sorted(responses))}")
 
 
 def _digest(*texts: str) -> str:
@@ -70,6 +72,11 @@ def conversation(prompt: Prompt) -> str:
         lines.append("Tools on offer: " + escape_delimiters(json.dumps(prompt.tools, ensure_ascii=False)))
     lines += [f"{_SPEAKER[message.role]}: {render_message(message)}" for message in prompt.messages]
     return "\n\n".join(lines)
+
+
+def reference_answer(prompt: Prompt) -> str:
+    """The prompt's reference answer as a judge reads it, with our delimiters broken; empty where it has none."""
+    return escape_delimiters(prompt.reference)
 
 
 def ask(text: str) -> tuple[Message, ...]:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from constitution.digest import digest
 from constitution.errors import invalid
-from constitution.records import MAIN, Strict
+from constitution.records import MAIN, Prompt, Strict
+from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy
 from generation.calls.prices import Price
@@ -48,6 +49,11 @@ def over_defaults(kind: type[BaseModel], given: object) -> object:
         else value
         for name, value in given.items()
     }
+
+
+Reader = Literal["judge", "critic"]
+"""Who may be shown a reference answer."""
+ShowReference = Literal["none", "judge", "critic", "both"]
 
 
 class Defences(Strict):
@@ -92,6 +98,9 @@ class Plan(Strict):
     """Which candidates are compared: all pairs, or rounds of swiss, knockout or adaptive by uncertainty."""
     comparisons: int | None = Field(default=None, ge=1)
     """Maximum comparisons of a swiss or adaptive schedule for one prompt."""
+    show_reference: ShowReference = "none"
+    """Who is shown a prompt's reference answer (`reference` in its row): judge, critic, both or none. The judge reads it by every
+    method but contrast and reward; the reviser never does, or its responses would copy it."""
     defences: Defences = Defences()
     """Protection of judges against manipulation."""
     controls: int = Field(default=8, ge=0)
@@ -137,7 +146,17 @@ class Plan(Strict):
         """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
         written = [self.verdict_samples, self.verdict.model_dump(), self.batch_principles]
         kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce, written]
-        return digest(json.dumps(kept))
+        return digest(json.dumps([*kept, "reference"] if self.shows_reference("judge") else kept))
+
+    def shows_reference(self, reader: Reader) -> bool:
+        """True where it is shown the reference answers of prompts that have one."""
+        return self.show_reference in (reader, "both")
+
+    def as_shown(self, prompt: Prompt, reader: Reader) -> Prompt:
+        """The prompt as a judge or a critic is shown it: without its reference answer, unless the settings show it."""
+        if not prompt.reference or self.shows_reference(reader):
+            return prompt
+        return prompt.model_copy(update={"reference": ""})
 
     @model_validator(mode="after")
     def _hints(self) -> Plan:
@@ -223,6 +242,13 @@ class RunConfig(RoleSettings):
 
     @model_validator(mode="after")
     def _read(self) -> RunConfig:
+        methods = {*self.plan.all_methods, *(method for member in self.panel for method in member.all_methods)}
+        if self.plan.shows_reference("judge") and not any(METHODS[name].render for name in methods):
+            got = f"got {self.plan.show_reference}, and no judge is asked by a method that reads it"
+            raise invalid(got, fix="add compare, reasoned, score or yesno to the methods", key="plan.show_reference")
+        if self.plan.shows_reference("critic") and not self.plan.rounds:
+            got = f"got {self.plan.show_reference}, and without rounds nothing is criticised"
+            raise invalid(got, fix="set plan.rounds, or show it to the judge alone", key="plan.show_reference")
         for setting in unread(self):
             raise invalid(setting.got, fix=setting.fix, key=setting.key)
         return self

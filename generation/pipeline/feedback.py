@@ -135,7 +135,7 @@ async def criticise(
     """One critique of one response under one principle."""
     sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
     completion = await judge.ask(
-        critique.render(prompt, response, principle, plan.defences.nonce),
+        critique.render(plan.as_shown(prompt, "critic"), response, principle, plan.defences.nonce),
         stage="critique",
         sampling=sampling,
         subject=Subject(prompt.id, (response.id,), principle.id),

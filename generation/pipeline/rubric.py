@@ -71,7 +71,8 @@ async def cast_votes(batch: Batch, prompt: Prompt, a: Response, b: Response, pla
 async def _shares(batch: Batch, prompt: Prompt, shown: tuple[Response, Response], plan: Plan) -> list[float | NoOdds]:
     """Log-odds of the first-listed response under each principle, or why there are none."""
     model, n = batch.judge.model, len(batch.voters)
-    messages = rubric.render(prompt, *shown, [voter.principle for voter in batch.voters], plan.defences.nonce)
+    principles, seen = [voter.principle for voter in batch.voters], plan.as_shown(prompt, "judge")
+    messages = rubric.render(seen, *shown, principles, plan.defences.nonce)
     names = ", ".join(voter.name for voter in batch.voters)
     subject = Subject(prompt.id, tuple(response.id for response in shown), names)
     completions = await sampled(model, messages, rubric.schema(n), plan, subject)

@@ -103,7 +103,7 @@ async def pointwise_vote(
 async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan: Plan, ended: bool = True) -> Odds:
     """Ask about the responses in the order shown, or about the one."""
     assert voter.judge is not None
-    model, method = voter.judge.model, METHODS[voter.method]
+    model, method, prompt = voter.judge.model, METHODS[voter.method], plan.as_shown(prompt, "judge")
     subject = Subject(prompt.id, tuple(response.id for response in shown), voter.name)
     if method.conditions:
         return await _likelihood_ratio(model, prompt, shown[0], method.conditions(prompt, voter.principle), subject)

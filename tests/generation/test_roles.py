@@ -103,6 +103,8 @@ def test_what_one_engine_runs_is_no_twin_of_what_another_runs() -> None:
         pytest.param({"policy": "p", "judge": "j", "endpoints": [{**HERE, "model": "p"}]}, "judge: got 'j', and the servers in `endpoints` are asked for 'p'; name judge_endpoints, or leave `model` out of endpoints", id="name-of-the-judge"),
         pytest.param({"endpoints": [{**HERE, "model": "p"}], "panel": [{"name": "x", "model": "m"}]}, "panel.x.model: got 'm', and the servers in `endpoints` are asked for 'p'", id="name-of-a-member"),
         pytest.param({"plan": {"comparisons": 3}}, "plan.comparisons: got 3, which the schedule 'all' does not read; leave it out, or set schedule to swiss or adaptive", id="comparisons"),
+        pytest.param({"plan": {"show_reference": "judge", "methods": ["contrast"]}, "engine": "replay"}, "plan.show_reference: got judge, and no judge is asked by a method that reads it; add compare", id="reference-of-a-judge"),
+        pytest.param({"plan": {"show_reference": "both", "rounds": 0}, "engine": "replay"}, "plan.show_reference: got both, and without rounds nothing is criticised; set plan.rounds, or", id="reference-of-a-critic"),
         pytest.param({"panel": [{"name": "policy", "model": "m"}]}, "name: 'policy' is the run's own policy; choose another name", id="policy-in-the-panel"),
     ],
 )  # fmt: skip
@@ -124,6 +126,8 @@ def test_a_setting_that_nothing_would_read_is_an_error(settings: dict[str, Any],
         pytest.param({"endpoints": [{**HERE, "model": "served"}], "judge": "mine"}, id="a-name-of-the-servers-own"),
         pytest.param({"endpoints": [TOKENS], "chat_template_kwargs": {"enable_thinking": False}}, id="a-server-of-token-ids"),
         pytest.param({"plan": {"comparisons": 3, "schedule": "swiss"}}, id="comparisons"),
+        pytest.param({"plan": {"show_reference": "judge", "methods": ["contrast"]}, "engine": "replay", "panel": [{"name": "x", "model": "m", "methods": ["score"]}]}, id="reference-of-a-member"),
+        pytest.param({"plan": {"show_reference": "judge", "rounds": 0}, "engine": "replay"}, id="reference-of-the-judge"),
     ],
 )  # fmt: skip
 def test_a_setting_that_something_reads_or_may_read_is_none(settings: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from constitution.principles import AppliesTo, Check, Constitution, Principle
 from constitution.records import Message, Prompt, Response
 from critics.ranking.kinds import Schedule
-from generation.config import Decoding, Defences, Plan
+from generation.config import Decoding, Defences, Plan, ShowReference
 from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
@@ -89,6 +89,31 @@ def test_everything_a_prompt_goes_through() -> None:
     assert result.target is not None
     assert result.target.raw.startswith("Better reply:")
     assert result.outcome == "pairs"
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    ("setting", "readers"),
+    [("none", set()), ("judge", {"compare"}), ("critic", {"critique"}), ("both", {"compare", "critique"})],
+)
+def test_a_reference_answer_is_shown_to_whom_the_setting_names(
+    setting: ShowReference, readers: set[str], batch: int
+) -> None:
+    known = PROMPT.model_copy(update={"reference": "Hello, friend."})
+    answers: Answers = {"compare": lambda _: Completion('{"1": "A", "2": "B"}', logprobs={"A": -0.1, "B": -2.0})}
+    plan = Plan(show_reference=setting, batch_principles=batch)
+    _, requests = run(answers, plan, known)
+    shown = {r.stage for r in requests if "Hello, friend." in "".join(m.content for m in r.messages)}
+    assert shown == readers
+    assert {r.stage for r in requests} == {"sample", "critique", "revise", "compare"}
+    for request in requests:  # either all of a stage's calls show it, or none
+        assert ("Hello, friend." in "".join(m.content for m in request.messages)) == (request.stage in readers)
+
+
+@pytest.mark.parametrize("setting", ["none", "both"])
+def test_a_prompt_without_a_reference_answer_is_asked_as_ever(setting: ShowReference) -> None:
+    _, requests = run(plan=Plan(show_reference=setting))
+    assert [r.messages for r in requests] == [r.messages for r in run()[1]]
 
 
 def test_a_critique_that_finds_nothing_ends_the_rounds() -> None:
