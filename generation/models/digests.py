@@ -30,18 +30,18 @@ def remembered_digest(path: Path) -> str:
     if len(known) == 2 * SIZE:  # shorter after a power cut
         return known
     found = file_digest(real)
-    _remember(remembered, found)
+    remember(remembered, found)
     return found
 
 
-def _remember(path: Path, digest: str) -> None:
-    """Write it whole or not at all; a cache that cannot be written is no error."""
+def remember(path: Path, text: str) -> None:
+    """Write a file of the cache whole or not at all; a cache that cannot be written is no error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent)
         try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(digest)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
             os.replace(scratch, path)
         finally:
             Path(scratch).unlink(missing_ok=True)

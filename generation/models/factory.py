@@ -15,7 +15,7 @@ from critics.text.thoughts import marks_thoughts
 from generation.config import RunConfig
 from generation.engines.base import Engine
 from generation.engines.capabilities import Capabilities
-from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.engines.checkpoint import ModelFiles
 from generation.engines.function import FunctionEngine, registered
 from generation.engines.limited import Limited
 from generation.engines.replay import Replay
@@ -25,6 +25,7 @@ from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.models.tokenizer import chat_tokenizer
 from generation.roles import POLICY, Role
 from generation.servers.served import Served
 from generation.servers.settings import EndpointSettings
@@ -155,7 +156,7 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
         return Limited(served.open() if served else _engine(config, spec), config.calls_in_flight)
 
     told = spec.role.chat_template_kwargs, spec.role.answer_prefix
-    tokenizer = load_tokenizer(spec.files) if spec.files else None
+    tokenizer = chat_tokenizer(spec.files) if spec.files else None
     encoder = Encoder(tokenizer, *told, config.date) if tokenizer else None
     for note in encoder.shape.notes if encoder else ():
         print(f"{spec.name}: {note}", file=sys.stderr)
