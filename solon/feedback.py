@@ -17,7 +17,7 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.weights import Weights
 from evaluation.audit.command import write_report
-from generation.output.files import file_sha256
+from generation.output.files import create, file_sha256
 from generation.output.folder import PROMPTS, run_folder
 from generation.output.run import Run, open_run
 from generation.pipeline.job import Job, already_done, prepare, produce
@@ -95,7 +95,7 @@ def _kept(rows: Iterable[Row], folder: Path) -> str:
     run_folder(folder).check()
     folder.mkdir(parents=True, exist_ok=True)
     path, fresh = folder / PROMPTS, folder / f"{PROMPTS}.tmp"
-    with fresh.open("w", encoding="utf-8") as file:
+    with create(fresh) as file:
         file.writelines(json.dumps(_row(row), default=str) + "\n" for row in rows)
     if path.exists() and file_sha256(path) != file_sha256(fresh):
         fresh.unlink()

@@ -10,33 +10,33 @@ import yaml
 
 from constitution.principles import Constitution
 from generation.config import RunConfig
-from generation.output.dataset import SPLITS
+from generation.output.dataset import DATASETS, split_path
 from generation.output.files import write_atomically
 from generation.output.manifest import Manifest
 from generation.output.pages import render_markdown
+from generation.output.reading import split_files
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 
 
 def write_card(folder: Path, manifest: Manifest, constitution: Constitution, config: RunConfig) -> None:
     """Write README.md, which also tells `datasets.load_dataset` where the two datasets are."""
-    configs = [
+    rows = {name: {split: rows_in(path) for split, path in split_files(folder, name)} for name in DATASETS}
+    configs: list[dict[str, object]] = [
         {
             "config_name": name,
-            "default": name == "preferences",
-            "data_files": [{"split": split, "path": f"data/{name}/{split}.parquet"} for split in SPLITS],
+            "data_files": [{"split": split, "path": split_path(name, split)} for split in splits],
         }
-        for name in ("preferences", "sft")
+        for name, splits in rows.items()
+        if splits
     ]
-    rows = {
-        name: {s: rows_in(folder / "data" / name / f"{s}.parquet") for s in SPLITS} for name in ("preferences", "sft")
-    }
-    front = {
+    if configs:
+        configs[0]["default"] = True
+    front: dict[str, object] = {
         "license": config.license,
         "pretty_name": f"Preferences by the constitution {constitution.name}",
         "tags": ["preference", "constitutional-ai", "rlaif", "synthetic"],
-        "configs": configs,
-    }
+    } | ({"configs": configs} if configs else {})
     page = render_markdown(
         TEMPLATE,
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),

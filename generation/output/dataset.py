@@ -16,13 +16,15 @@ from constitution.digest import fraction
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation.output import columns
-from generation.output.files import file_sha256, sync
+from generation.output.files import file_sha256, remove, sync
 from generation.output.records import ControlOutcome, Feedback
 
 ROW_GROUP = 1000
 """Rows held back before they are written; fixed, so that row groups do not depend on timing."""
 SCRATCH = ".writing"
-SPLITS = ("train", "test")
+DATA = "data"
+DATASETS = ("preferences", "sft")
+SPLITS = TRAIN, TEST = ("train", "test")
 
 
 class DatasetWriter:
@@ -36,9 +38,9 @@ class DatasetWriter:
         self._tools = tools
         self._objectives = sorted(constitution.objectives)
         self._scratch = folder / SCRATCH
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        schemas = {f"data/preferences/{s}.parquet": columns.preferences(tools, self._objectives) for s in SPLITS}
-        schemas |= {f"data/sft/{s}.parquet": columns.sft(tools) for s in SPLITS}
+        remove(self._scratch)
+        schemas = {split_path("preferences", split): columns.preferences(tools, self._objectives) for split in SPLITS}
+        schemas |= {split_path("sft", split): columns.sft(tools) for split in SPLITS}
         schemas |= {
             "responses.parquet": columns.RESPONSES,
             "critiques.parquet": columns.CRITIQUES,
@@ -52,12 +54,12 @@ class DatasetWriter:
         """Add one prompt's outcome. Call in the prompts' order."""
         split = split_of(feedback.prompt, self._test_fraction)
         prompt = feedback.prompt.messages
-        self._files[f"data/preferences/{split}.parquet"].add(
+        self._files[split_path("preferences", split)].add(
             columns.pair_row(pair, prompt, self._tools, self._objectives, self._digest, self._judge)
             for pair in feedback.pairs
         )
         if feedback.target:
-            self._files[f"data/sft/{split}.parquet"].add(
+            self._files[split_path("sft", split)].add(
                 [
                     {
                         "prompt": [columns.message_row(message, self._tools) for message in prompt],
@@ -82,14 +84,22 @@ class DatasetWriter:
             self._files["failures.parquet"].add(map(columns.failure_row, outcome.failures))
 
     def close(self) -> dict[str, str]:
-        """Move the finished files into place, durably; returns path -> sha256."""
+        """Move the finished files into place, durably; returns path -> sha256.
+
+        A split without rows gets no file, as nothing loads one. Where no prompt fell to train, what fell to test is train.
+        """
+        trained = any(self._files[split_path(name, TRAIN)].written for name in DATASETS)
+        remove(self._folder / DATA)
         digests = {}
         for name, file in self._files.items():
-            digests[name] = file.close()
-            target = self._folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self._scratch / name, target)
-            sync(target.parent)
+            digest = file.close()
+            if file.written or not name.startswith(f"{DATA}/"):
+                place = name if trained else name.replace(f"/{TEST}.", f"/{TRAIN}.")
+                digests[place] = digest
+                target = self._folder / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self._scratch / name, target)
+                sync(target.parent)
         shutil.rmtree(self._scratch)
         return digests
 
@@ -98,6 +108,11 @@ class DatasetWriter:
         for file in self._files.values():
             file.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def split_path(dataset: str, split: str) -> str:
+    """The file of a split, below the run's folder."""
+    return f"{DATA}/{dataset}/{split}.parquet"
 
 
 def split_of(prompt: Prompt, test_fraction: float) -> str:
@@ -115,10 +130,13 @@ class _File:
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
+        self.written = 0
+        """Rows in the file."""
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
             self._rows.append(row)
+            self.written += 1
             if len(self._rows) == ROW_GROUP:
                 self._flush()
 

@@ -1,21 +1,61 @@
-"""Files that are written whole or not at all, durably, and known by their digest."""
+"""Files that are written whole or not at all, durably, never through a link, and known by their digest."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import TextIO
+
+from constitution.errors import Problem, UserError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing, durably."""
+    """Write a whole file or nothing, durably. A link that stands in its place is replaced, and what it leads to is left alone."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with create(temporary) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync(path.parent)
+
+
+def create(path: Path) -> TextIO:
+    """A new text file, in place of a file or link of that name. Nobody else's file is ever opened: not even where one is put there
+    meanwhile.
+    """
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, where there is one. What a link leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def links_out(folder: Path) -> Iterator[Path]:
+    """Links in a folder that lead out of it: what is written there would be written elsewhere."""
+    root = folder.resolve()
+    for parent, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                yield folder / path.relative_to(root)
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises UserError with every link in a folder that leads out of it."""
+    fix = "remove the link"
+    found = [Problem(str(path), got=f"is a link to {os.readlink(path)}", fix=fix) for path in links_out(folder)]
+    if found:
+        raise UserError(found)
 
 
 def sync(path: Path) -> None:
@@ -28,9 +68,11 @@ def sync(path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Hex digest of a file. Raises OSError, also for what is no ordinary file: a pipe would never end."""
     h = sha256()
-    with path.open("rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "is no ordinary file", str(path))
         while chunk := file.read(1 << 20):
             h.update(chunk)
     return h.hexdigest()

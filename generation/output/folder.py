@@ -15,7 +15,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from constitution.errors import Problem, UserError
-from generation.output.files import write_atomically
+from generation.output.files import refuse_links, write_atomically
 
 SETTINGS = "run.yaml"
 CONSTITUTION = "constitution.yaml"
@@ -26,7 +26,7 @@ MACHINE = "machine"
 LOCK = ".lock"
 HOLDER = ".lock-holder"
 """Which process holds the lock, in words."""
-BEFORE = {LOCK, HOLDER, CONSTITUTION, f"{CONSTITUTION}.tmp", PROMPTS, f"{PROMPTS}.tmp"}
+BEFORE = {LOCK, *(part for name in (HOLDER, CONSTITUTION, PROMPTS) for part in (name, f"{name}.tmp"))}
 """What a run that was killed early may leave in its folder before its settings."""
 MIN_FREE_BYTES = 200 << 20
 """A run is not started with less free disk than this."""
@@ -69,6 +69,7 @@ class OwnedFolder:
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            refuse_links(self.path)
             lock.acquire()
         except Timeout:
             raise self._refused(f"is in use by {self._holder()}", "wait for it, or choose another --out") from None
@@ -81,7 +82,7 @@ class OwnedFolder:
                 allowed = f"at least {MIN_FREE_BYTES >> 20:,} MiB"
                 raise UserError(Problem(str(self.path), "", f"{free >> 20:,} MiB free", allowed, "free some space"))
             started = time.strftime("%Y-%m-%d %H:%M:%S")
-            (self.path / HOLDER).write_text(f"process {os.getpid()} since {started}", encoding="utf-8")
+            write_atomically(self.path / HOLDER, f"process {os.getpid()} since {started}")
             yield
         finally:
             lock.release()

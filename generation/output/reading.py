@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from constitution.errors import Problem, UserError
 from constitution.records import Critique, Dropped, Failure, Message, Vote
-from generation.output.dataset import SPLITS
+from generation.output.dataset import SPLITS, split_path
 
 ROWS = 1000
 """Rows of one piece that holds texts."""
@@ -245,8 +245,9 @@ def read_failures(path: Path) -> Iterator[Failure | Dropped]:
 
 
 def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
-    """(split, file) of `preferences` or `sft`."""
-    return [(split, run / "data" / name / f"{split}.parquet") for split in SPLITS]
+    """(split, file) of `preferences` or `sft`; a split without rows has no file."""
+    files = [(split, run / split_path(name, split)) for split in SPLITS]
+    return [(split, path) for split, path in files if path.exists()]
 
 
 def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

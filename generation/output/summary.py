@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -14,8 +14,9 @@ from rich.text import Text
 from constitution.records import STAGES, Stage
 from constitution.terminal import printable
 from generation.calls.prices import Spent, Tariff, total
+from generation.output.dataset import DATASETS
 from generation.output.manifest import Manifest
-from generation.output.reading import Pair, read_pairs
+from generation.output.reading import Pair, read_pairs, split_files
 from generation.output.records import Estimate, Forecast
 
 EXAMPLES = 3
@@ -35,8 +36,11 @@ def show(manifest: Manifest, folder: Path, console: Console) -> None:
     console.print(_table(manifest))
     for index, pair in enumerate(_examples(folder)):
         console.print(_pair(index, pair))
-    console.print(Text(f"Dataset: {folder}  (datasets.load_dataset({str(folder)!r}, 'preferences'))"), soft_wrap=True)
-    console.print(Text(f"Report:  {folder / 'report.html'}"), soft_wrap=True)
+    for name in DATASETS:
+        if split_files(folder, name):
+            load = f"datasets.load_dataset({str(folder)!r}, {name!r})"
+            console.print(Text(f"Dataset: {printable(load)}"), soft_wrap=True)
+    console.print(Text(f"Report:  {printable(str(folder / 'report.html'))}"), soft_wrap=True)
 
 
 def _table(manifest: Manifest) -> Table:
@@ -70,7 +74,8 @@ def _table(manifest: Manifest) -> Table:
 
 def _examples(folder: Path) -> list[Pair]:
     """The most decided of the first LOOKED_AT pairs, of different prompts."""
-    found = islice(read_pairs(folder / "data" / "preferences" / "train.parquet", "train"), LOOKED_AT)
+    pairs_of = (read_pairs(path, split) for split, path in split_files(folder, "preferences"))
+    found = islice(chain.from_iterable(pairs_of), LOOKED_AT)
     pairs = sorted(found, key=lambda pair: -pair.log_odds)
     first_of_prompt = {pair.prompt_id: pair for pair in reversed(pairs)}
     return sorted(first_of_prompt.values(), key=lambda pair: -pair.log_odds)[:EXAMPLES]

@@ -1,6 +1,5 @@
 """What a run writes: columns, splits, counts, card."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,10 @@ from constitution.records import (
 )
 from generation.config import RunConfig
 from generation.output.card import fenced, write_card
-from generation.output.dataset import DatasetWriter, split_of
+from generation.output.dataset import DATASETS, DatasetWriter, split_of
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
 from generation.output.push import files_to_push, push
-from generation.output.reading import read_votes
+from generation.output.reading import read_votes, split_files
 from generation.output.records import Feedback
 
 LAWS = Constitution(
@@ -84,7 +83,7 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def preferences(folder: Path) -> list[dict[str, Any]]:
-    return [row for split in ("train", "test") for row in rows(folder, f"data/preferences/{split}.parquet")]
+    return [row for _, path in split_files(folder, "preferences") for row in pq.read_table(path).to_pylist()]
 
 
 def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
@@ -229,11 +228,39 @@ def test_an_upload_without_network_says_what_to_do(tmp_path: Path, monkeypatch: 
         push(tmp_path, manifest, "nobody/nothing")
 
 
-def test_datasets_loads_both(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    write(tmp_path, [outcome(i) for i in range(30)])
-    pairs = datasets.load_dataset(str(tmp_path), "preferences", cache_dir=str(tmp_path / "cache"))
-    targets = datasets.load_dataset(str(tmp_path), "sft", cache_dir=str(tmp_path / "cache"))
-    assert pairs["train"].num_rows + pairs["test"].num_rows == 30
-    assert targets["train"][0]["completion"][0]["role"] == "assistant"
-    assert json.dumps(pairs["train"][0]["prompt"])
+TRAINED, TESTED = (next(i for i in range(99) if split_of(prompt(i), 0.3) == split) for split in ("train", "test"))
+"""A prompt that falls to train, and one that falls to test."""
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        pytest.param([outcome(TRAINED)], {"preferences": {"train": 1}, "sft": {"train": 1}}, id="one"),
+        pytest.param([outcome(TESTED)], {"preferences": {"train": 1}, "sft": {"train": 1}}, id="one-of-test"),
+        pytest.param(
+            [replace(outcome(TRAINED), target=None), outcome(TESTED)],
+            {"preferences": {"train": 1, "test": 1}, "sft": {"test": 1}},
+            id="a-target-in-test-alone",
+        ),
+        pytest.param([replace(outcome(TRAINED), target=None)], {"preferences": {"train": 1}}, id="no-target"),
+        pytest.param([replace(outcome(TRAINED), pairs=())], {"sft": {"train": 1}}, id="no-pair"),
+        pytest.param([Feedback(prompt(0))], {}, id="nothing"),
+    ],
+)
+def test_a_split_without_rows_is_neither_written_nor_listed(
+    tmp_path: Path, outcomes: list[Feedback], expected: dict[str, dict[str, int]]
+) -> None:
+    (tmp_path / "data" / "sft").mkdir(parents=True)
+    (tmp_path / "data" / "sft" / "test.parquet").write_text("of an earlier start")
+    write(tmp_path, outcomes)
+    written = {
+        name: {split: pq.read_metadata(p).num_rows for split, p in split_files(tmp_path, name)} for name in DATASETS
+    }
+    assert {name: splits for name, splits in written.items() if splits} == expected
+    _, front, body = (tmp_path / "README.md").read_text().split("---\n", 2)
+    configs = yaml.safe_load(front).get("configs", [])
+    assert {c["config_name"]: [f["split"] for f in c["data_files"]] for c in configs} == {
+        name: [*splits] for name, splits in expected.items()
+    }
+    assert [c.get("default", False) for c in configs] == [True, False][: len(configs)]
+    assert all((f'"{name}")' in body) == (name in expected) for name in DATASETS)
