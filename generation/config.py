@@ -77,6 +77,8 @@ class Plan(Strict):
     """How many of the samples are drawn under the system hint; the others are drawn without it."""
     rounds: int = Field(default=1, ge=0, le=8)
     """Maximum rounds of critique and revision; a critique that finds no issue ends them."""
+    revise_given: bool = False
+    """Critique and revise the responses that a prompt brings (`responses` in its row) as well; else they are judged as they are."""
     critics: int = Field(default=1, ge=1)
     """Critiques of each response in each round, each under another principle, drawn at random; a large number means all."""
     principles: int = Field(default=4, ge=1)
@@ -132,6 +134,10 @@ class Plan(Strict):
     seed: int = Field(default=0, ge=0)
     """Seed of the run; every call's own seed is derived from it."""
 
+    def rounds_of(self, prompt: Prompt) -> int:
+        """Maximum rounds of critique and revision of the prompt's responses: none of given ones, unless that is asked for."""
+        return self.rounds if self.revise_given or not prompt.responses else 0
+
     @property
     def verdict_answers(self) -> int:
         """Answers that make one judgement of a judge without log-probabilities."""
@@ -163,6 +169,12 @@ class Plan(Strict):
         if not self.system_hint and self.hinted_samples != 1:
             got = f"got {self.hinted_samples}, but there is no system_hint"
             raise invalid(got, fix="give one, or leave hinted_samples out", key="hinted_samples")
+        return self
+
+    @model_validator(mode="after")
+    def _given(self) -> Plan:
+        if self.revise_given and not self.rounds:
+            raise invalid("got true, and rounds is 0", fix="leave it out, or set rounds", key="revise_given")
         return self
 
     @model_validator(mode="after")

@@ -112,7 +112,7 @@ async def improve(
 ) -> AsyncIterator[Step]:
     """Rounds of critique and revision, each record as it is made. The last Response is the last accepted revision."""
     current = response
-    for turn in range(plan.rounds):
+    for turn in range(plan.rounds_of(prompt)):
         drawn = assign(
             judged_by_model(prompt, constitution), f"{plan.seed}/{response.id}/critique/{turn}", plan.critics
         )

@@ -105,6 +105,7 @@ def test_what_one_engine_runs_is_no_twin_of_what_another_runs() -> None:
         pytest.param({"plan": {"comparisons": 3}}, "plan.comparisons: got 3, which the schedule 'all' does not read; leave it out, or set schedule to swiss or adaptive", id="comparisons"),
         pytest.param({"plan": {"show_reference": "judge", "methods": ["contrast"]}, "engine": "replay"}, "plan.show_reference: got judge, and no judge is asked by a method that reads it; add compare", id="reference-of-a-judge"),
         pytest.param({"plan": {"show_reference": "both", "rounds": 0}, "engine": "replay"}, "plan.show_reference: got both, and without rounds nothing is criticised; set plan.rounds, or", id="reference-of-a-critic"),
+        pytest.param({"plan": {"revise_given": True, "rounds": 0}}, "plan.revise_given: got true, and rounds is 0; leave it out, or set rounds", id="revise-given"),
         pytest.param({"panel": [{"name": "policy", "model": "m"}]}, "name: 'policy' is the run's own policy; choose another name", id="policy-in-the-panel"),
     ],
 )  # fmt: skip

@@ -230,10 +230,18 @@ def test_principles_apply_by_tag() -> None:
 
 def test_given_replies_are_judged_instead_of_sampled() -> None:
     replies = tuple(Message(role="assistant", content=text) for text in ("short", "a good deal longer"))
-    result, requests = run(plan=Plan(rounds=0), prompt=PROMPT.model_copy(update={"responses": replies}))
+    result, requests = run(prompt=PROMPT.model_copy(update={"responses": replies}))
     assert stages(requests) == {"sample": 0, "critique": 0, "revise": 0, "compare": 4}
     (pair,) = result.pairs
     assert (pair.chosen.text, pair.chosen.origin) == ("a good deal longer", "given")
+
+
+def test_given_replies_are_criticised_and_revised_where_that_is_asked_for() -> None:
+    replies = tuple(Message(role="assistant", content=text) for text in ("short", "a good deal longer"))
+    plan = Plan(revise_given=True)
+    result, requests = run(plan=plan, prompt=PROMPT.model_copy(update={"responses": replies}))
+    assert stages(requests) == {"sample": 0, "critique": 2, "revise": 2, "compare": 5 * 4}
+    assert [c.origin for c in result.candidates] == ["given", "given", "revised", "revised"]
 
 
 def test_a_flagged_reply_is_compared_with_nothing_where_the_settings_say_so() -> None:

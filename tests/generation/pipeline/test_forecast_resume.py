@@ -41,15 +41,21 @@ def write_constitution(path: Path, principles: int = 4, **edits: str) -> Path:
     return path
 
 
-def write_prompts(path: Path, rows: int = 12) -> Path:
-    path.write_text("".join(json.dumps({"prompt": f"Question {i % 9}?"}) + "\n" for i in range(rows)))
+def write_prompts(path: Path, rows: int = 12, **columns: object) -> Path:
+    path.write_text("".join(json.dumps({"prompt": f"Question {i % 9}?", **columns}) + "\n" for i in range(rows)))
     return path
 
 
 def job(
-    folder: Path, out: str, constitution: Path, *overrides: str, reuse: tuple[str, ...] = (), rows: int = 12
+    folder: Path,
+    out: str,
+    constitution: Path,
+    *overrides: str,
+    reuse: tuple[str, ...] = (),
+    rows: int = 12,
+    **columns: object,
 ) -> Job:
-    prompts = write_prompts(folder / "prompts.jsonl", rows)
+    prompts = write_prompts(folder / "prompts.jsonl", rows, **columns)
     settings = FeedbackSettings(
         constitution=constitution,
         prompts=str(prompts),
@@ -113,6 +119,20 @@ def test_a_plans_most_is_that_of_a_run_in_which_nothing_ends_early(tmp_path: Pat
     assert dict(ahead.certain) == {"sample": 2 * 2}
     # of each prompt: 2 samples x 2 rounds x 2 critics; 2 x 2 revisions; among 6 candidates 15 pairs x 3 principles x 2 orders
     assert dict(ahead.following) == {"critique": 2 * 8, "revise": 2 * 4, "compare": 2 * 15 * 3 * 2}
+
+
+@pytest.mark.parametrize("revised", [False, True])
+def test_given_responses_are_planned_as_they_are_judged(tmp_path: Path, revised: bool) -> None:
+    laws, plan = write_constitution(tmp_path / "c.yaml", 2), f"plan.revise_given={str(revised).lower()}"
+    asked = job(tmp_path, "a", laws, plan, rows=2, responses=["one", "two"])
+    ahead = asyncio.run(plan_ahead(asked)).calls
+    made = asyncio.run(produce(asked)).calls.made
+    if revised:
+        assert dict(ahead.certain) == {"critique": 4, "compare": 8}
+        assert ahead.certain.total() < made <= ahead.most()
+    else:  # of each prompt: one pair, 2 principles, 2 orders
+        assert (dict(ahead.certain), dict(ahead.following)) == ({"compare": 8}, {})
+        assert made == 8
 
 
 def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) -> None:
