@@ -141,6 +141,8 @@ class Response:
     """Ids of the principles that a revision was asked to serve."""
     truncated: bool = False
     """max_tokens ended it, not its author: no end of the turn belongs after it."""
+    policy: str = ""
+    """Name of the policy that sampled it, or that sampled what it revises; empty for a given one and its revisions."""
 
     @property
     def text(self) -> str:

@@ -27,6 +27,8 @@ _VOTE = pa.struct(
     ]
 )
 
+_OF_THE_PROMPT = [("tags", pa.list_(pa.string())), ("metadata", pa.string())]
+
 
 def messages_type(tools: bool) -> pa.DataType:
     """A list of messages; with the columns of tool calls only in a run that has any."""
@@ -42,6 +44,7 @@ def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
             ("prompt", messages),
             ("chosen", messages),
             ("rejected", messages),
+            *_tools_column(tools),
             ("p_chosen", pa.float64()),
             ("log_odds", pa.float64()),
             ("prompt_id", pa.string()),
@@ -49,10 +52,13 @@ def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
             ("rejected_id", pa.string()),
             ("chosen_origin", pa.string()),
             ("rejected_origin", pa.string()),
+            ("chosen_policy", pa.string()),
+            ("rejected_policy", pa.string()),
             ("chosen_truncated", pa.bool_()),
             ("rejected_truncated", pa.bool_()),
             ("objectives", pa.struct([(name, pa.float64()) for name in objectives])),
             ("votes", pa.list_(_VOTE)),
+            *_OF_THE_PROMPT,
             ("constitution_digest", pa.string()),
             ("judge", pa.string()),
         ]
@@ -61,14 +67,27 @@ def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
 
 def sft(tools: bool) -> pa.Schema:
     """TRL's conversational prompt-completion form."""
-    names = ("prompt_id", "response_id", "origin", "constitution_digest")
     messages = messages_type(tools)
-    return pa.schema([("prompt", messages), ("completion", messages), *((name, pa.string()) for name in names)])
+    return pa.schema(
+        [
+            ("prompt", messages),
+            ("completion", messages),
+            *_tools_column(tools),
+            *((name, pa.string()) for name in ("prompt_id", "response_id", "origin", "policy")),
+            *_OF_THE_PROMPT,
+            ("constitution_digest", pa.string()),
+        ]
+    )
+
+
+def _tools_column(tools: bool) -> list[tuple[str, pa.DataType]]:
+    """JSON, which TRL takes: a struct of all tools' parameters would give each tool those of the others."""
+    return [("tools", pa.string())] if tools else []
 
 
 RESPONSES = pa.schema(
     [
-        *((name, pa.string()) for name in ("id", "prompt_id", "origin", "parent", "text", "raw")),
+        *((name, pa.string()) for name in ("id", "prompt_id", "origin", "policy", "parent", "text", "raw")),
         *((name, pa.list_(pa.string())) for name in ("principles", "tags", "indicators")),
         ("truncated", pa.bool_()),
     ]
@@ -109,21 +128,34 @@ def message_row(message: Message, tools: bool) -> dict[str, Any]:
     return row
 
 
+def prompt_row(prompt: Prompt, tools: bool) -> dict[str, Any]:
+    """What a row of `preferences` or `sft` has of its prompt."""
+    offered = {"tools": json.dumps(prompt.tools, ensure_ascii=False) if prompt.tools else None} if tools else {}
+    return {
+        "prompt": [message_row(message, tools) for message in prompt.messages],
+        "prompt_id": prompt.id,
+        "tags": list(prompt.tags),
+        "metadata": prompt.metadata or None,
+        **offered,
+    }
+
+
 def pair_row(
-    pair: PreferencePair, prompt: tuple[Message, ...], tools: bool, objectives: list[str], constitution: str, judge: str
+    pair: PreferencePair, prompt: Prompt, tools: bool, objectives: list[str], constitution: str, judge: str
 ) -> dict[str, Any]:
     """A pair as a row of `preferences`."""
     return {
-        "prompt": [message_row(message, tools) for message in prompt],
+        **prompt_row(prompt, tools),
         "chosen": [message_row(pair.chosen.message, tools)],
         "rejected": [message_row(pair.rejected.message, tools)],
         "p_chosen": pair.p_chosen,
         "log_odds": pair.log_odds,
-        "prompt_id": pair.prompt_id,
         "chosen_id": pair.chosen.id,
         "rejected_id": pair.rejected.id,
         "chosen_origin": pair.chosen.origin,
         "rejected_origin": pair.rejected.origin,
+        "chosen_policy": pair.chosen.policy or None,
+        "rejected_policy": pair.rejected.policy or None,
         "chosen_truncated": pair.chosen.truncated,
         "rejected_truncated": pair.rejected.truncated,
         "objectives": {name: pair.objectives.get(name) for name in objectives},
@@ -133,12 +165,25 @@ def pair_row(
     }
 
 
+def target_row(target: Response, prompt: Prompt, tools: bool, constitution: str) -> dict[str, Any]:
+    """A response to imitate as a row of `sft`."""
+    return {
+        **prompt_row(prompt, tools),
+        "completion": [message_row(target.message, tools)],
+        "response_id": target.id,
+        "origin": target.origin,
+        "policy": target.policy or None,
+        "constitution_digest": constitution,
+    }
+
+
 def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
     """A candidate as a row of RESPONSES."""
     return {
         "id": response.id,
         "prompt_id": response.prompt_id,
         "origin": response.origin,
+        "policy": response.policy or None,
         "parent": response.parent,
         "text": response.text,
         "raw": response.raw,

@@ -52,26 +52,16 @@ class DatasetWriter:
 
     def write(self, feedback: Feedback) -> None:
         """Add one prompt's outcome. Call in the prompts' order."""
-        split = split_of(feedback.prompt, self._test_fraction)
-        prompt = feedback.prompt.messages
+        prompt = feedback.prompt
+        split = split_of(prompt, self._test_fraction)
         self._files[split_path("preferences", split)].add(
             columns.pair_row(pair, prompt, self._tools, self._objectives, self._digest, self._judge)
             for pair in feedback.pairs
         )
-        if feedback.target:
-            self._files[split_path("sft", split)].add(
-                [
-                    {
-                        "prompt": [columns.message_row(message, self._tools) for message in prompt],
-                        "completion": [columns.message_row(feedback.target.message, self._tools)],
-                        "prompt_id": feedback.prompt.id,
-                        "response_id": feedback.target.id,
-                        "origin": feedback.target.origin,
-                        "constitution_digest": self._digest,
-                    }
-                ]
-            )
-        self._files["responses.parquet"].add(columns.response_row(c, feedback.prompt) for c in feedback.candidates)
+        self._files[split_path("sft", split)].add(
+            columns.target_row(target, prompt, self._tools, self._digest) for target in feedback.targets
+        )
+        self._files["responses.parquet"].add(columns.response_row(c, prompt) for c in feedback.candidates)
         self._files["critiques.parquet"].add(map(columns.critique_row, feedback.critiques))
         self._files["votes.parquet"].add(map(columns.vote_row, feedback.votes))
         self._files["failures.parquet"].add(map(columns.failure_row, feedback.failures))

@@ -159,7 +159,7 @@ class Tally:
             votes=len(feedback.votes),
             censored_votes=sum(vote.censored for vote in feedback.votes),
             pairs=len(feedback.pairs),
-            targets=feedback.target is not None,
+            targets=len(feedback.targets),
         )
         self.outcomes[feedback.outcome] += 1
         self.dropped.update(f"{record.stage}: {record.reason}" for record in feedback.dropped)

@@ -5,6 +5,7 @@ Every reader checks the columns that it reads, and raises UserError that names t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ VOTER = ("judge", "method", "principle")
 PIECE = 1 << 16
 """Votes of one piece of columns, about."""
 
+Tools = tuple[dict[str, Any], ...]
 Voter = tuple[str, str, str]
 """(judge, method, principle)"""
 
@@ -62,6 +64,9 @@ class Pair(NamedTuple):
     chosen_origin: str
     """`sampled`, `revised` or `given`; likewise for rejected."""
     rejected_origin: str
+    chosen_policy: str | None
+    """Name of the policy that sampled it, or that sampled what it revises; None for a given one. Likewise for rejected."""
+    rejected_policy: str | None
     chosen_truncated: bool
     """max_tokens ended it, not its author; likewise for rejected."""
     rejected_truncated: bool
@@ -69,6 +74,12 @@ class Pair(NamedTuple):
     """Each objective's own log-odds for chosen; None where none of its principles was asked."""
     votes: tuple[Vote, ...]
     """Every vote on the pair, with a = chosen and b = rejected."""
+    tools: Tools
+    """JSON-schema descriptions of the tools that the prompt offers."""
+    tags: tuple[str, ...]
+    """The prompt's."""
+    metadata: str | None
+    """The other columns of the prompt's source row, as a JSON object; None where there are none."""
     constitution_digest: str
     judge: str
     """Name of the judge's model."""
@@ -88,6 +99,10 @@ class TrainingPair(NamedTuple):
     chosen_truncated: bool
     """max_tokens ended it, not its author; likewise for rejected."""
     rejected_truncated: bool
+    tools: Tools
+    """JSON-schema descriptions of the tools that the prompt offers."""
+    tags: tuple[str, ...]
+    """The prompt's."""
     constitution_digest: str
     split: str
     """`train` or `test`; no prompt is in both."""
@@ -101,6 +116,11 @@ class Target(NamedTuple):
     prompt_id: str
     response_id: str
     origin: str
+    policy: str | None
+    """As `Pair.chosen_policy`."""
+    tools: Tools
+    tags: tuple[str, ...]
+    metadata: str | None
     constitution_digest: str
     split: str
 
@@ -111,6 +131,8 @@ class Candidate(NamedTuple):
     id: str
     prompt_id: str
     origin: str
+    policy: str | None
+    """As `Pair.chosen_policy`."""
     parent: str | None
     """The response that a revision rewrites."""
     text: str
@@ -149,7 +171,7 @@ class VoteColumns(NamedTuple):
 
 def read_pairs(path: Path, split: str) -> Iterator[Pair]:
     """Pairs of a parquet file of the dataset, in its order."""
-    for row in rows(path, Pair._fields[:-1]):
+    for row in _of_prompts(path, Pair._fields[:-1]):
         ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
         votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
         yield Pair(**{**row, **_messages(row), "votes": votes}, split=split)
@@ -157,13 +179,13 @@ def read_pairs(path: Path, split: str) -> Iterator[Pair]:
 
 def read_training_pairs(path: Path, split: str) -> Iterator[TrainingPair]:
     """The same pairs, without what training does not ask for."""
-    for row in rows(path, TrainingPair._fields[:-1]):
+    for row in _of_prompts(path, TrainingPair._fields[:-1]):
         yield TrainingPair(**{**row, **_messages(row)}, split=split)
 
 
 def read_targets(path: Path, split: str) -> Iterator[Target]:
     """Responses to imitate of a parquet file of the dataset, in its order."""
-    for row in rows(path, Target._fields[:-1]):
+    for row in _of_prompts(path, Target._fields[:-1]):
         (completion,) = row["completion"]
         row |= {"prompt": tuple(map(_message, row["prompt"])), "completion": _message(completion)}
         yield Target(**row, split=split)
@@ -299,6 +321,13 @@ def _whole_prompts(path: Path) -> Iterator[pa.Table]:
 
 def _joined(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*(table[name] for name in names), "\0")
+
+
+def _of_prompts(path: Path, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows with what they have of their prompts. A run without tools has no column of them."""
+    offered = "tools" in schema_of(path).names
+    for row in rows(path, [name for name in fields if offered or name != "tools"]):
+        yield {**row, "tools": tuple(json.loads(row.get("tools") or "[]")), "tags": tuple(row["tags"])}
 
 
 def _messages(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ class Feedback:
     """Pairs of candidates that were judged."""
     votes: tuple[Vote, ...] = ()
     pairs: tuple[PreferencePair, ...] = ()
-    target: Response | None = None
-    """The response to imitate in supervised training: the strongest revision, where there is one."""
+    targets: tuple[Response, ...] = ()
+    """The responses to imitate in supervised training."""
     failures: tuple[Failure, ...] = ()
     dropped: tuple[Dropped, ...] = ()
 

@@ -95,7 +95,8 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
         if completion.finish == "length":
             return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
-    response = Response(name, prompt.id, message, "sampled", completion.text, truncated=completion.finish == "length")
+    truncated = completion.finish == "length"
+    response = Response(name, prompt.id, message, "sampled", completion.text, truncated=truncated, policy=policy.name)
     return response, completion
 
 
@@ -168,7 +169,7 @@ async def rewrite(
         return Dropped(prompt.id, "revise", revision, completion.text[:200], name)
     message = Message(role="assistant", content=revision.text)
     asked = tuple(principle.id for principle in principles)
-    return Response(name, prompt.id, message, "revised", revision.raw, response.id, asked)
+    return Response(name, prompt.id, message, "revised", revision.raw, response.id, asked, policy=response.policy)
 
 
 async def compare_all(
@@ -242,7 +243,7 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) 
         comparisons=len(done.records),
         votes=tuple(record for record in records if isinstance(record, Vote)),
         pairs=tuple(pairs),
-        target=max(revisions, key=lambda r: strengths.get(r.id, 0.0), default=None),
+        targets=tuple(sorted(revisions, key=lambda r: -strengths.get(r.id, 0.0))[:1]),
         failures=tuple(failures),
         dropped=(*dropped, *left_out),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from constitution.principles import Constitution, Principle
 from constitution.records import Function, Message, PreferencePair, Prompt, Response, ToolCall, Vote
 from generation.output.dataset import DatasetWriter
@@ -16,6 +18,10 @@ LAWS = Constitution(
     objectives={"good": 1.0},
     principles=(Principle(id="kind", objective="good", text="Be kind."),),
 )
+TOOL: dict[str, JsonValue] = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"at": {"type": "string"}}},
+}
 CALL = ToolCall(function=Function(name="look", arguments={"at": "sky"}))
 
 
@@ -23,7 +29,12 @@ def write_run(folder: Path, prompts: int = 20, tools: bool = False) -> Path:
     """Prompts with one pair and one target each; with tools, the better response is a call."""
     writer, tally = DatasetWriter(folder, LAWS, "judge", 0.3, tools), Tally()
     for i in range(prompts):
-        asked = Prompt(id=f"p{i}", messages=(Message(role="user", content=f"why is {i} blue ?"),))
+        asked = Prompt(
+            id=f"p{i}",
+            messages=(Message(role="user", content=f"why is {i} blue ?"),),
+            tools=(TOOL,) if tools else (),
+            tags=("sky",),
+        )
         calls = (CALL,) if tools else ()
         good, bad = (
             Response(f"p{i}/{name}", f"p{i}", message, "sampled", "")
@@ -33,9 +44,8 @@ def write_run(folder: Path, prompts: int = 20, tools: bool = False) -> Path:
             )
         )
         votes = (Vote(f"p{i}", good.id, bad.id, "kind", 0.7, -0.7),)
-        outcome = Feedback(
-            asked, (good, bad), pairs=(PreferencePair(f"p{i}", good, bad, 0.7, {"good": 0.7}, votes),), target=good
-        )
+        pair = PreferencePair(f"p{i}", good, bad, 0.7, {"good": 0.7}, votes)
+        outcome = Feedback(asked, (good, bad), pairs=(pair,), targets=(good,))
         writer.write(outcome)
         tally.add(outcome)
     manifest = tally.manifest(

@@ -34,4 +34,4 @@ def prompted(row: Row) -> RowPrompt:
     """What comes before the response. Raises UserError where no response may follow."""
     if isinstance(row, Mapping):
         return columns.prompted(row)
-    return answerable(RowPrompt(row.prompt_id, row.prompt))
+    return answerable(RowPrompt(row.prompt_id, row.prompt, row.tools, row.tags))

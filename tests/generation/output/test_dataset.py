@@ -1,5 +1,6 @@
 """What a run writes: columns, splits, counts, card."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def outcome(i: int, text: str = "", log_odds: float = 0.5) -> Feedback:
     pair = PreferencePair(asked.id, good, bad, log_odds, {"good": log_odds}, votes)
     critique = Critique(asked.id, bad.id, "kind", HOSTILE, True)
     left_out = (Dropped(asked.id, "revise", "unchanged", "", f"{asked.id}/s1/r0"),)
-    return Feedback(asked, (bad, good), (critique,), 1, votes, (pair,), good, (), left_out)
+    return Feedback(asked, (bad, good), (critique,), 1, votes, (pair,), (good,), (), left_out)
 
 
 def write(folder: Path, outcomes: list[Feedback], tools: bool = False) -> Manifest:
@@ -86,12 +87,17 @@ def preferences(folder: Path) -> list[dict[str, Any]]:
     return [row for _, path in split_files(folder, "preferences") for row in pq.read_table(path).to_pylist()]
 
 
+def sft(folder: Path) -> list[dict[str, Any]]:
+    return [row for _, path in split_files(folder, "sft") for row in pq.read_table(path).to_pylist()]
+
+
 def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     write(tmp_path, [outcome(0)])
     (row,) = preferences(tmp_path)
     assert list(row) == [
         "prompt", "chosen", "rejected", "p_chosen", "log_odds", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
-        "rejected_origin", "chosen_truncated", "rejected_truncated", "objectives", "votes", "constitution_digest", "judge",
+        "rejected_origin", "chosen_policy", "rejected_policy", "chosen_truncated", "rejected_truncated", "objectives", "votes",
+        "tags", "metadata", "constitution_digest", "judge",
     ]  # fmt: skip
     assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
     assert row["chosen"] == [{"role": "assistant", "content": f"good {HOSTILE}"}]
@@ -109,6 +115,23 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     assert row["p_chosen"] == pytest.approx(0.6224593)
     assert (row["chosen_origin"], row["rejected_origin"], row["judge"]) == ("revised", "sampled", "judge")
     assert (row["chosen_truncated"], row["rejected_truncated"]) == (False, False)
+    assert (row["chosen_policy"], row["rejected_policy"], row["tags"], row["metadata"]) == (None, None, [], None)
+
+
+def test_what_a_prompt_brings_is_in_every_row_of_it(tmp_path: Path) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"x": None}}}
+    kept = {"tags": ("a", "b"), "metadata": '{"lang": "en", "n": null}', "tools": (tool,)}
+    first = outcome(0)
+    asked, (pair,) = first.prompt.model_copy(update=kept), first.pairs
+    pair = replace(pair, chosen=replace(pair.chosen, policy="big"), rejected=replace(pair.rejected, policy="small"))
+    write(tmp_path, [replace(first, prompt=asked, pairs=(pair,), targets=(pair.chosen,)), outcome(1)], tools=True)
+    row, other = sorted(preferences(tmp_path), key=lambda row: str(row["prompt_id"]))
+    target = next(row for row in sft(tmp_path) if row["prompt_id"] == "p0")
+    for one in (row, target):
+        assert (one["tags"], one["metadata"]) == (["a", "b"], '{"lang": "en", "n": null}')
+        assert json.loads(one["tools"]) == [tool]
+    assert (row["chosen_policy"], row["rejected_policy"], target["policy"]) == ("big", "small", "big")
+    assert (other["tools"], other["tags"], other["metadata"], other["chosen_policy"]) == (None, [], None, None)
 
 
 def test_tool_calls_are_kept_in_a_run_that_has_them(tmp_path: Path) -> None:
@@ -238,11 +261,11 @@ TRAINED, TESTED = (next(i for i in range(99) if split_of(prompt(i), 0.3) == spli
         pytest.param([outcome(TRAINED)], {"preferences": {"train": 1}, "sft": {"train": 1}}, id="one"),
         pytest.param([outcome(TESTED)], {"preferences": {"train": 1}, "sft": {"train": 1}}, id="one-of-test"),
         pytest.param(
-            [replace(outcome(TRAINED), target=None), outcome(TESTED)],
+            [replace(outcome(TRAINED), targets=()), outcome(TESTED)],
             {"preferences": {"train": 1, "test": 1}, "sft": {"test": 1}},
             id="a-target-in-test-alone",
         ),
-        pytest.param([replace(outcome(TRAINED), target=None)], {"preferences": {"train": 1}}, id="no-target"),
+        pytest.param([replace(outcome(TRAINED), targets=())], {"preferences": {"train": 1}}, id="no-target"),
         pytest.param([replace(outcome(TRAINED), pairs=())], {"sft": {"train": 1}}, id="no-pair"),
         pytest.param([Feedback(prompt(0))], {}, id="nothing"),
     ],

@@ -43,11 +43,13 @@ ASKED = Prompt(
     id="p",
     messages=(Message(role="system", content="Be brief."), Message(role="user", content="Why?")),
     tags=("hard", "odd"),
+    tools=({"type": "function", "function": {"name": "look", "parameters": {"at": None}}},),
+    metadata='{"lang": "en"}',
 )
 CALL = ToolCall(function=Function(name="look", arguments={"at": "sky"}), id="call-1")
 GOOD = Response(
     "p/s0/r0", "p", Message(role="assistant", content="good", tool_calls=(CALL,)), "revised", "raw good", "p/s0",
-    ("kind", "brief"), True,
+    ("kind", "brief"), True, "big",
 )  # fmt: skip
 BAD = Response("p/s1", "p", Message(role="assistant", content="bad"), "sampled", "raw bad")
 VOTES = (
@@ -82,7 +84,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             CRITIQUES,
             votes=VOTES,
             pairs=(pair,),
-            target=GOOD,
+            targets=(GOOD,),
             failures=(FAILED,),
             dropped=(LEFT_OUT,),
         )
@@ -97,17 +99,31 @@ def test_each_column_is_read_into_its_field(written: Path) -> None:
     preferences = written / "data" / "preferences" / "train.parquet"
     (pair,) = reading.read_pairs(preferences, "train")
     assert pair == Pair(
-        ASKED.messages, GOOD.message, BAD.message, p, 0.75, "p", GOOD.id, BAD.id, "revised", "sampled", True, False,
-        {"good": 2.0, "calm": None}, VOTES, digest, "judge-model", "train",
+        ASKED.messages, GOOD.message, BAD.message, p, 0.75, "p", GOOD.id, BAD.id, "revised", "sampled", "big", None, True, False,
+        {"good": 2.0, "calm": None}, VOTES, ASKED.tools, ASKED.tags, ASKED.metadata, digest, "judge-model", "train",
     )  # fmt: skip
     (row,) = reading.read_training_pairs(preferences, "test")
-    assert row == TrainingPair(ASKED.messages, GOOD.message, BAD.message, p, "p", True, False, digest, "test")
+    assert row == TrainingPair(
+        ASKED.messages, GOOD.message, BAD.message, p, "p", True, False, ASKED.tools, ASKED.tags, digest, "test"
+    )
     (target,) = reading.read_targets(written / "data" / "sft" / "train.parquet", "train")
-    assert target == Target(ASKED.messages, GOOD.message, "p", GOOD.id, "revised", digest, "train")
+    assert target == Target(
+        ASKED.messages,
+        GOOD.message,
+        "p",
+        GOOD.id,
+        "revised",
+        "big",
+        ASKED.tools,
+        ASKED.tags,
+        ASKED.metadata,
+        digest,
+        "train",
+    )
     candidates = [*reading.read_candidates(written / "responses.parquet")]
     assert candidates == [
-        Candidate(GOOD.id, "p", "revised", "p/s0", "good", "raw good", ("kind", "brief"), ("hard", "odd"), (), True),
-        Candidate(BAD.id, "p", "sampled", None, "bad", "raw bad", (), ("hard", "odd"), (), False),
+        Candidate(GOOD.id, "p", "revised", "big", "p/s0", "good", "raw good", ("kind", "brief"), ASKED.tags, (), True),
+        Candidate(BAD.id, "p", "sampled", None, None, "bad", "raw bad", (), ASKED.tags, (), False),
     ]
     assert tuple(reading.read_critiques(written / "critiques.parquet")) == CRITIQUES
     assert tuple(reading.read_votes(written / "votes.parquet")) == VOTES

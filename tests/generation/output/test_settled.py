@@ -31,7 +31,7 @@ A, B = (
 )
 VOTE = Vote("p", "p/s0", "p/s1", "kind", 0.1 + 0.2, -1e-17, censored=True)
 WHOLE = Feedback(
-    PROMPT, (A, B), comparisons=1, votes=(VOTE, replace(VOTE, logit_ab=math.inf)), target=A,
+    PROMPT, (A, B), comparisons=1, votes=(VOTE, replace(VOTE, logit_ab=math.inf)), targets=(A,),
     failures=(Failure("p", "compare", "verdict_missing", "x"),),
 )  # fmt: skip
 

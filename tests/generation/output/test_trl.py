@@ -42,7 +42,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pair = PreferencePair(
             f"p{i}", good, bad, 0.7, {"good": 0.7}, (Vote(f"p{i}", good.id, bad.id, "kind", 0.7, -0.7),)
         )
-        outcome = Feedback(asked, (good, bad), pairs=(pair,), target=good)
+        outcome = Feedback(asked, (good, bad), pairs=(pair,), targets=(good,))
         writer.write(outcome)
         tally.add(outcome)
     digests = Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s")

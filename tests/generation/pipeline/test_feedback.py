@@ -86,8 +86,9 @@ def test_everything_a_prompt_goes_through() -> None:
     assert pair.rejected.id == "p/s0"
     assert {vote.principle for vote in pair.votes} == {"kind", "true", "short"}
     assert all(vote.a == pair.chosen.id for vote in pair.votes)
-    assert result.target is not None
-    assert result.target.raw.startswith("Better reply:")
+    (target,) = result.targets
+    assert target.raw.startswith("Better reply:")
+    assert {c.policy for c in result.candidates} == {"scripted"}
     assert result.outcome == "pairs"
 
 
@@ -121,7 +122,7 @@ def test_a_critique_that_finds_nothing_ends_the_rounds() -> None:
     assert stages(requests)["critique"] == 2
     assert stages(requests)["revise"] == 0
     assert [critique.found for critique in result.critiques] == [False, False]
-    assert result.target is None
+    assert not result.targets
 
 
 def test_rounds_build_on_each_other() -> None:
@@ -242,6 +243,7 @@ def test_given_replies_are_criticised_and_revised_where_that_is_asked_for() -> N
     result, requests = run(plan=plan, prompt=PROMPT.model_copy(update={"responses": replies}))
     assert stages(requests) == {"sample": 0, "critique": 2, "revise": 2, "compare": 5 * 4}
     assert [c.origin for c in result.candidates] == ["given", "given", "revised", "revised"]
+    assert {c.policy for c in result.candidates} == {""}
 
 
 def test_a_flagged_reply_is_compared_with_nothing_where_the_settings_say_so() -> None:
@@ -254,7 +256,7 @@ def test_a_flagged_reply_is_compared_with_nothing_where_the_settings_say_so() ->
     plan = Plan(defences=Defences(manipulation="drop"))
     result, requests = run(answers, plan)
     assert not result.pairs
-    assert result.target is None
+    assert not result.targets
     assert stages(requests)["compare"] == 0
     left_out = {d.subject for d in result.dropped if (d.stage, d.reason) == ("compare", "manipulation")}
     assert left_out == {"p/s1", "p/s0/r0", "p/s1/r0"}

@@ -1,5 +1,6 @@
 """Records of a run become what is trained on; the same as its columns would."""
 
+import json
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from training.data.parsing import pair, prompted, target
 
 ASKED = (Message(role="user", content="Why?"),)
 CALL = ToolCall(function=Function(name="look", arguments={"at": "sky"}))
+TOOL = {"type": "function", "function": {"name": "look"}}
+PROMPT = RowPrompt("p0", ASKED, (TOOL,), ("sky",))
 ROW = TrainingPair(
     ASKED, Message(role="assistant", content="Because.", tool_calls=(CALL,)), Message(role="assistant", content="No."),
-    0.75, "p0", False, True, "digest", "train",
+    0.75, "p0", False, True, (TOOL,), ("sky",), "digest", "train",
 )  # fmt: skip
 COLUMNS: dict[str, Any] = {
     "prompt": [{"role": "user", "content": "Why?"}],
@@ -25,20 +28,22 @@ COLUMNS: dict[str, Any] = {
     "prompt_id": "p0",
     "chosen_truncated": False,
     "rejected_truncated": True,
+    "tools": json.dumps([TOOL]),
+    "tags": ["sky"],
 }
 
 
 def test_a_pair_of_a_run_is_what_its_columns_say() -> None:
     said = 'Because.\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
-    expected = Pair(RowPrompt("p0", ASKED), said, "No.", 0.75, 0.0, 1.0, (False, True))
+    expected = Pair(PROMPT, said, "No.", 0.75, 0.0, 1.0, (False, True))
     assert pair(ROW) == pair(COLUMNS) == expected
     assert prompted(ROW) == prompted(COLUMNS) == expected.prompt
 
 
 def test_a_target_of_a_run_is_what_its_columns_say() -> None:
-    row = reading.Target(ASKED, ROW.rejected, "p0", "p0/s1", "revised", "digest", "test")
-    columns = {"prompt": COLUMNS["prompt"], "completion": COLUMNS["rejected"], "prompt_id": "p0"}
-    assert target(row) == target(columns) == Target(RowPrompt("p0", ASKED), "No.", 1.0)
+    row = reading.Target(ASKED, ROW.rejected, "p0", "p0/s1", "revised", "m", (TOOL,), ("sky",), None, "digest", "test")
+    columns = {**COLUMNS, "completion": COLUMNS["rejected"]}
+    assert target(row) == target(columns) == Target(PROMPT, "No.", 1.0)
 
 
 @pytest.mark.parametrize(
