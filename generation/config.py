@@ -14,7 +14,7 @@ from constitution.errors import invalid
 from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
-from critics.ranking.kinds import Schedule, Strategy
+from critics.ranking.kinds import Schedule, Strategy, Targets
 from generation.calls.prices import Price
 from generation.roles import Methods, RoleSettings
 from generation.unread import unread
@@ -207,7 +207,15 @@ class Plan(Strict):
         return self
 
 
-_RESULTS = {"policy", "judge", "plan", "test_fraction", "license", "chat_template_kwargs", "answer_prefix"} | {
+class SFTSettings(Strict):
+    """The responses to imitate in supervised training."""
+
+    targets: Targets = "best"
+    """best: of each prompt the strongest revision that beats its original by the votes, and where no revision does, the strongest
+    response. revised: such revisions alone. all: every revision, whatever the votes say, as in the Constitutional AI paper."""
+
+
+_RESULTS = {"policy", "judge", "plan", "sft", "test_fraction", "license", "chat_template_kwargs", "answer_prefix"} | {
     "judge_chat_template_kwargs", "judge_answer_prefix",
 }  # fmt: skip
 
@@ -217,6 +225,8 @@ class RunConfig(RoleSettings):
 
     plan: Plan = Plan()
     """What is made of each prompt."""
+    sft: SFTSettings = SFTSettings()
+    """The dataset `sft`."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts whose pairs go to the test split."""
     license: str = "unknown"

@@ -9,3 +9,6 @@ Strategy = Literal["best_worst", "adjacent", "all_pairs", "revision_original"]
 its last revision."""
 Schedule = Literal["all", "swiss", "knockout", "adaptive"]
 """Which comparisons to make: all, rounds of candidates about equally strong, eliminations, or those that tell most."""
+Targets = Literal["best", "revised", "all"]
+"""Which responses to imitate: a revision that beats its original or else the best response, such a revision alone, or every
+revision."""

@@ -13,6 +13,8 @@ from constitution.records import Critique, Dropped, Failure, Message, Prompt, Re
 from critics import critique, revise
 from critics.ranking import select as ranking
 from critics.ranking.aggregate import Score
+from critics.ranking.kinds import Targets
+from critics.ranking.targets import targets
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
 from generation.config import Decoding, Plan
@@ -29,14 +31,21 @@ THOUGHTS_ONLY = "thoughts_only"
 Step = Critique | Response | Failure | Dropped
 
 
-async def feedback(prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan) -> Feedback:
+async def feedback(
+    prompt: Prompt,
+    constitution: Constitution,
+    policy: ChatModel,
+    panel: Panel,
+    plan: Plan,
+    imitated: Targets = "best",
+) -> Feedback:
     """Sample, improve, compare, label: everything one prompt goes through."""
     drafts = await originals(policy, prompt, plan)
     responses = [draft for draft in drafts if isinstance(draft, Response)]
     chains = await together(*(collect(improve(panel.main, prompt, r, constitution, plan)) for r in responses))
     steps: list[Step] = [*drafts, *chain.from_iterable(chains)]
     candidates = [step for step in steps if isinstance(step, Response)]
-    return label(prompt, steps, await compare_all(panel, prompt, candidates, constitution, plan), plan)
+    return label(prompt, steps, await compare_all(panel, prompt, candidates, constitution, plan), plan, imitated)
 
 
 async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Response | Failure]:
@@ -224,7 +233,7 @@ class Comparisons:
             self.scores[a.id, b.id] = combined
 
 
-def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) -> Feedback:
+def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan, imitated: Targets) -> Feedback:
     """Votes -> pairs, and the tally of all that happened on the way."""
     candidates = tuple(step for step in steps if isinstance(step, Response))
     records = [*chain.from_iterable(done.records.values())]
@@ -234,8 +243,7 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) 
     pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.min_log_odds)
     if not pairs and not left_out and not failures:
         left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
-    strengths = ranking.strengths(candidates, done.scores)
-    revisions = [c for c in candidates if c.origin == "revised" and c not in done.manipulative]
+    compared = [candidate for candidate in candidates if candidate not in done.manipulative]
     return Feedback(
         prompt=prompt,
         candidates=candidates,
@@ -243,7 +251,7 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan) 
         comparisons=len(done.records),
         votes=tuple(record for record in records if isinstance(record, Vote)),
         pairs=tuple(pairs),
-        targets=tuple(sorted(revisions, key=lambda r: -strengths.get(r.id, 0.0))[:1]),
+        targets=tuple(targets(compared, done.scores, imitated, plan.min_log_odds)),
         failures=tuple(failures),
         dropped=(*dropped, *left_out),
     )

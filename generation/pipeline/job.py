@@ -286,7 +286,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     async def work(prompt: Prompt) -> Feedback:
         known = settled.get(prompt)
         if known is None:
-            known = await feedback(prompt, job.constitution, policy, panel, job.config.plan)
+            known = await feedback(prompt, job.constitution, policy, panel, job.config.plan, job.config.sft.targets)
             settled.put(known)
         return known
 

@@ -122,7 +122,13 @@ def test_a_critique_that_finds_nothing_ends_the_rounds() -> None:
     assert stages(requests)["critique"] == 2
     assert stages(requests)["revise"] == 0
     assert [critique.found for critique in result.critiques] == [False, False]
-    assert not result.targets
+    assert [target.id for target in result.targets] == ["p/s1"]
+
+
+def test_a_revision_that_the_votes_reject_is_not_imitated() -> None:
+    result, _ = run({"revise": lambda _: Completion("hm")})
+    assert {c.text for c in result.candidates} == {"sample 0", "sample 1 word", "hm"}
+    assert [target.id for target in result.targets] == ["p/s1"]
 
 
 def test_rounds_build_on_each_other() -> None:

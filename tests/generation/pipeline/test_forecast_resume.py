@@ -17,6 +17,7 @@ from constitution.errors import UserError
 from generate_feedback import main
 from generation.output.manifest import Manifest, read
 from generation.output.records import Forecast
+from generation.output.run import open_run
 from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
 from generation.request import FeedbackSettings
 from tests.forks import start, wait_until
@@ -119,6 +120,21 @@ def test_a_plans_most_is_that_of_a_run_in_which_nothing_ends_early(tmp_path: Pat
     assert dict(ahead.certain) == {"sample": 2 * 2}
     # of each prompt: 2 samples x 2 rounds x 2 critics; 2 x 2 revisions; among 6 candidates 15 pairs x 3 principles x 2 orders
     assert dict(ahead.following) == {"critique": 2 * 8, "revise": 2 * 4, "compare": 2 * 15 * 3 * 2}
+
+
+def test_the_setting_decides_what_is_imitated_and_costs_no_calls(tmp_path: Path) -> None:
+    laws, found = write_constitution(tmp_path / "c.yaml"), {}
+    for name in ("best", "revised", "all"):
+        asked = job(tmp_path, name, laws, f"sft.targets={name}", reuse=("best",) if found else ())
+        manifest = asyncio.run(produce(asked))
+        found[name] = {target.response_id: target.origin for target in open_run(tmp_path / name).targets()}
+        assert (manifest.calls.made == 0) == (name != "best")
+        assert manifest.counts.targets == len(found[name])
+    assert 0 < len(found["revised"]) < len(found["best"])
+    assert set(found["revised"]) == set(found["best"]) & set(found["all"])
+    assert {found["best"][one] for one in found["best"].keys() - found["revised"].keys()} == {"sampled"}
+    revised = {c.id for c in open_run(tmp_path / "best").responses() if c.origin == "revised"}
+    assert set(found["all"]) == revised > set(found["revised"])
 
 
 @pytest.mark.parametrize("revised", [False, True])
