@@ -52,7 +52,7 @@ async def fit_weights(
     with TemporaryDirectory(prefix="solon-") as scratch:
         data = Path(pairs) if isinstance(pairs, str | Path) else _kept(pairs, Path(scratch) / "pairs.jsonl")
         judging = JudgeSettings(data=data, method=method, out=Path(calls) if calls else Path(scratch))
-        answers = await ask_about(data, loaded, run, judging)
+        answers = await ask_about(data, loaded, run, judging, fits=True)
     if lost := sum(count for reason, count in answers.failures.items() if reason.endswith(f": {UNAVAILABLE}")):
         raise Unavailable(f"the judge was unavailable for {lost} pairs; call again with calls=FOLDER to resume")
     if not answers.matrix.voters:

@@ -21,6 +21,7 @@ from critics.ranking.weights import Origin
 from evaluation.judge.batching import BatchAgreement, batch_agreement
 from evaluation.judge.labelled import LabelledPair, read_labelled
 from evaluation.judge.matrix import VoteMatrix, from_votes
+from evaluation.judge.panels import enough
 from evaluation.judge.settings import PanelSettings
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
@@ -56,15 +57,22 @@ class PanelRecords(NamedTuple):
     calls: CallCount
 
 
-def ask(settings: PanelSettings, data: Path) -> PanelAnswers:
-    """Ask the panel that the settings name about the labelled pairs of a file. Raises UserError."""
+def ask(settings: PanelSettings, data: Path, *, fits: bool = False) -> PanelAnswers:
+    """Ask the panel that the settings name about the labelled pairs of a file.
+
+    fits: weights are to be fitted on the answers. Raises UserError, for too few prompts to fit on before anything is asked.
+    """
     constitution, run = read_settings(settings)
-    return asyncio.run(ask_about(data, constitution, run, settings))
+    return asyncio.run(ask_about(data, constitution, run, settings, fits=fits))
 
 
-async def ask_about(data: Path, constitution: Constitution, run: RunConfig, settings: PanelSettings) -> PanelAnswers:
+async def ask_about(
+    data: Path, constitution: Constitution, run: RunConfig, settings: PanelSettings, *, fits: bool = False
+) -> PanelAnswers:
     """As `ask`, with the constitution and the settings of a run read already. Raises UserError."""
     pairs, unread = read_labelled(data, settings.limit)
+    if fits:
+        enough(pair.group for pair in pairs)
     answers = await judge_pairs(pairs, constitution, run, settings.out, settings.reuse)
     batch = None
     if run.plan.batch_principles > 1:

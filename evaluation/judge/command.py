@@ -114,7 +114,9 @@ def read(settings: JudgeSettings) -> Evidence:
         known: dict[str, float] = dict.fromkeys(matrix.voters, 1 / len(matrix.voters))
     else:
         assert settings.data, "one of the two is given"
-        matrix, origin, known, failures, _, batch = asking.ask(settings, settings.data)
+        matrix, origin, known, failures, _, batch = asking.ask(
+            settings, settings.data, fits=settings.weights is None
+        )
     kept = matrix.without(settings.without) if settings.without else matrix
     if matrix.voters and not kept.voters:
         raise UserError(
@@ -162,7 +164,7 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
 
 def agreeing(evidence: Evidence, settings: JudgeSettings) -> AgreementReport:
     """What voters without labels say of each other; --fit is written here. Raises UserError."""
-    enough(evidence.matrix)
+    enough(evidence.matrix.groups)
     fitted = fit_agreement(evidence.matrix.votes)
     if settings.fit:
         _write_weights(weights_file(evidence.matrix, fitted, None, "agreement", evidence.origin), settings.fit)

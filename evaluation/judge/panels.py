@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ def given_panel(
 
 def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> tuple[Panel, Fit]:
     """Every pair as weights say that were fitted without its prompt; and weights fitted on all. Raises UserError."""
-    groups = enough(matrix)
+    groups = enough(matrix.groups)
     fit = fitter(settings.method, plain, settings.seed)
     crossed = cross_validated(matrix, fit, settings.folds, settings.seed)
     whole = fit(matrix.votes, matrix.groups)
@@ -63,9 +64,9 @@ def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> 
     return Panel(title, crossed.logits, whole.weights / whole.temperature, turns), whole
 
 
-def enough(matrix: VoteMatrix) -> int:
-    """How many prompts there are. Raises UserError when they are too few to fit weights on."""
-    groups = len(set(matrix.groups))
+def enough(of_pairs: Iterable[str]) -> int:
+    """How many prompts there are, from the group of each pair. Raises UserError when they are too few to fit weights on."""
+    groups = len(set(of_pairs))
     if groups < LEAST_GROUPS:
         raise UserError(
             Problem(

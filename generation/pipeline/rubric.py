@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response, Vote
@@ -12,7 +11,7 @@ from generation.config import Plan
 from generation.engines.base import Subject
 from generation.pipeline.panel import Judge, Voter
 from generation.pipeline.tasks import together
-from generation.pipeline.written import NoOdds, odds, sampled
+from generation.pipeline.written import NoOdds, answered, odds, sampled
 
 METHOD = "compare"
 """The judging method whose questions can share a call."""
@@ -76,8 +75,8 @@ async def _shares(batch: Batch, prompt: Prompt, shown: tuple[Response, Response]
     names = ", ".join(voter.name for voter in batch.voters)
     subject = Subject(prompt.id, tuple(response.id for response in shown), names)
     completions = await sampled(model, messages, rubric.schema(n), plan, subject)
-    return [odds(completions, model, partial(_member, number, n)) for number in range(n)]
-
-
-def _member(number: int, n: int, answer: str) -> float | None:
-    return rubric.read(answer, n)[number]
+    read = [
+        found if isinstance(found, NoOdds) else (found, rubric.read(found, n))
+        for found in (answered(completion, model) for completion in completions)
+    ]
+    return [odds(one if isinstance(one, NoOdds) else (one[0], one[1][number]) for one in read) for number in range(n)]

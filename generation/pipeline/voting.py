@@ -23,7 +23,7 @@ from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.rubric import Batch, cast_votes, units
 from generation.pipeline.tasks import together
-from generation.pipeline.written import NoOdds, odds, sampled
+from generation.pipeline.written import NoOdds, answered, odds, sampled
 
 Odds = Reading | NoOdds
 
@@ -154,7 +154,8 @@ async def _written(
     completions = await sampled(model, messages, method.schema, plan, subject)
     assert method.read_text is not None
     read = method.read_text
-    z = odds(completions, model, lambda answer: read(answer, principle))
+    answers = (answered(completion, model) for completion in completions)
+    z = odds(one if isinstance(one, NoOdds) else (one, read(one, principle)) for one in answers)
     if isinstance(z, NoOdds):
         return z
     return Reading(clamped(z, *plan.clamp) if method.reasons else z)

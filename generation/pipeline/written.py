@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from constitution.records import Message
@@ -37,18 +37,19 @@ async def sampled(
     return await together(*map(once, range(plan.verdict_answers)))
 
 
-def odds(completions: Sequence[Completion], model: ChatModel, read: Callable[[str], float | None]) -> float | NoOdds:
+def odds(answers: Iterable[tuple[str, float | None] | NoOdds]) -> float | NoOdds:
     """Log-odds of the smoothed share of the answers that say something, or why none does.
 
-    read: an answer -> the share that it gives the first response, 0 to 1; None where it states nothing.
+    answers: each one's text, and the share that it gives the first response, 0 to 1; None where it states nothing.
     """
     shares: list[float] = []
     lost: list[NoOdds] = []
-    for completion in completions:
-        answer = answered(completion, model)
-        if isinstance(answer, NoOdds):
-            lost.append(answer)
-        elif (share := read(answer)) is None:
+    for found in answers:
+        if isinstance(found, NoOdds):
+            lost.append(found)
+            continue
+        answer, share = found
+        if share is None:
             lost.append(NoOdds(UNREAD, answer[-200:]))
         else:
             shares.append(share)

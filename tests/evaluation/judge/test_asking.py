@@ -164,3 +164,13 @@ def test_votes_name_the_pair(tmp_path: Path) -> None:
     assert yaml_weights(answers.panel, load(tmp_path / "laws.yaml"), voters - {"rule/brief"}) == pytest.approx(
         {"judge/compare/kind": 3 / 4, "judge/compare/true": 1 / 4}
     )
+
+
+def test_too_few_prompts_to_fit_on_are_told_before_anything_is_asked(tmp_path: Path) -> None:
+    enough = write(tmp_path, [row(i) for i in range(20)])
+    settings = options(tmp_path, "--limit", "18")
+    with pytest.raises(UserError, match="9 different prompts are too few to fit weights on"):
+        ask(settings, enough, fits=True)
+    assert not (tmp_path / "calls").exists()
+    assert ask(settings, enough).calls.made, "given weights need no fit"
+    assert ask(options(tmp_path), enough, fits=True).calls.made
