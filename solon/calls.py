@@ -13,6 +13,7 @@ from constitution.errors import Problem, UserError
 from constitution.terminal import complain, printable
 from generation.calls.reading import StoredCalls
 from generation.calls.record import Row
+from generation.engines.base import Unkept
 from generation.output.results import Results, came_to, responses_of, results, voter_of
 from generation.pipeline.session import CALLS
 
@@ -139,7 +140,9 @@ def _whole(calls: StoredCalls, call: Call, found: Results | None) -> Iterator[st
         for role, text in (*asked.messages, *([("tools", asked.tools)] if asked.tools else [])):
             yield f"{role}:"
             yield from _quoted(text)
-    if completion.error:
+    if row.failed in [*Unkept]:
+        yield f"not kept: {row.failed}" + (", tokens estimated" if row.estimated_tokens else "")
+    elif completion.error:
         yield f"error: {completion.error}"
     else:
         yield f"answered ({completion.finish}):"

@@ -10,8 +10,8 @@ from typing import Any
 
 PROBE = "Answer what was asked."
 """The principle that probes ask about."""
-Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
-"""A request's body to a status and the answer's body."""
+Answer = Callable[[dict[str, Any]], tuple[int, dict[str, Any] | bytes]]
+"""A request's body to a status and the answer's body; bytes are the beginning of one that breaks off."""
 
 
 def completion(
@@ -57,10 +57,11 @@ def served(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             if PROBE not in json.dumps(body["messages"]):
                 seen.append(body)
             status, said = answer(body)
-            data = json.dumps(said).encode()
+            data = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + 99 * isinstance(said, bytes)))
+            self.close_connection = isinstance(said, bytes)
             self.end_headers()
             self.wfile.write(data)
 

@@ -114,9 +114,7 @@ def read(settings: JudgeSettings) -> Evidence:
         known: dict[str, float] = dict.fromkeys(matrix.voters, 1 / len(matrix.voters))
     else:
         assert settings.data, "one of the two is given"
-        matrix, origin, known, failures, _, batch = asking.ask(
-            settings, settings.data, fits=settings.weights is None
-        )
+        matrix, origin, known, failures, _, batch = asking.ask(settings, settings.data, fits=settings.weights is None)
     kept = matrix.without(settings.without) if settings.without else matrix
     if matrix.voters and not kept.voters:
         raise UserError(

@@ -30,7 +30,7 @@ class LimitReached(Unavailable):
 def most(request: Request, tariff: Tariff) -> Spent:
     """The most that a call can come to: tokens of its prompt, known or guessed, and all that it may write and think."""
     written = request.most_written + tariff.thinking.get(request.model, 0)
-    return tariff.spent(request.model, Usage(request.prompt_size, 0, written))
+    return tariff.ahead(request.model, Usage(request.prompt_size, 0, written))
 
 
 class Budget:
@@ -63,9 +63,22 @@ class Budget:
         """Give the room back, and count the call where it was answered."""
         self._under_way = self._under_way.less(reserved) if self._under_way.calls > reserved.calls else Spent()
         if completion:
-            silent = 0 if completion.error else None
-            self.spent = self.spent.plus(self.tariff.spent(request.model, completion.usage, 1, silent))
+            self.spent = self.spent.plus(self.tariff.spent(request.model, completion.usage))
         self._wake()
+
+    def check(self, request: Request) -> None:
+        """Raises LimitReached where there is no room for a call that nobody reserves."""
+        need = most(request, self.tariff)
+        if over := self._over(self.spent.plus(self._under_way).plus(need)):
+            raise LimitReached(self._words(over, need))
+
+    def pay(self, request: Request, usage: Usage) -> None:
+        """Count a try that came to nothing. Raises LimitReached where what is reserved for the call has no room any more."""
+        self.spent = self.spent.plus(self.tariff.spent(request.model, usage))
+        if over := self._over(self.spent.plus(self._under_way)):
+            self._reached = self._reached or self._words(over, most(request, self.tariff))
+            self._wake()
+            raise LimitReached(self._reached)
 
     async def _wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -105,8 +118,8 @@ def in_words(what: Spent, tariff: Tariff) -> str:
     parts = [f"{what.calls:,} calls", f"{what.tokens:,} tokens"]
     if tariff.prices:
         parts.append(tariff.money(what.cost))
-    if what.unreported:
-        parts.append(f"{what.unreported:,} calls without a report of their tokens, counted as 0")
+    if what.estimated:
+        parts.append(f"of the tokens {what.estimated:,} estimated, as nobody reported them")
     return ", ".join(parts)
 
 

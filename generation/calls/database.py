@@ -15,9 +15,10 @@ from constitution.errors import Problem, UserError
 
 APPLICATION_ID = 0x534F4C4E
 """Marks a database as ours ("SOLN")."""
-VERSION = 5
+VERSION = 6
 """Raise it when the meaning of a stored completion changes. Since 3 log-probabilities are of logits in float32, and errors are
-of the request alone; since 5 what was asked and what came of prompts is stored too."""
+of the request alone; since 5 what was asked and what came of prompts is stored too; since 6 which tokens are estimated, and calls
+that were paid and are not kept."""
 BUSY_SECONDS = 10.0
 """How long another program may hold the file before that is an error."""
 
@@ -25,7 +26,8 @@ _CREATE = f"""
 CREATE TABLE calls (
     key BLOB PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, reused INTEGER NOT NULL, seconds REAL NOT NULL,
     prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    failed TEXT NOT NULL, prompt TEXT NOT NULL, subject TEXT NOT NULL, asked BLOB NOT NULL, record BLOB NOT NULL
+    estimated_tokens INTEGER NOT NULL, batched INTEGER NOT NULL, failed TEXT NOT NULL,
+    prompt TEXT NOT NULL, subject TEXT NOT NULL, asked BLOB NOT NULL, record BLOB NOT NULL
 );
 CREATE TABLE texts (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE outcomes (prompt TEXT PRIMARY KEY, state BLOB NOT NULL, body BLOB NOT NULL);

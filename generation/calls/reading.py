@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from generation.calls.asked import Asked, read
 from generation.calls.database import StoreError, explain, is_empty, open_to_read, read_row
 from generation.calls.record import Row
-from generation.engines.base import Completion, Usage
+from generation.engines.base import Completion, Unkept, Usage
 
 COLUMNS = ", ".join(Row._fields)
 
@@ -93,7 +93,7 @@ class StoredCalls:
         for place, (known, connection) in enumerate(self._files):
             if known == path and self._full[place]:
                 return totals(path, connection)
-        return Totals(0, 0, Usage(), 0.0, {})
+        return Totals(0, 0, 0, Usage(), 0.0, {})
 
     def close(self) -> None:
         """Close the files."""
@@ -110,9 +110,10 @@ class ModelTotals(NamedTuple):
     """The calls that a run made to one model, over all its restarts."""
 
     calls: int
-    tokens: Usage
-    unreported: int
-    """Calls whose tokens nobody reported."""
+    """Those whose answers are not kept, too."""
+    direct: Usage
+    batched: Usage = Usage(batched=True)
+    """By the vendor's batch API."""
 
 
 class Totals(NamedTuple):
@@ -121,6 +122,8 @@ class Totals(NamedTuple):
     made: int
     reused: int
     """Calls taken from other runs."""
+    unkept: int
+    """Calls that were paid and whose answers are not kept."""
     tokens: Usage
     """Tokens of all of them, reused ones too."""
     seconds: float
@@ -129,31 +132,51 @@ class Totals(NamedTuple):
     """Digest of a model -> the calls made to it."""
 
 
+def in_sql(values: Iterable[str]) -> str:
+    """Words of our own as SQL lists them."""
+    return ", ".join(f"'{value}'" for value in values)
+
+
+_UNKEPT = f"failed IN ({in_sql(Unkept)})"
 _REPORTED = "prompt_tokens + completion_tokens > 0"
 _MEANS = f"""
 SELECT stage, model, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
-FROM calls WHERE {_REPORTED} GROUP BY stage, model
+FROM calls WHERE {_REPORTED} AND NOT {_UNKEPT} GROUP BY stage, model
 """
 _TOTALS = f"""
-SELECT model, reused, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(seconds),
-       sum(NOT ({_REPORTED}) AND failed IN ('', 'nothing'))
-FROM calls GROUP BY model, reused
+SELECT model, reused, batched, count(*), sum({_UNKEPT}), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens),
+       sum(estimated_tokens), sum(seconds)
+FROM calls GROUP BY model, reused, batched
 """
 
 
 def totals(path: Path, connection: sqlite3.Connection) -> Totals:
     """Counts and sums over a file. Reads every row's head: once a run, not once a call. Raises StoreError."""
-    made = reused = prompt = cached = completion = 0
+    made = reused = unkept = 0
+    whole = Usage()
     seconds = 0.0
     models: dict[str, ModelTotals] = {}
-    for model, taken, count, p, c, w, took, silent in _rows(path, connection, _TOTALS):
-        prompt, cached, completion = prompt + p, cached + c, completion + w
+    for model, taken, batched, count, lost, *tokens, took in _rows(path, connection, _TOTALS):
+        prompt, cached, completion, estimated = tokens
+        usage = Usage(prompt, cached, completion, estimated, bool(batched))
+        whole = _sum(whole, usage)
         if taken:
             reused += count
-        else:
-            made, seconds = made + count, seconds + took
-            models[model] = ModelTotals(count, Usage(p, c, w), silent)
-    return Totals(made, reused, Usage(prompt, cached, completion), seconds, models)
+            continue
+        made, unkept, seconds = made + count - lost, unkept + lost, seconds + took
+        known = models.get(model, ModelTotals(0, Usage()))
+        own = {"batched" if batched else "direct": usage}
+        models[model] = known._replace(calls=known.calls + count, **own)
+    return Totals(made, reused, unkept, whole, seconds, models)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.prompt + other.prompt,
+        one.cached + other.cached,
+        one.completion + other.completion,
+        one.estimated + other.estimated,
+    )
 
 
 def _rows(path: Path, connection: sqlite3.Connection, sql: str, *values: str) -> Iterator[Any]:

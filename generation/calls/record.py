@@ -23,8 +23,10 @@ class Row(NamedTuple):
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    estimated_tokens: int
+    batched: bool
     failed: str
-    """Reason of an error, or NOTHING for an answer of which nothing can be used; else empty."""
+    """Reason of an error, or NOTHING for an answer of which nothing can be used, or why it is not kept; else empty."""
     prompt: str
     """Id of the prompt that the call is about."""
     subject: str
@@ -43,7 +45,13 @@ class Row(NamedTuple):
                 **fields,
                 scores=scores,
                 error=CallError(ErrorReason(error[0]), error[1]) if error else None,
-                usage=Usage(self.prompt_tokens, self.cached_tokens, self.completion_tokens),
+                usage=Usage(
+                    self.prompt_tokens,
+                    self.cached_tokens,
+                    self.completion_tokens,
+                    self.estimated_tokens,
+                    bool(self.batched),
+                ),
             )
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as wrong:
             raise StoreError(
@@ -76,7 +84,7 @@ def to_row(request: Request, completion: Completion, seconds: float) -> tuple[Ro
     about = "|".join((" ".join(name.removeprefix(f"{prompt}/") for name in responses), voter))
     failed = str(error.reason) if error else NOTHING if _fruitless(request, completion) else ""
     usage = completion.usage
-    tokens = (usage.prompt, usage.cached, usage.completion)
+    tokens = (usage.prompt, usage.cached, usage.completion, usage.estimated, usage.batched)
     return Row(request.stage, request.model, seconds, *tokens, failed, prompt, about, names, record), texts
 
 

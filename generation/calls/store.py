@@ -6,6 +6,7 @@ DeWitt et al. 1984). The file must not live on a network file system: the log's 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from generation.calls.asked import digests, pack
 from generation.calls.database import StoreError, explain, open_to_write, roll_back
-from generation.calls.reading import COLUMNS, StoredCalls, Totals, totals
+from generation.calls.reading import COLUMNS, StoredCalls, Totals, in_sql, totals
 from generation.calls.record import Row, to_row
-from generation.engines.base import Completion, Request
+from generation.engines.base import Completion, Request, Unkept, Usage
 
 BACKLOG = 16
 """How many windows may wait for the disk before `put` does too: bounds memory when the disk is slower than the model."""
@@ -24,10 +25,13 @@ BACKLOG = 16
 KNOWN = 50_000
 """How many texts are remembered as stored, so that they are not compressed again: those of the pairs judged now, and some."""
 
+_KEY_BYTES = 16
+
 _INSERT = f"INSERT OR IGNORE INTO calls (key, reused, {COLUMNS}) VALUES ({', '.join('?' * (2 + len(Row._fields)))})"
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)"
-_FORGET = "UPDATE calls SET key = randomblob(16), failed = 'forgotten' WHERE failed NOT IN ('', 'forgotten')"
+_COUNTED = in_sql(["", "forgotten", *Unkept])
+_FORGET = f"UPDATE calls SET key = randomblob(16), failed = 'forgotten' WHERE failed NOT IN ({_COUNTED})"
 """Under another key a call is found no more, and what it took is still counted."""
 
 
@@ -108,6 +112,12 @@ class CallStore:
         """Store a completion, soon; the first one of a key stays. Raises StoreError, also for an earlier failure."""
         row, texts = to_row(request, completion, seconds)
         self._enqueue(key, _Entry(row, False, {name: texts[name] for name in self._new(texts)}))
+
+    def put_unkept(self, request: Request, usage: Usage, why: Unkept) -> None:
+        """Count a call that was paid and whose answer nobody will ask for again. Raises StoreError, also for an earlier failure."""
+        row, texts = to_row(request, Completion("", usage=usage), 0.0)
+        entry = _Entry(row._replace(failed=str(why)), False, {name: texts[name] for name in self._new(texts)})
+        self._enqueue(os.urandom(_KEY_BYTES), entry)
 
     def outcome(self, prompt: str, state: bytes) -> bytes | None:
         """What came of a prompt in this state, where that is on disk. Raises StoreError."""

@@ -179,6 +179,15 @@ class Usage:
     cached: int = 0
     """Prompt tokens served from the prefix cache."""
     completion: int = 0
+    estimated: int = 0
+    """Of prompt and completion, tokens that nobody reported: guessed, rather too many than too few."""
+    batched: bool = False
+    """Asked by a vendor's batch API, which has a price of its own."""
+
+    @property
+    def reported(self) -> bool:
+        """True where any tokens are known, or guessed."""
+        return bool(self.prompt or self.completion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,12 @@ class Completion:
     """Natural log-probabilities of the request's scored tokens, each given all before it; NaN where one is missing."""
     floor: float | None = None
     """The most, in nats, that a wanted label can have which is not in `logprobs`; None where nothing is known of it."""
+
+
+def guessed_usage(request: Request, text: str) -> Usage:
+    """The tokens of an answer that came without a count, from its characters."""
+    prompt, written = request.prompt_size, -(-len(text) // CHARACTERS_PER_TOKEN)
+    return Usage(prompt, 0, written, prompt + written)
 
 
 def failed(reason: ErrorReason, detail: str) -> Completion:
@@ -256,6 +271,38 @@ class Keeps(Protocol):
 
     def keep_in(self, folder: Path) -> None:
         """Keep it in this folder, and go on from what lies there. Called before any request."""
+        ...
+
+
+class Unkept(StrEnum):
+    """Why the answer to a call that was paid is not kept."""
+
+    PROBE = "probe"
+    """It was asked before the run, to learn what a server takes and gives."""
+    UNUSABLE = "unusable"
+    """It is no completion: cut, malformed, or an error of the server within the answer."""
+    LOST = "lost"
+    """The request was sent, and no whole answer came."""
+
+
+class Meter(Protocol):
+    """Counts what is paid beside the answers that an engine returns."""
+
+    def before_probe(self, request: Request) -> None:
+        """Raises Unavailable where there is no room for it within the limits."""
+        ...
+
+    def paid(self, request: Request, usage: Usage, why: Unkept) -> None:
+        """A call was paid whose answer is not returned. Raises Unavailable where there is no room to make it again."""
+        ...
+
+
+@runtime_checkable
+class Paid(Protocol):
+    """An engine that may pay for answers that it does not return."""
+
+    def count_with(self, meter: Meter) -> None:
+        """Tell the meter. Called before any request."""
         ...
 
 

@@ -20,6 +20,7 @@ from generation.engines.base import (
     RefusedError,
     Request,
     TransientError,
+    guessed_usage,
 )
 
 Answer = str | float
@@ -67,10 +68,11 @@ class FunctionEngine:
         except Exception as error:  # whatever the caller's code raises is this call's failure; the run goes on
             raise _refused(ErrorReason.BAD_ANSWER, f"{type(error).__name__}: {error}") from error
         if request.labels:
-            return Completion(answer if isinstance(answer, str) else "", logprobs=_logprobs(answer, request))
+            text = answer if isinstance(answer, str) else ""
+            return Completion(text, logprobs=_logprobs(answer, request), usage=guessed_usage(request, str(answer)))
         if not isinstance(answer, str):
             raise _refused(ErrorReason.BAD_ANSWER, f"got {answer!r:.80}, where a text was asked for")
-        return Completion(answer)
+        return Completion(answer, usage=guessed_usage(request, answer))
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from pathlib import Path
 
-from generation.engines.base import Completion, Engine, Keeps, Request
+from generation.engines.base import Completion, Engine, Keeps, Meter, Paid, Request
 
 
 class Limited:
@@ -33,6 +33,11 @@ class Limited:
         """Let the engine keep what it has to keep."""
         if isinstance(self._engine, Keeps):
             self._engine.keep_in(folder)
+
+    def count_with(self, meter: Meter) -> None:
+        """Let the engine tell what it pays beside its answers."""
+        if isinstance(self._engine, Paid):
+            self._engine.count_with(meter)
 
     async def _enter(self) -> None:
         if self._free > 0:

@@ -55,20 +55,22 @@ class Calls(Strict):
 
     made: int
     reused: int
+    unkept: int = 0
+    """Calls that were paid beside those, and whose answers are not kept: of probes, and tries that came to no whole answer."""
 
 
 class Tokens(Strict):
-    """Tokens of all those calls, taken ones too."""
+    """Tokens of all those calls, taken and unkept ones too."""
 
     prompt: int
     cached: int
     completion: int
-    unreported: int = 0
-    """Calls made whose tokens nobody reported; they count as 0."""
+    estimated: int = 0
+    """Of prompt and completion, tokens that nobody reported: guessed from texts, or the most of a lost answer."""
 
 
 class Cost(Strict):
-    """What the calls made cost, by the prices in the settings. Calls taken from other runs cost nothing again."""
+    """What the calls made cost, unkept ones too, by the prices in the settings. Calls of other runs cost nothing again."""
 
     amount: float
     currency: str
@@ -76,6 +78,8 @@ class Cost(Strict):
     """Model as the settings name it -> its part."""
     unpriced: list[str]
     """Models behind servers without a price: their calls are not in it."""
+    batched: float = 0.0
+    """Of the amount, what calls by vendors' batch APIs cost, at the factor of their prices."""
 
 
 class Seconds(Strict):

@@ -59,10 +59,16 @@ def _table(manifest: Manifest) -> Table:
     table.add_row(
         "tokens prompt (cached) / completion", f"{tokens.prompt:,} ({tokens.cached:,}) / {tokens.completion:,}"
     )
-    if tokens.unreported:
-        table.add_row("calls without a report of their tokens", f"{tokens.unreported:,}")
+    if manifest.calls.unkept:
+        table.add_row("paid calls beside those: probes, and answers that were lost", f"{manifest.calls.unkept:,}")
+    if tokens.estimated:
+        table.add_row("of the tokens, estimated, as nobody reported them", f"{tokens.estimated:,}")
     if manifest.cost:
         table.add_row("cost of the calls made", f"{manifest.cost.amount:,.4f} {printable(manifest.cost.currency)}")
+        if manifest.cost.batched:
+            table.add_row(
+                "of it, by the batch API", f"{manifest.cost.batched:,.4f} {printable(manifest.cost.currency)}"
+            )
         for name in manifest.cost.unpriced:
             table.add_row(f"without a price: {printable(name)}", "not counted")
     table.add_row("seconds", f"{manifest.seconds.wall:,.1f}")

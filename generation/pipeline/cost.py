@@ -53,7 +53,8 @@ def tariff(config: RunConfig, registry: ModelRegistry) -> Tariff:
     if problems:
         raise UserError(problems)
     thinking = {digest: spec.endpoints[0].thinking_tokens for digest, spec in specs.items() if spec.endpoints}
-    return Tariff(prices, config.currency, thinking)
+    batched = frozenset(digest for digest, spec in specs.items() if any(server.batch for server in spec.endpoints))
+    return Tariff(prices, config.currency, thinking, batched)
 
 
 def names(spec: ModelSpec) -> list[str]:
@@ -72,7 +73,8 @@ def spent_before(totals: Totals, known: Tariff) -> Spent:
     """What a run has made so far, over all its starts. Calls of other runs cost it nothing."""
     whole = Spent()
     for model, of_model in totals.models.items():
-        whole = whole.plus(known.spent(model, of_model.tokens, of_model.calls, of_model.unreported))
+        whole = whole.plus(known.spent(model, of_model.direct, of_model.calls))
+        whole = whole.plus(known.spent(model, of_model.batched, 0))
     return whole
 
 
@@ -81,12 +83,21 @@ def cost(totals: Totals, known: Tariff, registry: ModelRegistry) -> Cost | None:
     if not known.prices:
         return None
     models: defaultdict[str, float] = defaultdict(float)
+    batched = 0.0
     for digest, spec in _specs(registry).items():
         if digest in known.prices and digest in totals.models:
-            models[spec.role.model] += known.prices[digest].of(totals.models[digest].tokens)
+            direct, by_batch = (known.prices[digest].of(usage) for usage in totals.models[digest][1:])
+            models[spec.role.model] += direct + by_batch
+            batched += by_batch
     rounded = {name: round(amount, 6) for name, amount in models.items()}
     missing = unpriced(registry, known.prices)
-    return Cost(amount=round(sum(models.values()), 6), currency=known.currency, models=rounded, unpriced=missing)
+    return Cost(
+        amount=round(sum(models.values()), 6),
+        currency=known.currency,
+        models=rounded,
+        unpriced=missing,
+        batched=round(batched, 6),
+    )
 
 
 def estimate(
@@ -109,18 +120,18 @@ def estimate(
                 prompt, cached, written = sizes.expected(stage, model)
                 read = round(size.calls * prompt) if size.guessed and (stage, model) in means else size.prompt
                 usage = Usage(read, round(read * cached / max(prompt, 1)), round(size.calls * written))
-                expected = expected.plus(known.spent(model, usage, size.calls))
+                expected = expected.plus(known.ahead(model, usage, size.calls))
                 thoughts = size.calls * known.thinking.get(model, 0)
-                most = most.plus(known.spent(model, Usage(size.prompt, 0, size.written + thoughts), size.calls))
+                most = most.plus(known.ahead(model, Usage(size.prompt, 0, size.written + thoughts), size.calls))
         for model, share in askers[stage].items():
             calls = result.following[stage] * share
             prompt, cached, written = sizes.expected(stage, model)
             usage = Usage(round(calls * prompt), round(calls * cached), round(calls * written))
-            expected = expected.plus(known.spent(model, usage, round(calls)))
+            expected = expected.plus(known.ahead(model, usage, round(calls)))
             longest, longest_written = sizes.most(stage)
             thoughts = known.thinking.get(model, 0)
             limit = Usage(round(calls * max(prompt, longest)), 0, round(calls * (longest_written + thoughts)))
-            most = most.plus(known.spent(model, limit, round(calls)))
+            most = most.plus(known.ahead(model, limit, round(calls)))
         if expected.calls or most.calls:
             found[stage] = Estimate(expected, most)
     return found

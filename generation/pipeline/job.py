@@ -326,12 +326,12 @@ def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally) -> M
     totals = session.store.totals()
     usage = totals.tokens
     return tally.manifest(
-        Calls(made=totals.made, reused=totals.reused),
+        Calls(made=totals.made, reused=totals.reused, unkept=totals.unkept),
         Tokens(
             prompt=usage.prompt,
             cached=usage.cached,
             completion=usage.completion,
-            unreported=sum(model.unreported for model in totals.models.values()),
+            estimated=usage.estimated,
         ),
         Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
         writer.close(),

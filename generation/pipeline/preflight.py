@@ -16,7 +16,7 @@ from constitution.records import Prompt, Response, Strict
 from critics import answers, compare
 from critics.controls import load
 from critics.labels import Reading
-from generation.engines.base import Request, Sampling
+from generation.engines.base import Meter, Request, Sampling, Unkept, Usage
 from generation.engines.capabilities import EXACT, Capabilities
 from generation.models.chat_model import ONE_TOKEN, ChatModel
 from generation.output.files import write_atomically
@@ -45,12 +45,14 @@ async def preflight(
     *,
     tools: bool = False,
     structured: bool = False,
+    meter: Meter | None = None,
 ) -> dict[str, Capabilities]:
     """Probe the models that are behind servers, unless a folder knows them: name -> what is known of it now.
 
     folder: where it is kept. reuse: folders of other runs, which may know it too. tools: the run's prompts have tools. structured:
-    whether answers follow a schema is asked in any case, not only of a model without log-probabilities. Raises ModelError,
-    TransientError, and UserError where the servers of a run that is begun judge in another form than before.
+    whether answers follow a schema is asked in any case, not only of a model without log-probabilities. meter: is told what that
+    takes. Raises ModelError, TransientError, what the meter raises, and UserError where the servers of a run that is begun judge in
+    another form than before.
     """
     behind = {id(model.served): model for model in models if model.served}.values()
     own = read(folder) if folder else []
@@ -61,15 +63,37 @@ async def preflight(
         if _place(model) in known:
             model.served.found = known[_place(model)].capabilities
             continue
-        found = await model.served.probe(questions(model, tools, structured))
+        takes = _Takes(meter)
+        found = await model.served.probe(questions(model, tools, structured), takes)
         earlier = [one for one in own if one.model == model.digest and (one.model, *one.servers) not in here]
         if folder and any(one.capabilities.has_labels != found.has_labels for one in earlier):
             raise _another_form(folder, model, found)
         known[_place(model)] = Found(model=model.digest, servers=model.served.addresses, capabilities=found)
-        print(told(model.name, found), file=sys.stderr)
+        print(f"{told(model.name, found)}; {takes}", file=sys.stderr)
     if folder and here:
         write(folder, [*own, *(known[place] for place in here if known[place] not in own)])
     return {model.name: model.capabilities for model in behind}
+
+
+class _Takes:
+    """Counts the calls of one probe."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        self._meter = meter
+        self._calls = self._tokens = 0
+
+    def before_probe(self, request: Request) -> None:
+        if self._meter:
+            self._meter.before_probe(request)
+
+    def paid(self, request: Request, usage: Usage, why: Unkept) -> None:
+        self._calls += 1
+        self._tokens += usage.prompt + usage.completion
+        if self._meter:
+            self._meter.paid(request, usage, why)
+
+    def __str__(self) -> str:
+        return f"{self._calls} calls, {self._tokens:,} tokens"
 
 
 def read(folder: Path) -> list[Found]:

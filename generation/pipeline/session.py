@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from constitution.errors import Unavailable
-from generation.calls.budget import NO_LIMITS, Budget, Limits, Metered
+from generation.calls.budget import NO_LIMITS, Budget, LimitReached, Limits, Metered
 from generation.calls.prices import Tariff
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
-from generation.engines.base import Completion, Engine, Keeps, Request
+from generation.calls.unkept import UnkeptCalls
+from generation.engines.base import Completion, Engine, Keeps, Paid, Request
 from generation.engines.capabilities import Capabilities
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
@@ -73,6 +74,7 @@ class Session:
             if self._tariff:
                 before = spent_before(self.store.totals(), self._tariff)
                 self.budget = Budget(self._tariff, self._limits, before)
+            self._meter = UnkeptCalls(self.store, self.budget)
             if self._progress:
                 self._progress.budget = self.budget
                 stack.enter_context(self._progress)
@@ -94,6 +96,8 @@ class Session:
             engine = await open_engine()
             if isinstance(engine, Keeps):
                 engine.keep_in(self._path.parent)
+            if isinstance(engine, Paid):
+                engine.count_with(self._meter)
             return Metered(engine, self.budget) if self.budget else engine
 
         engine = Stored(self.store, opened, self._observe)
@@ -107,7 +111,9 @@ class Session:
         """What the models' servers take and give, by the models' names. Raises as `preflight.preflight`."""
         folder, others = self._path.parent, [path.parent for path in self._reuse]
         try:
-            return await preflight(models, folder, others, tools=tools, structured=structured)
+            return await preflight(models, folder, others, tools=tools, structured=structured, meter=self._meter)
+        except LimitReached:
+            raise
         except Unavailable as error:
             again = "nothing was asked of it; run the same command again to resume"
             raise Unavailable(f"{folder}: incomplete, a model is unavailable: {error}; {again}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -85,6 +86,29 @@ def read_answer(status: int, content: bytes, request: Request, token_ids: bool, 
         return Malformed(f"the answer is no completion ({_start(content)!r})")
 
 
+def billed(status: int, content: bytes, request: Request, thinking: int = 0) -> Usage:
+    """What was paid for bytes that are no completion: as they say, nothing for an error, else the most that it can have been.
+
+    thinking: tokens that the server allows for thoughts.
+    """
+    try:
+        answer: Any = json.loads(_decoded(content))
+    except (ValueError, RecursionError, MemoryError):
+        answer = None
+    known = isinstance(answer, Mapping)
+    if known and (usage := _usage(answer)).reported:
+        return usage
+    if not 200 <= status < 300 or (known and not answer.get("choices") and statements(json.dumps(answer))):
+        return Usage()
+    return most_usage(request, thinking)
+
+
+def most_usage(request: Request, thinking: int = 0) -> Usage:
+    """The most tokens that a call can have taken."""
+    written = request.most_written + thinking
+    return Usage(request.prompt_size, 0, written, request.prompt_size + written)
+
+
 def _decoded(content: bytes) -> str:
     """Bytes that are no UTF-8 become �, as half characters do; a server of another encoding says so with a byte order mark."""
     return content.decode(json.detect_encoding(content), "replace")
@@ -106,10 +130,11 @@ def _read(answer: Any, request: Request, token_ids: bool, read_error: _ReadError
         return _without_choices(answer, read_error)
     if request.scored:
         return scored_completion(_prompt_logprobs(answer, request), _usage(answer, completion=False))
-    finish = _finish(first)
+    finish, usage = _finish(first), _usage(answer)
+    if isinstance(finish, Completion):
+        return replace(finish, usage=usage)
     if not isinstance(finish, str):
         return finish
-    usage = _usage(answer)
     return _from_tokens(first, finish, usage, request) if token_ids else _from_chat(first, finish, usage, request)
 
 
@@ -162,7 +187,7 @@ def _from_chat(choice: Mapping[str, Any], finish: Finish, usage: Usage, request:
     calls = [_tool_call(call["function"]) for call in message.get("tool_calls") or ()]
     refusal = message.get("refusal") or _of_type(content, "refusal", "refusal")
     if refusal and not (text or calls):
-        return failed(ErrorReason.CONTENT_REFUSED, _text(refusal)[:SHOWN])
+        return replace(failed(ErrorReason.CONTENT_REFUSED, _text(refusal)[:SHOWN]), usage=usage)
     thoughts = _thoughts(message)
     if content is None and not (calls or thoughts or choice.get("logprobs")):
         raise _NoCompletion("the content is null, and nothing says why")

@@ -1,18 +1,20 @@
 """Calls by a vendor's batch API, in OpenAI's form: a file up, a batch made of it, asked for until it is done, and files down.
 
 Source of the form: OpenAI's guide to its Batch API (https://platform.openai.com/docs/guides/batch), which Azure, Groq, Together,
-Mistral and others follow. Batches are noted in the run's folder before they are waited for, so a resumed run waits for the same.
+Mistral and others follow. A file is noted in the run's folder before a batch is made of it, and the batch once it is made. A
+resumed run waits for the same batches; of a file without one it looks among the server's, so no calls are sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -21,6 +23,7 @@ from generation.engines.base import (
     CallError,
     Completion,
     ErrorReason,
+    Meter,
     ModelError,
     RefusedError,
     Request,
@@ -31,7 +34,10 @@ from generation.servers.http.client import MAX_BYTES, NoReplyError, Reply, TooLa
 from generation.servers.http.waits import tries
 
 NOTES = "batches.jsonl"
-"""The file of batches in a run's folder: a line for each, with its id, its server and the keys of its calls."""
+"""The file of batches in a run's folder: a line for each file sent, with its id, its server and the keys of its calls; one for the
+batch made of it; and one for a batch that failed."""
+_LISTED = 100
+"""Batches on one page of a server's list."""
 MOST_CALLS, MOST_BYTES = 50_000, 100 << 20
 """Of one batch: OpenAI takes so many calls and 200 MB."""
 MOST_ANSWERS = 512 << 20
@@ -39,6 +45,8 @@ MOST_ANSWERS = 512 << 20
 PATH = "/v1/chat/completions"
 """What every line of a batch asks."""
 _DONE = frozenset({"completed", "failed", "expired", "cancelled", "canceled"})
+_GONE = frozenset({404, 405})
+"""What was asked for is not there."""
 _PASSING = frozenset({408, 409, 425, 429})
 
 
@@ -61,6 +69,9 @@ class Batches:
         self._calls: dict[str, _Call] = {}
         self._gathered: dict[str, _Call] = {}
         self._known: dict[str, str] = {}
+        """Key of a call -> its batch, or the file that is sent for it while there is none."""
+        self._files: dict[str, None] = {}
+        """Files that an earlier start sent, of which no batch is noted."""
         self._lines: dict[str, Mapping[str, Any]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -77,10 +88,20 @@ class Batches:
             for line in self._notes.read_text(encoding="utf-8").splitlines():
                 note = _json(line)
                 if isinstance(note, Mapping) and note.get("url") == self._settings.url:
-                    batch = str(note.get("batch"))
-                    self._known |= dict.fromkeys(note.get("keys", ()), batch)
-                    if note.get("failed"):
-                        self._known = {name: known for name, known in self._known.items() if known != batch}
+                    self._recall(note)
+
+    def _recall(self, note: Mapping[str, Any]) -> None:
+        """Take what a line says."""
+        file, batch = str(note.get("file", "")), str(note.get("batch", ""))
+        if note.get("failed"):
+            self._files.pop(batch, None)
+            self._known = {name: known for name, known in self._known.items() if known != batch}
+        elif batch:
+            self._files.pop(file, None)
+            self._known = {name: batch if known == file else known for name, known in self._known.items()}
+        else:
+            self._files[file] = None
+            self._known |= dict.fromkeys(note.get("keys", ()), file)
 
     async def generate(self, request: Request) -> Completion:
         """The answer, when its batch is done.
@@ -99,6 +120,10 @@ class Batches:
         finally:
             self._calls.pop(name, None)
             self._gathered.pop(name, None)
+
+    def count_with(self, meter: Meter) -> None:
+        """Tell the meter of lines that were paid and are no answers."""
+        self._endpoint.meter = meter
 
     async def close(self) -> None:
         """Stop waiting. The server goes on with its batches, and the same command waits for them again."""
@@ -135,7 +160,13 @@ class Batches:
     def _follow(self, batch: str) -> None:
         """Wait for a batch, once for all its calls."""
         if batch not in self._tasks:
-            self._start(batch, self._collect(batch), None)
+            self._start(batch, self._resume(batch) if batch in self._files else self._collect(batch), None)
+
+    async def _resume(self, file: str) -> None:
+        """Wait for the batch of a file that was sent: the run was killed before one was noted."""
+        batch = await self._make(file, [name for name, known in self._known.items() if known == file], again=True)
+        del self._files[file]
+        self._follow(batch)
 
     def _start(self, name: str, work: Any, calls: Mapping[str, _Call] | None) -> None:
         async def guarded() -> None:
@@ -154,20 +185,56 @@ class Batches:
         self._tasks[name] = asyncio.create_task(guarded())
 
     async def _submit(self, gathered: Mapping[str, _Call]) -> None:
-        """File up, batch made, note written, then wait."""
+        """File up, batch made, each noted, then wait."""
         content = b"".join(call.line for call in gathered.values())
-        file = await self._json("POST", self._endpoint.addresses.files, lambda: _form(content))
-        made = {"input_file_id": file["id"], "endpoint": PATH, "completion_window": self._settings.batch_window}
+        file = _named(await self._ask("POST", self._endpoint.addresses.files, lambda: _form(content)), self._endpoint)
+        self._note({"file": file, "url": self._settings.url, "keys": list(gathered)})
+        self._follow(await self._make(file, gathered))
+
+    async def _make(self, file: str, names: Iterable[str], again: bool = False) -> str:
+        """Make a batch of a file, and note it. again: one may be made already, as where an answer to an earlier try was lost."""
+        made = {"input_file_id": file, "endpoint": PATH, "completion_window": self._settings.batch_window}
         body = json.dumps(made).encode()
-        batch = str((await self._json("POST", self._endpoint.addresses.batches, lambda: body))["id"])
-        self._known |= dict.fromkeys(gathered, batch)
-        self._note({"batch": batch, "url": self._settings.url, "keys": list(gathered)})
-        self._follow(batch)
+        tried = again
+
+        async def once() -> str:
+            nonlocal tried
+            batch = await self._made_of(file) if tried else ""
+            tried = True
+            return batch or _named(await self._once("POST", self._endpoint.addresses.batches, body), self._endpoint)
+
+        try:
+            batch: str = await tries(self._settings)(once)
+        except ModelError:
+            self._note({"batch": file, "url": self._settings.url, "failed": True})
+            raise
+        self._known |= dict.fromkeys(names, batch)
+        self._note({"file": file, "batch": batch, "url": self._settings.url})
+        return batch
+
+    async def _made_of(self, file: str) -> str:
+        """The batch that the server has of a file; empty where it has none, or no list of its batches."""
+        after = ""
+        while True:
+            query = f"limit={_LISTED}" + (f"&after={quote(after)}" if after else "")
+            reply = await self._once("GET", _asking(self._endpoint.addresses.batches, query), gone=True)
+            page = _json(reply.content)
+            listed = page.get("data") if isinstance(page, Mapping) and reply.status not in _GONE else None
+            batches = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+            for one in batches:
+                if one.get("input_file_id") == file:
+                    return str(one.get("id"))
+            last = str(batches[-1].get("id", "")) if batches else ""
+            if not (last and isinstance(page, Mapping) and page.get("has_more")) or last == after:
+                return ""
+            after = last
 
     def _note(self, note: Mapping[str, Any]) -> None:
         if self._notes:
             with self._notes.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(note) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     async def _collect(self, batch: str) -> None:
         """Wait for a batch, and give each of its calls its line. A call without one is gathered anew."""
@@ -202,7 +269,7 @@ class Batches:
         while True:
             reply = await self._ask("GET", url, gone=True)
             status = _json(reply.content)
-            if reply.status == 404:
+            if reply.status in _GONE:
                 return {"status": "expired"}
             if not isinstance(status, Mapping):
                 raise TransientError(self._endpoint.said(f"batch {batch}: the answer is no JSON object"))
@@ -245,32 +312,38 @@ class Batches:
             if not call.answer.done():
                 call.answer.set_result(found)
 
-    async def _json(self, method: str, url: str, body: Any) -> Mapping[str, Any]:
-        found = _json((await self._ask(method, url, body)).content)
-        if not isinstance(found, Mapping) or "id" not in found:
-            raise ModelError(
-                self._endpoint.said(f"{str(found)[:200]} is no file and no batch; has the server a batch API?")
-            )
-        return found
-
     async def _ask(self, method: str, url: str, body: Any = None, gone: bool = False, most: int = MAX_BYTES) -> Reply:
-        """A request for files and batches, tried again where the trouble may pass. gone: 404 is an answer.
+        """A request for files and batches, tried again where the trouble may pass. gone: that nothing is there is an answer.
 
         Raises TransientError and ModelError.
         """
         return await tries(self._settings)(self._once, method, url, body, gone, most)
 
-    async def _once(self, method: str, url: str, body: Any, gone: bool, most: int) -> Reply:
+    async def _once(self, method: str, url: str, body: Any = None, gone: bool = False, most: int = MAX_BYTES) -> Reply:
         try:
-            content = body() if body else None
+            content = body() if callable(body) else body
             kind = {"Content-Type": "application/json"} if isinstance(content, bytes) else None
             reply = await self._endpoint.client.send(method, url, content, kind, most)
         except (NoReplyError, TooLargeError) as error:
             raise TransientError(self._endpoint.said(f"batches: {error}")) from None
-        if 200 <= reply.status < 300 or (gone and reply.status == 404):
+        if 200 <= reply.status < 300 or (gone and reply.status in _GONE):
             return reply
         said = self._endpoint.said(f"batches: status {reply.status}: {reply.content[:300].decode('utf-8', 'replace')}")
         raise (TransientError if reply.status in _PASSING or reply.status >= 500 else ModelError)(said)
+
+
+def _named(reply: Reply, endpoint: Endpoint) -> str:
+    """The id of the file or the batch that a server made. Raises ModelError."""
+    found = _json(reply.content)
+    if not isinstance(found, Mapping) or "id" not in found:
+        raise ModelError(endpoint.said(f"{str(found)[:200]} is no file and no batch; has the server a batch API?"))
+    return str(found["id"])
+
+
+def _asking(address: str, query: str) -> str:
+    """An address with more of a query."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, query)))))
 
 
 def _fail(call: _Call, error: Exception) -> None:

@@ -8,26 +8,33 @@ with `--enable-scale-out --enable-prompt-tokens-details --hf-overrides '{"head_d
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from constitution.errors import Unavailable
 from generation.engines.base import (
     CallError,
     Completion,
     ErrorReason,
+    Meter,
     ModelError,
     RefusedError,
     Request,
     TransientError,
+    Unkept,
+    Usage,
     failed,
+    guessed_usage,
 )
 from generation.engines.capabilities import Capabilities
-from generation.servers.answers import Answer, Malformed, read_answer
+from generation.servers.answers import Answer, Malformed, billed, most_usage, read_answer
 from generation.servers.bodies import request_body
 from generation.servers.gate import Gate, Outcome, Ticket
 from generation.servers.http.addresses import addresses, expand, named_variables, variable
@@ -82,6 +89,8 @@ class Endpoint:
         self._answered: set[_Kind] = set()
         self._refusals: dict[_Kind, int] = defaultdict(int)
         self._doubts: dict[Trouble, float] = {}
+        self.meter: Meter | None = None
+        """Is told what is paid beside the answers that are returned."""
 
     def __repr__(self) -> str:
         return f"Endpoint({self.settings.url!r}, {self.model!r})"
@@ -110,10 +119,17 @@ class Endpoint:
                 reply = await self._post(body)
             except NoReplyError as error:
                 outcome = _Outcome(Outcome.CONGESTED if error.silent else Outcome.DEAD)
+                if error.sent:
+                    self._paid(request, Unkept.LOST)
                 raise AgainError(self.said(str(error))) from None
             except TooLargeError as error:
                 outcome = _Outcome(Outcome.BROKEN)
+                self._paid(request, Unkept.UNUSABLE)
                 raise AgainError(self.said(str(error)), malformed=True) from None
+            except asyncio.CancelledError:
+                with suppress(Unavailable):  # nobody makes it again
+                    self._paid(request, Unkept.LOST)
+                raise
             read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _names(fields))
             outcome = _outcome(read, reply)
             return self._meant(read, reply, request, ticket)
@@ -131,23 +147,50 @@ class Endpoint:
         ticket = self.gate.begin()
         read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _names(self.settings.rename))
         self.gate.end(ticket, *_outcome(read, reply))
-        return self._meant(read, reply, request, ticket)
+        return self._meant(read, reply, request, ticket, batched=True)
 
-    def _meant(self, read: Answer, reply: Reply, request: Request, ticket: Ticket) -> Completion:
+    def _meant(
+        self, read: Answer, reply: Reply, request: Request, ticket: Ticket, *, batched: bool = False
+    ) -> Completion:
+        usage = self._usage(read, reply, request, batched)
+        if isinstance(read, Completion):
+            return self._accepted(dataclasses.replace(read, usage=usage), request)
+        self._paid(request, Unkept.UNUSABLE, usage)
         if isinstance(read, Malformed):
             raise AgainError(self.said(read.words), malformed=True)
-        if isinstance(read, ServerFault):
-            raise self._fault(self._located(read, reply), request, ticket)
-        return self._accepted(read, request)
+        raise self._fault(self._located(read, reply), request, ticket)
+
+    def _usage(self, read: Answer, reply: Reply, request: Request, batched: bool = False) -> Usage:
+        """What an answer is billed, guessed where it does not say."""
+        if not isinstance(read, Completion):
+            usage = billed(reply.status, reply.content, request, self.settings.thinking_tokens)
+        else:
+            usage = read.usage if read.error or read.usage.reported else guessed_usage(request, read.text)
+        return dataclasses.replace(usage, batched=True) if batched else usage
+
+    def _paid(self, request: Request, why: Unkept, usage: Usage | None = None) -> None:
+        """Tell of a call that was paid; the most that it can have taken where nothing is known. Raises Unavailable."""
+        usage = most_usage(request, self.settings.thinking_tokens) if usage is None else usage
+        if self.meter and usage.reported:
+            self.meter.paid(request, usage, why)
 
     async def look(self, request: Request, settings: EndpointSettings) -> tuple[Answer, bytes]:
         """One try outside of the gate, and the bytes that came back: for a probe, which learns from refusals.
 
-        settings: in place of the server's own where they say what is asked for, and how. Raises NoReplyError and TooLargeError.
+        settings: in place of the server's own where they say what is asked for, and how. Raises NoReplyError and TooLargeError, and
+        Unavailable where limits of the run leave no room.
         """
+        if self.meter:
+            self.meter.before_probe(request)
         fields = request_body(request, self.model, settings)
-        reply = await self._post(json.dumps(fields, allow_nan=False).encode())
+        try:
+            reply = await self._post(json.dumps(fields, allow_nan=False).encode())
+        except (NoReplyError, TooLargeError) as error:
+            if isinstance(error, TooLargeError) or error.sent:
+                self._paid(request, Unkept.PROBE)
+            raise
         read = read_answer(reply.status, reply.content, request, settings.token_ids, _names(fields))
+        self._paid(request, Unkept.PROBE, self._usage(read, reply, request))
         return (self._located(read, reply) if isinstance(read, ServerFault) else read), reply.content
 
     def explain(self, fault: ServerFault) -> str:
@@ -180,7 +223,7 @@ class Endpoint:
             self._answered.add(_kind(request))
             text = self.secrets.mask(read.text)
             return read if text == read.text else dataclasses.replace(read, text=text)
-        return failed(read.error.reason, self.secrets.mask(read.error.detail))
+        return dataclasses.replace(read, error=CallError(read.error.reason, self.secrets.mask(read.error.detail)))
 
     def said(self, words: str) -> str:
         """A server's words as they may be shown."""

@@ -13,6 +13,7 @@ from generation.engines.base import (
     CallError,
     Completion,
     ErrorReason,
+    Meter,
     ModelError,
     RefusedError,
     Request,
@@ -84,6 +85,11 @@ class Pool:
                 await self._failed(call, index, error)
             finally:
                 self._dispatch()
+
+    def count_with(self, meter: Meter) -> None:
+        """Tell the meter of answers that were paid and are none."""
+        for member in self._members:
+            member.meter = meter
 
     async def close(self) -> None:
         """Close every server's connections."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from generation.engines.base import TransientError
+from generation.engines.base import Meter, TransientError
 from generation.engines.capabilities import EXACT, Capabilities
 from generation.servers.batches import Batches
 from generation.servers.bodies import TOP_LOGPROBS
@@ -40,12 +40,14 @@ class Served:
         members = [Endpoint(settings, self._model) for settings in taken]
         return Batches(members[0]) if any(one.settings.batch for one in members) else Pool(members)
 
-    async def probe(self, questions: Questions) -> Capabilities:
-        """Ask every server; those that cannot be reached are left out where another can.
+    async def probe(self, questions: Questions, meter: Meter | None = None) -> Capabilities:
+        """Ask every server; those that cannot be reached are left out where another can. meter: is told what that takes.
 
         Raises ModelError where one of them is set up wrongly, TransientError where none can be reached.
         """
         servers = [Endpoint(settings, self._model) for settings in self._settings]
+        for server in servers:
+            server.meter = meter
         try:
             answers = await asyncio.gather(*(server.probe(questions) for server in servers), return_exceptions=True)
         finally:

@@ -26,8 +26,10 @@ class Reply(NamedTuple):
 class NoReplyError(Exception):
     """No whole answer came."""
 
-    def __init__(self, words: str, silent: bool = False, stale: bool = False) -> None:
+    def __init__(self, words: str, silent: bool = False, stale: bool = False, sent: bool = True) -> None:
         super().__init__(words)
+        self.sent = sent
+        """The request may have reached the server, which then bills it."""
         self.silent = silent
         """It took too long, which an overloaded server does."""
         self.stale = stale
@@ -73,12 +75,14 @@ class Client:
                 encoding = response.headers.get("Content-Encoding", "")
                 whole = decompress(content, encoding, most) if encoding else content
                 return Reply(response.status, response.headers, whole)
+        except aiohttp.ConnectionTimeoutError:
+            raise NoReplyError("cannot connect in time", silent=True, sent=False) from None
         except TimeoutError:
             raise NoReplyError("no whole answer in time", silent=True) from None
         except aiohttp.ServerDisconnectedError:
             raise NoReplyError("the server closed the connection", stale=True) from None
         except aiohttp.ClientConnectorError as error:
-            raise NoReplyError(f"cannot connect ({error.strerror or type(error).__name__})") from None
+            raise NoReplyError(f"cannot connect ({error.strerror or type(error).__name__})", sent=False) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoReplyError(f"{type(error).__name__}: {error}"[:200]) from None
 

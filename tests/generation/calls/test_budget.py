@@ -56,7 +56,7 @@ def ask(engine: Engine, budget: Budget, count: int) -> list[Completion | BaseExc
 
 
 def test_the_most_a_call_can_take() -> None:
-    assert most(request(), TARIFF) == Spent(1, 3, 0, 10, 23.0, 0)
+    assert most(request(), TARIFF) == Spent(1, 3, 0, 10, 23.0)
     assert most(request(model="other"), TARIFF).cost == 0
     thinks = replace(TARIFF, thinking={request().model: 500})
     assert most(request(), thinks).completion == 510
@@ -100,11 +100,11 @@ def test_what_earlier_starts_spent_counts() -> None:
     [
         (TransientError("gone"), Spent()),
         (failed(ErrorReason.CONTENT_REFUSED, "no"), Spent(calls=30)),
-        (Completion("no report"), Spent(calls=30, unreported=30)),
+        (Completion("", usage=Usage(1, 0, 2, 3)), Spent(30, 30, 0, 60, 150.0, 90)),
     ],
 )
 def test_a_call_without_tokens_gives_its_room_back(answer: Completion | Exception, spent: Spent) -> None:
-    engine, budget = Writer(answer), Budget(TARIFF, Limits(tokens=40))
+    engine, budget = Writer(answer), Budget(TARIFF, Limits(tokens=103))
     ask(engine, budget, 30)
     assert engine.calls == 30
     assert budget.spent == spent
@@ -135,3 +135,39 @@ def test_once_a_limit_is_reached_nobody_waits_and_nothing_is_made() -> None:
     found = asyncio.run(asyncio.wait_for(go(), 10))
     assert {type(one) for one in found} == {Completion, LimitReached}
     assert len({str(one) for one in found if isinstance(one, LimitReached)}) == 1
+
+
+def test_a_try_that_came_to_nothing_counts_and_ends_the_call_where_there_is_no_room_for_another() -> None:
+    class Fickle(Writer):
+        budget: Budget
+
+        async def generate(self, request: Request) -> Completion:
+            while self.calls < 2:
+                self.calls += 1
+                self.budget.pay(request, Usage(3, 0, 6, 9))
+            return await super().generate(request)
+
+    found = []
+    for limit in (31, 30):  # two tries of 9 tokens, and one more may take 13
+        engine = Fickle()
+        engine.budget = Budget(TARIFF, Limits(tokens=limit))
+        found += ask(engine, engine.budget, 1)
+    assert isinstance(found[0], Completion)
+    assert isinstance(found[1], LimitReached)
+    words = "stopped by --max-tokens 30: spent 2 calls, 18 tokens, 30.00 USD, of the tokens 18 estimated, as nobody reported them"
+    assert str(found[1]).startswith(words)
+
+
+def test_a_probe_is_made_only_where_it_fits() -> None:
+    budget = Budget(TARIFF, Limits(calls=1))
+    budget.check(request())
+    budget.pay(request(), Usage(3, 0, 1))
+    with pytest.raises(LimitReached, match="stopped by --max-calls 1: spent 1 calls"):
+        budget.check(request())
+
+
+def test_calls_by_a_batch_api_are_reserved_at_its_price() -> None:
+    tariff = replace(TARIFF, batched=frozenset({"m"}))
+    assert most(request(), tariff).cost == 11.5
+    assert tariff.spent("m", Usage(3, 0, 4)).cost == 11  # as probes are paid
+    assert tariff.spent("m", Usage(3, 0, 4, batched=True)).cost == 5.5

@@ -25,6 +25,7 @@ from generation.engines.base import (
     ErrorReason,
     Request,
     Sampling,
+    Unkept,
     Usage,
     failed,
 )
@@ -45,7 +46,7 @@ completions = st.builds(
     text=st.text(st.characters()),
     finish=st.sampled_from(["stop", "length"]),
     logprobs=st.dictionaries(st.sampled_from(["A", "B"]), numbers),
-    usage=st.builds(Usage, *[st.integers(0, 1 << 40)] * 3),
+    usage=st.builds(Usage, *[st.integers(0, 1 << 40)] * 4, st.booleans()),
     error=st.none()
     | st.builds(CallError, st.sampled_from([r for r in ErrorReason if r.of_request]), st.text(st.characters())),
     scores=st.lists(numbers, max_size=5).map(tuple),
@@ -145,14 +146,37 @@ def test_a_call_that_came_to_nothing_can_be_made_again(answer: Completion, tmp_p
 def test_what_the_calls_of_a_model_took(tmp_path: Path) -> None:
     store = CallStore(tmp_path / "c.sqlite")
     store.put(b"a" * 16, request(), ANSWER)
-    store.put(b"b" * 16, request(), Completion("no word of tokens"))
+    store.put(b"b" * 16, request(), Completion("no word of tokens", usage=Usage(4, 0, 6, 10)))
+    store.put(b"e" * 16, request(), replace(ANSWER, usage=Usage(7, 1, 2, batched=True)))
     store.put(b"c" * 16, request(), failed(ErrorReason.CONTENT_REFUSED, "costs nothing"))
     store.put(b"d" * 16, replace(request(), model="other", stage="compare"), replace(ANSWER, usage=Usage(5, 0, 4)))
     totals = store.totals()
-    assert totals.models == {"model": ModelTotals(3, Usage(3, 2, 1), 1), "other": ModelTotals(1, Usage(5, 0, 4), 0)}
+    of_model = ModelTotals(4, Usage(7, 2, 7, 10), Usage(7, 1, 2, batched=True))
+    assert totals.models == {"model": of_model, "other": ModelTotals(1, Usage(5, 0, 4))}
+    assert totals.tokens == Usage(19, 3, 13, 10)
     store.close()
     calls = StoredCalls([tmp_path / "c.sqlite", tmp_path / "c.sqlite"])
-    assert calls.means() == {("sample", "model"): Mean(2, 3.0, 2.0, 1.0), ("compare", "other"): Mean(2, 5.0, 0.0, 4.0)}
+    mean = Mean(6, 14 / 3, 1.0, 3.0)
+    assert calls.means() == {("sample", "model"): mean, ("compare", "other"): Mean(2, 5.0, 0.0, 4.0)}
+    calls.close()
+
+
+def test_a_paid_call_that_is_not_kept_is_counted_and_found_by_nobody(tmp_path: Path) -> None:
+    store = CallStore(tmp_path / "c.sqlite")
+    store.put(request().key(), request(), ANSWER)
+    for why in Unkept:
+        store.put_unkept(request(1), Usage(5, 0, 2, 7), why)
+    store.flush()
+    assert store.get(request(1).key()) is None
+    store.close()
+    again = CallStore(tmp_path / "c.sqlite", forget_failed=True)
+    totals = again.totals()
+    again.close()
+    assert (totals.made, totals.unkept) == (1, 3)
+    assert totals.tokens == Usage(3 + 15, 2, 1 + 6, 21)
+    assert totals.models == {"model": ModelTotals(4, Usage(3 + 15, 2, 1 + 6, 21))}
+    calls = StoredCalls([tmp_path / "c.sqlite"])
+    assert calls.means() == {("sample", "model"): Mean(1, 3.0, 2.0, 1.0)}  # what a call takes is known of whole ones
     calls.close()
 
 

@@ -2,130 +2,29 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from constitution.records import Message
-from generation.engines.base import Completion, ErrorReason, ModelError, RefusedError, Request, Sampling, TransientError
+from generation.engines.base import (
+    Completion,
+    ErrorReason,
+    ModelError,
+    RefusedError,
+    Request,
+    Sampling,
+    TransientError,
+    Unkept,
+    Usage,
+)
 from generation.engines.limited import Limited
 from generation.servers.batches import NOTES, Batches
 from generation.servers.endpoint import Endpoint
 from generation.servers.settings import EndpointSettings
-
-
-class Vendor(ThreadingHTTPServer):
-    """Takes files and batches. A batch is done when it was asked for `polls` times."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.batches: dict[str, dict[str, Any]] = {}
-        self.asked: list[str] = []
-        self.polls = 1
-        self.status = "completed"
-        self.broken = 0
-        """So many requests are answered with an error first."""
-        self.broken_status = 503
-        self.answers: dict[str, tuple[int, dict[str, Any]]] = {}
-        """What a prompt is answered, once; others are answered with their own words."""
-        self.left_out: set[str] = set()
-        """Prompts that get no line, once."""
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    def finish(self, batch: dict[str, Any]) -> None:
-        batch["status"] = self.status
-        if self.status == "failed":
-            batch["errors"] = {"data": [{"message": "line 1: model x does not exist"}]}
-            return
-        good, bad = [], []
-        for line in self.files[batch["input_file_id"]].splitlines():
-            asked = json.loads(line)
-            prompt = asked["body"]["messages"][0]["content"]
-            if prompt in self.left_out:
-                self.left_out.discard(prompt)
-                continue
-            said = {"choices": [{"message": {"content": prompt.upper()}, "finish_reason": "stop"}]}
-            status, body = self.answers.pop(prompt, (200, said))
-            one = {"custom_id": asked["custom_id"], "response": {"status_code": status, "body": body}, "error": None}
-            (good if status == 200 else bad).append(json.dumps(one))
-        for field, lines in (("output_file_id", good), ("error_file_id", bad)):
-            if lines:
-                batch[field] = f"{field}-{batch['id']}"
-                self.files[batch[field]] = "\n".join(lines).encode() + b"\n"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Vendor
-
-    def do_POST(self) -> None:
-        content = (
-            self.rfile.read(int(self.headers["Content-Length"])) if "Content-Length" in self.headers else self.chunks()
-        )
-        self.server.asked.append(f"POST {self.path}")
-        if self.away():
-            return
-        if self.path == "/v1/files":
-            name = f"file-{len(self.server.files)}"
-            kind = self.headers["Content-Type"].partition("boundary=")[2].encode()
-            parts = [part for part in content.split(b"--" + kind) if b"\r\n\r\n" in part]
-            assert b'name="purpose"' in parts[0]
-            assert parts[0].endswith(b"batch\r\n")
-            self.server.files[name] = parts[1].split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
-            self.reply({"id": name})
-        else:
-            made = json.loads(content)
-            batch = {"id": f"batch-{len(self.server.batches)}", "status": "validating", "polls": 0, **made}
-            self.server.batches[batch["id"]] = batch
-            self.reply(batch)
-
-    def do_GET(self) -> None:
-        self.server.asked.append(f"GET {self.path}")
-        if self.away():
-            return
-        _, _, kind, name, *_ = self.path.split("/")
-        if kind == "files":
-            self.send(200, self.server.files[name])
-            return
-        batch = self.server.batches.get(name)
-        if batch is None:
-            self.send(404, b"{}")
-            return
-        batch["polls"] += 1
-        if batch["polls"] >= self.server.polls and batch["status"] == "validating":
-            self.server.finish(batch)
-        self.reply(batch)
-
-    def away(self) -> bool:
-        if self.server.broken:
-            self.server.broken -= 1
-            self.send(self.server.broken_status, b"later")
-            return True
-        return False
-
-    def chunks(self) -> bytes:
-        found = b""
-        while size := int(self.rfile.readline(), 16):
-            found += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return found
-
-    def reply(self, body: dict[str, Any]) -> None:
-        self.send(200, json.dumps(body).encode())
-
-    def send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+from tests.vendor import Vendor
 
 
 @pytest.fixture
@@ -175,7 +74,9 @@ def test_calls_are_one_batch(vendor: Vendor, tmp_path: Path) -> None:
         "custom_id": ask("p0").key().hex(), "method": "POST", "url": "/v1/chat/completions",
     }  # fmt: skip
     assert first["body"]["messages"] == [{"role": "user", "content": "p0"}]
-    assert len(json.loads((tmp_path / NOTES).read_text())["keys"]) == 20
+    file, made = map(json.loads, (tmp_path / NOTES).read_text().splitlines())
+    assert len(file["keys"]) == 20
+    assert (made["file"], made["batch"]) == ("file-0", "batch-0")
 
 
 def test_a_killed_run_waits_for_the_same_batch(vendor: Vendor, tmp_path: Path) -> None:
@@ -184,7 +85,7 @@ def test_a_killed_run_waits_for_the_same_batch(vendor: Vendor, tmp_path: Path) -
     async def killed() -> None:
         batches = engine(vendor, tmp_path)
         tasks = [asyncio.create_task(batches.generate(ask(f"p{i}"))) for i in range(5)]
-        while not (tmp_path / NOTES).is_file():
+        while not vendor.batches:
             await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
@@ -271,3 +172,66 @@ def test_a_server_without_batches_ends_the_run(vendor: Vendor) -> None:
     (error,) = run(engine(vendor), "a")
     assert isinstance(error, ModelError)
     assert "batches: status 404: later" in str(error)
+
+
+def test_a_batch_whose_making_was_not_answered_is_found_among_the_servers(vendor: Vendor, tmp_path: Path) -> None:
+    vendor.hangs_up_after = {"/v1/batches"}
+    assert texts(run(engine(vendor, tmp_path), "a", "b")) == ["A", "B"]
+    assert len(vendor.batches) == 1
+
+
+def test_a_run_killed_before_its_batch_was_noted_finds_it_on_a_later_page(vendor: Vendor, tmp_path: Path) -> None:
+    run(engine(vendor, tmp_path), "a", "b")
+    kept = (tmp_path / NOTES).read_text().splitlines(keepends=True)
+    (tmp_path / NOTES).write_text(kept[0])  # the file alone is noted
+    for i in range(5):
+        vendor.batches[f"other-{i}"] = {"id": f"other-{i}", "input_file_id": f"x{i}"}
+    assert texts(run(engine(vendor, tmp_path), "a", "b")) == ["A", "B"]
+    assert len(vendor.batches) == 6
+    assert (tmp_path / NOTES).read_text() == "".join(kept)
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_a_file_of_which_no_batch_was_made_is_not_sent_again(lists: bool, vendor: Vendor, tmp_path: Path) -> None:
+    run(engine(vendor, tmp_path), "a", "b")
+    vendor.batches.clear()
+    vendor.lists = lists
+    (tmp_path / NOTES).write_text((tmp_path / NOTES).read_text().splitlines(keepends=True)[0])
+    assert texts(run(engine(vendor, tmp_path), "a", "b")) == ["A", "B"]
+    assert vendor.asked.count("POST /v1/files") == 1
+    assert vendor.asked.count("POST /v1/batches") == 2
+
+
+def test_a_file_that_no_batch_can_be_made_of_is_sent_anew_at_the_next_start(vendor: Vendor, tmp_path: Path) -> None:
+    run(engine(vendor, tmp_path), "a")
+    (tmp_path / NOTES).write_text((tmp_path / NOTES).read_text().splitlines(keepends=True)[0])
+    vendor.batches.clear()
+    vendor.broken, vendor.broken_status = 9, 400
+    assert isinstance(run(engine(vendor, tmp_path), "a")[0], ModelError)
+    vendor.broken = 0
+    assert texts(run(engine(vendor, tmp_path), "a")) == ["A"]
+    assert vendor.asked.count("POST /v1/files") == 2
+
+
+def test_what_a_batch_took_is_told_as_of_a_batch(vendor: Vendor) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2}
+    odd = {"choices": [{"message": {"content": "x"}, "finish_reason": None}], "usage": usage}
+    vendor.answers = {"odd": (200, odd)}
+    batches = engine(vendor)
+    paid: list[tuple[Usage, Unkept]] = []
+
+    class Counts:
+        def before_probe(self, request: Request) -> None:
+            raise AssertionError(request)
+
+        def paid(self, request: Request, usage: Usage, why: Unkept) -> None:
+            assert request == ask("odd")
+            paid.append((usage, why))
+
+    batches.count_with(Counts())
+    fine, again = run(batches, "fine", "odd")
+    assert paid == [(Usage(7, 0, 2, batched=True), Unkept.UNUSABLE)]
+    assert again.text == "ODD"
+    assert fine.usage == Usage(
+        9, 0, 2, 11, batched=True
+    )  # nobody said: 4 characters are at most 2 tokens, a message takes 8
