@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
+import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtri
 
 from critics.ranking.weights import Estimate, Quality
 
 Floats = NDArray[np.float64]
 
+Z = 1.959963984540054
+"""The 97.5th percentile of the standard normal distribution."""
 BINS = 10
 """Bins of confidence for ECE: equal widths over [0, 1] (Guo et al. 2017, arXiv:1706.04599)."""
 RESAMPLES = 2_000
@@ -60,7 +62,7 @@ def share(hits: float, n: int) -> Estimate:
     """hits / n with Wilson's 95% interval; a tie counts as half a hit."""
     if not n:
         return Estimate(value=float("nan"), low=0.0, high=1.0)
-    z = ndtri(0.975)
+    z = Z
     p = hits / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -111,7 +113,7 @@ def mcnemar(a: Floats, b: Floats) -> tuple[int, int, float]:
     """(pairs only a has right, pairs only b has right, two-sided exact p): McNemar's test on the discordant pairs."""
     only_a, only_b = int(((a > 0) & ~(b > 0)).sum()), int(((b > 0) & ~(a > 0)).sum())
     n = only_a + only_b
-    return only_a, only_b, min(1.0, 2 * float(bdtr(min(only_a, only_b), n, 0.5))) if n else 1.0
+    return only_a, only_b, min(1.0, 2 * float(scipy.special.bdtr(min(only_a, only_b), n, 0.5))) if n else 1.0
 
 
 def _confidence(logits: Floats) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy  # whose parts are loaded where they are first used
 
 from constitution.words import ngrams, repetition, word_count, words_of
 from critics.ranking.weights import Estimate
@@ -116,7 +116,7 @@ def distinct_interval(
         _distinct([text for i, text in zip(group, texts, strict=True) if i != k], n, budget * (groups - 1) // groups)
         for k in range(groups)
     ]
-    error = float(np.sqrt((groups - 1) * np.var(left)) * stdtrit(groups - 1, 0.975))
+    error = float(np.sqrt((groups - 1) * np.var(left)) * scipy.special.stdtrit(groups - 1, 0.975))
     return Estimate(value=value, low=max(0.0, value - error), high=min(1.0, value + error))
 
 

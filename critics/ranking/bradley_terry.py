@@ -7,12 +7,12 @@ give. Strengths have a normal prior, so that any set of comparisons, even none, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtr, xlog1py, xlogy
 
 PRIOR = 2.0
 """Standard deviation of strengths before any comparison, in log-odds."""
@@ -41,7 +41,12 @@ class Fit(NamedTuple):
         gap = self.mean[first] - self.mean[second]
         c = self.covariance
         variance = c[first, first] + c[second, second] - 2 * c[first, second]
-        return np.asarray(ndtr(-np.abs(gap) / np.sqrt(variance)))
+        return np.asarray([math.erfc(z / math.sqrt(2)) / 2 for z in np.abs(gap) / np.sqrt(variance)])
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Probabilities of log-odds, exact to their last digits at both ends."""
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))
 
 
 def fit(n: int, logits: Mapping[Index, float]) -> Fit:
@@ -52,10 +57,10 @@ def fit(n: int, logits: Mapping[Index, float]) -> Fit:
     comparisons that agree with each other thus leave less doubt.
     """
     pairs = np.array(list(logits), dtype=np.intp).reshape(-1, 2)
-    outcomes = np.asarray(expit(np.fromiter(logits.values(), np.float64, len(logits))))
+    outcomes = sigmoid(np.fromiter(logits.values(), np.float64, len(logits)))
     first, second = pairs.T
     tosses = _most_probable(n, first, second, outcomes, 1.0)
-    expected = np.asarray(expit(tosses.mean[first] - tosses.mean[second]))
+    expected = sigmoid(tosses.mean[first] - tosses.mean[second])
     scatter = ((outcomes - expected) ** 2 / (expected * (1 - expected))).sum()
     return _most_probable(n, first, second, outcomes, float((COINS + scatter) / (COINS + len(logits))))
 
@@ -69,18 +74,18 @@ def _most_probable(
     design[rows, first], design[rows, second] = 1.0, -1.0
 
     def loss(strengths: Floats) -> float:
-        won = np.asarray(expit(design @ strengths)).clip(1e-300, 1 - 1e-16)
-        fitted = (xlogy(outcomes, won) + xlog1py(1 - outcomes, -won)).sum() / dispersion
-        return float((strengths @ strengths) / (2 * PRIOR**2) - fitted)
+        ahead = design @ strengths
+        missed = (outcomes * np.logaddexp(0, -ahead) + (1 - outcomes) * np.logaddexp(0, ahead)).sum() / dispersion
+        return float((strengths @ strengths) / (2 * PRIOR**2) + missed)
 
     strengths = np.zeros(n)
     while True:
-        won = np.asarray(expit(design @ strengths))
+        won = sigmoid(design @ strengths)
         gradient = design.T @ (outcomes - won) / dispersion - strengths / PRIOR**2
         precision = (design.T * (won * (1 - won))) @ design / dispersion + np.eye(n) / PRIOR**2
         step = np.linalg.solve(precision, gradient)
         while np.abs(step).max(initial=0.0) > TINY and loss(strengths + step) > loss(strengths):
             step /= 2
         if np.abs(step).max(initial=0.0) <= TINY:
-            return Fit(strengths, np.linalg.inv(precision))
+            return Fit(strengths, np.asarray(np.linalg.inv(precision), dtype=np.float64))
         strengths = strengths + step

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
-from scipy.special import entr, expit
 
 from critics.ranking.bradley_terry import Fit, Floats, Index
 
@@ -64,7 +64,7 @@ def adaptive(table: Table, fit: Fit, extremes: bool, seed: int) -> list[Index]:
 def _information(fit: Fit, first: NDArray[np.intp], second: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     """For each pair: by how much its outcome is expected to lower the entropy of who is the best, and who the worst."""
     drawn = rng.multivariate_normal(fit.mean, fit.covariance, DRAWS, method="cholesky")
-    won = np.asarray(expit(drawn[:, first] - drawn[:, second]))
+    won = np.asarray(scipy.special.expit(drawn[:, first] - drawn[:, second]))
     information = np.zeros(len(first))
     for winner in (drawn.argmax(axis=1), drawn.argmin(axis=1)):
         for candidate in np.unique(winner):
@@ -74,7 +74,7 @@ def _information(fit: Fit, first: NDArray[np.intp], second: NDArray[np.intp], rn
 
 def _coin(p: Floats) -> Floats:
     """Entropy of a coin, in nats."""
-    return np.asarray(entr(p) + entr(1 - p))
+    return np.asarray(scipy.special.entr(p) + scipy.special.entr(1 - p))
 
 
 def knockout(table: Table, seed: int) -> tuple[list[Index], set[Index]]:

@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from multiprocessing import active_children
 from threading import Event, Thread
 
-import psutil
-
 _LOOK_SECONDS = 0.2
 
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
@@ -77,6 +75,8 @@ class Watchdog:
             thread.join()
 
     def _watch(self, pids: set[int | None]) -> None:
+        import psutil  # which looks at this process for a while, and only vLLM's are watched
+
         family = []
         for pid in pids:
             with suppress(psutil.NoSuchProcess):

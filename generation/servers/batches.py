@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import aiohttp
-
 from constitution.errors import SolonError
 from generation.engines.base import (
     CallError,
@@ -352,7 +350,9 @@ def _fail(call: _Call, error: Exception) -> None:
         call.answer.set_exception(again)
 
 
-def _form(content: bytes) -> aiohttp.FormData:
+def _form(content: bytes) -> Any:
+    import aiohttp
+
     form = aiohttp.FormData()
     form.add_field("purpose", "batch")
     form.add_field("file", content, filename="batch.jsonl", content_type="application/jsonl")

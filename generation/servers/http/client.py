@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import NamedTuple
-
-import aiohttp
+from typing import Any, NamedTuple
 
 from generation.servers.settings import EndpointSettings
 
@@ -47,7 +45,8 @@ class Client:
         self._settings = settings
         self._headers = {"User-Agent": "solon", "Accept": "application/json", "Accept-Encoding": "identity", **headers}
         self._proxy = proxy or None
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Any = None
+        """An aiohttp.ClientSession, once something is sent."""
 
     def __repr__(self) -> str:
         return f"Client({self._settings.url!r})"
@@ -65,6 +64,8 @@ class Client:
         most: int = MAX_BYTES,
     ) -> Reply:
         """The answer to any request, up to so many bytes. Raises NoReplyError and TooLargeError."""
+        import aiohttp  # 0.2 s, which runs without servers need not wait for
+
         if self._session is None:
             self._session = self._open()
         try:
@@ -91,7 +92,9 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> Any:
+        import aiohttp
+
         s = self._settings
         timeout = aiohttp.ClientTimeout(
             total=s.deadline_seconds, sock_connect=min(_CONNECT_SECONDS, s.timeout_seconds), sock_read=s.timeout_seconds
@@ -106,7 +109,7 @@ class Client:
         )
 
 
-async def _read(stream: aiohttp.StreamReader, most: int) -> bytes:
+async def _read(stream: Any, most: int) -> bytes:
     chunks = bytearray()
     while chunk := await stream.readany():
         chunks += chunk
