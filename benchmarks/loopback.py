@@ -2,7 +2,8 @@
 
     python -m benchmarks.loopback --latency 0.4 --slots 8
 
-prints its port, and serves until it is stopped.
+prints its port, and serves until it is stopped. A request for log-probabilities is answered with the label A or B: of two responses
+of this server, the one that it wrote first is the better one. A GET of `/calls` says how many calls were answered.
 """
 
 from __future__ import annotations
@@ -16,17 +17,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_BODY = (
-    b'{"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "'
-    + b"Some words of an answer. " * 8
-    + b'"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 100, "completion_tokens": 48, "total_tokens": 148}}'
-)
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY) + _BODY
+_JUDGED = re.compile(rb'"logprobs": ?true')
+_EMPTY = re.compile(rb'"messages": ?\[\]')
+"""What asks for the limits of a server alone; it is answered, and not counted."""
+_NUMBERS = re.compile(rb"Answer number (\d+)\.")
+_USAGE = '"usage": {"prompt_tokens": 100, "completion_tokens": 48, "total_tokens": 148}'
+
+
+def answer(content: str, finish: str = "stop", logprobs: str = "null") -> bytes:
+    """A completion of a chat."""
+    message = f'{{"role": "assistant", "content": "{content}"}}'
+    choice = f'{{"index": 0, "message": {message}, "finish_reason": "{finish}", "logprobs": {logprobs}}}'
+    return http(
+        f'{{"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [{choice}], {_USAGE}}}'
+    )
+
+
+def http(body: str) -> bytes:
+    """A response of HTTP around some JSON."""
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body.encode()
+    )
+
+
+def label(best: str, other: str) -> bytes:
+    """One token, and the two labels among its alternatives."""
+    listed = [f'{{"token": "{token}", "logprob": {p}, "bytes": null' for token, p in ((best, -0.3), (other, -1.4))]
+    alternatives = ", ".join(one + "}" for one in listed)
+    return answer(best, "length", f'{{"content": [{listed[0]}, "top_logprobs": [{alternatives}]}}]}}')
+
+
+A, B = label("A", "B"), label("B", "A")
+MODELS = http('{"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "loopback"}]}')
+_WORDS = " Some words of an answer." * 8
+
+
+class _Calls:
+    """How many there were, over all connections."""
+
+    def __init__(self) -> None:
+        self.answered = 0
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, slots: asyncio.Semaphore, latency: float) -> None:
-        self._slots, self._latency = slots, latency
+    def __init__(self, slots: asyncio.Semaphore, latency: float, calls: _Calls) -> None:
+        self._slots, self._latency, self._calls = slots, latency, calls
         self._buffer = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -41,22 +76,32 @@ class _Connection(asyncio.Protocol):
             size = end + 4 + (int(found[1]) if found else 0)
             if len(self._buffer) < size:
                 return
+            request = bytes(self._buffer[:size])
             del self._buffer[:size]
-            task = asyncio.get_running_loop().create_task(self._answer())
+            if request.startswith(b"GET "):
+                called = request.startswith(b"GET /calls")
+                self._transport.write(http(str(self._calls.answered)) if called else MODELS)
+                continue
+            task = asyncio.get_running_loop().create_task(self._answer(request))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self) -> None:
+    async def _answer(self, request: bytes) -> None:
         async with self._slots:
             await asyncio.sleep(self._latency)
-        self._transport.write(ANSWER)
+        self._calls.answered += not _EMPTY.search(request)
+        if _JUDGED.search(request):
+            first, *rest = [int(number) for number in _NUMBERS.findall(request)] or [0]
+            self._transport.write(B if rest and rest[0] < first else A)
+        else:
+            self._transport.write(answer(f"Answer number {self._calls.answered}.{_WORDS}"))
 
 
 async def serve(latency: float, slots: int) -> None:
     """Serve, for ever."""
-    free = asyncio.Semaphore(slots)
+    free, calls = asyncio.Semaphore(slots), _Calls()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(free, latency), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: _Connection(free, latency, calls), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -1,7 +1,9 @@
 """Prompts that nearly repeat each other, and prompts that are in an evaluation set: counted by word n-grams, exactly.
 
 Two prompts are near-duplicates when the Jaccard index of their word 3-grams is at least `near`. Only a prompt's rarest 3-grams
-need to be looked up for that (prefix filtering: Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search").
+need to be looked up for that (prefix filtering: Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search"), and only
+prompts with enough 3-grams left after the first shared one need to be compared (positional filtering: Xiao et al. 2008,
+"Efficient similarity joins for near duplicate detection"): prompts that are filled into one template are not.
 A prompt overlaps with an evaluation item when the shorter of them has at least a share `containment` of its n-grams in the other.
 """
 
@@ -95,19 +97,25 @@ def near_duplicates(
         if most is not None and total > most:
             return None
     often = Counter(gram for text in texts for gram in text)
-    kept: defaultdict[int, list[int]] = defaultdict(list)
+    kept: defaultdict[int, dict[tuple[int, int], list[int]]] = defaultdict(dict)
+    """3-gram -> the prompts that have it, by how many of theirs are as frequent or more, and how many they have."""
     found = []
     for i, text in enumerate(texts):
         if not text:
             continue
         rare = sorted(text, key=lambda gram: (often[gram], gram))[: len(text) - math.ceil(near * len(text)) + 1]
-        candidates = {j for gram in rare for j in kept.get(gram, ())}
+        candidates: set[int] = set()
+        for place, gram in enumerate(rare):
+            for (left, size), group in kept.get(gram, {}).items():
+                shared = min(len(text) - place, left)  # at most, where this is the rarest that both have
+                if shared / (len(text) + size - shared) >= near:
+                    candidates.update(group)
         best = max(((jaccard(text, texts[j]), -j) for j in candidates), default=(0.0, 0))
         if best[0] >= near:
             found.append(NearDuplicate(names[i], names[-best[1]], best[0]))
         else:
-            for gram in rare:
-                kept[gram].append(i)
+            for place, gram in enumerate(rare):
+                kept[gram].setdefault((len(text) - place, len(text)), []).append(i)
     return found
 
 

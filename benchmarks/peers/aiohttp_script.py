@@ -1,0 +1,43 @@
+"""The same script without a client library: aiohttp, gather, a semaphore, and nothing but the request and its JSON.
+
+python aiohttp_script.py URL MODEL PROMPTS TEMPLATE OUT CONCURRENCY
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import aiohttp
+
+SAMPLE = {"max_tokens": 48, "temperature": 0.8}
+VERDICT = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
+
+
+async def main() -> None:
+    """All prompts at once; a JSON line for each."""
+    url, model, prompts, template, out, concurrency = sys.argv[1:]
+    rows = [json.loads(line)["prompt"] for line in Path(prompts).read_text().splitlines()]
+    judge = Path(template).read_text()
+    free = asyncio.Semaphore(int(concurrency))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=int(concurrency))) as session:
+
+        async def ask(content: str, parameters: dict[str, object]) -> str:
+            body = {"model": model, "messages": [{"role": "user", "content": content}], **parameters}
+            async with free, session.post(f"{url}/v1/chat/completions", json=body) as response:
+                answer = await response.json()
+            return str(answer["choices"][0]["message"]["content"])
+
+        async def one(prompt: str) -> str:
+            first, second = await asyncio.gather(*(ask(prompt, SAMPLE) for _ in range(2)))
+            asked = judge.replace("PROMPT", prompt)
+            orders = [asked.replace("FIRST", a).replace("SECOND", b) for a, b in ((first, second), (second, first))]
+            verdicts = await asyncio.gather(*(ask(content, VERDICT) for content in orders))
+            return json.dumps({"responses": [first, second], "verdicts": verdicts})
+
+        lines = await asyncio.gather(*map(one, rows))
+    (Path(out) / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
