@@ -9,6 +9,9 @@ from pydantic import Field
 
 from constitution.options import Option, Options
 
+Forget = Literal["failed", "damaged"]
+"""Which stored calls are made again."""
+
 
 class FeedbackSettings(Options):
     """Principles and prompts in, a preference dataset out."""
@@ -35,8 +38,9 @@ class FeedbackSettings(Options):
     """Read only the first N rows of the prompts."""
     reuse: Annotated[tuple[Path, ...], Option("RUN")] = ()
     """Take calls that this run made; repeatable."""
-    forget: Literal["failed"] | None = None
-    """Make the calls again that came to an error or to nothing, such as refusals and answers without log-probabilities."""
+    forget: Forget | None = None
+    """Make calls again: `failed`, those that came to an error or to nothing, such as refusals and answers without
+    log-probabilities; `damaged`, those that are no longer as they were stored."""
     max_cost: Annotated[float | None, Option("AMOUNT")] = None
     """Stop before all starts of the run have cost more than this, by the prices in the settings."""
     max_calls: Annotated[int | None, Option("N")] = None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from constitution.errors import Problem, UserError
 from constitution.terminal import printable
 from evaluation.audit.clean import write_clean
 from evaluation.audit.data import Audit, read_audit
@@ -17,17 +16,18 @@ from evaluation.audit.settings import AuditSettings
 from evaluation.audit.thresholds import Thresholds, load
 from evaluation.files import write, write_json
 from generation.output.files import write_atomically
-from generation.output.manifest import NAME, Manifest, read
-
-PAGE = "report.html"
+from generation.output.manifest import REPORT, Manifest, seal, whole
 
 
 def run(settings: AuditSettings, console: Console) -> int:
     """Audit, write, print. Exit code 0 done, 1 a gate failed. Raises UserError."""
     thresholds = load(settings.config, settings.overrides)
-    audit = read_audit(settings.run, _manifest(settings.run), thresholds, settings.against)
-    page = settings.out or settings.run / PAGE
+    manifest = whole(settings.run)
+    audit = read_audit(settings.run, manifest, thresholds, settings.against)
+    page = settings.out or settings.run / REPORT
     write(page, render(audit))
+    if page.resolve() == (settings.run / REPORT).resolve():
+        seal(settings.run, manifest, [REPORT])
     if settings.json_file:
         write_json(settings.json_file, numbers(audit))
     left_out = write_clean(settings.run, settings.clean, why_left_out(audit)) if settings.clean else {}
@@ -47,7 +47,7 @@ def write_report(folder: Path, manifest: Manifest) -> None:
 
     Memory is bounded: near-duplicates among more than MOST_GRAMS 3-grams are left to the command.
     """
-    write_atomically(folder / PAGE, render(read_audit(folder, manifest, Thresholds(), (), MOST_GRAMS)))
+    write_atomically(folder / REPORT, render(read_audit(folder, manifest, Thresholds(), (), MOST_GRAMS)))
 
 
 def numbers(audit: Audit) -> dict[str, object]:
@@ -88,11 +88,3 @@ def why_left_out(audit: Audit) -> dict[str, str]:
     """Prompt id -> why its rows are left out of a clean copy."""
     near = {near.prompt_id: f"nearly repeats {near.earlier} ({near.jaccard:.2f})" for near in audit.near or ()}
     return near | {found.prompt_id: f"is in {found.place} ({found.containment:.2f})" for found in audit.overlaps}
-
-
-def _manifest(folder: Path) -> Manifest:
-    manifest = read(folder)
-    if manifest is None:
-        state = "was written by another version" if (folder / NAME).is_file() else f"is not a finished run (no {NAME})"
-        raise UserError(Problem(str(folder), got=state, fix=f"run generate_feedback.py --out {folder} to its end"))
-    return manifest

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.errors import Problem, UserError
 from constitution.records import Message
 from generation.output import reading
+from generation.output.manifest import whole
 from generation.output.reading import Pair, split_files
 
 
@@ -65,9 +65,7 @@ class RunDiff:
 
 def read_pairs(run: Path) -> dict[PairKey, PairSide]:
     """All labelled pairs of a finished run. Raises UserError."""
-    if not (run / "manifest.json").is_file():
-        fix = f"run generate_feedback.py --out {run} to its end"
-        raise UserError(Problem(str(run), got="is not a finished run (no manifest.json)", fix=fix))
+    whole(run)
     files = split_files(run, "preferences")
     return {_key(pair): _side(pair) for split, path in files for pair in reading.read_pairs(path, split)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from constitution.errors import Problem, UserError
 
 APPLICATION_ID = 0x534F4C4E
 """Marks a database as ours ("SOLN")."""
-VERSION = 6
+VERSION = 7
 """Raise it when the meaning of a stored completion changes. Since 3 log-probabilities are of logits in float32, and errors are
 of the request alone; since 5 what was asked and what came of prompts is stored too; since 6 which tokens are estimated, and calls
-that were paid and are not kept."""
+that were paid and are not kept; since 7 each call has a checksum."""
 BUSY_SECONDS = 10.0
 """How long another program may hold the file before that is an error."""
 
@@ -27,7 +28,8 @@ CREATE TABLE calls (
     key BLOB PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, reused INTEGER NOT NULL, seconds REAL NOT NULL,
     prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     estimated_tokens INTEGER NOT NULL, batched INTEGER NOT NULL, failed TEXT NOT NULL,
-    prompt TEXT NOT NULL, subject TEXT NOT NULL, asked BLOB NOT NULL, record BLOB NOT NULL
+    prompt TEXT NOT NULL, subject TEXT NOT NULL, asked BLOB NOT NULL, record BLOB NOT NULL,
+    checksum INTEGER NOT NULL
 );
 CREATE TABLE texts (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE outcomes (prompt TEXT PRIMARY KEY, state BLOB NOT NULL, body BLOB NOT NULL);
@@ -103,6 +105,12 @@ def _fix(code: str) -> str:
     return "run the same command again, committed calls are kept"
 
 
+def damaged(path: Path, calls: int) -> StoreError:
+    """Calls that are not as they were stored."""
+    fix = f"run the command of {path.parent} again with --forget damaged, which makes them anew"
+    return StoreError(Problem(str(path), got=f"{calls:,} stored calls are damaged", fix=fix))
+
+
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open a file of calls that another program may be writing. Raises StoreError."""
     if not path.is_file():
@@ -122,6 +130,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 def _connect_to_read(path: Path, uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.text_factory = partial(
+        str, encoding="utf-8", errors="replace"
+    )  # damaged text is for its checksum to tell
     try:
         _check_ours(path, connection)
     except BaseException:

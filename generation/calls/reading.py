@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from generation.calls.asked import Asked, read
-from generation.calls.database import StoreError, explain, is_empty, open_to_read, read_row
-from generation.calls.record import Row
+from generation.calls.database import StoreError, damaged, explain, is_empty, open_to_read, read_row
+from generation.calls.record import Row, checksum
 from generation.engines.base import Completion, Unkept, Usage
 
 COLUMNS = ", ".join(Row._fields)
+SUMMED = f"{COLUMNS}, checksum"
+"""What `whole` takes."""
 
 
 class Mean(NamedTuple):
@@ -42,9 +45,9 @@ class StoredCalls:
         """The call and the place of its file in the list. Raises StoreError."""
         for place, (path, connection) in enumerate(self._files):
             if self._full[place]:
-                found = read_row(path, connection, f"SELECT {COLUMNS} FROM calls WHERE key = ?", key)
+                found = read_row(path, connection, f"SELECT {SUMMED} FROM calls WHERE key = ?", key)
                 if found:
-                    return place, Row._make(found)
+                    return place, whole(path, found)
         return None
 
     def get(self, key: bytes) -> Completion | None:
@@ -65,16 +68,19 @@ class StoredCalls:
         return bytes(found[0]) if found else None
 
     def asked(self, place: int, row: Row) -> Asked | None:
-        """What a call of that file asked; None where it was not kept."""
-        return read(row.asked, lambda digest: self.text(place, digest))
+        """What a call of that file asked; None where it was not kept. Raises StoreError where its texts are damaged."""
+        try:
+            return read(row.asked, lambda digest: self.text(place, digest))
+        except (zlib.error, ValueError, LookupError, TypeError, StopIteration):
+            raise damaged(self._files[place][0], 1) from None
 
     def about(self, prompt: str) -> Iterator[tuple[bytes, Row]]:
         """Key and row of the first file's calls about a prompt, in the order in which they were stored. Raises StoreError."""
-        yield from self._first(f"SELECT key, {COLUMNS} FROM calls WHERE prompt = ? ORDER BY rowid", prompt)
+        yield from self._first(f"SELECT key, {SUMMED} FROM calls WHERE prompt = ? ORDER BY rowid", prompt)
 
     def named(self, prefix: str) -> Iterator[tuple[bytes, Row]]:
         """Key and row of the first file's calls whose key begins so, in hexadecimal. Raises StoreError."""
-        yield from self._first(f"SELECT key, {COLUMNS} FROM calls WHERE hex(key) LIKE ? ORDER BY key", f"{prefix}%")
+        yield from self._first(f"SELECT key, {SUMMED} FROM calls WHERE hex(key) LIKE ? ORDER BY key", f"{prefix}%")
 
     def means(self) -> dict[tuple[str, str], Mean]:
         """(stage, model) -> what its answered calls took, each, where that was reported. Raises StoreError."""
@@ -103,7 +109,15 @@ class StoredCalls:
     def _first(self, sql: str, value: str) -> Iterator[tuple[bytes, Row]]:
         if self._full and self._full[0]:
             for key, *values in _rows(*self._files[0], sql, value):
-                yield key, Row._make(values)
+                yield key, whole(self._files[0][0], values)
+
+
+def whole(path: Path, values: Sequence[Any]) -> Row:
+    """A call as it was stored. values: its row and its checksum. Raises StoreError where they do not agree."""
+    *row, stored = values
+    if checksum(*row) != stored:
+        raise damaged(path, 1)
+    return Row._make(row)
 
 
 class ModelTotals(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any, NamedTuple
 
 from critics.text.thoughts import split
@@ -59,6 +60,17 @@ class Row(NamedTuple):
             ) from None
 
 
+def checksum(*row: object) -> int:
+    """By which a row that the disk or a program has damaged is known. row: the values of a Row; text as text or in UTF-8."""
+    values = [value.encode() if isinstance(value, str) else value for value in row]
+    return zlib.crc32(b"\0".join(value if isinstance(value, bytes) else b"%r" % _number(value) for value in values))
+
+
+def _number(value: object) -> object:
+    """As the database has it, which knows no bool."""
+    return int(value) if isinstance(value, bool) else value
+
+
 NOTHING = "nothing"
 """The answer is empty or thoughts alone, or lacks the log-probabilities that were asked for."""
 
@@ -85,7 +97,7 @@ def to_row(request: Request, completion: Completion, seconds: float) -> tuple[Ro
     failed = str(error.reason) if error else NOTHING if _fruitless(request, completion) else ""
     usage = completion.usage
     tokens = (usage.prompt, usage.cached, usage.completion, usage.estimated, usage.batched)
-    return Row(request.stage, request.model, seconds, *tokens, failed, prompt, about, names, record), texts
+    return Row(request.stage, request.model, float(seconds), *tokens, failed, prompt, about, names, record), texts
 
 
 def _fruitless(request: Request, completion: Completion) -> bool:

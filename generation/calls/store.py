@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 from generation.calls.asked import digests, pack
-from generation.calls.database import StoreError, explain, open_to_write, roll_back
-from generation.calls.reading import COLUMNS, StoredCalls, Totals, in_sql, totals
-from generation.calls.record import Row, to_row
+from generation.calls.database import StoreError, damaged, explain, open_to_write, roll_back
+from generation.calls.reading import SUMMED, StoredCalls, Totals, in_sql, totals
+from generation.calls.record import Row, checksum, to_row
 from generation.engines.base import Completion, Request, Unkept, Usage
 
 BACKLOG = 16
@@ -27,12 +28,18 @@ KNOWN = 50_000
 
 _KEY_BYTES = 16
 
-_INSERT = f"INSERT OR IGNORE INTO calls (key, reused, {COLUMNS}) VALUES ({', '.join('?' * (2 + len(Row._fields)))})"
+_INSERT = f"INSERT OR IGNORE INTO calls (key, reused, {SUMMED}) VALUES ({', '.join('?' * (3 + len(Row._fields)))})"
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)"
 _COUNTED = in_sql(["", "forgotten", *Unkept])
-_FORGET = f"UPDATE calls SET key = randomblob(16), failed = 'forgotten' WHERE failed NOT IN ({_COUNTED})"
+_RAW = ", ".join(f"CAST({name} AS BLOB)" if kind is str else name for name, kind in get_type_hints(Row).items())
+"""What goes into a checksum. As bytes, a text that is no text any more is read too."""
+_FORGET = f"""
+UPDATE calls SET key = randomblob(16), failed = 'forgotten', checksum = checksum({_RAW.replace("failed", "'forgotten'")})
+WHERE failed NOT IN ({_COUNTED})
+"""
 """Under another key a call is found no more, and what it took is still counted."""
+_DAMAGED = f"FROM calls WHERE checksum IS NOT checksum({_RAW})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,12 @@ class CallStore:
         *,
         reuse: Sequence[Path] = (),
         forget_failed: bool = False,
+        forget_damaged: bool = False,
     ) -> None:
         """Open or create. A commit waits for `window` records or `window_seconds`. `reuse` are other runs' files.
 
-        forget_failed: True to make calls again that came to an error or to nothing.
-        Raises StoreError when a file cannot be used.
+        forget_failed: True to make calls again that came to an error or to nothing. forget_damaged: those whose checksum is wrong;
+        without it they are a StoreError. Raises StoreError when a file cannot be used.
         """
         self.path = path
         self._window = window
@@ -69,6 +77,11 @@ class CallStore:
         self._forget_failed = forget_failed
         self._connection = open_to_write(path)
         try:
+            self._connection.create_function("checksum", -1, checksum, deterministic=True)
+            if forget_damaged:
+                self._connection.execute(f"DELETE {_DAMAGED}")
+            elif found := self._connection.execute(f"SELECT count(*) {_DAMAGED}").fetchone()[0]:
+                raise damaged(path, found)
             if forget_failed:
                 self._connection.execute(_FORGET)
             self._calls = StoredCalls([path, *reuse])
@@ -200,7 +213,7 @@ class CallStore:
         entries = self._writing.values()
         texts = {name: text for entry in entries for name, text in entry.texts.items()}
         bodies = [(name, pack(text) if isinstance(text, str) else text) for name, text in texts.items()]
-        rows = [(key, entry.reused, *entry.row) for key, entry in self._writing.items()]
+        rows = [(key, entry.reused, *entry.row, checksum(*entry.row)) for key, entry in self._writing.items()]
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._connection.executemany(_INSERT_TEXT, bodies)

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TextIO
@@ -22,6 +23,27 @@ def write_atomically(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync(path.parent)
+
+
+SEAL = "# sha256 of all that is above: "
+
+
+def write_sealed(path: Path, text: str) -> None:
+    """Write a YAML text, atomically and durably, with its sha256 as a comment in the last line."""
+    write_atomically(path, _sealed(text))
+
+
+def read_sealed(path: Path) -> str:
+    """A text that `write_sealed` wrote. Raises FileNotFoundError, other OSErrors, and ValueError for any other text."""
+    found = path.read_text(encoding="utf-8")
+    text = found.rpartition(SEAL)[0]
+    if found != _sealed(text):
+        raise ValueError("is damaged, or was changed by hand")
+    return text
+
+
+def _sealed(text: str) -> str:
+    return f"{text}{SEAL}{sha256(text.encode()).hexdigest()}\n"
 
 
 def create(path: Path) -> TextIO:
@@ -69,6 +91,13 @@ def sync(path: Path) -> None:
 
 def file_sha256(path: Path) -> str:
     """Hex digest of a file. Raises OSError, also for what is no ordinary file: a pipe would never end."""
+    status = path.stat()
+    return _sha256(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(1024)
+def _sha256(path: Path, *_: int) -> str:
+    """Once in a process for a file that is still the same one."""
     h = sha256()
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -15,10 +15,12 @@ import yaml
 from filelock import FileLock, Timeout
 
 from constitution.errors import Problem, UserError
-from generation.output.files import refuse_links, write_atomically
+from generation.output.files import read_sealed, refuse_links, write_atomically, write_sealed
 
 SETTINGS = "run.yaml"
 CONSTITUTION = "constitution.yaml"
+WEIGHTS = "weights.json"
+"""A run's own copy of the fitted weights it was given."""
 PROMPTS = "prompts.jsonl"
 """Prompts that a program gave, not a file of its own."""
 MACHINE = "machine"
@@ -28,6 +30,8 @@ HOLDER = ".lock-holder"
 """Which process holds the lock, in words."""
 BEFORE = {LOCK, *(part for name in (HOLDER, CONSTITUTION, PROMPTS) for part in (name, f"{name}.tmp"))}
 """What a run that was killed early may leave in its folder before its settings."""
+OURS = {"calls.sqlite", "manifest.json"}
+"""Files that show a folder as a run's, even without its settings."""
 MIN_FREE_BYTES = 200 << 20
 """A run is not started with less free disk than this."""
 
@@ -55,7 +59,8 @@ class OwnedFolder:
             except OSError as error:
                 raise self._refused(f"cannot be read ({error.strerror})", "choose another --out") from None
             if self.marker not in entries and entries - BEFORE - {f"{self.marker}.tmp"}:
-                raise self._refused(f"is not empty and no run of ours (no {self.marker})", "choose another --out")
+                fix = self.fix if OURS & entries else "choose another --out"
+                raise self._refused(f"is not empty and no run of ours (no {self.marker})", fix)
         elif self.path.exists():
             raise self._refused("is a file", "--out takes a folder")
 
@@ -90,16 +95,16 @@ class OwnedFolder:
     def snapshot(self) -> Snapshot | None:
         """What the folder's file says; None where the folder is free. Raises UserError where the file is damaged."""
         try:
-            text = (self.path / self.marker).read_text(encoding="utf-8")
-            if self.released and text == self.released:
+            if self.released and (self.path / self.marker).read_text(encoding="utf-8") == self.released:
                 return None
-            found = yaml.safe_load(text)
+            found = yaml.safe_load(read_sealed(self.path / self.marker))
         except FileNotFoundError:
             return None
-        except (yaml.YAMLError, ValueError):
+        except (OSError, yaml.YAMLError, ValueError):
             found = None
         if not isinstance(found, dict):
-            raise UserError(Problem(str(self.path / self.marker), got="is damaged", fix=self.fix))
+            got = "is damaged, or was changed by hand"
+            raise UserError(Problem(str(self.path / self.marker), got=got, fix=self.fix))
         return found
 
     def claim(self, settings: Snapshot, decisive: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot) -> None:
@@ -111,7 +116,7 @@ class OwnedFolder:
         old = self.snapshot()
         if old is not None and (changed := changes(decisive(old), decisive(settings))):
             raise UserError([Problem(str(self.path), got="belongs to other settings", fix=self.fix), *changed])
-        write_atomically(self.path / self.marker, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+        write_sealed(self.path / self.marker, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
 
     def release(self) -> None:
         """Let other settings take the folder. Call it while nothing is made that depends on them."""

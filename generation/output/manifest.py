@@ -1,19 +1,32 @@
-"""`manifest.json`: the counts, costs and digests of a run. Written last: its presence means the run is whole."""
+"""`manifest.json`: the counts, costs and digests of a run, and the sha256 of all that it wrote, its own among them.
+
+Written last: its presence means that the run is finished. Whoever reads a run opens it with `whole`, which looks at every file.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from constitution.errors import Problem, UserError
 from constitution.records import Strict
-from generation.output.files import write_atomically
+from constitution.terminal import complain
+from generation.output.files import file_sha256, write_atomically
+from generation.output.folder import CONSTITUTION, PROMPTS, SETTINGS, WEIGHTS
 from generation.output.records import ControlOutcome, Feedback
 
 NAME = "manifest.json"
+CARD = "README.md"
+REPORT = "report.html"
+PAGES = (CARD, REPORT)
+"""Files for people, who may have changed them: told where they are not as they were, and no reason to stop."""
+BESIDE = (SETTINGS, CONSTITUTION, WEIGHTS, PROMPTS, *PAGES)
+"""Files that a run has beside its data, where it has them."""
 
 
 class Counts(Strict):
@@ -123,17 +136,87 @@ class Manifest(Strict):
     """Path -> sha256."""
     digests: Digests
 
+    sha256: str = ""
+    """Of this text, while this is empty."""
+
+    def text(self) -> str:
+        """What the file says."""
+        own = sha256(self._text("").encode()).hexdigest()
+        return self._text(own)
+
     def write(self, folder: Path) -> None:
         """Write it, atomically and durably."""
-        write_atomically(folder / NAME, self.model_dump_json(indent=2) + "\n")
+        write_atomically(folder / NAME, self.text())
+
+    def _text(self, own: str) -> str:
+        return self.model_copy(update={"sha256": own}).model_dump_json(indent=2) + "\n"
+
+
+def seal(folder: Path, manifest: Manifest, names: Iterable[str] = BESIDE) -> Manifest:
+    """Write the manifest with the digests that these files have now, where they are there; returns it."""
+    beside = {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
+    sealed = manifest.model_copy(update={"files": dict(sorted({**manifest.files, **beside}.items()))})
+    sealed.write(folder)
+    return sealed
 
 
 def read(folder: Path) -> Manifest | None:
-    """The folder's manifest; None where the run is not whole or was written by another version."""
+    """The folder's manifest; None where there is none, as the run is not finished. Raises UserError for one that is damaged."""
     try:
-        return Manifest.model_validate_json((folder / NAME).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValidationError):
+        text = (folder / NAME).read_bytes().decode()
+        found = Manifest.model_validate_json(text)
+        if found.text() == text:
+            return found
+        got = "is damaged, or was changed by hand"
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValidationError:
+        got = "is damaged, or was written by another version"
+    except (OSError, ValueError) as error:
+        got = f"cannot be read ({error})"
+    raise UserError(Problem(str(folder / NAME), got=got, fix=_mend(folder)))
+
+
+def whole(folder: Path, place: str = "") -> Manifest:
+    """The manifest of a finished run all of whose files are as they were written. place: the option that names the folder.
+
+    A page that was changed is told on stderr. Raises UserError for a run that is not finished, and with every file that is damaged
+    or missing. Reads every file once in a process: about a second a gigabyte.
+    """
+    found = read(folder)
+    if found is None:
+        fix = "run the command that began it again, or name another folder"
+        raise UserError(Problem(place or str(folder), got=_unfinished(folder, place), fix=fix))
+    problems = damages(folder, found)
+    if pages := [problem for problem in problems if Path(problem.place).name in PAGES]:
+        complain(UserError(pages))
+    if problems := [problem for problem in problems if problem not in pages]:
+        raise UserError(problems)
+    return found
+
+
+def damages(folder: Path, manifest: Manifest) -> list[Problem]:
+    """Every file of a finished run that is not as it was written."""
+    problems = []
+    for name, known in manifest.files.items():
+        try:
+            got = "" if file_sha256(folder / name) == known else "is not as the run wrote it"
+        except (FileNotFoundError, NotADirectoryError):
+            got = "is missing"
+        except (OSError, ValueError) as error:
+            got = f"cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+        if got:
+            problems.append(Problem(str(folder / name), got=got, fix=_mend(folder)))
+    return problems
+
+
+def _mend(folder: Path) -> str:
+    return f"run the `solon feedback` command of {folder} again, which writes it anew from the stored calls"
+
+
+def _unfinished(folder: Path, place: str) -> str:
+    name = f"{folder} " if place else ""
+    return f"{name}is no finished run (no {NAME})" if folder.is_dir() else f"{name}is no folder"
 
 
 @dataclass(slots=True)

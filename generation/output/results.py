@@ -22,9 +22,10 @@ class Results(NamedTuple):
 
 
 def results(run: Path, prompt: str) -> Results | None:
-    """The records about a prompt; None where the run is not finished. Raises UserError for files that cannot be read."""
+    """The records about a prompt; None where the run is not finished. Raises UserError for damaged files."""
     if manifest.read(run) is None:
         return None
+    manifest.whole(run)
     return Results(
         [one for one in read_candidates(run / "responses.parquet") if one.prompt_id == prompt],
         [one for one in read_critiques(run / "critiques.parquet") if one.prompt_id == prompt],

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.errors import Problem, UserError
 from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import Critique, Dropped, Failure, Vote
@@ -63,15 +62,11 @@ class Run(NamedTuple):
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open a finished run's folder. Raises UserError where it is none.
+    """Open a finished run's folder. Raises UserError where it is none, and with every file that is damaged or missing.
 
     >>> run = solon.open_run("runs/eggs")
     >>> len(list(run.pairs())) == run.manifest.counts.pairs
     True
     """
     path = Path(folder)
-    found = manifest.read(path)
-    if found is None:
-        fix = "run the command that began it again, or name another folder"
-        raise UserError(Problem(str(path), got="is no finished run", fix=fix))
-    return Run(path, found)
+    return Run(path, manifest.whole(path))

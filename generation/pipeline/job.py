@@ -19,6 +19,7 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt, Stage
+from constitution.terminal import complain
 from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation import prompts
@@ -34,7 +35,7 @@ from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
-from generation.output.folder import CONSTITUTION, MACHINE, run_folder
+from generation.output.folder import CONSTITUTION, MACHINE, WEIGHTS, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
 from generation.output.settled import Settled
@@ -49,12 +50,10 @@ from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
 from generation.prompts import SourceInfo
-from generation.request import FeedbackSettings
+from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
 
 T = TypeVar("T")
-WEIGHTS = "weights.json"
-"""A run's own copy of the fitted weights it was given."""
 Report = Callable[[Path, Manifest], None]
 
 
@@ -74,8 +73,8 @@ class Job:
     digests: Digests
     tariff: Tariff
     """What its models' calls cost."""
-    forget_failed: bool
-    """True to make calls again that came to an error or to nothing."""
+    forget: Forget | None
+    """Which stored calls are made again."""
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
@@ -153,7 +152,7 @@ def prepare(
         tuple(calls),
         digests,
         known,
-        settings.forget == "failed",
+        settings.forget,
     )
 
 
@@ -200,9 +199,39 @@ def _weights(
 
 
 def already_done(job: Job) -> Manifest | None:
-    """The manifest, when the folder holds this very run, finished, and none of its calls are to be made again."""
-    found = None if job.forget_failed else manifest.read(job.out)
-    return found if found and found.digests == job.digests else None
+    """The manifest, when the folder holds this very run, finished, and none of its calls are to be made again.
+
+    None as well where a file of it is damaged or missing, which is told: then it is written anew from the calls.
+    """
+    if job.forget:
+        return None
+    try:
+        found = manifest.read(job.out)
+        if found is None or found.digests != job.digests:
+            return None
+        problems = manifest.damages(job.out, found)
+    except UserError as error:
+        found, problems = None, [*error.problems]
+    lost = _lost_calls(job.out / CALLS, found)
+    if lost and problems:
+        raise UserError([*problems, *(problem._replace(fix="choose another --out") for problem in lost)])
+    complain_of = lost or [problem._replace(fix="it is written anew from the stored calls") for problem in problems]
+    if complain_of:
+        complain(UserError(complain_of))
+    return None if problems else found
+
+
+def _lost_calls(path: Path, found: Manifest | None) -> tuple[Problem, ...]:
+    """What is wrong with the calls of a run: nothing is made anew from fewer than it made."""
+    fix = "the data is whole, but nothing can be made from them again"
+    try:
+        with closing(StoredCalls([path])) as calls:
+            stored = calls.totals(path)
+    except UserError as error:
+        return tuple(problem._replace(fix=fix) for problem in error.problems)
+    if found and (stored.made, stored.reused) != (found.calls.made, found.calls.reused):
+        return (Problem(str(path), got="does not have the calls of the run", fix=fix),)
+    return ()
 
 
 def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
@@ -259,11 +288,12 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
             job.out / CALLS,
             reuse=job.reuse,
             prompts=job.info.rows,
-            forget_failed=job.forget_failed,
+            forget=job.forget,
             tariff=job.tariff,
             limits=Limits(job.config.max_cost, job.config.max_calls, job.config.max_tokens),
         ) as session:
-            return await _produce(job, session, report)
+            draft = await _produce(job, session, report)
+        return manifest.seal(job.out, draft)
 
 
 async def _produce(job: Job, session: Session, report: Report | None) -> Manifest:
@@ -281,7 +311,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     )
 
     given = [model.capabilities.model_dump_json() for model in (policy, *judges)]
-    settled = Settled(session.store, job.digests, given, again=job.forget_failed)
+    settled = Settled(session.store, job.digests, given, again=job.forget == "failed")
 
     async def work(prompt: Prompt) -> Feedback:
         known = settled.get(prompt)
@@ -312,7 +342,6 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     if report:
         _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
-    draft.write(job.out)
     return draft
 
 

@@ -20,6 +20,7 @@ from generation.models.factory import OpenEngine
 from generation.pipeline.cost import spent_before
 from generation.pipeline.preflight import preflight
 from generation.pipeline.progress import Progress
+from generation.request import Forget
 
 CALLS = "calls.sqlite"
 """The store's file in a run's folder."""
@@ -51,15 +52,15 @@ class Session:
         *,
         reuse: Sequence[Path] = (),
         prompts: int | None = None,
-        forget_failed: bool = False,
+        forget: Forget | None = None,
         tariff: Tariff | None = None,
         limits: Limits = NO_LIMITS,
     ) -> None:
         """calls: file of the store, made where it is not there. reuse: files of other runs' calls. prompts: how many there are to
-        show the progress of; nothing is shown where None. forget_failed: make calls again that came to an error or to nothing.
+        show the progress of; nothing is shown where None. forget: which calls are made again.
         tariff: what calls cost; spending is counted where it is given. limits: what all sessions over this file may spend together.
         """
-        self._path, self._reuse, self._forget_failed = calls, reuse, forget_failed
+        self._path, self._reuse, self._forget = calls, reuse, forget
         self._progress = None if prompts is None else Progress(prompts)
         self._tariff, self._limits = tariff, limits
         self._stack = AsyncExitStack()
@@ -69,7 +70,12 @@ class Session:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.store = CallStore(self._path, reuse=self._reuse, forget_failed=self._forget_failed)
+            self.store = CallStore(
+                self._path,
+                reuse=self._reuse,
+                forget_failed=self._forget == "failed",
+                forget_damaged=self._forget == "damaged",
+            )
             stack.callback(self.store.close)
             if self._tariff:
                 before = spent_before(self.store.totals(), self._tariff)

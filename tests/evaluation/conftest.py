@@ -79,7 +79,7 @@ def outcome() -> Callable[..., Feedback]:
         log_odds = abs(kind[0] - kind[1]) / 4
         pair = PreferencePair(name, winner, bad, log_odds, {"good": log_odds, "calm": calm}, votes)
         critiques = (Critique(name, good.id, "kind", critique, True),)
-        return Feedback(asked, (bad, good, *better), critiques, 1, votes, (pair,), winner if better else None)
+        return Feedback(asked, (bad, good, *better), critiques, 1, votes, (pair,), (winner,) if better else ())
 
     return make
 

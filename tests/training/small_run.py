@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from constitution.principles import Constitution, Principle
 from constitution.records import Function, Message, PreferencePair, Prompt, Response, ToolCall, Vote
 from generation.output.dataset import DatasetWriter
-from generation.output.manifest import NAME, Calls, Digests, Seconds, Tally, Tokens
+from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
 from generation.output.records import Feedback
 
 LAWS = Constitution(
@@ -55,5 +55,5 @@ def write_run(folder: Path, prompts: int = 20, tools: bool = False) -> Path:
         writer.close(),
         Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s"),
     )
-    (folder / NAME).write_text(manifest.model_dump_json(), encoding="utf-8")
+    manifest.write(folder)
     return folder

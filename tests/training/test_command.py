@@ -110,8 +110,7 @@ def test_a_run_that_is_not_whole(refused: Say, tmp_path: Path) -> None:
     (run / "manifest.json").unlink()
     (run / "run.yaml").write_text("{}")
     assert refused("--data", run) == (
-        f"--data {run}: the run is not complete (no manifest.json that can be read); run its generate_feedback.py command again to "
-        "resume it"
+        f"--data {run}: {run} is no finished run (no manifest.json); run the command that began it again, or name another folder"
     )
 
 

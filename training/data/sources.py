@@ -64,14 +64,7 @@ def _parts(spec: str, kind: Kind) -> list[Iterator[Raw]]:
 
 
 def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
-    if manifest.read(path) is None:
-        raise UserError(
-            Problem(
-                f"--data {path}",
-                got=f"the run is not complete (no {manifest.NAME} that can be read)",
-                fix="run its generate_feedback.py command again to resume it",
-            )
-        )
+    manifest.whole(path, f"--data {path}")
     return [_of_run(file, split, kind) for split, file in reading.split_files(path, kind)]
 
 

@@ -112,9 +112,7 @@ class InputReader:
     def run(self, name: str, kinds: Collection[Kind]) -> set[str]:
         """The words of the prompts of a run that are trained on."""
         place, asked = f"data.{name}", set[str]()
-        if manifest.read(Path(name).expanduser()) is None:
-            got = f"is no finished run folder (no {manifest.NAME})"
-            self.problems.add("", place, got, fix="name one, or leave it out")
+        if self.attempt(place, partial(manifest.whole, Path(name).expanduser())) is None:
             return asked
         for kind in sorted(kinds):
             found = self.attempt(place, partial(_trained_on, name, kind))

@@ -189,7 +189,7 @@ class Loop:
             step = loop_steps.evaluation(config, one, number, self._path(now.policy), PREVIOUS)
             self._step(step, one, now)
             previous = read_evaluation(step.done)
-        made = manifest.read(one.run) if one.fresh else None
+        made = manifest.whole(one.run) if one.fresh else None
         rewarded = _trained(one.reward / TRAINED) if one.rewarded else {}
         return Evidence(
             found,

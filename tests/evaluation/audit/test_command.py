@@ -12,6 +12,7 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.audit.command import write_report
 from evaluation.audit.measures import WORDS
+from generation.output.files import write_sealed
 from generation.output.manifest import Manifest
 from generation.output.records import ControlOutcome, Feedback
 
@@ -100,9 +101,10 @@ def test_equal_runs_have_equal_pages(busy: Path, tmp_path: Path) -> None:
 
 
 def test_two_reports_are_told_apart(busy: Path) -> None:
-    (busy / "run.yaml").write_text(
+    write_sealed(
+        busy / "run.yaml",
         "constitution: {name: laws, digest: 0123456789abcdef}\nprompts: {source: p.jsonl, limit: 7}\npolicy: small <b>\njudge: ''\n"
-        "plan: {samples: 3, rounds: 1, methods: [compare, score]}\npanel: [{name: second, model: large}]\n"
+        "plan: {samples: 3, rounds: 1, methods: [compare, score]}\npanel: [{name: second, model: large}]\n",
     )
     os.utime(busy / "run.yaml", (0, 0))
     assert audit(busy) == 0
@@ -195,7 +197,7 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["RUN/none"], "none: is not a finished run (no manifest.json); run generate_feedback.py --out"),
+        (["RUN/none"], "none: is no folder; run the command that began it again"),
         (
             ["RUN", "--set", "position_inconsistnt=1"],
             "--set: position_inconsistnt: unknown key (did you mean position_inconsistent?); allowed: agreement_bias, ",
@@ -213,10 +215,10 @@ def test_bad_input_is_said(busy: Path, capsys: pytest.CaptureFixture[str], argum
 def test_a_damaged_run_is_said(busy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (busy / "responses.parquet").unlink()
     assert audit(busy) == 2
-    assert "responses.parquet: cannot be read" in capsys.readouterr().err
+    assert "responses.parquet: is missing; run the `solon feedback` command" in capsys.readouterr().err
     (busy / "manifest.json").write_text("{}")
     assert audit(busy) == 2
-    assert "was written by another version; run generate_feedback.py" in capsys.readouterr().err
+    assert "was written by another version; run the `solon feedback` command" in capsys.readouterr().err
 
 
 def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from evaluation.__main__ import main
 from evaluation.diff.command import show
 from evaluation.diff.runs import PairKey, PairSide, compare_runs, read_pairs
 from generation.output.dataset import DatasetWriter
+from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
 from generation.output.records import Feedback
 from generation.pipeline.job import prepare, produce
 from generation.request import FeedbackSettings
@@ -46,7 +47,9 @@ def test_pairs_flip_appear_and_go() -> None:
 
 
 def test_a_folder_that_is_no_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is not a finished run \(no manifest.json\); run generate_feedback.py"):
+    with pytest.raises(
+        UserError, match=r"is no finished run \(no manifest.json\); run the command that began it again"
+    ):
         read_pairs(tmp_path)
 
 
@@ -114,6 +117,7 @@ def write_run(folder: Path, tools: bool) -> Path:
     a, b = (Response(f"p/s{i}", "p", Message(role="assistant", content=f"{i}"), "sampled", "") for i in range(2))
     votes = (Vote("p", a.id, b.id, "kind", 1.0, -0.5),)
     writer.write(Feedback(prompt, (a, b), votes=votes, pairs=(PreferencePair("p", a, b, 0.7, {"good": 0.7}, votes),)))
-    writer.close()
-    (folder / "manifest.json").write_text("{}")
+    spent = Calls(made=0, reused=0), Tokens(prompt=0, cached=0, completion=0), Seconds(wall=0, engine=0)
+    digests = Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s")
+    Tally().manifest(*spent, writer.close(), digests).write(folder)
     return folder

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -112,15 +113,45 @@ def test_no_engine_can_have_a_passing_error_stored(reason: ErrorReason, tmp_path
     assert ask(Counting(ANSWER), tmp_path / "c.sqlite", request()) == [ANSWER]
 
 
-def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        'record = CAST(\'{"text": 1, "colour": 2}\' AS BLOB)',
+        "record = replace(record, 'text', 'test')",
+        "completion_tokens = completion_tokens + 8",
+        "model = CAST(x'ff' AS TEXT)",
+        "failed = 'empty'",
+        "seconds = 'long'",
+        "checksum = checksum + 1",
+    ],
+)
+def test_a_damaged_call_is_told_by_all_that_read_it_and_can_be_made_again(change: str, tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    ask(Counting(ANSWER), path, request())
+    other = replace(request(), index=1)
+    ask(Counting(ANSWER), path, request(), other)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute('UPDATE calls SET record = CAST(\'{"text": 1, "colour": 2}\' AS BLOB)')
+        connection.execute(f"UPDATE calls SET {change} WHERE key = ?", (request().key(),))
         connection.commit()
-    (got,) = ask(None, path, request())
-    assert isinstance(got, StoreError)
-    assert "a stored call is damaged" in str(got)
+    told = f"{path}: 1 stored calls are damaged; run the command of {tmp_path} again with --forget damaged"
+    with pytest.raises(StoreError, match=re.escape(told)):
+        CallStore(path)
+    with closing(StoredCalls([path])) as calls:
+        with pytest.raises(StoreError, match=re.escape(told)):
+            calls.get(request().key())
+        assert calls.get(other.key()) == ANSWER
+    store = CallStore(path, forget_damaged=True)
+    assert (store.get(request().key()), store.get(other.key())) == (None, ANSWER)
+    store.close()
+
+
+def test_forgotten_calls_are_not_damaged(tmp_path: Path) -> None:
+    store = CallStore(tmp_path / "c.sqlite")
+    store.put(request().key(), request(), failed(ErrorReason.PROMPT_TOO_LONG, "x"))
+    store.close()
+    CallStore(tmp_path / "c.sqlite", forget_failed=True).close()
+    store = CallStore(tmp_path / "c.sqlite")
+    assert store.totals().made == 1
+    store.close()
 
 
 def test_a_model_that_cannot_be_opened_is_told_to_every_caller(tmp_path: Path) -> None:

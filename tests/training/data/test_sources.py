@@ -123,7 +123,7 @@ def no_pairs(folder: Path) -> Path:
     return folder / "run"
 
 
-def no_label(folder: Path) -> Path:
+def other_columns(folder: Path) -> Path:
     path = write_run(folder / "run") / "data" / "preferences" / "train.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["p_chosen"]), path)
     return folder / "run"
@@ -157,10 +157,12 @@ def empty_folder(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        pytest.param(no_manifest, "the run is not complete (no manifest.json that can be read); run", id="not-whole"),
-        pytest.param(half_a_manifest, "the run is not complete", id="half-a-manifest"),
-        pytest.param(no_pairs, "train.parquet: cannot be read", id="no-pairs"),
-        pytest.param(no_label, "train.parquet: has no column p_chosen; run generate_feedback.py again", id="no-label"),
+        pytest.param(
+            no_manifest, "is no finished run (no manifest.json); run the command that began it", id="not-whole"
+        ),
+        pytest.param(half_a_manifest, "manifest.json: is damaged", id="half-a-manifest"),
+        pytest.param(no_pairs, "train.parquet: is missing; run the `solon feedback` command", id="no-pairs"),
+        pytest.param(other_columns, "train.parquet: is not as the run wrote it", id="other-columns"),
         pytest.param(damaged, "rows.parquet: cannot be read", id="damaged-parquet"),
         pytest.param(cut_gzip, "rows.jsonl.gz: cannot be read", id="cut-gzip"),
         pytest.param(text("a.jsonl", '{"a": 1}\n{"a"'), "a.jsonl:2: is not JSON", id="half-a-line"),
