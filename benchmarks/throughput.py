@@ -23,6 +23,7 @@ from critics.compare import LABELS
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.config import Decoding, Plan
+from generation.data.prompts import read
 from generation.engines.base import Completion, Engine, Request
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, _sampling
@@ -34,7 +35,6 @@ from generation.output.records import Feedback
 from generation.pipeline.feedback import feedback
 from generation.pipeline.panel import Judge, Panel
 from generation.pipeline.scheduler import run
-from generation.prompts import read
 
 PLAN = Plan(
     samples=2,

@@ -19,7 +19,9 @@ class FeedbackSettings(Options):
     constitution: Annotated[Path, Option("FILE")]
     """Principles: a YAML file, or the name of a shipped constitution, as hhh."""
     prompts: Annotated[str, Option("FILE")]
-    """JSONL, CSV, parquet, a datasets folder or a hub id."""
+    """JSONL, JSON, CSV, TSV, parquet, Arrow, a datasets folder, an address as s3://, or a hub id as owner/name:config@split."""
+    columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map")] = ()
+    """The column that holds a field, as in prompt=question; several divided by commas, or repeated."""
     out: Annotated[Path, Option("FOLDER")]
     """The run folder, as in runs/NAME."""
     policy: Annotated[str | None, Option("MODEL")] = None

@@ -20,9 +20,9 @@ from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes
 from evaluation.policy.provenance import history
 from evaluation.policy.result import TrainingProvenance
 from evaluation.policy.settings import PolicySettings
-from generation import prompts
 from generation.calls.reading import StoredCalls
 from generation.config import RunConfig
+from generation.data import prompts
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import (
@@ -134,7 +134,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     seeded = [f"plan.seed={settings.seed}"] if settings.seed is not None else []
     read = attempt(partial(asking.read_both, settings, seeded, config))
     gold = attempt(partial(load, settings.gold)) if settings.gold else None
-    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit))
+    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
     attempt(partial(_check_out, settings.out))
     attempt(partial(check_writable, settings.json_file, settings.page))
     reuse = tuple(path / CALLS for path in settings.reuse)
@@ -160,11 +160,17 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
         a=a, b=b, base=base, judges=registry, run=run, constitution=constitution, gold=gold, weights=weights,
         held_out=held_out, provenance=still, gold_provenance=gold_provenance.model_copy(update={"judges": still.judges}),
         warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
-        source=settings.prompts, digest=info.fingerprint, rows=tuple(prompts.read(settings.prompts, settings.limit)),
+        source=settings.prompts, digest=info.fingerprint, rows=tuple(asked(settings)),
         probes=None if settings.no_probes else probes(), refusals=refusals or (), out=settings.out, reuse=reuse,
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))
+
+
+def asked(settings: PolicySettings) -> Iterator[Prompt | Failure]:
+    """The prompts, and the rows that are none; given responses play no part."""
+    rows = prompts.read(settings.prompts, settings.limit, settings.columns)
+    return (row for row in rows if isinstance(row, Prompt) or not row.subject)
 
 
 def _refusals(settings: PolicySettings) -> tuple[RefusalProbe, ...]:

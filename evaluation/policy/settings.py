@@ -26,7 +26,9 @@ class PolicySettings(PanelSettings):
     base: Annotated[str, Option("MODEL")] = ""
     """Reference model from which A's KL divergence is measured (default: policy B)."""
     prompts: Annotated[str, Option("FILE")]
-    """Prompts: JSONL, CSV, parquet, a datasets folder or a hub id."""
+    """Prompts: JSONL, JSON, CSV, TSV, parquet, Arrow, a datasets folder, an address such as s3://, or a hub id."""
+    columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map")] = ()
+    """The column that holds a field, as in prompt=question; several divided by commas, or repeated."""
     weights: Annotated[Path | None, Option("FILE")] = None
     """Fitted weights of the votes (default: the constitution's)."""
     gold: Annotated[Path | None, Option("FILE")] = None

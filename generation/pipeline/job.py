@@ -22,11 +22,13 @@ from constitution.records import MAIN, Failure, Prompt, Stage
 from constitution.terminal import complain
 from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
-from generation import prompts
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
 from generation.config import EXAMPLE, MEMBERS_MACHINE, RunConfig
+from generation.data import prompts
+from generation.data.matching import unmatched
+from generation.data.prompts import SourceInfo
 from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
@@ -49,7 +51,6 @@ from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
-from generation.prompts import SourceInfo
 from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
 
@@ -65,6 +66,8 @@ class Job:
     constitution: Constitution
     config: RunConfig
     source: str
+    columns: tuple[str, ...]
+    """`FIELD=COLUMN` of columns with other names."""
     limit: int | None
     info: SourceInfo
     registry: ModelRegistry
@@ -78,12 +81,13 @@ class Job:
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
-        return prompts.read(self.source, self.limit)
+        return prompts.read(self.source, self.limit, self.columns)
 
     def settings(self, known: Mapping[str, Capabilities] = MappingProxyType({})) -> dict[str, object]:
         """`run.yaml`: what ran. known: name of a model behind servers -> what they take and give."""
         identity = {"constitution": {"name": self.constitution.name, "digest": self.digests.constitution}}
-        source = {"prompts": {"source": self.source, "limit": self.limit, "digest": self.digests.prompts}}
+        named = {"map": [*self.columns]} if self.columns else {}
+        source = {"prompts": {"source": self.source, **named, "limit": self.limit, "digest": self.digests.prompts}}
         d = self.digests
         models = {"models": {"policy": d.policy, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
         results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
@@ -111,7 +115,7 @@ def prepare(
 
     constitution = attempt(partial(load, settings.constitution))
     config = config or attempt(partial(_config, settings, values))
-    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit))
+    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
     attempt(run_folder(settings.out).check)
     calls = [path / CALLS for path in settings.reuse]
     attempt(lambda: StoredCalls(calls).close())
@@ -127,8 +131,6 @@ def prepare(
     problems.check()
     if not (constitution and config and info and registry and known):
         raise AssertionError("what could not be read is a problem")
-    if config.engine == "transformers" and "engine" not in config.model_fields_set:
-        print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
     names = registry.digests()
     digests = Digests(
         constitution=constitution.digest,
@@ -145,6 +147,7 @@ def prepare(
         constitution,
         _dated(config, settings),
         settings.prompts,
+        settings.columns,
         settings.limit,
         info,
         registry,
@@ -234,6 +237,14 @@ def _lost_calls(path: Path, found: Manifest | None) -> tuple[Problem, ...]:
     return ()
 
 
+def _tell(job: Job) -> None:
+    """Say what is wrong with rows, what of them is not read, and that a faster engine could be had."""
+    if job.config.engine == "transformers" and "engine" not in job.config.model_fields_set:
+        print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
+    for line in (*job.info.lines(job.source), *unmatched(job.constitution, job.info.tags)):
+        complain(line)
+
+
 def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
     """Policy and panel. Raises ModelError."""
     policy, judges = chat_models(job.config, job.registry, wrap)
@@ -257,6 +268,7 @@ async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
     or what most servers do. Then raises Unavailable too.
     """
     own = job.out / CALLS
+    _tell(job)
     with closing(StoredCalls([*([own] if own.is_file() else []), *job.reuse])) as calls:
         result = Forecast()
         engine = DryRunEngine(calls.get, result)
@@ -297,8 +309,7 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
 
 
 async def _produce(job: Job, session: Session, report: Report | None) -> Manifest:
-    if job.info.ignored:
-        print(f"{job.source}: columns not read: {', '.join(job.info.ignored)}", file=sys.stderr)
+    _tell(job)
     policy, panel = _models(job, session.wrap)
     judges = [judge.model for judge in panel.judges]
     shared = job.config.plan.batch_principles > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import FIRST_COMPLETED, CancelledError, Future, Semaphore, Task, create_task, get_running_loop, wait
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from constitution.records import Failure, Prompt
@@ -37,12 +38,12 @@ async def run(
     active = Semaphore(rows)
     fatal: Future[None] = get_running_loop().create_future()
 
-    async def one(prompt: Prompt) -> Feedback:
+    async def one(prompt: Prompt, bad: tuple[Failure, ...]) -> Feedback:
         async with active:
             if fatal.done():
                 raise CancelledError
             try:
-                return await work(prompt)
+                return with_failures(await work(prompt), bad)
             except TransientError as error:
                 return Feedback(prompt, failures=(Failure(prompt.id, "engine", UNAVAILABLE, str(error)),))
             except ENDS_THE_RUN as error:
@@ -61,8 +62,8 @@ async def run(
         beside.add_done_callback(ended)
     waiting: deque[Task[Feedback] | Feedback] = deque()
     try:
-        for prompt in prompts:
-            waiting.append(create_task(one(prompt)) if isinstance(prompt, Prompt) else unread(prompt))
+        for prompt, bad in with_their_own(prompts):
+            waiting.append(create_task(one(prompt, bad)) if isinstance(prompt, Prompt) else unread(prompt))
             while len(waiting) >= AHEAD * rows:
                 yield await _outcome(waiting.popleft(), waiting, fatal)
         while waiting:
@@ -73,6 +74,22 @@ async def run(
         await cancel([task for task in waiting if isinstance(task, Task)])
         if fatal.done():
             fatal.exception()
+
+
+def with_their_own(rows: Iterator[Prompt | Failure]) -> Iterator[tuple[Prompt | Failure, tuple[Failure, ...]]]:
+    """Each row, and the failures of single responses that came before it and are its own."""
+    bad: list[Failure] = []
+    for row in rows:
+        if isinstance(row, Failure) and row.subject:
+            bad.append(row)
+        else:
+            yield row, tuple(bad)
+            bad = []
+
+
+def with_failures(feedback: Feedback, bad: tuple[Failure, ...]) -> Feedback:
+    """The outcome of a prompt some of whose given responses could not be read."""
+    return replace(feedback, failures=(*bad, *feedback.failures)) if bad else feedback
 
 
 def internal_error(prompt: Prompt, error: Exception) -> Failure:

@@ -12,7 +12,7 @@ from constitution.loading import load, load_with_places
 from constitution.principles import Constitution, Principle
 from constitution.records import Prompt
 from critics.methods import fields_read
-from generation.prompts import read
+from generation.data.prompts import read
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "principles").rglob("*.yaml"))

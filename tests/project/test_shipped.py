@@ -12,7 +12,7 @@ from constitution.records import Message, Prompt, Response
 from critics.ranking.aggregate import rule_vote, score
 from critics.text.rules import violates
 from evaluation.audit.overlap import near_duplicates
-from generation.prompts import read
+from generation.data.prompts import read
 from training.loop import inputs as loop_inputs
 from training.loop.inputs import load as load_loop
 

@@ -17,8 +17,8 @@ from constitution.records import Failure, Prompt
 from evaluation.policy import job as policy_job
 from evaluation.policy.provenance import History, history
 from evaluation.policy.settings import PolicySettings
-from generation import prompts
 from generation.config import RunConfig
+from generation.data import prompts
 from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
 from generation.models.files import resolve
@@ -100,7 +100,7 @@ class InputReader:
         """Rows that are prompts, and why others are none. That all are none is a problem."""
         if self.attempt(place, lambda: prompts.inspect(source, limit)) is None:
             return (), Counter()
-        rows = [*prompts.read(source, limit)]
+        rows = [row for row in prompts.read(source, limit) if isinstance(row, Prompt) or not row.subject]
         asked = tuple(row for row in rows if isinstance(row, Prompt))
         unread = Counter(row.reason for row in rows if isinstance(row, Failure))
         if not asked:

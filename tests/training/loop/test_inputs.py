@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from constitution.errors import UserError
-from generation import prompts
+from generation.data import prompts
 from generation.output.reading import split_files
 from tests.training.ppo_small import small_model
 from tests.training.small_loop import DPO, small_settings, write_settings
@@ -133,7 +133,7 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
         f"constitution: {tmp_path / 'gone.yaml'}:1: cannot be read (No such file or directory)",
         "evaluation.gold: gone.yaml:1: cannot be read (No such file or directory)",
         f"weights: {tmp_path / 'weights.json'}: cannot be read (No such file or directory)",
-        "evaluation.prompts: gone.jsonl: no such file",
+        "evaluation.prompts: gone.jsonl: no such file or folder",
         "data.runs/gone: is no finished run folder (no manifest.json)",
         f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
         "phases.0.training.reward.rules.constitution: gone.yaml:1: cannot be read (No such file or directory)",

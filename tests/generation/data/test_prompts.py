@@ -11,7 +11,8 @@ import pytest
 
 from constitution.errors import UserError
 from constitution.records import Failure, Prompt
-from generation.prompts import MAX_CELL, inspect, read
+from generation.data.prompts import inspect, read
+from generation.data.record import MAX_CELL
 
 ASK = {"role": "user", "content": "hi"}
 CALL = {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]}

@@ -1,0 +1,92 @@
+"""Which column holds which field: by the column's own name, or as `--map FIELD=COLUMN` says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from shlex import quote
+from typing import Any, NamedTuple
+
+from constitution.errors import Problems, suggest
+
+OPTION = "--map"
+LIKELY = ("question", "instruction", "query", "input", "text", "problem", "content")
+"""Columns that are likely to hold the prompt, where none is named so."""
+
+
+class Columns(NamedTuple):
+    """The fields that a kind of row has, and the columns they are in."""
+
+    fields: tuple[str, ...]
+    mapped: Mapping[str, str]
+    """Field -> its column, where it has another name."""
+
+    @property
+    def read(self) -> set[str]:
+        """Names of the columns that are read."""
+        return {self.mapped.get(name, name) for name in self.fields}
+
+    def split(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(field -> value, the other columns)."""
+        taken = self.read
+        fields = {name: row[column] for name in self.fields if (column := self.mapped.get(name, name)) in row}
+        return fields, {name: value for name, value in row.items() if name not in taken}
+
+    def check(self, place: str, seen: Collection[str], needed: Sequence[str]) -> None:
+        """Raises UserError where a column that was named is not there, or no needed field is.
+
+        seen: names of all columns of the rows.
+        """
+        problems = Problems()
+        for name, column in self.mapped.items():
+            if column not in seen:
+                got = f"{place} has no column {column}{suggest(column, seen)}"
+                problems.add(f"{OPTION} {name}={column}", "", got, ", ".join(sorted(seen)))
+        if seen and not problems.found and self._lacks(seen, needed):
+            hints = "".join(hint for name in sorted(seen) if (hint := suggest(name.strip().lower(), needed)))
+            got = f"got columns {', '.join(sorted(seen))}{hints}"
+            alike = [name for name in seen if name.strip().lower() == needed[0]]
+            likely = next((name for name in (*alike, *LIKELY) if name in seen), "COLUMN")
+            allowed = " or ".join(f"`{name}`" for name in needed)
+            problems.add(
+                place, "", got, allowed, f"rename one, or say which it is: {OPTION} {quote(f'{needed[0]}={likely}')}"
+            )
+        problems.check()
+
+    def _lacks(self, seen: Collection[str], needed: Iterable[str]) -> bool:
+        return not any(self.mapped.get(name, name) in seen for name in needed)
+
+
+def columns(fields: tuple[str, ...], given: Iterable[str] | Mapping[str, str] = ()) -> Columns:
+    """The columns of a kind of row. given: `FIELD=COLUMN`, several divided by commas. Raises UserError."""
+    problems = Problems()
+    mapped: dict[str, str] = {}
+    pairs = given.items() if isinstance(given, Mapping) else map(_halves, _parts(given))
+    for name, column in pairs:
+        if name not in fields:
+            got = f"got the field {name!r}{suggest(name, fields)}"
+            problems.add(f"{OPTION} {name}={column}", "", got, ", ".join(fields))
+        elif not column:
+            problems.add(f"{OPTION} {name}", "", "names no column", f"FIELD=COLUMN, as in {fields[0]}=question")
+        elif mapped.get(name, column) != column:
+            problems.add(f"{OPTION} {name}={column}", "", f"got {name}={mapped[name]} too", "one column a field")
+        else:
+            mapped[name] = column
+    problems.check()
+    return Columns(fields, mapped)
+
+
+def _parts(given: Iterable[str]) -> Iterable[str]:
+    """`a=b,c=d` in its parts; a comma without a further `=` belongs to the column's name."""
+    for text in given:
+        parts: list[str] = []
+        for part in text.split(","):
+            if parts and "=" not in part:
+                parts[-1] += f",{part}"
+            else:
+                parts.append(part)
+        yield from parts
+
+
+def _halves(part: str) -> tuple[str, str]:
+    name, _, column = part.partition("=")
+    return name.strip(), column

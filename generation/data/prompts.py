@@ -1,0 +1,285 @@
+"""Prompts from anywhere. A bad row becomes a Failure with its place and reason; reading goes on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from constitution.digest import digest, hasher
+from constitution.errors import Problem, UserError
+from constitution.records import Failure, Message, Prompt
+from generation.data import conversation as shapes
+from generation.data.conversation import Messages
+from generation.data.mapping import Columns, columns
+from generation.data.message import Told, said
+from generation.data.record import BadRow, Record
+from generation.data.source import source
+from generation.data.values import Names, check_text, clean, metadata
+
+FIELDS = (
+    "prompt", "messages", "conversations", "system", "responses", "chosen", "rejected", "tools", "tags", "id", "reference",
+)  # fmt: skip
+NEEDED = ("prompt", "messages", "conversations", "chosen")
+"""Fields of which a prompt has one."""
+SHOWN = 3
+"""Bad rows that are told one by one."""
+MANY = 1000
+"""Names of columns, tags and keys that are kept, at most."""
+STAGE = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What one pass over the prompts found."""
+
+    rows: int
+    has_tools: bool
+    """Some row has tools, tool calls or tool results."""
+    ignored: tuple[str, ...]
+    """Columns that are not read; they go into `metadata`."""
+    fingerprint: str
+    """Digest of what was read of the rows."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Reason -> rows that cannot be read for it, and single responses of others."""
+    first: tuple[Failure, ...] = ()
+    """The first of them."""
+    tags: Counter[str] = field(default_factory=Counter)
+    """Tag -> rows that have it."""
+    notes: tuple[str, ...] = ()
+    """What else should be told."""
+
+    def lines(self, spec: str) -> Iterator[str]:
+        """What a user should know of the rows before anything is asked of a model."""
+        if self.failed:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.failed.most_common())
+            yield f"{spec}: {self.failed.total():,} of {self.rows:,} rows cannot be read, whole or in part ({reasons}), as:"
+            yield from (f"  {failure.detail}" for failure in self.first)
+        if self.ignored:
+            yield f"{spec}: columns kept as metadata: {', '.join(self.ignored)}"
+        yield from (f"{spec}: {note}" for note in self.notes)
+
+
+def read(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> Iterator[Prompt | Failure]:
+    """Each row as a prompt or a failure, in the source's order, with bounded memory. Raises UserError.
+
+    A failure with a `subject` is of one response of the prompt that follows it. given: `FIELD=COLUMN` of columns with other names.
+    """
+    found = columns(FIELDS, given)
+    records, _ = source(spec, found.read).one()
+    for one in _read(records(), found, limit, Told(), Counter()):
+        yield from one.bad
+        yield one.made
+
+
+def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> SourceInfo:
+    """Read all rows once and count. Raises UserError, also where no column can be used."""
+    found = columns(FIELDS, given)
+    records, notes = source(spec, found.read).one()
+    h = hasher()
+    told, seen, failed, tags = Told(), Counter[str](), Counter[str](), Counter[str]()
+    rows, has_tools, first = 0, False, list[Failure]()
+    for one in _read(records(), found, limit, told, seen):
+        rows += 1
+        if isinstance(one.made, Prompt):
+            h.update(one.made.model_dump_json().encode() + b"\n")
+            has_tools = has_tools or _has_tools(one.made)
+            tags.update(one.made.tags if len(tags) < MANY else ())
+        for failure in (*one.bad, *([one.made] if isinstance(one.made, Failure) else [])):
+            h.update(f"{failure.reason}\n".encode())
+            failed[failure.reason] += 1
+            if len(first) < SHOWN:
+                first.append(failure)
+    if not rows:
+        fix = 'each row needs a `prompt`, as in {"prompt": "Why is the sky blue?"}'
+        raise UserError(Problem(spec, got="has no rows", fix=fix))
+    found.check(spec, seen, NEEDED)
+    notes += tuple(f"{what} ({count:,} times)" for what, count in told.items())
+    ignored = tuple(sorted(set(seen).difference(found.read)))
+    return SourceInfo(rows, has_tools, ignored, h.hexdigest(), failed, tuple(first), tags, notes)
+
+
+class _Row(NamedTuple):
+    made: Prompt | Failure
+    bad: tuple[Failure, ...] = ()
+
+
+def _read(
+    records: Iterator[Record], found: Columns, limit: int | None, told: Told, seen: Counter[str]
+) -> Iterator[_Row]:
+    """told, seen: what is left alone and the names of columns, which are added to."""
+    with closing(Names()) as names:
+        for number, record in enumerate(itertools.islice(records, limit), 1):
+            row = record.row
+            if not isinstance(row, BadRow) and len(seen) < MANY:
+                seen.update(dict.fromkeys(row, 1))
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                made = _made(record, found, told)
+            except BadRow as error:
+                yield _Row(_failure(record, error, names, found, number))
+            except Exception as error:  # nobody knows what a row can hold; whatever it is, the others go on
+                bad = BadRow("bad_row", f"cannot be read ({type(error).__name__}: {str(error)[:200]})")
+                yield _Row(_failure(record, bad, names, found, number))
+            else:
+                name = names.unique(made.prompt.id)
+                prompt = made.prompt if name == made.prompt.id else made.prompt.model_copy(update={"id": name})
+                bad_ones = (
+                    Failure(name, STAGE, e.reason, str(e.at(record.place)), f"{name}/responses[{i}]")
+                    for i, e in made.bad
+                )
+                yield _Row(prompt, tuple(bad_ones))
+
+
+def _failure(record: Record, error: BadRow, names: Names, found: Columns, number: int) -> Failure:
+    """A row's failure, under its own id where it has one."""
+    name = f"row-{record.place.rpartition(':')[2]}"
+    if isinstance(record.row, Mapping):
+        own = record.row.get(found.mapped.get("id", "id"))
+        if isinstance(own, str | int | float) and own == own:
+            name = clean(shapes.name(own))[:200] or name
+    return Failure(names.unique(name), STAGE, error.reason, clean(str(error.at(record.place))))
+
+
+class _Made(NamedTuple):
+    prompt: Prompt
+    bad: list[tuple[int, BadRow]]
+    """Responses that are none, by their place in the list."""
+
+
+def _made(record: Record, found: Columns, told: Told) -> _Made:
+    """A row as a Prompt. Raises BadRow."""
+    assert not isinstance(record.row, BadRow)
+    fields, others = found.split(record.row)
+    present = fields.keys()
+    fields = {key: value for key, value in fields.items() if value is not None}
+    if record.columnar:
+        fields = {key: shapes.unpadded(value) for key, value in fields.items()}
+    check_text(fields)
+    before, replies = _asked(fields, present, told)
+    messages = _with_system(before, fields.get("system"))
+    shapes.check_roles(messages)
+    responses, bad = different(replies, told)
+    if replies and not responses:
+        raise BadRow("bad_response", str(bad[0][1].at("")), key="responses")
+    tools = shapes.tools(fields.get("tools"))
+    prompt = Prompt.model_construct(
+        id="",
+        messages=messages,
+        tools=tools,
+        tags=shapes.tags(fields.get("tags")),
+        responses=tuple(responses),
+        reference=_reference(fields.get("reference"), told),
+        metadata=metadata(others, told),
+    )
+    return _Made(prompt.model_copy(update={"id": _id(fields.get("id"), prompt)}), bad)
+
+
+def _asked(fields: Mapping[str, Any], present: Collection[str], told: Told) -> tuple[Messages, list[Message | BadRow]]:
+    """(what is asked, the given responses). present: names of the fields, with those that are null. Raises BadRow."""
+    asked = turns(fields, told)
+    if fields.get("responses") is not None:
+        if asked is None:
+            raise missing(present)
+        given = shapes.listed("responses", fields["responses"])
+        return asked, [_reply(value, asked, told) for value in given]
+    chosen, rejected = fields.get("chosen"), fields.get("rejected")
+    if {"chosen", "rejected"} <= set(present) and not (chosen is None and rejected is None):
+        pair = shapes.pair(asked, chosen, rejected, told)
+        return pair.before, [pair.chosen, pair.rejected]
+    if asked is None:
+        raise missing(present)
+    return asked, []
+
+
+def missing(present: Collection[str]) -> BadRow:
+    """Why a row without a conversation is none."""
+    if not set(NEEDED).isdisjoint(present):
+        return BadRow("empty_prompt", "is empty", "text, or messages that say something", key="prompt")
+    return BadRow("bad_row", "has no prompt", " or ".join(f"`{name}`" for name in NEEDED[:3]))
+
+
+def turns(fields: Mapping[str, Any], told: Told) -> Messages | None:
+    """The conversation that waits for a response; None where no field has one. Raises BadRow.
+
+    Beside a prompt, messages are a whole conversation: it is taken where it goes on to that very prompt, as it may say more.
+    """
+    whole = next((key for key in ("messages", "conversations") if fields.get(key) is not None), None)
+    if fields.get("prompt") is None:
+        return None if whole is None else shapes.conversation(whole, fields[whole], told, structured=True)
+    prompt = shapes.conversation("prompt", fields["prompt"], told)
+    if whole is None or len(prompt) != 1:
+        return prompt
+    try:
+        messages = shapes.conversation(whole, fields[whole], told, structured=True)
+    except BadRow:
+        messages = ()
+    while messages and messages[-1].role == "assistant":
+        messages = messages[:-1]
+    if messages and messages[-1].content.strip() == prompt[0].content.strip() and messages[-1].role == prompt[0].role:
+        return messages
+    told[f"{whole} beside a prompt that they do not go on to, which is read alone"] += 1
+    return prompt
+
+
+def _with_system(messages: Messages, system: object) -> Messages:
+    """The conversation under the system message of a column of its own. Raises BadRow."""
+    if system is None or (isinstance(system, str) and not system.strip()):
+        return messages
+    if not isinstance(system, str):
+        raise BadRow("bad_row", f"got {type(system).__name__}", "text", key="system")
+    if messages and messages[0].role == "system":
+        if messages[0].content.strip() == system.strip():
+            return messages
+        raise BadRow(
+            "wrong_roles", "is another than the system message of the conversation", "one of the two", key="system"
+        )
+    return (said("system", system), *messages)
+
+
+def _reply(value: object, before: Messages, told: Told) -> Message | BadRow:
+    if value is None:
+        return BadRow("bad_response", "is null", "an assistant's response that is not empty", key="responses")
+    try:
+        return shapes.reply("responses", shapes.spoken("responses", value, told), before)
+    except BadRow as error:
+        return BadRow("bad_response", str(error.at("")))
+
+
+def different(replies: Iterable[Message | BadRow], told: Told) -> tuple[list[Message], list[tuple[int, BadRow]]]:
+    """(the responses, each once, those that are none)."""
+    seen = dict[str, Message]()
+    bad = list[tuple[int, BadRow]]()
+    for i, one in enumerate(replies):
+        if isinstance(one, BadRow):
+            bad.append((i, one))
+        elif seen.setdefault(shapes.folded(one), one) is not one:
+            told["a given response that another one repeats, but for white space, is left out"] += 1
+    return [*seen.values()], bad
+
+
+def _reference(value: object, told: Told) -> str:
+    """A reference answer as text. Raises BadRow."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return shapes.name(value)
+    found = shapes.spoken("reference", value, told)
+    return found[-1].content
+
+
+def _id(value: object, prompt: Prompt) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        spoken = [m.model_dump(mode="json") for m in (*prompt.messages, *prompt.responses)]
+        return digest(json.dumps([spoken, prompt.tools]), 8)
+    return shapes.name(value)[:200]
+
+
+def _has_tools(prompt: Prompt) -> bool:
+    return bool(prompt.tools) or any(m.role == "tool" or m.tool_calls for m in (*prompt.messages, *prompt.responses))

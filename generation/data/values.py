@@ -1,0 +1,103 @@
+"""What may stand in a record: text that files can hold, names that are each given once, and other columns as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from generation.data.message import Told
+from generation.data.record import MAX_CELL, BadRow
+
+MAX_METADATA = 1 << 16
+"""Most characters of a row's other columns."""
+
+
+def metadata(others: Mapping[str, Any], told: Told) -> str:
+    """The columns that are not read, as JSON; empty where there are none. Those that are too large are left out."""
+    kept = {key: jsonable(value) for key, value in others.items() if value is not None}
+    if not kept:
+        return ""
+    text = json.dumps(kept, ensure_ascii=False)
+    while len(text) > MAX_METADATA:
+        largest = max(kept, key=lambda key: len(json.dumps(kept[key], ensure_ascii=False)))
+        del kept[largest]
+        told[f"column {largest} is too large to be kept as metadata"] += 1
+        text = json.dumps(kept, ensure_ascii=False) if kept else ""
+    return text
+
+
+def jsonable(value: Any) -> Any:
+    """A value in JSON's own types: what it has not becomes text, and what is no number null."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return {clean(str(key)): jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else clean(str(value))
+
+
+def clean(text: str) -> str:
+    """Without what files and databases cannot hold."""
+    return text if text.isascii() and "\0" not in text else text.replace("\0", "�").encode("utf-8", "replace").decode()
+
+
+def check_text(fields: Mapping[str, Any]) -> None:
+    """Refuse what crashes tokenizers, databases or terminals. Raises BadRow."""
+    total = 0
+    for text in _strings(fields):
+        total += len(text)
+        if "\0" in text:
+            raise BadRow("nul_byte", "has a NUL character", "", "remove it")
+        if not text.isascii():
+            _check_encodes(text)
+    if total > MAX_CELL:
+        raise BadRow("cell_too_large", f"has {total:,} characters", f"{MAX_CELL:,} a row", "shorten it or leave it out")
+
+
+def _check_encodes(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = text[error.start]
+        if "\udc80" <= found <= "\udcff":
+            raise BadRow("not_utf8", "is not UTF-8", "", "save the file as UTF-8") from None
+        raise BadRow("lone_surrogate", f"has a lone surrogate {found!r}; it is no character") from None
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
+
+
+class Names:
+    """Makes names unique. SQLite holds those that were given, in a temporary file once they are many."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("CREATE TABLE names (name TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID")
+        self._db.execute("BEGIN")
+
+    def unique(self, name: str) -> str:
+        """The name, with -2, -3, ... when it comes again."""
+        upsert = "INSERT INTO names VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times"
+        ((times,),) = self._db.execute(upsert, (name,)).fetchall()
+        return name if times == 1 else self.unique(f"{name}-{times}")
+
+    def close(self) -> None:
+        """Forget them; the temporary file goes."""
+        self._db.close()
