@@ -54,7 +54,9 @@ class FeedbackSettings(Options):
     probe: bool = False
     """With --plan: ask the servers first what they take and give, a few calls a model, since that decides how judges are asked."""
     push: Annotated[str | None, Option("REPO_ID")] = None
-    """Upload the finished dataset to this dataset repository of the hub."""
+    """Upload the finished dataset to this dataset repository of the hub, private, without calls and details of failures."""
+    public: bool = False
+    """With --push: the repository is public."""
 
     @property
     def flags(self) -> dict[str, object]:

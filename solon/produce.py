@@ -6,7 +6,7 @@ import asyncio
 
 from rich.console import Console
 
-from constitution.errors import Unavailable
+from constitution.errors import Problem, Unavailable, UserError
 from constitution.terminal import complain
 from evaluation.audit.command import write_report
 from generation.output.push import push
@@ -18,6 +18,8 @@ from generation.request import FeedbackSettings
 
 def run(settings: FeedbackSettings, console: Console) -> int:
     """Make the run, or resume it; returns the exit code. Raises UserError."""
+    if settings.public and not settings.push:
+        raise UserError(Problem("--public", got="is for --push, which is not given", fix="add it, or leave both out"))
     job = prepare(settings)
     if settings.plan:
         try:
@@ -41,5 +43,5 @@ def run(settings: FeedbackSettings, console: Console) -> int:
         complain(problem)
         return 1
     if settings.push:
-        push(job.out, manifest, settings.push)
+        push(job.out, settings.push, settings.public)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from constitution.terminal import printable
-from evaluation.audit.clean import write_clean
+from evaluation.audit.clean import NOTE, write_clean
 from evaluation.audit.data import Audit, read_audit
 from evaluation.audit.measures import verdicts
 from evaluation.audit.overlap import MOST_GRAMS
@@ -16,7 +16,7 @@ from evaluation.audit.settings import AuditSettings
 from evaluation.audit.thresholds import Thresholds, load
 from evaluation.files import write, write_json
 from generation.output.files import write_atomically
-from generation.output.manifest import REPORT, Manifest, seal, whole
+from generation.output.manifest import BESIDE, REPORT, Manifest, seal, whole
 
 
 def run(settings: AuditSettings, console: Console) -> int:
@@ -30,16 +30,29 @@ def run(settings: AuditSettings, console: Console) -> int:
         seal(settings.run, manifest, [REPORT])
     if settings.json_file:
         write_json(settings.json_file, numbers(audit))
-    left_out = write_clean(settings.run, settings.clean, why_left_out(audit)) if settings.clean else {}
+    cleaned = _clean(settings.run, settings.clean, audit, manifest) if settings.clean else ""
     found = verdicts(audit)
     crossed = [verdict for verdict in found if verdict.crossed]
     for (name, what, estimate, n, advice), top, _ in crossed:
         value = f"{measured(name, estimate.value)}, {limit(name, top)} wanted"
         console.print(f"{name}: {value} ({what}, of {n}). {advice}", markup=False)
     console.print(f"{len(found)} measures, {len(crossed)} over their limits. {printable(str(page))}", markup=False)
-    for path, rows in left_out.items():
-        console.print(f"{settings.clean}/{path}: {rows} rows left out", markup=False)
+    if cleaned:
+        console.print(cleaned, markup=False)
     return 1 if settings.gate and crossed else 0
+
+
+def _clean(run: Path, folder: Path, audit: Audit, manifest: Manifest) -> str:
+    """Write a run folder without doubtful prompts, the report of it included; returns what to say."""
+    cleaned = write_clean(run, folder, why_left_out(audit), manifest)
+    write_report(folder, cleaned)
+    seal(folder, cleaned, [*BESIDE, NOTE])
+    gone = cleaned.source.prompts_left_out if cleaned.source else 0
+    counts = cleaned.counts
+    return printable(
+        f"{folder}: a run without {gone:,} of {manifest.counts.prompts:,} prompts, with {counts.pairs:,} of "
+        f"{manifest.counts.pairs:,} pairs and {counts.targets:,} of {manifest.counts.targets:,} targets; {NOTE} says why"
+    )
 
 
 def write_report(folder: Path, manifest: Manifest) -> None:

@@ -26,4 +26,4 @@ class AuditSettings(Options):
     against: Annotated[tuple[Path, ...], Option("FILE")] = ()
     """Evaluation set that the prompts must not overlap with: JSONL or .gz with `prompt`; repeatable."""
     clean: Annotated[Path | None, Option("FOLDER")] = None
-    """Copy the data to this folder without near-duplicates and overlaps."""
+    """Write this folder: the run without the prompts that nearly repeat others or overlap, as a run of its own."""

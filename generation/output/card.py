@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import yaml
+from pydantic import ValidationError
 
+from constitution.errors import UserError, problems_of
 from constitution.principles import Constitution
+from constitution.terminal import printable
 from generation.config import RunConfig
 from generation.output.dataset import DATASETS, split_path
 from generation.output.files import write_atomically
+from generation.output.folder import MACHINE, SETTINGS, run_folder
 from generation.output.manifest import Manifest
 from generation.output.pages import render_markdown
 from generation.output.reading import split_files
@@ -45,8 +49,22 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         manifest=manifest,
         rows=rows,
         fenced=fenced,
+        code=code,
     )
     write_atomically(folder / "README.md", page)
+
+
+def recorded(folder: Path) -> RunConfig:
+    """The settings that a run's folder keeps. Raises UserError where there are none, or none of this version."""
+    snapshot = run_folder(folder).snapshot() or {}
+    machine = dict(snapshot.get(MACHINE) or {})
+    own = {member["name"]: member for member in machine.pop("panel", [])}
+    panel = [{**member, **own.get(member["name"], {})} for member in snapshot.get("panel", [])]
+    given = {name: value for name, value in {**snapshot, **machine}.items() if name in RunConfig.model_fields}
+    try:
+        return RunConfig.model_validate({**given, "panel": panel})
+    except ValidationError as error:
+        raise UserError(problems_of(error, RunConfig, str(folder / SETTINGS))) from None
 
 
 def rows_in(path: Path) -> int:
@@ -58,3 +76,11 @@ def fenced(text: str) -> str:
     """Text in a code fence longer than any in it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
+
+
+def code(text: object) -> str:
+    """A text as code within a line of a table, whatever is in it."""
+    line = printable(str(text)).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    pad = " " if len(fence) > 1 else ""
+    return f"{fence}{pad}{line or ' '}{pad}{fence}"

@@ -119,6 +119,16 @@ class Digests(Strict):
     settings: str
 
 
+class Source(Strict):
+    """The run that a run was copied from."""
+
+    run: str
+    """Name of its folder."""
+    manifest: str
+    """sha256 of its manifest.json."""
+    prompts_left_out: int
+
+
 class Manifest(Strict):
     """The whole of manifest.json."""
 
@@ -132,6 +142,8 @@ class Manifest(Strict):
     cost: Cost | None = None
     """None without prices."""
     seconds: Seconds
+    source: Source | None = None
+    """Of a copy without some prompts; calls, tokens, cost and seconds are then that run's."""
     files: dict[str, str]
     """Path -> sha256."""
     digests: Digests

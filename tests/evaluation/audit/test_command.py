@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from constitution.loading import to_yaml
 from evaluation.__main__ import main
 from evaluation.audit.command import write_report
 from evaluation.audit.measures import WORDS
+from generation.config import RunConfig
 from generation.output.files import write_sealed
+from generation.output.folder import run_folder
 from generation.output.manifest import Manifest
 from generation.output.records import ControlOutcome, Feedback
+from tests.evaluation.conftest import LAWS
 
 Write = Callable[..., Manifest]
 Make = Callable[..., Feedback]
@@ -180,6 +184,8 @@ def test_the_numbers(busy: Path, tmp_path: Path) -> None:
 def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     against = tmp_path / "eval.jsonl"
     against.write_text('{"prompt": "question 15"}\n')
+    (busy / "constitution.yaml").write_text(to_yaml(LAWS))
+    run_folder(busy).claim(RunConfig().results())
     assert (
         audit(busy, "--against", against, "--json", tmp_path / "n.json", "--clean", tmp_path / "clean", "--gate") == 1
     )
@@ -188,7 +194,8 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
     assert numbers["measures"]["overlap"]["of"] == 24
     out = capsys.readouterr().out
     assert "overlap: 4.2%, at most 0.0% wanted (prompts that are in an evaluation set, of 24)." in out
-    assert audit(tmp_path / "clean") == 2  # data alone is no run
+    assert audit(tmp_path / "clean", "--against", against, "--gate", "--set=overlap=0") == 1  # for its judge's biases
+    assert "overlap: " not in capsys.readouterr().out
     note = json.loads((tmp_path / "clean" / "left-out.json").read_text())
     assert note["prompts"]["p15"] == f"is in {against}:1 (1.00)"
     assert f"p15</td><td>{against}:1</td>" in (busy / "report.html").read_text()

@@ -11,7 +11,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constitution.errors import UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import (
     Critique,
@@ -29,7 +28,6 @@ from generation.config import RunConfig
 from generation.output.card import fenced, write_card
 from generation.output.dataset import DATASETS, DatasetWriter, split_of
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
-from generation.output.push import files_to_push, push
 from generation.output.reading import read_votes, split_files
 from generation.output.records import Feedback
 
@@ -235,22 +233,6 @@ def test_a_fence_is_longer_than_any_in_the_text(text: str) -> None:
     fence = fenced(text).split("text\n", 1)[0]
     assert set(fence) == {"`"}
     assert fence not in text
-
-
-def test_calls_are_never_uploaded(tmp_path: Path) -> None:
-    manifest = write(tmp_path, [outcome(0)])
-    names = files_to_push(manifest)
-    assert "data/preferences/train.parquet" in names
-    assert "README.md" in names
-    assert not any("sqlite" in name or "*" in name for name in names)
-
-
-def test_an_upload_without_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = write(tmp_path, [outcome(0)])
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match=r"the upload failed .* run the same command again to retry"):
-        push(tmp_path, manifest, "nobody/nothing")
 
 
 TRAINED, TESTED = (next(i for i in range(99) if split_of(prompt(i), 0.3) == split) for split in ("train", "test"))
