@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -33,7 +32,7 @@ ERRORS = (0.05, 0.02, 0.01, 0.005)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask, or take what is kept, and print every figure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="labelled pairs")
+    parser.add_argument("--data", required=True, help="labelled pairs")
     parser.add_argument("--accuracy", default="-", help="what all together, fitted, should reach")
     add_options(parser, PanelSettings)
     options = parser.parse_args(arguments)

@@ -32,8 +32,9 @@ async def fit_weights(
 ) -> Weights:
     """Ask a panel about labelled pairs and learn what each voter's vote is worth: `solon evaluate judge --fit` as a function.
 
-    pairs: rows with `prompt`, `chosen` and `rejected`, or a JSONL file of them; at least ten different prompts, and some hundred
-    pairs where there are many voters. method: `logistic` fits a weight for each voter, `temperature` only how sure their sum is.
+    pairs: rows with `prompt`, `chosen` and `rejected`, or a file, folder or hub id with them; at least ten different prompts, and
+    some hundred pairs where there are many voters. method: `logistic` fits a weight for each voter, `temperature` only how sure
+    their sum is.
     config, calls, settings: as for `Judge`.
 
     The result goes into `Judge` and `generate_feedback`; `quality` has the accuracy on pairs that were held out of the fit.
@@ -50,7 +51,7 @@ async def fit_weights(
         raise UserError(problems)
     run = run.judge_alone()
     with TemporaryDirectory(prefix="solon-") as scratch:
-        data = Path(pairs) if isinstance(pairs, str | Path) else _kept(pairs, Path(scratch) / "pairs.jsonl")
+        data = str(pairs) if isinstance(pairs, str | Path) else _kept(pairs, Path(scratch) / "pairs.jsonl")
         judging = JudgeSettings(data=data, method=method, out=Path(calls) if calls else Path(scratch))
         answers = await ask_about(data, loaded, run, judging, fits=True)
     if lost := sum(count for reason, count in answers.failures.items() if reason.endswith(f": {UNAVAILABLE}")):
@@ -64,7 +65,7 @@ async def fit_weights(
     return weights_file(answers.matrix, fitted, panel.logits, method, answers.origin)
 
 
-def _kept(rows: Iterable[Mapping[str, Any]], path: Path) -> Path:
+def _kept(rows: Iterable[Mapping[str, Any]], path: Path) -> str:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, default=str) + "\n" for row in rows)
-    return path
+    return str(path)

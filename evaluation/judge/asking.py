@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.digest import file_digest
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
+from constitution.terminal import complain
 from constitution.words import word_count
 from critics import templating
 from critics.ranking.aggregate import effective_vote
@@ -25,6 +25,8 @@ from evaluation.judge.panels import enough
 from evaluation.judge.settings import PanelSettings
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
+from generation.data.matching import unmatched
+from generation.data.source import source_digest
 from generation.engines.base import TransientError
 from generation.models.factory import chat_models, model_registry
 from generation.output.folder import SETTINGS
@@ -57,20 +59,29 @@ class PanelRecords(NamedTuple):
     calls: CallCount
 
 
-def ask(settings: PanelSettings, data: Path, *, fits: bool = False) -> PanelAnswers:
-    """Ask the panel that the settings name about the labelled pairs of a file.
+def ask(settings: PanelSettings, data: str, *, columns: Sequence[str] = (), fits: bool = False) -> PanelAnswers:
+    """Ask the panel that the settings name about labelled pairs.
 
+    columns: `FIELD=COLUMN` of columns with other names.
     fits: weights are to be fitted on the answers. Raises UserError, for too few prompts to fit on before anything is asked.
     """
     constitution, run = read_settings(settings)
-    return asyncio.run(ask_about(data, constitution, run, settings, fits=fits))
+    return asyncio.run(ask_about(data, constitution, run, settings, columns=columns, fits=fits))
 
 
 async def ask_about(
-    data: Path, constitution: Constitution, run: RunConfig, settings: PanelSettings, *, fits: bool = False
+    data: str,
+    constitution: Constitution,
+    run: RunConfig,
+    settings: PanelSettings,
+    *,
+    columns: Sequence[str] = (),
+    fits: bool = False,
 ) -> PanelAnswers:
     """As `ask`, with the constitution and the settings of a run read already. Raises UserError."""
-    pairs, unread = read_labelled(data, settings.limit)
+    pairs, unread = read_labelled(data, settings.limit, columns, complain)
+    for line in unmatched(constitution, {tag for pair in pairs for tag in pair.prompt.tags}):
+        complain(f"{data}: {line}")
     if fits:
         enough(pair.group for pair in pairs)
     answers = await judge_pairs(pairs, constitution, run, settings.out, settings.reuse)
@@ -89,7 +100,7 @@ async def ask_about(
         judges={judge.name: judge.model.digest for judge in answers.panel.judges},
         templates=templating.digest(),
         judging=run.plan.judging(),
-        data=file_digest(data),
+        data=source_digest(data),
         pairs=len(pairs),
     )
     matrix = _matrix(

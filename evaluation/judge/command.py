@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
-from constitution.digest import file_digest
 from constitution.errors import Problem, UserError
 from constitution.terminal import complain
 from critics.ranking.weights import Origin, Weights, read_weights, refuse_other
@@ -27,6 +26,7 @@ from evaluation.judge.settings import JudgeSettings
 from evaluation.judge.table import show
 from evaluation.judge.unlabelled import AgreementReport, weighed
 from evaluation.statistics import Floats
+from generation.data.source import source_digest
 from generation.pipeline.scheduler import UNAVAILABLE
 
 
@@ -105,16 +105,18 @@ def read(settings: JudgeSettings) -> Evidence:
     if settings.votes:
         labelled = read_labelled(settings.subsets)[0] if settings.subsets else []
         free = settings.method == "agreement" and not (settings.weights or settings.page or settings.versus)
-        matrix, parsing = read_recorded(settings.votes, labels=not free)
+        matrix, parsing = read_recorded(settings.votes, not free, settings.columns, complain)
         matrix, others = two_orders(matrix, settings.votes)
         failures = {"voters asked in one order only": others} if others else {}
         matrix = described(matrix, labelled) if labelled else matrix
-        data = file_digest(settings.votes)
+        data = source_digest(settings.votes)
         origin = Origin(constitution="", judges={}, templates="", data=data, pairs=len(matrix.pairs))
         known: dict[str, float] = dict.fromkeys(matrix.voters, 1 / len(matrix.voters))
     else:
         assert settings.data, "one of the two is given"
-        matrix, origin, known, failures, _, batch = asking.ask(settings, settings.data, fits=settings.weights is None)
+        matrix, origin, known, failures, _, batch = asking.ask(
+            settings, settings.data, columns=settings.columns, fits=settings.weights is None
+        )
     kept = matrix.without(settings.without) if settings.without else matrix
     if matrix.voters and not kept.voters:
         raise UserError(
@@ -176,7 +178,7 @@ def _write_weights(weights: Weights, path: Path) -> None:
 
 def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: JudgeSettings) -> Assessment:
     """Every figure."""
-    data = tuple(file_digest(path) for path in (settings.data, settings.votes, settings.subsets) if path)
+    data = tuple(source_digest(spec) for spec in (settings.data, settings.votes, settings.subsets) if spec)
     figures = assess(evidence.matrix, panel, evidence.plain, settings.early_stop_error, settings.min_log_odds)
     found = Assessment.model_validate(
         figures

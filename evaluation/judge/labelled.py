@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, NamedTuple
 
 from constitution.digest import digest
-from constitution.errors import Problem, Problems, UserError, problems_of
+from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt, Response
-from evaluation.files import json_lines
+from generation.data.pairs import PairReader, PairRow
 
 MOST_PROBLEMS = 20
 """Problems of rows that are told where no row is a pair."""
-MOST_CHARACTERS = 1 << 20
-"""Of a row."""
-
-
-class LabelledRow(BaseModel):
-    """One line of a file. Keys that are not read are left alone: published sets have many."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    prompt: str | tuple[Message, ...]
-    """What was asked: text, or messages."""
-    chosen: str | tuple[Message]
-    """The better response: text, or one message."""
-    rejected: str | tuple[Message]
-    """The worse response, likewise."""
-    id: str = ""
-    """Name of the pair; `row-LINE` where it is empty."""
-    subset: str = ""
-    """Group of pairs that gets an accuracy of its own."""
-    tags: tuple[str, ...] = ()
-    """Labels of the prompt, by which principles apply to it or not."""
+TOLD = 3
+"""Of them, the ones that are told where others are pairs."""
 
 
 class LabelledPair(NamedTuple):
@@ -53,37 +34,50 @@ class LabelledPair(NamedTuple):
         return digest("\n".join(f"{m.role}: {m.content.strip()}" for m in self.prompt.messages))
 
 
-def read_labelled(path: Path, limit: int | None = None) -> tuple[list[LabelledPair], tuple[Problem, ...]]:
-    """(pairs, what is wrong with the rows that are none). Raises UserError when there is no pair at all."""
+def read_labelled(
+    spec: str | Path,
+    limit: int | None = None,
+    columns: Iterable[str] = (),
+    tell: Callable[[str], object] | None = None,
+) -> tuple[list[LabelledPair], tuple[Problem, ...]]:
+    """(pairs, what is wrong with the rows that are none). Raises UserError when there is no pair at all.
+
+    columns: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time.
+    """
+    reader = PairReader(str(spec), columns)
     pairs: dict[str, LabelledPair] = {}
-    problems = Problems()
-    for number, line in json_lines(path):
-        if limit is not None and len(pairs) == limit:
-            break
-        place = f"{path}:{number}"
-        if len(line) > MOST_CHARACTERS:
-            got, allowed = f"has {len(line):,} characters", f"{MOST_CHARACTERS:,} a row"
-            problems.add(place, got=got, allowed=allowed, fix="shorten its texts or leave it out")
-            continue
-        try:
-            row = LabelledRow.model_validate_json(line)
-        except ValidationError as error:
-            problems.found += problems_of(error, LabelledRow, place)
-            continue
-        if not row.prompt:
-            got = "no text" if row.prompt == "" else "no messages"
-            problems.add(place, "prompt", f"got {got}", "text, or one message or more", "say what was asked")
-            continue
-        better, worse = (_message(response) for response in (row.chosen, row.rejected))
-        if better == worse:
-            problems.add(place, got="chosen and rejected are equal", allowed="two different responses")
-            continue
-        name = row.id if row.id and row.id not in pairs else f"{row.id or 'row'}-{number}"
-        pairs[name] = made_pair(name, _conversation(row.prompt), better, worse, row.subset, row.tags)
+    problems: list[Problem] = []
+    with closing(reader.rows()) as rows:
+        for row in rows:
+            if limit is not None and len(pairs) == limit:
+                break
+            if isinstance(row, Problem):
+                problems.append(row)
+                continue
+            name = _unique(row, pairs)
+            pairs[name] = made_pair(name, row.before, row.chosen, row.rejected, row.subset, row.tags, row.tools)
     if not pairs:
-        first = Problem(str(path), got="holds no labelled pair", fix="each line needs prompt, chosen and rejected")
-        raise UserError((first, *problems.found[:MOST_PROBLEMS]))
-    return list(pairs.values()), tuple(problems.found)
+        first = Problem(str(spec), got="holds no labelled pair", fix="each row needs prompt, chosen and rejected")
+        raise UserError((first, *problems[:MOST_PROBLEMS]))
+    if tell:
+        for line in (*_told(str(spec), problems), *reader.notes()):
+            tell(line)
+    return list(pairs.values()), tuple(problems)
+
+
+def _told(spec: str, problems: Sequence[Problem]) -> Iterator[str]:
+    if problems:
+        yield f"{spec}: {len(problems):,} rows are no labelled pairs, as:"
+        yield from (f"  {problem}" for problem in problems[:TOLD])
+
+
+def _unique(row: PairRow, pairs: Collection[str]) -> str:
+    """The pair's own name; with the row's number where it has none, or another has it."""
+    number = row.place.rpartition(":")[2]
+    name = f"row-{number}" if row.id is None else row.id
+    while name in pairs:
+        name += f"-{number}"
+    return name
 
 
 def made_pair(
@@ -93,19 +87,12 @@ def made_pair(
     worse: Message,
     subset: str = "",
     tags: tuple[str, ...] = (),
+    tools: tuple[dict[str, Any], ...] = (),
 ) -> LabelledPair:
     """A pair from its messages."""
-    prompt = Prompt(id=name, messages=conversation, tags=tags)
+    prompt = Prompt(id=name, messages=conversation, tags=tags, tools=tools)
     first, second = (
         Response(f"{name}/{side}", name, message, "given", message.content)
         for side, message in (("better", better), ("worse", worse))
     )
     return LabelledPair(name, prompt, first, second, subset)
-
-
-def _conversation(prompt: str | tuple[Message, ...]) -> tuple[Message, ...]:
-    return (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
-
-
-def _message(response: str | tuple[Message]) -> Message:
-    return Message(role="assistant", content=response) if isinstance(response, str) else response[0]

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from constitution.errors import Problem, Problems, UserError, invalid, problems_of
+from constitution.errors import Problem, Problems, UserError, invalid, problems_of, suggest
 from constitution.records import Strict
 from constitution.words import word_count
 from critics.verdict import verdict
-from evaluation.files import json_lines
 from evaluation.judge.labelled import LabelledPair
 from evaluation.judge.matrix import VoteMatrix
+from generation.data.conversation import name as name_of
+from generation.data.mapping import columns
+from generation.data.record import BadRow
+from generation.data.source import source
 
 CERTAIN = 1e-6
 """Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
 MOST_PROBLEMS = 20
-"""Lines with a problem that are named before reading ends."""
+"""Rows with a problem that are named before reading ends."""
+NAMES = ("pair", "judge", "method", "subset")
+"""Fields that name something, which a file may do with numbers."""
 
 
 class RecordedVote(Strict):
     """One line: one judge's answer on one pair in one order."""
 
-    pair: str | int
-    """Name of the pair, the same in all lines on it."""
+    pair: str
+    """Name of the pair, the same in all rows on it."""
     judge: str
     """Name of the judge."""
     method: str = ""
@@ -72,6 +77,9 @@ class RecordedVote(Strict):
             return math.log(p / (1 - p))
         found = verdict(self.text or "")
         return None if found is None else 1.0 if found == "first" else -1.0
+
+
+FIELDS = tuple(RecordedVote.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +124,15 @@ class ParsingSummary:
             self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
 
 
-def read_recorded(path: Path, labels: bool = True) -> tuple[VoteMatrix, ParsingSummary]:
+def read_recorded(
+    spec: str | Path,
+    labels: bool = True,
+    mapped: Iterable[str] = (),
+    tell: Callable[[str], object] | None = None,
+) -> tuple[VoteMatrix, ParsingSummary]:
     """(matrix of the voters `judge/method`, how the file was read). Raises UserError.
 
+    mapped: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time.
     Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first response of each
     pair stands for the better one.
     """
@@ -126,15 +140,15 @@ def read_recorded(path: Path, labels: bool = True) -> tuple[VoteMatrix, ParsingS
     better: dict[str, str] = {}
     subsets: dict[str, str] = {}
     parsing = ParsingSummary()
-    found = _rows(path, labels)
+    found = _rows(str(spec), labels, mapped, tell)
     parsing.labelled = found[0][1].label is not None
-    for number, row in found:
-        pair = str(row.pair)
+    for place, row in found:
+        pair = row.pair
         better[pair] = row.label or "1"
         subsets[pair] = subsets.get(pair) or row.subset
         z = row.log_odds()
         if row.text is not None:
-            parsing.add(number, row, z)
+            parsing.add(int(place.rpartition(":")[2]), row, z)
         # the cell is there even without a verdict: so is the voter
         cell = cells[pair, row.voter, (better[pair] == "1") != row.swapped]
         if z is not None:
@@ -182,7 +196,7 @@ def _matrix(
     )
 
 
-def two_orders(matrix: VoteMatrix, path: Path) -> tuple[VoteMatrix, int]:
+def two_orders(matrix: VoteMatrix, path: str | Path) -> tuple[VoteMatrix, int]:
     """(the voters that were asked about some pair in both orders, how many others there are). Raises UserError for none.
 
     A voter that saw each pair in one order only has no vote that is free of position bias.
@@ -201,35 +215,67 @@ def two_orders(matrix: VoteMatrix, path: Path) -> tuple[VoteMatrix, int]:
     return matrix.only(kept.tolist()), int((~kept).sum())
 
 
-def _rows(path: Path, labels: bool) -> list[tuple[int, RecordedVote]]:
-    """(line, row) of the whole file. Raises UserError with its problems, at most MOST_PROBLEMS."""
+def _rows(
+    spec: str, labels: bool, mapped: Iterable[str], tell: Callable[[str], object] | None
+) -> list[tuple[str, RecordedVote]]:
+    """(place, row) of all rows. Raises UserError with their problems, at most MOST_PROBLEMS."""
+    fields = columns(FIELDS, mapped)
+    records, notes = source(spec, fields.read).one()
     problems = Problems()
-    rows: list[tuple[int, RecordedVote]] = []
+    rows: list[tuple[str, RecordedVote]] = []
     known: dict[str, str | None] = {}
-    for number, line in json_lines(path):
+    seen = dict[str, None]()
+    for record in records():
         if len(problems.found) >= MOST_PROBLEMS:
             break
         try:
-            row = RecordedVote.model_validate_json(line)
-        except ValidationError as error:
-            problems.found += problems_of(error, RecordedVote, f"{path}:{number}")
+            if isinstance(record.row, BadRow):
+                raise record.row
+            seen |= dict.fromkeys(record.row)
+            row = RecordedVote.model_validate(_fields(fields.split(record.row)[0]))
+        except BadRow as error:
+            problems.found.append(error.at(record.place))
             continue
-        rows.append((number, row))
-        label, first = known.setdefault(str(row.pair), row.label), rows[0][1].label
-        if row.label is None and (labels or first is not None):
-            allowed = (
-                "1 or 2, or none in the whole file with --method agreement and without --weights, --page and --versus"
-            )
-            problems.add(f"{path}:{number}", "label", "is missing", allowed)
-        elif first is None and row.label is not None and not labels:
-            problems.add(
-                f"{path}:{number}", "label", f"got {row.label}, and line {rows[0][0]} has none", fix="give all or none"
-            )
-        elif label != row.label:
-            got = f"got {row.label} for pair {row.pair}, which was {label} above"
-            problems.add(f"{path}:{number}", "label", got, "one label a pair")
+        except ValidationError as error:
+            problems.found += problems_of(error, RecordedVote, record.place)
+            continue
+        rows.append((record.place, row))
+        _check_label(rows, known, labels, problems)
     if not rows and not problems.found:
-        fix = "each line needs pair, judge, swapped, label and one of text and p"
-        problems.add(str(path), got="holds no votes", fix=fix)
+        fix = "each row needs pair, judge, swapped, label and one of text and p"
+        problems.add(spec, got="holds no votes", fix=fix)
+    if rows or seen:
+        with problems.collect():
+            fields.check(spec, seen, ())
     problems.check()
+    unread = [f"{name}{suggest(name, FIELDS)}" for name in sorted(seen.keys() - fields.read)]
+    if tell:
+        for note in (*notes, *([f"columns not read: {', '.join(unread)}"] if unread else [])):
+            tell(f"{spec}: {note}")
     return rows
+
+
+def _check_label(
+    rows: list[tuple[str, RecordedVote]], known: dict[str, str | None], labels: bool, problems: Problems
+) -> None:
+    """Note where the last row's label does not go with the others. known: pair -> its label above, which is added to."""
+    (place, row), (above, first) = rows[-1], rows[0]
+    label = known.setdefault(row.pair, row.label)
+    if row.label is None and (labels or first.label is not None):
+        allowed = "1 or 2, or none in the whole file with --method agreement and without --weights, --page and --versus"
+        problems.add(place, "label", "is missing", allowed)
+    elif first.label is None and row.label is not None and not labels:
+        line = above.rpartition(":")[2]
+        problems.add(place, "label", f"got {row.label}, and line {line} has none", fix="give all or none")
+    elif label != row.label:
+        got = f"got {row.label} for pair {row.pair}, which was {label} above"
+        problems.add(place, "label", got, "one label a pair")
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without nulls, its names as text."""
+    return {
+        key: name_of(value) if key in NAMES and isinstance(value, int | float) else value
+        for key, value in row.items()
+        if value is not None
+    }

@@ -63,11 +63,13 @@ class JudgeSettings(PanelSettings):
     """Write a page with plots."""
     versus: Annotated[Path | None, Option("FILE")] = None
     """Compare with another evaluation's --json, on the pairs that both have (McNemar's test)."""
-    data: Annotated[Path | None, Option("FILE")] = None
-    """Labelled pairs to ask a panel about: JSONL, plain or .gz, with `prompt`, `chosen` and `rejected`."""
-    votes: Annotated[Path | None, Option("FILE")] = Field(default=None, validate_default=True)
-    """Recorded votes, in place of --data: JSONL, plain or .gz."""
-    subsets: Annotated[Path | None, Option("FILE")] = None
+    data: Annotated[str | None, Option("FILE")] = None
+    """Labelled pairs to ask a panel about, with `prompt`, `chosen` and `rejected`; whatever `--prompts` takes."""
+    votes: Annotated[str | None, Option("FILE")] = Field(default=None, validate_default=True)
+    """Recorded votes, in place of --data; whatever `--prompts` takes."""
+    columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map")] = ()
+    """The column of --data or --votes that holds a field, as in chosen=better; several divided by commas, or repeated."""
+    subsets: Annotated[str | None, Option("FILE")] = None
     """Labelled pairs that --votes are about: their subsets, and which response is longer."""
 
     @field_validator("fit")
@@ -88,7 +90,7 @@ class JudgeSettings(PanelSettings):
 
     @field_validator("votes")
     @classmethod
-    def _recorded_or_asked(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _recorded_or_asked(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and not info.data.get("data"):
             raise invalid(
                 "is missing", fix="give --data, labelled pairs to ask a panel about, or --votes, recorded ones"
@@ -104,7 +106,7 @@ class JudgeSettings(PanelSettings):
 
     @field_validator("subsets")
     @classmethod
-    def _of_votes(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _of_votes(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and info.data.get("votes") is None:
             raise invalid("describes the pairs of --votes; --data has its own subsets")
         return value

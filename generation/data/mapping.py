@@ -41,7 +41,7 @@ class Columns(NamedTuple):
             if column not in seen:
                 got = f"{place} has no column {column}{suggest(column, seen)}"
                 problems.add(f"{OPTION} {name}={column}", "", got, ", ".join(sorted(seen)))
-        if seen and not problems.found and self._lacks(seen, needed):
+        if seen and needed and not problems.found and self._lacks(seen, needed):
             hints = "".join(hint for name in sorted(seen) if (hint := suggest(name.strip().lower(), needed)))
             got = f"got columns {', '.join(sorted(seen))}{hints}"
             alike = [name for name in seen if name.strip().lower() == needed[0]]

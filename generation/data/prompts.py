@@ -162,9 +162,7 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
     if record.columnar:
         fields = {key: shapes.unpadded(value) for key, value in fields.items()}
     check_text(fields)
-    before, replies = _asked(fields, present, told)
-    messages = _with_system(before, fields.get("system"))
-    shapes.check_roles(messages)
+    messages, replies = asked(fields, present, told)
     responses, bad = different(replies, told)
     if replies and not responses:
         raise BadRow("bad_response", str(bad[0][1].at("")), key="responses")
@@ -181,21 +179,22 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
     return _Made(prompt.model_copy(update={"id": _id(fields.get("id"), prompt)}), bad)
 
 
-def _asked(fields: Mapping[str, Any], present: Collection[str], told: Told) -> tuple[Messages, list[Message | BadRow]]:
+def asked(fields: Mapping[str, Any], present: Collection[str], told: Told) -> tuple[Messages, list[Message | BadRow]]:
     """(what is asked, the given responses). present: names of the fields, with those that are null. Raises BadRow."""
-    asked = turns(fields, told)
-    if fields.get("responses") is not None:
-        if asked is None:
-            raise missing(present)
-        given = shapes.listed("responses", fields["responses"])
-        return asked, [_reply(value, asked, told) for value in given]
+    before = turns(fields, told)
+    replies: list[Message | BadRow] = []
     chosen, rejected = fields.get("chosen"), fields.get("rejected")
-    if {"chosen", "rejected"} <= set(present) and not (chosen is None and rejected is None):
-        pair = shapes.pair(asked, chosen, rejected, told)
-        return pair.before, [pair.chosen, pair.rejected]
-    if asked is None:
+    given = fields.get("responses")
+    if given is None and {"chosen", "rejected"} <= set(present) and not (chosen is None and rejected is None):
+        pair = shapes.pair(before, chosen, rejected, told)
+        before, replies = pair.before, [pair.chosen, pair.rejected]
+    if before is None:
         raise missing(present)
-    return asked, []
+    if given is not None:
+        replies = [_reply(value, before, told) for value in shapes.listed("responses", given)]
+    messages = _with_system(before, fields.get("system"))
+    shapes.check_roles(messages)
+    return messages, replies
 
 
 def missing(present: Collection[str]) -> BadRow:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from constitution.digest import file_digest, hasher
 from constitution.errors import Problem, UserError, suggest
 from generation.data.delimited import delimited
 from generation.data.json_rows import json_rows
@@ -77,6 +78,17 @@ def source(spec: str, wanted: Collection[str] = ()) -> Source:
     return _file(spec, file_at(path), wanted)
 
 
+def source_digest(spec: str) -> str:
+    """Hex digest of what is named: of a file's bytes, else of the rows that are read. Raises UserError."""
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return file_digest(path)
+    h = hasher()
+    for record in source(spec).one()[0]():
+        h.update(repr(record.row).encode("utf-8", "surrogatepass"))
+    return h.hexdigest()
+
+
 def file_records(file: File, wanted: Collection[str] = ()) -> Iterator[Record]:
     """Rows of one file. Raises UserError."""
     match file.kind.format:
@@ -96,10 +108,12 @@ def _file(spec: str, file: File, wanted: Collection[str]) -> Source:
 
 
 def _near(path: Path) -> str:
+    """A file there whose name is like this one's, but for its ending."""
     try:
-        return suggest(path.name, [one.name for one in itertools.islice(path.parent.iterdir(), 1000)])
+        names = {one.stem: one.name for one in itertools.islice(path.parent.iterdir(), 1000)}
     except OSError:
         return ""
+    return suggest(path.stem, names)
 
 
 def _local_folder(path: Path, spec: str, wanted: Collection[str]) -> Source:

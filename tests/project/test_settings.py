@@ -15,7 +15,6 @@ from evaluation.__main__ import COMMANDS as EVALUATION
 from evaluation.attack.suite import Texts
 from evaluation.audit.thresholds import Thresholds
 from evaluation.judge.assessment import Assessment
-from evaluation.judge.labelled import LabelledRow
 from evaluation.judge.recorded import RecordedVote
 from evaluation.judge.unlabelled import AgreementReport
 from evaluation.policy.probes import Probes
@@ -27,7 +26,6 @@ from training.catalogue import COMMANDS, settings_model
 WRITTEN: list[type[BaseModel]] = [
     ConstitutionFile,
     Control,
-    LabelledRow,
     Message,
     Probes,
     Prompt,

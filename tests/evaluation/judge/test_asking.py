@@ -72,15 +72,15 @@ def test_rows_become_pairs_and_bad_rows_are_named(tmp_path: Path) -> None:
     assert pairs[0].group == pairs[2].group != pairs[1].group
     assert [problem.place for problem in problems] == [f"{path}:{n}" for n in (3, 4, 5)]
     assert "chosen and rejected are equal; allowed: two different responses" in str(problems[1])
-    assert "rejected: is missing; add it" in str(problems[2])
+    assert "rejected: is missing; each row needs prompt, chosen and rejected" in str(problems[2])
     assert len(read_labelled(path, limit=2)[0]) == 2
 
 
 def test_a_file_without_pairs_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, [{"prompt": "q"}])
-    with pytest.raises(UserError, match="holds no labelled pair; each line needs prompt, chosen and rejected"):
+    with pytest.raises(UserError, match="holds no labelled pair; each row needs prompt, chosen and rejected"):
         read_labelled(path)
-    with pytest.raises(UserError, match=r"missing.jsonl: cannot be read .* allowed: JSONL, plain or .gz"):
+    with pytest.raises(UserError, match=r"missing.jsonl: no such file or folder; allowed: .jsonl"):
         read_labelled(tmp_path / "missing.jsonl")
 
 

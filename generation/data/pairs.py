@@ -1,0 +1,104 @@
+"""Labelled pairs from anywhere: a conversation, the response that people chose and the one they rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from constitution.errors import Problem, suggest
+from constitution.records import Message
+from generation.data import conversation as shapes
+from generation.data.conversation import Messages
+from generation.data.mapping import Columns, columns
+from generation.data.message import Told
+from generation.data.prompts import asked, missing
+from generation.data.record import BadRow, Record
+from generation.data.source import source
+from generation.data.values import check_text
+
+FIELDS = (
+    "prompt", "messages", "conversations", "system", "chosen", "rejected", "id", "subset", "tags", "tools",
+)  # fmt: skip
+
+
+class PairRow(NamedTuple):
+    """A row that holds a labelled pair."""
+
+    place: str
+    """`file:row`."""
+    id: str | None
+    """As the row has it; None where it has none."""
+    before: Messages
+    """The conversation that both answer."""
+    chosen: Message
+    rejected: Message
+    subset: str
+    """Group of pairs; empty where the row names none."""
+    tags: tuple[str, ...]
+    tools: tuple[dict[str, Any], ...]
+
+
+class PairReader:
+    """Reads a source's pairs, and keeps what should be told of it."""
+
+    def __init__(self, spec: str, given: Iterable[str] = ()) -> None:
+        self.spec = spec
+        self._columns: Columns = columns(FIELDS, given)
+        self._records, self._notes = source(spec, self._columns.read).one()
+        self._told = Told()
+        self._seen = dict[str, None]()
+
+    def rows(self) -> Generator[PairRow | Problem, None, None]:
+        """Each row's pair, or what is wrong with it. Raises UserError where the source cannot be read, or has no such columns."""
+        for record in self._records():
+            try:
+                yield self._row(record)
+            except BadRow as error:
+                yield error.at(record.place)
+            except Exception as error:  # nobody knows what a row can hold; whatever it is, the others go on
+                yield Problem(record.place, "", f"cannot be read ({type(error).__name__}: {str(error)[:200]})")
+        if self._seen:
+            self._columns.check(self.spec, self._seen, ())
+
+    def notes(self) -> Iterator[str]:
+        """What was left alone, once the rows are read."""
+        others = sorted(self._seen.keys() - self._columns.read)
+        if others:
+            yield f"{self.spec}: columns not read: {', '.join(others)}"
+        yield from (f"{self.spec}: {note}" for note in self._notes)
+        yield from (f"{self.spec}: {what} ({count:,} times)" for what, count in self._told.items())
+
+    def _row(self, record: Record) -> PairRow:
+        if isinstance(record.row, BadRow):
+            raise record.row
+        self._seen |= dict.fromkeys(record.row)
+        fields, _ = self._columns.split(record.row)
+        present = fields.keys()
+        fields = {key: value for key, value in fields.items() if value is not None}
+        if record.columnar:
+            fields = {key: shapes.unpadded(value) for key, value in fields.items()}
+        check_text(fields)
+        for name in ("chosen", "rejected"):
+            if name not in present:
+                got = f"is missing{suggest(name, record.row)}"
+                raise BadRow("bad_row", got, fix="each row needs prompt, chosen and rejected", key=name)
+        before, replies = asked({"chosen": None, "rejected": None, **fields}, present, self._told)
+        for one in replies:
+            if isinstance(one, BadRow):
+                raise one
+        chosen, rejected = (one for one in replies if isinstance(one, Message))
+        if shapes.folded(chosen) == shapes.folded(rejected):
+            raise BadRow("bad_row", "chosen and rejected are equal", "two different responses")
+        if not before:
+            raise missing(present)
+        own = fields.get("id")
+        return PairRow(
+            record.place,
+            None if own is None or own != own else shapes.name(own)[:200],
+            before,
+            chosen,
+            rejected,
+            shapes.name(fields.get("subset", "")),
+            shapes.tags(fields.get("tags")),
+            shapes.tools(fields.get("tools")),
+        )
