@@ -30,6 +30,7 @@ from generation.engines.vllm import VLLM, VLLMSettings, _sampling
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.models.policies import Policy
 from generation.output.dataset import DatasetWriter
 from generation.output.records import Feedback
 from generation.pipeline.feedback import feedback
@@ -84,7 +85,7 @@ async def pipeline(folder: Path, files: ModelFiles, engine: VLLM, prompts: int) 
     panel = Panel((Judge(model),))
 
     async def work(prompt: Prompt) -> Feedback:
-        return await feedback(prompt, constitution, model, panel, PLAN)
+        return await feedback(prompt, constitution, [Policy(model)], panel, PLAN)
 
     begin = time.perf_counter()
     async for outcome in run(read(str(source)), work, 256):

@@ -22,7 +22,7 @@ from generation.unread import unread
 EXAMPLE = "plan.samples=4"
 """A setting, as messages and help show it."""
 MEMBERS_MACHINE = {"vllm", "endpoints", "engine"}
-"""Settings of a panel's member that may change between restarts."""
+"""Settings of a panel's member, and of one of several policies, that may change between restarts."""
 
 
 class Decoding(Strict):
@@ -215,9 +215,11 @@ class SFTSettings(Strict):
     response. revised: such revisions alone. all: every revision, whatever the votes say, as in the Constitutional AI paper."""
 
 
-_RESULTS = {"policy", "judge", "plan", "sft", "test_fraction", "license", "chat_template_kwargs", "answer_prefix"} | {
+RESULTS = {"policy", "judge", "plan", "sft", "test_fraction", "license", "chat_template_kwargs", "answer_prefix"} | {
     "judge_chat_template_kwargs", "judge_answer_prefix",
 }  # fmt: skip
+"""Settings that change what is made, beside `panel` and `policies`."""
+_OF_ONE_POLICY = {"policy", "chat_template_kwargs", "answer_prefix"}
 
 
 class RunConfig(RoleSettings):
@@ -277,7 +279,10 @@ class RunConfig(RoleSettings):
 
     def results(self) -> dict[str, object]:
         """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
-        kept = self.model_dump(mode="json", include=_RESULTS)
-        panel = [member.model_dump(mode="json", exclude=MEMBERS_MACHINE) for member in self.panel]
+        kept = self.model_dump(mode="json", include=RESULTS - (_OF_ONE_POLICY if self.policies else set()))
         kept |= {"date": self.date.isoformat()} if self.date else {}
-        return {**kept, "judge": self.judge_model, **({"panel": panel} if panel else {})}
+        kept["judge"] = self.judge_model
+        for name, several in (("policies", self.policies), ("panel", self.panel)):
+            if several:
+                kept[name] = [one.model_dump(mode="json", exclude=MEMBERS_MACHINE) for one in several]
+        return kept

@@ -20,7 +20,9 @@ from generation.servers.settings import Servers
 EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers", "endpoint", "replay")
 POLICY = "policy"
-"""Name of the role that is sampled."""
+"""Name of the role that is sampled, where there is one."""
+POLICIES = "policies."
+"""What the names of roles begin with that are sampled, where there are several."""
 _ADD = "add `endpoints: [{url: http://host:8000}]`"
 
 
@@ -53,7 +55,42 @@ def _once(methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
 Methods = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(_once)]
 
 
-class Member(Strict):
+class NamedModel(Strict):
+    """One of several models, and what runs it."""
+
+    name: Id
+    """What it goes by."""
+    model: str
+    """`embedded`, a local folder, or a hub id (a served name for endpoints)."""
+    engine: EngineName | None = None
+    """What runs it; the run's `engine` where absent."""
+    endpoints: Servers = ()
+    """Its servers; it runs there where any are given."""
+    vllm: VLLMSettings | None = None
+    """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
+    chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """As the run's, for this model."""
+    answer_prefix: str = ""
+    """As the run's, for this model."""
+
+
+class SampledModel(NamedModel):
+    """One of several policies whose responses are candidates side by side."""
+
+    name: Id
+    """Its name in the data: `chosen_policy`, `rejected_policy`, and the ids of its responses."""
+    share: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Its part of the samples, beside the shares of the other policies: 2 beside 1 and 1 is half of them."""
+    vllm: VLLMSettings | None = None
+    """Where absent, the run's `vllm`, whose GPU memory is divided by the models that share it."""
+
+    @property
+    def role(self) -> str:
+        """Name of its role."""
+        return f"{POLICIES}{self.name}"
+
+
+class Member(NamedModel):
     """One more judge of a panel. The run's judge is its first member, by the name `judge`."""
 
     name: Id
@@ -62,20 +99,12 @@ class Member(Strict):
     """As `judge`; for methods: [reward] a sequence classifier with one label."""
     engine: EngineName | None = None
     """What runs it; the run's `engine` where absent. A reward model runs in transformers."""
-    endpoints: Servers = ()
-    """Its servers; it runs there where any are given."""
     methods: Methods = ("compare",)
     """How this judge is asked; every method votes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
     principles: tuple[str, ...] = ()
     """Ids of those it judges; all where empty."""
-    vllm: VLLMSettings | None = None
-    """The run's `vllm` where absent. Models that share a GPU must share its memory: set gpu_memory_utilization for each."""
-    chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
-    """As the run's, for this model."""
-    answer_prefix: str = ""
-    """As the run's, for this model."""
 
     @property
     def all_methods(self) -> set[str]:
@@ -137,8 +166,10 @@ class RoleSettings(Strict):
 
     policy: str = "embedded"
     """The model whose responses are improved: `embedded`, a local folder, or a hub id (a served name for endpoints)."""
+    policies: tuple[SampledModel, ...] = ()
+    """Several policies in place of the one: each writes its share of every prompt's samples."""
     judge: str = ""
-    """The model that critiques, revises and compares; the policy itself where empty."""
+    """The model that critiques, revises and compares; the policy itself where empty, unless there are several."""
     endpoints: Servers = ()
     """Servers of the policy, which runs there where any are given; several are used as one pool."""
     judge_endpoints: Servers = ()
@@ -176,30 +207,55 @@ class RoleSettings(Strict):
     def one_model(self) -> bool:
         """True where the judge is the policy itself, and runs where that does."""
         apart = self.judge_endpoints or self.judge_engine or self.judge_chat_template_kwargs or self.judge_answer_prefix
-        return self.judge_model == self.policy and not apart
+        return self.judge_model == self.policy and not (apart or self.policies)
 
     def roles(self) -> dict[str, Role]:
-        """Every role by its name: POLICY, MAIN, and those of the panel. Of one model the first two are equal."""
+        """Every role by its name: POLICY or those that begin with POLICIES, MAIN, and those of the panel. Of one model POLICY and
+        MAIN are equal.
+        """
+        found = self._sampled_side_by_side() if self.policies else self._sampled_and_judge()
+        for m in self.panel:
+            role = self._role(m)
+            if m.rewards:
+                engine: EngineName = "replay" if role.engine == "replay" else "transformers"
+                role = role._replace(engine=engine, endpoints=(), rewards=True)
+            found[m.name] = role
+        return found
+
+    def _sampled_and_judge(self) -> dict[str, Role]:
         servers = self.endpoints if self.engine == "endpoint" or self.endpoints else ()
         engine: EngineName = "endpoint" if servers else self.engine
         policy = Role(self.policy, engine, servers, self.vllm, self.chat_template_kwargs, self.answer_prefix)
         judge = policy
         if not self.one_model:
-            engine, servers = self._run_by(self.judge_engine, self.judge_endpoints)
-            told = self.judge_chat_template_kwargs, self.judge_answer_prefix
-            judge = Role(self.judge_model, engine, servers, self.judge_vllm or self.vllm, *told)
+            judge = self._judge()
             if self.judge_vllm is None and policy.engine == judge.engine != "endpoint":
                 share = {"gpu_memory_utilization": self.vllm.gpu_memory_utilization / 2}
                 halved = self.vllm.model_copy(update=share)
                 policy, judge = policy._replace(vllm=halved), judge._replace(vllm=halved)
-        found = {POLICY: policy, MAIN: judge}
-        for m in self.panel:
-            engine, servers = self._run_by(m.engine, m.endpoints)
-            if m.rewards and engine != "replay":
-                engine, servers = "transformers", ()
-            told = m.chat_template_kwargs, m.answer_prefix
-            found[m.name] = Role(m.model, engine, servers, m.vllm or self.vllm, *told, m.rewards)
+        return {POLICY: policy, MAIN: judge}
+
+    def _sampled_side_by_side(self) -> dict[str, Role]:
+        """The roles of several policies, and the judge's. Those that vLLM runs by the run's own settings divide its GPU memory."""
+        found = {**{one.role: self._role(one) for one in self.policies}, MAIN: self._judge()}
+        own = {one.role for one in self.policies if one.vllm} | ({MAIN} if self.judge_vllm else set())
+        sharing = {name: role for name, role in found.items() if role.engine == "vllm" and name not in own}
+        models = {(role.model, repr(role.chat_template_kwargs), role.answer_prefix) for role in sharing.values()}
+        if len(models) > 1:
+            share = {"gpu_memory_utilization": self.vllm.gpu_memory_utilization / len(models)}
+            divided = self.vllm.model_copy(update=share)
+            found |= {name: role._replace(vllm=divided) for name, role in sharing.items()}
         return found
+
+    def _judge(self) -> Role:
+        """A judge that is no policy."""
+        engine, servers = self._run_by(self.judge_engine, self.judge_endpoints)
+        told = self.judge_chat_template_kwargs, self.judge_answer_prefix
+        return Role(self.judge_model, engine, servers, self.judge_vllm or self.vllm, *told)
+
+    def _role(self, one: NamedModel) -> Role:
+        engine, servers = self._run_by(one.engine, one.endpoints)
+        return Role(one.model, engine, servers, one.vllm or self.vllm, one.chat_template_kwargs, one.answer_prefix)
 
     def _run_by(self, engine: EngineName | None, servers: Servers) -> tuple[EngineName, Servers]:
         """What runs a role with these settings of its own."""
@@ -210,11 +266,14 @@ class RoleSettings(Strict):
 
     @model_validator(mode="after")
     def _servers(self) -> RoleSettings:
-        names = [member.name for member in self.panel]
-        if len(set(names)) < len(names):
-            raise invalid(f"got names {', '.join(names)}", "each once", key="panel")
+        for key, several in (("panel", self.panel), ("policies", self.policies)):
+            names = [one.name for one in several]
+            if len(set(names)) < len(names):
+                raise invalid(f"got names {', '.join(names)}", "each once", key=key)
+        if self.policies and not self.judge:
+            raise invalid("got none, and there are several policies", fix="name the model that judges", key="judge")
         for name, role in self.roles().items():
-            place = _place(name)
+            place = place_of(name)
             if role.engine == "endpoint" and not role.endpoints:
                 setting = "engine" if name == POLICY or self.engine == "endpoint" else f"{place}engine"
                 key = "endpoints" if self.engine == "endpoint" else f"{place}endpoints"
@@ -228,6 +287,7 @@ class RoleSettings(Strict):
         members = ({"endpoints": roles[m.name].endpoints, "engine": _own_engine(m, roles)} for m in self.panel)
         changed = {
             "policy": judge.model,
+            "policies": (),
             "judge": "",
             "endpoints": judge.endpoints,
             "judge_endpoints": (),
@@ -250,6 +310,6 @@ def _own_engine(member: Member, roles: dict[str, Role]) -> EngineName | None:
     return None if engine == "endpoint" else engine
 
 
-def _place(name: str) -> str:
+def place_of(name: str) -> str:
     """What the keys of a role's settings begin with."""
-    return {POLICY: "", MAIN: "judge_"}.get(name, f"panel.{name}.")
+    return f"{name}." if name.startswith(POLICIES) else {POLICY: "", MAIN: "judge_"}.get(name, f"panel.{name}.")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from constitution.errors import shown
 from constitution.records import MAIN
-from generation.roles import POLICY, Member, Role, RoleSettings
+from generation.roles import POLICY, NamedModel, Role, RoleSettings, place_of
 
 _LEAVE = "leave it out"
 
@@ -27,6 +27,10 @@ def unread(settings: RoleSettings) -> Iterator[Unread]:
     transformers are read on another machine, or without replay, and so are no error.
     """
     roles = settings.roles()
+    if settings.policies:
+        for key in ("policy", "chat_template_kwargs", "answer_prefix"):
+            if key in settings.model_fields_set and getattr(settings, key):
+                yield Unread(key, "there are `policies`, each with its own", "leave it out, or leave out policies")
     yield from _engines(settings, roles)
     yield from _names(settings, roles)
     yield from _templates(settings, roles)
@@ -37,14 +41,24 @@ def unread(settings: RoleSettings) -> Iterator[Unread]:
         yield from _machine(settings, roles)
 
 
-def _by_engine(settings: RoleSettings) -> Iterator[Member | None]:
-    """Those whose engine is the run's `engine`: members, and None for the policy or the judge."""
+def _by_engine(settings: RoleSettings) -> Iterator[NamedModel | None]:
+    """Those whose engine is the run's `engine`: members and policies by name, and None for the policy or the judge."""
     own_judge = settings.judge_endpoints or settings.judge_engine
-    if not settings.endpoints or not (settings.one_model or own_judge):
+    if settings.policies:
+        if not own_judge:
+            yield None
+        yield from (one for one in settings.policies if not (one.endpoints or one.engine))
+    elif not settings.endpoints or not (settings.one_model or own_judge):
         yield None
     for member in settings.panel:
         if not (member.endpoints or member.engine or member.rewards):
             yield member
+
+
+def _named(settings: RoleSettings) -> Iterator[tuple[str, NamedModel]]:
+    """(role, model) of those that have settings under a name of their own."""
+    yield from ((one.role, one) for one in settings.policies)
+    yield from ((one.name, one) for one in settings.panel)
 
 
 def _engines(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]:
@@ -59,9 +73,9 @@ def _engines(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]
         yield Unread(
             "judge_engine", f"got {settings.judge_engine!r}, and the judge has judge_endpoints", "leave one of them out"
         )
-    for m in settings.panel:
+    for name, m in _named(settings):
         if m.endpoints and m.engine not in (None, "endpoint"):
-            yield Unread(f"panel.{m.name}.engine", f"got {m.engine!r}, and it has endpoints", "leave one of them out")
+            yield Unread(f"{place_of(name)}engine", f"got {m.engine!r}, and it has endpoints", "leave one of them out")
     for name, role in roles.items():
         own = settings.judge_engine if name == MAIN else None
         if role.is_function and (own or (name == MAIN and settings.judge_endpoints)):
@@ -71,20 +85,20 @@ def _engines(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]
 def _names(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]:
     """Names of models at servers that are asked for another one: those of `endpoints`, where others share them with the policy."""
     fixed = next((server.model for server in settings.endpoints if server.model), "")
-    both = {"policy", "judge"} <= settings.model_fields_set
+    both = "judge" in settings.model_fields_set and bool("policy" in settings.model_fields_set or settings.policies)
+    known = (fixed,) if settings.policies else (fixed, settings.policy)
     for name, role in roles.items():
         shares = name != POLICY and role.endpoints == settings.endpoints and fixed
-        if shares and role.model not in (fixed, settings.policy) and (both or name != MAIN):
-            key = "judge" if name == MAIN else f"panel.{name}.model"
-            place = "judge_endpoints" if name == MAIN else f"panel.{name}.endpoints"
+        if shares and role.model not in known and (both or name != MAIN):
+            key = "judge" if name == MAIN else f"{place_of(name)}model"
             got = f"got {shown(role.model)}, and the servers in `endpoints` are asked for {shown(fixed)}"
-            yield Unread(key, got, f"name {place}, or leave `model` out of endpoints")
+            yield Unread(key, got, f"name {place_of(name)}endpoints, or leave `model` out of endpoints")
 
 
 def _templates(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]:
     """Arguments of chat templates that others render, or that belong to the policy."""
     for name, role in roles.items():
-        place = {POLICY: "", MAIN: "judge_"}.get(name, f"panel.{name}.")
+        place = place_of(name)
         for key, value in (("chat_template_kwargs", role.chat_template_kwargs), ("answer_prefix", role.answer_prefix)):
             if not value or (name == MAIN and settings.one_model):
                 continue
@@ -98,7 +112,7 @@ def _templates(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unrea
 def _machine(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]:
     """Settings of engines that run nothing."""
     default = type(settings).model_fields
-    own = {m.name for m in settings.panel if m.vllm}
+    own = {m.name for m in settings.panel if m.vllm} | {one.role for one in settings.policies if one.vllm}
     if settings.judge_vllm:
         if settings.one_model:
             yield Unread(
@@ -109,9 +123,9 @@ def _machine(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]
         elif roles[MAIN].engine != "vllm":
             yield Unread("judge_vllm", f"the judge's engine is {roles[MAIN].engine}")
         own.add(MAIN)
-    for m in settings.panel:
-        if m.vllm and roles[m.name].engine != "vllm":
-            yield Unread(f"panel.{m.name}.vllm", f"its engine is {roles[m.name].engine}")
+    for name, m in _named(settings):
+        if m.vllm and roles[name].engine != "vllm":
+            yield Unread(f"{place_of(name)}vllm", f"its engine is {roles[name].engine}")
     shared = [role.engine for name, role in roles.items() if name not in own or (name == MAIN and settings.one_model)]
     if settings.vllm != default["vllm"].default and "vllm" not in shared:
         yield Unread(

@@ -34,7 +34,8 @@ def read_heading(run: Path) -> Heading:
 
 def _facts(snapshot: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     constitution, prompts, plan = (_group(snapshot, name) for name in ("constitution", "prompts", "plan"))
-    policy = str(snapshot.get("policy") or "")
+    several = [f"{one.get('name')} ({one.get('model')})" for one in snapshot.get("policies") or ()]
+    policy = ", ".join(several) or str(snapshot.get("policy") or "")
     yield "policy", policy
     panel = [str(member.get("model", "")) for member in snapshot.get("panel") or ()]
     yield "judge", ", ".join([str(snapshot.get("judge") or policy), *panel])

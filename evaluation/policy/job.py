@@ -244,6 +244,9 @@ def _judging(run: RunConfig) -> RunConfig:
 
 def _policy(run: RunConfig, spec: str, flag: str) -> ModelSpec:
     """One policy, alone on the machine. Raises UserError."""
+    if run.policies:
+        fix = "leave it out: --policy and --baseline name the two"
+        raise UserError(Problem("", "policies", "is not read: one policy is held against another", fix=fix))
     role = run.roles()[POLICY]._replace(model=spec, vllm=run.vllm)
     fixed = [server.url for server in role.endpoints if server.model and server.model != spec]
     if fixed:

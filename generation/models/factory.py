@@ -6,14 +6,16 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from constitution.digest import digest as digest_of
+from constitution.errors import Problem
 from constitution.records import MAIN
 from critics.methods import METHODS
 from critics.text.thoughts import marks_thoughts
 from generation.config import RunConfig
-from generation.engines.base import Engine
+from generation.engines.base import Engine, ModelError
 from generation.engines.capabilities import Capabilities
 from generation.engines.checkpoint import ModelFiles
 from generation.engines.function import FunctionEngine, registered
@@ -25,6 +27,7 @@ from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.models.policies import Policy
 from generation.models.tokenizer import chat_tokenizer
 from generation.roles import POLICY, Role
 from generation.servers.served import Served
@@ -68,11 +71,23 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelRegistry:
-    """Which model is the policy and which are judges. Equal specifications are one model."""
+    """Which models are sampled and which are judges. Equal specifications are one model."""
 
-    policy: ModelSpec
+    policies: Mapping[str, ModelSpec]
+    """Name in the data -> model; one alone goes by its model's name."""
     judges: Mapping[str, ModelSpec]
     """Name within the panel -> model; the run's own judge first."""
+
+    @property
+    def policy(self) -> ModelSpec:
+        """The model that is sampled, where that is one."""
+        (policy,) = self.policies.values()
+        return policy
+
+    @property
+    def specs(self) -> list[ModelSpec]:
+        """All of them, each once for each of its roles."""
+        return [*self.policies.values(), *self.judges.values()]
 
     def digests(self) -> dict[str, str]:
         """Name within the panel -> digest of its model."""
@@ -82,15 +97,22 @@ class ModelRegistry:
 def model_registry(config: RunConfig) -> ModelRegistry:
     """All models of a run. Raises ModelError before any model loads."""
     roles = config.roles()
-    policy = model_spec(roles.pop(POLICY))
+    policies = {one.name: model_spec(roles.pop(one.role)) for one in config.policies}
+    if not policies:
+        alone = model_spec(roles.pop(POLICY))
+        policies = {alone.name: alone}
+    for one, other in combinations(policies, 2):
+        if policies[one].digest == policies[other].digest:
+            fix = f"leave it out, and raise the share of {one}"
+            raise ModelError(Problem("", f"policies.{other}", f"is the same model as policies.{one}", fix=fix))
     judges: dict[str, ModelSpec] = {}
     own_memory = {member.name for member in config.panel if member.vllm}
     for name, role in roles.items():
-        known = (policy, *judges.values())
+        known = (*policies.values(), *judges.values())
         spec = next((one for one in known if one.role == role), None) or model_spec(role)
         twin = next((one for one in known if _same(one, spec)), None)
         judges[name] = spec if twin is None or name in own_memory else twin
-    return ModelRegistry(policy, judges)
+    return ModelRegistry(policies, judges)
 
 
 def _same(one: ModelSpec, other: ModelSpec) -> bool:
@@ -125,8 +147,10 @@ def _told(role: Role) -> list[str]:
     return [json.dumps([role.chat_template_kwargs, role.answer_prefix], sort_keys=True)]
 
 
-def chat_models(config: RunConfig, registry: ModelRegistry, wrap: Wrap) -> tuple[ChatModel, dict[str, ChatModel]]:
-    """The policy, and the judges by name; one ChatModel for each ModelSpec. Tokenizers load now, weights at the first call.
+def chat_models(
+    config: RunConfig, registry: ModelRegistry, wrap: Wrap
+) -> tuple[tuple[Policy, ...], dict[str, ChatModel]]:
+    """The policies, and the judges by name; one ChatModel for each ModelSpec. Tokenizers load now, weights at the first call.
 
     Raises ModelError when a judge lacks the words that its judging methods read.
     """
@@ -135,13 +159,17 @@ def chat_models(config: RunConfig, registry: ModelRegistry, wrap: Wrap) -> tuple
         **{m.name: m.all_methods for m in config.panel},
     }
     models: dict[int, ChatModel] = {}
-    for spec in (registry.policy, *registry.judges.values()):
+    for spec in registry.specs:
         if id(spec) not in models:
             used = {
                 method for name, methods_of in methods.items() if registry.judges[name] is spec for method in methods_of
             }
             models[id(spec)] = chat_model(config, spec, wrap, used)
-    return models[id(registry.policy)], {name: models[id(spec)] for name, spec in registry.judges.items()}
+    judges = {name: models[id(spec)] for name, spec in registry.judges.items()}
+    if not config.policies:
+        return (Policy(models[id(registry.policy)]),), judges
+    sampled = ((models[id(registry.policies[one.name])], one.name, one.share) for one in config.policies)
+    return tuple(Policy(*one) for one in sampled), judges
 
 
 def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable[str] = ()) -> ChatModel:

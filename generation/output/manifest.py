@@ -110,6 +110,9 @@ class Digests(Strict):
     constitution: str
     templates: str
     policy: str
+    """Empty where there are several."""
+    policies: dict[str, str] = Field(default_factory=dict)
+    """Several policies, by their names in the data."""
     judge: str
     panel: dict[str, str] = Field(default_factory=dict)
     """Further judges, by name."""

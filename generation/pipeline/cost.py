@@ -7,7 +7,7 @@ judge's prompt to hold the conversation, the responses and FRAME more tokens.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from constitution.errors import Problem, UserError
 from constitution.principles import Constitution
@@ -17,8 +17,8 @@ from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import Mean, Totals
 from generation.config import Plan, RunConfig
 from generation.engines.base import Usage
-from generation.models.chat_model import ChatModel
 from generation.models.factory import ModelRegistry, ModelSpec
+from generation.models.policies import Policy
 from generation.output.manifest import Cost
 from generation.output.records import Estimate, Forecast
 from generation.pipeline.panel import Panel
@@ -104,7 +104,7 @@ def estimate(
     result: Forecast,
     means: Means,
     known: Tariff,
-    policy: ChatModel,
+    policies: Sequence[Policy],
     panel: Panel,
     constitution: Constitution,
     plan: Plan,
@@ -112,7 +112,7 @@ def estimate(
     """What the forecast calls will take, by stage; for every stage that has any."""
     found: dict[Stage, Estimate] = {}
     sizes = _Sizes(result, means, plan, panel)
-    askers = _askers(policy, panel, constitution, plan)
+    askers = _askers(policies, panel, constitution, plan)
     for stage in STAGES:
         expected = most = Spent()
         for (of_stage, model), size in result.sizes.items():
@@ -183,7 +183,9 @@ class _Sizes:
         return self._prompt + responses * response + critiques * critique + frame
 
 
-def _askers(policy: ChatModel, panel: Panel, constitution: Constitution, plan: Plan) -> dict[Stage, dict[str, float]]:
+def _askers(
+    policies: Sequence[Policy], panel: Panel, constitution: Constitution, plan: Plan
+) -> dict[Stage, dict[str, float]]:
     """Stage -> the models that it asks, and each one's share of its calls."""
     votes: defaultdict[str, float] = defaultdict(float)
     for voter in panel.voters(constitution.principles):
@@ -192,8 +194,10 @@ def _askers(policy: ChatModel, panel: Panel, constitution: Constitution, plan: P
     whole = sum(votes.values()) or 1.0
     main = {panel.main.digest: 1.0}
     judges = {model: calls / whole for model, calls in votes.items()}
-    return {"sample": {policy.digest: 1.0}, "critique": main, "revise": main, "compare": judges}
+    shares = sum(policy.share for policy in policies)
+    samples = {policy.model.digest: policy.share / shares for policy in policies}
+    return {"sample": samples, "critique": main, "revise": main, "compare": judges}
 
 
 def _specs(registry: ModelRegistry) -> dict[str, ModelSpec]:
-    return {spec.digest: spec for spec in (registry.policy, *registry.judges.values())}
+    return {spec.digest: spec for spec in registry.specs}

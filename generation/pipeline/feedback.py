@@ -20,6 +20,7 @@ from critics.text.manipulation import indicators_of
 from generation.config import Decoding, Plan
 from generation.engines.base import CallError, Completion, Sampling, Subject
 from generation.models.chat_model import ChatModel, derive_seed
+from generation.models.policies import Policy, draws
 from generation.models.tool_calls import parse_tool_calls
 from generation.output.records import Feedback
 from generation.pipeline.panel import Panel
@@ -34,13 +35,13 @@ Step = Critique | Response | Failure | Dropped
 async def feedback(
     prompt: Prompt,
     constitution: Constitution,
-    policy: ChatModel,
+    policies: Sequence[Policy],
     panel: Panel,
     plan: Plan,
     imitated: Targets = "best",
 ) -> Feedback:
     """Sample, improve, compare, label: everything one prompt goes through."""
-    drafts = await originals(policy, prompt, plan)
+    drafts = await originals(policies, prompt, plan)
     responses = [draft for draft in drafts if isinstance(draft, Response)]
     chains = await together(*(collect(improve(panel.main, prompt, r, constitution, plan)) for r in responses))
     steps: list[Step] = [*drafts, *chain.from_iterable(chains)]
@@ -48,11 +49,12 @@ async def feedback(
     return label(prompt, steps, await compare_all(panel, prompt, candidates, constitution, plan), plan, imitated)
 
 
-async def originals(policy: ChatModel, prompt: Prompt, plan: Plan) -> list[Response | Failure]:
-    """The prompt's given responses, or fresh samples of the policy."""
+async def originals(policies: Sequence[Policy], prompt: Prompt, plan: Plan) -> list[Response | Failure]:
+    """The prompt's given responses, or fresh samples of the policies."""
     if prompt.responses:
         return given(prompt)
-    return await together(*(sample(policy, prompt, i, plan) for i in range(plan.samples)))
+    drawn = draws(policies, prompt, plan.samples, plan.seed)
+    return await together(*(sample(one.policy.model, prompt, one.number, plan, one.policy.name) for one in drawn))
 
 
 def given(prompt: Prompt) -> list[Response | Failure]:
@@ -69,18 +71,20 @@ def given(prompt: Prompt) -> list[Response | Failure]:
     return found
 
 
-async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> Response | Failure:
-    """One response of the policy."""
-    drawn = await draw(policy, prompt, index, plan)
+async def sample(policy: ChatModel, prompt: Prompt, index: int, plan: Plan, source: str = "") -> Response | Failure:
+    """One response of the policy. source: its name beside other policies."""
+    drawn = await draw(policy, prompt, index, plan, source)
     if isinstance(drawn, Failure):
         return drawn
     response, completion = drawn
     return response if completion.finish != "length" or plan.keep_truncated else _truncated(prompt, response.id, plan)
 
 
-async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tuple[Response, Completion] | Failure:
-    """One response of the policy, cut or not, and the completion that it is from."""
-    name = f"{prompt.id}/s{index}"
+async def draw(
+    policy: ChatModel, prompt: Prompt, index: int, plan: Plan, source: str = ""
+) -> tuple[Response, Completion] | Failure:
+    """One response of the policy, cut or not, and the completion that it is from. source: as for `sample`."""
+    name = f"{prompt.id}/{source}-s{index}" if source else f"{prompt.id}/s{index}"
     decoding = _sampling(plan.sample, plan, prompt, "sample", index)
     messages = (
         with_system_hint(prompt.messages, plan.system_hint)
@@ -105,7 +109,9 @@ async def draw(policy: ChatModel, prompt: Prompt, index: int, plan: Plan) -> tup
             return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", "malformed_tool_call", str(error), name)
     truncated = completion.finish == "length"
-    response = Response(name, prompt.id, message, "sampled", completion.text, truncated=truncated, policy=policy.name)
+    response = Response(
+        name, prompt.id, message, "sampled", completion.text, truncated=truncated, policy=source or policy.name
+    )
     return response, completion
 
 

@@ -7,7 +7,7 @@ be made; what may follow from its answer is bounded by the rounds and comparison
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from constitution.principles import Constitution
@@ -15,7 +15,7 @@ from constitution.records import Failure, Prompt, Response, Stage
 from critics.ranking import select as ranking
 from generation.config import Plan
 from generation.engines.base import Completion, Request
-from generation.models.chat_model import ChatModel
+from generation.models.policies import Policy, draws
 from generation.output.records import Forecast, Size
 from generation.pipeline.controls import control_voters, controls
 from generation.pipeline.feedback import (
@@ -73,29 +73,34 @@ class DryRunEngine:
 async def forecast(
     prompts: Iterable[Prompt | Failure],
     constitution: Constitution,
-    policy: ChatModel,
+    policies: Sequence[Policy],
     panel: Panel,
     plan: Plan,
     engine: DryRunEngine,
     result: Forecast,
 ) -> Forecast:
-    """Fill `result` for all prompts. `policy` and `panel` must stand on `engine`, which counts into `result`."""
+    """Fill `result` for all prompts. `policies` and `panel` must stand on `engine`, which counts into `result`."""
     for control in controls(plan):
         voters = control_voters(control, panel, constitution, plan)
         result.following["compare"] += await _votes(control.prompt, *control.responses, voters, panel, plan, engine)
     for prompt in prompts:
         if isinstance(prompt, Prompt):
-            result.following += await _following(prompt, constitution, policy, panel, plan, engine)
+            result.following += await _following(prompt, constitution, policies, panel, plan, engine)
     return result
 
 
 async def _following(
-    prompt: Prompt, constitution: Constitution, policy: ChatModel, panel: Panel, plan: Plan, engine: DryRunEngine
+    prompt: Prompt,
+    constitution: Constitution,
+    policies: Sequence[Policy],
+    panel: Panel,
+    plan: Plan,
+    engine: DryRunEngine,
 ) -> Counter[Stage]:
     """The most calls that can follow, for one prompt, from answers that are not stored."""
     critics = min(plan.critics, len(judged_by_model(prompt, constitution)))
     rounds = plan.rounds_of(prompt) if critics else 0
-    drafts, unknown = await _drafts(policy, prompt, plan)
+    drafts, unknown = await _drafts(policies, prompt, plan)
     following: Counter[Stage] = Counter({"critique": unknown * rounds * critics, "revise": unknown * rounds})
     known: list[Response] = []
     settled: list[Response] = []
@@ -194,11 +199,12 @@ async def _votes(
     return following
 
 
-async def _drafts(policy: ChatModel, prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:
+async def _drafts(policies: Sequence[Policy], prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:
     """The responses that are known, and how many are not."""
     if prompt.responses:
         return [response for response in given(prompt) if isinstance(response, Response)], 0
-    drafts = [await _attempt(sample(policy, prompt, i, plan)) for i in range(plan.samples)]
+    drawn = draws(policies, prompt, plan.samples, plan.seed)
+    drafts = [await _attempt(sample(one.policy.model, prompt, one.number, plan, one.policy.name)) for one in drawn]
     return [d for d in drafts if isinstance(d, Response)], sum(d is None for d in drafts)
 
 

@@ -25,14 +25,14 @@ from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
-from generation.config import EXAMPLE, MEMBERS_MACHINE, RunConfig
+from generation.config import EXAMPLE, MEMBERS_MACHINE, RESULTS, RunConfig
 from generation.data import prompts
 from generation.data.matching import unmatched
 from generation.data.prompts import SourceInfo
 from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
-from generation.models.chat_model import ChatModel
 from generation.models.factory import ModelRegistry, Wrap, chat_models, model_registry
+from generation.models.policies import Policy
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
@@ -89,11 +89,13 @@ class Job:
         named = {"map": [*self.columns]} if self.columns else {}
         source = {"prompts": {"source": self.source, **named, "limit": self.limit, "digest": self.digests.prompts}}
         d = self.digests
-        models = {"models": {"policy": d.policy, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
+        sampled = {"policies": d.policies} if d.policies else {"policy": d.policy}
+        models = {"models": {**sampled, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
         results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
-        machine = self.config.model_dump(mode="json", exclude={*results, "panel"})
-        own = {"name", *MEMBERS_MACHINE}
-        machine["panel"] = [member.model_dump(mode="json", include=own) for member in self.config.panel]
+        several, own = ("panel", "policies"), {"name", *MEMBERS_MACHINE}
+        machine = self.config.model_dump(mode="json", exclude={*results, *RESULTS, *several})
+        for name in several:
+            machine[name] = [one.model_dump(mode="json", include=own) for one in getattr(self.config, name)]
         if known:
             machine["capabilities"] = {name: one.model_dump(mode="json") for name, one in known.items()}
         return {**identity, **source, **models, **results, MACHINE: machine}
@@ -135,7 +137,8 @@ def prepare(
     digests = Digests(
         constitution=constitution.digest,
         templates=templating.digest(),
-        policy=registry.policy.digest,
+        policy="" if config.policies else registry.policy.digest,
+        policies={name: spec.digest for name, spec in registry.policies.items()} if config.policies else {},
         judge=names.pop(MAIN),
         panel=names,
         weights=digest(weights.model_dump_json()) if weights else "",
@@ -245,10 +248,10 @@ def _tell(job: Job) -> None:
         complain(line)
 
 
-def _models(job: Job, wrap: Wrap) -> tuple[ChatModel, Panel]:
-    """Policy and panel. Raises ModelError."""
-    policy, judges = chat_models(job.config, job.registry, wrap)
-    return policy, panel_of(job.config, judges, job.weights)
+def _models(job: Job, wrap: Wrap) -> tuple[tuple[Policy, ...], Panel]:
+    """Policies and panel. Raises ModelError."""
+    policies, judges = chat_models(job.config, job.registry, wrap)
+    return policies, panel_of(job.config, judges, job.weights)
 
 
 class Ahead(NamedTuple):
@@ -272,14 +275,14 @@ async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
     with closing(StoredCalls([*([own] if own.is_file() else []), *job.reuse])) as calls:
         result = Forecast()
         engine = DryRunEngine(calls.get, result)
-        policy, panel = _models(job, lambda _: engine)
-        models = [policy, *(judge.model for judge in panel.judges)]
+        policies, panel = _models(job, lambda _: engine)
+        models = [*(policy.model for policy in policies), *(judge.model for judge in panel.judges)]
         remember(models, job.out, *(path.parent for path in job.reuse))
         if probe:
             await preflight(models, tools=job.info.has_tools)
         plan = job.config.plan
-        await forecast(job.rows(), job.constitution, policy, panel, plan, engine, result)
-        takes = estimate(result, calls.means(), job.tariff, policy, panel, job.constitution, plan)
+        await forecast(job.rows(), job.constitution, policies, panel, plan, engine, result)
+        takes = estimate(result, calls.means(), job.tariff, policies, panel, job.constitution, plan)
         return Ahead(result, takes, spent_before(calls.totals(own), job.tariff))
 
 
@@ -310,10 +313,10 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
 
 async def _produce(job: Job, session: Session, report: Report | None) -> Manifest:
     _tell(job)
-    policy, panel = _models(job, session.wrap)
-    judges = [judge.model for judge in panel.judges]
+    policies, panel = _models(job, session.wrap)
+    models = [*(policy.model for policy in policies), *(judge.model for judge in panel.judges)]
     shared = job.config.plan.batch_principles > 1
-    found = await session.preflight(policy, *judges, tools=job.info.has_tools, structured=shared)
+    found = await session.preflight(*models, tools=job.info.has_tools, structured=shared)
     if found:
         run_folder(job.out).claim(job.settings(found))
     tally = Tally()
@@ -321,13 +324,13 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
     )
 
-    given = [model.capabilities.model_dump_json() for model in (policy, *judges)]
+    given = [model.capabilities.model_dump_json() for model in models]
     settled = Settled(session.store, job.digests, given, again=job.forget == "failed")
 
     async def work(prompt: Prompt) -> Feedback:
         known = settled.get(prompt)
         if known is None:
-            known = await feedback(prompt, job.constitution, policy, panel, job.config.plan, job.config.sft.targets)
+            known = await feedback(prompt, job.constitution, policies, panel, job.config.plan, job.config.sft.targets)
             settled.put(known)
         return known
 

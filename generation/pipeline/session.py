@@ -39,7 +39,7 @@ class Session:
     """Everything that asks models does it inside a session, which makes no call twice and closes what was opened.
 
         async with Session(folder / CALLS, reuse=[other / CALLS], prompts=len(prompts)) as session:
-            policy, judges = chat_models(config, model_registry(config), session.wrap)
+            policies, judges = chat_models(config, model_registry(config), session.wrap)
             ...
             session.prompt_done(failed=False)
 

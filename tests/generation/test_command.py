@@ -271,7 +271,7 @@ def test_a_panel_shares_models_and_may_have_servers_of_its_own() -> None:
     assert registry.judges["same"] is registry.judges["judge"]
     assert registry.judges["scorer"].rewards
     assert [part.endpoints != () for part in registry.judges.values()] == [False, False, True, False]
-    policy, models = chat_models(
+    ((policy, _, _),), models = chat_models(
         config.RunConfig(policy="p", judge="m", engine="replay", panel=tuple(members)),
         registry,
         lambda o: Replay.pseudo(),

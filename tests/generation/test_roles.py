@@ -71,6 +71,43 @@ def test_the_judge_alone_runs_where_it_ran_beside_the_policy() -> None:
     }  # fmt: skip
 
 
+def test_several_policies_run_where_each_says() -> None:
+    several = [
+        {"name": "near", "model": "a"},
+        {"name": "far", "model": "b", "endpoints": [THERE]},
+        {"name": "served", "model": "b", "engine": "endpoint"},
+        {
+            "name": "here",
+            "model": "c",
+            "engine": "transformers",
+            "chat_template_kwargs": {"x": 1},
+            "answer_prefix": "y",
+        },
+    ]
+    found = config(policies=several, judge="j", endpoints=[HERE], engine="replay").roles()
+    assert {name: (role.model, role.engine) for name, role in found.items()} == {
+        "policies.near": ("a", "replay"), "policies.far": ("b", "endpoint"), "policies.served": ("b", "endpoint"),
+        "policies.here": ("c", "transformers"), MAIN: ("j", "replay"),
+    }  # fmt: skip
+    urls = {name: [server.url for server in role.endpoints] for name, role in found.items() if role.endpoints}
+    assert urls == {"policies.far": [THERE["url"]], "policies.served": [HERE["url"]]}
+    assert (found["policies.here"].chat_template_kwargs, found["policies.here"].answer_prefix) == ({"x": 1}, "y")
+    alone = config(policies=several, judge="j", engine="replay", endpoints=[HERE]).judge_alone()
+    assert list(alone.roles()) == [POLICY, MAIN]
+    assert alone.one_model
+
+
+def test_what_vllm_runs_side_by_side_divides_the_memory() -> None:
+    several = [
+        {"name": "a", "model": "m"},
+        {"name": "b", "model": "n"},
+        {"name": "c", "model": "o", "vllm": {"dtype": "float16"}},
+    ]
+    found = config(policies=several, judge="m", engine="vllm").roles()
+    memory = {name: role.vllm.gpu_memory_utilization for name, role in found.items()}
+    assert memory == {"policies.a": 0.45, "policies.b": 0.45, "policies.c": 0.9, MAIN: 0.45}  # the judge is one of them
+
+
 def test_what_one_engine_runs_is_no_twin_of_what_another_runs() -> None:
     registry = model_registry(config(policy="p", engine="replay", judge_endpoints=[HERE]))
     assert registry.judges[MAIN] is not registry.policy
@@ -106,6 +143,18 @@ def test_what_one_engine_runs_is_no_twin_of_what_another_runs() -> None:
         pytest.param({"plan": {"show_reference": "judge", "methods": ["contrast"]}, "engine": "replay"}, "plan.show_reference: got judge, and no judge is asked by a method that reads it; add compare", id="reference-of-a-judge"),
         pytest.param({"plan": {"show_reference": "both", "rounds": 0}, "engine": "replay"}, "plan.show_reference: got both, and without rounds nothing is criticised; set plan.rounds, or", id="reference-of-a-critic"),
         pytest.param({"plan": {"revise_given": True, "rounds": 0}}, "plan.revise_given: got true, and rounds is 0; leave it out, or set rounds", id="revise-given"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}]}, "judge: got none, and there are several policies; name the model that judges", id="policies-without-a-judge"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}, {"name": "a", "model": "n"}], "judge": "j"}, "policies: got names a, a; allowed: each once", id="policies-of-one-name"),
+        pytest.param({"policies": [{"name": "a", "model": "m", "share": 0}], "judge": "j"}, "policies.0.share: got 0", id="no-share"),
+        pytest.param({"policies": [{"name": "a", "model": "m", "share": float("inf")}], "judge": "j"}, "policies.0.share: got inf", id="endless-share"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "j", "policy": "p"}, "policy: there are `policies`, each with its own; leave it out, or leave out policies", id="policy-and-policies"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "j", "answer_prefix": "p"}, "answer_prefix: there are `policies`", id="prefix-and-policies"),
+        pytest.param({"policies": [{"name": "a", "model": "m", "engine": "replay", "endpoints": [HERE]}], "judge": "j"}, "policies.a.engine: got 'replay', and it has endpoints", id="engine-of-a-policy"),
+        pytest.param({"policies": [{"name": "a", "model": "m", "endpoints": [HERE]}], "judge": "j", "judge_endpoints": [THERE], "engine": "vllm"}, "engine: got 'vllm', and every model has servers", id="engine-of-no-policy"),
+        pytest.param({"policies": [{"name": "a", "model": "m", "endpoints": [HERE], "vllm": {}}], "judge": "j", "engine": "vllm"}, "policies.a.vllm: its engine is endpoint; leave it out", id="vllm-of-a-policy"),
+        pytest.param({"policies": [{"name": "a", "model": "m", "endpoints": [HERE], "answer_prefix": "x"}], "judge": "j", "engine": "vllm"}, "policies.a.answer_prefix: its server is sent messages, and renders its own chat template; name it there: policies.a.endpoints:", id="prefix-of-a-served-policy"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "p", "endpoints": [{**HERE, "model": "p"}]}, "policies.a.model: got 'm', and the servers in `endpoints` are asked for 'p'; name policies.a.endpoints", id="name-of-a-policy"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "j", "engine": "endpoint"}, "endpoints: got none, but engine is 'endpoint'", id="policies-without-servers"),
         pytest.param({"panel": [{"name": "policy", "model": "m"}]}, "name: 'policy' is the run's own policy; choose another name", id="policy-in-the-panel"),
     ],
 )  # fmt: skip
@@ -128,6 +177,7 @@ def test_a_setting_that_nothing_would_read_is_an_error(settings: dict[str, Any],
         pytest.param({"endpoints": [TOKENS], "chat_template_kwargs": {"enable_thinking": False}}, id="a-server-of-token-ids"),
         pytest.param({"plan": {"comparisons": 3, "schedule": "swiss"}}, id="comparisons"),
         pytest.param({"plan": {"show_reference": "judge", "methods": ["contrast"]}, "engine": "replay", "panel": [{"name": "x", "model": "m", "methods": ["score"]}]}, id="reference-of-a-member"),
+        pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "j", "judge_endpoints": [HERE], "engine": "vllm"}, id="engine-of-a-policy"),
         pytest.param({"plan": {"show_reference": "judge", "rounds": 0}, "engine": "replay"}, id="reference-of-the-judge"),
     ],
 )  # fmt: skip

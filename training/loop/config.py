@@ -169,7 +169,11 @@ class EvaluationConfig(Strict):
     def _the_loops_own(self) -> EvaluationConfig:
         if self.refusals and not self.probes:
             raise invalid("is not read with probes: false", fix="leave one of them out", key="refusals")
-        _refuse(self.settings, "settings.", {"policy": "leave it out", "judge": "name it in evaluation.judge"})
+        _refuse(
+            self.settings,
+            "settings.",
+            {"policy": "leave it out", "policies": "leave it out", "judge": "name it in evaluation.judge"},
+        )
         _local(self.settings, "settings.", "settings.judge_endpoints")
         return self
 
@@ -229,7 +233,7 @@ class LoopConfig(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> LoopConfig:
-        _refuse(self.feedback, "feedback.", {"policy": "leave it out"})
+        _refuse(self.feedback, "feedback.", {"policy": "leave it out", "policies": "leave it out"})
         _local(self.feedback, "feedback.", "feedback.judge_endpoints")
         for name, weight in self.data.items():
             if not 0 < weight < float("inf"):
@@ -241,8 +245,9 @@ class LoopConfig(Strict):
             got, fix = "got false, and there are no pairs yet", "set it true, or name runs in data"
             raise invalid(got, fix=fix, key=f"phases.{first}.fresh")
         imitates = next((i for i, phase in enumerate(self.phases) if isinstance(phase, SFTPhase)), None)
-        if imitates is not None and not self.feedback.plan.rounds and not self.data:
-            got = "sft imitates revisions, and with feedback.plan.rounds: 0 there are none"
+        revisions = self.feedback.sft.targets != "best"
+        if imitates is not None and revisions and not self.feedback.plan.rounds and not self.data:
+            got = f"feedback.sft.targets is {self.feedback.sft.targets}, and with feedback.plan.rounds: 0 there are no revisions"
             raise invalid(got, fix="set rounds to 1 or more, or name runs in data", key=f"phases.{imitates}")
         return self
 

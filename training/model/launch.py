@@ -13,7 +13,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from constitution.errors import Problem, UserError
 from constitution.records import MAIN
 from generation.config import RunConfig
-from generation.roles import POLICY
+from generation.roles import place_of
 
 ENGINES = "transformers, or endpoint and a server"
 """What judges and writes where several processes train."""
@@ -48,8 +48,7 @@ def check_judges(place: str, run: RunConfig) -> None:
     """As `check_engine`, of the judges of settings that stand at `place`."""
     for name, role in run.roles().items():
         if name != MAIN:
-            key = f"{place}.engine" if name == POLICY else f"{place}.panel.{name}.engine"
-            check_engine(key, role.engine, ENGINES)
+            check_engine(f"{place}.{place_of(name)}engine", role.engine, ENGINES)
 
 
 def sharded() -> bool:

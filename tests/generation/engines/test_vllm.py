@@ -20,6 +20,7 @@ from generation.engines.transformers import Transformers, TransformersSettings
 from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
 from generation.models.encoder import Encoder
+from generation.models.policies import Policy
 from generation.pipeline.feedback import feedback
 from generation.pipeline.panel import Judge, Panel
 
@@ -173,13 +174,13 @@ def test_a_prompt_from_top_to_bottom(
     plan = Plan(samples=2, principles=2, keep_truncated=True, sample=Decoding(max_tokens=16, temperature=0.8),
                 critique=Decoding(max_tokens=24), revise=Decoding(max_tokens=24))  # fmt: skip
     prompt = Prompt(id="p", messages=(Message(role="user", content="Why do cats purr?"),))
-    result = run(feedback(prompt, constitution, model, Panel((Judge(model),)), plan))
+    result = run(feedback(prompt, constitution, [Policy(model)], Panel((Judge(model),)), plan))
     assert len(result.candidates) >= 2
     judged = [vote for vote in result.votes if constitution.by_id(vote.principle).judged]
     assert len(judged) == 2 * result.comparisons
     assert all(math.isfinite(vote.value) for vote in judged)
     assert result.outcome in ("pairs", "dropped")
-    again = run(feedback(prompt, constitution, replace(model, context=8), Panel((Judge(model),)), plan))
+    again = run(feedback(prompt, constitution, [Policy(replace(model, context=8))], Panel((Judge(model),)), plan))
     assert {failure.reason for failure in again.failures} == {"prompt_too_long"}
 
 

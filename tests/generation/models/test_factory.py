@@ -72,7 +72,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(folder: Path, answers: Engine, **settings: Any) -> ChatModel:
     config = RunConfig.model_validate({"engine": "transformers", "policy": str(folder), **settings})
-    return chat_models(config, model_registry(config), lambda _: answers)[0]
+    ((policy, *_),), _ = chat_models(config, model_registry(config), lambda _: answers)
+    return policy
 
 
 class Echo:

@@ -156,7 +156,7 @@ def test_neither_torch_nor_transformers_is_imported(tmp_path: Path) -> None:
         "from generation.models.factory import chat_models, model_registry\n"
         f"server = {{'url': 'http://127.0.0.1:9', 'token_ids': True}}\n"
         f"config = RunConfig.model_validate({{'engine': 'endpoint', 'policy': {str(files.path)!r}, 'endpoints': [server]}})\n"
-        "policy, _ = chat_models(config, model_registry(config), lambda _: Replay.pseudo())\n"
+        "((policy, *_),), _ = chat_models(config, model_registry(config), lambda _: Replay.pseudo())\n"
         "assert policy.encoder.encode([{'role': 'user', 'content': 'hi'}])\n"
         "print([name for name in ('torch', 'transformers', 'vllm') if name in sys.modules])\n"
     )

@@ -199,9 +199,12 @@ def _swapped(asked: dict[tuple[str, str, str], Vote], vote: Vote) -> Vote | None
 
 
 def test_targets_and_controls_are_read(run: Run) -> None:
-    revised = {target.response_id: target for target in run.targets()}
-    assert revised
-    assert all(target.origin == "revised" and target.completion.content for target in revised.values())
+    candidates = {candidate.id: candidate for candidate in run.responses()}
+    targets = [*run.targets()]
+    assert targets
+    for target in targets:
+        response = candidates[target.response_id]
+        assert (target.completion.content, target.origin) == (response.text, response.origin)
     controls = [*reading.read_controls(run.folder / "controls.parquet")]
     assert {control.vote.prompt_id for control in controls} == {
         f"control-{i}" for i in range(run.manifest.controls.asked)

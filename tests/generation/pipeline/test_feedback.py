@@ -15,6 +15,7 @@ from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel, derive_seed
+from generation.models.policies import Policy
 from generation.output.records import Feedback
 from generation.pipeline.feedback import feedback, sample
 from generation.pipeline.panel import Judge, Panel
@@ -66,7 +67,7 @@ def run(
         return script[request.stage](request)
 
     model = ChatModel("scripted", "digest", Replay(answer), None, 0)
-    return asyncio.run(feedback(prompt, LAWS, model, Panel((Judge(model),)), plan or Plan())), requests
+    return asyncio.run(feedback(prompt, LAWS, [Policy(model)], Panel((Judge(model),)), plan or Plan())), requests
 
 
 def stages(requests: list[Request]) -> dict[str, int]:
