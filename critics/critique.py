@@ -7,6 +7,7 @@ import re
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
+from critics.templating import render_head
 from critics.text.thoughts import split
 from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
@@ -20,17 +21,10 @@ _NOTHING = re.compile(
 def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
     """The critic's prompt. The response comes before the principle, so principles share the cached prefix."""
     shown, text, reference = conversation(prompt), render_message(response.message), reference_answer(prompt)
-    return ask(
-        render_template(
-            "critique.jinja",
-            mark=nonces(nonce, shown, text, reference=reference),
-            conversation=shown,
-            reference=reference,
-            reply=text,
-            request=principle.critique_request,
-            examples=principle.examples,
-        )
-    )
+    mark = nonces(nonce, shown, text, reference=reference)
+    head = render_head("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
+    asked = {"request": principle.critique_request, "examples": principle.examples}
+    return ask(head + render_template("critique.jinja", **asked))
 
 
 def parse(

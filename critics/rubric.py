@@ -12,6 +12,7 @@ from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import answers
 from critics.templating import render as render_template
+from critics.templating import render_head
 from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 
@@ -23,8 +24,8 @@ def render(
     reference = reference_answer(prompt)
     mark = nonces(nonce, shown, a, b, reference=reference)
     requests = [one.compare_request for one in principles]
-    variables = {"conversation": shown, "reference": reference, "a": a, "b": b, "requests": requests}
-    return ask(render_template("rubric.jinja", mark=mark, **variables))
+    head = render_head("pair.jinja", mark=mark, conversation=shown, reference=reference, a=a, b=b)
+    return ask(head + render_template("rubric.jinja", requests=requests))
 
 
 def schema(principles: int) -> str:

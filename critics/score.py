@@ -15,6 +15,7 @@ from critics import labels
 from critics.answers import Form
 from critics.labels import Reading
 from critics.templating import render as render_template
+from critics.templating import render_head
 from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 GRADES = tuple("0123456789")
@@ -71,13 +72,6 @@ def _render(
     shown, text = conversation(prompt), render_message(response.message)
     reference = reference_answer(prompt)
     mark = nonces(nonce, shown, text, reference=reference)
-    variables = {
-        "conversation": shown,
-        "reference": reference,
-        "reply": text,
-        "grade": grade,
-        "form": form,
-        "principle": principle.text,
-        "question": principle.ask_request,
-    }
-    return ask(render_template("score.jinja", mark=mark, **variables))
+    head = render_head("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
+    asked = {"principle": principle.text, "question": principle.ask_request}
+    return ask(head + render_template("score.jinja", grade=grade, form=form, **asked))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Hashable
+from functools import cache, lru_cache
 from pathlib import Path
 
 from jinja2 import FileSystemLoader, StrictUndefined, Template
@@ -15,7 +16,8 @@ from constitution.principles import Principle
 FOLDER = Path(__file__).parent / "templates"
 MAX_CHARACTERS = 4_000_000
 """Cap on one rendered prompt: four times the largest cell that is read."""
-
+HEADS = 128
+"""Heads of prompts that are kept. Questions about the same responses are asked together, so few are in use at a time."""
 
 _environment = ImmutableSandboxedEnvironment(
     loader=FileSystemLoader(FOLDER),
@@ -42,6 +44,12 @@ def render(name: str, **variables: object) -> str:
             raise UserError(Problem(name, "", "the rendered prompt is too long", f"{MAX_CHARACTERS:,} characters", fix))
         pieces.append(piece)
     return "".join(pieces).strip()
+
+
+@lru_cache(maxsize=HEADS)
+def render_head(name: str, **variables: Hashable) -> str:
+    """As `render`, with a blank line after it, for what questions about the same responses begin with: rendered once for all."""
+    return render(name, **variables) + "\n\n"
 
 
 def digest() -> str:

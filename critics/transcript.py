@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from constitution.digest import hasher
@@ -13,6 +14,8 @@ _SPEAKER = {"system": "System", "user": "User", "assistant": "Assistant", "tool"
 _DELIMITER = re.compile(
     r"<(?=\s*/?\s*(?:conversation|reference|reply|reply_a|reply_b|critique|example)\b[^<>]{0,200}>)", re.IGNORECASE
 )
+
+_HEAD_ENDS = re.compile(r"</reply(?:_b)?(?: [0-9a-f]{8})?>\n\n")
 
 
 class Nonces(NamedTuple):
@@ -82,3 +85,10 @@ def reference_answer(prompt: Prompt) -> str:
 def ask(text: str) -> tuple[Message, ...]:
     """A prompt for a judge: one user turn, which every chat template knows."""
     return (Message(role="user", content=text),)
+
+
+def shared_head(messages: Sequence[Message]) -> int:
+    """Characters of a judge's prompt up to what it is asked: the same for all questions about the same responses; 0 of others."""
+    content = messages[0].content if messages else ""
+    found = _HEAD_ENDS.match(content, max(0, content.rfind("</reply")))
+    return found.end() if found else 0

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from constitution.digest import integer
 from constitution.records import Message, Stage
 from critics.methods import JudgingMethod
+from critics.transcript import shared_head
 from generation.engines.base import (
     NOBODY,
     Completion,
@@ -82,7 +83,8 @@ class ChatModel:
         tokens: tuple[int, ...] = ()
         if self.encoder:
             try:
-                tokens = tuple(self.encoder.encode(messages, tools or None, labels=bool(labels)))
+                head = shared_head(messages)
+                tokens = tuple(self.encoder.encode(messages, tools or None, labels=bool(labels), head=head))
             except ValueError as error:
                 return failed(ErrorReason.BAD_CHAT, str(error))
         wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)

@@ -26,6 +26,7 @@ from tokenizers import Tokenizer
 
 from constitution.records import Message
 from generation.engines.base import ModelError
+from generation.models.heads import Heads, spans_lines
 from generation.models.shape import examine, left_out
 from generation.models.template import ChatTemplate
 
@@ -37,8 +38,10 @@ _PRIVATE = [chr(code) for code in range(0xE000, 0xF8FF)]
 """Private-use characters: no normalizer, filter or case folding changes them."""
 _FIRST_WORD = re.compile(r"\S")
 _WORD = re.compile(r"[A-Za-z0-9]{4,}")
-_LOOKED_AT = 2000
+_LOOKED_AT = 500
 """Characters of a message in which a word is looked for that the rendering must have."""
+_SEEN = 40
+"""Characters of a head's end by which it is found in a rendering."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -77,7 +80,8 @@ class Encoder:
         self._prefix = answer_prefix
         self._marker = _secret()
         self._names = _control_names(tokenizer)
-        self._clone = _clone(tokenizer, self._names)
+        self._clone, spans = _clone(tokenizer, self._names)
+        self._heads = Heads(self._ids, spans)
         self._control = re.compile(
             "|".join(re.escape(text) for text in sorted(self._names, key=len, reverse=True)) or r"(?!)"
         )
@@ -90,10 +94,22 @@ class Encoder:
         self.shape = examine(self._plain, template_kwargs or {}, self._template.mentions)
         """What the template makes of messages."""
 
-    def encode(self, messages: Chat, tools: Tools | None = None, labels: bool = False) -> list[int]:
-        """As the module's `encode`. labels: True where labels are read next: after closed thoughts, where the answer begins."""
+    def encode(self, messages: Chat, tools: Tools | None = None, labels: bool = False, head: int = 0) -> list[int]:
+        """As the module's `encode`. labels: True where labels are read next: after closed thoughts, where the answer begins.
+
+        head: so many characters of the first message, up to a closing delimiter and a blank line, stand in other chats too, and are
+        encoded once for all of them. The ids do not depend on it.
+        """
         opening = self._render(messages, tools, judged=labels)
-        return self._ids(opening + self._before_labels if labels else opening)
+        text = opening + self._before_labels if labels else opening
+        return self._heads.encode(text, self._cut(text, messages, head) if head else 0)
+
+    def _cut(self, text: str, messages: Chat, head: int) -> int:
+        """Where the head ends in the rendering; 0 where the template changed it, or what follows it."""
+        content = _fields(messages[0])["content"]
+        end = self._break(content[max(0, head - _SEEN) : head])
+        place = text.rfind(end) + len(end)
+        return place if place >= len(end) and content[head : head + 1] == text[place : place + 1] else 0
 
     def response(
         self, messages: Chat, text: str, tools: Tools | None = None, judged: bool = False
@@ -115,7 +131,7 @@ class Encoder:
         No token reaches over a control token, so what comes before the last one is not encoded again with each text.
         """
         opening = self._render(messages, tools, judged=judged)
-        before = self._ids(opening)
+        before = self._heads.encode(opening)
         border = opening[max((match.start() for match in self._control.finditer(opening)), default=0) :]
         known = self._ids(border)
         if before[len(before) - len(known) :] != known:  # a tokenizer whose tokens do reach over
@@ -258,8 +274,11 @@ def _control_names(tokenizer: Any) -> dict[str, str]:
     return {text: f"{secret}{_PRIVATE[i // base]}{_PRIVATE[i % base]}" for i, text in enumerate(texts)}
 
 
-def _clone(tokenizer: Any, names: Mapping[str, str]) -> Tokenizer:
-    """The tokenizer with each control token renamed, in the added tokens and in the vocabulary, at the same id."""
+def _clone(tokenizer: Any, names: Mapping[str, str]) -> tuple[Tokenizer, bool]:
+    """The tokenizer with each control token renamed, in the added tokens and in the vocabulary, at the same id.
+
+    And whether its tokens may reach over a line break.
+    """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     model = state["model"]
     for token in state["added_tokens"]:
@@ -280,7 +299,8 @@ def _clone(tokenizer: Any, names: Mapping[str, str]) -> Tokenizer:
             raise ModelError(
                 f"tokenizer: control token {text!r} changes its id when renamed; its tokenizer.json is inconsistent, save it again"
             )
-    return clone
+    texts = model["vocab"] if isinstance(model["vocab"], dict) else (text for text, _ in model["vocab"])
+    return clone, spans_lines(texts)
 
 
 def _touches(merge: Any, names: Mapping[str, str]) -> bool:

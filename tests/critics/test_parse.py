@@ -217,16 +217,7 @@ def test_a_likelihood_is_a_mean_over_tokens() -> None:
 
 def test_a_prompt_over_the_cap_is_refused() -> None:
     with pytest.raises(UserError, match="too long; allowed: 4,000,000 characters"):
-        render(
-            "compare.jinja",
-            mark=Nonces(),
-            conversation="x" * MAX_CHARACTERS,
-            a="",
-            b="",
-            request="",
-            reason=False,
-            form="labels",
-        )
+        render("reply.jinja", mark=Nonces(), conversation="x" * MAX_CHARACTERS, reference="", reply="")
 
 
 @given(st.text())
