@@ -97,7 +97,9 @@ class Training(Strict):
     model: str = "embedded"
     """The model that is trained: `embedded`, a local folder, or a hub id."""
     data: dict[str, float] = Field(default_factory=dict)
-    """Run folder, dataset folder, JSONL or parquet file, or hub id -> weight of its rows in the loss."""
+    """Run folder, or whatever `solon feedback --prompts` takes -> weight of its rows in the loss."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Field -> the column of `data` that holds it, where that has another name, as in `prompt: question`."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of prompts held out of data that has no test split, by a hash of the prompt."""
     eval_sources: tuple[str, ...] = ()

@@ -56,8 +56,11 @@ class Pair(NamedTuple):
     rejected: Message | BadRow
 
 
-def pair(given: Messages | None, chosen: object, rejected: object, told: Told) -> Pair:
-    """Two responses, and what they answer: the given conversation, or what both begin with. Raises BadRow where there is none."""
+def pair(given: Messages | None, chosen: object, rejected: object, told: Told, empty: bool = False) -> Pair:
+    """Two responses, and what they answer: the given conversation, or what both begin with. Raises BadRow where there is none.
+
+    empty: a response may be.
+    """
     sides: list[Messages | BadRow] = []
     for key, value in (("chosen", chosen), ("rejected", rejected)):
         try:
@@ -75,21 +78,24 @@ def pair(given: Messages | None, chosen: object, rejected: object, told: Told) -
     if before is None:
         raise BadRow("bad_row", "has no prompt, and chosen and rejected are responses alone", fix="add a column prompt")
     chosen_reply, rejected_reply = (
-        reply(key, side, before) for key, side in zip(("chosen", "rejected"), sides, strict=True)
+        reply(key, side, before, empty) for key, side in zip(("chosen", "rejected"), sides, strict=True)
     )
     return Pair(before, chosen_reply, rejected_reply)
 
 
-def reply(key: str, turns: Messages | BadRow, before: Messages) -> Message | BadRow:
-    """The response that messages end with, or why it is none: it must be the assistant's, say something, and follow `before`."""
+def reply(key: str, turns: Messages | BadRow, before: Messages, empty: bool = False) -> Message | BadRow:
+    """The response that messages end with, or why it is none: it must be the assistant's and follow `before`.
+
+    empty: it may say nothing.
+    """
     if isinstance(turns, BadRow):
-        return BadRow("bad_response", str(turns.at("")))
+        return turns.named("bad_response")
     if not turns:
         return BadRow("bad_response", "has no messages", "a response", key=key)
     *head, last = turns
     if last.role != "assistant":
         return BadRow("bad_response", f"got role {last.role!r}", "an assistant's response that is not empty", key=key)
-    if not (last.content.strip() or last.tool_calls):
+    if not (empty or last.content.strip() or last.tool_calls):
         return BadRow("bad_response", "is empty", "an assistant's response that is not empty", key=key)
     if head and not _within(tuple(head), before):
         got = "does not begin with the prompt's messages"
@@ -121,7 +127,7 @@ def check_roles(messages: Messages) -> None:
         called = called if one.role == "tool" else bool(one.tool_calls)
 
 
-def listed(key: str, value: object) -> list[Any]:
+def listed(key: str, value: object, allowed: str = "a list") -> list[Any]:
     """A list, also one that is kept as JSON or Python's repr. Raises BadRow."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{", "(")):
         text = value
@@ -129,7 +135,7 @@ def listed(key: str, value: object) -> list[Any]:
     if isinstance(value, Mapping) and key == "tools":
         value = [value]
     if not isinstance(value, list | tuple):
-        raise BadRow("bad_row", f"got {shown(value)}", "a list", key=key)
+        raise BadRow("bad_row", f"got {shown(value)}", allowed, key=key)
     return [*value]
 
 
@@ -137,12 +143,11 @@ def tools(value: object) -> tuple[dict[str, Any], ...]:
     """Descriptions of tools: objects, or the JSON of a list of them or of each. Raises BadRow."""
     if value in (None, "", [], {}):
         return ()
-    items = listed("tools", value)
+    allowed = "a list of objects that describe tools, or its JSON"
+    items = listed("tools", value, allowed)
     found = _under("tools", lambda: [parsed(one) if isinstance(one, str) else one for one in items])
     if not all(isinstance(tool, Mapping) for tool in found):
-        raise BadRow(
-            "bad_row", f"got {shown(value)}", "a list of objects that describe tools, or its JSON", key="tools"
-        )
+        raise BadRow("bad_row", f"got {shown(value)}", allowed, key="tools")
     return tuple(finite(tool, "tools") for tool in found)
 
 
@@ -189,7 +194,13 @@ def _messages(value: object, told: Told) -> Messages:
         value = _rows(value)
     if not isinstance(value, list | tuple):
         raise BadRow("bad_row", f"got {shown(value)}", "text, a message or a list of messages")
-    return tuple(message(turn, told) for turn in value)
+    found = []
+    for number, turn in enumerate(value):
+        try:
+            found.append(message(turn, told))
+        except BadRow as error:
+            raise error.under(str(number)) from None
+    return tuple(found)
 
 
 def _rows(value: Mapping[str, Any]) -> list[Any]:

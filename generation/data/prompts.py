@@ -165,7 +165,7 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
     messages, replies = asked(fields, present, told)
     responses, bad = different(replies, told)
     if replies and not responses:
-        raise BadRow("bad_response", str(bad[0][1].at("")), key="responses")
+        raise bad[0][1]
     tools = shapes.tools(fields.get("tools"))
     prompt = Prompt.model_construct(
         id="",
@@ -192,7 +192,7 @@ def asked(fields: Mapping[str, Any], present: Collection[str], told: Told) -> tu
         raise missing(present)
     if given is not None:
         replies = [_reply(value, before, told) for value in shapes.listed("responses", given)]
-    messages = _with_system(before, fields.get("system"))
+    messages = with_system(before, fields.get("system"))
     shapes.check_roles(messages)
     return messages, replies
 
@@ -227,7 +227,7 @@ def turns(fields: Mapping[str, Any], told: Told) -> Messages | None:
     return prompt
 
 
-def _with_system(messages: Messages, system: object) -> Messages:
+def with_system(messages: Messages, system: object) -> Messages:
     """The conversation under the system message of a column of its own. Raises BadRow."""
     if system is None or (isinstance(system, str) and not system.strip()):
         return messages
@@ -248,7 +248,7 @@ def _reply(value: object, before: Messages, told: Told) -> Message | BadRow:
     try:
         return shapes.reply("responses", shapes.spoken("responses", value, told), before)
     except BadRow as error:
-        return BadRow("bad_response", str(error.at("")))
+        return error.named("bad_response")
 
 
 def different(replies: Iterable[Message | BadRow], told: Told) -> tuple[list[Message], list[tuple[int, BadRow]]]:

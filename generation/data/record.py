@@ -32,6 +32,11 @@ class BadRow(Exception):
         """What is wrong, and where."""
         return self._problem._replace(place=place)
 
+    def named(self, reason: str) -> BadRow:
+        """The same under another reason."""
+        _, key, got, allowed, fix = self._problem
+        return BadRow(reason, got, allowed, fix, key)
+
     def under(self, key: str) -> BadRow:
         """The same of a value that stands under this key."""
         found = self._problem.under(key)

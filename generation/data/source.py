@@ -19,12 +19,14 @@ from generation.data.record import Record, Records, words
 from generation.data.storage import ALLOWED, TABLES, TEXT, File, file_at, is_address, kind_of, remote_files
 from generation.data.tables import BATCH, arrow, parquet, rows
 
-TRAIN, TEST = "train", "test"
+TRAIN = "train"
 RUN = ("run.yaml", "manifest.json")
 """Files by which a folder is known for a run's."""
 _SPLIT = re.compile(r"(.*)@([\w.-]+)", re.DOTALL)
-_NAMED = re.compile(r"(train|test|validation|valid|dev|eval)(?![a-z])", re.IGNORECASE)
-"""Names of files that say which split they are."""
+_NAMED = re.compile(
+    r"(?:(\w+)-\d{5}-of-\d{5}|((?:train|test|validation|valid|dev|eval)(?:_[a-z]+)?)(?![a-z]))", re.IGNORECASE
+)
+"""Names of files and folders that say which split they are."""
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(:[^@/]+)?(@[\w.-]+)?")
 
 
@@ -126,7 +128,7 @@ def _local_folder(path: Path, spec: str, wanted: Collection[str]) -> Source:
         file for file in sorted(path.rglob("*")) if not any(p.startswith(".") for p in file.relative_to(path).parts)
     )
     files = [File(str(file), kind, str(file)) for file in inner if (kind := kind_of(file.name)) and file.is_file()]
-    return _folder(spec, files, wanted)
+    return _folder(str(path), files, wanted)
 
 
 def _folder(spec: str, files: Sequence[File], wanted: Collection[str]) -> Source:
@@ -137,8 +139,7 @@ def _folder(spec: str, files: Sequence[File], wanted: Collection[str]) -> Source
         raise UserError(Problem(spec, "", got, "", "give a file, or save_to_disk a dataset there"))
     splits = defaultdict[str, list[File]](list)
     for file in files:
-        found = _NAMED.match(Path(file.name).name)
-        splits[found[1].lower() if found else ""].append(file)
+        splits[_split_of(file.name.removeprefix(spec))].append(file)
     rest = splits.pop("", []) if len(splits) > 1 else []
     notes = (f"not read, as their names are of no split: {', '.join(file.name for file in rest[:5])}",) if rest else ()
     for inside in splits.values():
@@ -146,7 +147,14 @@ def _folder(spec: str, files: Sequence[File], wanted: Collection[str]) -> Source
         if len(kinds) > 1:
             got = f"holds files of several kinds: {', '.join(file.name for file in inside[:5])}"
             raise UserError(Problem(spec, "", got, "files of one kind", "name one of them, or move the others"))
-    return Source(spec, {name: partial(_chained, inside, wanted) for name, inside in splits.items()}, notes)
+    names = sorted(splits, key=lambda name: (name != TRAIN, name))
+    return Source(spec, {name: partial(_chained, splits[name], wanted) for name in names}, notes)
+
+
+def _split_of(name: str) -> str:
+    """The split that a file's name, or that of a folder around it, says; empty where none does."""
+    found = next((found for part in reversed(Path(name).parts) if (found := _NAMED.match(part))), None)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _chained(files: Sequence[File], wanted: Collection[str]) -> Iterator[Record]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import regex
-from pydantic import ValidationError
 
 from constitution.digest import digest
-from constitution.errors import Problem, Problems, UserError, problems_of, shown
+from constitution.errors import Problem, UserError, shown
 from constitution.records import Message
 from critics.transcript import message_text
+from generation.data import conversation as shapes
+from generation.data.conversation import Messages
+from generation.data.message import Told
+from generation.data.prompts import turns, with_system
+from generation.data.record import BadRow
 
 RENDERED = regex.compile(
     r"<\|im_(?:start|end)\|>|<\|start_header_id\|>|<\|eot_id\|>|<\|end(?:_?of_?text)?\|>|<(?:start|end)_of_turn>|\[/?INST\]"
@@ -21,6 +26,7 @@ RENDERED = regex.compile(
 )
 """Signs that a text went through some model's chat template already."""
 _BOTH = ("chosen", "rejected")
+_ASKED = ("prompt", "messages", "conversations")
 _RUN_UP = 16
 """Characters from which a response that begins with its prompt's text is taken to hold it."""
 
@@ -64,16 +70,18 @@ def bad(key: str, got: str, allowed: str = "", fix: str = "") -> UserError:
     return UserError(Problem("", key, got, allowed, fix))
 
 
-def pair(row: Mapping[str, Any]) -> Pair:
-    """Columns prompt, chosen and rejected, as text or messages. Raises UserError."""
-    row = _explicit(row)
-    missing = [name for name in ("prompt", *_BOTH) if row.get(name) is None]
+def pair(row: Mapping[str, Any], told: Told) -> Pair:
+    """Columns chosen and rejected, and prompt where they do not begin with it, in any form. Raises UserError."""
+    missing = [name for name in _BOTH if row.get(name) is None]
     if missing:
-        raise bad("", f"has columns {', '.join(row) or 'none'}", fix=f"add {', '.join(missing)}")
-    prompt = prompted(row)
-    responses = {name: _response(name, row[name], prompt) for name in _BOTH}
-    chosen, rejected = responses.values()
-    if all(isinstance(row[name], str) and _repeats(text, prompt) for name, text in responses.items()):
+        needed = missing if row.get("prompt") is not None else ["prompt", *missing]
+        raise bad("", f"has columns {', '.join(row) or 'none'}", fix=f"add {', '.join(needed)}")
+    before, chosen, rejected = _sides(row, told)
+    prompt = _prompt(row, before)
+    if all(
+        isinstance(row[name], str) and _repeats(side.content, prompt)
+        for name, side in ((_BOTH[0], chosen), (_BOTH[1], rejected))
+    ):
         raise bad(
             "chosen and rejected",
             "begin with the prompt, which would be trained on twice",
@@ -81,7 +89,31 @@ def pair(row: Mapping[str, Any]) -> Pair:
         )
     p, margin = _number(row, "p_chosen", 1.0), _number(row, "margin", 0.0)
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
-    return checked(Pair(prompt, chosen, rejected, p, margin, _weight(row), truncated))
+    return checked(Pair(prompt, message_text(chosen), message_text(rejected), p, margin, _weight(row), truncated))
+
+
+def _sides(row: Mapping[str, Any], told: Told) -> tuple[Messages, Message, Message]:
+    """(what both answer, chosen, rejected). Raises UserError."""
+    with read_as_rows():
+        found = shapes.pair(turns(row, told), row["chosen"], row["rejected"], told, empty=True)
+        for side in (found.chosen, found.rejected):
+            if isinstance(side, BadRow):
+                raise side
+    assert isinstance(found.chosen, Message)
+    assert isinstance(found.rejected, Message)
+    for name, side in zip(_BOTH, (found.chosen, found.rejected), strict=True):
+        if row[name] == side.content:
+            _check_unrendered(name, side.content)
+    return found.before, found.chosen, found.rejected
+
+
+@contextmanager
+def read_as_rows() -> Iterator[None]:
+    """What the reader says of a row becomes what is said of one that cannot be trained on. Raises UserError."""
+    try:
+        yield
+    except BadRow as error:
+        raise UserError(error.at("")) from None
 
 
 def checked(pair: Pair) -> Pair:
@@ -93,39 +125,44 @@ def checked(pair: Pair) -> Pair:
     return pair
 
 
-def _explicit(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A pair's row with its prompt in a column: of two conversations that differ in their last message alone, the rest."""
-    if row.get("prompt") is not None or any(row.get(name) is None for name in _BOTH):
-        return row
-    chosen, rejected = (row[name] for name in _BOTH)
-    apart = "are texts"
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        if len(chosen) > 1 and chosen[:-1] == rejected[:-1]:
-            return {**row, "prompt": chosen[:-1], "chosen": chosen[-1:], "rejected": rejected[-1:]}
-        apart = "differ before their last message"
-    raise bad(
-        "",
-        f"has columns {', '.join(row)}, no prompt, and chosen and rejected {apart}",
-        fix="add a column prompt with what comes before the responses, and keep the responses alone in chosen and rejected",
-    )
-
-
-def target(row: Mapping[str, Any]) -> Target:
+def target(row: Mapping[str, Any], told: Told) -> Target:
     """Columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
-    if row.get("completion") is None and isinstance(row.get("messages"), list) and row["messages"]:
-        *before, last = row["messages"]
-        row = {**row, "prompt": before, "completion": [last]}
-    if row.get("prompt") is None or row.get("completion") is None:
-        raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt and completion, or messages")
-    prompt = prompted(row)
-    text = _response("completion", row["completion"], prompt)
-    if isinstance(row["completion"], str) and _repeats(text, prompt):
-        raise bad(
-            "completion",
-            "begins with the prompt, which would be trained on twice",
-            fix="keep the response alone, or give it as a message where it does repeat the prompt",
+    if row.get("completion") is None:
+        before, response = _last(row, told)
+        return Target(_prompt(row, before), response, _weight(row), _flag(row, "completion_truncated"))
+    if all(row.get(name) is None for name in _ASKED):
+        raise bad("", f"has columns {', '.join(row)}", fix="add prompt and completion, or messages")
+    prompt = prompted(row, told)
+    with read_as_rows():
+        said = shapes.reply(
+            "completion", shapes.spoken("completion", row["completion"], told), prompt.messages, empty=True
         )
-    return Target(prompt, text, _weight(row), _flag(row, "completion_truncated"))
+        if isinstance(said, BadRow):
+            raise said
+    if row["completion"] == said.content:
+        _check_unrendered("completion", said.content)
+        if _repeats(said.content, prompt):
+            raise bad(
+                "completion",
+                "begins with the prompt, which would be trained on twice",
+                fix="keep the response alone, or give it as a message where it does repeat the prompt",
+            )
+    return Target(prompt, message_text(said), _weight(row), _flag(row, "completion_truncated"))
+
+
+def _last(row: Mapping[str, Any], told: Told) -> tuple[Messages, str]:
+    """(a conversation without its last message, which is the assistant's; the text of that). Raises UserError."""
+    name = next((name for name in _ASKED[1:] if row.get(name)), None)
+    if name is None:
+        raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt and completion, or messages")
+    with read_as_rows():
+        messages = shapes.conversation(name, row[name], told, structured=True)
+    if not messages:
+        raise bad(name, "has no messages", "messages that end with the assistant's")
+    *before, last = messages
+    if last.role != "assistant":
+        raise bad(name, f"the last to speak is {last.role}", "the assistant, whose response is learnt")
+    return tuple(before), message_text(last)
 
 
 def _repeats(text: str, prompt: RowPrompt) -> bool:
@@ -140,22 +177,33 @@ def _weight(row: Mapping[str, Any]) -> float:
     return weight
 
 
-def prompted(row: Mapping[str, Any]) -> RowPrompt:
-    """What comes before the response: column prompt, or messages without the assistant's last ones. Raises UserError."""
-    row = _explicit(row)
-    given = row["prompt"] if row.get("prompt") is not None else row.get("messages")
-    if given is None:
-        raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt, as text or messages")
-    messages = _messages("prompt", [{"role": "user", "content": given}] if isinstance(given, str) else given)
-    if isinstance(given, str):
-        _check_unrendered("prompt", given)
+def prompted(row: Mapping[str, Any], told: Told) -> RowPrompt:
+    """What comes before the response: column prompt, messages without the assistant's last ones, or what two responses begin with.
+
+    Raises UserError.
+    """
+    if all(row.get(name) is None for name in _ASKED):
+        if any(row.get(name) is None for name in _BOTH):
+            raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt, as text or messages")
+        return _prompt(row, _sides(row, told)[0])
+    with read_as_rows():
+        messages = turns(row, told) or ()
     while row.get("prompt") is None and messages and messages[-1].role == "assistant":
         messages = messages[:-1]
-    tools = _tools(row.get("tools"))
-    name = str(row.get("prompt_id") or row.get("id") or "") or _name(messages)
-    tags = row.get("tags") or ()
-    tags = tuple(map(str, tags)) if isinstance(tags, list | tuple) else ()
-    return answerable(RowPrompt(name, messages, tools, tags))
+    return _prompt(row, messages)
+
+
+def _prompt(row: Mapping[str, Any], messages: Messages) -> RowPrompt:
+    """A conversation with what the row says of it. Raises UserError."""
+    given = row.get("prompt")
+    if isinstance(given, str) and [m.content for m in messages] == [given]:
+        _check_unrendered("prompt", given)
+    with read_as_rows():
+        system = with_system(messages, row.get("system"))
+        tools, tags = shapes.tools(row.get("tools")), shapes.tags(row.get("tags"))
+    own = next((row[key] for key in ("prompt_id", "id") if row.get(key) not in (None, "")), None)
+    name = shapes.name(own) if own is not None else _name(system)
+    return answerable(RowPrompt(name, system, tools, tags))
 
 
 def answerable(prompt: RowPrompt) -> RowPrompt:
@@ -169,58 +217,6 @@ def answerable(prompt: RowPrompt) -> RowPrompt:
 def _name(messages: Sequence[Message]) -> str:
     text = json.dumps([message.model_dump(mode="json") for message in messages])
     return digest(text, 8)
-
-
-def _tools(value: object) -> tuple[Mapping[str, Any], ...]:
-    """Descriptions of tools: objects, or the JSON of a list of them."""
-    found = value
-    if isinstance(value, str):
-        try:
-            found = json.loads(value)
-        except (ValueError, RecursionError):
-            found = value
-    found = found or []
-    if not isinstance(found, list | tuple) or not all(isinstance(tool, Mapping) for tool in found):
-        raise bad("tools", f"got {shown(value)}", "a list of objects that describe tools, or its JSON")
-    return tuple(found)
-
-
-def _response(name: str, value: object, prompt: RowPrompt) -> str:
-    if isinstance(value, str):
-        _check_unrendered(name, value)
-        return value
-    messages = _messages(name, value)
-    if len(messages) > len(prompt.messages) and messages[: len(prompt.messages)] == prompt.messages:
-        raise bad(
-            name,
-            "holds the prompt's messages, which would be trained on twice",
-            fix="keep the response alone, or leave the column prompt out",
-        )
-    if [m.role for m in messages] != ["assistant"]:
-        roles = ", ".join(m.role for m in messages) or "none"
-        raise bad(name, f"got messages of {roles}", "one message of the assistant, or text")
-    return message_text(messages[0])
-
-
-def _messages(name: str, value: object) -> tuple[Message, ...]:
-    if not isinstance(value, list | tuple):
-        raise bad(name, f"got {shown(value)}", "text or a list of messages")
-    problems, messages = Problems(), []
-    for place, turn in enumerate(value):
-        with problems.collect(f"{name}.{place}"):
-            messages.append(_message(turn))
-    problems.check()
-    return tuple(messages)
-
-
-def _message(turn: object) -> Message:
-    """One message; a column of messages has nulls for the fields that another message has."""
-    try:
-        return Message.model_validate(
-            {k: v for k, v in turn.items() if v is not None} if isinstance(turn, dict) else turn
-        )
-    except ValidationError as error:
-        raise UserError(problems_of(error, Message)) from None
 
 
 def _check_unrendered(name: str, text: str) -> None:

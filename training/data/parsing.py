@@ -1,10 +1,17 @@
-"""A row of any source -> a pair, a target or a prompt: a run's records as they are, other data as `columns` reads it."""
+"""A row of any source -> a pair, a target or a prompt: a run's records as they are, other data as `columns` reads it.
+
+`told` counts what was left alone of the rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from constitution.errors import UserError
 from critics.transcript import message_text
+from generation.data.message import Told
+from generation.data.record import BadRow
 from generation.output import reading
 from generation.output.reading import TrainingPair
 from training.data import columns
@@ -12,26 +19,38 @@ from training.data.columns import Pair, RowPrompt, Target, answerable, checked
 from training.data.sources import Row
 
 
-def pair(row: Row) -> Pair:
+def _read(row: Row) -> Mapping[str, Any] | TrainingPair | reading.Target:
+    """The row, if it could be read. Raises UserError."""
+    if isinstance(row, BadRow):
+        raise UserError(row.at(""))
+    return row
+
+
+def pair(row: Row, told: Told) -> Pair:
     """Two responses to one prompt. Raises UserError where there are none, or they cannot be trained on."""
+    row = _read(row)
     if isinstance(row, Mapping):
-        return columns.pair(row)
+        return columns.pair(row, told)
     assert isinstance(row, TrainingPair)
     chosen, rejected = message_text(row.chosen), message_text(row.rejected)
     truncated = (row.chosen_truncated, row.rejected_truncated)
-    return checked(Pair(prompted(row), chosen, rejected, row.p_chosen, margin=0.0, weight=1.0, truncated=truncated))
+    return checked(
+        Pair(prompted(row, told), chosen, rejected, row.p_chosen, margin=0.0, weight=1.0, truncated=truncated)
+    )
 
 
-def target(row: Row) -> Target:
+def target(row: Row, told: Told) -> Target:
     """A prompt and the response to learn. Raises UserError where there is none."""
+    row = _read(row)
     if isinstance(row, Mapping):
-        return columns.target(row)
+        return columns.target(row, told)
     assert isinstance(row, reading.Target)
-    return Target(prompted(row), message_text(row.completion), weight=1.0)
+    return Target(prompted(row, told), message_text(row.completion), weight=1.0)
 
 
-def prompted(row: Row) -> RowPrompt:
+def prompted(row: Row, told: Told) -> RowPrompt:
     """What comes before the response. Raises UserError where no response may follow."""
+    row = _read(row)
     if isinstance(row, Mapping):
-        return columns.prompted(row)
+        return columns.prompted(row, told)
     return answerable(RowPrompt(row.prompt_id, row.prompt, row.tools, row.tags))

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from constitution.digest import hasher
 from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
+from constitution.terminal import complain
+from generation.data.message import Told
 from generation.output.dataset import split_of
 from training.config import Reward, Training
 from training.data.columns import Pair, RowPrompt, Target, bad
@@ -74,9 +76,9 @@ def pairs(settings: Training) -> Split:
     return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
 
 
-def _apart(row: Row) -> Pair:
+def _apart(row: Row, told: Told) -> Pair:
     """A pair that says how far apart its responses are; a run's do not. Raises UserError."""
-    found = pair(row)
+    found = pair(row, told)
     if not isinstance(row, Mapping) or "margin" not in row:
         raise bad("margin", "is missing, and margins: true subtracts it", fix="add the column, or set margins: false")
     return found
@@ -95,7 +97,7 @@ def prompts(settings: Training) -> Split:
     return Split(train, test, split.sources, left_out, split.moved, split.untested)
 
 
-def _collect(settings: Training, kind: Kind, make: Callable[[Row], Made], needed: str) -> Split:
+def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], needed: str) -> Split:
     if not settings.data:
         raise UserError(Problem("--data", got="got none", fix="name a run folder, as in --data runs/NAME"))
     problems = Problems()
@@ -104,14 +106,17 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row], Made], needed
     sources = []
     for spec, weight in settings.data.items():
         digest, constitutions, count = hasher(), set[str](), 0
+        told = Told()
         with problems.collect():
-            for raw, row in _made(spec, kind, settings.limit, make, needed):
+            for raw, row in _made(spec, kind, settings, make, needed, told):
                 digest.update(repr(row).encode())
                 count += 1
                 if raw.constitution:
                     constitutions.add(raw.constitution)
                 part = test if _held_out(raw, row, settings.test_fraction) else train
                 part.append((spec, _weighed(row, weight)))
+        for what, count in told.items():
+            complain(f"--data {spec}: {what} ({count:,} times)")
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
     problems.check()
     # what one source holds out, another may have among its rows to train on
@@ -128,16 +133,17 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row], Made], needed
 
 
 def _made(
-    spec: str, kind: Kind, limit: int | None, make: Callable[[Row], Made], needed: str
+    spec: str, kind: Kind, settings: Training, make: Callable[[Row, Told], Made], needed: str, told: Told
 ) -> Iterator[tuple[Raw, Made]]:
     """A source's rows. Raises UserError where some cannot be used, once SHOWN of them or all rows are read."""
     wrong: dict[tuple[Problem, ...], list[str]] = {}
     total = 0
-    for raw in read(spec, kind, limit):
+    for raw in read(spec, kind, settings.limit, settings.columns):
         try:
-            row = make(raw.row)
-        except UserError as error:
-            wrong.setdefault(error.problems, []).append(raw.place)
+            row = make(raw.row, told)
+        except Exception as error:  # nobody knows what a row can hold; whatever it is, its place is told
+            found = error.problems if isinstance(error, UserError) else (_unforeseen(error),)
+            wrong.setdefault(found, []).append(raw.place)
             total += 1
             if total == SHOWN:
                 break
@@ -146,6 +152,10 @@ def _made(
             yield raw, row
     if wrong:
         raise _refused(spec, needed, wrong)
+
+
+def _unforeseen(error: Exception) -> Problem:
+    return Problem("", got=f"cannot be read ({type(error).__name__}: {str(error)[:200]})")
 
 
 def _refused(spec: str, needed: str, wrong: Mapping[tuple[Problem, ...], list[str]]) -> UserError:

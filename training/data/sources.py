@@ -1,15 +1,19 @@
-"""Rows to train on, from wherever they are: a run folder, a datasets folder, JSONL, parquet, a hub id."""
+"""Rows to train on, from wherever they are: a run folder, or whatever prompts may be read from."""
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from constitution.errors import Problem, UserError, shown
-from evaluation.files import json_lines
+from constitution.errors import UserError
+from generation.data.conversation import unpadded
+from generation.data.mapping import Columns, columns
+from generation.data.record import BadRow, Record
+from generation.data.source import source
 from generation.output import manifest, reading
 from generation.output.dataset import SPLITS
 from generation.output.folder import SETTINGS
@@ -17,9 +21,13 @@ from generation.output.reading import Target, TrainingPair
 
 Kind = Literal["preferences", "sft"]
 """The two datasets of a run."""
-Row = Mapping[str, Any] | TrainingPair | Target
-"""Columns of any dataset, or a record of a run."""
-JSONL = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz")
+Row = Mapping[str, Any] | TrainingPair | Target | BadRow
+"""Columns of any dataset, a record of a run, or why a row is neither."""
+FIELDS = (
+    "prompt", "messages", "conversations", "system", "chosen", "rejected", "completion", "tools", "tags", "id", "prompt_id",
+    "p_chosen", "margin", "weight", "chosen_truncated", "rejected_truncated", "completion_truncated", "constitution_digest",
+)  # fmt: skip
+"""Columns that are read."""
 
 
 class Raw(NamedTuple):
@@ -36,31 +44,51 @@ class Raw(NamedTuple):
         """Digest of the constitution that labelled it; empty where the row does not say."""
         if isinstance(self.row, Mapping):
             return str(self.row.get("constitution_digest") or "")
-        return self.row.constitution_digest
+        return "" if isinstance(self.row, BadRow) else self.row.constitution_digest
 
 
-def read(spec: str, kind: Kind, limit: int | None = None) -> Iterator[Raw]:
-    """All rows, `limit` at most of each split. Raises UserError where there is nothing to read."""
-    for rows in _parts(spec, kind):
+def read(
+    spec: str, kind: Kind, limit: int | None = None, given: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Raw]:
+    """All rows, `limit` at most of each split. given: field -> its column. Raises UserError where there is nothing to read."""
+    fields = columns(FIELDS, given)
+    seen = dict[str, None]()
+    for rows in _parts(spec, kind, fields, seen):
         yield from itertools.islice(rows, limit)
+    if seen:
+        fields.check(f"--data {spec}", seen, ())
 
 
-def _parts(spec: str, kind: Kind) -> list[Iterator[Raw]]:
-    """The rows of each split."""
+def _parts(spec: str, kind: Kind, fields: Columns, seen: dict[str, None]) -> list[Iterator[Raw]]:
+    """The rows of each split. seen: names of the columns, which are added to."""
     path = Path(spec).expanduser()
-    name = path.name.lower()
-    if path.is_dir():
-        return _run(path, kind) if (path / SETTINGS).exists() or (path / manifest.NAME).exists() else _folder(path)
-    if path.is_file() and name.endswith(JSONL):
-        return [_jsonl(path)]
-    if path.is_file() and name.endswith(".parquet"):
-        return [_parquet(path, "")]
-    allowed = "a run folder, a datasets folder, .jsonl (plain or .gz), .parquet, or a hub id such as owner/name"
-    if path.exists():
-        raise UserError(Problem(f"--data {spec}", got=f"got the ending {path.suffix or '(none)'!r}", allowed=allowed))
-    if spec.startswith((".", "/", "~")) or spec.count("/") != 1 or name.endswith((*JSONL, ".parquet")):
-        raise UserError(Problem(f"--data {spec}", got="no such file or folder", allowed=allowed))
-    return _hub(spec)
+    if path.is_dir() and ((path / SETTINGS).exists() or (path / manifest.NAME).exists()):
+        return _run(path, kind)
+    with placed(f"--data {spec}"):
+        found = source(spec, fields.read)
+    known = {split: records for split, records in found.splits.items() if split in SPLITS}
+    if len(known) == len(SPLITS):
+        return [_rows(records(), split, fields, seen) for split, records in known.items()]
+    return [_rows(records(), "", fields, seen) for records in (known or found.splits).values()]
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Problems of what an option names, told at the option. Raises UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(problem._replace(place=place) for problem in error.problems) from None
+
+
+def _rows(records: Iterator[Record], split: str, fields: Columns, seen: dict[str, None]) -> Iterator[Raw]:
+    for record in records:
+        row = record.row
+        if not isinstance(row, BadRow):
+            seen |= dict.fromkeys(row)
+            own, others = fields.split(row)
+            row = {**others, **({key: unpadded(value) for key, value in own.items()} if record.columnar else own)}
+        yield Raw(record.place, split, row)
 
 
 def _run(path: Path, kind: Kind) -> list[Iterator[Raw]]:
@@ -72,69 +100,3 @@ def _of_run(file: Path, split: str, kind: Kind) -> Iterator[Raw]:
     if kind == "sft":
         return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.read_targets(file, split), 1))
     return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.read_training_pairs(file, split), 1))
-
-
-def _parquet(file: Path, split: str) -> Iterator[Raw]:
-    return (Raw(f"{file}:{i}", split, row) for i, row in enumerate(reading.rows(file), 1))
-
-
-def _jsonl(path: Path) -> Iterator[Raw]:
-    for number, line in json_lines(path):
-        place = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(Problem(place, got=f"is not JSON ({error})", fix="write one object a line")) from None
-        if not isinstance(row, dict):
-            raise UserError(Problem(place, got=f"got {shown(row)}", allowed="an object with named columns"))
-        yield Raw(place, "", row)
-
-
-def _folder(path: Path) -> list[Iterator[Raw]]:
-    """A dataset saved with save_to_disk, or a folder of files that `datasets` can load."""
-    from datasets import Dataset, load_dataset, load_from_disk
-
-    try:
-        saved = (path / "state.json").exists() or (path / "dataset_dict.json").exists()
-        loaded = load_from_disk(str(path)) if saved else load_dataset(str(path))
-    except Exception as error:  # its builders raise many kinds, all of which mean the same to the user
-        raise UserError(
-            Problem(
-                f"--data {path}",
-                got=f"is no run folder and cannot be loaded as a dataset ({_short(error)})",
-                fix="give a run folder, a file, or a folder that datasets.load_dataset takes",
-            )
-        ) from None
-    return _splits(str(path), {"": loaded} if isinstance(loaded, Dataset) else dict(loaded))
-
-
-def _hub(spec: str) -> list[Iterator[Raw]]:
-    from datasets import load_dataset
-
-    try:
-        loaded = load_dataset(spec)
-    except Exception as error:  # as above
-        raise UserError(
-            Problem(
-                f"--data {spec}",
-                got=f"is no file here and cannot be loaded from the hub ({_short(error)})",
-                fix="check the name and the network",
-            )
-        ) from None
-    return _splits(spec, dict(loaded))
-
-
-def _splits(name: str, splits: Mapping[str, Any]) -> list[Iterator[Raw]]:
-    """`train` and `test` where there are both; else what there is of them, or all splits, as one to be split here."""
-    known = {split: data for split, data in splits.items() if split in SPLITS}
-    if len(known) == len(SPLITS):
-        return [_numbered(f"{name}/{split}", split, data) for split, data in known.items()]
-    return [_numbered(f"{name}/{split or 'rows'}", "", data) for split, data in (known or splits).items()]
-
-
-def _numbered(name: str, split: str, data: Any) -> Iterator[Raw]:
-    return (Raw(f"{name}:{i}", split, row) for i, row in enumerate(data, 1))
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

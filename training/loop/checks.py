@@ -19,6 +19,7 @@ from evaluation.policy.provenance import History, history
 from evaluation.policy.settings import PolicySettings
 from generation.config import RunConfig
 from generation.data import prompts
+from generation.data.message import Told
 from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
 from generation.models.files import resolve
@@ -181,7 +182,7 @@ def digest_of(texts: Sequence[str]) -> str:
 
 def _trained_on(run: str, kind: Kind) -> set[str]:
     """Words of the prompts of a run's rows. Raises UserError."""
-    return {words(prompted(raw.row)) for raw in read_rows(run, kind) if raw.split != "test"}
+    return {words(prompted(raw.row, Told())) for raw in read_rows(run, kind) if raw.split != "test"}
 
 
 def _files(run: str, kind: Kind) -> str:

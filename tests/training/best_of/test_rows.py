@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from constitution.records import Function, Message, Prompt, Response, ToolCall
+from generation.data.message import Told
 from training.best_of.choice import Choice, RewardedSample
 from training.best_of.responses import Outcome
 from training.best_of.rows import read, write
@@ -64,4 +65,4 @@ def test_it_is_read_as_it_was_written_here_and_as_data_of_sft(path: Path) -> Non
             )
         ],
     }
-    assert [target(raw.row) for raw in sources.read(str(path), "sft")] == [*found["train"], *found["test"]]
+    assert [target(raw.row, Told()) for raw in sources.read(str(path), "sft")] == [*found["train"], *found["test"]]

@@ -7,6 +7,7 @@ import pytest
 
 from constitution.errors import UserError
 from constitution.records import Function, Message, ToolCall
+from generation.data.message import Told
 from generation.output import reading
 from generation.output.reading import TrainingPair
 from training.data.columns import Pair, RowPrompt, Target
@@ -36,14 +37,14 @@ COLUMNS: dict[str, Any] = {
 def test_a_pair_of_a_run_is_what_its_columns_say() -> None:
     said = 'Because.\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
     expected = Pair(PROMPT, said, "No.", 0.75, 0.0, 1.0, (False, True))
-    assert pair(ROW) == pair(COLUMNS) == expected
-    assert prompted(ROW) == prompted(COLUMNS) == expected.prompt
+    assert pair(ROW, Told()) == pair(COLUMNS, Told()) == expected
+    assert prompted(ROW, Told()) == prompted(COLUMNS, Told()) == expected.prompt
 
 
 def test_a_target_of_a_run_is_what_its_columns_say() -> None:
     row = reading.Target(ASKED, ROW.rejected, "p0", "p0/s1", "revised", "m", (TOOL,), ("sky",), None, "digest", "test")
     columns = {**COLUMNS, "completion": COLUMNS["rejected"]}
-    assert target(row) == target(columns) == Target(PROMPT, "No.", 1.0)
+    assert target(row, Told()) == target(columns, Told()) == Target(PROMPT, "No.", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -59,4 +60,4 @@ def test_a_target_of_a_run_is_what_its_columns_say() -> None:
 )
 def test_a_pair_that_teaches_nothing_is_refused(row: TrainingPair, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        pair(row)
+        pair(row, Told())

@@ -46,6 +46,11 @@ TOLD = {"prompt": [user(ASKED)], "chosen": [assistant("It scatters light.")], "r
         pytest.param(
             {"chosen": [user(ASKED), *TOLD["chosen"]], "rejected": [user(ASKED), *TOLD["rejected"]]}, id="implicit-prompt"
         ),
+        pytest.param({**TOLD, "chosen": [user(ASKED), *TOLD["chosen"]]}, id="prompt-beside-a-conversation"),
+        pytest.param({**PLAIN, "prompt": json.dumps(TOLD["prompt"]), "chosen": str(TOLD["chosen"])}, id="kept-as-strings"),
+        pytest.param(
+            {f"{side}": f"\n\nHuman: {ASKED}\n\nAssistant: {PLAIN[side]}" for side in ("chosen", "rejected")}, id="dialogue"
+        ),
         pytest.param({**PLAIN, "score_chosen": 9.0, "anything": {"else": None}}, id="more-columns"),
     ],
 )  # fmt: skip
@@ -62,6 +67,10 @@ def test_pairs_in_every_form_that_trl_takes(row: dict[str, Any], write_rows: Wri
         pytest.param({"prompt": ASKED, "completion": "It scatters light."}, id="text"),
         pytest.param({"prompt": [user(ASKED)], "completion": [assistant("It scatters light.")]}, id="conversation"),
         pytest.param({"messages": [user(ASKED), assistant("It scatters light.")]}, id="messages"),
+        pytest.param(
+            {"conversations": [{"from": "human", "value": ASKED}, {"from": "gpt", "value": "It scatters light."}]},
+            id="sharegpt",
+        ),
     ],
 )
 def test_targets_in_every_form_that_trl_takes(row: dict[str, Any], write_rows: Write) -> None:
@@ -199,10 +208,10 @@ BAD = [
     pytest.param({"text": "x"}, "has columns text; add prompt, chosen, rejected", id="other-columns"),
     pytest.param({}, "has columns none; add prompt", id="no-columns"),
     pytest.param({**PLAIN, "rejected": None}, "add rejected", id="null"),
-    pytest.param({"chosen": "a", "rejected": "b"}, "no prompt, and chosen and rejected are texts; add", id="implicit-text"),
+    pytest.param({"chosen": "a", "rejected": "b"}, "has no prompt, and chosen and rejected are responses alone; add a column prompt", id="implicit-text"),
     pytest.param(
         {"chosen": [user("a"), assistant("b"), user("c"), assistant("d")], "rejected": [user("a"), assistant("x")]},
-        "chosen and rejected differ before their last message; add a column prompt", id="implicit-apart",
+        "chosen and rejected differ before their last message; allowed: two responses to one", id="implicit-apart",
     ),
     pytest.param({**PLAIN, "rejected": PLAIN["chosen"]}, "chosen and rejected: are equal; allowed: two", id="equal"),
     pytest.param({**PLAIN, "p_chosen": math.nan}, "p_chosen: got nan; allowed: a finite number", id="nan"),
@@ -215,8 +224,7 @@ BAD = [
     pytest.param({**PLAIN, "margin": math.inf}, "margin: got inf; allowed: a finite number", id="margin"),
     pytest.param({**PLAIN, "weight": -1}, "weight: got -1.0; allowed: 0 or more", id="weight"),
     pytest.param(
-        {**TOLD, "chosen": [user(ASKED), assistant("a")]},
-        "chosen: holds the prompt's messages, which would be trained on twice; keep the response alone", id="trap-messages",
+        {**TOLD, "chosen": [user("Else?"), assistant("a")]}, "chosen: does not begin with the prompt's messages", id="other-prompt",
     ),
     pytest.param(
         {"prompt": ASKED, "chosen": f"{ASKED} Light.", "rejected": f"{ASKED}\nNo."},
@@ -229,14 +237,12 @@ BAD = [
     pytest.param({**PLAIN, "chosen": "Light.<|eot_id|>"}, "chosen: holds '<|eot_id|>', so it went", id="rendered-end"),
     pytest.param({**PLAIN, "rejected": "No.</s>"}, "rejected: holds '</s>', so it went", id="rendered-s"),
     pytest.param({**PLAIN, "prompt": "[INST] Hi [/INST]"}, "prompt: holds '[INST]'", id="rendered-inst"),
-    pytest.param({**PLAIN, "prompt": 7}, "prompt: got 7; allowed: text or a list of messages", id="number"),
+    pytest.param({**PLAIN, "prompt": 7}, "prompt: got 7; allowed: text, a message or a list of messages", id="number"),
     pytest.param({**TOLD, "prompt": []}, "prompt: the last to speak is nobody; allowed: the user", id="no-messages"),
     pytest.param({**TOLD, "prompt": [user("a"), assistant("b")]}, "the last to speak is assistant", id="answered"),
-    pytest.param({**TOLD, "chosen": [user("b")]}, "chosen: got messages of user; allowed: one message", id="user"),
-    pytest.param(
-        {**TOLD, "prompt": [{"from": "human", "value": "a"}]}, "prompt.0.role: is missing; add it", id="other-messages",
-    ),
-    pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt.0.role: got 'robot'; allowed: system, user, assistant, tool", id="role"),
+    pytest.param({**TOLD, "chosen": [user("b")]}, "chosen: got role 'user'; allowed: an assistant's", id="user"),
+    pytest.param({**TOLD, "prompt": [{"content": "a"}]}, "prompt.0.role: is missing; allowed: ", id="no-role"),
+    pytest.param({**TOLD, "prompt": [{"role": "robot", "content": "a"}]}, "prompt.0.role: got 'robot' (did you mean bot?); allowed: assistant, ", id="role"),
     pytest.param({**PLAIN, "tools": "look"}, "tools: got 'look'; allowed: a list of objects", id="tools"),
 ]  # fmt: skip
 
@@ -258,8 +264,8 @@ def test_a_bad_pair_is_named(row: dict[str, Any], message: str, write_rows: Writ
     [
         pytest.param({"text": "x"}, "has columns text; add prompt and completion, or messages", id="other-columns"),
         pytest.param({"prompt": ASKED, "completion": f"{ASKED} Light."}, "completion: begins with the prompt", id="trap"),
-        pytest.param({"messages": [user("a")]}, "prompt: the last to speak is nobody", id="one-message"),
-        pytest.param({"messages": [user("a"), user("b")]}, "completion: got messages of user", id="no-answer"),
+        pytest.param({"messages": [user("a")]}, "messages: the last to speak is user", id="one-message"),
+        pytest.param({"messages": [user("a"), user("b")]}, "messages: the last to speak is user", id="no-answer"),
         pytest.param({"prompt": "a", "completion": "b", "weight": -1}, "weight: got -1.0", id="weight"),
     ],
 )  # fmt: skip
@@ -311,7 +317,7 @@ def test_problems_of_all_sources_are_told_at_once(write_rows: Write, tmp_path: P
     found = [(problem.place, problem.key) for problem in told.value.problems]
     assert found == [
         (f"--data {first}", ""), (f"{first}:1", "p_chosen"), (f"--data {second}", ""), (f"--data {third}", ""),
-        (f"{third}:1", "prompt.0.role"), (f"{third}:1", "prompt.1"),
+        (f"{third}:1", "prompt.0.role"),
     ]  # fmt: skip
 
 

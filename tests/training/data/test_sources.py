@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from constitution.errors import UserError
 from constitution.records import Message
+from generation.data.record import BadRow
 from generation.output.reading import Target, TrainingPair
 from tests.training.builders import some_pairs
 from tests.training.small_run import LAWS, write_run
@@ -163,14 +164,12 @@ def empty_folder(folder: Path) -> Path:
         pytest.param(half_a_manifest, "manifest.json: is damaged", id="half-a-manifest"),
         pytest.param(no_pairs, "train.parquet: is missing; run the `solon feedback` command", id="no-pairs"),
         pytest.param(other_columns, "train.parquet: is not as the run wrote it", id="other-columns"),
-        pytest.param(damaged, "rows.parquet: cannot be read", id="damaged-parquet"),
+        pytest.param(damaged, "rows.parquet: is not parquet", id="damaged-parquet"),
         pytest.param(cut_gzip, "rows.jsonl.gz: cannot be read", id="cut-gzip"),
-        pytest.param(text("a.jsonl", '{"a": 1}\n{"a"'), "a.jsonl:2: is not JSON", id="half-a-line"),
-        pytest.param(text("a.jsonl", '{"a": 1}\n[1]'), "a.jsonl:2: got [1]; allowed: an object", id="no-object"),
-        pytest.param(text("a.csv", "a,b"), "got the ending '.csv'; allowed: a run folder, a datasets", id="ending"),
-        pytest.param(lambda f: f / "gone", "no such file or folder; allowed: a run folder", id="gone"),
+        pytest.param(text("a.txt", "a,b"), "got the ending '.txt'; allowed: .jsonl", id="ending"),
+        pytest.param(lambda f: f / "gone", "no such file or folder; allowed: .jsonl", id="gone"),
         pytest.param(lambda f: f / "gone.jsonl", "no such file or folder", id="gone-file"),
-        pytest.param(empty_folder, "is no run folder and cannot be loaded as a dataset", id="empty-folder"),
+        pytest.param(empty_folder, "is no dataset (no .jsonl", id="empty-folder"),
     ],
 )
 def test_what_cannot_be_read_says_so(write: Written, message: str, tmp_path: Path) -> None:
@@ -178,6 +177,25 @@ def test_what_cannot_be_read_says_so(write: Written, message: str, tmp_path: Pat
         list(read(str(write(tmp_path)), "preferences"))
     assert message in str(told.value)
     assert str(tmp_path) in str(told.value)
+
+
+def test_a_row_that_is_none_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a"\n[1]\n')
+    _, half, no_object = read(str(path), "preferences")
+    assert isinstance(half.row, BadRow)
+    assert isinstance(no_object.row, BadRow)
+    assert str(half.row.at(half.place)).startswith(f"{path}:2: is not JSON (")
+    assert str(no_object.row.at(no_object.place)).startswith(f"{path}:3: got [1]; allowed: an object")
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("question,chosen,rejected\nWhy?,So.,No.\n")
+    (raw,) = read(str(path), "preferences", given={"prompt": "question"})
+    assert raw.row == {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
+    with pytest.raises(UserError, match=r"--map prompt=qestion: .*has no column qestion \(did you mean question\?\)"):
+        list(read(str(path), "preferences", given={"prompt": "qestion"}))
 
 
 @pytest.mark.parametrize("name", ["pairs", "some/folder/pairs", "./pairs", "some/pairs.jsonl"])
