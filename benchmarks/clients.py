@@ -6,7 +6,8 @@ Each makes the same calls with the same texts: two responses to each prompt, and
 with the same number of calls at once. The server is a process of its own; with --vllm it is the embedded model in vLLM. Wall times
 are of whole processes, from start to exit. The clients of a round follow each other, and a ratio is the median of the rounds'.
 With --kill each is killed with SIGKILL once half of its calls are answered, and the same command is run again: its calls are
-counted where they arrive. What the peers run is in `benchmarks/peers`. They need environments of their own:
+counted where they arrive. One that fails or hangs then is begun anew, without its cache. What the peers run is in
+`benchmarks/peers`. They need environments of their own:
 
     python -m venv distilabel && distilabel/bin/pip install "distilabel[openai]==1.5.3" requests beautifulsoup4
     python -m venv curator && curator/bin/pip install bespokelabs-curator==0.1.31
@@ -29,7 +30,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from benchmarks.common import ROOT, command, show, write_constitution, write_prompts
 from benchmarks.judging_forms import NAME, serving
@@ -42,6 +43,8 @@ PEERS = ROOT / "benchmarks" / "peers"
 OURS = "solon"
 TARGETS = {"distilabel": "<= 0.5", "curator": "<= 0.5", "openai script": "<= 1.1", "aiohttp script": "none"}
 LATENCIES = (0.005, 0.05)
+PATIENCE = 5
+"""Times of a whole run after which a second start hangs."""
 Client = Callable[[str, str, Path], list[str]]
 """Address, model and folder -> command line."""
 
@@ -145,13 +148,24 @@ def answered(url: str) -> int:
         return int(answer.read())
 
 
+def ends(arguments: list[str], log: BinaryIO, seconds: float) -> bool:
+    """Run it; False where it fails, or does not end in that time."""
+    process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        return process.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+
+
 def kill(name: str, client: Client, work: Work, folder: Path) -> None:
     """Kill it half-way, run it again to its end, and count the calls that were made again."""
     with running(LATENCIES[-1], 1 << 20) as url, (folder / "log").open("wb") as log:
         out = folder / name
         out.mkdir()
         arguments = client(url, "m", out)
-        timed(arguments, folder / "log")
+        taken = timed(arguments, folder / "log")
         whole = answered(url)
         shutil.rmtree(out)
         out.mkdir()
@@ -163,7 +177,7 @@ def kill(name: str, client: Client, work: Work, folder: Path) -> None:
         time.sleep(1)
         half = answered(url) - whole
         column = name
-        if subprocess.run(arguments, stdout=log, stderr=subprocess.STDOUT).returncode:
+        if not ends(arguments, log, PATIENCE * taken.wall):
             column = f"{name}, whose second start failed"
             shutil.rmtree(out)
             out.mkdir()

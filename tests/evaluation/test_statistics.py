@@ -73,3 +73,11 @@ def test_mcnemar_counts_what_only_one_has_right() -> None:
     tie, right = np.zeros(3), np.ones(3)
     assert (measures.mcnemar(tie, right)[:2], measures.mcnemar(right, tie)[:2]) == ((0, 3), (3, 0))
     assert measures.mcnemar(tie, -right) == (0, 0, 1.0)
+
+
+def test_the_calibration_error_of_one_pair_is_its_gap() -> None:
+    assert measures.ece(np.array([np.log(3)])) == pytest.approx(0.25)
+
+
+def test_mcnemar_counts_no_tie_as_right() -> None:
+    assert measures.mcnemar(np.array([0.0, -1.0]), np.array([-1.0, 0.0])) == (0, 0, 1.0)

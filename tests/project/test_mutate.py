@@ -39,6 +39,7 @@ def test_least() -> None:
         ("x = not a", ["(a)"]),
         ("x = True", ["False"]),
         ("x = 0.5", ["1.0"]),
+        ("x = max(a, 1e-12)", ["min(a, 1e-12)"]),
         ("x = min(a, b)", ["max(a, b)"]),
         ("f(a)", ["pass"]),
         ("def f():\n    return g(a)", ["return None"]),

@@ -223,14 +223,18 @@ def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | No
     return files
 
 
+def held_beside(files: ModelFiles, critic: ModelFiles | None, settings: PPO) -> int:
+    """Bytes that PPO's other models take beside the policy that is trained."""
+    held = memory.estimate(critic, settings, 0).weights if critic else 0
+    # the reference and the sampler's copy, in bfloat16; with an adapter both are the policy's own weights
+    return held + (4 * memory.parameters(files) if settings.lora is None else 0)
+
+
 def _check_memory(settings: PPO, files: ModelFiles, critic: ModelFiles | None, train: data.EncodedSplit) -> None:
     """Raises UserError where the largest micro-batch will not fit beside all the models that PPO holds."""
     prompts = sorted((row.tokens for row in train.rows), key=len, reverse=True)
     response = range(settings.sampler.max_tokens)
     examples = [Example(tokens, (response,)) for tokens in prompts[: settings.micro_batch_size]]
     order = [i % len(examples) for i in range(settings.micro_batch_size)]
-    held = memory.estimate(critic, settings, 0).weights if critic else 0
-    if settings.lora is None:
-        held += 4 * memory.parameters(files)  # the reference and the sampler's copy, in bfloat16
-    free = max(0, memory.available() - held)
+    free = max(0, memory.available() - held_beside(files, critic, settings))
     memory.check(files, settings, examples, order, choose_layout(files, settings), free)

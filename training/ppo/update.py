@@ -26,6 +26,30 @@ def trainable_parameters(module: Any) -> list[Any]:
     return [p for p in module.parameters() if p.requires_grad] if module is not None else []
 
 
+def rate_factor(settings: PPO, iterations: int, iteration: int) -> float:
+    """What the learning rate is multiplied by in an iteration, counted from 0, of so many; it rises for a part of them alone."""
+    rising = round(settings.warmup * iterations)
+    if iteration < rising:
+        return (iteration + 1) / rising
+    if settings.schedule == "constant":
+        return 1.0
+    done = (iteration - rising) / (iterations - rising)
+    return 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def minibatches(settings: PPO, places: Sequence[int], iteration: int) -> Iterator[list[int]]:
+    """Our examples of each minibatch. What is in a minibatch does not depend on the number of processes.
+
+    places: of our examples, among all prompts of the iteration.
+    """
+    parts = max(1, round(settings.prompts * settings.samples / settings.batch_size))
+    ours = {place: i for i, place in enumerate(places)}
+    for turn in range(settings.passes):
+        order = np.random.default_rng([settings.seed, iteration, turn]).permutation(settings.prompts)
+        for part in np.array_split(order, parts):
+            yield [ours[place] for place in sorted(part.tolist()) if place in ours]
+
+
 class Update:
     """The optimizer of the policy and of its critic. Gradients are summed over processes by hand, since each has its own number of
     responses; the loss is the mean over all tokens of a minibatch in all processes.
@@ -48,35 +72,14 @@ class Update:
     def learn(self, experience: Experience, iteration: int) -> dict[str, float]:
         """All passes over an iteration's responses; the means of what is logged of them."""
         sums: dict[str, list[float]] = defaultdict(list)
-        factor = self._schedule(iteration)
+        factor = rate_factor(self._settings, self._iterations, iteration)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        for part in self._minibatches(experience, iteration):
+        for part in minibatches(self._settings, experience.responses.places, iteration):
             for name, value in self._step(experience, part, iteration).items():
                 sums[name].append(value)
         means = {name: math.fsum(values) / len(values) for name, values in sums.items()}
         return {**means, "lr": self.optimizer.param_groups[0]["lr"]}
-
-    def _schedule(self, iteration: int) -> float:
-        """What the learning rate is multiplied by: a function of the iteration alone."""
-        s = self._settings
-        rising = round(s.warmup * self._iterations)
-        if iteration < rising:
-            return (iteration + 1) / rising
-        if s.schedule == "constant":
-            return 1.0
-        done = (iteration - rising) / max(1, self._iterations - rising)
-        return 1 - done if s.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
-
-    def _minibatches(self, experience: Experience, iteration: int) -> Iterator[list[int]]:
-        """Our examples of each minibatch. What is in a minibatch does not depend on the number of processes."""
-        s = self._settings
-        parts = max(1, round(s.prompts * s.samples / s.batch_size))
-        ours = {place: i for i, place in enumerate(experience.responses.places)}
-        for turn in range(s.passes):
-            order = np.random.default_rng([s.seed, iteration, turn]).permutation(s.prompts)
-            for part in np.array_split(order, parts):
-                yield [ours[place] for place in sorted(part.tolist()) if place in ours]
 
     def _step(self, e: Experience, part: Sequence[int], iteration: int) -> dict[str, float]:
         """One optimizer step, on some of the examples."""

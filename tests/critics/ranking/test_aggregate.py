@@ -117,6 +117,11 @@ def test_fitted_weights_add_up_and_may_be_negative() -> None:
     assert result.logit == pytest.approx(2.0)
 
 
+def test_early_stopping_without_fitted_weights_changes_nothing() -> None:
+    votes = [vote("clear", 2.0), vote("safe", 1.0)]
+    assert score(votes, LAWS, early_stop_error=0.05) == score(votes, LAWS)
+
+
 def test_a_missing_vote_says_nothing() -> None:
     missing = score([vote("clear", 2.0)], LAWS, fitted(clear=1.0, never=0.1))
     assert missing is not None

@@ -170,3 +170,10 @@ def test_the_ways_in_which_judges_write_are_read_as_a_reader_reads_them(tmp_path
     assert parsing.differing == []
     expected = [{1: 1.0, 2: -1.0, None: np.nan}[winner] for _, winner in STYLES]
     np.testing.assert_array_equal(found.better_first[:, 0], expected)
+
+
+def test_a_label_after_rows_without_any_is_told_with_the_first_of_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.jsonl", row(label=None), row(pair="p2", label=1))
+    with pytest.raises(UserError) as error:
+        read_recorded(path, labels=False)
+    assert f"{path}:2: label: got 1, and line 1 has none; give all or none" in str(error.value)

@@ -30,8 +30,6 @@ from training.ppo.job import prepare
 from training.run.fit import Stopped
 from training.run.metrics import read
 
-pytestmark = pytest.mark.model
-
 
 def constitution(path: Path, **checks: dict[str, Any]) -> dict[str, Any]:
     """Settings of a reward by rules, one for each check."""
@@ -70,6 +68,7 @@ def halted(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.model
 def test_a_run_that_games_its_reward_ends_and_saves_the_policy_of_golds_best_check(
     gamed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -93,6 +92,7 @@ def test_a_run_that_games_its_reward_ends_and_saves_the_policy_of_golds_best_che
     assert f"halted, step {said['steps']} from" in page
 
 
+@pytest.mark.model
 def test_a_halted_run_stays_halted_and_the_command_exits_with_1(
     gamed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +104,7 @@ def test_a_halted_run_stays_halted_and_the_command_exits_with_1(
     assert (out / "checks.jsonl").read_bytes() == written
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kill", [1, -1], ids=["before-the-best", "before-the-halt"])
 def test_a_killed_run_sees_the_earlier_checks_again(kill: int, gamed: dict[str, Any], tmp_path: Path) -> None:
     """Killed in the first iterations, and in the last ones, when the best policy is in the state alone."""
@@ -130,6 +131,7 @@ def killed_early(out: Path, settings: dict[str, Any], step: int) -> None:
         ppo.run(prepare(load(PPO, None, [], {**settings, "monitor": monitor}), out), Killer(f"train {step:>6}"))
 
 
+@pytest.mark.model
 def test_the_best_is_kept_while_nothing_halts_and_gone_back_to_once_something_does(
     gamed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -141,6 +143,7 @@ def test_the_best_is_kept_while_nothing_halts_and_gone_back_to_once_something_do
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in said.items() if k != "seconds"}
 
 
+@pytest.mark.model
 def test_a_run_that_kept_no_best_saves_the_policy_that_it_has_and_says_so(
     gamed: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -178,6 +181,7 @@ def test_checks_that_stay_are_there_at_every_moment_of_a_restart(
     assert (tmp_path / FILE).read_text() == "".join(whole[:3])
 
 
+@pytest.mark.model
 def test_a_policy_that_gets_better_by_both_is_left_alone(gamed: dict[str, Any], tmp_path: Path) -> None:
     gold = constitution(tmp_path / "same.yaml", some={"must_match": "e"})
     settings = {**gamed, "monitor": {"gold": gold}, "steps": 12}

@@ -13,7 +13,7 @@ from tests.training.ppo_small import run_small, small_inputs
 from training.model import launch
 from training.model import memory_estimate as memory
 from training.ppo.config import PPO
-from training.ppo.job import prepare
+from training.ppo.job import held_beside, prepare
 
 
 @pytest.fixture
@@ -102,3 +102,12 @@ def test_where_all_memory_is_held_none_is_free(
     monkeypatch.setattr(memory, "available", lambda: 1)
     with pytest.raises(UserError, match=r"and 0\.0 GiB are free"):
         prepare(load(PPO, None, [], {**inputs, "micro_batch_size": 1}), tmp_path / "run")
+
+
+def test_the_reference_and_the_samplers_copy_take_memory_unless_they_share_the_weights(inputs: dict[str, Any]) -> None:
+    files = resolve(inputs["model"])
+    full, lora = (load(PPO, None, [], {**inputs, **more}) for more in ({}, {"lora": {"r": 4}}))
+    assert held_beside(files, None, full) == 4 * memory.parameters(files)
+    assert held_beside(files, None, lora) == 0
+    critic = memory.estimate(files, lora, 0).weights
+    assert held_beside(files, files, lora) == critic > 0

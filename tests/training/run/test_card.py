@@ -1,5 +1,6 @@
 """The model card: every fact is in it as text, and what it says of loading is true."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,15 @@ def test_every_fact_is_told(tmp_path: Path) -> None:
     ):
         assert line in page
     assert "None were taken." in card(tmp_path, results={})
+
+
+@pytest.mark.parametrize(
+    ("rank", "served"),
+    [(1, 8), (8, 8), (9, 16), (32, 32), (33, 64), (100, 128), (256, 256), (257, 320), (400, 512), (600, 600)],
+)
+def test_an_adapter_is_served_with_the_next_rank_that_vllm_takes(rank: int, served: int, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": rank}))
+    assert f"max_lora_rank={served})" in card(tmp_path)
 
 
 @pytest.mark.parametrize("recipe", ["sft", "reward", "dpo", "ppo"])

@@ -27,8 +27,6 @@ from training.run.folder import STATE, last_checkpoint
 from training.run.metrics import read
 from training.run.trainer import arguments
 
-pytestmark = pytest.mark.model
-
 SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}
 
 
@@ -108,7 +106,9 @@ RECIPES: dict[str, tuple[type[Training], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [name if name == "sft" else pytest.param(name, marks=pytest.mark.model) for name in RECIPES]
+)
 def test_a_stopped_run_goes_on_bit_for_bit(settings: Callable[..., Training], tmp_path: Path, name: str) -> None:
     kind, more = RECIPES[name]
     chosen = settings(kind, **more)
@@ -126,6 +126,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(settings: Callable[..., Training], tm
     assert not (torn / "checkpoints").exists()
 
 
+@pytest.mark.model
 def test_a_killed_process_goes_on_bit_for_bit(settings: Callable[..., Training], tmp_path: Path) -> None:
     """SIGKILL while steps are taken: at times in the middle of a checkpoint or a line."""
     chosen = settings(DPO, epochs=25.0, save_every=1, eval_every=7, keep_checkpoints=2)
@@ -150,6 +151,7 @@ def lines(out: Path) -> int:
     return sum('"train"' in line for line in path.read_text().splitlines()) if path.exists() else 0
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
 def test_a_checkpoint_that_was_cut_short_is_left_out(
     settings: Callable[..., Training], tmp_path: Path, damage: str
@@ -167,6 +169,7 @@ def test_a_checkpoint_that_was_cut_short_is_left_out(
     assert last_checkpoint(out) is None
 
 
+@pytest.mark.model
 def test_a_killed_run_is_not_lost_without_a_word_about_checkpoints(
     settings: Callable[..., Training], tmp_path: Path
 ) -> None:
@@ -176,6 +179,7 @@ def test_a_killed_run_is_not_lost_without_a_word_about_checkpoints(
     assert last_checkpoint(out) == (out / "checkpoints" / "checkpoint-6", 6)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("steps", "more", "every"),
     [
@@ -194,11 +198,13 @@ def test_checkpoints_come_every(steps: int, more: dict[str, Any], every: int, tm
 def test_a_finished_run_is_not_trained_again(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen, out = settings(SFT, steps=2, save_every=None, eval_every=None), tmp_path / "out"
     said = train(chosen, out)
+    assert (out / "training.html").is_file()
     written = (out / "model.safetensors").stat().st_mtime_ns
     assert train(chosen, out) == said
     assert (out / "model.safetensors").stat().st_mtime_ns == written
 
 
+@pytest.mark.model
 def test_memory_settings_may_change_in_between(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen = settings(DPO)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
@@ -233,6 +239,7 @@ def test_best_saves_the_best_evaluations_model(settings: Callable[..., Training]
     assert held_out(resolve(str(tmp_path / "out")), chosen, tmp_path / "again") == pytest.approx(min(losses), abs=1e-5)
 
 
+@pytest.mark.model
 def test_patience_ends_the_run_also_when_it_was_killed(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen = settings(SFT, patience=3, **OVERFIT)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
@@ -256,6 +263,7 @@ def test_a_bad_sign_stops_the_run_and_stops_it_again(settings: Callable[..., Tra
         assert max(r.step for r in read(out / "metrics.jsonl")) == 3
 
 
+@pytest.mark.model
 def test_adapters_begin_from_the_seed(settings: Callable[..., Training], tmp_path: Path) -> None:
     first, same, other = (
         dict(fit.load(job.prepare(settings(DPO, lora=Lora(r=4), seed=seed), tmp_path / "new")).named_parameters())
@@ -274,6 +282,7 @@ def test_other_settings_do_not_go_on_in_the_same_folder(settings: Callable[..., 
         train(settings(SFT, seed=1), tmp_path / "out")
 
 
+@pytest.mark.model
 def test_a_supervised_run_that_is_sure_of_each_word_goes_on(settings: Callable[..., Training], tmp_path: Path) -> None:
     watch = {"min_entropy": 3.2, "patience": 3}
     train(settings(SFT, eval_every=None, steps=5, watch=watch), tmp_path / "out")
