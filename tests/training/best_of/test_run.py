@@ -30,8 +30,6 @@ from training.best_of.config import BestOf
 from training.best_of.responses import outcomes
 from training.data.encode import encode_targets
 
-pytestmark = pytest.mark.model
-
 SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 16}}
 PLAIN = {"id": "plain", "objective": "form", "text": "Say plain.", "check": {"must_match": "(?i)plain"}}
 SAMPLES = 4
@@ -96,6 +94,7 @@ def responses_to(row: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     return asyncio.run(ask())
 
 
+@pytest.mark.model
 def test_responses_are_written_under_a_hint_that_no_row_holds(
     best: Best, inputs: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -155,6 +154,7 @@ def test_the_best_of_each_prompt_are_learnt(
     assert "best_of/gain" in (out / "training.html").read_text()
 
 
+@pytest.mark.model
 def test_a_killed_run_resumes_and_makes_no_call_twice(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +182,7 @@ def test_a_killed_run_resumes_and_makes_no_call_twice(
     assert ((out / "best.jsonl").read_bytes(), calls_of(out)) == (whole, calls)
 
 
+@pytest.mark.model
 def test_settings_that_the_rows_forbid_may_change(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,6 +201,7 @@ def test_settings_that_the_rows_forbid_may_change(
     assert "batch_size: was 4, now 2" in capfd.readouterr().err
 
 
+@pytest.mark.model
 def test_a_folder_that_training_began_in_stays_its_own(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +222,7 @@ def test_a_folder_that_training_began_in_stays_its_own(
     assert "batch_size: was 4, now 2" in capfd.readouterr().err
 
 
+@pytest.mark.model
 def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = tmp_path / "out"
     assert best(keep=3) == 0
@@ -229,6 +232,7 @@ def test_another_folder_takes_what_was_paid_for(best: Best, tmp_path: Path, capf
     assert calls_of(tmp_path / "second") == calls_of(first)
 
 
+@pytest.mark.model
 def test_a_reward_model_is_asked_once(
     best: Best, inputs: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +296,7 @@ def test_responses_that_were_cut_are_left_out_or_rewarded_as_such(inputs: dict[s
     assert [row.example.responses[0][-1] == encoder.end_of_turn for row in rows] == [not lost for lost in chosen]
 
 
+@pytest.mark.model
 def test_an_engine_that_stays_away_leaves_the_run_to_be_gone_on_with(
     best: Best, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,8 +27,6 @@ from training.run.callbacks import Recorder
 from training.run.metrics import Metrics, read
 from training.run.watch import Watch
 
-pytestmark = pytest.mark.model
-
 LN2 = math.log(2)
 NUMBERS = ("loss", "grad_norm", "accuracy", "reward_margin", "reward_chosen", "logp_chosen", "entropy", "length")
 
@@ -83,6 +81,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) -> None:
     recipe, settings = KINDS[kind]
@@ -96,6 +95,7 @@ def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) ->
             assert (weight - wanted[key]).abs().max() < 2e-3, f"{name}: {key}"  # steps are 1e-2 long
 
 
+@pytest.mark.model
 def test_compiled_layers_decide_nothing(train: Callable[..., Any]) -> None:
     """Both layers and batches of all lengths share what is compiled: five pieces around attention, with gradients and without."""
     more = {"precision": "bf16", "micro_batch_size": 2, "learning_rate": 1e-3}
@@ -124,6 +124,7 @@ def test_a_pass_sees_every_row(
         assert {*prepared.order} == {*range(17)}
 
 
+@pytest.mark.model
 def test_bfloat16_activations_come_close(train: Callable[..., Any]) -> None:
     _, exact = train(DPO, "fp32", micro_batch_size=4)
     _, half = train(DPO, "bf16", micro_batch_size=4, precision="bf16")
@@ -188,6 +189,7 @@ def outcome(kind: str, files: ModelFiles, rows: Sequence[Any], layout: Layout) -
     return found, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 def test_neighbours_in_a_batch_decide_nothing(tiny_files: ModelFiles, kind: str, layout: Layout) -> None:
@@ -216,6 +218,7 @@ def test_sft_counts_every_token_the_same(tiny_files: ModelFiles) -> None:
     assert recipe.collate(TARGETS, "packed")[WEIGHT].tolist() == [3.0, 4.0, 2.0]  # weight times tokens
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kind", ["reward", "dpo"])
 @pytest.mark.parametrize("p", [0.7, 1.0])
 def test_soft_labels_settle_at_their_log_odds(tiny_files: ModelFiles, kind: str, p: float) -> None:
@@ -260,6 +263,7 @@ def test_bootstrap_samples_hold_each_pair_once_on_average() -> None:
     assert bootstrap("p", [[1]], 8, 0) != bootstrap("p", [[1]], 8, 1)
 
 
+@pytest.mark.model
 def test_heads_learn_from_their_samples_and_are_judged_on_all_rows(tiny_files: ModelFiles) -> None:
     settings = Reward(heads=4)
     recipe, model = RewardRecipe(settings), load_reward(tiny_files, 4, settings)
