@@ -16,7 +16,7 @@ from critics import templating
 from critics.ranking.weights import Weights, refuse_other
 from generation.engines.base import TransientError
 from generation.models.factory import chat_models, model_registry
-from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
+from generation.pipeline.panel import Panel, check_forms, check_voters, panel_of, unknown_principles
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.voting import votes_on
 from solon.settings import Conversation, Turn, constitution_of, message_of, prompt_of, settings_of
@@ -122,8 +122,9 @@ class Judge:
             folder.mkdir(parents=True, exist_ok=True)
             session = await stack.enter_async_context(Session(folder / CALLS))
             _, judges = chat_models(self._run, model_registry(self._run), session.wrap)
-            await session.preflight(*judges.values())
+            await session.preflight(*judges.values(), structured=self._run.plan.batch_principles > 1)
             self._panel = panel_of(self._run, judges, self._weights)
+            check_forms(self._panel, self.constitution, self._run.plan, Path("weights"))
             check_voters(self._panel, self.constitution)
             self._exit = stack.pop_all()
         return self

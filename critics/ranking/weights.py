@@ -16,6 +16,11 @@ Method = Literal["logistic", "temperature", "agreement"]
 """How weights were come by; `evaluation.fitting` has a function for each."""
 
 
+JudgingForm = Literal["exact", "listed", "text"]
+"""How a judge's log-odds were come by: from the log-probability of each label, or of a response's tokens; from a server's list of
+the likeliest tokens, which bounds them; or from the share of several answers in words or JSON. Each has a scale of its own."""
+
+
 class Origin(Strict):
     """What weights were fitted on. They are refused for another judge or constitution."""
 
@@ -27,6 +32,8 @@ class Origin(Strict):
     """Digest of the prompts the judges were asked with."""
     judging: str = ""
     """Digest of the settings that change votes: position_inconsistent, clamp, reasoning, nonce."""
+    forms: dict[str, JudgingForm] = Field(default_factory=dict)
+    """Judge and method, as in judge/compare -> how its log-odds were come by; none for votes that were recorded elsewhere."""
     data: str
     """Digest of the labelled file."""
     pairs: int = Field(ge=1)
@@ -179,6 +186,32 @@ def refuse_other(
     if wrong:
         fix = f"fit again for this run with `python -m evaluation judge --fit {path}`, or leave --weights out"
         raise UserError(Problem(str(path), got=f"fitted on another {', another '.join(wrong)}", fix=fix))
+
+
+def refuse_other_form(weights: Weights, path: Path, forms: Mapping[str, JudgingForm]) -> None:
+    """Raises UserError when votes that have a weight are come by in another form than those that the weights were fitted on.
+
+    forms: as `Origin.forms`, of this run.
+    """
+    on = weights.fitted_on.forms
+    wrong = [
+        f"{name} by {_FORMS[on[name]] if name in on else 'no form that it names'} (here by {_FORMS[form]})"
+        for name, form in sorted(forms.items())
+        if on.get(name) != form
+    ]
+    if wrong:
+        fix = (
+            f"fit again with the servers of this run by `solon evaluate judge --data LABELLED --fit {path}`, or leave the weights "
+            "out"
+        )
+        raise UserError(Problem(str(path), got=f"fitted on another form of judging: {', '.join(wrong)}", fix=fix))
+
+
+_FORMS: Mapping[JudgingForm, str] = {
+    "exact": "exact log-probabilities",
+    "listed": "a server's list of log-probabilities",
+    "text": "what it writes",
+}
 
 
 def _below(z: float) -> float:

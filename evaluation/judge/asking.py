@@ -17,7 +17,7 @@ from constitution.terminal import complain
 from constitution.words import word_count
 from critics import templating
 from critics.ranking.aggregate import effective_vote
-from critics.ranking.weights import Origin
+from critics.ranking.weights import Origin, Weights
 from evaluation.judge.batching import BatchAgreement, batch_agreement
 from evaluation.judge.labelled import LabelledPair, read_labelled
 from evaluation.judge.matrix import VoteMatrix, from_votes
@@ -30,10 +30,17 @@ from generation.data.source import source_digest
 from generation.engines.base import TransientError
 from generation.models.factory import chat_models, model_registry
 from generation.output.folder import SETTINGS
-from generation.pipeline.panel import Panel, panel_of, unknown_principles
+from generation.pipeline.panel import Panel, check_forms, panel_of, unknown_principles
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, CallCount, Session
 from generation.pipeline.voting import votes_on
+
+
+class GivenWeights(NamedTuple):
+    """Weights that are evaluated, and their file."""
+
+    weights: Weights
+    path: Path
 
 
 class PanelAnswers(NamedTuple):
@@ -59,14 +66,22 @@ class PanelRecords(NamedTuple):
     calls: CallCount
 
 
-def ask(settings: PanelSettings, data: str, *, columns: Sequence[str] = (), fits: bool = False) -> PanelAnswers:
+def ask(
+    settings: PanelSettings,
+    data: str,
+    *,
+    columns: Sequence[str] = (),
+    fits: bool = False,
+    weights: GivenWeights | None = None,
+) -> PanelAnswers:
     """Ask the panel that the settings name about labelled pairs.
 
-    columns: `FIELD=COLUMN` of columns with other names.
-    fits: weights are to be fitted on the answers. Raises UserError, for too few prompts to fit on before anything is asked.
+    columns: `FIELD=COLUMN` of columns with other names. fits: weights are to be fitted on the answers. weights: those that are
+    evaluated. Raises UserError, for too few prompts to fit on, and for weights of another form of judging, before anything is
+    asked.
     """
     constitution, run = read_settings(settings)
-    return asyncio.run(ask_about(data, constitution, run, settings, columns=columns, fits=fits))
+    return asyncio.run(ask_about(data, constitution, run, settings, columns=columns, fits=fits, weights=weights))
 
 
 async def ask_about(
@@ -77,6 +92,7 @@ async def ask_about(
     *,
     columns: Sequence[str] = (),
     fits: bool = False,
+    weights: GivenWeights | None = None,
 ) -> PanelAnswers:
     """As `ask`, with the constitution and the settings of a run read already. Raises UserError."""
     pairs, unread = read_labelled(data, settings.limit, columns, complain)
@@ -84,7 +100,7 @@ async def ask_about(
         complain(f"{data}: {line}")
     if fits:
         enough(pair.group for pair in pairs)
-    answers = await judge_pairs(pairs, constitution, run, settings.out, settings.reuse)
+    answers = await judge_pairs(pairs, constitution, run, settings.out, settings.reuse, weights)
     batch = None
     if run.plan.batch_principles > 1:
         alone = run.model_copy(update={"plan": run.plan.model_copy(update={"batch_principles": 1})})
@@ -100,6 +116,7 @@ async def ask_about(
         judges={judge.name: judge.model.digest for judge in answers.panel.judges},
         templates=templating.digest(),
         judging=run.plan.judging(),
+        forms=answers.panel.forms(constitution, run.plan),
         data=source_digest(data),
         pairs=len(pairs),
     )
@@ -156,8 +173,9 @@ async def judge_pairs(
     run: RunConfig,
     out: Path,
     reuse: Sequence[Path] = (),
+    weights: GivenWeights | None = None,
 ) -> PanelRecords:
-    """Ask every voter about every pair, under all principles that apply. Raises UserError.
+    """Ask every voter about every pair, under all principles that apply. Raises UserError, also for weights that do not fit.
 
     out: folder of the calls; what is there is not asked again. A pair whose judge stays unavailable becomes Failures.
     """
@@ -174,6 +192,8 @@ async def judge_pairs(
         _, judges = chat_models(run, model_registry(run), session.wrap)
         await session.preflight(*judges.values(), structured=run.plan.batch_principles > 1)
         panel = panel_of(run, judges, None)
+        if weights:
+            check_forms(replace(panel, weights=weights.weights), constitution, run.plan, weights.path)
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:
             records = await ask_panel(panel, constitution, run, pair.prompt, pair.better, pair.worse, rows)

@@ -70,7 +70,7 @@ def run(settings: JudgeSettings, console: Console) -> int:
     check_writable(settings.fit, settings.json_file, settings.page)
     given = read_weights(settings.weights) if settings.weights else None
     other = read_other(settings.versus) if settings.versus else None
-    evidence = read(settings)
+    evidence = read(settings, given)
     if evidence.lost:
         unfitted = f"; {settings.fit} is not written" if settings.fit else ""
         complain(
@@ -99,8 +99,11 @@ def _evaluate(
     show(found, console)
 
 
-def read(settings: JudgeSettings) -> Evidence:
-    """The votes, recorded or asked for now, without the voters that are left out. Raises UserError."""
+def read(settings: JudgeSettings, given: Weights | None = None) -> Evidence:
+    """The votes, recorded or asked for now, without the voters that are left out. given: the weights to evaluate.
+
+    Raises UserError.
+    """
     parsing, failures, batch = None, dict[str, int](), None
     if settings.votes:
         labelled = read_labelled(settings.subsets)[0] if settings.subsets else []
@@ -115,7 +118,11 @@ def read(settings: JudgeSettings) -> Evidence:
     else:
         assert settings.data, "one of the two is given"
         matrix, origin, known, failures, _, batch = asking.ask(
-            settings, settings.data, columns=settings.columns, fits=settings.weights is None
+            settings,
+            settings.data,
+            columns=settings.columns,
+            fits=given is None,
+            weights=asking.GivenWeights(given, settings.weights) if given and settings.weights else None,
         )
     kept = matrix.without(settings.without) if settings.without else matrix
     if matrix.voters and not kept.voters:

@@ -79,6 +79,8 @@ class Job:
     refusals: tuple[RefusalProbe, ...]
     out: Path
     reuse: tuple[Path, ...]
+    weights_file: Path
+    """What the weights were read from, where there are any."""
 
     @property
     def probe_prompts(self) -> list[Prompt]:
@@ -162,6 +164,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
         warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(asked(settings)),
         probes=None if settings.no_probes else probes(), refusals=refusals or (), out=settings.out, reuse=reuse,
+        weights_file=settings.weights or Path(),
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))

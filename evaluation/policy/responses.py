@@ -17,6 +17,7 @@ from generation.engines.base import Completion, ErrorReason, TransientError, fai
 from generation.models.chat_model import ChatModel
 from generation.output.folder import OwnedFolder
 from generation.pipeline.feedback import draw
+from generation.pipeline.panel import check_forms
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, CallCount, Session
 
@@ -125,6 +126,7 @@ async def _gather(job: Job) -> Evidence:
         models = job.models(session.wrap)
         judges = [judge.model for judge in models.panel.judges]
         await session.preflight(models.a, models.b, models.base, *judges)
+        check_forms(models.panel, job.constitution, job.run.plan, job.weights_file)
         pairs, probe_answers = await ask(job, models, session)
         return Evidence(pairs, [row for row in job.rows if isinstance(row, Failure)], probe_answers, session.calls)
 

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from constitution.digest import integer
 from constitution.records import Message, Stage
 from critics.methods import JudgingMethod
+from critics.ranking.weights import JudgingForm
 from critics.transcript import shared_head
 from generation.engines.base import (
     NOBODY,
@@ -23,7 +24,7 @@ from generation.engines.base import (
     Subject,
     failed,
 )
-from generation.engines.capabilities import LOCAL, Capabilities
+from generation.engines.capabilities import EXACT, LOCAL, Capabilities
 from generation.engines.reward import REWARD
 from generation.models.encoder import Encoder
 from generation.servers.served import Served
@@ -59,9 +60,20 @@ class ChatModel:
         """What it answers: decides how it is asked to judge, and how its texts are read."""
         return self.served.capabilities if self.served else self.known
 
+    @property
+    def is_known(self) -> bool:
+        """False of a model behind servers that nobody has probed: what it answers is only assumed."""
+        return self.served is None or self.served.found is not None
+
     def reads_labels(self, method: JudgingMethod) -> bool:
         """True where it judges by log-probabilities, False where by what it writes."""
         return self.capabilities.has_labels or method.read_text is None
+
+    def judging_form(self, method: JudgingMethod) -> JudgingForm:
+        """How its log-odds by this method are come by."""
+        if not self.reads_labels(method):
+            return "text"
+        return "listed" if method.labels and self.capabilities.top_logprobs != EXACT else "exact"
 
     async def ask(
         self,

@@ -46,7 +46,7 @@ from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback
 from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.outcome import incomplete
-from generation.pipeline.panel import Panel, check_voters, panel_of, unknown_principles
+from generation.pipeline.panel import Panel, check_forms, check_voters, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
@@ -78,6 +78,8 @@ class Job:
     """What its models' calls cost."""
     forget: Forget | None
     """Which stored calls are made again."""
+    weights_file: Path
+    """What the weights were read from."""
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
@@ -159,6 +161,7 @@ def prepare(
         digests,
         known,
         settings.forget,
+        settings.weights or settings.out / WEIGHTS,
     )
 
 
@@ -281,6 +284,7 @@ async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
         if probe:
             await preflight(models, tools=job.info.has_tools)
         plan = job.config.plan
+        check_forms(panel, job.constitution, plan, job.weights_file)
         await forecast(job.rows(), job.constitution, policies, panel, plan, engine, result)
         takes = estimate(result, calls.means(), job.tariff, policies, panel, job.constitution, plan)
         return Ahead(result, takes, spent_before(calls.totals(own), job.tariff))
@@ -319,6 +323,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     found = await session.preflight(*models, tools=job.info.has_tools, structured=shared)
     if found:
         run_folder(job.out).claim(job.settings(found))
+    check_forms(panel, job.constitution, job.config.plan, job.weights_file)
     tally = Tally()
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from constitution.errors import Problem, UserError
@@ -11,9 +12,12 @@ from constitution.principles import Constitution, Principle
 from constitution.records import MAIN, Vote, voter_name
 from critics.methods import METHODS
 from critics.ranking.aggregate import Score, score
-from critics.ranking.weights import Weights
+from critics.ranking.weights import JudgingForm, Weights, refuse_other_form
 from generation.config import Plan, RunConfig
 from generation.models.chat_model import ChatModel
+
+SHARED = "compare"
+"""The judging method whose questions can share a call, which is answered as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,17 @@ class Panel:
             return asked
         return [voter for voter in asked if voter.name in self.weights.voters or voter.principle.veto]
 
+    def forms(self, constitution: Constitution, plan: Plan) -> dict[str, JudgingForm]:
+        """Judge and method -> how its votes are come by, of those that count here, where it is known."""
+        found: dict[str, JudgingForm] = {}
+        for voter in self.voters(constitution.principles):
+            counts = self.weights is None or voter.name in self.weights.voters
+            if voter.judge and counts and voter.judge.model.is_known:
+                shared = plan.batch_principles > 1 and voter.method == SHARED
+                form = voter.judge.model.judging_form(METHODS[voter.method])
+                found[f"{voter.judge.name}/{voter.method}"] = "text" if shared else form
+        return found
+
 
 def panel_of(config: RunConfig, models: Mapping[str, ChatModel], weights: Weights | None) -> Panel:
     """The panel that the settings name. models: name of a judge -> its model."""
@@ -117,6 +132,12 @@ def check_voters(panel: Panel, constitution: Constitution) -> None:
         got = f"{len(missing)} voters have a weight but are not asked ({', '.join(missing[:5])})"
         fix = "set plan.methods, plan.methods_of and panel as they were for the fit, or fit again"
         raise UserError(Problem("--weights", got=got, fix=fix))
+
+
+def check_forms(panel: Panel, constitution: Constitution, plan: Plan, path: Path) -> None:
+    """Raises UserError when the weights of a panel were fitted on votes that were come by otherwise. path: the weights' file."""
+    if panel.weights:
+        refuse_other_form(panel.weights, path, panel.forms(constitution, plan))
 
 
 def unknown_principles(config: RunConfig, constitution: Constitution) -> list[Problem]:

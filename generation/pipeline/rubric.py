@@ -9,12 +9,9 @@ from constitution.records import Failure, Prompt, Response, Vote
 from critics import rubric
 from generation.config import Plan
 from generation.engines.base import Subject
-from generation.pipeline.panel import Judge, Voter
+from generation.pipeline.panel import SHARED, Judge, Voter
 from generation.pipeline.tasks import together
 from generation.pipeline.written import NoOdds, answered, odds, sampled
-
-METHOD = "compare"
-"""The judging method whose questions can share a call."""
 
 
 class Batch(NamedTuple):
@@ -36,10 +33,10 @@ def units(voters: Sequence[Voter], plan: Plan) -> list[Voter | Batch]:
     """Who is asked together: at most `plan.batch_principles` voters of a judge. One alone is asked as ever."""
     if plan.batch_principles == 1:
         return list(voters)
-    alone = [voter for voter in voters if voter.judge is None or voter.method != METHOD]
+    alone = [voter for voter in voters if voter.judge is None or voter.method != SHARED]
     shared: dict[str, list[Voter]] = {}
     for voter in voters:
-        if voter.judge is not None and voter.method == METHOD:
+        if voter.judge is not None and voter.method == SHARED:
             shared.setdefault(voter.judge.name, []).append(voter)
     found: list[Voter | Batch] = []
     for group in shared.values():

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from constitution.errors import UserError
 from critics.ranking.weights import (
     Estimate,
+    JudgingForm,
     Origin,
     Quality,
     Stopping,
     Weights,
     read_weights,
     refuse_other,
+    refuse_other_form,
 )
 
 ORIGIN = Origin(constitution="law", judges={"judge": "abc"}, templates="words", judging="soft", data="file", pairs=50)
@@ -153,3 +155,16 @@ def test_weights_of_another_run_are_refused(run: tuple[str, dict[str, str], str,
     with pytest.raises(UserError, match=message) as caught:
         refuse_other(weights(x=1.0), Path("w.json"), *run)
     assert "or leave --weights out" in str(caught.value)
+
+
+def test_weights_of_another_form_of_judging_are_refused() -> None:
+    forms: dict[str, JudgingForm] = {"judge/compare": "exact", "judge/score": "listed"}
+    known = weights(x=1.0)
+    fitted = known.model_copy(update={"fitted_on": ORIGIN.model_copy(update={"forms": forms})})
+    refuse_other_form(fitted, Path("w.json"), {"judge/compare": "exact"})
+    with pytest.raises(
+        UserError, match=r"w.json: .*judge/score by a server's list of log-probabilities \(here by what it writes\)"
+    ):
+        refuse_other_form(fitted, Path("w.json"), {"judge/compare": "exact", "judge/score": "text"})
+    with pytest.raises(UserError, match=r"judge/compare by no form that it names \(here by exact log-probabilities\)"):
+        refuse_other_form(known, Path("w.json"), {"judge/compare": "exact"})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import solon
 from constitution.errors import UserError
-from critics.ranking.weights import Weights
+from critics.ranking.weights import Weights, read_weights
 from evaluation.__main__ import main
 from generation.pipeline.job import Job, plan_ahead, prepare, produce
 from generation.request import FeedbackSettings
+from tests.chat_server import agreeable, completion, served
 
 PRINCIPLES = [{"id": f"p{i}", "objective": "good", "text": f"Principle {i}.", "veto": i == 3} for i in range(6)]
 METHODS = "plan.methods=[compare,yesno]"
@@ -125,3 +128,76 @@ def test_asking_in_turn_needs_weights(folder: Path) -> None:
         UserError, match=r"plan.early_stop_error: got 0.1 without fitted weights; give fitted weights, or leave it 0"
     ):
         job(folder, "refused", "plan.early_stop_error=0.1", weights=False)
+
+
+def test_weights_of_another_form_of_judging_are_refused_before_it_judges(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One server, which at first lists log-probabilities and later tells none, so its judge writes what it thinks."""
+    lists = True
+
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, said = agreeable(body)
+        assert isinstance(said, dict)
+        return status, said if lists else completion("Answer: A")
+
+    laws, data, path = str(folder / "laws.yaml"), folder / "labelled.jsonl", tmp_path / "w.json"
+    with served(answer) as (url, seen):
+        server = f"endpoints=[{{url: '{url}', attempts: 1}}]"
+        asked = [
+            "judge",
+            "--data",
+            str(data),
+            "--constitution",
+            laws,
+            "--judge",
+            "m",
+            "--engine",
+            "endpoint",
+            "--set",
+            server,
+        ]
+        assert main([*asked, "--limit", "12", "--out", str(tmp_path / "calls"), "--fit", str(path)]) == 0
+        weights = read_weights(path)
+        assert weights.fitted_on.forms == {"judge/compare": "listed"}
+        again = ["--limit", "2", "--weights", str(path)]
+        assert main([*asked, *again, "--out", str(tmp_path / "same")]) == 0
+        lists = False
+        capsys.readouterr()
+        seen.clear()
+        message = (
+            "fitted on another form of judging: judge/compare by a server's list of log-probabilities (here by what it writes); "
+            "fit again with the servers of this run by `solon evaluate judge --data LABELLED --fit"
+        )
+        assert main([*asked, *again, "--out", str(tmp_path / "other")]) == 2
+        assert f"w.json: {message}" in capsys.readouterr().err
+        settings = {"judge": "m", "endpoints": [{"url": url, "attempts": 1}], "policy": "m"}
+        run = FeedbackSettings(
+            constitution=laws, prompts=str(folder / "prompts.jsonl"), out=tmp_path / "run", weights=path, overrides=(server,),
+            policy="m", engine="endpoint",
+        )  # fmt: skip
+        with pytest.raises(UserError, match=re.escape(message)):
+            asyncio.run(produce(prepare(run)))
+        with pytest.raises(UserError, match=re.escape(message)):
+            asyncio.run(plan_ahead(prepare(run), probe=True))
+        with pytest.raises(UserError, match=re.escape(message)):
+            solon.run_sync(solon.judge(laws, "Hi.", "a", "b", weights=weights, **settings))
+    assert not seen, "nothing but probes was asked"
+
+
+def test_principles_that_share_a_call_are_judged_in_text(folder: Path, tmp_path: Path) -> None:
+    arguments = [
+        "judge",
+        "--data",
+        str(folder / "labelled.jsonl"),
+        "--constitution",
+        str(folder / "laws.yaml"),
+        "--engine",
+        "replay",
+    ]
+    shared = ["--set", "plan.methods=[compare,score]", "--set", "plan.batch_principles=3"]
+    assert (
+        main([*arguments, *shared, "--out", str(tmp_path / "c"), "--limit", "12", "--fit", str(tmp_path / "w.json")])
+        == 0
+    )
+    assert read_weights(tmp_path / "w.json").fitted_on.forms == {"judge/compare": "text", "judge/score": "exact"}

@@ -310,7 +310,7 @@ def test_fitted_weights_judge_and_gold_keeps_the_yamls(tmp_path: Path) -> None:
     job = prepare(options(tmp_path))
     origin = Origin(
         constitution=job.constitution.digest, judges=job.judges.digests(), templates=templating.digest(),
-        judging=job.run.plan.judging(), data="d", pairs=1,
+        judging=job.run.plan.judging(), forms={"judge/compare": "exact"}, data="d", pairs=1,
     )  # fmt: skip
     weights = Weights(method="logistic", fitted_on=origin, voters={"judge/compare/kind": -1.0}, temperature=1.0)
     file.write_text(weights.model_dump_json())
