@@ -114,11 +114,12 @@ class Encoder:
     def response(
         self, messages: Chat, text: str, tools: Tools | None = None, judged: bool = False
     ) -> tuple[list[int], list[int]]:
-        """Token ids of a chat with the generation prompt, and of the text as what the assistant then says.
+        """Token ids of a chat up to where an answer begins, and of the text as what the assistant says there.
 
-        judged: True where the text is an answer that is looked at, and so stands after closed thoughts. The end of the turn is not
-        among the ids. Where the last token before the text would merge with its first, the text is encoded on its own, as a model
-        would have to write it. Raises ValueError as `encode` does.
+        That is where the template itself writes an answer: after the generation prompt, and for models that think where an answered
+        chat has it, whose thoughts are closed or left out. judged: True where the text is looked at after the generation prompt,
+        whose thoughts are then closed. The end of the turn is not among the ids. Where the last token before the text would merge
+        with its first, the text is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
         """
         before, (response,) = self.responses(messages, (text,), tools, judged)
         return before, response
@@ -131,12 +132,27 @@ class Encoder:
         No token reaches over a control token, so what comes before the last one is not encoded again with each text.
         """
         opening = self._render(messages, tools, judged=judged)
+        opening = opening if judged else self._written(opening, messages, tools)
         before = self._heads.encode(opening)
         border = opening[max((match.start() for match in self._control.finditer(opening)), default=0) :]
         known = self._ids(border)
         if before[len(before) - len(known) :] != known:  # a tokenizer whose tokens do reach over
             border, known = opening, before
         return before, [self._after(border, known, self._mark_text(text)) for text in texts]
+
+    def _written(self, opening: str, messages: Chat, tools: Tools | None) -> str:
+        """The chat up to an answer as the template writes it once it is answered, where that is not the generation prompt.
+
+        opening: the chat with the generation prompt.
+        """
+        if self._prefix or not (self.shape.opens_thoughts or self.shape.told or self.shape.closing):
+            return opening
+        answer = _secret()
+        try:
+            answered = self._render([*messages, Message(role="assistant", content=answer)], tools, opening=False)
+        except ValueError:  # it writes no answered chats
+            return opening
+        return answered.partition(answer)[0]
 
     def _after(self, border: str, known: list[int], text: str) -> list[int]:
         whole = self._ids(border + text)

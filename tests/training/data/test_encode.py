@@ -239,3 +239,14 @@ def test_the_digest_tells_rows_apart(change: Change, chatml: Encoder) -> None:
         encode_pairs(part, chatml, asked, Labels()).digest for part in (rows, list(rows), change(rows))
     )
     assert before == again != after
+
+
+def test_an_answer_is_not_learnt_as_a_thought() -> None:
+    """The prompt of a model that thinks opens thoughts, which the template leaves out of a chat that is answered."""
+    tokenizer = STYLES["chatml"]()
+    tokenizer.chat_template += "{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}"
+    encoder = Encoder(tokenizer)
+    assert tokenizer.decode(encoder.encode(prompt("hi").messages)).endswith("<think>\n")
+    example = encode_targets([Target(prompt("hi"), "hello", 1.0)], encoder, SFT()).rows[0].example
+    assert tokenizer.decode(example.prompt).endswith("<|im_start|>assistant\n")
+    assert tokenizer.decode(example.responses[0]) == "hello<|im_end|>"
