@@ -135,18 +135,6 @@ def prepare(
     problems.check()
     if not (constitution and config and info and registry and known):
         raise AssertionError("what could not be read is a problem")
-    names = registry.digests()
-    digests = Digests(
-        constitution=constitution.digest,
-        templates=templating.digest(),
-        policy="" if config.policies else registry.policy.digest,
-        policies={name: spec.digest for name, spec in registry.policies.items()} if config.policies else {},
-        judge=names.pop(MAIN),
-        panel=names,
-        weights=digest(weights.model_dump_json()) if weights else "",
-        prompts=info.fingerprint,
-        settings=digest(json.dumps(config.results(), sort_keys=True)),
-    )
     return Job(
         settings.out,
         constitution,
@@ -158,10 +146,28 @@ def prepare(
         registry,
         weights,
         tuple(calls),
-        digests,
+        _digests(constitution, config, registry, weights, info),
         known,
         settings.forget,
         settings.weights or settings.out / WEIGHTS,
+    )
+
+
+def _digests(
+    constitution: Constitution, config: RunConfig, registry: ModelRegistry, weights: Weights | None, info: SourceInfo
+) -> Digests:
+    """What the run is made from."""
+    names = registry.digests()
+    return Digests(
+        constitution=constitution.digest,
+        templates=templating.digest(),
+        policy="" if config.policies else registry.policy.digest,
+        policies={name: spec.digest for name, spec in registry.policies.items()} if config.policies else {},
+        judge=names.pop(MAIN),
+        panel=names,
+        weights=digest(weights.model_dump_json()) if weights else "",
+        prompts=info.fingerprint,
+        settings=digest(json.dumps(config.results(), sort_keys=True)),
     )
 
 
