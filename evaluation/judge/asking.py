@@ -189,6 +189,7 @@ async def judge_pairs(
         raise UserError(Problem(str(out), got=got, fix="choose another --out")) from error
     rows = asyncio.Semaphore(run.prompts_in_flight)
     async with Session(out / CALLS, reuse=[path / CALLS for path in reuse], prompts=len(pairs)) as session:
+        run = session.dated(run)
         _, judges = chat_models(run, model_registry(run), session.wrap)
         await session.preflight(*judges.values(), structured=run.plan.batch_principles > 1)
         panel = panel_of(run, judges, None)

@@ -123,6 +123,7 @@ def gather(job: Job) -> Evidence:
 async def _gather(job: Job) -> Evidence:
     prompts = job.run.plan.samples * sum(isinstance(row, Prompt) for row in job.rows)
     async with Session(job.out / CALLS, reuse=job.reuse, prompts=prompts) as session:
+        job = replace(job, run=session.dated(job.run))
         models = job.models(session.wrap)
         judges = [judge.model for judge in models.panel.judges]
         await session.preflight(models.a, models.b, models.base, *judges)

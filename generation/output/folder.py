@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import time
@@ -18,17 +19,20 @@ from constitution.errors import Problem, UserError
 from generation.output.files import read_sealed, refuse_links, write_atomically, write_sealed
 
 SETTINGS = "run.yaml"
+TRAINING = "training.yaml"
 CONSTITUTION = "constitution.yaml"
 WEIGHTS = "weights.json"
 """A run's own copy of the fitted weights it was given."""
 PROMPTS = "prompts.jsonl"
 """Prompts that a program gave, not a file of its own."""
+DATE = "date.txt"
+"""The day that chat templates take for today, in the folder of an evaluation and of what else has no settings that say it."""
 MACHINE = "machine"
 """Part of a settings file that may change between restarts: engine, memory, concurrency."""
 LOCK = ".lock"
 HOLDER = ".lock-holder"
 """Which process holds the lock, in words."""
-BEFORE = {LOCK, *(part for name in (HOLDER, CONSTITUTION, PROMPTS) for part in (name, f"{name}.tmp"))}
+BEFORE = {LOCK, *(part for name in (HOLDER, CONSTITUTION, PROMPTS, DATE) for part in (name, f"{name}.tmp"))}
 """What a run that was killed early may leave in its folder before its settings."""
 OURS = {"calls.sqlite", "manifest.json"}
 """Files that show a folder as a run's, even without its settings."""
@@ -130,6 +134,29 @@ class OwnedFolder:
 
     def _refused(self, got: str, fix: str) -> UserError:
         return UserError(Problem(str(self.path), got=got, fix=fix))
+
+
+def day_of(*folders: Path) -> datetime.date:
+    """What chat templates take for today: the day that the first folder keeps which keeps any, so that a template which prints it
+    asks the same at each start; else today.
+    """
+    for folder in folders:
+        try:
+            return datetime.date.fromisoformat((folder / DATE).read_text(encoding="utf-8").strip())
+        except (OSError, ValueError):
+            pass
+        for marker in (SETTINGS, TRAINING):
+            try:
+                return datetime.date.fromisoformat(str((OwnedFolder(folder, marker).snapshot() or {}).get("date", "")))
+            except (OSError, UserError, ValueError):
+                continue  # it is no run's, or is refused where it is used
+    return datetime.date.today()
+
+
+def keep_day(folder: Path, day: datetime.date) -> None:
+    """Write it down for later starts."""
+    if not (folder / DATE).exists():
+        write_atomically(folder / DATE, f"{day.isoformat()}\n")
 
 
 def run_folder(path: Path) -> OwnedFolder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +36,7 @@ from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
-from generation.output.folder import CONSTITUTION, MACHINE, WEIGHTS, run_folder
+from generation.output.folder import CONSTITUTION, MACHINE, WEIGHTS, day_of, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
 from generation.output.settled import Settled
@@ -178,19 +177,8 @@ def _config(settings: FeedbackSettings, values: Mapping[str, object]) -> RunConf
 
 def _dated(config: RunConfig, settings: FeedbackSettings) -> RunConfig:
     """The settings with the day that chat templates take for today, which is no part of their digest."""
-    return config.model_copy(update={"date": _day(config, settings)})
-
-
-def _day(config: RunConfig, settings: FeedbackSettings) -> datetime.date:
-    """What chat templates take for today: the same at each start of a run, or a template that prints it would change every call."""
-    if config.date:
-        return config.date
-    for folder in (settings.out, *settings.reuse):
-        try:
-            return datetime.date.fromisoformat(str((run_folder(folder).snapshot() or {}).get("date", "")))
-        except (OSError, UserError, ValueError):
-            continue  # it is no run's, or is refused where it is used
-    return datetime.date.today()
+    day = config.date or day_of(settings.out, *settings.reuse)
+    return config.model_copy(update={"date": day})
 
 
 def _weights(

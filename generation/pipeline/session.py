@@ -13,10 +13,12 @@ from generation.calls.prices import Tariff
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.calls.unkept import UnkeptCalls
+from generation.config import RunConfig
 from generation.engines.base import Completion, Engine, Keeps, Paid, Request
 from generation.engines.capabilities import Capabilities
 from generation.models.chat_model import ChatModel
 from generation.models.factory import OpenEngine
+from generation.output.folder import day_of, keep_day
 from generation.pipeline.cost import spent_before
 from generation.pipeline.preflight import preflight
 from generation.pipeline.progress import Progress
@@ -39,6 +41,7 @@ class Session:
     """Everything that asks models does it inside a session, which makes no call twice and closes what was opened.
 
         async with Session(folder / CALLS, reuse=[other / CALLS], prompts=len(prompts)) as session:
+            config = session.dated(config)
             policies, judges = chat_models(config, model_registry(config), session.wrap)
             ...
             session.prompt_done(failed=False)
@@ -123,6 +126,13 @@ class Session:
         except Unavailable as error:
             again = "nothing was asked of it; run the same command again to resume"
             raise Unavailable(f"{folder}: incomplete, a model is unavailable: {error}; {again}") from None
+
+    def dated(self, config: RunConfig) -> RunConfig:
+        """The settings with the day that chat templates take for today, the same at each start over this folder. Once entered."""
+        folder = self._path.parent
+        day = config.date or day_of(folder, *(path.parent for path in self._reuse))
+        keep_day(folder, day)
+        return config.model_copy(update={"date": day})
 
     def prompt_done(self, failed: bool) -> None:
         """One of the prompts is finished."""

@@ -11,6 +11,7 @@ from generation.calls.reading import StoredCalls
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.output.folder import day_of
 from generation.pipeline.session import CALLS
 from training.best_of.config import BestOf
 from training.data import encode as data
@@ -44,7 +45,7 @@ class BestOfJob:
 def prepare(settings: BestOf, out: Path) -> BestOfJob:
     """Read, render and check everything before any model loads. Raises UserError with every problem that is found."""
     launch.sharded()
-    problems = Problems()
+    problems, day = Problems(), day_of(out)
     with problems.collect():
         output.check(out)
     with problems.collect():
@@ -54,13 +55,13 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
             launch.check_judges("reward.judge", settings.reward.judge.run())
     rewards = None
     with problems.collect():
-        rewards = open_rewards(settings.reward, settings.seed)
+        rewards = open_rewards(settings.reward, settings.seed, day=day)
     with problems.collect(setting="reuse"):
         StoredCalls([Path(folder) / CALLS for folder in settings.reuse]).close()
     with problems.collect():
         files = resolve(settings.model)
         tokenizer = load_tokenizer(files)
-        encoder = Encoder(tokenizer)
+        encoder = Encoder(tokenizer, day=day)
         _ = encoder.end_of_turn  # a template without one is told now
         settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
         room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
@@ -80,5 +81,5 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
         digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge")
     )
     sources = tuple(source._replace(constitutions=constitutions) for source in split.sources)
-    run_record = settings_snapshot("best_of", settings, digests)
+    run_record = settings_snapshot("best_of", settings, digests, day)
     return BestOfJob(settings, out, files, tokenizer, encoder, train, test, run_record, sources)

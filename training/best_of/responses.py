@@ -13,6 +13,7 @@ from generation.config import Plan
 from generation.engines.base import TransientError
 from generation.models.chat_model import ChatModel
 from generation.models.factory import chat_model, model_registry
+from generation.output.folder import day_of
 from generation.pipeline.feedback import sample
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, Session
@@ -49,7 +50,7 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -
         sampled = await _sample(settings, prompts, session)
     _check_complete([one for drawn in sampled for one in drawn], "responses")
     async with Session(folder / CALLS, reuse=reuse, prompts=len(prompts)) as session:
-        graded = await _grade(settings, prompts, sampled, session)
+        graded = await _grade(settings, prompts, sampled, folder, session)
     _check_complete([one for found in graded for one in found], "rewards")
     made = []
     for prompt, drawn, found in zip(prompts, sampled, graded, strict=True):
@@ -65,7 +66,7 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -
 
 
 async def _sample(settings: BestOf, prompts: Sequence[Prompt], session: Session) -> list[Samples]:
-    config = settings.sampler.run(settings.model, settings.seed, settings.samples)
+    config = session.dated(settings.sampler.run(settings.model, settings.seed, settings.samples))
     policy = chat_model(config, model_registry(config).policy, session.wrap)
     await session.preflight(policy)
     in_flight = asyncio.Semaphore(settings.sampler.prompts_in_flight)
@@ -87,10 +88,10 @@ async def _response(policy: ChatModel, prompt: Prompt, number: int, plan: Plan) 
 
 
 async def _grade(
-    settings: BestOf, prompts: Sequence[Prompt], sampled: Sequence[Samples], session: Session
+    settings: BestOf, prompts: Sequence[Prompt], sampled: Sequence[Samples], folder: Path, session: Session
 ) -> list[list[ResponseReward | Failure]]:
     """Rewards of each prompt's responses, in order; none for the samples that failed."""
-    rewards = open_rewards(settings.reward, settings.seed, session.wrap)
+    rewards = open_rewards(settings.reward, settings.seed, session.wrap, day=day_of(folder))
     in_flight = asyncio.Semaphore(settings.sampler.prompts_in_flight)
 
     async def one(prompt: Prompt, drawn: Samples) -> list[ResponseReward | Failure]:

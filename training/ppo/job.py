@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from evaluation.texts import grams
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.output.folder import day_of
 from training.config import Training
 from training.data import encode as data
 from training.data import rows
@@ -74,7 +76,7 @@ class PPOJob:
 
 def prepare(settings: PPO, out: Path) -> PPOJob:
     """Read, render and check everything before any weights load. Raises UserError with every problem that is found."""
-    problems = Problems()
+    problems, day = Problems(), day_of(out)
     if launch.sharded():
         got = "PPO samples responses with whole weights in each process"
         fix = "launch it with configs/accelerate/ddp.yaml, and set lora: {r: 16} where memory is short"
@@ -84,15 +86,15 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     _check_engines(settings, problems)
     rewards = gold = None
     with problems.collect():
-        rewards = open_rewards(settings.reward, settings.seed)
+        rewards = open_rewards(settings.reward, settings.seed, day=day)
     if settings.monitor.gold:
         with problems.collect():
-            gold = open_rewards(settings.monitor.gold, settings.seed, key="monitor.gold")
+            gold = open_rewards(settings.monitor.gold, settings.seed, key="monitor.gold", day=day)
     reference: frozenset[int] = frozenset()
     with problems.collect():
         reference = _reference(settings)
     with problems.collect():
-        files, tokenizer, encoder = _model(settings)
+        files, tokenizer, encoder = _model(settings, day)
         settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
         room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
     problems.check()
@@ -113,18 +115,18 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         digests["critic"] = critic.digest
     if gold:
         digests |= {f"gold/{name.removeprefix('reward/')}": digest for name, digest in gold.digests.items()}
-    run_record = settings_snapshot("ppo", settings, digests)
+    run_record = settings_snapshot("ppo", settings, digests, day)
     return PPOJob(
         settings, out, files, critic, tokenizer, encoder, rewards, gold, reference, train, test, steps, run_record,
         split.sources,
     )  # fmt: skip
 
 
-def _model(settings: PPO) -> tuple[ModelFiles, Any, Encoder]:
+def _model(settings: PPO, day: datetime.date) -> tuple[ModelFiles, Any, Encoder]:
     """The policy's files, tokenizer and encoder. Raises UserError, also for a chat template without an end of turn."""
     files = resolve(settings.model)
     tokenizer = load_tokenizer(files)
-    encoder = Encoder(tokenizer)
+    encoder = Encoder(tokenizer, day=day)
     _ = encoder.end_of_turn
     return files, tokenizer, encoder
 

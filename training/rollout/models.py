@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import statistics
 from asyncio import Task, create_task, gather
@@ -58,14 +59,14 @@ class Ensemble:
     arXiv:2310.02743).
     """
 
-    def __init__(self, settings: ModelsReward, wrap: Wrap = Lazy) -> None:
+    def __init__(self, settings: ModelsReward, wrap: Wrap = Lazy, day: datetime.date | None = None) -> None:
         """Raises UserError with every model that is no reward model; weights load at the first call."""
         self._pessimism = settings.pessimism
         problems = Problems()
         self._models: list[ChatModel] = []
         for path in settings.paths:
             with problems.collect("paths"):
-                self._models.append(_reward_model(resolve(path), settings.transformers, wrap))
+                self._models.append(_reward_model(resolve(path), settings.transformers, wrap, day))
         problems.check()
         self.digests: Mapping[str, str] = {f"models.{i}": model.digest for i, model in enumerate(self._models)}
 
@@ -98,12 +99,19 @@ class LiveJudge:
     The answers under one principle are averaged, principles and objectives weighed as in the constitution.
     """
 
-    def __init__(self, settings: JudgeReward, constitution: Constitution, seed: int, wrap: Wrap = Lazy) -> None:
+    def __init__(
+        self,
+        settings: JudgeReward,
+        constitution: Constitution,
+        seed: int,
+        wrap: Wrap = Lazy,
+        day: datetime.date | None = None,
+    ) -> None:
         """Raises UserError for a constitution or a model that cannot judge so; weights load at the first call."""
         if not any(principle.judged for principle in constitution.principles):
             got = f"{constitution.name} has no principle that a model judges"
             raise UserError(Problem("", "constitution", got, fix="use rules"))
-        config = settings.run()
+        config = settings.run().model_copy(update={"date": day})
         if unknown := unknown_principles(config, constitution):
             raise UserError(unknown)
         self._plan = config.plan
@@ -153,11 +161,13 @@ class LiveJudge:
         return self._engines[-1]
 
 
-def _reward_model(files: ModelFiles, settings: TransformersSettings, wrap: Wrap) -> ChatModel:
+def _reward_model(
+    files: ModelFiles, settings: TransformersSettings, wrap: Wrap, day: datetime.date | None
+) -> ChatModel:
     async def open_engine() -> Engine:
         return Reward(files, settings)
 
     check(AutoConfig.from_pretrained(files.path), files)
-    encoder = Encoder(load_tokenizer(files))
+    encoder = Encoder(load_tokenizer(files), day=day)
     _ = encoder.end_of_turn  # a template without one is told now
     return ChatModel(files.name, files.digest, wrap(open_engine), encoder, files.context)

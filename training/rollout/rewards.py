@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from asyncio import gather
 from collections.abc import Mapping, Sequence
@@ -66,11 +67,14 @@ class RewardSum:
             await source.close()
 
 
-def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy, key: str = "reward") -> RewardSum:
+def open_rewards(
+    settings: Rewards, seed: int = 0, wrap: Wrap = Lazy, key: str = "reward", day: datetime.date | None = None
+) -> RewardSum:
     """The sources that the settings name. Constitutions and tokenizers are read now, weights at the first response.
 
     seed: draws the principles of each prompt where not all are asked. wrap: puts something, such as a store of calls, in front of
-    each engine, which it opens at its first call. key: where the settings stand. Raises UserError with the problems of all sources.
+    each engine, which it opens at its first call. key: where the settings stand. day: what chat templates take for today.
+    Raises UserError with the problems of all sources.
     """
     sources: dict[str, tuple[float, Source]] = {}
     problems = Problems()
@@ -79,10 +83,10 @@ def open_rewards(settings: Rewards, seed: int = 0, wrap: Wrap = Lazy, key: str =
             sources["rules"] = rules.weight, Rules(_constitution(rules.constitution))
     if models := settings.models:
         with problems.collect(f"{key}.models"):
-            sources["models"] = models.weight, Ensemble(models, wrap)
+            sources["models"] = models.weight, Ensemble(models, wrap, day)
     if judge := settings.judge:
         with problems.collect(f"{key}.judge"):
-            sources["judge"] = judge.weight, LiveJudge(judge, _constitution(judge.constitution), seed, wrap)
+            sources["judge"] = judge.weight, LiveJudge(judge, _constitution(judge.constitution), seed, wrap, day)
     problems.check()
     return RewardSum(sources)
 

@@ -14,6 +14,7 @@ from constitution.errors import Problem, Problems, UserError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from generation.output.folder import day_of
 from training.config import DPO, SFT, Reward, Training
 from training.data import encode as data
 from training.data import rows
@@ -64,7 +65,7 @@ def prepare(settings: Training, out: Path) -> Job:
 
     Raises UserError with the problems of launcher, folder, model and data at once, else with those of the rendered rows.
     """
-    problems = Problems()
+    problems, day = Problems(), day_of(out)
     files, split = None, None
     with problems.collect():
         launch.sharded()
@@ -72,7 +73,7 @@ def prepare(settings: Training, out: Path) -> Job:
         output.check(out)
     with problems.collect():
         files = resolve(settings.model)
-        encoder = Encoder(tokenizer := load_tokenizer(files))
+        encoder = Encoder(tokenizer := load_tokenizer(files), day=day)
     with problems.collect():
         split = rows.targets(settings) if isinstance(settings, SFT) else rows.pairs(settings)
     problems.check()
@@ -84,7 +85,7 @@ def prepare(settings: Training, out: Path) -> Job:
     check_eval_rows(settings, test)
     turn = order_of_rows(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
-    run_record = settings_snapshot(recipe.name, settings, digests)
+    run_record = settings_snapshot(recipe.name, settings, digests, day)
     return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
 
 

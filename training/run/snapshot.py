@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,11 +36,14 @@ MACHINE_SETTINGS = (
 """Settings that may change between restarts: they decide speed, memory, what is written and what ends a run, not what is learnt."""
 
 
-def settings_snapshot(recipe: str, settings: Training, digests: Mapping[str, str]) -> dict[str, Any]:
-    """What training.yaml says."""
+def settings_snapshot(
+    recipe: str, settings: Training, digests: Mapping[str, str], day: datetime.date | None = None
+) -> dict[str, Any]:
+    """What training.yaml says. day: what chat templates take for today, of a run that has begun."""
     dumped = settings.model_dump(mode="json")
     machine = {name: value for each in MACHINE_SETTINGS for name, value in _taken(dumped, each)}
-    return {"recipe": recipe, **dumped, "digests": dict(digests), MACHINE: machine}
+    dated = {"date": day.isoformat()} if day else {}
+    return {"recipe": recipe, **dumped, **dated, "digests": dict(digests), MACHINE: machine}
 
 
 def _taken(settings: dict[str, Any], name: str) -> list[tuple[str, Any]]:
