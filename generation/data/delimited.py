@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -75,11 +74,12 @@ class _Lines:
         self._file = file
         self._name = name
         self._held = 0
+        self._quotes = 0
         self._skipped = 0
 
     def begin(self) -> None:
         """A record begins here."""
-        self._held = 0
+        self._held = self._quotes = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -87,6 +87,7 @@ class _Lines:
     def __next__(self) -> str:
         line = self._file.readline(MAX_ROW + 1)
         self._held += len(line)
+        self._quotes += line.count('"')
         if self._held > MAX_ROW:
             self._rest(line)
             raise _TooLarge
@@ -101,16 +102,19 @@ class _Lines:
             if self._skipped > MAX_SKIPPED:
                 raise UserError(Problem(self._name, "", "has lines of gigabytes", "", "is it a data file?"))
             line = self._file.readline(_PIECE)
+            self._quotes += line.count('"')
 
     def skip_quoted(self) -> int:
         """Go past a record that is too large, to the end of the line that closes its quote; returns how many lines that were."""
-        for number in itertools.count(1):
-            line = self._file.readline(MAX_ROW + 1)
-            if not line or '"' in line.replace('""', ""):
-                self._rest(line or "\n")
-                return number
+        number = 0
+        while self._quotes % 2:
+            line = self._file.readline(_PIECE)
+            if not line:
+                break
+            self._quotes += line.count('"')
             self._rest(line)
-        raise AssertionError
+            number += 1
+        return number
 
 
 def _header(reader: Iterator[list[str]], name: str, delimiter: str) -> list[str]:
