@@ -1,7 +1,8 @@
-"""Judge by likelihood: how much likelier a response is under a principle than under its opposite.
+"""Judge by likelihood: how likely a response is under a principle, or how much likelier than under something else.
 
 No verdict is asked for, so small models can judge this way, and no position can be preferred. (Contrasting a model's
-likelihoods under opposite instructions: RLCD, Yang et al. 2023, arXiv:2307.12950.)
+likelihoods under opposite instructions: RLCD, Yang et al. 2023, arXiv:2307.12950. With and without the conversation, pointwise
+mutual information: Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models".)
 """
 
 from __future__ import annotations
@@ -12,11 +13,25 @@ from collections.abc import Sequence
 from constitution.principles import Principle
 from constitution.records import Message, Prompt
 
+GREETING = "Hello."
+"""Stands for a conversation in which nothing was asked: chat templates want a turn of the user."""
+
 
 def conditions(prompt: Prompt, principle: Principle) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
     """The conversation under the principle, and under its antithesis; without any where it has none."""
     opposite = _under(prompt, principle.antithesis) if principle.antithesis else prompt.messages
     return _under(prompt, principle.text), opposite
+
+
+def plain(prompt: Prompt, principle: Principle) -> tuple[tuple[Message, ...]]:
+    """The conversation under the principle. Text that is garbled, cut off or false is less likely; stock phrases are likelier."""
+    return (_under(prompt, principle.text),)
+
+
+def relevance(prompt: Prompt, principle: Principle) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """The conversation under the principle, and a greeting in its place. What would be said whatever was asked gains nothing."""
+    greeting = prompt.model_copy(update={"messages": (Message(role="user", content=GREETING),)})
+    return _under(prompt, principle.text), _under(greeting, principle.text)
 
 
 def log_likelihood(scores: Sequence[float]) -> float | str:

@@ -9,7 +9,7 @@ from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
 from critics.templating import render_head
 from critics.text.thoughts import split
-from critics.transcript import ask, conversation, nonces, reference_answer, render_message
+from critics.transcript import AskedIn, ask, conversation, nonces, reference_answer, render_message
 
 _NOTHING = re.compile(
     r"""^["'*\s]*(?:no\s+(?:issues?|problems?|changes?)(?:\s+(?:found|needed|at\s+all))?
@@ -18,13 +18,22 @@ _NOTHING = re.compile(
 )
 
 
-def render(prompt: Prompt, response: Response, principle: Principle, nonce: bool = True) -> tuple[Message, ...]:
+def render(
+    prompt: Prompt, response: Response, principle: Principle, nonce: bool = True, asked_in: AskedIn = "quotes"
+) -> tuple[Message, ...]:
     """The critic's prompt. The response comes before the principle, so principles share the cached prefix."""
     shown, text, reference = conversation(prompt), render_message(response.message), reference_answer(prompt)
+    if asked_in == "turns":
+        return (*prompt.messages, response.message, *ask(turn(principle, reference)))
     mark = nonces(nonce, shown, text, reference=reference)
     head = render_head("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
     asked = {"request": principle.critique_request, "examples": principle.examples}
     return ask(head + render_template("critique.jinja", **asked))
+
+
+def turn(principle: Principle, reference: str = "") -> str:
+    """How the next turn of a conversation asks what is wrong with the last one."""
+    return render_template("critique_turn.jinja", reference=reference, request=principle.critique_request)
 
 
 def parse(

@@ -26,8 +26,8 @@ Read = Callable[[Mapping[str, float], Principle, float | None], Reading | str]
 log-odds; or the reason why there are none."""
 ReadText = Callable[[str, Principle], float | None]
 """What the judge wrote, without thoughts, and the principle, to a share in 0 to 1; None where it does not say."""
-Conditions = Callable[[Prompt, Principle], tuple[Messages, Messages]]
-"""The conversations whose likelihoods of the response are compared."""
+Conditions = Callable[[Prompt, Principle], tuple[Messages] | tuple[Messages, Messages]]
+"""The conversation in which the response's likelihood is read, and the one in which it is to be less likely, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,8 @@ METHODS: Mapping[str, JudgingMethod] = {
             read_text=answers.side, schema=answers.REASONED, reasons=True,
         ),
         JudgingMethod("contrast", "pointwise", 2, frozenset({"text", "antithesis"}), conditions=contrast.conditions),
+        JudgingMethod("likelihood", "pointwise", 1, frozenset({"text"}), conditions=contrast.plain),
+        JudgingMethod("relevance", "pointwise", 2, frozenset({"text"}), conditions=contrast.relevance),
         JudgingMethod(
             "score", "pointwise", 1, frozenset({"text"}), "score.jinja", score.GRADES,
             render=_one(score.render_grade), read=lambda logprobs, _, floor: score.grade_log_odds(logprobs, floor),

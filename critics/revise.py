@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from constitution.principles import Principle
 from constitution.records import Critique, Message, Prompt, Response, Revision
+from critics.critique import turn as critique_turn
 from critics.templating import render as render_template
 from critics.text.thoughts import split
-from critics.transcript import ask, conversation, escape_delimiters, nonces, render_message
+from critics.transcript import AskedIn, ask, conversation, escape_delimiters, nonces, render_message
 
 _THING = r"(?:reply|response|answer|version|revision|rewrite|message|text)"
 _BETTER = r"(?:better|revised|improved|rewritten|updated|new|corrected|edited|final)"
@@ -39,8 +40,11 @@ def render(
     critiques: Sequence[Critique],
     principles: Sequence[Principle],
     nonce: bool = True,
+    asked_in: AskedIn = "quotes",
 ) -> tuple[Message, ...]:
     """The reviser's prompt; `principles` are those the critiques were made under, in the same order."""
+    if asked_in == "turns":
+        return _as_turns(prompt, response, critiques, principles)
     shown, text = conversation(prompt), render_message(response.message)
     found = [escape_delimiters(critique.text) for critique in critiques]
     return ask(
@@ -54,6 +58,21 @@ def render(
             examples=[example for principle in principles for example in principle.examples],
         )
     )
+
+
+def _as_turns(
+    prompt: Prompt, response: Response, critiques: Sequence[Critique], principles: Sequence[Principle]
+) -> tuple[Message, ...]:
+    """The conversation, each of the judge's critiques as it was asked for and given, and the request for the revision.
+
+    A rule's critique is left out: its principle's request says what to do, and a small model repeats the rest.
+    """
+    turns = [*prompt.messages, response.message]
+    for critique, principle in zip(critiques, principles, strict=True):
+        if principle.judged:
+            turns += [*ask(critique_turn(principle)), Message(role="assistant", content=critique.text)]
+    requests = dict.fromkeys(principle.revise_request for principle in principles)
+    return (*turns, *ask("\n".join(requests)))
 
 
 def cut(text: str) -> str:

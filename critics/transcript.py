@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from constitution.digest import hasher
 from constitution.records import Message, Prompt
@@ -16,6 +16,10 @@ _DELIMITER = re.compile(
 )
 
 _HEAD_ENDS = re.compile(r"</reply(?:_b)?(?: [0-9a-f]{8})?>\n\n")
+
+
+AskedIn = Literal["quotes", "turns"]
+"""Whether a request quotes the conversation and a response to it, or is the conversation's next turn."""
 
 
 class Nonces(NamedTuple):

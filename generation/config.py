@@ -15,6 +15,7 @@ from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy, Targets
+from critics.transcript import AskedIn
 from generation.calls.prices import Price
 from generation.roles import Methods, RoleSettings
 from generation.unread import unread
@@ -79,14 +80,22 @@ class Plan(Strict):
     """Maximum rounds of critique and revision; a critique that finds no issue ends them."""
     revise_given: bool = False
     """Critique and revise the responses that a prompt brings (`responses` in its row) as well; else they are judged as they are."""
-    critics: int = Field(default=1, ge=1)
-    """Critiques of each response in each round, each under another principle, drawn at random; a large number means all."""
+    critics: int = Field(default=1, ge=0)
+    """Critiques of each response in each round, each under another judged principle, drawn at random; a large number means all, 0
+    needs rule_critiques."""
+    rule_critiques: bool = False
+    """What a rule finds is a critique, which costs no call. A response that breaks rules is revised for them alone; the judge
+    criticizes those that keep all."""
+    improve_in: AskedIn = "quotes"
+    """How critiques and revisions are asked for. quotes: in one message that quotes the conversation and the response. turns: as
+    the next turns of the conversation, which small models do better (Bai et al. 2022, arXiv:2212.08073, ask in this way)."""
     principles: int = Field(default=4, ge=1)
     """Judged principles, drawn at random for each prompt, under which responses are compared; a large number means all."""
     methods: Methods = ("compare",)
     """Judging methods; each gives a vote under each principle. compare: which of two, by the log-probabilities of the labels in
     both orders. reasoned: the same after reasoning. contrast: likelihood of the response under the principle minus that under its
-    antithesis. score: expected grade. yesno: log-odds of yes."""
+    antithesis. likelihood: that under the principle alone. relevance: that minus the one without the conversation. score: expected
+    grade. yesno: log-odds of yes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
     clamp: tuple[float, float] = (0.4, 0.6)
@@ -102,7 +111,7 @@ class Plan(Strict):
     """Maximum comparisons of a swiss or adaptive schedule for one prompt."""
     show_reference: ShowReference = "none"
     """Who is shown a prompt's reference answer (`reference` in its row): judge, critic, both or none. The judge reads it by every
-    method but contrast and reward; the reviser never does, or its responses would copy it."""
+    method that puts a question; the reviser never does, or its responses would copy it."""
     defences: Defences = Defences()
     """Protection of judges against manipulation."""
     controls: int = Field(default=8, ge=0)
@@ -175,6 +184,13 @@ class Plan(Strict):
     def _given(self) -> Plan:
         if self.revise_given and not self.rounds:
             raise invalid("got true, and rounds is 0", fix="leave it out, or set rounds", key="revise_given")
+        return self
+
+    @model_validator(mode="after")
+    def _critics(self) -> Plan:
+        if self.rounds and not self.critics and not self.rule_critiques:
+            fix = "set rule_critiques, or rounds to 0"
+            raise invalid("got 0, and rules are no critics either", fix=fix, key="critics")
         return self
 
     @model_validator(mode="after")
@@ -258,9 +274,10 @@ class RunConfig(RoleSettings):
         roles = self.roles()
         asked = {MAIN: self.plan.all_methods, **{member.name: member.all_methods for member in self.panel}}
         for name, methods in asked.items():
-            if "contrast" in methods and roles[name].messages:
+            reading = sorted(method for method in methods if METHODS[method].conditions)
+            if reading and roles[name].messages:
                 key = "plan.methods" if name == MAIN else f"panel.{name}.methods"
-                got = "contrast needs the log-probabilities of given tokens, which chat servers do not tell"
+                got = f"{reading[0]} needs the log-probabilities of given tokens, which chat servers do not tell"
                 raise invalid(got, fix="use a vLLM server with token_ids: true, or other methods", key=key)
         return self
 

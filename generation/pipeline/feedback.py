@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 
+from constitution.errors import UserError
 from constitution.principles import Constitution, Principle, assign
 from constitution.records import Critique, Dropped, Failure, Message, Prompt, Response, Stage, Vote
 from critics import critique, revise
@@ -17,6 +18,7 @@ from critics.ranking.kinds import Targets
 from critics.ranking.targets import targets
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
+from critics.text.rules import violates
 from generation.config import Decoding, Plan
 from generation.engines.base import CallError, Completion, Sampling, Subject
 from generation.models.chat_model import ChatModel, derive_seed
@@ -129,10 +131,12 @@ async def improve(
     """Rounds of critique and revision, each record as it is made. The last Response is the last accepted revision."""
     current = response
     for turn in range(plan.rounds_of(prompt)):
-        drawn = assign(
-            judged_by_model(prompt, constitution), f"{plan.seed}/{response.id}/critique/{turn}", plan.critics
-        )
-        critiques = await together(*(criticise(judge, prompt, current, principle, turn, plan) for principle in drawn))
+        critiques = broken_rules(prompt, current, constitution) if plan.rule_critiques else []
+        if not critiques:
+            judged = judged_by_model(prompt, constitution)
+            drawn = assign(judged, f"{plan.seed}/{response.id}/critique/{turn}", plan.critics)
+            asked = (criticise(judge, prompt, current, principle, turn, plan) for principle in drawn)
+            critiques = await together(*asked)
         for record in critiques:
             yield record
         found = [record for record in critiques if isinstance(record, Critique) and record.found]
@@ -145,13 +149,29 @@ async def improve(
         current = revision
 
 
+def broken_rules(prompt: Prompt, response: Response, constitution: Constitution) -> list[Critique | Failure]:
+    """A critique by each rule that the response breaks."""
+    found: list[Critique | Failure] = []
+    for principle in constitution.applicable(prompt.tags):
+        if principle.check is None:
+            continue
+        try:
+            broken = violates(principle.check, response.message)
+        except UserError as error:
+            found.append(Failure(prompt.id, "critique", "rule_error", str(error), response.id))
+            continue
+        if broken:
+            found.append(Critique(prompt.id, response.id, principle.id, f"{principle.text} Here: {broken}.", True))
+    return found
+
+
 async def criticise(
     judge: ChatModel, prompt: Prompt, response: Response, principle: Principle, turn: int, plan: Plan
 ) -> Critique | Failure:
     """One critique of one response under one principle."""
     sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
     completion = await judge.ask(
-        critique.render(plan.as_shown(prompt, "critic"), response, principle, plan.defences.nonce),
+        critique.render(plan.as_shown(prompt, "critic"), response, principle, plan.defences.nonce, plan.improve_in),
         stage="critique",
         sampling=sampling,
         subject=Subject(prompt.id, (response.id,), principle.id),
@@ -175,7 +195,7 @@ async def rewrite(
     name = f"{response.id}/r{turn}"
     principles = [constitution.by_id(record.principle) for record in found]
     sampling = _sampling(plan.revise, plan, prompt, "revise", name)
-    messages = revise.render(prompt, response, found, principles, plan.defences.nonce)
+    messages = revise.render(prompt, response, found, principles, plan.defences.nonce, plan.improve_in)
     completion = await judge.ask(messages, stage="revise", sampling=sampling, subject=Subject(prompt.id, (name,)))
     if completion.error:
         return _failure(prompt, "revise", completion.error, name)

@@ -99,7 +99,7 @@ async def _following(
 ) -> Counter[Stage]:
     """The most calls that can follow, for one prompt, from answers that are not stored."""
     critics = min(plan.critics, len(judged_by_model(prompt, constitution)))
-    rounds = plan.rounds_of(prompt) if critics else 0
+    rounds = plan.rounds_of(prompt) if critics or plan.rule_critiques else 0
     drafts, unknown = await _drafts(policies, prompt, plan)
     following: Counter[Stage] = Counter({"critique": unknown * rounds * critics, "revise": unknown * rounds})
     known: list[Response] = []

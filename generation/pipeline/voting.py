@@ -165,10 +165,10 @@ async def _likelihood_ratio(
     model: ChatModel,
     prompt: Prompt,
     response: Response,
-    conditions: tuple[tuple[Message, ...], tuple[Message, ...]],
+    conditions: Sequence[tuple[Message, ...]],
     subject: Subject,
 ) -> Odds:
-    """Mean log-probability of the response's tokens under one conversation less that under the other."""
+    """Mean log-probability of the response's tokens in one conversation, less that in the other where there are two."""
     text = message_text(response.message)
     completions = await together(
         *(model.likelihood(messages, text, prompt.tools, subject=subject) for messages in conditions)
@@ -181,7 +181,7 @@ async def _likelihood_ratio(
         if isinstance(value, str):
             return NoOdds(value, "")
         values.append(value)
-    return Reading(values[0] - values[1])
+    return Reading(values[0] - sum(values[1:]))
 
 
 async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool, subject: Subject) -> Odds:

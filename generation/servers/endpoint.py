@@ -50,7 +50,7 @@ FIRST_REFUSALS = 5
 _OVERLOADED = frozenset({408, 503, 504, 524, 529})
 _NO_SCORES = (
     "a server of messages gives no log-probabilities of a given response; use a vLLM server with token_ids: true, "
-    "or leave contrast out of the methods"
+    "or methods that put a question"
 )
 
 

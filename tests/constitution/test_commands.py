@@ -133,7 +133,7 @@ def laws(**fields: object) -> Constitution:
     [
         pytest.param(
             {"text": "Be kinder."},
-            ("critique", "revise", "compare", "contrast", "score", "yesno"),
+            ("critique", "revise", "compare", "contrast", "likelihood", "relevance", "score", "yesno"),
             id="text-with-defaults",
         ),
         pytest.param({"compare": "Which is kinder?"}, ("compare",), id="compare"),
@@ -168,7 +168,7 @@ def test_the_diff_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["diff", old, new]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "objective good: weight 1 -> 2 (labels only, no calls)",
-        "principle kind: changed: text; made again: critique, revise, compare, contrast, score, yesno",
+        "principle kind: changed: text; made again: critique, revise, compare, contrast, likelihood, relevance, score, yesno",
         "principle new: added; made again: critique, revise, compare",
         "principle gone: removed; made again: labels",
     ]

@@ -1,6 +1,7 @@
 """Pairs with a known answer."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ def write(folder: Path, *rows: object) -> Path:
 
 def test_the_shipped_ones_are_enough_and_each_fails_a_judge_in_its_own_way() -> None:
     controls = load()
-    assert len(controls) >= 12
-    assert len({control.kind for control in controls}) == len(controls)
+    assert len(controls) == 64
+    kinds = Counter(control.kind for control in controls)
+    assert set(kinds.values()) == {4}
+    assert {control.kind for control in controls[: len(kinds)]} == kinds.keys(), "the first ones span all kinds"
     assert len({control.prompt for control in controls}) == len(controls)
     attacks = [
         control.kind for control in controls if indicators(control.rejected[0].content, control.prompt[0].content)

@@ -73,4 +73,4 @@ def test_answers_in_words_are_asked_for_several_times(name: str, calls: int) -> 
 
 
 def test_only_methods_with_fields_of_their_own_are_named() -> None:
-    assert fields_read().keys() == {"contrast", "score", "yesno"}
+    assert fields_read().keys() == {"contrast", "likelihood", "relevance", "score", "yesno"}

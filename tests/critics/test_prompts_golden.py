@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.principles import Example, Principle
+from constitution.principles import Check, Example, Principle
 from constitution.records import Critique, Function, Message, Prompt, Response, ToolCall
 from critics import compare, contrast, critique, revise, rubric, score
 from critics.transcript import nonces
@@ -72,6 +72,9 @@ FOUND = Critique("p", "p/s1", "kind", "It never says what to do.", True)
         pytest.param(
             "rubric_reference", rubric.render(KNOWN, DRY, WORDY, [KIND, PLAIN]), id="several-with-a-reference"
         ),
+        pytest.param(
+            "critique_turn", critique.render(KNOWN, WORDY, PLAIN, asked_in="turns")[-1:], id="critique-in-turns"
+        ),
         pytest.param("yes_no_asked", score.render_yes_no(PROMPT, WORDY, ASKED), id="yes-or-no-in-the-authors-words"),
     ],
 )
@@ -81,6 +84,20 @@ def test_a_prompt_is_what_the_golden_file_says(name: str, messages: tuple[Messag
     if update_golden:
         path.write_text(messages[0].content + "\n", encoding="utf-8")
     assert messages[0].content + "\n" == path.read_text(encoding="utf-8")
+
+
+def test_in_turns_the_judge_goes_on_with_the_conversation() -> None:
+    short = Principle(id="short", objective="o", text="Be short.", check=Check(max_words=5), revise="Say it in brief.")
+    broken = Critique("p", "p/s1", "short", "Be short. Here: 6 words, over 5.", True)
+    said = (*PROMPT.messages, WORDY.message)
+    asked = critique.render(PROMPT, WORDY, KIND, asked_in="turns")
+    assert asked[:-1] == said
+    turns = revise.render(PROMPT, WORDY, [FOUND, broken, broken], [KIND, short, short], asked_in="turns")
+    assert turns[: len(asked)] == asked
+    assert [(m.role, m.content) for m in turns[len(asked) :]] == [
+        ("assistant", FOUND.text),
+        ("user", f"{KIND.revise_request}\nSay it in brief."),
+    ]
 
 
 def test_principles_of_a_pair_share_everything_up_to_the_question() -> None:

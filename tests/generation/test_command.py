@@ -224,6 +224,10 @@ SERVER = {"url": "http://127.0.0.1:9"}
         ({"plan": {"methods_of": {"kind": ["reward"]}}}, "methods_of.kind: got reward, which the judge cannot do"),
         ({"plan": {"clamp": [0.6, 0.9]}}, "clamp: got [0.6, 0.9]; allowed: a band around 0.5 within (0, 1)"),
         (
+            {"plan": {"critics": 0}},
+            "plan.critics: got 0, and rules are no critics either; set rule_critiques, or rounds to 0",
+        ),
+        (
             {"plan": {"hinted_samples": 2}},
             "hinted_samples: got 2, but there is no system_hint; give one, or leave hinted_samples out",
         ),

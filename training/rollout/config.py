@@ -76,7 +76,8 @@ class JudgeReward(Strict):
     """Weight of this source in the sum."""
     methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
     """Judging methods under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
-    contrast: likelihood of the response under the principle minus that under its antithesis."""
+    contrast: likelihood of the response under the principle minus that under its antithesis. likelihood: that under the principle
+    alone. relevance: that minus the one without the conversation."""
     principles: int | None = Field(default=None, ge=1)
     """Judged principles, drawn at random for each prompt, under which its responses are judged; all if None."""
     panel: tuple[Member, ...] = ()

@@ -132,6 +132,31 @@ def test_a_revision_that_the_votes_reject_is_not_imitated() -> None:
     assert [target.id for target in result.targets] == ["p/s1"]
 
 
+def test_a_response_that_breaks_a_rule_is_revised_for_it_alone_and_others_are_criticized() -> None:
+    answers: Answers = {"sample": lambda r: Completion(" ".join(["word"] * (3 + 4 * r.index)))}
+    result, requests = run(answers, Plan(rule_critiques=True))
+    assert [(c.response_id, c.principle, c.text) for c in result.critiques if c.response_id == "p/s1"] == [
+        ("p/s1", "short", "Be short. Here: 7 words, over 5.")
+    ]
+    assert stages(requests)["critique"] == 1
+    assert {c.principle for c in result.critiques if c.response_id == "p/s0"} < {"kind", "true"}
+    assert [c.principles for c in result.candidates if c.parent == "p/s1"] == [("short",)]
+    (asked,) = (r for r in requests if r.stage == "revise" and r.subject.responses == ("p/s1/r0",))
+    assert "7 words, over 5" in asked.messages[-1].content
+
+
+@pytest.mark.parametrize(("words", "revised"), [(3, 0), (7, 2)])
+def test_rules_can_be_the_only_critics_and_revisions_be_asked_for_as_the_next_turn(words: int, revised: int) -> None:
+    answers: Answers = {"sample": lambda r: Completion(f"{r.index} " + "word " * words)}
+    result, requests = run(answers, Plan(critics=0, rule_critiques=True, improve_in="turns"))
+    assert stages(requests)["critique"] == 0
+    assert stages(requests)["revise"] == len([c for c in result.candidates if c.origin == "revised"]) == revised
+    for request in requests:
+        if request.stage == "revise":
+            assert [m.role for m in request.messages] == ["user", "assistant", "user"]
+            assert request.messages[-1].content == LAWS.by_id("short").revise_request
+
+
 def test_rounds_build_on_each_other() -> None:
     count = iter(range(100))
     result, _ = run({"revise": lambda _: Completion(f"take {next(count)}")}, Plan(samples=1, rounds=3))

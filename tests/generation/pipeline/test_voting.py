@@ -219,6 +219,12 @@ def test_contrast_is_likelihood_under_the_principle_less_under_its_antithesis() 
     assert len(requests) == 4
 
 
+def test_likelihood_is_read_in_one_conversation() -> None:
+    vote, requests = ask("likelihood", lambda r: Completion("", scores=(-1.0, -2.0) if about(r) == "good" else (-2.0,)))
+    assert isinstance(vote, Vote)
+    assert (vote.value, vote.bias, len(requests)) == (0.5, 0.0, 2)
+
+
 @pytest.mark.parametrize("method", ["contrast", "reward"])
 def test_what_looks_at_a_reply_alone_is_told_of_the_tools_on_offer(method: str) -> None:
     asked, requests = judge(lambda _: Completion("", scores=(-1.0,), logprobs={"reward": 1.0}), methods=(method,))
