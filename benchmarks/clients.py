@@ -126,12 +126,14 @@ def compare(
 ) -> None:
     """Rounds of all clients after each other, and their figures. one: runs a client in a folder."""
     taken: dict[str, list[Taken]] = {name: [] for name in found}
+    loads = []
     for turn in range(rounds):
         for name, client in found.items():
             out = folder / f"{where} {turn} {name}"
             out.mkdir()
             taken[name].append(one(client, out))
-            print(f"{where}: {name} {taken[name][-1].wall:.2f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+            loads.append(os.getloadavg()[0])
+            print(f"{where}: {name} {taken[name][-1].wall:.2f} s, load {loads[-1]:.1f}", flush=True)
             shutil.rmtree(out)
     for name, times in taken.items():
         show(f"wall time, {where}", median(each.wall for each in times), "s", "none", name)
@@ -140,6 +142,7 @@ def compare(
         if name in taken:
             ratios = [ours.wall / theirs.wall for ours, theirs in zip(taken[OURS], taken[name], strict=True)]
             show(f"our wall time over {name}'s, {where}", median(ratios), "", target)
+    show(f"load of the machine meanwhile, {where}", median(loads), "processes", "none")
 
 
 def answered(url: str) -> int:
