@@ -165,8 +165,11 @@ def test_a_finished_run_again_makes_no_call(tmp_path: Path, capsys: pytest.Captu
 def test_plan_prints_a_table_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--plan") == 0
     out = capsys.readouterr().out
-    assert "sample" in out
-    assert "at most" in out
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    calls = {name: [int(cell.replace(",", "")) for cell in cells[:3]] for name, *cells in table}
+    whole = calls.pop("all")
+    assert calls["sample"] == [0, 2, 2]
+    assert whole == [sum(found) for found in zip(*calls.values(), strict=True)]
     assert not (tmp_path / "run").exists()
 
 

@@ -155,6 +155,13 @@ def test_a_run_without_anything_has_a_page(tmp_path: Path, write_run: Write) -> 
     assert "No measure crosses its limit." in (tmp_path / "report.html").read_text()
 
 
+def test_a_page_is_named_as_it_is_called(busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "[bold]my page.html"
+    assert audit(busy, "--out", page) == 0
+    assert page.is_file()
+    assert "[bold]my page.html" in capsys.readouterr().out.replace("\n", "")
+
+
 def test_the_gate(busy: Path) -> None:
     assert audit(busy, "--gate") == 1
     loose = [f"--set={name}=1" for name in ("position_inconsistent", "length_bias", "confidence_bias", "duplicates")]
