@@ -3,10 +3,11 @@
     .venv/bin/python scripts/mutate.py --sample 60 --seed 1 --out mutations.jsonl
 
 Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
-the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder; tests
-that load a model only with `--models`. A breakage is noticed when one of them fails, and passes without it; where they do not end
-in time it counts as not noticed. Each run of tests is a process that is forked where the large libraries are imported already. The
-same command again resumes with what is left; `--most` ends it earlier. Exit code 0, or 1 where `--least` is not reached.
+the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder, and
+with `--wide` those of the modules that import it; tests that load a model only with `--models`. A breakage is noticed when one of
+them fails, and passes without it; where they do not end in time it counts as not noticed. Each run of tests is a process that is
+forked where the large libraries are imported already. The same command again resumes with what is left; `--most` ends it earlier.
+Exit code 0, or 1 where `--least` is not reached.
 
 Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.
 """
@@ -177,19 +178,34 @@ def everything(root: Path) -> list[Mutation]:
 def choose_tests(root: Path, file: str) -> tuple[list[str], list[str]]:
     """A module's own test files; and those that import it, then those of its folder."""
     path = Path(file)
-    module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
     folder = Path("tests") / path.parent
     own = sorted((root / folder).glob(f"test_{path.stem}*.py"))
-    parent, _, name = module.rpartition(".")
-    imports = re.compile(
-        rf"^(from|import) {re.escape(module)}\b|^from {re.escape(parent)} import .*\b{name}\b", re.MULTILINE
-    )
-    every = sorted((root / "tests").rglob("test_*.py"))
-    importers = [each for each in every if imports.search(each.read_text(encoding="utf-8"))]
+    importers = _importing(path, sorted((root / "tests").rglob("test_*.py")))
     while not (neighbors := sorted((root / folder).glob("test_*.py"))) and folder.name:
         folder = folder.parent  # what has no tests of its own is tested by those of the folder above
     others = dict.fromkeys([*importers, *neighbors])
     return _names(root, own), _names(root, [each for each in others if each not in own])
+
+
+def tests_further_away(root: Path, file: str) -> list[str]:
+    """The test files of the modules that import it, and those that import these, without what `choose_tests` gives."""
+    modules = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    found: dict[str, None] = {}
+    for user in _importing(Path(file), modules):
+        for tests in choose_tests(root, user.relative_to(root).as_posix()):
+            found |= dict.fromkeys(tests)
+    near = {test for tests in choose_tests(root, file) for test in tests}
+    return [test for test in found if test not in near]
+
+
+def _importing(path: Path, files: list[Path]) -> list[Path]:
+    """The files that import a module."""
+    module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    parent, _, name = module.rpartition(".")
+    imports = re.compile(
+        rf"^(from|import) {re.escape(module)}\b|^from {re.escape(parent)} import .*\b{name}\b", re.MULTILINE
+    )
+    return [each for each in files if imports.search(each.read_text(encoding="utf-8"))]
 
 
 def _names(root: Path, paths: list[Path]) -> list[str]:
@@ -230,16 +246,16 @@ def _run(root: Path, arguments: list[str], printed: Path) -> None:
     os._exit(int(code))
 
 
-def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> Record:
+def attempt(root: Path, mutation: Mutation, models: bool, limit: float, wide: bool = False) -> Record:
     """Break one place, run its tests, mend it; the record of what was seen."""
     path = root / mutation.file
     source = path.read_bytes()
-    own, others = choose_tests(root, mutation.file)
+    groups = [*choose_tests(root, mutation.file), tests_further_away(root, mutation.file) if wide else []]
     begun = time.monotonic()
     path.write_bytes(source[: mutation.start] + mutation.after.encode() + source[mutation.end :])
     try:
-        noticed = first_failure(root, own, models, limit) if own else None
-        noticed = noticed or (first_failure(root, others, models, limit) if others else None)
+        failures = (first_failure(root, tests, models, limit) for tests in groups if tests)
+        noticed = next((failure for failure in failures if failure), None)
     finally:
         path.write_bytes(source)
     return {
@@ -249,7 +265,7 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float) -> Recor
         "after": mutation.after,
         "noticed_by": None if noticed == UNFINISHED else noticed,
         "unfinished": noticed == UNFINISHED,
-        "test_files": len(own) + len(others),
+        "test_files": sum(map(len, groups)),
         "seconds": round(time.monotonic() - begun, 1),
     }
 
@@ -293,6 +309,7 @@ def main() -> int:
     p.add_argument("--seed", type=int, default=1, metavar="N", help="of the sample (default: %(default)s)")
     p.add_argument("--most", type=int, metavar="N", help="end after this many; the same command goes on with the rest")
     p.add_argument("--models", action="store_true", help="run tests that load a model, too")
+    p.add_argument("--wide", action="store_true", help="run the tests of modules that import a broken one, too")
     p.add_argument(
         "--limit", type=float, default=400, metavar="SECONDS", help="for the tests of one (default: %(default)s)"
     )
@@ -314,7 +331,8 @@ def main() -> int:
         sample = random.Random(options.seed).sample(places, options.sample)
         print(f"{len(sample)} of {len(places)} breakages of {commit[:7]}, seed {options.seed}", flush=True)
         for mutation in sample[len(records) :][: options.most]:
-            seen = {"commit": commit, "seed": options.seed, **attempt(root, mutation, options.models, options.limit)}
+            found = attempt(root, mutation, options.models, options.limit, options.wide)
+            seen = {"commit": commit, "seed": options.seed, **found}
             records.append(seen)
             write(out, records)
             outcome = seen["noticed_by"] or ("UNFINISHED" if seen["unfinished"] else "SURVIVED")
