@@ -13,12 +13,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from rich.console import Console
-
-from constitution.errors import UserError
+from constitution.command import run_command
+from constitution.console import Console
 from constitution.listing import add_listing
 from constitution.options import add_options, read_options
-from constitution.terminal import complain
 from generation.request import FeedbackSettings
 
 EXIT = (
@@ -32,17 +30,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "generate_feedback.
     parser = argparse.ArgumentParser(prog=prog, description=FeedbackSettings.__doc__, epilog=EXIT)
     add_options(parser, FeedbackSettings)
     add_listing(parser, FeedbackSettings, "generation.config.RunConfig")
-    found = parser.parse_args(arguments)
-    try:
-        settings = read_options(found, FeedbackSettings)
+
+    def run() -> int:
+        settings = read_options(parser.parse_args(arguments), FeedbackSettings)
         # by name, so that help does not wait for the libraries that make a run
         return int(import_module("solon.produce").run(settings, Console(highlight=False)))
-    except UserError as error:
-        complain(error)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; run the same command again to resume {found.out}", file=sys.stderr)
-        return 1
+
+    return run_command(run, "run the same command again to resume")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from constitution.command import run_command
 from constitution.diff import diff
 from constitution.errors import UserError
 from constitution.importers import read
@@ -22,20 +23,19 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitu
 
     prog: what the help calls this command.
     """
-    options = _parser(prog).parse_args(arguments)
-    try:
-        match options.command:
-            case "lint":
-                return _lint(options.paths, options.strict)
-            case "show":
-                _show(options.path)
-            case "diff":
-                _diff(options.old, options.new)
-            case "import":
-                _import(options.path, options.name, options.objective, options.out)
-    except UserError as error:
-        complain(error)
-        return 2
+    return run_command(lambda: _run(_parser(prog).parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.command:
+        case "lint":
+            return _lint(options.paths, options.strict)
+        case "show":
+            _show(options.path)
+        case "diff":
+            _diff(options.old, options.new)
+        case "import":
+            _import(options.path, options.name, options.objective, options.out)
     return 0
 
 

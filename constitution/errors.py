@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from constitution.terminal import printable
+
 MAX_SHOWN = 80
 """Characters of a value that a message shows."""
 
@@ -26,7 +28,7 @@ Location = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong. Its text is `place: key: got; allowed: ...; fix`, without the parts that are empty."""
+    """One thing that is wrong. Its text is one line, `place: key: got; allowed: ...; fix`, without the parts that are empty."""
 
     place: str
     """Where it was said: `file:line`, a file, an option such as `--set`; empty where the key says it all."""
@@ -42,7 +44,7 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         head = ": ".join(filter(None, (self.place, self.key)))
         tail = "; ".join(filter(None, (self.got, self.allowed and f"allowed: {self.allowed}", self.fix)))
-        return ": ".join(filter(None, (head, tail)))
+        return printable(": ".join(filter(None, (head, tail))))
 
     def under(self, prefix: str) -> Problem:
         """The same problem of a value that stands under a key of an outer one."""

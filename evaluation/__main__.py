@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from rich.console import Console
-
-from constitution.errors import Unavailable, UserError
+from constitution.command import run_command
+from constitution.console import Console
 from constitution.listing import add_listing
 from constitution.options import Options, add_options, read_options
-from constitution.terminal import complain
 from evaluation.attack.settings import AttackSettings
 from evaluation.audit.settings import AuditSettings
 from evaluation.diff.settings import DiffSettings
@@ -68,18 +66,15 @@ def main(
         subcommand = commands.add_parser(name, help=command.purpose, description=command.purpose)
         add_options(subcommand, command.options)
         add_listing(subcommand, command.options, *filter(None, [command.settings]))
-    found = parser.parse_args(arguments)
-    # by name, so that help does not wait for the libraries of every command
-    module = import_module(f"evaluation.{found.command}.command")
-    try:
+
+    def run() -> int:
+        found = parser.parse_args(arguments)
+        # by name, so that help does not wait for the libraries of every command
+        module = import_module(f"evaluation.{found.command}.command")
         settings = read_options(found, COMMANDS[found.command].options)
         return int(module.run(settings, console or Console(soft_wrap=True, highlight=False)))
-    except UserError as error:
-        complain(error)
-        return 2
-    except Unavailable as error:
-        complain(error)
-        return 1
+
+    return run_command(run, "run the same command again to resume")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from constitution.command import run_command
 from constitution.errors import Problem, UserError
-from constitution.terminal import complain, printable
+from constitution.terminal import printable
 from generation.calls.reading import StoredCalls
 from generation.calls.record import Row
 from generation.engines.base import Unkept
@@ -34,17 +35,16 @@ class Call(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.calls") -> int:
     """Run a subcommand. Exit code 0 done, 2 bad arguments or files."""
-    options = _parser(prog).parse_args(arguments)
-    try:
-        with closing(StoredCalls([options.run / CALLS])) as calls:
-            found = _find(calls, options.id, options.pair, options.prompt)
-            if not found:
-                fix = f"solon calls show {options.run} --prompt ID lists the calls about a prompt; ids stand in responses.parquet"
-                raise UserError(Problem(str(options.run / CALLS), got="has no such call", fix=fix))
-            _show(calls, options.run, found, brief=bool(options.prompt))
-    except UserError as error:
-        complain(error)
-        return 2
+    return run_command(lambda: _run(_parser(prog).parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    with closing(StoredCalls([options.run / CALLS])) as calls:
+        found = _find(calls, options.id, options.pair, options.prompt)
+        if not found:
+            fix = f"solon calls show {options.run} --prompt ID lists the calls about a prompt; ids stand in responses.parquet"
+            raise UserError(Problem(str(options.run / CALLS), got="has no such call", fix=fix))
+        _show(calls, options.run, found, brief=bool(options.prompt))
     return 0
 
 

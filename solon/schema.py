@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from constitution.command import run_command
 from constitution.terminal import complain
 from training.catalogue import COMMANDS, settings_model
 
@@ -30,7 +31,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.sc
     p.add_argument(
         "folder", nargs="?", type=Path, default=FOLDER, metavar="DIR", help="where to (default: %(default)s)"
     )
-    folder = p.parse_args(arguments).folder
+    return run_command(lambda: _write(p.parse_args(arguments).folder))
+
+
+def _write(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, schema in schemas().items():

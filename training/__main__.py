@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from constitution.command import run_command
+from constitution.console import Console
 from constitution.errors import Problem, UserError
 from constitution.listing import add_listing
 from generation.settings import load
@@ -55,14 +57,11 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m training") -> int:
     """Run the command line. Returns the exit code; under a launcher of several processes, ends this one with it."""
-    return rank.run(lambda: _run(arguments, prog))
+    return rank.run(lambda: run_command(lambda: _run(arguments, prog), "run the same command again to resume"))
 
 
 def _run(arguments: Sequence[str] | None, prog: str) -> int:
     options = parser(prog).parse_args(arguments)
-    # What runs is imported here, so that help and wrong settings need not wait for the libraries that train.
-    from rich.console import Console
-
     console = Console(highlight=False, soft_wrap=True)
     if options.command == LOOP:
         loop = import_module("training.loop.command")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ from constitution.digest import fraction
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from generation.output import columns
-from generation.output.files import file_sha256, remove, sync
+from generation.output.files import file_sha256, remove, replace, sync
 from generation.output.records import ControlOutcome, Feedback
 
 ROW_GROUP = 1000
@@ -88,8 +87,7 @@ class DatasetWriter:
                 digests[place] = digest
                 target = self._folder / place
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self._scratch / name, target)
-                sync(target.parent)
+                replace(self._scratch / name, target)
         shutil.rmtree(self._scratch)
         return digests
 

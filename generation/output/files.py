@@ -21,8 +21,15 @@ def write_atomically(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync(path.parent)
+    replace(temporary, path)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Put a file in the place of another or of a link, durably. Raises UserError where a folder stands there."""
+    if target.is_dir() and not target.is_symlink():
+        raise UserError(Problem(str(target), got="is a folder, where a file is to be written", fix="move it away"))
+    os.replace(source, target)
+    sync(target.parent)
 
 
 SEAL = "# sha256 of all that is above: "
@@ -68,7 +75,7 @@ def links_out(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(parent, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
                 yield folder / path.relative_to(root)
 
 

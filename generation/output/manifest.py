@@ -222,6 +222,8 @@ def damages(folder: Path, manifest: Manifest) -> list[Problem]:
             got = f"cannot be read ({error.strerror if isinstance(error, OSError) else error})"
         if got:
             problems.append(Problem(str(folder / name), got=got, fix=_mend(folder)))
+    if len(problems) > len(manifest.files) / 2:
+        problems.insert(0, Problem(str(folder / NAME), got="does not fit the files beside it", fix=_mend(folder)))
     return problems
 
 

@@ -8,10 +8,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from constitution.console import Console
 from constitution.records import STAGES, Stage
 from generation.calls.budget import Budget
 from generation.engines.base import Completion, Request, Usage

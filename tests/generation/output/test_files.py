@@ -36,6 +36,7 @@ def test_links_that_lead_out_of_a_folder_are_refused_each(tmp_path: Path) -> Non
     run = tmp_path / "run"
     (run / "data").mkdir(parents=True)
     (run / "inside").symlink_to("data")
+    (run / "itself").symlink_to("itself")
     refuse_links(run)
     (run / "calls.sqlite").symlink_to(tmp_path / "nothing")
     (run / "data" / "sft").symlink_to(tmp_path)
