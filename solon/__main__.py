@@ -24,6 +24,9 @@ COMMANDS = {
     "evaluate": Command("evaluation.__main__", "measure judges, audit runs, compare policies"),
     "train": Command("training.__main__", "preference data in, a checkpoint out; or the whole loop, round after round"),
     "calls": Command("solon.calls", "what a model was asked, what it answered, and what was made of it"),
+    "export": Command(
+        "solon.export", "a finished run in the form of another tool: Argilla, Label Studio, KTO rows, rankings"
+    ),
     "schema": Command("solon.schema", "write JSON Schemas, so that editors complete and check the YAML files"),
 }
 

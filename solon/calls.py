@@ -18,7 +18,9 @@ from generation.engines.base import Unkept
 from generation.output.results import Results, came_to, responses_of, results, voter_of
 from generation.pipeline.session import CALLS
 
-RESPONSE = r"\S.*?/[sg]\d+(?:/r\d+)*"
+_NAME = r"/(?:[a-z0-9][a-z0-9_-]*-)?[sg]\d+(?:/r\d+)*"
+"""What follows the prompt's id in a response's: its number, after its policy's name where there are several, and its revisions'."""
+RESPONSE = rf"\S.*?{_NAME}"
 PAIR = re.compile(rf"(?P<a>{RESPONSE})(?:\s+vs)?\s+(?P<b>{RESPONSE})(?:\s+by\s+(?P<voter>\S+))?")
 """Two responses as a vote's subject has them, `A vs B by VOTER`, or just beside each other."""
 KEY = re.compile(r"[0-9a-fA-F]{4,32}")
@@ -98,7 +100,7 @@ def _about(calls: StoredCalls, prompt: str) -> list[Call]:
 
 
 def _prompt_of(response: str) -> str:
-    return re.sub(r"/[sg]\d+(?:/r\d+)*$", "", response)
+    return re.sub(rf"{_NAME}$", "", response)
 
 
 def _show(calls: StoredCalls, run: Path, found: Sequence[Call], brief: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
+from typing import Protocol
 
 from constitution.records import Dropped, PreferencePair, Response
 from critics.ranking import bradley_terry, schedules
@@ -110,7 +111,15 @@ def _chains(candidates: Sequence[Response]) -> list[tuple[Response, Response]]:
     return pairs
 
 
-def strengths(candidates: Sequence[Response], scores: Mapping[Pair, Score]) -> dict[str, float]:
+class Named(Protocol):
+    """What has an id, as a response."""
+
+    @property
+    def id(self) -> str:
+        """Unique among those it is ranked with."""
+
+
+def strengths(candidates: Sequence[Named], scores: Mapping[Pair, Score]) -> dict[str, float]:
     """Each compared candidate's strength in log-odds, by a Bradley-Terry fit (`bradley_terry.fit`).
 
     Rounded, so that candidates that did equally well tie on every machine. One whose comparisons are all undecided has

@@ -58,11 +58,13 @@ def recorded(folder: Path) -> RunConfig:
     """The settings that a run's folder keeps. Raises UserError where there are none, or none of this version."""
     snapshot = run_folder(folder).snapshot() or {}
     machine = dict(snapshot.get(MACHINE) or {})
-    own = {member["name"]: member for member in machine.pop("panel", [])}
-    panel = [{**member, **own.get(member["name"], {})} for member in snapshot.get("panel", [])]
+    several = {}
+    for key in ("panel", "policies"):
+        own = {member["name"]: member for member in machine.pop(key, [])}
+        several[key] = [{**member, **own.get(member["name"], {})} for member in snapshot.get(key, [])]
     given = {name: value for name, value in {**snapshot, **machine}.items() if name in RunConfig.model_fields}
     try:
-        return RunConfig.model_validate({**given, "panel": panel})
+        return RunConfig.model_validate({**given, **several})
     except ValidationError as error:
         raise UserError(problems_of(error, RunConfig, str(folder / SETTINGS))) from None
 

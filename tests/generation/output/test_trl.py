@@ -11,8 +11,10 @@ from generation.config import RunConfig
 from generation.engines.quiet import quiet
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
+from generation.output.exports.formats import write
 from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
 from generation.output.records import Feedback
+from generation.output.run import open_run
 
 pytestmark = pytest.mark.model
 
@@ -54,6 +56,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         digests,
     )
     write_card(folder, manifest, laws, RunConfig())
+    manifest.write(folder)
     return folder
 
 
@@ -138,3 +141,18 @@ def test_the_reward_model_takes_one_step(run_folder: Path, tokenizer: Any, tmp_p
         processing_class=tokenizer,
     )
     assert trainer.train().training_loss > 0
+
+
+def test_kto_takes_one_step_on_exported_rows(run_folder: Path, tokenizer: Any, tmp_path: Path) -> None:
+    from datasets import load_dataset
+    from transformers import LlamaForCausalLM
+    from trl import KTOConfig, KTOTrainer
+
+    write(open_run(run_folder), "kto", tmp_path / "kto.jsonl")
+    rows = load_dataset("json", data_files=str(tmp_path / "kto.jsonl"), split="train", cache_dir=str(tmp_path))
+    assert rows["label"].count(True) == rows["label"].count(False) == 20
+    LlamaForCausalLM(tiny(tokenizer)).save_pretrained(tmp_path / "model")
+    trainer = KTOTrainer(
+        str(tmp_path / "model"), args=KTOConfig(**arguments(tmp_path)), train_dataset=rows, processing_class=tokenizer
+    )
+    assert trainer.train().training_loss == pytest.approx(0.5, abs=1e-3)  # 1 - sigmoid(0): policy and reference are one

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import yaml
 
 import generate_feedback
 from constitution.errors import UserError
+from generation.output.card import recorded
 from generation.output.manifest import Cost
 from generation.output.manifest import read as read_manifest
 from generation.output.run import open_run
 from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
 from generation.request import FeedbackSettings
+from solon.__main__ import main
 from tests.chat_server import agreeable, served
 
 LAWS = "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"
@@ -70,6 +73,18 @@ def test_each_policy_has_its_share_and_its_name_in_the_data(tmp_path: Path) -> N
     assert "policy" not in settings
     assert "policy" not in settings["machine"]
     assert settings["models"]["policies"] == manifest.digests.policies
+
+
+def test_a_run_of_several_policies_is_opened_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = job(tmp_path, "a", TWO.replace("share: 3", "share: 3, engine: replay, answer_prefix: Well"), rows=4)
+    asyncio.run(produce(asked))
+    assert recorded(tmp_path / "a").policies == asked.config.policies
+    pair = next(open_run(tmp_path / "a").pairs())
+    assert main(["calls", "show", str(tmp_path / "a"), pair.chosen_id]) == 0
+    assert f"response {pair.chosen_id} ({pair.chosen_origin})" in capsys.readouterr().out
+    assert main(["calls", "show", str(tmp_path / "a"), "--pair", f"{pair.chosen_id} {pair.rejected_id}"]) == 0
+    said = capsys.readouterr().out
+    assert any(f"vote on {a} vs {b}" in said for a, b in permutations((pair.chosen_id, pair.rejected_id)))
 
 
 def test_a_plan_of_several_policies_holds_and_a_restart_pays_nothing_again(tmp_path: Path) -> None:
