@@ -13,8 +13,10 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _JUDGED = re.compile(rb'"logprobs": ?true')
@@ -53,17 +55,36 @@ _WORDS = " Some words of an answer." * 8
 
 
 class _Calls:
-    """How many there were, over all connections."""
+    """How many there were, those at work and those that wait, over all connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int, latency: float) -> None:
         self.answered = 0
+        self._free, self._latency = slots, latency
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def begin(self, answer: Callable[[], None]) -> None:
+        """Answer as soon as there is a slot, and its time is over."""
+        if self._free:
+            self._free -= 1
+            self._work(answer)
+        else:
+            self._waiting.append(answer)
+
+    def _work(self, answer: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(self._latency, self._end, answer)
+
+    def _end(self, answer: Callable[[], None]) -> None:
+        answer()
+        if self._waiting:
+            self._work(self._waiting.popleft())
+        else:
+            self._free += 1
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, slots: asyncio.Semaphore, latency: float, calls: _Calls) -> None:
-        self._slots, self._latency, self._calls = slots, latency, calls
+    def __init__(self, calls: _Calls) -> None:
+        self._calls = calls
         self._buffer = bytearray()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -82,13 +103,9 @@ class _Connection(asyncio.Protocol):
                 called = request.startswith(b"GET /calls")
                 self._transport.write(http(str(self._calls.answered)) if called else MODELS)
                 continue
-            task = asyncio.get_running_loop().create_task(self._answer(request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._calls.begin(partial(self._answer, request))
 
-    async def _answer(self, request: bytes) -> None:
-        async with self._slots:
-            await asyncio.sleep(self._latency)
+    def _answer(self, request: bytes) -> None:
         self._calls.answered += not _EMPTY.search(request)
         if _JUDGED.search(request):
             first, *rest = [int(number) for number in _NUMBERS.findall(request)] or [0]
@@ -99,9 +116,9 @@ class _Connection(asyncio.Protocol):
 
 async def serve(latency: float, slots: int) -> None:
     """Serve, for ever."""
-    free, calls = asyncio.Semaphore(slots), _Calls()
+    calls = _Calls(slots, latency)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(free, latency, calls), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: _Connection(calls), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

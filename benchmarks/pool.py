@@ -2,14 +2,17 @@
 
 python -m benchmarks.pool [--seconds 8]
 
-Servers have fixed slots and latency, each in a process of its own; calls are plain chat completions through `Pool`.
+Servers have fixed slots and latency, each in a process of its own; calls are plain chat completions through `Pool`. Servers, client
+and whatever else runs share this machine's cores: beside those of 400 calls a second stands what a bare aiohttp loop gets.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -42,8 +45,12 @@ LARGE = Kind(32, 0.08)
 """400 calls a second."""
 
 
-async def measure(urls: list[tuple[str, int]], calls: int) -> float:
-    """Calls a second, all calls given at once."""
+Measure = Callable[[list[tuple[str, int]], int], Awaitable[float]]
+"""(addresses with their slots, calls) -> calls a second, all calls given at once."""
+
+
+async def through_pool(urls: list[tuple[str, int]], calls: int) -> float:
+    """Ours."""
     members = [Endpoint(EndpointSettings(url=url, model="m", concurrency=slots)) for url, slots in urls]
     pool = Pool(members)
     requests = [
@@ -59,13 +66,39 @@ async def measure(urls: list[tuple[str, int]], calls: int) -> float:
     return calls / seconds
 
 
-def share(kinds: list[Kind], seconds: float, dead: int = 0) -> float:
+async def bare(urls: list[tuple[str, int]], calls: int) -> float:
+    """A worker for each slot, which posts and reads JSON."""
+    library = importlib.import_module("aiohttp")
+    waiting = iter(range(calls))
+    async with library.ClientSession(connector=library.TCPConnector(limit=0)) as session:
+
+        async def work(url: str) -> None:
+            for i in waiting:
+                body = {
+                    "model": "m",
+                    "messages": [{"role": "user", "content": f"Question {i}?"}],
+                    "max_tokens": 48,
+                    "seed": i,
+                }
+                async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+                    await response.json()
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(work(url) for url, slots in urls for _ in range(slots)))
+        return calls / (time.perf_counter() - begin)
+
+
+def share(kinds: list[Kind], seconds: float, dead: int = 0, measure: Measure = through_pool) -> float:
     """Calls a second as a share of what all servers that live could answer."""
     possible = sum(kind.rate for kind in kinds)
     with ExitStack() as stack:
         urls = [(stack.enter_context(running(kind.latency, kind.slots)), kind.slots) for kind in kinds]
         urls[1:1] = [(DEAD, 8)] * dead
-        return asyncio.run(measure(urls, int(possible * seconds))) / possible
+
+        async def measured() -> float:
+            return await measure(urls, int(possible * seconds))
+
+        return asyncio.run(measured()) / possible
 
 
 def main() -> None:
@@ -80,10 +113,16 @@ def main() -> None:
     show(
         "two servers and one five times slower, of what three could", share([SMALL] * 2 + [slow], seconds), "", ">= 0.9"
     )
-    for kind in (SMALL, LARGE):
-        for servers in (1, 2, 4):
-            name = f"{servers} equal servers of {kind.rate:.0f} calls a second, of what they could"
-            show(name, share([kind] * servers, seconds), "", ">= 0.95")
+    for servers in (1, 2, 4):
+        name = f"{servers} equal servers of {SMALL.rate:.0f} calls a second, of what they could"
+        show(name, share([SMALL] * servers, seconds), "", ">= 0.95")
+    for servers in (1, 2, 4):
+        name = f"{servers} equal servers of {LARGE.rate:.0f} calls a second"
+        ours = share([LARGE] * servers, seconds)
+        theirs = share([LARGE] * servers, seconds, measure=bare)
+        show(f"{name}, of what they could", ours, "", ">= 0.95")
+        show(f"{name}, a bare aiohttp loop, of what they could", theirs, "", "none")
+        show(f"{name}, of a bare aiohttp loop", ours / theirs, "", ">= 0.95")
 
 
 if __name__ == "__main__":

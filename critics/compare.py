@@ -14,7 +14,7 @@ from critics import labels
 from critics.answers import Form
 from critics.labels import Reading
 from critics.templating import render as render_template
-from critics.templating import render_head
+from critics.templating import render_once
 from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 LABELS = ("A", "B")
@@ -61,5 +61,6 @@ def _render(
     shown, a, b = conversation(prompt), render_message(first.message), render_message(second.message)
     reference = reference_answer(prompt)
     mark = nonces(nonce, shown, a, b, reference=reference)
-    head = render_head("pair.jinja", mark=mark, conversation=shown, reference=reference, a=a, b=b)
-    return ask(head + render_template("compare.jinja", request=request, reason=reason, form=form))
+    head = render_once("pair.jinja", mark=mark, conversation=shown, reference=reference, a=a, b=b)
+    question = render_once("compare.jinja", request=request, reason=reason, form=form)
+    return ask(f"{head}\n\n{question}")

@@ -7,7 +7,7 @@ import re
 from constitution.principles import Principle
 from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
-from critics.templating import render_head
+from critics.templating import render_once
 from critics.text.thoughts import split
 from critics.transcript import AskedIn, ask, conversation, nonces, reference_answer, render_message
 
@@ -26,9 +26,10 @@ def render(
     if asked_in == "turns":
         return (*prompt.messages, response.message, *ask(turn(principle, reference)))
     mark = nonces(nonce, shown, text, reference=reference)
-    head = render_head("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
+    head = render_once("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
     asked = {"request": principle.critique_request, "examples": principle.examples}
-    return ask(head + render_template("critique.jinja", **asked))
+    question = render_template("critique.jinja", **asked)
+    return ask(f"{head}\n\n{question}")
 
 
 def turn(principle: Principle, reference: str = "") -> str:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from constitution.principles import Principle
 from constitution.records import Message, Prompt, Response
 from critics import answers
-from critics.templating import render as render_template
-from critics.templating import render_head
+from critics.templating import render_once
 from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 
@@ -23,9 +22,10 @@ def render(
     shown, a, b = conversation(prompt), render_message(first.message), render_message(second.message)
     reference = reference_answer(prompt)
     mark = nonces(nonce, shown, a, b, reference=reference)
-    requests = [one.compare_request for one in principles]
-    head = render_head("pair.jinja", mark=mark, conversation=shown, reference=reference, a=a, b=b)
-    return ask(head + render_template("rubric.jinja", requests=requests))
+    requests = tuple(one.compare_request for one in principles)
+    head = render_once("pair.jinja", mark=mark, conversation=shown, reference=reference, a=a, b=b)
+    question = render_once("rubric.jinja", requests=requests)
+    return ask(f"{head}\n\n{question}")
 
 
 def schema(principles: int) -> str:

@@ -14,8 +14,7 @@ from constitution.records import Message, Prompt, Response
 from critics import labels
 from critics.answers import Form
 from critics.labels import Reading
-from critics.templating import render as render_template
-from critics.templating import render_head
+from critics.templating import render_once
 from critics.transcript import ask, conversation, nonces, reference_answer, render_message
 
 GRADES = tuple("0123456789")
@@ -72,6 +71,7 @@ def _render(
     shown, text = conversation(prompt), render_message(response.message)
     reference = reference_answer(prompt)
     mark = nonces(nonce, shown, text, reference=reference)
-    head = render_head("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
+    head = render_once("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
     asked = {"principle": principle.text, "question": principle.ask_request}
-    return ask(head + render_template("score.jinja", grade=grade, form=form, **asked))
+    question = render_once("score.jinja", grade=grade, form=form, **asked)
+    return ask(f"{head}\n\n{question}")

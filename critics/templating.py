@@ -16,8 +16,8 @@ from constitution.principles import Principle
 FOLDER = Path(__file__).parent / "templates"
 MAX_CHARACTERS = 4_000_000
 """Cap on one rendered prompt: four times the largest cell that is read."""
-HEADS = 128
-"""Heads of prompts that are kept. Questions about the same responses are asked together, so few are in use at a time."""
+KEPT = 256
+"""Pieces of prompts that are kept. Questions about the same responses are asked together, so few are in use at a time."""
 
 _environment = ImmutableSandboxedEnvironment(
     loader=FileSystemLoader(FOLDER),
@@ -46,10 +46,10 @@ def render(name: str, **variables: object) -> str:
     return "".join(pieces).strip()
 
 
-@lru_cache(maxsize=HEADS)
-def render_head(name: str, **variables: Hashable) -> str:
-    """As `render`, with a blank line after it, for what questions about the same responses begin with: rendered once for all."""
-    return render(name, **variables) + "\n\n"
+@lru_cache(maxsize=KEPT)
+def render_once(name: str, **variables: Hashable) -> str:
+    """As `render`, and kept: what all questions about the same responses begin with, or a question that is put about many."""
+    return render(name, **variables)
 
 
 def digest() -> str:

@@ -1,8 +1,8 @@
-"""Token ids of texts that begin alike, each beginning encoded once.
+"""Token ids of texts that begin alike or end alike, each beginning and each end encoded once.
 
 All principles of a comparison ask about the same conversation and responses, so their prompts share a head, and what differs is a
-short question after a blank line. Encoding a head and a question apart gives the ids of the whole where three things hold, and else
-the whole is encoded:
+short question after a blank line, which is put about other responses too. To encode a head and a question apart gives the ids of
+the whole where three things hold, and else the whole is encoded:
 
 - no entry of the vocabulary has a line break with a printable character behind it, so no token can reach over the cut;
 - what stands before the cut becomes the same tokens whatever character follows, and what follows it as if nothing were before it,
@@ -53,8 +53,8 @@ class Heads:
         head = text[:cut]
         if head in self._kept:
             before = self._known(head)
-            return before + self._ids(text[cut:]) if before else self._ids(text)
-        whole, tail = self._ids(text), self._ids(text[cut:])
+            return before + self.encode(text[cut:]) if before else self._ids(text)
+        whole, tail = self._ids(text), self.encode(text[cut:])
         self._keep(head, whole[: -len(tail)] if tail and whole[-len(tail) :] == tail else [])
         return whole
 
