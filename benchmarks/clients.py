@@ -126,23 +126,23 @@ def compare(
 ) -> None:
     """Rounds of all clients after each other, and their figures. one: runs a client in a folder."""
     taken: dict[str, list[Taken]] = {name: [] for name in found}
-    loads = []
+    loads: dict[str, list[float]] = {name: [] for name in found}
     for turn in range(rounds):
         for name, client in found.items():
             out = folder / f"{where} {turn} {name}"
             out.mkdir()
             taken[name].append(one(client, out))
-            loads.append(os.getloadavg()[0])
-            print(f"{where}: {name} {taken[name][-1].wall:.2f} s, load {loads[-1]:.1f}", flush=True)
+            loads[name].append(os.getloadavg()[0])
+            print(f"{where}: {name} {taken[name][-1].wall:.2f} s, load {loads[name][-1]:.1f}", flush=True)
             shutil.rmtree(out)
     for name, times in taken.items():
         show(f"wall time, {where}", median(each.wall for each in times), "s", "none", name)
         show(f"CPU of the client, {where}", median(each.cpu for each in times), "s", "none", name)
+        show(f"load of the machine then, {where}", median(loads[name]), "processes", "none", name)
     for name, target in TARGETS.items():
         if name in taken:
             ratios = [ours.wall / theirs.wall for ours, theirs in zip(taken[OURS], taken[name], strict=True)]
-            show(f"our wall time over {name}'s, {where}", median(ratios), "", target)
-    show(f"load of the machine meanwhile, {where}", median(loads), "processes", "none")
+            show(f"our wall time over theirs, {where}", median(ratios), "", target, name)
 
 
 def answered(url: str) -> int:
@@ -213,6 +213,10 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true", help="kill them half-way in place of measuring time")
     parser.add_argument("--vllm", action="store_true", help="ask the embedded model in vLLM")
     options = parser.parse_args()
+    paths = {options.distilabel, options.curator} - {""}
+    sys.argv = [
+        "PYTHON" if part in paths else part for part in sys.argv
+    ]  # figures are kept with the command, without paths
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work = prepare(folder, options.prompts, options.concurrency)
