@@ -9,6 +9,7 @@ from constitution.principles import Principle
 from constitution.records import Critique, Message, Prompt, Response, Revision
 from critics.critique import turn as critique_turn
 from critics.templating import render as render_template
+from critics.text.remarks import echoes, without_remarks
 from critics.text.thoughts import split
 from critics.transcript import AskedIn, ask, conversation, escape_delimiters, nonces, render_message
 
@@ -84,10 +85,19 @@ def cut(text: str) -> str:
     return text
 
 
-def parse(text: str, truncated: bool, response: Response, thinks: bool | None = None) -> Revision | str:
+def parse(
+    text: str,
+    truncated: bool,
+    response: Response,
+    thinks: bool | None = None,
+    prompt: Prompt | None = None,
+    told: Sequence[str] = (),
+) -> Revision | str:
     """Read a revision, after the thoughts before it, or say in one word why it is left out.
 
-    Reasons: truncated, thoughts_only, empty, unchanged, about_the_task. thinks: as for `thoughts.split`.
+    Reasons: truncated, thoughts_only, empty, unchanged, about_the_task (it speaks about the response, or is left out of a text that
+    does), echo (it is the question, or what the reviser was told). thinks: as for `thoughts.split`. prompt: what the response
+    answers. told: critiques, and requests of the reviser.
     """
     if truncated:
         return "truncated"
@@ -97,9 +107,14 @@ def parse(text: str, truncated: bool, response: Response, thinks: bool | None = 
         return "thoughts_only" if thoughts and not answer else "empty"
     if _folded(revised) == _folded(response.text):
         return "unchanged"
-    if _ABOUT_THE_TASK.search(revised) and not _ABOUT_THE_TASK.search(response.text):
+    asked = prompt.messages[-1].content if prompt and prompt.messages else ""
+    if any(echoes(revised, one) for one in (asked, *told)):
+        return "echo"
+    before = "\n".join((*(message.content for message in prompt.messages), response.text)) if prompt else response.text
+    kept = without_remarks(revised, before)
+    if kept is None or (_ABOUT_THE_TASK.search(kept) and not _ABOUT_THE_TASK.search(before)):
         return "about_the_task"
-    return Revision(revised, text)
+    return "unchanged" if _folded(kept) == _folded(response.text) else Revision(kept, text)
 
 
 def _folded(text: str) -> str:

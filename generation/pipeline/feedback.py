@@ -199,7 +199,9 @@ async def rewrite(
     completion = await judge.ask(messages, stage="revise", sampling=sampling, subject=Subject(prompt.id, (name,)))
     if completion.error:
         return _failure(prompt, "revise", completion.error, name)
-    revision = revise.parse(completion.text, completion.finish == "length", response, judge.capabilities.thinks)
+    told = [*(record.text for record in found), *(principle.revise_request for principle in principles)]
+    truncated, thinks = completion.finish == "length", judge.capabilities.thinks
+    revision = revise.parse(completion.text, truncated, response, thinks, prompt, told)
     if isinstance(revision, str):
         return Dropped(prompt.id, "revise", revision, completion.text[:200], name)
     message = Message(role="assistant", content=revision.text)

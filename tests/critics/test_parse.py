@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from constitution.errors import UserError
 from constitution.principles import Principle
-from constitution.records import Critique, Failure, Message, Response, Revision
+from constitution.records import Critique, Failure, Message, Prompt, Response, Revision
 from critics import compare, contrast, critique, revise, score
 from critics.labels import Reading, clamped, nearest, within
 from critics.templating import MAX_CHARACTERS, render
@@ -88,6 +88,81 @@ def test_a_reply_that_looks_like_a_preamble_is_kept_whole(text: str) -> None:
 )
 def test_a_revision_is_left_out_with_its_reason(raw: str, truncated: bool, reason: str) -> None:
     assert revise.parse(raw, truncated, REPLY) == reason
+
+
+ASKED = Prompt(id="p", messages=(Message(role="user", content="Is it safe to eat the seeds of an apple?"),))
+CRITIC = "The reply should say how many seeds are safe to eat, and it should warn of the poison in them."
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            "The user's response is clear and concise, but there are a few minor errors in punctuation that need to be addressed.",
+            id="a-critique",
+        ),
+        pytest.param("The seeds are safe. This response could be shorter, though. Eat them.", id="a-remark-within"),
+        pytest.param("The assistant's answer lacks a warning.", id="of-the-assistant"),
+        pytest.param("This is a more accurate and professional response to the conversation.", id="praise-alone"),
+        pytest.param("Your reply doesn't mention the poison.", id="yours"),
+    ],
+)
+def test_a_critique_is_no_revision(raw: str) -> None:
+    assert revise.parse(raw, False, REPLY, None, ASKED) == "about_the_task"
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ("A few seeds are safe.\n\nThe reply does not overstate it.", "A few seeds are safe."),
+        (
+            "```\nx = 1\n\ny = 2\n```\n\nThis is a more accurate response to the conversation.",
+            "```\nx = 1\n\ny = 2\n```",
+        ),
+        ("The response was too long.\n\nA few seeds are safe.", "A few seeds are safe."),
+    ],
+)
+def test_remarks_around_a_revision_are_cut(raw: str, kept: str) -> None:
+    assert revise.parse(raw, False, REPLY, None, ASKED) == Revision(kept, raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The immune response is fast, and the answer is no.",
+        "The answer is no.",
+        "In reply to your question: a few seeds are safe.",
+        "The nervous system controls each response; this is a reflex.",
+    ],
+)
+def test_what_only_sounds_like_a_remark_stays(text: str) -> None:
+    assert revise.parse(text, False, REPLY, None, ASKED) == Revision(text, text)
+
+
+def test_where_the_conversation_is_of_responses_so_may_the_revision_be() -> None:
+    letter = Prompt(id="p", messages=(Message(role="user", content="Judge my reply to the customer: Dear Sir, no."),))
+    text = "Your reply is rude. Say why you cannot help."
+    assert revise.parse(text, False, REPLY, None, letter) == Revision(text, text)
+    assert revise.parse(text, False, REPLY, None, ASKED) == "about_the_task"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(f"{CRITIC} Yes.", id="critique"),
+        pytest.param("Rewrite it so that it warns of the poison.", id="request"),
+        pytest.param("is it safe to eat the seeds of an apple", id="question"),
+    ],
+)
+def test_an_echo_of_what_was_asked_is_no_revision(raw: str) -> None:
+    told = [CRITIC, "Rewrite it so that it warns of the poison."]
+    assert revise.parse(raw, False, REPLY, None, ASKED, told) == "echo"
+
+
+def test_a_revision_may_say_what_the_critique_told_it_to() -> None:
+    told = ["It should say that a few seeds are safe to eat but that many are poisonous, and how many that is."]
+    text = "A few seeds are safe to eat but many are poisonous. Five or six will do you no harm."
+    assert revise.parse(text, False, REPLY, None, ASKED, told) == Revision(text, text)
 
 
 def test_a_reply_that_spoke_of_replies_before_may_go_on_to() -> None:
