@@ -13,7 +13,6 @@ import yaml
 from constitution.digest import fraction
 from constitution.records import Message
 from constitution.words import word_count
-from evaluation.files import json_lines
 from generation.output import reading
 from generation.output.files import write_atomically
 
@@ -63,7 +62,9 @@ def split(source: Path, parts: Sequence[Part], tags: Sequence[str], folder: Path
     the lowest hashes are kept.
     """
     chosen: dict[str, list[tuple[str, dict[str, Any]]]] = {part.name: [] for part in parts}
-    for number, line in json_lines(source):
+    for number, line in enumerate(source.read_text(encoding="utf-8").split("\n"), 1):
+        if not line:
+            continue
         row = json.loads(line)
         whole = json.dumps(row["prompt"])
         if (part := _part(_place(_opening(row["prompt"])), parts)) is None:

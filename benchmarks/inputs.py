@@ -133,7 +133,12 @@ def main() -> int:
             if results[-1].outcome in ("wrong", "traceback"):
                 print(f"{kind}: {case.name}: {results[-1].outcome}", *results[-1].found, sep="\n    ")
     counts = Counter(result.outcome for result in results)
-    names = {"right": "right", "refused": "refused with a reason", "wrong": "silent wrong", "traceback": "traceback"}
+    names: dict[Outcome, str] = {
+        "right": "right",
+        "refused": "refused with a reason",
+        "wrong": "silent wrong",
+        "traceback": "traceback",
+    }
     print(f"tried {len(results)}, " + ", ".join(f"{names[name]} {counts[name]}" for name in names))
     return 1 if counts["wrong"] or counts["traceback"] else 0
 

@@ -1,28 +1,14 @@
-"""Files that evaluations read line by line, and files that they write."""
+"""Files that evaluations write."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import os
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from constitution.errors import Problem, Problems, UserError
 from generation.output.files import write_atomically
-
-
-def json_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line that is not blank. JSONL, plain or .gz. Raises UserError."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise UserError(Problem(str(path), got=f"cannot be read ({error})", allowed="JSONL, plain or .gz")) from None
 
 
 def check_writable(*paths: Path | None) -> None:

@@ -9,7 +9,6 @@ A prompt overlaps with an evaluation item when the shorter of them has at least 
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections import Counter, defaultdict
@@ -20,7 +19,10 @@ from typing import NamedTuple
 from constitution.digest import integer
 from constitution.errors import Problem, UserError
 from constitution.words import ngrams, words_of
-from evaluation.files import json_lines
+from generation.data.message import Told
+from generation.data.prompts import turns
+from generation.data.record import BadRow, Record
+from generation.data.source import source
 from generation.output.reading import read_prompt_ids, read_prompts, split_files
 
 SHINGLE = 3
@@ -53,10 +55,10 @@ def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for name in ("preferences", "sft"):
         for _, path in split_files(run, name):
-            for prompt_id, turns in read_prompts(path):
+            for prompt_id, spoken in read_prompts(path):
                 if prompt_id not in seen:
                     seen.add(prompt_id)
-                    yield prompt_id, _text(turns)
+                    yield prompt_id, _text(spoken)
 
 
 def count_prompts(run: Path) -> int:
@@ -147,27 +149,23 @@ def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int
 
 
 def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
-    """(`file:line`, text) of each row's `prompt` (text or messages) or `messages`. JSONL, plain or .gz. Raises UserError."""
+    """(`file:row`, text) of each row's `prompt`, or messages, in whatever form prompts are read. Raises UserError."""
     empty = True
-    for number, line in json_lines(path):
+    for record in source(str(path)).one()[0]():
         empty = False
-        yield f"{path}:{number}", _text_of(path, number, line)
+        yield record.place, _text_of(record)
     if empty:
-        raise UserError(
-            Problem(str(path), got="is empty", allowed="one JSON object a line, with `prompt` (text or messages)")
-        )
+        raise UserError(Problem(str(path), got="is empty", allowed="rows with `prompt` (text or messages)"))
 
 
-def _text_of(path: Path, number: int, line: str) -> str:
+def _text_of(record: Record) -> str:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(Problem(f"{path}:{number}", got=f"is not JSON ({str(error)[:200]})")) from None
-    prompt = row.get("prompt", row.get("messages")) if isinstance(row, dict) else None
-    if isinstance(prompt, str):
-        return prompt
-    if isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt):
-        return _text((str(turn.get("role")), str(turn.get("content") or "")) for turn in prompt)
-    got = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
-    allowed = "an object with `prompt`, which is text or a list of messages"
-    raise UserError(Problem(f"{path}:{number}", got=f"got {got}", allowed=allowed))
+        if isinstance(record.row, BadRow):
+            raise record.row
+        found = turns({key: value for key, value in record.row.items() if value is not None}, Told())
+        if found is None:
+            allowed = "a row with `prompt`, which is text or a list of messages"
+            raise BadRow("bad_row", f"got {', '.join(record.row)}", allowed)
+    except BadRow as error:
+        raise UserError(error.at(record.place)) from None
+    return _text((message.role, message.content) for message in found)

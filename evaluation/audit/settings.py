@@ -24,6 +24,6 @@ class AuditSettings(Options):
     gate: bool = False
     """Exit with 1 when a threshold is crossed."""
     against: Annotated[tuple[Path, ...], Option("FILE")] = ()
-    """Evaluation set that the prompts must not overlap with: JSONL or .gz with `prompt`; repeatable."""
+    """Evaluation set that the prompts must not overlap with: rows with `prompt`, in any form of prompts; repeatable."""
     clean: Annotated[Path | None, Option("FOLDER")] = None
     """Write this folder: the run without the prompts that nearly repeat others or overlap, as a run of its own."""

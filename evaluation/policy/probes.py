@@ -21,8 +21,9 @@ from constitution.yaml_source import read
 from critics.ranking.weights import Estimate
 from critics.text.refusal import is_refusal
 from critics.text.tone import admits, agrees
-from evaluation.files import json_lines
 from evaluation.statistics import share
+from generation.data.record import BadRow
+from generation.data.source import source
 
 FILE = Path(__file__).parent / "data" / "probes.yaml"
 
@@ -156,13 +157,17 @@ def read_probes(path: Path) -> Probes:
 
 
 def read_refusal_prompts(path: Path) -> tuple[RefusalProbe, ...]:
-    """Safe and unsafe prompts from JSONL with `prompt` and `label`, as XSTest's. Raises UserError with every problem."""
+    """Safe and unsafe prompts from rows of `prompt` and `label`, as XSTest's. Raises UserError with every problem."""
     found, problems = [], Problems()
-    for number, line in json_lines(path):
+    for record in source(str(path)).one()[0]():
+        if isinstance(record.row, BadRow):
+            problems.found.append(record.row.at(record.place))
+            continue
+        fields = {key: record.row[key] for key in RefusalProbe.model_fields if record.row.get(key) is not None}
         try:
-            found.append(RefusalProbe.model_validate_json(line))
+            found.append(RefusalProbe.model_validate(fields | {"id": str(fields.get("id", ""))}))
         except ValidationError as error:
-            problems.found += problems_of(error, RefusalProbe, f"{path}:{number}")
+            problems.found += problems_of(error, RefusalProbe, record.place)
     problems.check()
     if missing := sorted({"safe", "unsafe"} - {probe.label for probe in found}):
         problems.add(

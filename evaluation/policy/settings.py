@@ -40,7 +40,7 @@ class PolicySettings(PanelSettings):
     no_probes: bool = False
     """Skip the probes of sycophancy and overconfidence, and the prompts for refusal rates."""
     refusals: Annotated[Path | None, Option("FILE")] = None
-    """Prompts for refusal rates, in place of the built-in ones: JSONL with `prompt` and `label` (safe or unsafe)."""
+    """Prompts for refusal rates, in place of the built-in ones: rows with `prompt` and `label` (safe or unsafe)."""
     seed: Annotated[int | None, Option("N")] = None
     """Seed for sampled responses and bootstrap intervals (default: plan.seed of the settings)."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None

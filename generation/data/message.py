@@ -29,7 +29,7 @@ def message(value: object, told: Told) -> Message:
     if isinstance(value, Message):
         return value
     if not isinstance(value, Mapping):
-        raise BadRow("bad_row", f"message: got {shown(value)}", "{role, content}")
+        raise BadRow("bad_row", f"got {shown(value)}", "a message: {role, content}")
     given = {str(key): inner for key, inner in value.items() if inner is not None}
     role = _role(given)
     content = given.get("content", given.get("value"))

@@ -51,9 +51,8 @@ class Source:
             raise UserError(
                 Problem(self.name, "", got, "one split", f"name it, as in {self.name}@{next(iter(self.splits))}")
             )
-        note = (
-            f"the split {TRAIN} is read, of {names}; to read another, name it as in {self.name}@{list(self.splits)[-1]}"
-        )
+        other = next(name for name in self.splits if name != TRAIN)
+        note = f"the split {TRAIN} is read, of {names}; to read another, name it as in {self.name}@{other}"
         return self.splits[TRAIN], (*self.notes, note)
 
 

@@ -48,7 +48,7 @@ def arrow(file: io.BufferedReader, name: str, wanted: Collection[str]) -> Iterat
         number = 1
         for batch in _batches(file):
             for start in range(0, batch.num_rows, BATCH):
-                piece = batch.slice(start, BATCH)
+                piece = _piece(batch, start, min(start + BATCH, batch.num_rows))
                 yield from rows(piece, name, number, wanted)
                 number += piece.num_rows
 
@@ -56,14 +56,11 @@ def arrow(file: io.BufferedReader, name: str, wanted: Collection[str]) -> Iterat
 def rows(batch: pa.RecordBatch, name: str, first: int, wanted: Collection[str]) -> Iterator[Record]:
     """Rows of a piece, of which the first has this number. What is too large, or cannot be shown in Python, is found by halves."""
     try:
-        values = (
-            _plain(batch).to_pylist() if _size(batch) <= HELD or (batch.num_rows == 1 and not _large(batch)) else None
-        )
+        values = _plain(batch).to_pylist() if _size(batch) <= (HELD if batch.num_rows > 1 else MAX_ROW) else None
     except Exception as error:  # a value that Python has no type for raises many kinds
         if batch.num_rows == 1:
-            yield Record(
-                f"{name}:{first}", BadRow("bad_cell", f"has a value that cannot be read ({words(error)})"), True
-            )
+            bad = BadRow("bad_cell", f"has a value that cannot be read ({words(error)})")
+            yield Record(f"{name}:{first}", bad, True)
             return
         values = None
     if values is not None:
@@ -73,8 +70,8 @@ def rows(batch: pa.RecordBatch, name: str, first: int, wanted: Collection[str]) 
         yield Record(f"{name}:{first}", _without_large(batch, wanted), True)
     else:
         half = batch.num_rows // 2
-        yield from rows(batch.slice(0, half), name, first, wanted)
-        yield from rows(batch.slice(half), name, first + half, wanted)
+        yield from rows(_piece(batch, 0, half), name, first, wanted)
+        yield from rows(_piece(batch, half, batch.num_rows), name, first + half, wanted)
 
 
 def _without_large(row: pa.RecordBatch, wanted: Collection[str]) -> dict[str, Any] | BadRow:
@@ -89,8 +86,9 @@ def _without_large(row: pa.RecordBatch, wanted: Collection[str]) -> dict[str, An
     return values[0]
 
 
-def _large(batch: pa.RecordBatch) -> bool:
-    return _size(batch) > MAX_ROW
+def _piece(batch: pa.RecordBatch, start: int, end: int) -> pa.RecordBatch:
+    """Some of the rows, copied: to cast a slice of a list is to cast the whole list."""
+    return batch if (start, end) == (0, batch.num_rows) else batch.take(pa.array(range(start, end)))
 
 
 def _size(batch: pa.RecordBatch) -> int:

@@ -14,6 +14,7 @@ from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
 from generation.output import folder as run_folder
 from generation.output.manifest import read as read_manifest
+from generation.output.reading import read_failures
 from generation.servers.settings import EndpointSettings
 from generation.settings import load
 
@@ -304,3 +305,48 @@ def test_help_loads_no_model_library(option: str) -> None:
     loaded = set(done.stdout.splitlines()[-1].split())
     assert {"torch", "transformers", "vllm", "datasets", "matplotlib", "scipy"}.isdisjoint(loaded)
     assert "plan.samples: 2" in done.stdout or "--constitution FILE" in done.stdout
+
+
+MIXED = """
+{"question": "hi", "tags": "kin", "lang": "en"}
+{"question": ""}
+{"question": "hi", "responses": ["a b c", "", "d e f"]}
+"""
+TAGGED = GOOD.replace("text: Be kind.", "text: Be kind., applies_to: {tags: [kind]}").replace(
+    "principles:", "principles:\n  - {id: brief, objective: good, text: Be brief.}"
+)
+
+
+@pytest.mark.parametrize("more", [pytest.param(("--plan",), id="plan"), pytest.param((), id="run")])
+def test_what_cannot_be_read_is_told_before_the_run(
+    more: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(tmp_path, "--map", "prompt=question", *more, constitution=TAGGED, prompts=MIXED)
+    assert code == (0 if more else 1), "a third of the prompts failed"
+    source = tmp_path / "p.jsonl"
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith((str(source), "  ", "tags", "principles"))] == [
+        f"{source}: 2 of 3 rows cannot be read, whole or in part (empty_prompt 1, bad_response 1), as:",
+        f"  {source}:3: prompt: nobody says anything; allowed: a text, or messages that say something",
+        f"  {source}:4: responses: is empty; allowed: an assistant's response that is not empty",
+        f"{source}: columns kept as metadata: lang",
+        "tags that no principle names: kin (did you mean kind?)",
+        "principles that apply to no row, for no row has their tags: kind",
+    ]
+    if not more:
+        failures = [f for f in read_failures(tmp_path / "run" / "failures.parquet") if f.stage == "read"]
+        assert [(f.reason, f.subject[-12:]) for f in failures] == [
+            ("empty_prompt", ""),
+            ("bad_response", "responses[1]"),
+        ]
+        found = read_manifest(tmp_path / "run")
+        assert found is not None
+        assert found.counts.prompts == 3
+
+
+def test_a_column_that_is_not_there_ends_the_run_before_a_model_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--map", "prompt=quesion", prompts='{"question": "hi"}\n') == 2
+    assert "--map prompt=quesion: " in (said := capsys.readouterr().err)
+    assert "has no column quesion (did you mean question?)" in said

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import FiniteFloat, JsonValue
 
-from constitution.errors import Problem
+from constitution.errors import Problem, UserError
 from constitution.records import Message, Strict
 from critics.transcript import message_text
-from evaluation.files import json_lines
+from generation.data.record import BadRow
+from generation.data.source import source
 from generation.output.dataset import SPLITS
 from generation.output.files import write_atomically
 from training.best_of.responses import Outcome
@@ -85,10 +86,12 @@ def _rows(one: Outcome, split: str) -> Iterable[BestRow]:
 
 
 def read(path: Path) -> dict[str, list[Target]]:
-    """Split -> what is imitated."""
+    """Split -> what is imitated. Raises UserError where the file is damaged."""
     found: dict[str, list[Target]] = {split: [] for split in SPLITS}
-    for _, line in json_lines(path):
-        row = BestRow.model_validate_json(line)
+    for record in source(str(path)).one()[0]():
+        if isinstance(record.row, BadRow):
+            raise UserError(record.row.at(record.place))
+        row = BestRow.model_validate(record.row)
         found[row.split].append(row.target)
     return found
 

@@ -94,14 +94,14 @@ def test_evaluation_sets_in_every_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ": is empty; allowed: one JSON object a line"),
+        ("", ": is empty; allowed: rows with `prompt`"),
         ("{", ":1: is not JSON"),
         (
             '{"question": "x"}',
-            ":1: got question; allowed: an object with `prompt`, which is text or a list of messages",
+            ":1: got question; allowed: a row with `prompt`, which is text or a list of messages",
         ),
-        ("[1]", ":1: got a list; allowed: an object"),
-        ('{"prompt": [1]}', ":1: got prompt; allowed"),
+        ("[1]", ":1: got 1; allowed: an object"),
+        ('{"prompt": [1]}', ":1: prompt.0: got 1; allowed"),
     ],
 )
 def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> None:
@@ -110,7 +110,7 @@ def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> N
     with pytest.raises(UserError) as error:
         list(evaluation_items(path))
     assert f"{path}{message}" in str(error.value)
-    with pytest.raises(UserError, match=r"none: cannot be read .* allowed: JSONL, plain or .gz"):
+    with pytest.raises(UserError, match=r"none: no such file or folder; allowed: .jsonl"):
         list(evaluation_items(tmp_path / "none"))
 
 

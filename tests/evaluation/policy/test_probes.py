@@ -176,14 +176,13 @@ def test_another_file_of_refusal_prompts(tmp_path: Path) -> None:
     assert str(error.value).splitlines() == [
         f"{path}:1: label: got 'harmful'; allowed: safe, unsafe",
         f"{path}:3: prompt: is missing; add it",
-        f"{path}:3: colour: unknown key; allowed: focus, id, label, note, prompt, type",
     ]
     path.write_text('{"prompt": "a", "label": "safe"}\n')
     with pytest.raises(
         UserError, match=r"x.jsonl: label: no prompt is labelled 'unsafe'; allowed: both, safe and unsafe; add some"
     ):
         read_refusal_prompts(path)
-    with pytest.raises(UserError, match=r"cannot be read"):
+    with pytest.raises(UserError, match=r"no such file or folder"):
         read_refusal_prompts(tmp_path / "none.jsonl")
 
 
