@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterator
 from itertools import chain
 from typing import Literal
 
@@ -166,6 +167,18 @@ class Plan(Strict):
     def shows_reference(self, reader: Reader) -> bool:
         """True where it is shown the reference answers of prompts that have one."""
         return self.show_reference in (reader, "both")
+
+    def unmet(self, references: int, given: int) -> Iterator[str]:
+        """Lines about settings that no row meets, and about what rows have and no setting reads.
+
+        references, given: rows that have a reference answer, and rows that have responses of their own.
+        """
+        if self.show_reference != "none" and not references:
+            yield f"plan.show_reference is {self.show_reference}, and no row has a reference answer"
+        if self.show_reference == "none" and references:
+            yield f"{references:,} rows have a reference answer, which nobody is shown; plan.show_reference shows it"
+        if self.revise_given and not given:
+            yield "plan.revise_given is true, and no row has responses of its own"
 
     def as_shown(self, prompt: Prompt, reader: Reader) -> Prompt:
         """The prompt as a judge or a critic is shown it: without its reference answer, unless the settings show it."""

@@ -53,6 +53,10 @@ class SourceInfo:
     """Tag -> rows that have it."""
     notes: tuple[str, ...] = ()
     """What else should be told."""
+    references: int = 0
+    """Rows with a reference answer."""
+    given: int = 0
+    """Rows with responses of their own."""
 
     def lines(self, spec: str) -> Iterator[str]:
         """What a user should know of the rows before anything is asked of a model."""
@@ -83,13 +87,15 @@ def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> S
     records, notes = source(spec, found.read).one()
     h = hasher()
     told, seen, failed, tags = Told(), Counter[str](), Counter[str](), Counter[str]()
-    rows, has_tools, first = 0, False, list[Failure]()
+    rows, references, responses, has_tools, first = 0, 0, 0, False, list[Failure]()
     for one in _read(records(), found, limit, told, seen):
         rows += 1
         if isinstance(one.made, Prompt):
             h.update(one.made.model_dump_json().encode() + b"\n")
             has_tools = has_tools or _has_tools(one.made)
             tags.update(one.made.tags if len(tags) < MANY else ())
+            references += bool(one.made.reference)
+            responses += bool(one.made.responses)
         for failure in (*one.bad, *([one.made] if isinstance(one.made, Failure) else [])):
             h.update(f"{failure.reason}\n".encode())
             failed[failure.reason] += 1
@@ -101,7 +107,7 @@ def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> S
     found.check(spec, seen, NEEDED)
     notes += tuple(f"{what} ({count:,} times)" for what, count in told.items())
     ignored = tuple(sorted(set(seen).difference(found.read)))
-    return SourceInfo(rows, has_tools, ignored, h.hexdigest(), failed, tuple(first), tags, notes)
+    return SourceInfo(rows, has_tools, ignored, h.hexdigest(), failed, tuple(first), tags, notes, references, responses)
 
 
 class _Row(NamedTuple):
