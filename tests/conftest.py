@@ -9,6 +9,7 @@ loop that first used it.
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -38,15 +39,33 @@ class ByFile(LoadScopeScheduling):
     """Gives whole files to processes; pages of the documentation one by one, and to one process all that names vLLM or a GPU."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if "vllm" in nodeid or "gpu" in file:
-            return "accelerator"
-        return nodeid if "test_a_page_runs" in nodeid else file
+        return scope(nodeid)
+
+
+def scope(nodeid: str) -> str:
+    """What a test is given to a process with."""
+    file = nodeid.partition("::")[0]
+    if "vllm" in nodeid or "gpu" in file:
+        return "accelerator"
+    return nodeid if is_page(nodeid) else file
+
+
+def is_page(nodeid: str) -> bool:
+    """True for a page of the documentation, which takes as long as a whole file."""
+    return "test_a_page_runs" in nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Files, not tests, are what processes share out: a file's fixtures are made once."""
+    config.option.loadscopereorder = False  # it would put single tests last, whatever they take
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several processes: pages first, then files of many tests, so that none is left with a long one when the others are done."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        sizes = Counter(scope(item.nodeid) for item in items)
+        items.sort(key=lambda item: (not is_page(item.nodeid), -sizes[scope(item.nodeid)]))
 
 
 @pytest.fixture(scope="session")
