@@ -27,6 +27,8 @@ MARGINS = 0.95, 0.5, 0.2
 """Inches left of, below and above the axes of numbers. Fixed, since measuring all texts takes as long as drawing them."""
 LABELS = 0.2
 """Inches from the figure's edge to the middle of an axis's name, likewise."""
+BESIDE = 0.17
+"""Inches between bars and their names, and right of all."""
 TICKS = 4, 6
 """Most steps of the axes of a plot of lines, x and y: each takes a thirtieth of the drawing's time."""
 MARKED = 60
@@ -110,7 +112,7 @@ def bars(
 ) -> Plot:
     """A horizontal bar for each name, first on top; `intervals` are (low, high); `reference` is drawn as a line."""
     with library().rc_context(_STYLE):
-        figure, axes = _canvas(1.1 + 0.27 * max(2, len(values)), x, "")
+        figure, axes = _canvas(1.1 + 0.27 * max(2, len(values)), x, "", constrained=False)
         axes.grid(True, axis="x")
         places = np.arange(len(values))
         lengths = np.array([value if math.isfinite(value) else 0.0 for value in values.values()])
@@ -124,6 +126,7 @@ def bars(
         axes.set_ylim(max(2, len(values)) - 0.4, -0.6)
         if not values:
             _empty(axes)
+        _beside_names(figure, axes, [label(name) for name in values])
         return _plot(figure, title, (f"{name} {_number(value)}" for name, value in values.items()))
 
 
@@ -237,9 +240,31 @@ def _lay_out(figure: Any, axes: Any) -> None:
     left, bottom, top = MARGINS
     right = max(width - beside, left + 2)
     figure.subplots_adjust(left / width, bottom / height, right / width, 1 - top / height)
+    _name_axes(figure, axes)
+
+
+def _name_axes(figure: Any, axes: Any) -> None:
+    """Put the names of the axes at a fixed distance from the figure's edge."""
+    width, height = figure.get_size_inches()
     blended = library().transforms.blended_transform_factory
     axes.xaxis.set_label_coords(0.5, LABELS / height, blended(axes.transAxes, figure.transFigure))
     axes.yaxis.set_label_coords(LABELS / width, 0.5, blended(figure.transFigure, axes.transAxes))
+
+
+def _beside_names(figure: Any, axes: Any, names: Sequence[str]) -> None:
+    """Put the axes right of their rows' names. What a constrained layout measures, by drawing all, the font knows."""
+    width, height = figure.get_size_inches()
+    fonts = library().font_manager
+    font = fonts.get_font(fonts.findfont(_FONT))
+    font.set_size(_STYLE["font.size"], figure.dpi)
+    widest = 0.0
+    for name in names:
+        font.set_text(name)
+        widest = max(widest, font.get_width_height()[0] / 64 / figure.dpi)
+    _, below, above = MARGINS
+    left = widest + BESIDE
+    figure.subplots_adjust(left / width, below / height, 1 - BESIDE / width, 1 - above / height)
+    _name_axes(figure, axes)
 
 
 def _annotate(axes: Any, grid: NDArray[np.float64], limits: tuple[float, float]) -> None:
