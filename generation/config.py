@@ -6,25 +6,29 @@ import datetime
 import json
 from collections.abc import Iterator
 from itertools import chain
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from constitution.digest import digest
 from constitution.errors import invalid
+from constitution.reads import ReadIf, check_read
 from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy, Targets
 from critics.transcript import AskedIn
 from generation.calls.prices import Price
-from generation.roles import Methods, RoleSettings
+from generation.roles import POLICY, Methods, RoleSettings
 from generation.unread import unread
 
 EXAMPLE = "plan.samples=4"
 """A setting, as messages and help show it."""
 MEMBERS_MACHINE = {"vllm", "endpoints", "engine"}
 """Settings of a panel's member, and of one of several policies, that may change between restarts."""
+
+
+_SAMPLED = ReadIf("temperature is above 0", lambda decoding, _: decoding.temperature > 0)
 
 
 class Decoding(Strict):
@@ -34,7 +38,7 @@ class Decoding(Strict):
     """Most tokens of one completion."""
     temperature: float = Field(default=0.0, ge=0, le=10)
     """0 takes the likeliest token, 1 samples from the model's own distribution."""
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_p: Annotated[float, _SAMPLED] = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens that together have this probability."""
 
 
@@ -67,6 +71,32 @@ class Defences(Strict):
     """`drop`: a response with a manipulation indicator (critics/text/manipulation.py) is not compared, and so gets no label."""
 
 
+def _asked(run: RunConfig) -> set[str]:
+    """Methods by which any judge is asked."""
+    return {*run.plan.all_methods, *(method for member in run.panel for method in member.all_methods)}
+
+
+def _may_write(run: RunConfig) -> bool:
+    """True where a judge may have to write down what it thinks. The replay engine stands for any other."""
+    judges = [role for name, role in run.roles().items() if name != POLICY and not role.rewards]
+    return run.plan.batch_principles > 1 or any(role.messages or role.engine == "replay" for role in judges)
+
+
+_REVISES = ReadIf("plan.rounds is above 0", lambda plan, _: plan.rounds > 0)
+_CRITICIZES = ReadIf("plan.critics is above 0", lambda plan, _: plan.critics > 0)
+_REASONS = ReadIf("a judge is asked by `reasoned`", lambda _, run: "reasoned" in _asked(run))
+_PAIRWISE = ReadIf(
+    "a judge is asked by a pairwise method", lambda _, run: any(METHODS[name].pairwise for name in _asked(run))
+)
+_COMPARES = ReadIf("a judge is asked by `compare`", lambda _, run: "compare" in _asked(run))
+_WRITES = ReadIf(
+    "a judge is at a server that may tell no log-probabilities, or principles share a call",
+    lambda _, run: _may_write(run),
+)
+_SEVERAL = ReadIf("plan.verdict.temperature is above 0", lambda plan, _: plan.verdict.temperature > 0)
+_SCHEDULED = ReadIf("plan.pairs is not revision_original", lambda plan, _: plan.pairs != "revision_original")
+
+
 class Plan(Strict):
     """What is done with each prompt. The number of calls grows with samples, rounds, principles and pairs; `--plan` counts them."""
 
@@ -81,13 +111,13 @@ class Plan(Strict):
     """Maximum rounds of critique and revision; a critique that finds no issue ends them."""
     revise_given: bool = False
     """Critique and revise the responses that a prompt brings (`responses` in its row) as well; else they are judged as they are."""
-    critics: int = Field(default=1, ge=0)
+    critics: Annotated[int, _REVISES] = Field(default=1, ge=0)
     """Critiques of each response in each round, each under another judged principle, drawn at random; a large number means all, 0
     needs rule_critiques."""
-    rule_critiques: bool = False
+    rule_critiques: Annotated[bool, _REVISES] = False
     """What a rule finds is a critique, which costs no call. A response that breaks rules is revised for them alone; the judge
     criticizes those that keep all."""
-    improve_in: AskedIn = "quotes"
+    improve_in: Annotated[AskedIn, _REVISES] = "quotes"
     """How critiques and revisions are asked for. quotes: in one message that quotes the conversation and the response. turns: as
     the next turns of the conversation, which small models do better (Bai et al. 2022, arXiv:2212.08073, ask in this way)."""
     principles: int = Field(default=4, ge=1)
@@ -99,14 +129,14 @@ class Plan(Strict):
     grade. yesno: log-odds of yes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
-    clamp: tuple[float, float] = (0.4, 0.6)
+    clamp: Annotated[tuple[float, float], _REASONS] = (0.4, 0.6)
     """Probabilities of reasoned verdicts are clamped to this range; (0.4, 0.6) as in the Constitutional AI paper."""
-    position_inconsistent: PositionInconsistent = "keep"
+    position_inconsistent: Annotated[PositionInconsistent, _PAIRWISE] = "keep"
     """How a position-inconsistent vote counts, i.e. one whose judge prefers the same position in both orders: keep, half, drop."""
     early_stop_error: float = Field(default=0.0, ge=0, lt=0.5)
     """Sequential testing: query voters one after the other, the most informative first, and stop once the rest would change the
     label with at most this probability. 0 queries all. Needs --weights."""
-    schedule: Schedule = "all"
+    schedule: Annotated[Schedule, _SCHEDULED] = "all"
     """Which candidates are compared: all pairs, or rounds of swiss, knockout or adaptive by uncertainty."""
     comparisons: int | None = Field(default=None, ge=1)
     """Maximum comparisons of a swiss or adaptive schedule for one prompt."""
@@ -127,18 +157,18 @@ class Plan(Strict):
     policy with long responses is compared by its short ones alone."""
     sample: Decoding = Decoding(max_tokens=512, temperature=1.0)
     """How the policy's responses are sampled."""
-    critique: Decoding = Decoding(max_tokens=256)
+    critique: Annotated[Decoding, _REVISES, _CRITICIZES] = Decoding(max_tokens=256)
     """How critiques are written."""
-    revise: Decoding = Decoding(max_tokens=768)
+    revise: Annotated[Decoding, _REVISES] = Decoding(max_tokens=768)
     """How revisions are written."""
-    reason: Decoding = Decoding(max_tokens=256)
+    reason: Annotated[Decoding, _REASONS] = Decoding(max_tokens=256)
     """The judge's reasoning before a reasoned verdict; if max_tokens cuts it, the verdict is asked for anyway."""
-    verdict_samples: int = Field(default=4, ge=1, le=64)
+    verdict_samples: Annotated[int, _WRITES, _SEVERAL] = Field(default=4, ge=1, le=64)
     """How often a judge whose server gives no log-probabilities is asked for one judgement, in each order. Its probability is the
     smoothed share of the answers, so more answers give a finer resolution."""
-    verdict: Decoding = Decoding(max_tokens=1024, temperature=1.0)
+    verdict: Annotated[Decoding, _WRITES] = Decoding(max_tokens=1024, temperature=1.0)
     """Sampling of such a judgement. At temperature 0 all answers would be equal, so it is asked only once."""
-    batch_principles: int = Field(default=1, ge=1, le=32)
+    batch_principles: Annotated[int, _COMPARES] = Field(default=1, ge=1, le=32)
     """How many principles one call of `compare` asks about, answered as JSON, `verdict_samples` times in each order; every
     principle is a vote. For servers that keep no cache of prompts. With 1, each principle is asked about by itself."""
     seed: int = Field(default=0, ge=0)
@@ -251,6 +281,9 @@ RESULTS = {"policy", "judge", "plan", "sft", "test_fraction", "license", "chat_t
 _OF_ONE_POLICY = {"policy", "chat_template_kwargs", "answer_prefix"}
 
 
+_PRICED = ReadIf("there are prices", lambda run, _: bool(run.prices))
+
+
 class RunConfig(RoleSettings):
     """Everything that can be set for a run."""
 
@@ -266,7 +299,7 @@ class RunConfig(RoleSettings):
     """Maximum share of prompts that may fail; if more do, the command's exit code is 1."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """Model, as the settings or its servers name it -> what its provider takes for a million tokens."""
-    currency: str = Field(default="USD", pattern=r"^(\p{L}{1,12}|\p{Sc})$")
+    currency: Annotated[str, _PRICED] = Field(default="USD", pattern=r"^(\p{L}{1,12}|\p{Sc})$")
     """Of the prices: a word or a sign, which is shown beside amounts."""
     max_cost: float | None = Field(default=None, ge=0)
     """The most that all starts of the run may cost together; then it stops, and resumes under a higher limit."""
@@ -296,13 +329,14 @@ class RunConfig(RoleSettings):
 
     @model_validator(mode="after")
     def _read(self) -> RunConfig:
-        methods = {*self.plan.all_methods, *(method for member in self.panel for method in member.all_methods)}
+        methods = _asked(self)
         if self.plan.shows_reference("judge") and not any(METHODS[name].render for name in methods):
             got = f"got {self.plan.show_reference}, and no judge is asked by a method that reads it"
             raise invalid(got, fix="add compare, reasoned, score or yesno to the methods", key="plan.show_reference")
         if self.plan.shows_reference("critic") and not self.plan.rounds:
             got = f"got {self.plan.show_reference}, and without rounds nothing is criticised"
             raise invalid(got, fix="set plan.rounds, or show it to the judge alone", key="plan.show_reference")
+        check_read(self)
         for setting in unread(self):
             raise invalid(setting.got, fix=setting.fix, key=setting.key)
         return self

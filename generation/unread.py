@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from constitution.errors import shown
+from constitution.reads import Unread
 from constitution.records import MAIN
 from generation.roles import POLICY, NamedModel, Role, RoleSettings, place_of
-
-_LEAVE = "leave it out"
-
-
-class Unread(NamedTuple):
-    """A setting that was given and that nothing reads."""
-
-    key: str
-    got: str
-    fix: str = _LEAVE
 
 
 def unread(settings: RoleSettings) -> Iterator[Unread]:
@@ -39,6 +29,13 @@ def unread(settings: RoleSettings) -> Iterator[Unread]:
     chosen = "engine" not in settings.model_fields_set and any(member is None for member in _by_engine(settings))
     if not chosen and not any(role.engine == "replay" for role in roles.values()):
         yield from _machine(settings, roles)
+
+
+def unread_in_run(settings: RoleSettings) -> Iterator[Unread]:
+    """Those that a run reads not, though an evaluation would, which has the judge alone on the machine."""
+    if settings.judge_vllm and settings.one_model:
+        fix = "name another judge, or leave it out; `solon evaluate` reads it"
+        yield Unread("judge_vllm", "the judge is the policy's own model, which has `vllm`", fix)
 
 
 def _by_engine(settings: RoleSettings) -> Iterator[NamedModel | None]:
@@ -114,13 +111,7 @@ def _machine(settings: RoleSettings, roles: dict[str, Role]) -> Iterator[Unread]
     default = type(settings).model_fields
     own = {m.name for m in settings.panel if m.vllm} | {one.role for one in settings.policies if one.vllm}
     if settings.judge_vllm:
-        if settings.one_model:
-            yield Unread(
-                "judge_vllm",
-                "the judge is the policy's own model, which has `vllm`",
-                "name another judge, or leave it out",
-            )
-        elif roles[MAIN].engine != "vllm":
+        if roles[MAIN].engine != "vllm":
             yield Unread("judge_vllm", f"the judge's engine is {roles[MAIN].engine}")
         own.add(MAIN)
     for name, m in _named(settings):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from constitution.errors import invalid
+from constitution.reads import ReadIf, check_read
 from constitution.records import Strict
 
 Schedule = Literal["linear", "cosine", "constant"]
@@ -57,6 +58,13 @@ def _compiler(wanted: bool) -> bool:
     return wanted
 
 
+HARD = ("sigmoid", "reference_free")
+"""Losses that take every label as certain."""
+_LEAKS = ReadIf("leak_rows is set", lambda watch, _: watch.leak_rows is not None)
+BY_EPOCHS = ReadIf("steps is not set", lambda training, _: training.steps is None)
+_SOFT = ReadIf("loss is soft, ipo, cdpo, robust or gdpo", lambda _, whole: getattr(whole, "loss", "") not in HARD)
+
+
 class WatchSettings(Strict):
     """Limits. None switches one off. A row is one logged step of training."""
 
@@ -65,7 +73,7 @@ class WatchSettings(Strict):
     leak_rows: int | None = Field(default=5, ge=2)
     """Stop if the accuracy is 1 from the second row on, for at least this many rows, and the margin grows: the label leaks. The
     first row is ignored, since DPO starts with a margin of 0."""
-    leak_pairs: int = Field(default=32, ge=1)
+    leak_pairs: Annotated[int, _LEAKS] = Field(default=32, ge=1)
     """Minimum number of pairs in these rows."""
     max_kl: float | None = Field(default=100.0, gt=0)
     """Stop above this KL from the reference, in nats per response."""
@@ -108,7 +116,7 @@ class Training(Strict):
     """Read at most so many rows of each split of each source."""
     seed: int = Field(default=0, ge=0)
     """Seeds the order of the rows, dropout and fresh weights."""
-    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    epochs: Annotated[float, BY_EPOCHS] = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps in place of `epochs`."""
@@ -186,15 +194,16 @@ class Training(Strict):
         if self.load_best and self.save_every and self.eval_every and self.save_every % self.eval_every:
             got = f"got {self.save_every}, and load_best saves where an evaluation is"
             raise invalid(got, f"multiples of eval_every ({self.eval_every})", key="save_every")
+        check_read(self)
         return self
 
 
 class Labels(Strict):
     """How the judge's probabilities become training labels."""
 
-    floor: float = Field(default=0.0, ge=0, lt=0.5)
+    floor: Annotated[float, _SOFT] = Field(default=0.0, ge=0, lt=0.5)
     """Probabilities are clipped to [floor, 1 - floor]."""
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    temperature: Annotated[float, _SOFT] = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Divides the log-odds of the labels: above 1 makes labels less extreme."""
     min_confidence: float = Field(default=0.5, ge=0.5, le=1)
     """Pairs with a smaller p_chosen are dropped and counted."""

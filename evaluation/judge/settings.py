@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from constitution.errors import invalid
 from constitution.options import Option, Options, flag
+from constitution.reads import ReadIf
 from critics.ranking.weights import Method
 
 
@@ -38,6 +39,9 @@ LIVE = ("constitution", "judge", "engine", "config", "overrides", "reuse", "limi
 """Settings that only matter where a panel is asked."""
 
 
+_FITTED = ReadIf("weights are fitted, without --weights", lambda settings, _: settings.weights is None)
+
+
 class JudgeSettings(PanelSettings):
     """How right and how calibrated a panel is, on recorded votes or on labelled pairs that it is asked about."""
 
@@ -45,11 +49,11 @@ class JudgeSettings(PanelSettings):
     """Fitted weights to evaluate (default: weights fitted here and cross-validated)."""
     fit: Annotated[Path | None, Option("FILE")] = None
     """Fit weights on all pairs and write them to this file."""
-    method: Method = "logistic"
+    method: Annotated[Method, _FITTED] = "logistic"
     """How weights are fitted."""
-    folds: Annotated[int, Option("N")] = Field(default=10, ge=2)
+    folds: Annotated[int, Option("N"), _FITTED] = Field(default=10, ge=2)
     """Folds of the cross-validation."""
-    seed: Annotated[int, Option("N")] = 0
+    seed: Annotated[int, Option("N"), _FITTED] = 0
     """Seed for the cross-validation folds."""
     without: Annotated[str, Option("REGEX")] = ""
     """Leave out voters whose name this regular expression finds."""

@@ -52,6 +52,7 @@ from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
 from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
+from generation.unread import unread_in_run
 
 T = TypeVar("T")
 Report = Callable[[Path, Manifest], None]
@@ -126,6 +127,7 @@ def prepare(
     known = attempt(partial(tariff, config, registry)) if config and registry else None
     if constitution and config:
         problems.found += unknown_principles(config, constitution)
+    problems.found += [Problem("", one.key, one.got, fix=one.fix) for one in (unread_in_run(config) if config else ())]
     weights = attempt(partial(_weights, settings.weights, constitution, config, registry))
     if constitution and config and registry and weights and not problems.found:
         judges = attempt(partial(chat_models, config, registry, lambda _: Replay.pseudo()))

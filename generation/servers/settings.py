@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from constitution.errors import invalid
+from constitution.reads import ReadIf
 from constitution.records import Strict
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -23,6 +24,11 @@ _OTHER_FORMS = ("/completions", "/responses", "/messages", ":generateContent", "
 """Ends of addresses whose requests have another form than that of chat completions."""
 
 
+_BATCHED = ReadIf("batch is true", lambda server, _: server.batch)
+_DIRECT = ReadIf("batch is false", lambda server, _: not server.batch)
+_KEYED = ReadIf("api_key_env names a key", lambda server, _: bool(server.api_key_env))
+
+
 class EndpointSettings(Strict):
     """One server."""
 
@@ -35,7 +41,7 @@ class EndpointSettings(Strict):
     """The name it serves the model under; the run's model name where empty."""
     api_key_env: str = ""
     """Name of the environment variable that holds the key. The key itself is never written down."""
-    key_header: str = "Authorization"
+    key_header: Annotated[str, _KEYED] = "Authorization"
     """The header that carries the key. `Authorization` sends `Bearer KEY`, any other the key alone, as `api-key` for Azure."""
     headers: dict[str, str] = Field(default_factory=dict)
     """More headers of each request. A secret goes to headers_env, or is written as `${NAME}`."""
@@ -66,9 +72,9 @@ class EndpointSettings(Strict):
     """Alternatives asked for where a label is read: 20 where absent, which most servers allow; 0 asks for no log-probabilities."""
     concurrency: int = Field(default=64, ge=1)
     """Most requests under way at this server. Fewer are while it answers 429 or 503 or is silent."""
-    requests_per_minute: float | None = Field(default=None, gt=0)
+    requests_per_minute: Annotated[float | None, _DIRECT] = Field(default=None, gt=0)
     """Most requests begun in a minute; as many as there are where absent."""
-    tokens_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: Annotated[float | None, _DIRECT] = Field(default=None, gt=0)
     """Most tokens of prompts and answers in a minute; an answer not yet read counts as its max_tokens."""
     attempts: int = Field(default=6, ge=1)
     """Tries of one request before the server counts as unavailable."""
@@ -85,11 +91,11 @@ class EndpointSettings(Strict):
     """Ask by the vendor's batch API, in OpenAI's form, at half the price and within a day: calls are put into a file, which is sent
     when no call has come for batch_idle_seconds. Set prompts_in_flight and calls_in_flight to as many calls as a file should have.
     The ids of batches are kept in the run's folder, so a killed run waits for the same."""
-    batch_idle_seconds: float = Field(default=5.0, gt=0)
+    batch_idle_seconds: Annotated[float, _BATCHED] = Field(default=5.0, gt=0)
     """How long no call has come before a batch is sent."""
-    batch_poll_seconds: float = Field(default=30.0, gt=0)
+    batch_poll_seconds: Annotated[float, _BATCHED] = Field(default=30.0, gt=0)
     """How often a batch is asked for."""
-    batch_window: str = "24h"
+    batch_window: Annotated[str, _BATCHED] = "24h"
     """Within which time the server is to answer a batch, as its vendor writes it."""
 
     def text_settings(self) -> dict[str, Any]:

@@ -131,7 +131,6 @@ def test_what_one_engine_runs_is_no_twin_of_what_another_runs() -> None:
         pytest.param({"engine": "transformers", "vllm": {"dtype": "float16"}}, "vllm: nothing that it is for runs in vLLM; leave it out (`--set vllm={}`), or set engine: vllm", id="vllm"),
         pytest.param({"engine": "vllm", "transformers": {"dtype": "float16"}}, "transformers: nothing runs in transformers; leave it out", id="transformers"),
         pytest.param({"endpoints": [HERE], "vllm": {"dtype": "float16"}}, "vllm: nothing that it is for runs in vLLM", id="vllm-with-servers"),
-        pytest.param({"engine": "vllm", "judge_vllm": {"dtype": "float16"}}, "judge_vllm: the judge is the policy's own model, which has `vllm`; name another judge, or leave it out", id="no-other-judge"),
         pytest.param({"engine": "vllm", "judge": "j", "judge_endpoints": [HERE], "judge_vllm": {"dtype": "float16"}}, "judge_vllm: the judge's engine is endpoint; leave it out", id="judge-at-a-server"),
         pytest.param({"engine": "vllm", "panel": [{"name": "x", "model": "m", "endpoints": [HERE], "vllm": {}}]}, "panel.x.vllm: its engine is endpoint; leave it out", id="member-at-a-server"),
         pytest.param({"engine": "vllm", "replay_latency": 1}, "replay_latency: got 1.0, and nothing runs in the replay engine; leave it out", id="latency"),

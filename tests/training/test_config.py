@@ -48,12 +48,33 @@ def test_adapters_learn_ten_times_as_fast(kind: type[Training], given: dict[str,
         pytest.param(PPO, {"bucket": False}, "bucket: has no effect: PPO samples its own responses", id="bucket"),
         pytest.param(PPO, {"lora": {"dropout": 0.1}}, "lora.dropout: has no effect: PPO", id="dropout"),
         pytest.param(PPO, {"data": {"a": 1, "b": 0.5}}, "data: has no effect: PPO", id="weights"),
+        pytest.param(SFT, {"epochs": 2, "steps": 5}, "epochs: got 2.0, which is read only where steps is not set; leave it out", id="epochs"),
+        pytest.param(PPO, {"epochs": 2, "steps": 5}, "epochs: got 2.0, which is read only where steps is not set", id="epochs-of-ppo"),
+        pytest.param(DPO, {"loss": "sigmoid", "labels": {"floor": 0.1}}, "labels.floor: got 0.1, which is read only where loss is soft,", id="floor"),
+        pytest.param(DPO, {"loss": "reference_free", "labels": {"temperature": 2}}, "labels.temperature: got 2.0, which is read only where", id="hard"),
+        pytest.param(SFT, {"watch": {"leak_rows": None, "leak_pairs": 9}}, "watch.leak_pairs: got 9, which is read only where leak_rows is set", id="leaks"),
+        pytest.param(PPO, {"kl": {"horizon": 9}}, "kl.horizon: got 9.0, which is read only where target is set", id="horizon"),
+        pytest.param(PPO, {"monitor": {"checks": 3}}, "monitor: got {'checks': 3}, which is read only where monitor.every or eval_every is set", id="monitor"),
+        pytest.param(PPO, {"save_every": None, "keep_checkpoints": 3}, "keep_checkpoints: got 3, which is read only where save_every is set", id="checkpoints"),
+        pytest.param(PPO, {"sampler": {"engine": "generate", "vllm": {"max_model_len": 512}}}, "sampler.vllm: got {", id="sampler"),
     ],
 )  # fmt: skip
 def test_what_nobody_would_read_is_refused(kind: type[Training], given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as told:
         kind.model_validate({**(RULES if kind is PPO else {}), **given})
     assert message in "\n".join(map(str, problems_of(told.value, kind)))
+
+
+def test_what_is_read_is_taken() -> None:
+    DPO.model_validate({"loss": "ipo", "labels": {"floor": 0.1, "temperature": 2}, "epochs": 2})
+    Reward.model_validate({"labels": {"floor": 0.1}, "steps": 9})
+    given = {
+        "kl": {"target": 6, "horizon": 9},
+        "monitor": {"checks": 3},
+        "eval_every": 5,
+        "sampler": {"vllm": {"dtype": "float16"}},
+    }
+    PPO.model_validate({**RULES, **given})
 
 
 @pytest.mark.parametrize("loss", ["cdpo", "robust"])

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from constitution.errors import invalid
+from constitution.reads import ReadIf, check_read
 from constitution.records import Strict
 from generation.config import RunConfig
 from generation.roles import POLICY
@@ -185,12 +186,15 @@ class RoundMonitor(MonitorSettings):
     """Rounds, one after the other, that must show it."""
 
 
+_RETRIED = ReadIf("times is above 0", lambda retry, _: retry.times > 0)
+
+
 class Retry(Strict):
     """What happens to a round that is not kept."""
 
     times: int = Field(default=1, ge=0)
     """Further attempts with a smaller learning rate on the same pairs, before the round is given up."""
-    lr_factor: float = Field(default=0.5, gt=0, lt=1)
+    lr_factor: Annotated[float, _RETRIED] = Field(default=0.5, gt=0, lt=1)
     """Factor of the learning rate at each further attempt; the phase's later rounds keep it."""
     keep: bool = False
     """Keep the weights of attempts that were rejected. Otherwise they are removed once that is decided."""
@@ -233,6 +237,7 @@ class LoopConfig(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> LoopConfig:
+        check_read(self, apart=(RunConfig, Training))
         _refuse(self.feedback, "feedback.", {"policy": "leave it out", "policies": "leave it out"})
         _local(self.feedback, "feedback.", "feedback.judge_endpoints")
         for name, weight in self.data.items():

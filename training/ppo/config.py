@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from constitution.errors import invalid
+from constitution.reads import ReadIf
 from constitution.records import Strict
-from training.config import Training
+from training.config import BY_EPOCHS, Training
 from training.monitor.config import MonitorSettings
 from training.rollout.config import Rewards, SamplerSettings
+
+_TARGET = ReadIf("target is set", lambda kl, _: kl.target is not None)
+_CHECKED = ReadIf(
+    "monitor.every or eval_every is set", lambda ppo, _: ppo.check_every or ppo.monitor.gold or ppo.monitor.reference
+)
+_SAVED = ReadIf("save_every is set", lambda ppo, _: ppo.save_every is not None)
 
 
 class KLControl(Strict):
@@ -23,7 +30,7 @@ class KLControl(Strict):
     target: float | None = Field(default=None, gt=0)
     """Target KL in nats per response; the coefficient is adapted to reach it (Ziegler et al. 2019, arXiv:1909.08593). None:
     fixed."""
-    horizon: float = Field(default=1000.0, gt=0)
+    horizon: Annotated[float, _TARGET] = Field(default=1000.0, gt=0)
     """Responses over which the coefficient changes by at most about 20%."""
 
     @model_validator(mode="after")
@@ -72,7 +79,7 @@ class PPO(Training):
     sample responses, reward them, update the policy.
     """
 
-    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    epochs: Annotated[float, BY_EPOCHS] = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Passes over the prompts."""
     steps: int | None = Field(default=None, ge=1)
     """Iterations in place of `epochs`."""
@@ -92,6 +99,8 @@ class PPO(Training):
     """Course of the learning rate after the warm-up."""
     save_every: int | None = Field(default=10, ge=1)
     """Iterations between two checkpoints from which a killed run resumes; none where None."""
+    keep_checkpoints: Annotated[int, _SAVED] = Field(default=1, ge=1)
+    """How many checkpoints are kept."""
     reward: Rewards
     """What scores the responses."""
     sampler: SamplerSettings = SamplerSettings()
@@ -133,7 +142,7 @@ class PPO(Training):
     """Maximum change of a value within an iteration; unbounded if None."""
     evaluated: int = Field(default=64, ge=1)
     """Maximum number of held-out prompts of an evaluation."""
-    monitor: PPOMonitor = PPOMonitor()
+    monitor: Annotated[PPOMonitor, _CHECKED] = PPOMonitor()
     """Detects over-optimization of the reward."""
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from constitution.errors import invalid, problems_of, shown, suggest
+from constitution.reads import ReadIf
 from constitution.records import Strict
 from critics.methods import METHODS
 from generation.config import Plan, RunConfig, over_defaults
@@ -132,6 +133,10 @@ class Rewards(Strict):
         return self
 
 
+_SAMPLED_BY_VLLM = ReadIf("engine is vllm or auto", lambda sampler, _: sampler.engine != "generate")
+_GENERATED = ReadIf("engine is generate or auto", lambda sampler, _: sampler.engine != "vllm")
+
+
 class SamplerSettings(Strict):
     """How responses are sampled."""
 
@@ -144,9 +149,9 @@ class SamplerSettings(Strict):
     """Temperature of sampling and of the trained policy: log-probabilities are computed at this temperature."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Below 1, responses are sampled from another distribution than the trained one; `mismatch` measures the difference."""
-    responses_in_flight: int = Field(default=64, ge=1)
+    responses_in_flight: Annotated[int, _GENERATED] = Field(default=64, ge=1)
     """Maximum responses sampled at once by generate; responses to one prompt are always sampled together."""
-    vllm: VLLMSettings = VLLMSettings(gpu_memory_utilization=0.3)
+    vllm: Annotated[VLLMSettings, _SAMPLED_BY_VLLM] = VLLMSettings(gpu_memory_utilization=0.3)
     """Settings of vLLM, where it is the engine; training needs the rest of the GPU's memory."""
 
     @model_validator(mode="before")
