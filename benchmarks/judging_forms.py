@@ -66,18 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = {"verdict_samples": options.samples, "verdict": {"max_tokens": 32, "temperature": 1.0}}
 
     def ask(form: str, **more: object) -> Result:
-        run = RunConfig.model_validate({"policy": options.judge, "plan": plan, **more})
+        run = RunConfig.model_validate({"policy": options.judge, **more})
         return judged(pairs, constitution, run, options.out / form)
 
     exact = ask("in process", engine="vllm", vllm={"max_model_len": CONTEXT})
     tell("in process", exact, exact)
     with serving(options.judge, options.out / "server.log") as url:
         server = {"url": url, "model": NAME, "attempts": 2}
-        tell("token ids", ask("token ids", engine="endpoint", endpoints=[{**server, "token_ids": True}]), exact)
+        tell("token ids", ask("token ids", endpoints=[{**server, "token_ids": True}]), exact)
         for listed in LISTS:
             form = f"chat, {listed} log-probabilities"
             endpoints = [{**server, "top_logprobs": listed}]
-            tell(form, ask(form, engine="endpoint", endpoints=endpoints), exact)
+            tell(form, ask(form, endpoints=endpoints, plan=plan), exact)
 
 
 def judged(pairs: Sequence[LabelledPair], constitution: Constitution, run: RunConfig, out: Path) -> Result:

@@ -45,7 +45,7 @@ from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback
 from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.outcome import incomplete
-from generation.pipeline.panel import Panel, check_forms, check_voters, panel_of, unknown_principles
+from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.scheduler import UNAVAILABLE, run
 from generation.pipeline.session import CALLS, Session
@@ -321,6 +321,8 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     if found:
         run_folder(job.out).claim(job.settings(found))
     check_forms(panel, job.constitution, job.config.plan, job.weights_file)
+    if unread := idle(panel, job.config.plan):
+        complain(unread)
     tally = Tally()
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools

@@ -140,6 +140,16 @@ def check_forms(panel: Panel, constitution: Constitution, plan: Plan, path: Path
         refuse_other_form(panel.weights, path, panel.forms(constitution, plan))
 
 
+def idle(panel: Panel, plan: Plan) -> str:
+    """Settings that nothing reads, as the probe found, in words; empty where there are none."""
+    default = Plan.model_fields
+    given = [name for name in ("verdict_samples", "verdict") if getattr(plan, name) != default[name].default]
+    models = [judge.model for judge in panel.judges]
+    if not given or plan.batch_principles > 1 or any(not model.capabilities.has_labels for model in models):
+        return ""
+    return f"{', '.join(f'plan.{name}' for name in given)}: no effect here: every judge tells log-probabilities"
+
+
 def unknown_principles(config: RunConfig, constitution: Constitution) -> list[Problem]:
     """What is wrong where the settings name principles."""
     judged = {principle.id for principle in constitution.principles if principle.judged}

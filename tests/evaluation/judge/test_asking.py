@@ -12,10 +12,12 @@ import yaml
 from constitution.errors import UserError
 from constitution.loading import load
 from constitution.options import parse
-from constitution.records import Vote
+from constitution.records import MAIN, Vote
 from evaluation.judge.asking import ask, judge_pairs, read_settings, yaml_weights
 from evaluation.judge.labelled import read_labelled
 from evaluation.judge.settings import PanelSettings
+from generation.pipeline.job import prepare
+from generation.request import FeedbackSettings
 
 LAWS = {
     "name": "laws",
@@ -174,3 +176,19 @@ def test_too_few_prompts_to_fit_on_are_told_before_anything_is_asked(tmp_path: P
     assert not (tmp_path / "calls").exists()
     assert ask(settings, enough).calls.made, "given weights need no fit"
     assert ask(options(tmp_path), enough, fits=True).calls.made
+
+
+def test_the_judges_own_settings_of_vllm_are_read_here_and_by_no_run(tmp_path: Path) -> None:
+    """Also where the judge is the run's policy: here it has the machine to itself, and a run would have it twice."""
+    write(tmp_path, [row(0)])
+    own = "judge_vllm={max_model_len: 512}"
+    _, run = read_settings(options(tmp_path, "--engine", "vllm", "--set", own))
+    assert run.roles()[MAIN].vllm.max_model_len == 512
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
+    request = FeedbackSettings(
+        constitution=tmp_path / "laws.yaml", prompts=str(tmp_path / "prompts.jsonl"), out=tmp_path / "run", engine="vllm", overrides=(own,)
+    )  # fmt: skip
+    with pytest.raises(
+        UserError, match="judge_vllm: the judge is the policy's own model, which has `vllm`; name another judge"
+    ):
+        prepare(request)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from pathlib import Path
 
 import pytest
 
 from generation.calls.database import StoreError
+from generation.config import RunConfig
 from generation.engines.base import Completion, Engine, Request, Sampling
+from generation.output.folder import DATE, run_folder
 from generation.pipeline.session import CallCount, Session
 
 
@@ -80,3 +83,25 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match=r"a\.sqlite"):
         asyncio.run(go())
+
+
+def test_the_day_of_templates_stays_that_of_the_first_start(tmp_path: Path) -> None:
+    """Of this folder, else of one whose calls are taken."""
+
+    async def day(folder: Path, config: RunConfig, *reuse: Path) -> str:
+        async with Session(folder / "calls.sqlite", reuse=reuse) as session:
+            return str(session.dated(config).date)
+
+    plain, given = RunConfig(engine="replay"), RunConfig(engine="replay", date=datetime.date(2001, 2, 3))
+    first, second, run = (tmp_path / name for name in ("first", "second", "run"))
+    for folder in (first, second, run):
+        folder.mkdir()
+    run_folder(run).claim({"date": "2004-05-06"})
+    today = asyncio.run(day(first, plain))
+    assert (first / DATE).read_text().strip() == today
+    (first / DATE).write_text("2002-03-04\n")
+    assert asyncio.run(day(first, plain)) == "2002-03-04"
+    asyncio.run(day(run, plain))
+    assert asyncio.run(day(second, plain, run / "calls.sqlite")) == "2004-05-06"
+    assert asyncio.run(day(second, plain)) == "2004-05-06"
+    assert asyncio.run(day(second, given)) == "2001-02-03"
