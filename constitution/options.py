@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import types
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from constitution.errors import UserError, problems_of
-from constitution.reads import check_read
 
 T = TypeVar("T", bound="Options")
 
@@ -33,11 +32,6 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @model_validator(mode="after")
-    def _all_read(self) -> Self:
-        check_read(self)
-        return self
 
 
 def flag(model: type[BaseModel], name: str) -> str:

@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from constitution.digest import digest
 from constitution.errors import invalid
-from constitution.reads import ReadIf, check_read
 from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy, Targets
 from critics.transcript import AskedIn
 from generation.calls.prices import Price
+from generation.reads import ReadIf, check_read
 from generation.roles import POLICY, Methods, RoleSettings
 from generation.unread import unread
 

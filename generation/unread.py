@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from constitution.errors import shown
-from constitution.reads import Unread
 from constitution.records import MAIN
+from generation.reads import Unread
 from generation.roles import POLICY, NamedModel, Role, RoleSettings, place_of
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from constitution.errors import invalid
-from constitution.reads import ReadIf, check_read
 from constitution.records import Strict
+from generation.reads import ReadIf, check_read
 
 Schedule = Literal["linear", "cosine", "constant"]
 RecipeName = Literal["sft", "best_of", "reward", "dpo", "ppo"]

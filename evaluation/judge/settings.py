@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from constitution.errors import invalid
 from constitution.options import Option, Options, flag
-from constitution.reads import ReadIf
 from critics.ranking.weights import Method
+from generation.reads import ReadIf, check_read
 
 
 class PanelSettings(Options):
@@ -75,6 +75,11 @@ class JudgeSettings(PanelSettings):
     """The column of --data or --votes that holds a field, as in chosen=better; several divided by commas, or repeated."""
     subsets: Annotated[str | None, Option("FILE")] = None
     """Labelled pairs that --votes are about: their subsets, and which response is longer."""
+
+    @model_validator(mode="after")
+    def _all_read(self) -> JudgeSettings:
+        check_read(self)
+        return self
 
     @field_validator("fit")
     @classmethod

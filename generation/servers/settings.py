@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from constitution.errors import invalid
-from constitution.reads import ReadIf
 from constitution.records import Strict
+from generation.reads import ReadIf
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """`${NAME}` in a setting stands for the environment variable of that name; the value is never written down."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from constitution.errors import invalid
-from constitution.reads import ReadIf, check_read
 from constitution.records import Strict
 from generation.config import RunConfig
+from generation.reads import ReadIf, check_read
 from generation.roles import POLICY
 from training.best_of.config import BestOf
 from training.config import DPO, SFT, Reward, Training

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from constitution.errors import invalid
-from constitution.reads import ReadIf
 from constitution.records import Strict
+from generation.reads import ReadIf
 from training.config import BY_EPOCHS, Training
 from training.monitor.config import MonitorSettings
 from training.rollout.config import Rewards, SamplerSettings

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from constitution.errors import invalid, problems_of, shown, suggest
-from constitution.reads import ReadIf
 from constitution.records import Strict
 from critics.methods import METHODS
 from generation.config import Plan, RunConfig, over_defaults
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.reads import ReadIf
 from generation.roles import EngineName, Member, engine_beside
 from generation.servers.settings import Servers
 

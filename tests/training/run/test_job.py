@@ -22,7 +22,9 @@ def test_a_template_that_prints_the_day_gives_the_same_rows_on_another_day(
     model = tmp_path / "model"
     shutil.copytree(tiny, model)
     tokenizer = load_tokenizer(resolve(str(model)))
-    tokenizer.chat_template = "{{ strftime_now('%d %m %Y') }}" + tokenizer.chat_template
+    tokenizer.chat_template = (
+        "{% for _ in range((strftime_now('%Y') | int) - 2000) %}{{ 'why ' }}{% endfor %}" + tokenizer.chat_template
+    )
     tokenizer.save_pretrained(model)
     settings = SFT.model_validate(
         {"model": str(model), "data": {str(write_rows(some_targets(24))): 1.0}, "batch_size": 8}

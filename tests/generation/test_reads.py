@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError, model_validator
 
 from constitution.errors import problems_of
-from constitution.reads import ReadIf, check_read, unread
+from generation.reads import ReadIf, check_read, unread
 
 _ON = ReadIf("on is true", lambda group, _: group.on)
 _LOUD = ReadIf("volume is above 0", lambda _, whole: whole.volume > 0)
