@@ -159,10 +159,23 @@ def test_an_echo_of_what_was_asked_is_no_revision(raw: str) -> None:
     assert revise.parse(raw, False, REPLY, None, ASKED, told) == "echo"
 
 
-def test_a_revision_may_say_what_the_critique_told_it_to() -> None:
-    told = ["It should say that a few seeds are safe to eat but that many are poisonous, and how many that is."]
-    text = "A few seeds are safe to eat but many are poisonous. Five or six will do you no harm."
-    assert revise.parse(text, False, REPLY, None, ASKED, told) == Revision(text, text)
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        pytest.param(
+            "It should warn. It could say, for one, that a few seeds are safe to eat but many are poisonous, and stop there.",
+            "A few seeds are safe to eat but many are poisonous.",
+            id="words-of-the-critique",
+        ),
+        pytest.param(
+            "Say that a few seeds are safe to eat.",
+            "I can say that a few seeds are safe to eat. Five or six will do you no harm, but a cupful of them, well chewed, may.",
+            id="and-more",
+        ),
+    ],
+)
+def test_a_revision_may_say_what_the_critique_told_it_to(told: str, text: str) -> None:
+    assert revise.parse(text, False, REPLY, None, ASKED, [told]) == Revision(text, text)
 
 
 def test_a_reply_that_spoke_of_replies_before_may_go_on_to() -> None:
