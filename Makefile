@@ -14,8 +14,8 @@ lock:  ## update scripts/locks after a change of pyproject.toml (ARGS=--upgrade 
 	@$(PYTHON) scripts/lock.py $(ARGS)
 
 demo: setup  ## a constitution and prompts in, preference data out, on the embedded model
-	$(BIN)/python generate_feedback.py --constitution principles/hhh.yaml --prompts principles/prompts/demo.jsonl \
-		--config configs/demo.yaml --out runs/demo
+	$(BIN)/python generate_feedback.py --constitution principles/demo.yaml --prompts principles/prompts/demo.jsonl \
+		--config configs/demo.yaml --weights principles/weights/demo.json --out runs/demo
 
 loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; some twenty minutes
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop

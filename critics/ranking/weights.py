@@ -11,6 +11,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from constitution.errors import Problem, UserError, invalid, problems_of
 from constitution.records import Strict
+from critics.methods import METHODS
 
 Method = Literal["logistic", "temperature", "agreement"]
 """How weights were come by; `evaluation.fitting` has a function for each."""
@@ -169,11 +170,15 @@ def read_weights(path: Path) -> Weights:
 def refuse_other(
     weights: Weights, path: Path, constitution: str, judges: Mapping[str, str], templates: str, judging: str
 ) -> None:
-    """Raises UserError when the weights were fitted on something else than this run uses."""
+    """Raises UserError when the weights were fitted on something else than this run uses.
+
+    Prompt templates count where a voter is asked by one: rules and likelihoods put no question.
+    """
     on = weights.fitted_on
+    asked = not all(map(_puts_no_question, weights.voters))
     compared = {
         "constitution": (on.constitution, constitution),
-        "prompt templates": (on.templates, templates),
+        "prompt templates": (on.templates, templates) if asked else ("", ""),
         "counting of votes (plan.position_inconsistent, clamp, reason, defences.nonce)": (on.judging, judging),
     }
     for name in sorted({*on.judges, *judges}):
@@ -186,6 +191,11 @@ def refuse_other(
     if wrong:
         fix = f"fit again for this run with `python -m evaluation judge --fit {path}`, or leave --weights out"
         raise UserError(Problem(str(path), got=f"fitted on another {', another '.join(wrong)}", fix=fix))
+
+
+def _puts_no_question(voter: str) -> bool:
+    _, _, way = voter.rpartition("/")[0].rpartition("/")
+    return way == "rule" or (way in METHODS and not METHODS[way].template)
 
 
 def refuse_other_form(weights: Weights, path: Path, forms: Mapping[str, JudgingForm]) -> None:

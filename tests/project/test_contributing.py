@@ -20,11 +20,14 @@ def test_contributing_names_only_what_is_there() -> None:
 
 
 def test_the_demos_command_runs(tmp_path: Path) -> None:
-    """The command of `make demo`, on the replay engine and a few prompts."""
+    """The command of `make demo`, on the replay engine and a few prompts; the weights hold for the embedded model alone."""
     dry = subprocess.run(["make", "-n", "demo"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     line = next(line for line in dry.replace("\\\n", " ").splitlines() if "generate_feedback.py" in line)
     arguments = line.split("generate_feedback.py", 1)[1].split()
     arguments[arguments.index("--out") + 1] = str(tmp_path / "demo")
+    weights = arguments.index("--weights")
+    assert (ROOT / arguments[weights + 1]).is_file()
+    del arguments[weights : weights + 2]
     command = [sys.executable, "generate_feedback.py", *arguments, "--engine", "replay", "--limit", "4"]
     out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert "What came out" in out

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,20 @@ def test_weights_of_another_run_are_refused(run: tuple[str, dict[str, str], str,
     with pytest.raises(UserError, match=message) as caught:
         refuse_other(weights(x=1.0), Path("w.json"), *run)
     assert "or leave --weights out" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("voters", "refused"),
+    [
+        (("judge/likelihood/kind", "rule/short"), False),
+        (("judge/relevance/kind", "judge/score/kind"), True),
+        (("x",), True),
+    ],
+)
+def test_templates_count_where_a_voter_is_asked_by_one(voters: tuple[str, ...], refused: bool) -> None:
+    fitted = weights(**dict.fromkeys(voters, 1.0))
+    with pytest.raises(UserError, match="prompt templates") if refused else nullcontext():
+        refuse_other(fitted, Path("w.json"), "law", {"judge": "abc"}, "other words", "soft")
 
 
 def test_weights_of_another_form_of_judging_are_refused() -> None:
