@@ -20,12 +20,21 @@ Told = Counter[str]
 MAX_DEPTH = 64
 """Levels of lists and objects inside a tool's description or its arguments."""
 _KNOWN = {"role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id", "name"}
+_PLAIN = {"role", "content"}
+_PLAIN_ROLES = ("system", "user", "assistant", "tool")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _MEDIA = ("image", "images", "audio", "video", "image_url", "videos", "audios")
 
 
 def message(value: object, told: Told) -> Message:
     """A message from its object. Raises BadRow."""
+    if (
+        type(value) is dict
+        and value.keys() == _PLAIN
+        and value["role"] in _PLAIN_ROLES
+        and type(value["content"]) is str
+    ):
+        return said(value["role"], value["content"])  # most are, and the rest takes its time
     if isinstance(value, Message):
         return value
     if not isinstance(value, Mapping):
@@ -34,8 +43,6 @@ def message(value: object, told: Told) -> Message:
     role = _role(given)
     content = given.get("content", given.get("value"))
     fields: dict[str, Any] = {"role": ROLES[role], "content": _content(content, ROLES[role])}
-    if given.keys() <= {"role", "content"} and isinstance(content, str):
-        return said(ROLES[role], content)
     calls = _calls(given, role)
     if calls:
         fields["tool_calls"] = calls

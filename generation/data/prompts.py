@@ -174,7 +174,7 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
         raise bad[0][1]
     tools = shapes.tools(fields.get("tools"))
     prompt = Prompt.model_construct(
-        id="",
+        id=_id(fields.get("id"), messages, responses, tools),
         messages=messages,
         tools=tools,
         tags=shapes.tags(fields.get("tags")),
@@ -182,7 +182,7 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
         reference=_reference(fields.get("reference"), told),
         metadata=metadata(others, told),
     )
-    return _Made(prompt.model_copy(update={"id": _id(fields.get("id"), prompt)}), bad)
+    return _Made(prompt, bad)
 
 
 def asked(fields: Mapping[str, Any], present: Collection[str], told: Told) -> tuple[Messages, list[Message | BadRow]]:
@@ -279,10 +279,11 @@ def _reference(value: object, told: Told) -> str:
     return found[-1].content
 
 
-def _id(value: object, prompt: Prompt) -> str:
+def _id(value: object, messages: Messages, responses: list[Message], tools: tuple[dict[str, Any], ...]) -> str:
+    """The row's own id; else one that follows from what it says."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        spoken = [m.model_dump(mode="json") for m in (*prompt.messages, *prompt.responses)]
-        return digest(json.dumps([spoken, prompt.tools]), 8)
+        spoken = [m.model_dump(mode="json") for m in (*messages, *responses)]
+        return digest(json.dumps([spoken, tools]), 8)
     return shapes.name(value)[:200]
 
 

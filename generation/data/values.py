@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from generation.data.message import Told
@@ -51,15 +51,22 @@ def clean(text: str) -> str:
 
 def check_text(fields: Mapping[str, Any]) -> None:
     """Refuse what crashes tokenizers, databases or terminals. Raises BadRow."""
-    total = 0
-    for text in _strings(fields):
-        total += len(text)
-        if "\0" in text:
-            raise BadRow("nul_byte", "has a NUL character", "", "remove it")
-        if not text.isascii():
-            _check_encodes(text)
+    total = _checked(fields)
     if total > MAX_CELL:
         raise BadRow("cell_too_large", f"has {total:,} characters", f"{MAX_CELL:,} a row", "shorten it or leave it out")
+
+
+def _checked(value: object) -> int:
+    """Characters of all texts in a value. Raises BadRow for one that has what no text may have."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise BadRow("nul_byte", "has a NUL character", "", "remove it")
+        if not value.isascii():
+            _check_encodes(value)
+        return len(value)
+    if isinstance(value, dict):
+        return sum(_checked(str(key)) + _checked(inner) for key, inner in value.items())
+    return sum(map(_checked, value)) if isinstance(value, list | tuple) else 0
 
 
 def _check_encodes(text: str) -> None:
@@ -70,18 +77,6 @@ def _check_encodes(text: str) -> None:
         if "\udc80" <= found <= "\udcff":
             raise BadRow("not_utf8", "is not UTF-8", "", "save the file as UTF-8") from None
         raise BadRow("lone_surrogate", f"has a lone surrogate {found!r}; it is no character") from None
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _strings(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strings(inner)
 
 
 class Names:
