@@ -84,7 +84,7 @@ def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, 
         pytest.param({"phases": [{"recipe": "best_of", "training": {"reward": {"rules": {"constitution": "c"}}, "sampler": SERVER}}]}, f"phases.0.training.sampler.endpoints: {NO_SERVER} training.reward.judge.endpoints)", id="best-of-server"),
         pytest.param({"phases": [{**DPO, "training": {"lora": {"merge": False}}}]}, f"phases.0.training.lora.merge: {NO_ADAPTER}", id="adapter"),
         pytest.param({"phases": [{**PPO, "reward": {"lora": {"merge": False}}}]}, f"phases.0.reward.lora.merge: {NO_ADAPTER}", id="reward-adapter"),
-        pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}}}, "phases.1: sft imitates revisions, and with feedback.plan.rounds: 0 there are none; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
+        pytest.param({"phases": [DPO, {"recipe": "sft"}], "feedback": {"plan": {"rounds": 0}, "sft": {"targets": "revised"}}}, "phases.1: feedback.sft.targets is revised, and with feedback.plan.rounds: 0 there are no revisions; set rounds to 1 or more, or name runs in data", id="nothing-to-imitate"),
         pytest.param({"data": {"runs/x": -1}}, "data.runs/x: got weight -1.0; allowed: a positive number", id="weight"),
     ],
 )  # fmt: skip
