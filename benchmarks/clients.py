@@ -87,7 +87,8 @@ def clients(work: Work, distilabel: str, curator: str) -> dict[str, Client]:
 
     def ours(url: str, model: str, out: Path) -> list[str]:
         endpoint = f"endpoints=[{{url: '{url}', model: {model}, concurrency: {work.concurrency}}}]"
-        plan = "plan={samples: 2, rounds: 0, principles: 1, controls: 0, sample: {max_tokens: 48, temperature: 0.8}}"
+        sample = "sample: {max_tokens: 48, temperature: 0.8}, keep_truncated: true"
+        plan = f"plan={{samples: 2, rounds: 0, principles: 1, controls: 0, {sample}}}"
         more = ["--engine", "endpoint", *(part for text in (endpoint, plan) for part in ("--set", text))]
         return command(work.constitution, work.prompts, out / "run", *more)
 
