@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from constitution.terminal import printable
+from constitution.terminal import printable, printable_lines
 
 MAX_SHOWN = 80
 """Characters of a value that a message shows."""
@@ -28,7 +28,10 @@ Location = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong. Its text is one line, `place: key: got; allowed: ...; fix`, without the parts that are empty."""
+    """One thing that is wrong. Its text is `place: key: got; allowed: ...; fix`, without the parts that are empty.
+
+    One line of what can be seen, unless `got` quotes lines, as of a log.
+    """
 
     place: str
     """Where it was said: `file:line`, a file, an option such as `--set`; empty where the key says it all."""
@@ -42,9 +45,10 @@ class Problem(NamedTuple):
     """What to do about it."""
 
     def __str__(self) -> str:
-        head = ": ".join(filter(None, (self.place, self.key)))
-        tail = "; ".join(filter(None, (self.got, self.allowed and f"allowed: {self.allowed}", self.fix)))
-        return printable(": ".join(filter(None, (head, tail))))
+        place, key, allowed, fix = map(printable, (self.place, self.key, self.allowed, self.fix))
+        head = ": ".join(filter(None, (place, key)))
+        tail = "; ".join(filter(None, (printable_lines(self.got), allowed and f"allowed: {allowed}", fix)))
+        return ": ".join(filter(None, (head, tail)))
 
     def under(self, prefix: str) -> Problem:
         """The same problem of a value that stands under a key of an outer one."""

@@ -24,8 +24,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "constitution": ((REST,),),
     "critics": (("templating", "transcript"), ("text",), (REST,), ("ranking",)),
     "generation": (
-        ("data",), ("settings", "request", "reads"), ("engines",), ("servers",), ("calls",), ("roles",), ("unread", "config"),
-        ("models",), ("output",), ("pipeline",), ("cluster",), (REST,),
+        ("data",), ("settings", "request", "reads", "reasons"), ("engines",), ("servers",), ("calls",), ("roles",),
+        ("unread", "config"), ("models",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (
         ("statistics", "files"), ("texts",), ("pages",), ("judge",), ("audit",), ("policy",),

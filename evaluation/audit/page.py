@@ -12,6 +12,7 @@ from evaluation.audit.sections import texts, votes
 from evaluation.audit.sections.texts import UNCOUNTED
 from evaluation.pages.section import LISTED, Section, Table, percent
 from generation.output.pages import render_html
+from generation.reasons import advice, told
 
 EXCERPT = 300
 """Characters of a text in a table."""
@@ -67,7 +68,9 @@ def _interval(name: str, low: float, high: float) -> str:
 
 def _left_out(audit: Audit) -> Section:
     counts = [("dropped", audit.manifest.dropped), ("failed", audit.manifest.failed)]
-    rows = [(kind, reason, n) for kind, reasons in counts for reason, n in reasons.items()]
+    rows = [
+        (kind, reason, told(reason), n, advice(reason)) for kind, reasons in counts for reason, n in reasons.items()
+    ]
     text = (
         "Records, by stage and reason; one prompt can have several. "
         f"At most {LISTED} of each kind are listed with what they say; failures.parquet has all."
@@ -78,7 +81,7 @@ def _left_out(audit: Audit) -> Section:
         for record, text in found
     ]
     parts = [
-        Table("", ("", "stage: reason", "#records"), rows),
+        Table("", ("", "stage: reason", "in words", "#records", "what to do"), rows),
         Table("Records", ("", "prompt", "stage: reason", "detail", "the response"), listed),
     ]
     return Section("Dropped and failed", text, parts if rows else [])

@@ -198,7 +198,7 @@ async def judge_pairs(
 
         async def one(pair: LabelledPair) -> list[Vote | Failure]:
             records = await ask_panel(panel, constitution, run, pair.prompt, pair.better, pair.worse, rows)
-            session.prompt_done(failed=any(isinstance(record, Failure) for record in records))
+            session.prompt_done(pair.prompt.id, failed=any(isinstance(record, Failure) for record in records))
             return records
 
         found = await asyncio.gather(*(one(pair) for pair in pairs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from evaluation.judge.assessment import Assessment
@@ -20,7 +21,13 @@ MOST = 30
 def page(found: Assessment) -> str:
     """One self-contained page."""
     sections = [_accuracy(found), _certainty(found), _voters(found), *_readings(found)]
-    return render_html(TEMPLATE, found=found, rows=rows(found), sections=sections)
+    made_of = [
+        ("panel", found.panel),
+        ("labelled pairs", found.source),
+        ("their digests", ", ".join(digest[:12] for digest in found.data)),
+        ("made", f"{date.today():%Y-%m-%d}"),
+    ]
+    return render_html(TEMPLATE, found=found, rows=rows(found), sections=sections, made_of=made_of)
 
 
 def _accuracy(found: Assessment) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,22 @@ def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pa
         notes=[*notes(found)],
         judged_by=judged_by(found),
         rows=wins(found),
+        made_of=_made_of(found),
         sections=sections,
         examples=[(title, group) for title, group in examples if group],
     )
+
+
+def _made_of(found: PolicyEvaluation) -> list[tuple[str, str]]:
+    """What tells this page from others."""
+    return [
+        ("A", found.a.name),
+        ("B", found.b.name),
+        ("judges", ", ".join(found.judge_models.values() or found.judges)),
+        ("constitution", found.constitution[:12]),
+        ("prompts", found.prompts.source),
+        ("made", f"{date.today():%Y-%m-%d}"),
+    ]
 
 
 def _winning(found: PolicyEvaluation) -> Section:

@@ -236,5 +236,5 @@ async def _judged(job: Job, models: EvaluationModels, pair: Pair, rows: asyncio.
         votes = await ask_panel(models.panel, job.constitution, job.run, pair.prompt, a, b, rows)
         gold = await ask_panel(models.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
         pair = pair._replace(votes=votes, gold=gold)
-    session.prompt_done(failed=both is None and pair.settled is None)
+    session.prompt_done(pair.prompt.id, failed=both is None and pair.settled is None)
     return pair

@@ -19,6 +19,7 @@ from generation.output.folder import MACHINE, SETTINGS, run_folder
 from generation.output.manifest import Manifest
 from generation.output.pages import render_markdown
 from generation.output.reading import split_files
+from generation.reasons import told
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 
@@ -50,6 +51,7 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         rows=rows,
         fenced=fenced,
         code=code,
+        told=told,
     )
     write_atomically(folder / "README.md", page)
 

@@ -18,6 +18,7 @@ from generation.output.dataset import DATASETS
 from generation.output.manifest import Manifest
 from generation.output.reading import Pair, read_pairs, split_files
 from generation.output.records import Estimate, Forecast
+from generation.reasons import told
 
 EXAMPLES = 3
 LOOKED_AT = 1000
@@ -74,7 +75,7 @@ def _table(manifest: Manifest) -> Table:
     table.add_row("seconds", f"{manifest.seconds.wall:,.1f}")
     for kind, reasons in (("dropped", manifest.dropped), ("failed", manifest.failed)):
         for reason, count in sorted(reasons.items()):
-            table.add_row(f"{kind}: {reason}", f"{count:,}")
+            table.add_row(printable(f"{kind}: {told(reason)}"), f"{count:,}")
     return table
 
 

@@ -346,7 +346,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
                 tally.add(outcome)
                 writer.write(outcome)
                 lost += _unavailable(outcome.failures)
-                session.prompt_done(failed=outcome.outcome == "failed")
+                session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
         known = await judged
     finally:
         await cancel([judged])

@@ -12,6 +12,7 @@ from constitution.terminal import printable
 from generation.output.manifest import Manifest
 from generation.output.reading import read_failures
 from generation.output.records import CONTROL
+from generation.reasons import advice, told
 
 CLIP = 300
 """Most characters of an error's words in a message."""
@@ -58,7 +59,9 @@ def commonest(out: Path) -> str:
     (kind, count), *_ = Counter((record.stage, record.reason) for record in records).most_common(1)
     words = Counter(record.detail for record in records if (record.stage, record.reason) == kind).most_common(1)[0][0]
     detail = f": {clip(words)}" if words else ""
-    return f", most often ({count:,}) because of {': '.join(kind)}{detail}"
+    stage, reason = kind
+    what = f" ({advice(reason)})" if advice(reason) else ""
+    return f", most often ({count:,}) in {stage} because {told(reason)}{detail}{what}"
 
 
 def clip(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -53,6 +53,10 @@ class Progress:
         self._prompts = prompts
         self._done = 0
         self._failed = 0
+        self._under_way: Counter[str] = Counter()
+        """Prompt -> calls made for it so far, of those that are not finished."""
+        self._took: list[int] = [0, 0]
+        """Finished prompts that needed calls, and how many."""
         self._begin = time.monotonic()
         self._last = self._begin
         self._console = Console(file=stream or sys.stderr)
@@ -73,12 +77,16 @@ class Progress:
     def call(self, request: Request, completion: Completion, reused: bool, _seconds: float) -> None:
         """One call was answered."""
         self.stages[request.stage].add(completion, reused)
+        self._under_way[request.subject.prompt] += not reused
         self._log()
 
-    def row(self, failed: bool) -> None:
+    def row(self, prompt: str, failed: bool) -> None:
         """One prompt is finished."""
         self._done += 1
         self._failed += failed
+        if calls := self._under_way.pop(prompt, 0):
+            self._took[0] += 1
+            self._took[1] += calls
         self._log()
 
     @property
@@ -87,10 +95,16 @@ class Progress:
         return time.monotonic() - self._begin
 
     def left(self) -> str:
-        """Time left, from the prompts finished so far."""
-        if not self._done:
-            return "unknown"
-        seconds = round(self.seconds / self._done * (self._prompts - self._done))
+        """Time left, from the calls that are left: as many for each prompt as the finished ones needed, at the pace so far.
+
+        Prompts are worked on side by side, so that those finished say little of the time: most calls of the others may be made.
+        """
+        prompts, calls = self._took
+        left = self._prompts - self._done
+        if left and not prompts:
+            return "unknown time"
+        made = calls + self._under_way.total()
+        seconds = round(max(calls / prompts * left - self._under_way.total(), 0) * self.seconds / made) if left else 0
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
     def totals(self) -> Usage:

@@ -44,7 +44,7 @@ class Session:
             config = session.dated(config)
             policies, judges = chat_models(config, model_registry(config), session.wrap)
             ...
-            session.prompt_done(failed=False)
+            session.prompt_done(prompt.id, failed=False)
 
     Entering raises StoreError for a file of calls that cannot be used; leaving raises it where the last calls could not be written.
     """
@@ -134,10 +134,10 @@ class Session:
         keep_day(folder, day)
         return config.model_copy(update={"date": day})
 
-    def prompt_done(self, failed: bool) -> None:
+    def prompt_done(self, prompt: str, failed: bool) -> None:
         """One of the prompts is finished."""
         if self._progress:
-            self._progress.row(failed)
+            self._progress.row(prompt, failed)
 
     @property
     def calls(self) -> CallCount:

@@ -107,8 +107,8 @@ def test_how_a_command_ends(error: BaseException, code: int, said: str, capsys: 
 
 
 def test_an_error_is_one_line_a_problem_whatever_is_in_its_names() -> None:
-    error = UserError([Problem("a\nb", "k\x1b", "got\r\n1"), Problem("c")])
-    assert str(error) == "a b: k�: got  1\nc"
+    error = UserError([Problem("a\nb", "k\x1b", "got 1", fix="do\r\nit"), Problem("c")])
+    assert str(error) == "a b: k�: got 1; do  it\nc"
 
 
 COMMANDS = {

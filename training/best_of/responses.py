@@ -74,7 +74,7 @@ async def _sample(settings: BestOf, prompts: Sequence[Prompt], session: Session)
     async def one(prompt: Prompt) -> Samples:
         async with in_flight:
             drawn = await asyncio.gather(*(_response(policy, prompt, i, config.plan) for i in range(settings.samples)))
-        session.prompt_done(failed=all(isinstance(response, Failure) for response in drawn))
+        session.prompt_done(prompt.id, failed=all(isinstance(response, Failure) for response in drawn))
         return drawn
 
     return list(await asyncio.gather(*map(one, prompts)))
@@ -98,7 +98,7 @@ async def _grade(
         responses = [response for response in drawn if isinstance(response, Response)]
         async with in_flight:
             found = await rewards.grade_all([(prompt, response, not response.truncated) for response in responses])
-        session.prompt_done(failed=all(isinstance(grade, Failure) for grade in found))
+        session.prompt_done(prompt.id, failed=all(isinstance(grade, Failure) for grade in found))
         return found
 
     return list(await asyncio.gather(*map(one, prompts, sampled)))

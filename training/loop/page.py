@@ -11,14 +11,18 @@ from evaluation.policy.result import Example, PolicyEvaluation, read_evaluation
 from evaluation.texts import MEASURES
 from generation.output.files import write_atomically
 from generation.output.pages import render_html
+from training.loop.folder import SETTINGS
 from training.loop.record import Decision, Outcome
 from training.loop.steps import EVALUATION
 from training.monitor.config import MonitorSettings
 from training.monitor.file import CheckRecord
 from training.monitor.monitor import Monitor, checks_of
 from training.monitor.page import verdicts
+from training.run.page import made_of
 
 PAGE = "loop.html"
+NAMED = ("model", "constitution", "prompts", "feedback.judge", "seed")
+"""Settings that it begins with."""
 TEMPLATE = Path(__file__).parent / "templates" / "loop.html.jinja"
 SHOWN = 6
 """Examples on the page."""
@@ -47,6 +51,7 @@ def write_page(folder: Path, outcome: Outcome, monitor: MonitorSettings) -> None
         TEMPLATE,
         name=folder.resolve().name,
         outcome=outcome,
+        made_of=made_of(folder / SETTINGS, NAMED),
         alerts=[f"{_name(d)}: {text}" for d in found for text in (*d.alerts, *d.notes)],
         sections=[section for section in sections if section.parts],
         pages=[(_name(d), f"{Path(d.policy).parent}/evaluation/page.html") for d in found if d.figures],

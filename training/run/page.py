@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ PAGE = "training.html"
 SETTINGS = "training.yaml"
 RELEASED = "# nothing is trained yet: other settings may follow\n"
 """What it says of a folder that is bound to no settings."""
+NAMED = ("recipe", "model", "data", "loss", "learning_rate", "seed")
+"""Settings that the page begins with."""
 TEMPLATE = Path(__file__).parent / "templates" / "training.html.jinja"
 POINTS = 400
 """Most points of a line; the first and the last are among them."""
@@ -62,8 +65,25 @@ def write_page(folder: Path, warnings: Sequence[str] = ()) -> None:
         step=max((row.step for row in rows), default=0),
         warnings=[*warnings, *logged],
         sections=[section for section in sections if section.parts],
+        made_of=made_of(folder / SETTINGS, NAMED),
     )
     write_atomically(folder / PAGE, page)
+
+
+def made_of(path: Path, names: Sequence[str]) -> list[tuple[str, str]]:
+    """What tells a page from others: settings of its folder's file by their dotted names, and when that was last started."""
+    if not is_claimed(path):
+        return []
+    settings = dict(_flat(yaml.safe_load(path.read_text(encoding="utf-8")), ""))
+    found = [(name, ", ".join(_below(settings, name))) for name in names]
+    started = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return [*found, ("last started", f"{started:%Y-%m-%d %H:%M} UTC")]
+
+
+def _below(settings: Mapping[str, str], name: str) -> Iterator[str]:
+    """The value of a setting, or the keys of one that maps data to weights."""
+    yield from filter(None, [settings.get(name)])
+    yield from (key.removeprefix(f"{name}.") for key in settings if key.startswith(f"{name}."))
 
 
 def thinned(points: Curve) -> Curve:

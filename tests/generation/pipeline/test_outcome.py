@@ -30,7 +30,7 @@ def run(folder: Path, prompts: list[str], *more: str) -> int:
 
 
 def test_nothing_came_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "run: no pair and no target came out of 2 prompts, most often (2) because of pairs: nothing_to_compare: 1 candidates"
+    words = "run: no pair and no target came out of 2 prompts, most often (2) in pairs because fewer than two different responses were left"
     for _ in range(2):  # the second time the run is finished, and no better for it
         assert (
             run(tmp_path, ['{"prompt": "a"}', '{"prompt": "b"}'], "--set", "plan.samples=1", "--set", "plan.rounds=0")
@@ -75,4 +75,6 @@ def test_why_prompts_failed_is_not_why_something_was_left_out(tmp_path: Path) ->
     writer = DatasetWriter(tmp_path, load(tmp_path / "c.yaml"), "judge", 0.1, False)
     writer.write(empty)
     writer.close()
-    assert commonest(tmp_path) == ", most often (2) because of sample: truncated: cut at 8 tokens"
+    assert commonest(tmp_path) == (
+        ", most often (2) in sample because max_tokens cut it before its end: cut at 8 tokens (raise max_tokens of that stage)"
+    )
