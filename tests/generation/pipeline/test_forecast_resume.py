@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from constitution.errors import UserError
 from generate_feedback import main
+from generation.output.files import write_sealed
+from generation.output.folder import run_folder
 from generation.output.manifest import Manifest, read
 from generation.output.records import Forecast
 from generation.output.run import open_run
@@ -262,8 +264,9 @@ def test_a_run_keeps_the_day_on_which_it_began_and_reuse_takes_it_along(tmp_path
         asyncio.run(produce(job(tmp_path, "first", laws, "date=2024-07-27")))
     unasked = asyncio.run(produce(job(tmp_path, "today", laws)))
     assert unasked
-    begun = yaml.safe_load((tmp_path / "today" / "run.yaml").read_text())
-    (tmp_path / "today" / "run.yaml").write_text(yaml.safe_dump({**begun, "date": "2020-02-02"}))
+    begun = run_folder(tmp_path / "today").snapshot()
+    assert begun
+    write_sealed(tmp_path / "today" / "run.yaml", yaml.safe_dump({**begun, "date": "2020-02-02"}))
     resumed = job(tmp_path, "today", laws)
     assert (resumed.config.date, resumed.digests) == (datetime.date(2020, 2, 2), unasked.digests)
 

@@ -134,7 +134,7 @@ def test_everything_that_is_named_is_looked_at_together(settings: dict[str, Any]
         "evaluation.gold: gone.yaml:1: cannot be read (No such file or directory)",
         f"weights: {tmp_path / 'weights.json'}: cannot be read (No such file or directory)",
         "evaluation.prompts: gone.jsonl: no such file or folder",
-        "data.runs/gone: is no finished run folder (no manifest.json)",
+        "data.runs/gone: runs/gone: is no folder",
         f"prompts_per_round: got 41, and {tmp_path / 'prompts.jsonl'} has 40 prompts",
         "phases.0.training.reward.rules.constitution: gone.yaml:1: cannot be read (No such file or directory)",
         "launch: no-such-program: no such program",
