@@ -11,6 +11,10 @@ STAGES = ("critique", "revise", "compare")
 _LABELS = ("objective", "weight", "veto", "check", "good_answer")
 """Fields that change labels without a call."""
 
+_BY_RULE = "revise (with plan.rule_critiques)"
+"""A rule makes no call of its own; where it is a critic too, it decides which responses are revised, and what is asked for."""
+_ASKED_BY_RULE = {"check", "text", "revise", "applies_to"}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -47,10 +51,11 @@ def diff(old: Constitution, new: Constitution, methods: Mapping[str, Collection[
     changes = []
     for principle in new.principles:
         if principle.id not in before:
-            changes.append(Change(principle.id, "added", again=STAGES if principle.judged else ("labels",)))
+            changes.append(Change(principle.id, "added", again=STAGES if principle.judged else (_BY_RULE, "labels")))
         elif principle != before[principle.id]:
             changes.append(_changed(before[principle.id], principle, methods))
-    changes += [Change(name, "removed", again=("labels",)) for name in before if name not in after]
+    for name in (name for name in before if name not in after):
+        changes.append(Change(name, "removed", again=("labels",) if before[name].judged else (_BY_RULE, "labels")))
     names = [*new.objectives, *(name for name in old.objectives if name not in new.objectives)]
     weights = [(name, old.objectives.get(name), new.objectives.get(name)) for name in names]
     return Diff(tuple(changes), tuple(w for w in weights if w[1] != w[2]))
@@ -67,6 +72,8 @@ def _changed(old: Principle, new: Principle, methods: Mapping[str, Collection[st
         if "examples" in fields:
             again.update(("critique", "revise"))
     stages = [stage for stage in (*STAGES, *methods) if stage in again]
+    if not new.judged and (old.judged or not _ASKED_BY_RULE.isdisjoint(fields)):
+        stages.append(_BY_RULE)
     if any(name in _LABELS for name in fields) or not new.judged:
         stages.append("labels")
     return Change(new.id, "changed", fields, tuple(stages))

@@ -142,7 +142,7 @@ def laws(**fields: object) -> Constitution:
         pytest.param({"objective": "calm"}, ("labels",), id="objective"),
         pytest.param({"antithesis": "Be cruel."}, ("contrast",), id="antithesis"),
         pytest.param({"examples": [EXAMPLE]}, ("critique", "revise"), id="examples"),
-        pytest.param({"check": {"max_words": 3}}, ("labels",), id="now-a-rule"),
+        pytest.param({"check": {"max_words": 3}}, ("revise (with plan.rule_critiques)", "labels"), id="now-a-rule"),
         pytest.param({"applies_to": {"tags": ["a"]}}, ("critique", "revise", "compare"), id="tags"),
         pytest.param(
             {"examples": [{"prompt": "Hi", "response": "Go away.", "critique": "Rude.", "revision": "Hello!"}]},
@@ -156,6 +156,22 @@ def test_a_diff_says_what_is_made_again(fields: dict[str, object], again: tuple[
     assert (change.kind, change.again) == ("changed", again)
     assert set(change.fields) == set(fields)
     assert not diff(laws(), laws(), fields_read())
+
+
+@pytest.mark.parametrize(
+    ("fields", "again"),
+    [
+        pytest.param({"check": {"max_words": 4}}, ("revise (with plan.rule_critiques)", "labels"), id="check"),
+        pytest.param({"revise": "Say it shorter."}, ("revise (with plan.rule_critiques)", "labels"), id="revise"),
+        pytest.param({"weight": 2.0}, ("labels",), id="weight"),
+    ],
+)
+def test_a_rule_that_is_edited_asks_for_other_revisions_where_it_is_a_critic(
+    fields: dict[str, object], again: tuple[str, ...]
+) -> None:
+    rule = {"check": {"max_words": 3}}
+    (change,) = diff(laws(**rule), laws(**rule | fields), fields_read()).principles
+    assert change.again == again
 
 
 def test_the_diff_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
