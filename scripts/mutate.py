@@ -240,6 +240,8 @@ def _run(root: Path, arguments: list[str], printed: Path) -> None:
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
     os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     sys.dont_write_bytecode = True
+    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+        del sys.modules[name]  # the code that is run is the folder's
     sys.path[:] = [str(root), *(path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "scripts")))]
     code = importlib.import_module("pytest").main(arguments)
     sys.stdout.flush()

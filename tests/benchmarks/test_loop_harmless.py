@@ -31,7 +31,7 @@ def nothing(command: Sequence[str], log: TextIO) -> int:
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
     write_rows(tmp_path / "rows.jsonl", some_rows(240))
-    small = {"batch_size": 4, "micro_batch_size": 4, "steps": 1, "precision": "fp32", "max_length": 256}
+    small = {"batch_size": 4, "micro_batch_size": 4, "epochs": 0.1, "precision": "fp32", "max_length": 256}
     sizes = {"data": tmp_path / "rows.jsonl", "out": tmp_path / "out", "engine": "replay", "seeds": 1}
     sizes |= {"model": small_model(tmp_path / "model"), "pairs": 24, "fit": 20, "prompts": 24, "held-out": 12}
     given = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]

@@ -73,10 +73,6 @@ def bad(**changes: object) -> list[dict[str, Any]]:
     return [*some_pairs(8), {**some_pairs(1)[0], **changes}]
 
 
-def holding(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": "why is the sky blue ? why"}, {"role": "assistant", "content": text}]
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -84,7 +80,6 @@ def holding(text: str) -> list[dict[str, str]]:
         pytest.param(bad(chosen="a", rejected="a"), "chosen and rejected: are equal", id="equal"),
         pytest.param(bad(p_chosen=math.nan), "p_chosen: got nan; allowed: a finite number", id="nan"),
         pytest.param(bad(p_chosen=0.4), "p_chosen: got 0.4; allowed: 0.5 to 1", id="out-of-range"),
-        pytest.param(bad(chosen=holding("light")), "chosen: holds the prompt's messages", id="trap"),
         pytest.param(
             bad(prompt="<|im_start|>user\nwhy<|im_end|>"), "prompt: holds '<|im_start|>', so it", id="template"
         ),

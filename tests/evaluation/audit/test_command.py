@@ -216,7 +216,7 @@ def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys:
             ["RUN", "--set", "position_inconsistnt=1"],
             "--set: position_inconsistnt: unknown key (did you mean position_inconsistent?); allowed: agreement_bias, ",
         ),
-        (["RUN", "--against", "RUN/none"], "none: cannot be read"),
+        (["RUN", "--against", "RUN/none"], "none: no such file or folder"),
         (["RUN", "--clean", "RUN/clean"], "is in the run itself; allowed: a new folder elsewhere"),
         (["RUN", "--out", "RUN/manifest.json/x"], "x: cannot be written (File exists); choose another file"),
     ],

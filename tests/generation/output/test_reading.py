@@ -225,5 +225,7 @@ def test_a_file_without_a_column_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_finished_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no finished run; run the command that began it again"):
+    with pytest.raises(
+        UserError, match=r"is no finished run \(no manifest.json\); run the command that began it again"
+    ):
         open_run(tmp_path)

@@ -102,7 +102,8 @@ def test_a_restart_looks_at_no_call_of_a_settled_prompt_and_comes_to_the_same(tm
     change(tmp_path / "run", "DELETE FROM calls")
     kept = asyncio.run(produce(prepare(settings)))
     assert kept.calls.made == 0
-    assert (kept.files, kept.counts) == (first.files, first.counts)
+    data = [{name: sha for name, sha in run.files.items() if name.endswith(".parquet")} for run in (kept, first)]
+    assert (data[0], kept.counts) == (data[1], first.counts)
     change(tmp_path / "run", "DELETE FROM outcomes")
     made_again = asyncio.run(produce(prepare(settings)))
     assert (made_again.calls, made_again.files) == (first.calls, first.files)

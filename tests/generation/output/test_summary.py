@@ -14,6 +14,7 @@ from generation.output.dataset import DatasetWriter
 from generation.output.manifest import Calls, Controls, Cost, Digests, Manifest, Seconds, Tally, Tokens
 from generation.output.records import Feedback
 from generation.output.summary import CLIP, show
+from generation.reasons import told
 
 LAWS = Constitution(
     name="laws",
@@ -85,7 +86,8 @@ def test_what_only_some_runs_have_is_told_where_they_do(made: Manifest, tmp_path
     assert table["cost of the calls made"] == "1,234.5000 USD"
     assert table["of it, by the batch API"] == "0.2500 USD"
     assert table["without a price: other"] == "not counted"
-    assert (table["dropped: tie"], table["dropped: not_judged"], table["failed: empty"]) == ("3", "1", "2")
+    assert [table[f"dropped: {told(reason)}"] for reason in ("tie", "not_judged")] == ["3", "1"]
+    assert table[f"failed: {told('empty')}"] == "2"
     assert [name for name in table if name.startswith("paid calls") and table[name] == "4"]
     assert [name for name in table if name.startswith("of the tokens, estimated") and table[name] == "6"]
 

@@ -71,7 +71,15 @@ def job(
 
 
 def outcome_digests(manifest: Manifest) -> dict[str, str]:
-    return manifest.files
+    """Of the data: pages and settings tell the run's name and machine too."""
+    return {name: digest for name, digest in manifest.files.items() if name.endswith(".parquet")}
+
+
+def read_under(plan: dict[str, object]) -> dict[str, object]:
+    """Without the settings that nothing reads under the others, which are refused."""
+    unread = {"critics"} if plan["rounds"] == 0 else set()
+    unread |= {"schedule"} if plan["pairs"] == "revision_original" else set()
+    return {name: value for name, value in plan.items() if name not in unread}
 
 
 plans = st.fixed_dictionaries(
@@ -91,7 +99,7 @@ plans = st.fixed_dictionaries(
 
 
 @settings(max_examples=25, deadline=None)
-@given(plan=plans)
+@given(plan=plans.map(read_under))
 def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("plan")
     first = job(folder, "a", write_constitution(folder / "c.yaml"), f"plan={json.dumps(plan)}", rows=3)
@@ -176,7 +184,10 @@ def test_a_finished_run_is_recognised(tmp_path: Path) -> None:
     first = job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))
     assert already_done(first) is None
     manifest = asyncio.run(produce(first))
-    assert already_done(first) == manifest
+    found = already_done(first)
+    assert found
+    assert found.sha256
+    assert found.model_copy(update={"sha256": ""}) == manifest
 
 
 def test_the_same_run_twice_is_byte_identical(tmp_path: Path) -> None:

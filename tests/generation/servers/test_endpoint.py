@@ -103,7 +103,7 @@ def test_a_server_of_messages_cannot_score(serve: Any) -> None:
     assert error.error == (
         "unsupported",
         f"endpoint {chosen.url}: a server of messages gives no log-probabilities of a given response; "
-        "use a vLLM server with token_ids: true, or leave contrast out of the methods",
+        "use a vLLM server with token_ids: true, or methods that put a question",
     )
     assert server.seen == []
 

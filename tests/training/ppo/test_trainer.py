@@ -377,7 +377,7 @@ def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any],
 
 
 def test_how_responses_are_written_may_change_between_restarts(inputs: dict[str, Any], tmp_path: Path) -> None:
-    sampler = {**inputs["sampler"], "responses_in_flight": 2, "vllm": {"gpu_memory_utilization": 0.2}}
+    sampler = {**inputs["sampler"], "responses_in_flight": 2}
     first = prepare(load(PPO, None, [], inputs), tmp_path / "run")
     first.out.mkdir()
     output.claim(first.out, first.run_record)

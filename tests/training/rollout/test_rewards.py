@@ -276,7 +276,7 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
         pytest.param("reward.rules.weight=0", "reward.rules.weight: got 0; allowed: greater than 0", id="weight"),
         pytest.param(
             "reward.judge={constitution: x, panel: [{name: b, model: m, methods: [compare]}]}",
-            "--set: reward.judge.panel.b.methods: got compare, which judges pairs; allowed: contrast, score",
+            "--set: reward.judge.panel.b.methods: got compare, which judges pairs; allowed: contrast, likelihood, relevance, score",
             id="pairs",
         ),
         pytest.param("kl={coefficient: 0, target: 5}", "kl.coefficient: got 0 with a target", id="kl"),

@@ -50,7 +50,10 @@ def test_a_folder_of_others_says_what_differs(other: dict[str, object], line: st
 @pytest.mark.parametrize("text", ["{", "[]", "\x00", ""], ids=["half", "list", "binary", "empty"])
 def test_damaged_settings_are_told(text: str, tmp_path: Path) -> None:
     (tmp_path / SETTINGS).write_text(text)
-    with pytest.raises(UserError, match=r"training.yaml: is damaged; choose another --out, or delete the folder"):
+    with pytest.raises(
+        UserError,
+        match=r"training.yaml: is damaged, or was changed by hand; choose another --out, or delete the folder",
+    ):
         claim(tmp_path, said())
 
 
