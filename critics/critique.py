@@ -9,8 +9,9 @@ from constitution.records import Critique, Failure, Message, Prompt, Response
 from critics.templating import render as render_template
 from critics.templating import render_once
 from critics.text.thoughts import split
-from critics.transcript import AskedIn, ask, conversation, nonces, reference_answer, render_message
+from critics.transcript import AskedIn, Nonces, ask, conversation, nonces, reference_answer, render_message
 
+_UNMARKED = Nonces()
 _NOTHING = re.compile(
     r"""^["'*\s]*(?:no\s+(?:issues?|problems?|changes?)(?:\s+(?:found|needed|at\s+all))?
         |nothing\s+to\s+(?:change|fix|improve)|none)["'*\s]*(?:[.!\n]|$)""",
@@ -23,18 +24,19 @@ def render(
 ) -> tuple[Message, ...]:
     """The critic's prompt. The response comes before the principle, so principles share the cached prefix."""
     shown, text, reference = conversation(prompt), render_message(response.message), reference_answer(prompt)
-    if asked_in == "turns":
-        return (*prompt.messages, response.message, *ask(turn(principle, reference)))
     mark = nonces(nonce, shown, text, reference=reference)
+    if asked_in == "turns":
+        return (*prompt.messages, response.message, *ask(turn(principle, reference, mark)))
     head = render_once("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
     asked = {"request": principle.critique_request, "examples": principle.examples}
     question = render_template("critique.jinja", **asked)
     return ask(f"{head}\n\n{question}")
 
 
-def turn(principle: Principle, reference: str = "") -> str:
-    """How the next turn of a conversation asks what is wrong with the last one."""
-    return render_template("critique_turn.jinja", reference=reference, request=principle.critique_request)
+def turn(principle: Principle, reference: str = "", mark: Nonces = _UNMARKED) -> str:
+    """How the next turn of a conversation asks what is wrong with the last one. mark: of the reference answer's delimiters."""
+    variables = {"mark": mark, "reference": reference, "request": principle.critique_request}
+    return render_template("critique_turn.jinja", **variables)
 
 
 def parse(
