@@ -1,7 +1,5 @@
 """Free text -> verdict: the styles judges write in, what is no verdict, and hostile texts."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,11 +174,10 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_text_is_read_in_time(text: str) -> None:
-    start = time.monotonic()
-    verdict(text)
-    assert time.monotonic() - start < 3
+@pytest.mark.timeout(60)  # it takes a second where time grows with the length
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_text_is_read_to_its_end(name: str) -> None:
+    assert verdict(HOSTILE[name]) == ("first" if name in ("spaces", "statements", "labels") else None)
 
 
 def test_a_long_text_is_read_from_its_end() -> None:

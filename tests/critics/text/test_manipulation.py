@@ -1,7 +1,6 @@
 """Manipulation indicators."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -156,12 +155,11 @@ HOSTILE = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(60)  # it takes a second where time grows with the length, and hours where it grows with its square
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
-def test_a_megabyte_takes_well_under_a_second(piece: str) -> None:
+def test_a_megabyte_is_read_to_its_end(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    begun = time.process_time()
     assert "too_long" in indicators(text, text)
-    assert time.process_time() - begun < 1
 
 
 def test_a_response_of_tool_calls_alone_says_something() -> None:

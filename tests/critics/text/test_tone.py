@@ -1,6 +1,5 @@
 """How a reply speaks to the asker, on replies labelled by hand."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,9 +58,10 @@ def test_marks_of_style(text: str, count: int) -> None:
     assert markup(text) == count
 
 
+@pytest.mark.timeout(60)  # it takes a second where time grows with the length
 @pytest.mark.parametrize("unit", ["a", "i ", "i don't ", "there is no a ", "**", "!", "| ", "you have ", "```\n", "- "])
-def test_no_text_is_slow_to_read(unit: str) -> None:
-    text = unit * (20_000 // len(unit))
-    started = time.process_time()
-    admits(text), agrees(text), markup(text)
-    assert time.process_time() - started < 1.5
+def test_a_long_text_is_read_to_its_end(unit: str) -> None:
+    text = unit * (300_000 // len(unit))
+    found = (admits(text), agrees(text))
+    assert not any(found)
+    assert markup(text) == (unit in ("!", "| ", "- "))
