@@ -11,6 +11,8 @@ from generation.calls.prices import Spent
 
 CONTROL = "control"
 """Stage of the failures of control pairs, which are no prompts of the run."""
+CONTROL_PROMPT = "control-"
+"""How the ids of control pairs' prompts begin."""
 
 
 @dataclass(frozen=True, slots=True)

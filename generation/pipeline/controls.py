@@ -10,7 +10,7 @@ from constitution.records import Failure, Prompt, Response, Vote
 from critics.controls import load
 from generation.config import Plan
 from generation.engines.base import TransientError
-from generation.output.records import CONTROL, ControlOutcome
+from generation.output.records import CONTROL, CONTROL_PROMPT, ControlOutcome
 from generation.pipeline.feedback import comparison_principles, given
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.scheduler import UNAVAILABLE
@@ -30,7 +30,7 @@ def controls(plan: Plan) -> list[ControlPair]:
     """The first `plan.controls` of those that are shipped."""
     pairs = []
     for number, control in enumerate(load()[: plan.controls]):
-        prompt = Prompt(id=f"control-{number}", messages=control.prompt, responses=(*control.chosen, *control.rejected))
+        prompt = Prompt(id=f"{CONTROL_PROMPT}{number}", messages=control.prompt, responses=(*control.chosen, *control.rejected))
         better, worse = (response for response in given(prompt) if isinstance(response, Response))
         pairs.append(ControlPair(control.kind, prompt, (better, worse)))
     return pairs

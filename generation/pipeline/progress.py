@@ -15,6 +15,7 @@ from constitution.console import Console
 from constitution.records import STAGES, Stage
 from generation.calls.budget import Budget
 from generation.engines.base import Completion, Request, Usage
+from generation.output.records import CONTROL_PROMPT
 
 PLAIN_EVERY = 10.0
 """Seconds between two log lines when the output is not a terminal."""
@@ -55,6 +56,8 @@ class Progress:
         self._failed = 0
         self._under_way: Counter[str] = Counter()
         """Prompt -> calls made for it so far, of those that are not finished."""
+        self._made = 0
+        """Calls made, those about control pairs too."""
         self._took: list[int] = [0, 0]
         """Finished prompts that needed calls, and how many."""
         self._begin = time.monotonic()
@@ -77,7 +80,9 @@ class Progress:
     def call(self, request: Request, completion: Completion, reused: bool, _seconds: float) -> None:
         """One call was answered."""
         self.stages[request.stage].add(completion, reused)
-        self._under_way[request.subject.prompt] += not reused
+        self._made += not reused
+        if not request.subject.prompt.startswith(CONTROL_PROMPT):
+            self._under_way[request.subject.prompt] += not reused
         self._log()
 
     def row(self, prompt: str, failed: bool) -> None:
@@ -103,8 +108,8 @@ class Progress:
         left = self._prompts - self._done
         if left and not prompts:
             return "unknown time"
-        made = calls + self._under_way.total()
-        seconds = round(max(calls / prompts * left - self._under_way.total(), 0) * self.seconds / made) if left else 0
+        to_make = max(calls / prompts * left - self._under_way.total(), 0) if left else 0
+        seconds = round(to_make * self.seconds / max(self._made, 1))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
     def totals(self) -> Usage:

@@ -33,7 +33,10 @@ def test_plain_lines_tell_stages_failures_rates_and_time_left() -> None:
 
 
 def test_time_left_goes_by_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four prompts that are worked on side by side one is finished, and most calls of the others are made too."""
+    """Of four prompts that are worked on side by side one is finished, and most calls of the others are made too.
+
+    Calls about control pairs take time and finish no prompt.
+    """
     now = [100.0]
     monkeypatch.setattr("generation.pipeline.progress.time.monotonic", lambda: now[0])
     progress = Progress(4, io.StringIO())
@@ -48,7 +51,9 @@ def test_time_left_goes_by_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     for prompt, calls in {"a": 10, "b": 9, "c": 6}.items():
         for _ in range(calls):
             call(prompt)
-    now[0] += 250  # ten seconds a call
+    for number in range(25):
+        call(f"control-{number}")
+    now[0] += 500  # ten seconds a call
     assert progress.left() == "unknown time"
     progress.row("a", failed=False)
     assert progress.left() == "0:00:50"  # 5 of 20 calls
