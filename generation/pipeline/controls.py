@@ -30,7 +30,9 @@ def controls(plan: Plan) -> list[ControlPair]:
     """The first `plan.controls` of those that are shipped."""
     pairs = []
     for number, control in enumerate(load()[: plan.controls]):
-        prompt = Prompt(id=f"{CONTROL_PROMPT}{number}", messages=control.prompt, responses=(*control.chosen, *control.rejected))
+        prompt = Prompt(
+            id=f"{CONTROL_PROMPT}{number}", messages=control.prompt, responses=(*control.chosen, *control.rejected)
+        )
         better, worse = (response for response in given(prompt) if isinstance(response, Response))
         pairs.append(ControlPair(control.kind, prompt, (better, worse)))
     return pairs
