@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from constitution.command import run_command
-from constitution.console import Console
 from constitution.listing import add_listing
 from constitution.options import add_options, read_options
+from generation.console import Console
 from generation.request import FeedbackSettings
 
 EXIT = (

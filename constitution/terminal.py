@@ -1,7 +1,7 @@
 """What is printed: nothing in it moves a cursor, sets a color or turns the order of what is read, whoever wrote or printed it.
 
 `guarded` stands between this process and the terminal for as long as a command runs. What libraries, tracebacks and warnings say
-goes through it as well; `console.Console` styles its own text and cleans it first.
+goes through it as well; `generation.console.Console` styles its own text and cleans it first.
 """
 
 from __future__ import annotations

@@ -29,6 +29,11 @@ def ngrams(found: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
     return zip(*(found[i:] for i in range(n)), strict=False)
 
 
+def shingles(found: Sequence[str], n: int) -> set[tuple[str, ...]]:
+    """The distinct n-grams by which texts are held against each other; of fewer than n words, all of them as one."""
+    return set(ngrams(found, min(n, len(found)))) if found else set()
+
+
 def repetition(text: str) -> float:
     """Share of word 3-grams that stood in the text before, in [0, 1): the same three words, whatever their case."""
     grams = list(ngrams(words_of(text), 3))

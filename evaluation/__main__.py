@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import NamedTuple
 
 from constitution.command import run_command
-from constitution.console import Console
 from constitution.listing import add_listing
 from constitution.options import Options, add_options, read_options
 from evaluation.attack.settings import AttackSettings
@@ -17,6 +16,7 @@ from evaluation.audit.settings import AuditSettings
 from evaluation.diff.settings import DiffSettings
 from evaluation.judge.settings import JudgeSettings
 from evaluation.policy.settings import PolicySettings
+from generation.console import Console
 
 EXIT = "Exit code: 0 done; 1 a gate failed, or a model was unavailable and the same command resumes; 2 bad arguments or files."
 

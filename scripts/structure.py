@@ -24,7 +24,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "constitution": ((REST,),),
     "critics": (("templating", "transcript"), ("text",), (REST,), ("ranking",)),
     "generation": (
-        ("data",), ("settings", "request", "reads", "reasons"), ("engines",), ("servers",), ("calls",), ("roles",),
+        ("data",), ("settings", "request", "reads", "reasons", "console"), ("engines",), ("servers",), ("calls",), ("roles",),
         ("unread", "config"), ("models",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (

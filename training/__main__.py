@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from constitution.command import run_command
-from constitution.console import Console
 from constitution.errors import Problem, UserError
 from constitution.listing import add_listing
+from generation.console import Console
 from generation.settings import load
 from training.catalogue import COMMANDS, LOOP, settings_model
 from training.run import rank

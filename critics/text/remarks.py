@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from constitution.words import shingles, words_of
+
 _NOUN = r"(?:reply|response|revision|critique)"
 _OWN = r"(?:original|revised|previous|above|first|better|improved|new|current|given|final)"
 _WHO = r"(?:user|assistant|model|speaker|author|writer)(?:'s|’s)"
@@ -20,9 +22,9 @@ _REMARK = re.compile(
 )
 _SPOKEN_OF = re.compile(rf"\b(?:replies|{_NOUN}s?)\b", re.IGNORECASE)
 GRAM = 4
-"""Words of one piece by which two texts are held against each other."""
+"""Words of the n-grams by which two texts are held against each other."""
 ECHO = 0.6
-"""Share of a text's pieces that another has, from which it is said again."""
+"""Share of a text's n-grams that another has, from which it is said again."""
 
 
 def without_remarks(text: str, before: str) -> str | None:
@@ -47,12 +49,6 @@ def echoes(text: str, source: str) -> bool:
 
 
 def _shared(text: str, other: str) -> float:
-    """Share of the text's pieces that the other has."""
-    own, others = _pieces(text), _pieces(other)
+    """Share of the text's n-grams that the other has."""
+    own, others = (shingles(words_of(one), GRAM) for one in (text, other))
     return len(own & others) / len(own) if own else 0.0
-
-
-def _pieces(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.casefold())
-    size = min(GRAM, len(words))
-    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)} if words else set()

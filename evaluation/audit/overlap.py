@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from constitution.digest import integer
 from constitution.errors import Problem, UserError
-from constitution.words import ngrams, words_of
+from constitution.words import shingles, words_of
 from generation.data.message import Told
 from generation.data.prompts import turns
 from generation.data.record import BadRow, Record
@@ -77,9 +77,8 @@ def _text(turns: Iterable[tuple[str, str]]) -> str:
 
 def grams(text: str, n: int) -> array[int]:
     """The distinct word n-grams of a text as 64-bit numbers, sorted; of a shorter text, all its words as one."""
-    words = words_of(text, WORDS)
-    runs = {" ".join(run) for run in ngrams(words, min(n, len(words)))} if words else set()
-    return array("Q", sorted(map(integer, runs)))
+    found = {" ".join(run) for run in shingles(words_of(text, WORDS), n)}
+    return array("Q", sorted(map(integer, found)))
 
 
 def near_duplicates(

@@ -42,11 +42,10 @@ class ChatTokenizer(NamedTuple):
 
 def chat_tokenizer(files: ModelFiles) -> ChatTokenizer:
     """The model's tokenizer, with what transformers makes of it. Raises ModelError."""
-    try:
+    # where files are odd, transformers may take them, or says what is wrong with them
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         if found := _plain(files.path):
             return found
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass  # transformers may take it, or says what is wrong with it
     kept = cache_folder() / "tokenizers" / _name(files.path)
     with contextlib.suppress(Exception):  # the tokenizers library raises Exception itself
         held = json.loads(kept.read_text(encoding="utf-8"))

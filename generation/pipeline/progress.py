@@ -11,9 +11,9 @@ from typing import TextIO
 from rich.live import Live
 from rich.table import Table
 
-from constitution.console import Console
 from constitution.records import STAGES, Stage
 from generation.calls.budget import Budget
+from generation.console import Console
 from generation.engines.base import Completion, Request, Usage
 from generation.output.records import CONTROL_PROMPT
 

@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 
 from constitution.command import run_command
-from constitution.console import Console
 from constitution.errors import Problem, Unavailable, UserError
 from constitution.terminal import CleanStream, guarded
+from generation.console import Console
 from solon.__main__ import main as solon
 
 ROOT = Path(__file__).parents[2]
