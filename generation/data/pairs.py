@@ -11,10 +11,9 @@ from generation.data import conversation as shapes
 from generation.data.conversation import Messages
 from generation.data.mapping import Columns, columns
 from generation.data.message import Told
-from generation.data.prompts import asked, missing
+from generation.data.prompts import asked, fields_of, missing
 from generation.data.record import BadRow, Record
 from generation.data.source import source
-from generation.data.values import check_text
 
 FIELDS = (
     "prompt", "messages", "conversations", "system", "chosen", "rejected", "id", "subset", "tags", "tools",
@@ -69,18 +68,12 @@ class PairReader:
         yield from (f"{self.spec}: {what} ({count:,} times)" for what, count in self._told.items())
 
     def _row(self, record: Record) -> PairRow:
-        if isinstance(record.row, BadRow):
-            raise record.row
-        self._seen |= dict.fromkeys(record.row)
-        fields, _ = self._columns.split(record.row)
-        present = fields.keys()
-        fields = {key: value for key, value in fields.items() if value is not None}
-        if record.columnar:
-            fields = {key: shapes.unpadded(value) for key, value in fields.items()}
-        check_text(fields)
+        names = () if isinstance(record.row, BadRow) else record.row.keys()
+        self._seen |= dict.fromkeys(names)
+        fields, present, _ = fields_of(record, self._columns)
         for name in ("chosen", "rejected"):
             if name not in present:
-                got = f"is missing{suggest(name, record.row)}"
+                got = f"is missing{suggest(name, names)}"
                 raise BadRow("bad_row", got, fix="each row needs prompt, chosen and rejected", key=name)
         before, replies = asked({"chosen": None, "rejected": None, **fields}, present, self._told)
         for one in replies:

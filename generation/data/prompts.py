@@ -153,6 +153,18 @@ def _failure(record: Record, error: BadRow, names: Names, found: Columns, number
     return Failure(names.unique(name), STAGE, error.reason, clean(str(error.at(record.place))))
 
 
+def fields_of(record: Record, found: Columns) -> tuple[dict[str, Any], Collection[str], dict[str, Any]]:
+    """(the row's fields that are not null, the names of all that it has, its other columns). Raises BadRow."""
+    if isinstance(record.row, BadRow):
+        raise record.row
+    given, others = found.split(record.row)
+    fields = {key: value for key, value in given.items() if value is not None}
+    if record.columnar:
+        fields = {key: shapes.unpadded(value) for key, value in fields.items()}
+    check_text(fields)
+    return fields, given.keys(), others
+
+
 class _Made(NamedTuple):
     prompt: Prompt
     bad: list[tuple[int, BadRow]]
@@ -161,13 +173,7 @@ class _Made(NamedTuple):
 
 def _made(record: Record, found: Columns, told: Told) -> _Made:
     """A row as a Prompt. Raises BadRow."""
-    assert not isinstance(record.row, BadRow)
-    fields, others = found.split(record.row)
-    present = fields.keys()
-    fields = {key: value for key, value in fields.items() if value is not None}
-    if record.columnar:
-        fields = {key: shapes.unpadded(value) for key, value in fields.items()}
-    check_text(fields)
+    fields, present, others = fields_of(record, found)
     messages, replies = asked(fields, present, told)
     responses, bad = different(replies, told)
     if replies and not responses:
