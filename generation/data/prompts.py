@@ -121,12 +121,9 @@ def _read(
     """told, seen: what is left alone and the names of columns, which are added to."""
     with closing(Names()) as names:
         for number, record in enumerate(itertools.islice(records, limit), 1):
-            row = record.row
-            if not isinstance(row, BadRow) and len(seen) < MANY:
-                seen.update(dict.fromkeys(row, 1))
+            if not isinstance(record.row, BadRow) and len(seen) < MANY:
+                seen.update(dict.fromkeys(record.row, 1))
             try:
-                if isinstance(row, BadRow):
-                    raise row
                 made = _made(record, found, told)
             except BadRow as error:
                 yield _Row(_failure(record, error, names, found, number))
