@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         description=solon.__doc__,
         usage="solon [-h] [--version] COMMAND ...",
         epilog="commands:\n" + "\n".join(lines) + "\n\n`solon COMMAND --help` shows its options. "
-        "Exit code 0 done, 1 incomplete or a gate failed,\n2 bad arguments, files or settings.",
+        "Exit code 0 done, 1 incomplete or a gate failed,\n2 bad arguments, files or settings, 3 a fault of Solon.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--version", action="version", version=f"solon {solon.__version__}")
@@ -49,13 +49,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code."""
+    """Run a command; returns its exit code. Whichever it is, what it prints is clean, and it ends as all do."""
     if sys.platform == "win32":
         print("solon: Windows is not supported; use Linux, macOS or WSL", file=sys.stderr)
         return 2
     given = sys.argv[1:] if arguments is None else list(arguments)
     name = parser().parse_args(given[:1]).command
-    return int(import_module(COMMANDS[name].module).main(given[1:], f"solon {name}"))
+    # by name, so that help does not wait for what commands need
+    command = import_module("constitution.command")
+    return int(command.run_command(lambda: import_module(COMMANDS[name].module).main(given[1:], f"solon {name}")))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.command import run_command
 from constitution.errors import Problem, UserError
 from constitution.terminal import printable
 from generation.calls.reading import StoredCalls
@@ -36,11 +35,8 @@ class Call(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.calls") -> int:
-    """Run a subcommand. Exit code 0 done, 2 bad arguments or files."""
-    return run_command(lambda: _run(_parser(prog).parse_args(arguments)))
-
-
-def _run(options: argparse.Namespace) -> int:
+    """Run a subcommand; returns 0. Raises UserError for bad files, and where there is no such call."""
+    options = _parser(prog).parse_args(arguments)
     with closing(StoredCalls([options.run / CALLS])) as calls:
         found = _find(calls, options.id, options.pair, options.prompt)
         if not found:

@@ -6,20 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from constitution.errors import UserError
-from constitution.terminal import complain
 from generation.output.exports.formats import FORMS, write
 from generation.output.run import open_run
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.export") -> int:
-    """Run the command. Exit code 0 done, 2 bad arguments or files."""
+    """Run the command; returns 0. Raises UserError for bad files."""
     options = _parser(prog).parse_args(arguments)
-    try:
-        write(open_run(options.run), options.format, options.out)
-    except UserError as error:
-        complain(error)
-        return 2
+    write(open_run(options.run), options.format, options.out)
     print(f"Written: {options.out}")
     return 0
 

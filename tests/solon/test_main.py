@@ -89,3 +89,17 @@ def test_a_run_in_a_folder_with_modules_of_the_same_names(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "x" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends_as_all_do(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("\x1b[31mred")
+
+    monkeypatch.setattr(import_module(COMMANDS[name].module), "main", broken)
+    assert main([name]) == 3
+    said = capsys.readouterr().err
+    assert "red" in said
+    assert "\x1b" not in said
