@@ -4,7 +4,8 @@
 
 Each makes the same calls with the same texts: two responses to each prompt, and a judgement of the two in both orders by one token,
 with the same number of calls at once. The server is a process of its own; with --vllm it is the embedded model in vLLM. Wall times
-are of whole processes, from start to exit. The clients of a round follow each other, and a ratio is the median of the rounds'.
+are of whole processes, from start to exit, whose modules are compiled: pip does it for the peers', the first round for ours. The
+clients of a round follow each other, and a ratio is the median of the rounds'.
 With --kill each is killed with SIGKILL once half of its calls are answered, and the same command is run again: its calls are
 counted where they arrive. One that fails or hangs then is begun anew, without its cache. What the peers run is in
 `benchmarks/peers`. They need environments of their own:
@@ -218,6 +219,7 @@ def main() -> None:
     sys.argv = [
         "PYTHON" if part in paths else part for part in sys.argv
     ]  # figures are kept with the command, without paths
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work = prepare(folder, options.prompts, options.concurrency)

@@ -59,16 +59,17 @@ def fit(n: int, logits: Mapping[Index, float]) -> Fit:
     pairs = np.array(list(logits), dtype=np.intp).reshape(-1, 2)
     outcomes = sigmoid(np.fromiter(logits.values(), np.float64, len(logits)))
     first, second = pairs.T
-    tosses = _most_probable(n, first, second, outcomes, 1.0)
+    tosses = _most_probable(n, first, second, outcomes, 1.0, np.zeros(n))
     expected = sigmoid(tosses.mean[first] - tosses.mean[second])
     scatter = ((outcomes - expected) ** 2 / (expected * (1 - expected))).sum()
-    return _most_probable(n, first, second, outcomes, float((COINS + scatter) / (COINS + len(logits))))
+    dispersion = float((COINS + scatter) / (COINS + len(logits)))
+    return _most_probable(n, first, second, outcomes, dispersion, tosses.mean)
 
 
 def _most_probable(
-    n: int, first: NDArray[np.intp], second: NDArray[np.intp], outcomes: Floats, dispersion: float
+    n: int, first: NDArray[np.intp], second: NDArray[np.intp], outcomes: Floats, dispersion: float, strengths: Floats
 ) -> Fit:
-    """Newton's method with step halving on the concave log-posterior."""
+    """Newton's method with step halving on the concave log-posterior, from some strengths."""
     design = np.zeros((len(outcomes), n))
     rows = np.arange(len(outcomes))
     design[rows, first], design[rows, second] = 1.0, -1.0
@@ -78,7 +79,6 @@ def _most_probable(
         missed = (outcomes * np.logaddexp(0, -ahead) + (1 - outcomes) * np.logaddexp(0, ahead)).sum() / dispersion
         return float((strengths @ strengths) / (2 * PRIOR**2) + missed)
 
-    strengths = np.zeros(n)
     while True:
         won = sigmoid(design @ strengths)
         gradient = design.T @ (outcomes - won) / dispersion - strengths / PRIOR**2

@@ -133,7 +133,7 @@ def strengths(candidates: Sequence[Named], scores: Mapping[Pair, Score]) -> dict
 
 def _wanted(candidates: Sequence[Response], scores: Mapping[Pair, Score], strategy: Strategy) -> Iterable[Pair]:
     """The pairs to train on, stronger first where the ranking chooses them. Equal messages take one place in it."""
-    if strategy in ("all_pairs", "revision_original"):
+    if strategy in ("all_pairs", "revision_original") or len(scores) == 1:
         return scores
     by_strength = strengths(candidates, scores)
     ranking: list[Response] = []

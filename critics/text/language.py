@@ -36,6 +36,60 @@ _LEAST_LETTERS = 5
 _NONE = "zxx"
 """ISO 639 code of a text without language: numbers, signs."""
 
+_ENGLISH = frozenset(
+    [
+        "the",
+        "and",
+        "that",
+        "this",
+        "these",
+        "those",
+        "with",
+        "from",
+        "what",
+        "which",
+        "when",
+        "where",
+        "who",
+        "why",
+        "how",
+        "would",
+        "could",
+        "should",
+        "have",
+        "been",
+        "they",
+        "them",
+        "their",
+        "there",
+        "you",
+        "your",
+        "are",
+        "were",
+        "because",
+        "about",
+        "into",
+        "than",
+        "then",
+        "some",
+        "any",
+        "only",
+        "other",
+        "does",
+        "its",
+        "it",
+        "if",
+        "my",
+        "our",
+        "can",
+    ]
+)
+"""Common English words that are rare in other languages."""
+_WORD = re.compile(r"[a-z]+")
+_PLAINLY = 0.12
+"""Share of them that no text in another language has; English prose has a sixth."""
+_LEAST_WORDS = 3
+
 _ASKS_FOR_ONE = regex.compile(
     r"translat|language|übersetz|tradu|перев|翻译|翻譯|翻訳"
     r"|\b(?:english|german|french|spanish|italian|portuguese|dutch|russian|chinese|mandarin|japanese|korean|arabic|hebrew|hindi|thai"
@@ -67,8 +121,17 @@ def other_language(response: str, prompt: str) -> bool:
         return False
     if scripts[0] != scripts[1]:
         return True
+    if _plainly_english(prompt) and _plainly_english(response):
+        return False  # without the classifier, which takes half a second to load
     asked = language(prompt)
     return asked is not None and language(response) not in (None, asked)
+
+
+def _plainly_english(text: str) -> bool:
+    """True where so many words are English ones that no classifier need be asked."""
+    words = _WORD.findall(text[:_SAMPLE].lower())
+    found = sum(word in _ENGLISH for word in words)
+    return found >= max(_LEAST_WORDS, _PLAINLY * len(words))
 
 
 @cache

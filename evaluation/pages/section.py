@@ -36,6 +36,10 @@ class Section(NamedTuple):
         return re.sub(r"\W+", "-", self.title.lower())
 
 
+NOTHING = Section("", "", ())
+"""A section without anything to show, which no page has. Drawing what is then left out takes longest."""
+
+
 def percent(value: float) -> str:
     """A share as it is read."""
     return "" if np.isnan(value) else f"{value:.1%}"

@@ -11,7 +11,7 @@ from evaluation.audit.responses import ASKED, ROLES
 from evaluation.audit.sections.votes import FEW, FEWEST, filled_heat, most
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
-from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
+from evaluation.pages.section import LISTED, NOTHING, Section, Table, bar_values, percent
 
 UNCOUNTED = (
     f"Near-duplicates were not looked for: the prompts have more than {MOST_GRAMS:,} word 3-grams, too many for the report that "
@@ -22,6 +22,8 @@ UNCOUNTED = (
 def biases(audit: Audit) -> Section:
     """What the chosen responses have more of."""
     names = [name for name, tally in audit.pairs.biases.items() if tally.n >= FEW]
+    if not names:
+        return NOTHING
     titles = {"length": "longer", "confidence": "sounds surer", "agreement": "opens agreeing", "refusal": "refuses"}
     shares = {f"{titles[name]} ({audit.pairs.biases[name].n} pairs)": audit.pairs.biases[name].share for name in names}
     keys = [audit.voters.keys[i] for i in most(audit)]
@@ -36,7 +38,7 @@ def biases(audit: Audit) -> Section:
         plots.bars("The chosen response is the one that ...", *bar_values(shares), reference=0.5),
         *filled_heat("Whom each voter prefers", [*map(audit.name, keys)], [titles[n] for n in names], grid),
     ]
-    return Section("Judge biases", text, parts if names else [])
+    return Section("Judge biases", text, parts)
 
 
 def refusals(audit: Audit) -> Section:
@@ -76,10 +78,9 @@ def revision(audit: Audit) -> Section:
     drawn = [
         plots.histogram("Length after over length before", ratios, "times as long", steps),
         plots.histogram("Words in common", revised.similarity, "share of words", np.linspace(0, 1, 21).tolist()),
-    ]  # fmt: skip
+    ] if len(revised.length) >= FEWEST else []  # fmt: skip
     table = Table("Refusals", ("before", "after", "#revisions"), rows)
-    parts = [*(drawn if len(revised.length) >= FEWEST else ()), table]
-    return Section("What revision changed", text, parts if revised.length else [])
+    return Section("What revision changed", text, [*drawn, table] if revised.length else [])
 
 
 def indicators(audit: Audit) -> Section:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from evaluation.audit.data import Audit
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
-from evaluation.pages.section import LISTED, Section, Table, bar_values, percent
+from evaluation.pages.section import LISTED, NOTHING, Section, Table, bar_values, percent
 from evaluation.statistics import share
 
 MOST = 40
@@ -45,12 +45,12 @@ def places(audit: Audit) -> Section:
         "prefers the response that is listed first. A vote is position-inconsistent if the judge chose the same position in both "
         "orders. Pointwise judging methods and rules have no position bias."
     )
-    parts: list[Plot | Table] = [
+    drawn = [
         plots.bars("Position-inconsistent votes", *bar_values(inconsistent), reference=audit.thresholds.position_inconsistent),
         plots.bars("Mean position bias", {v.names[i]: v.bias[i] / v.votes[i] for i in shown}, "log-odds for the first position"),
-        Table("", ("voter", "#votes", "#mean |vote|", "#mean bias", "#inconsistent", "#sides with the label"), rows),
-    ]  # fmt: skip
-    return Section("Position", text, parts if shown else parts[2:] if rows else [])
+    ] if shown else []  # fmt: skip
+    columns = ("voter", "#votes", "#mean |vote|", "#mean bias", "#inconsistent", "#sides with the label")
+    return Section("Position", text, [*drawn, Table("", columns, rows)] if rows else [])
 
 
 def _place_cells(audit: Audit, i: int) -> tuple[str, str, str]:
@@ -66,17 +66,21 @@ def _place_cells(audit: Audit, i: int) -> tuple[str, str, str]:
 def decisions(audit: Audit) -> Section:
     """How far from one half the labels are."""
     log_odds = np.asarray(audit.pairs.log_odds)
+    if len(log_odds) < FEWEST:
+        return NOTHING
     text = "p_chosen is the label that training sees: near one half the votes could not decide. Their log-odds are its logit."
     parts: list[Plot | Table] = [
         plots.histogram("p_chosen of the pairs", 1 / (1 + np.exp(-log_odds)), "p_chosen", np.linspace(0.5, 1, 21).tolist()),
         plots.histogram("Log-odds of the pairs", log_odds, "log-odds", 20),
     ]  # fmt: skip
-    return Section("How sure the labels are", text, parts if len(log_odds) >= FEWEST else [])
+    return Section("How sure the labels are", text, parts)
 
 
 def agreement(audit: Audit) -> Section:
     """Which voters pull together and which apart."""
     v, shown = audit.voters, most(audit)
+    if len(shown) < 2:
+        return NOTHING
     names = [v.names[i] for i in shown]
     grid = np.where(v.both >= FEW, v.agreement, np.nan)[np.ix_(shown, shown)]
     clashes = [
@@ -97,13 +101,15 @@ def agreement(audit: Audit) -> Section:
         *filled_heat("Agreement between voters", names, names, grid),
         Table("Most in conflict", ("voter", "and", "#pairs", "#same side", "#95%"), rows),
     ]
-    return Section("Agreement and conflict", text, parts if len(shown) > 1 else [])
+    return Section("Agreement and conflict", text, parts)
 
 
 def objectives(audit: Audit) -> Section:
     """Which objectives win, and at whose cost."""
     sides = {name: tally for name, tally in sorted(audit.pairs.objectives.items()) if tally.n}
     names = [*sides]
+    if not names:
+        return NOTHING
     trades = audit.pairs.trades
     grid = np.full((len(names), len(names)), np.nan)
     for (a, b), tally in trades.items():
@@ -121,15 +127,18 @@ def objectives(audit: Audit) -> Section:
         plots.bars(
             "Pairs in which the label follows an objective", *bar_values({n: t.share for n, t in sides.items()})
         ),
-        plots.heat("Objectives that disagree", names, names, grid, (0, 1)),
-        Table("", ("objective", "and", "#pairs with both", "#one wins, one loses", "#share"), rows),
     ]
-    return Section("Objectives", text, parts[: 1 if len(names) == 1 else 3] if names else [])
+    if len(names) > 1:
+        columns = ("objective", "and", "#pairs with both", "#one wins, one loses", "#share")
+        parts += [plots.heat("Objectives that disagree", names, names, grid, (0, 1)), Table("", columns, rows)]
+    return Section("Objectives", text, parts)
 
 
 def controls(audit: Audit) -> Section:
     """How the judges did on pairs with a known answer."""
     kinds = {kind: tally.share for kind, tally in sorted(audit.controls.kinds.items())}
+    if not kinds:
+        return NOTHING
     known = {audit.voters.names[i]: audit.controls.voters[key] for i, key in enumerate(audit.voters.keys)}
     voters = {name: tally.share for name, tally in known.items() if tally.n}
     text = (
@@ -143,4 +152,4 @@ def controls(audit: Audit) -> Section:
             "Votes for the right response, by voter", *bar_values(dict([*voters.items()][:MOST])), reference=0.5
         ),
     ]
-    return Section("Control pairs", text, parts if kinds else [])
+    return Section("Control pairs", text, parts)

@@ -63,3 +63,14 @@ def test_the_script_is_that_of_most_letters(text: str, expected: str | None) -> 
 )
 def test_a_response_in_another_language(response: str, prompt: str, expected: bool) -> None:
     assert other_language(response, prompt) is expected
+
+
+@pytest.mark.parametrize("code", sorted(SENTENCES.keys() - {"en"}))
+def test_no_sentence_of_another_language_passes_for_english(code: str) -> None:
+    assert other_language(SENTENCES[code], "What did the cat that you have do on the mat?")
+
+
+def test_a_few_english_words_do_not_make_a_text_english() -> None:
+    response = f"{SENTENCES['de']} Ein Schild sagt: Beware of the dog and the cat. {SENTENCES['de']} {SENTENCES['de']}"
+
+    assert other_language(response, "What did the cat that you have do on the mat?")
