@@ -60,6 +60,44 @@ STYLES = {
     "another end token": "{A}<|im_end|>",
     "final": "Final: {A}",
     "follows it better": "Response {n} follows the principle better.",
+    "a number on the last line": "Assistant 1 gives examples, and so does Assistant 2.\n\n{n}",
+    "a number in bold on the last line": "Both are good.\n\n**{n}**",
+    "a number first, then the reason": "{n}\n\n### Reason: it is brief.",
+    "choose a number": "Therefore, I choose {n}.",
+    "choose a number as": "Therefore, I choose {n} as the better answer.",
+    "choose a number for": "I would choose {n} for its wide coverage.",
+    "my choice is a number": "Assistant 1 is brief. Therefore, my choice is {n}.",
+    "a field, digit": "Both are helpful. Output: {n}",
+    "the answer of": "I recommend the answer of Assistant {n}.",
+    "recommend choosing": "I would recommend choosing Assistant {n}'s answer.",
+    "recommend that you choose": "I recommend that you choose the answer given by Assistant {n}.",
+    "rate as better": "I would rate Assistant {n} as the better assistant.",
+    "rate as better than": "I would rate Assistant {n}'s answer as slightly better than Assistant {m}'s answer.",
+    "rate higher": "I would rate Assistant {n}'s answer higher.",
+    "rate as more": "I would rate Assistant {n}'s answer as more helpful, relevant, and accurate than Assistant {m}'s.",
+    "the edge": "I would give Assistant {n} the edge.",
+    "edge to": "A slight edge to Assistant {n} for its example.",
+    "only the other is named": "It is slightly better than Assistant {m}'s answer.",
+    "worse than": "Assistant {m}'s solution is worse than Assistant {n}'s.",
+    "deemed": "Assistant {n}'s reasoning is deemed better.",
+    "making it superior": "This is a flaw, making Assistant {A}'s analysis superior.",
+    "much better, marked": "[[{A}>>>{B}]]",
+    "marked, the other way": "[[{B}<<{A}]]",
+    "malformed mark, then words": "[[{A}>>{A}]] Assistant {A} is better.",
+    "comparison": "Overall, Assistant {n}'s answer is more detailed than Assistant {m}'s.",
+    "comparison, short": "Both are good, yet Assistant {n} provides a clearer and more accurate account.",
+    "comparison, less": "Assistant {m}'s answer is less detailed than Assistant {n}'s answer.",
+    "comparison, not as": "Assistant {m}'s answer is good, and it does not go into as much detail as Assistant {n}'s.",
+    "comparison, making it better": "Assistant {n} has more examples, making it the better choice.",
+    "comparison, then a word about both": "Assistant {n} is more accurate. However, both are of high quality.",
+    "one is wrong": "Assistant {n} gives the right law, while Assistant {m}'s answer contains a significant error.",
+}
+
+SCORES: dict[str, str] = {
+    "8 9": "second",
+    "9.5, 9": "first",
+    "8 8\n\nBoth are good.": "tie",
+    "7 6\nThe first is brief.": "first",
 }
 
 LAST: dict[str, tuple[str, Side]] = {
@@ -110,6 +148,21 @@ NONE = {
     "number of apples": "The answer is 2 apples, as both say.",
     "first impression, long before": "At first, as it is the longer one and takes every step in turn, Output (a) is better.",
     "cut off": "In contrast, Output (b) is",
+    "cut off in blame": "Assistant B contains an error in the",
+    "tie by number": "Both are good.\n\n3",
+    "chosen, then a tie by number": "Therefore, I choose answer 2.\n\n3",
+    "one mark for both": "Assistant (a) is brief. [[A>>A]]",
+    "tie between marks": "[[A~B]]",
+    "more on either side": "Assistant 1 is more concise, while Assistant 2 is more detailed.",
+    "more of a fault": "Assistant 2's answer is slightly more verbose.",
+    "comparison taken back": "Assistant 2's answer is more open, but it could be improved.",
+    "both wrong": "Assistant 1 made an error and Assistant 2 is incorrect.",
+    "blame taken back": "Assistant 2 makes an error, but its result is right.",
+    "no blame": "Assistant 2 makes no errors.",
+    "a sum": "Assistant A and Assistant B both add up.\n\n2",
+    "an answer that is a number": "Assistant A is short. The answer is 2.",
+    "a number with decimals": "The answer was 2.5 times as much.",
+    "three scores": "7 8 9",
 }
 
 
@@ -129,6 +182,16 @@ def test_no_verdict_is_guessed(text: str) -> None:
     assert verdict(text) is None
 
 
+@pytest.mark.parametrize("text", SCORES)
+def test_of_two_scores_the_higher_wins(text: str) -> None:
+    assert stated(text) == SCORES[text]
+
+
+@pytest.mark.parametrize("text", ["①", "２", "Verdict: ٢", "[[１]]", "I choose २."], ids=str)
+def test_digits_of_other_scripts_are_digits(text: str) -> None:
+    assert verdict(text) == ("first" if text in ("①", "[[１]]") else "second")
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_read(text: str) -> None:
     assert verdict(text) in ("first", "second", None)
@@ -144,6 +207,11 @@ def test_any_text_is_read(text: str) -> None:
         ("Both outputs are equally good.", "tie"),
         ("A", "first"),
         ("Verdict: B", "second"),
+        ("Both are brief.\n3", "tie"),
+        ("Therefore, I choose 3 as both assistants are equal.", "tie"),
+        ("Choice: 3", "tie"),
+        ("The two answers are essentially equivalent.", "tie"),
+        ("[[A=B]]", "tie"),
         ("A tie is likely. But overall, Output (a) is better.", None),
         ("I untie the knot.", None),
     ],
@@ -170,14 +238,26 @@ HOSTILE = {
     "cues": "the better answer for the answer in " * 10**4,
     "statements": "Output (a) is better, " * 10**4,
     "negations": "isn't not neither " * 10**4,
+    "comparisons": "Output (a) is more clear and more " * 10**4,
+    "listed": "Output (a) is helpful, relevant, accurate, clear, " * 10**4,
+    "better than": "better than more than less " * 10**4,
+    "making it": "Output (a) making it making it " * 10**4,
+    "not as": "Output (a) is not as as not as " * 10**4,
+    "choosing": "I choose that I choose " * 10**4,
+    "digits": "1 " * 10**5,
+    "other digits": "١" * 10**5,
     "labels": "Output (a)\n" * 10**5,
 }
+
+
+READ = ("spaces", "statements", "labels", "comparisons", "not as")
+"""Of the hostile texts, those that state the first."""
 
 
 @pytest.mark.timeout(60)  # it takes a second where time grows with the length
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_text_is_read_to_its_end(name: str) -> None:
-    assert verdict(HOSTILE[name]) == ("first" if name in ("spaces", "statements", "labels") else None)
+    assert verdict(HOSTILE[name]) == ("first" if name in READ else None)
 
 
 def test_a_long_text_is_read_from_its_end() -> None:
