@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for reason, count in asked.failures.items():
         show(f"missing: {reason}", count, "votes", "0")
     for name, votes in baselines(matrix).items():
-        line(name.replace("_", " "), votes, "-", calibrated=False)
+        line(name.replace("_", " "), votes[~np.isnan(votes)], "-", calibrated=False)
     methods = {voter.split("/")[-2] for voter in matrix.voters}
     parts = {
         method: matrix.only([voter.split("/")[-2] == method for voter in matrix.voters]) for method in sorted(methods)

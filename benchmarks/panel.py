@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import show
-from evaluation.judge.assessment import baselines, unfitted
+from evaluation.judge.assessment import baselines, own_accuracy, unfitted
 from evaluation.judge.crossval import cross_validated, same_labels
 from evaluation.judge.fitting import fitter
 from evaluation.judge.matrix import VoteMatrix
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show("texts read otherwise (evaluation judge lists them)", len(parsing.differing), "texts", "listed")
     show("texts without a verdict", parsing.unread, "texts", "-")
     for name, votes in baselines(matrix).items():
-        show(name.replace("_", " "), 100 * accuracy(votes).value, "%", "-")
+        show(name.replace("_", " "), 100 * own_accuracy(votes).value, "%", "-")
     equal = np.full(len(matrix.voters), 1 / len(matrix.voters))
     show("unfitted mean", 100 * accuracy(unfitted(matrix, equal)).value, "%", "-")
     panel("fitted", matrix, options.cuts, ">= 90")

@@ -9,11 +9,16 @@ import numpy as np
 from constitution.records import Strict
 from critics.ranking.weights import Estimate, Quality
 from evaluation.judge.batching import BatchAgreement
+from evaluation.judge.calibration import Calibration, calibration
 from evaluation.judge.crossval import EarlyStopping, same_labels
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.panels import Panel
 from evaluation.judge.recorded import ParsingSummary
-from evaluation.statistics import Floats, accuracy, coverage, mcnemar, quality, reliability, share
+from evaluation.statistics import Floats, accuracy, coverage, mcnemar, nll, quality, reliability, share
+
+WIDE = 0.9
+"""Share of the pairs that a voter must have voted on to stand for a voter that could label all of them: on fewer, it may owe its
+accuracy to which pairs they are."""
 
 
 class VoterFigures(Strict):
@@ -22,7 +27,7 @@ class VoterFigures(Strict):
     name: str
     """`judge/method/principle`, without the parts that are empty."""
     accuracy: Estimate
-    """Of its debiased votes; a pair without one, or with a vote of 0, counts half."""
+    """Of its debiased votes, on the pairs on which it has one; a vote of 0 counts half."""
     weight: float
     """What its vote is multiplied by in the panel's logit."""
     position_inconsistent: float | None
@@ -31,6 +36,19 @@ class VoterFigures(Strict):
     """Mean log-odds by which it favours the first place; None where it has no vote."""
     votes: int
     """Pairs on which it has a vote."""
+
+
+class Baseline(Strict):
+    """A panel's rival, on the pairs that it has an answer for."""
+
+    accuracy: Estimate
+    """A vote of 0 counts half."""
+    pairs: int
+    """Those that it has an answer for."""
+    panel: Estimate
+    """Accuracy of the panel on the same pairs."""
+    voter: str = ""
+    """Name of the voter, where it is one."""
 
 
 class Comparison(Strict):
@@ -72,8 +90,8 @@ class Assessment(Strict):
     """Whose figures these are."""
     accuracy: Estimate
     """Share of pairs that the panel has right; a logit of 0 counts half."""
-    ece: float
-    """Expected calibration error of the panel's probabilities, 0 to 1."""
+    calibration: Calibration
+    """Whether the panel is as often right as it says, beside what chance alone would show."""
     nll: float
     """Mean negative log-likelihood of the right answer, in nats."""
     unfitted: Quality
@@ -92,8 +110,9 @@ class Assessment(Strict):
     """(mean confidence, accuracy, pairs) of each bin of confidence."""
     voters: tuple[VoterFigures, ...]
     """The heaviest first."""
-    baselines: dict[str, Estimate]
-    """`longer_reply` is left out where the texts are not known. `best_single_voter` is chosen in hindsight, which favours it."""
+    baselines: dict[str, Baseline]
+    """Each on its own pairs. `longer_reply` is left out where the texts are not known. `best_single_voter` is chosen in hindsight,
+    which favours it."""
     comparisons: dict[str, Comparison]
     """The panel against each baseline and, with --versus, against another panel."""
     sequential: Sequential | None
@@ -109,14 +128,34 @@ class Assessment(Strict):
 
 
 def baselines(matrix: VoteMatrix) -> dict[str, Floats]:
-    """[pairs] of each baseline: above 0 where it has the pair right, 0 where it cannot tell."""
-    clean = np.nan_to_num(matrix.votes)
-    single = [accuracy(clean[:, k]).value for k in range(len(matrix.voters))]
+    """[pairs] of each baseline: above 0 where it has the pair right, 0 where it cannot tell, NaN where it has no answer."""
     found = {"always_first": 2 * matrix.recorded_first - 1}
     if not np.isnan(matrix.longer).all():
-        found["longer_reply"] = np.nan_to_num(matrix.longer)
-    majority: Floats = np.sign(clean).sum(1)
-    return found | {"majority_of_voters": majority, "best_single_voter": clean[:, int(np.argmax(single))]}
+        found["longer_reply"] = matrix.longer
+    silent = np.isnan(matrix.votes).all(1)
+    majority: Floats = np.where(silent, np.nan, np.sign(np.nan_to_num(matrix.votes)).sum(1))
+    return found | {"majority_of_voters": majority, "best_single_voter": matrix.votes[:, best_voter(matrix)]}
+
+
+def best_voter(matrix: VoteMatrix) -> int:
+    """Place of the voter with the highest accuracy on its own pairs, among those that voted on at least WIDE of the pairs.
+
+    Where none did, of all, by the lower end of its interval: few pairs are easily all right.
+    """
+    cast = (~np.isnan(matrix.votes)).mean(0)
+    own = [own_accuracy(matrix.votes[:, k]) for k in range(len(matrix.voters))]
+    wide = [k for k in range(len(own)) if cast[k] >= WIDE]
+    return max(wide, key=lambda k: own[k].value) if wide else max(range(len(own)), key=lambda k: own[k].low)
+
+
+def own_accuracy(votes: Floats) -> Estimate:
+    """Of the votes that there are."""
+    return accuracy(votes[~np.isnan(votes)])
+
+
+def _beside(panel: Floats, other: Floats, voter: str) -> Baseline:
+    known = ~np.isnan(other)
+    return Baseline(accuracy=accuracy(other[known]), pairs=int(known.sum()), panel=accuracy(panel[known]), voter=voter)
 
 
 def unfitted(matrix: VoteMatrix, weights: Floats) -> Floats:
@@ -151,7 +190,7 @@ def voter_figures(matrix: VoteMatrix, weights: Floats) -> tuple[VoterFigures, ..
     return tuple(
         VoterFigures(
             name=matrix.voters[k],
-            accuracy=accuracy(matrix.votes[:, k]),
+            accuracy=own_accuracy(matrix.votes[:, k]),
             weight=float(weights[k]),
             position_inconsistent=mean_of(matrix.inconsistent[:, k]),
             bias=mean_of(matrix.biases[:, k]),
@@ -185,8 +224,11 @@ def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, min_lo
     others = baselines(matrix)
     logits, pairs = panel.logits, named(matrix.pairs, panel.logits)
     tests = {name: compared(pairs, named(matrix.pairs, other)) for name, other in others.items()}
+    names = {"best_single_voter": matrix.voters[best_voter(matrix)]}
     return {
-        **dict(quality(logits)),
+        "accuracy": accuracy(logits),
+        "nll": nll(logits),
+        "calibration": calibration(logits),
         "panel": panel.title,
         "unfitted": quality(unfitted(matrix, plain)),
         "position_inconsistent": mean_of(matrix.inconsistent),
@@ -196,7 +238,7 @@ def assess(matrix: VoteMatrix, panel: Panel, plain: Floats, error: float, min_lo
         "coverage": coverage(logits),
         "reliability": reliability(logits),
         "voters": voter_figures(matrix, panel.weights),
-        "baselines": {name: accuracy(other) for name, other in others.items()},
+        "baselines": {name: _beside(logits, other, names.get(name, "")) for name, other in others.items()},
         "comparisons": {name: test for name, test in tests.items() if test.pairs},
         "sequential": sequential(logits, panel.turns, error, min_log_odds) if panel.turns else None,
         "pairs": pairs,

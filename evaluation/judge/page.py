@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from evaluation.judge.assessment import Assessment
-from evaluation.judge.table import bias, interval, rows, share_or_dash
+from evaluation.judge.table import bias, chance, interval, rows, share_or_dash
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values
@@ -33,16 +33,22 @@ def page(found: Assessment) -> str:
 def _accuracy(found: Assessment) -> Section:
     text = (
         "The panel compared with simple baselines: the first-listed response, the longer one, the majority, the best voter "
-        "alone (chosen in hindsight). p is McNemar's test on the pairs that only one of the two has right."
+        "alone (chosen in hindsight), each on the pairs that it has an answer for, with the panel's accuracy on those. p is "
+        "McNemar's test on the pairs that both decide and only one of the two has right."
     )
-    shown = {"panel": found.accuracy, **{name.replace("_", " "): e for name, e in found.baselines.items()}}
+    shown = {"panel": found.accuracy, **{name.replace("_", " "): e.accuracy for name, e in found.baselines.items()}}
     tests = [
-        (name.replace("_", " "), test.only_panel, test.only_other, f"{test.p:.2g}")
+        (name.replace("_", " "), test.only_panel, test.only_other, test.pairs, f"{test.p:.2g}")
         for name, test in found.comparisons.items()
+    ]
+    own = [
+        (name.replace("_", " "), e.voter, interval(e.accuracy), e.pairs, interval(e.panel))
+        for name, e in found.baselines.items()
     ]
     parts: list[Plot | Table] = [
         plots.bars("Accuracy of the panel and of the baselines", *bar_values(shown), reference=0.5),
-        Table("", ("other", "#only panel right", "#only other right", "#p"), tests),
+        Table("", ("baseline", "voter", "#accuracy", "#pairs", "#panel on them"), own),
+        Table("", ("other", "#only panel right", "#only other right", "#pairs both decide", "#p"), tests),
     ]
     if found.by_subset:
         parts.append(plots.bars("Accuracy by subset", *bar_values(found.by_subset), reference=0.5))
@@ -54,7 +60,9 @@ def _accuracy(found: Assessment) -> Section:
 def _certainty(found: Assessment) -> Section:
     text = (
         "Confidence is the probability that the panel gives the response it prefers. On the diagonal it is as often right as it "
-        "says. Coverage keeps the surest pairs: where the line falls to the right, a larger min_log_odds buys accuracy."
+        "says; chance alone takes a perfectly calibrated panel of this size off it by a calibration error of "
+        f"{chance(found.calibration)}. Coverage keeps the surest pairs: where the line falls to the right, "
+        "a larger min_log_odds buys accuracy."
     )
     points = [(confidence, right) for confidence, right, _ in found.reliability]
     counts = [(f"{c:.3f}", f"{right:.3f}", n) for c, right, n in found.reliability]

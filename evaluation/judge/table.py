@@ -12,6 +12,7 @@ from constitution.terminal import printable
 from critics.ranking.weights import Estimate
 from evaluation.judge.assessment import Assessment, VoterFigures
 from evaluation.judge.batching import BatchAgreement
+from evaluation.judge.calibration import Calibration
 from evaluation.judge.recorded import ParsingSummary
 from evaluation.pages.section import LISTED
 
@@ -30,6 +31,8 @@ def show(found: Assessment, console: Console) -> None:
         console.print(batched(found.batch), markup=False)
     console.print(_panel(found))
     console.print(_others(found))
+    if single := found.baselines["best_single_voter"].voter:
+        console.print(f"best single voter: {printable(single)}", markup=False)
     console.print(_parts(found))
     _voters(found.voters, console)
     if found.parsing and found.parsing.texts:
@@ -55,7 +58,10 @@ def rows(found: Assessment) -> list[tuple[str, str]]:
     share, mean, turns = found.position_inconsistent, found.mean_bias, found.sequential
     figures = [
         ("accuracy", interval(found.accuracy)),
-        ("expected calibration error", f"{found.ece:.3f}"),
+        ("expected calibration error", f"{found.calibration.ece:.3f}"),
+        ("  of a perfectly calibrated panel", chance(found.calibration)),
+        ("  without what chance adds (RMS)", f"{found.calibration.debiased:.3f}"),
+        ("calibration slope (1 is calibrated)", _slope(found.calibration.slope)),
         ("negative log-likelihood", f"{found.nll:.3f}"),
         ("unfitted mean: accuracy", interval(found.unfitted.accuracy)),
         ("unfitted mean: calibration error", f"{found.unfitted.ece:.3f}"),
@@ -70,6 +76,15 @@ def rows(found: Assessment) -> list[tuple[str, str]]:
     return figures
 
 
+def chance(found: Calibration) -> str:
+    """What calibration error chance alone would show."""
+    return f"{found.expected:.3f}, up to {found.high:.3f} in 95%"
+
+
+def _slope(found: Estimate) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
 def _panel(found: Assessment) -> Table:
     table = Table(show_header=False)
     for name, figure in rows(found):
@@ -78,17 +93,15 @@ def _panel(found: Assessment) -> Table:
 
 
 def _others(found: Assessment) -> Table:
-    table = Table(title="against (McNemar's test)")
-    for column in ("", "accuracy", "only panel right", "only other right", "p"):
+    table = Table(title="against (McNemar's test: pairs that only one has right)")
+    for column in ("", "accuracy", "pairs", "panel there", "only panel", "only other", "p"):
         table.add_column(column, justify="left" if not column else "right")
     for name in [*found.baselines, *(name for name in found.comparisons if name not in found.baselines)]:
         test = found.comparisons.get(name)
         cells = (str(test.only_panel), str(test.only_other), f"{test.p:.2g}") if test else ("", "", "")
-        table.add_row(
-            escape(printable(name.replace("_", " "))),
-            interval(found.baselines[name]) if name in found.baselines else "",
-            *cells,
-        )
+        other = found.baselines.get(name)
+        own = (interval(other.accuracy), str(other.pairs), f"{other.panel.value:.1%}") if other else ("", "", "")
+        table.add_row(escape(printable(name.replace("_", " "))), *own, *cells)
     return table
 
 

@@ -69,7 +69,12 @@ def test_the_json_has_every_figure(written: tuple[dict[str, Any], str, str]) -> 
     assert found["by_order"].keys() == {"better_first", "better_second"}
     assert found["baselines"].keys() == {"always_first", "majority_of_voters", "best_single_voter"}
     assert found["comparisons"].keys() == found["baselines"].keys()
-    assert found["baselines"]["always_first"]["value"] == 0.5
+    assert found["baselines"]["always_first"]["accuracy"]["value"] == 0.5
+    pairs = {name: baseline["pairs"] for name, baseline in found["baselines"].items()}
+    assert pairs == {"always_first": PAIRS, "majority_of_voters": PAIRS, "best_single_voter": PAIRS - 1}, (
+        "one is unread"
+    )
+    assert 0 < found["calibration"]["expected"] < found["calibration"]["high"]
     assert len(found["pairs"]) == PAIRS
     assert {voter["name"] for voter in found["voters"]} == SKILL.keys()
     assert found["position_inconsistent"] == 0.0
@@ -86,7 +91,8 @@ def test_the_figures_agree_with_each_other(written: tuple[dict[str, Any], str, s
     parts = [found["by_subset"][name]["value"] for name in ("easy", "hard")]
     assert sum(parts) / 2 == pytest.approx(found["accuracy"]["value"]), "subsets of equal size"
     accuracy = {voter["name"]: voter["accuracy"]["value"] for voter in found["voters"]}
-    assert found["baselines"]["best_single_voter"]["value"] == max(accuracy.values())
+    best = found["baselines"]["best_single_voter"]
+    assert best["accuracy"]["value"] == accuracy[best["voter"]] == max(accuracy.values())
     weight = {voter["name"]: voter["weight"] for voter in found["voters"]}
     assert weight["wrong/plain"] < 0 < weight["good/plain"]
 
@@ -110,6 +116,8 @@ def test_the_table_shows_the_panel_and_the_baselines(written: tuple[dict[str, An
     assert "40 pairs, 4 voters: fitted (logistic), 10-fold cross-validated" in printed
     for name in ("accuracy", "always first", "majority of voters", "best single voter", "subset easy", "good/plain"):
         assert name in printed
+    assert "of a perfectly calibrated panel" in printed
+    assert "calibration slope" in printed
 
 
 def test_the_page_has_its_plots_and_needs_nothing(written: tuple[dict[str, Any], str, str]) -> None:
@@ -183,7 +191,7 @@ def test_what_the_pairs_file_knows_is_reported(votes: Path) -> None:
     assert code == 0
     found = json.loads(path.read_text())
     assert found["by_subset"].keys() == {"s0", "s1", "s2"}
-    assert found["baselines"]["longer_reply"]["value"] == 1.0
+    assert found["baselines"]["longer_reply"]["accuracy"]["value"] == 1.0
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
