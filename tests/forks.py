@@ -13,8 +13,13 @@ from pathlib import Path
 
 import psutil
 
-_SERVER = get_context("forkserver")
-_SERVER.set_forkserver_preload(["pytest", "generate_feedback", "training.commands", "accelerate.commands.launch"])
+SERVER = get_context("forkserver")
+_PRELOADED = [
+    "pytest", "generate_feedback", "training.commands", "accelerate.commands.launch", "training.loop.command",
+    "evaluation.audit.command", "evaluation.judge.command", "evaluation.policy.command", "solon.calls", "solon.export",
+    "matplotlib.backends.backend_svg", "matplotlib.figure", "matplotlib.font_manager", "PIL.Image",
+]  # fmt: skip
+SERVER.set_forkserver_preload(_PRELOADED)
 
 
 def start(function: Callable[..., int], *arguments: object, log: Path) -> BaseProcess:
@@ -22,7 +27,7 @@ def start(function: Callable[..., int], *arguments: object, log: Path) -> BasePr
 
     function and arguments: what can be pickled. The environment is this process's as it is now.
     """
-    process = _SERVER.Process(target=_run, args=(function, arguments, dict(os.environ), log))
+    process = SERVER.Process(target=_run, args=(function, arguments, dict(os.environ), log))
     process.start()
     return process
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import pytest
 
 import solon
+from tests.commands import quick_python
 from tests.training.ppo_small import small_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,8 +28,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<kind>bash|python)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL
 )
-SHIM = f"""#!{sys.executable}
-import os, subprocess, sys
+SHIM = f"""#!{sys.executable} -IS
+import os, sys
 words = sys.argv[1:]
 help_only = "--help" in words or "--settings" in words
 if words[:1] == ["feedback"] and not help_only and ("--plan" not in words or "--weights" in words):
@@ -38,7 +39,7 @@ elif words[:2] in (["evaluate", "judge"], ["evaluate", "policy"], ["evaluate", "
 elif words[:1] == ["train"] and words[1:2] != ["loop"] and not help_only:
     words += ["--set", "steps=2", "--set", "batch_size=1", "--set", "micro_batch_size=1"]
 words = [os.environ["SMALL_MODEL"] if word == "embedded" and os.environ["SMALL_MODEL"] else word for word in words]
-sys.exit(subprocess.call([sys.executable, "-m", "solon", *words]))
+os.execvp("python", ["python", "-m", "solon", *words])
 """
 
 
@@ -65,6 +66,13 @@ RUN = [page for page in PAGES if any(True for _ in blocks(page))]
 TRAINS = re.compile(r"solon train (?!loop)|evaluate policy")
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[Path]:
+    """What runs the commands of pages, each in a process of its own."""
+    with quick_python() as program:
+        yield program
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -76,8 +84,9 @@ TRAINS = re.compile(r"solon train (?!loop)|evaluate policy")
         for page in RUN
     ],
 )
-def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, python: Path) -> None:
     folder = scratch(tmp_path, trains=bool(TRAINS.search(page.read_text(encoding="utf-8"))))
+    (folder / "bin" / "python").symlink_to(python)
     environment = {
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -90,7 +99,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
         command = (
             ["bash", "-euo", "pipefail", "-c", runnable(block.code)]
             if block.kind == "bash"
-            else [sys.executable, "-c", block.code]
+            else ["python", "-c", block.code]
         )
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=280
