@@ -75,7 +75,7 @@ class Stopping(Strict):
     coefficients: tuple[tuple[FiniteFloat, ...], ...]
     """Row t: weights of the first t + 1 votes in the expected full logit."""
     spread: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
-    """Standard deviation of the full logit after t + 1 votes."""
+    """Standard deviation of the full logit after t + 1 votes, times what makes held-out pairs keep the stated error."""
 
     @model_validator(mode="after")
     def _shape(self) -> Stopping:
@@ -124,8 +124,6 @@ class Weights(Strict):
     """Voter -> weight of its vote in log-odds. A negative weight is a voter that is reliably wrong."""
     temperature: float = Field(gt=0)
     """Divides the weighted sum."""
-    penalty: float | None = Field(default=None, gt=0)
-    """L2 penalty that cross-validation chose (scikit-learn's 1 / C), for votes scaled to unit size; `logistic` only."""
     quality: Quality | None = None
     """None where nobody said which response is better: `agreement` needs no labels."""
     stopping: Stopping | None = None

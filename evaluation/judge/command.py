@@ -20,7 +20,7 @@ from evaluation.judge.fitting import fit_agreement
 from evaluation.judge.labelled import read_labelled
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
-from evaluation.judge.panels import Panel, enough, fitted_panel, given_panel, weights_file
+from evaluation.judge.panels import Panel, enough, fitted_panel, given_panel, weights_file, whole_fit
 from evaluation.judge.recorded import ParsingSummary, described, read_recorded, two_orders
 from evaluation.judge.settings import JudgeSettings
 from evaluation.judge.table import show
@@ -172,10 +172,10 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
 def agreeing(evidence: Evidence, settings: JudgeSettings) -> AgreementReport:
     """What voters without labels say of each other; --fit is written here. Raises UserError."""
     enough(evidence.matrix.groups)
-    fitted = fit_agreement(evidence.matrix.votes)
+    whole = whole_fit(evidence.matrix, fit_agreement, settings.seed)
     if settings.fit:
-        _write_weights(weights_file(evidence.matrix, fitted, None, "agreement", evidence.origin), settings.fit)
-    return weighed(evidence.matrix, fitted, str(settings.votes), evidence.failures)
+        _write_weights(weights_file(evidence.matrix, whole, None, "agreement", evidence.origin), settings.fit)
+    return weighed(evidence.matrix, whole.fit, str(settings.votes), evidence.failures)
 
 
 def _write_weights(weights: Weights, path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from constitution.errors import Problem, UserError
-from critics.ranking.weights import Method, Origin, Weights
-from evaluation.judge.crossval import EarlyStopping, cross_validated, stop_early
-from evaluation.judge.fitting import LEAST_GROUPS, Fit, fitter, stopping
+from critics.ranking.weights import Method, Origin, Stopping, Weights
+from evaluation.judge.crossval import EarlyStopping, calibrated_stopping, cross_validated, stop_early
+from evaluation.judge.fitting import LEAST_GROUPS, Fit, Fitter, fitter
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import JudgeSettings
 from evaluation.statistics import Floats, quality
@@ -53,15 +53,29 @@ def given_panel(
     return Panel(title, logits, factors, turns)
 
 
-def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> tuple[Panel, Fit]:
-    """Every pair as weights say that were fitted without its prompt; and weights fitted on all. Raises UserError."""
+class WholeFit(NamedTuple):
+    """What is learnt from all pairs."""
+
+    fit: Fit
+    stopping: Stopping
+
+
+def whole_fit(matrix: VoteMatrix, fit: Fitter, seed: int) -> WholeFit:
+    """Weights fitted on all pairs, and their rule for early stopping."""
+    found = fit(matrix.votes, matrix.groups)
+    rule = calibrated_stopping(matrix.votes, matrix.groups, matrix.voters, fit, found, seed)
+    return WholeFit(found, rule)
+
+
+def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> tuple[Panel, WholeFit]:
+    """Every pair as weights say that were fitted without its prompt; and what is learnt from all. Raises UserError."""
     groups = enough(matrix.groups)
     fit = fitter(settings.method, plain, settings.seed)
     crossed = cross_validated(matrix, fit, settings.folds, settings.seed)
-    whole = fit(matrix.votes, matrix.groups)
+    whole = whole_fit(matrix, fit, settings.seed)
     title = f"fitted ({settings.method}), {min(settings.folds, groups)}-fold cross-validated"
     turns = crossed.early_stopping(matrix, settings.early_stop_error, settings.min_log_odds)
-    return Panel(title, crossed.logits, whole.weights / whole.temperature, turns), whole
+    return Panel(title, crossed.logits, whole.fit.weights / whole.fit.temperature, turns), whole
 
 
 def enough(of_pairs: Iterable[str]) -> int:
@@ -79,14 +93,15 @@ def enough(of_pairs: Iterable[str]) -> int:
     return groups
 
 
-def weights_file(matrix: VoteMatrix, fitted: Fit, held_out: Floats | None, method: Method, origin: Origin) -> Weights:
+def weights_file(
+    matrix: VoteMatrix, whole: WholeFit, held_out: Floats | None, method: Method, origin: Origin
+) -> Weights:
     """Weights fitted on all pairs. held_out: [pairs] what cross-validation says of them; None without labels."""
     return Weights(
         method=method,
         fitted_on=origin,
-        voters=dict(zip(matrix.voters, fitted.weights.tolist(), strict=True)),
-        temperature=fitted.temperature,
-        penalty=fitted.penalty,
+        voters=dict(zip(matrix.voters, whole.fit.weights.tolist(), strict=True)),
+        temperature=whole.fit.temperature,
         quality=None if held_out is None else quality(held_out),
-        stopping=stopping(matrix.votes, fitted, matrix.voters),
+        stopping=whole.stopping,
     )

@@ -30,7 +30,7 @@ TWO = Stopping(order=("strong", "weak"), coefficients=((2.0,), (2.0, 1.0)), spre
 
 
 def weights(**voters: float) -> Weights:
-    return Weights(method="logistic", fitted_on=ORIGIN, voters=voters, temperature=2.0, penalty=1.0, quality=QUALITY)
+    return Weights(method="logistic", fitted_on=ORIGIN, voters=voters, temperature=2.0, quality=QUALITY)
 
 
 def test_the_logit_is_the_weighted_sum_over_the_temperature() -> None:
