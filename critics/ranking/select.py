@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Protocol
 
@@ -127,8 +128,14 @@ def strengths(candidates: Sequence[Named], scores: Mapping[Pair, Score]) -> dict
     """
     met = {name for pair in scores for name in pair}
     compared = [candidate.id for candidate in candidates if candidate.id in met]
-    fit = bradley_terry.fit(len(compared), _logits({name: i for i, name in enumerate(compared)}, scores))
-    return {name: round(float(strength), 9) for name, strength in zip(compared, fit.mean, strict=True)}
+    logits = _logits({name: i for i, name in enumerate(compared)}, scores)
+    return dict(zip(compared, _means(len(compared), tuple(logits.items())), strict=True))
+
+
+@lru_cache(maxsize=16)
+def _means(n: int, logits: tuple[tuple[Index, float], ...]) -> tuple[float, ...]:
+    """Kept, since pairs and targets are chosen from the same comparisons one after the other."""
+    return tuple(round(float(strength), 9) for strength in bradley_terry.fit(n, dict(logits)).mean)
 
 
 def _wanted(candidates: Sequence[Response], scores: Mapping[Pair, Score], strategy: Strategy) -> Iterable[Pair]:

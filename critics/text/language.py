@@ -36,53 +36,9 @@ _LEAST_LETTERS = 5
 _NONE = "zxx"
 """ISO 639 code of a text without language: numbers, signs."""
 
-_ENGLISH = frozenset(
-    [
-        "the",
-        "and",
-        "that",
-        "this",
-        "these",
-        "those",
-        "with",
-        "from",
-        "what",
-        "which",
-        "when",
-        "where",
-        "who",
-        "why",
-        "how",
-        "would",
-        "could",
-        "should",
-        "have",
-        "been",
-        "they",
-        "them",
-        "their",
-        "there",
-        "you",
-        "your",
-        "are",
-        "were",
-        "because",
-        "about",
-        "into",
-        "than",
-        "then",
-        "some",
-        "any",
-        "only",
-        "other",
-        "does",
-        "its",
-        "it",
-        "if",
-        "my",
-        "our",
-        "can",
-    ]
+_ENGLISH = re.compile(
+    r"\b(?:the|and|th(?:at|is|ese|ose|ey|em|eir|ere|an|en)|with|from|what|which|when|where|who|why|how|would|could|should|have|been"
+    r"|your?|are|were|because|about|into|some|any|only|other|does|its?|if|my|our|can)\b"
 )
 """Common English words that are rare in other languages."""
 _WORD = re.compile(r"[a-z]+")
@@ -129,9 +85,8 @@ def other_language(response: str, prompt: str) -> bool:
 
 def _plainly_english(text: str) -> bool:
     """True where so many words are English ones that no classifier need be asked."""
-    words = _WORD.findall(text[:_SAMPLE].lower())
-    found = sum(word in _ENGLISH for word in words)
-    return found >= max(_LEAST_WORDS, _PLAINLY * len(words))
+    sample = text[:_SAMPLE].lower()
+    return len(_ENGLISH.findall(sample)) >= max(_LEAST_WORDS, _PLAINLY * len(_WORD.findall(sample)))
 
 
 @cache

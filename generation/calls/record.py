@@ -62,13 +62,14 @@ class Row(NamedTuple):
 
 def checksum(*row: object) -> int:
     """By which a row that the disk or a program has damaged is known. row: the values of a Row; text as text or in UTF-8."""
-    values = [value.encode() if isinstance(value, str) else value for value in row]
-    return zlib.crc32(b"\0".join(value if isinstance(value, bytes) else b"%r" % _number(value) for value in values))
+    return zlib.crc32(b"\0".join(map(_bytes, row)))
 
 
-def _number(value: object) -> object:
-    """As the database has it, which knows no bool."""
-    return int(value) if isinstance(value, bool) else value
+def _bytes(value: object) -> bytes:
+    """A value as it is summed; the database knows no bool."""
+    if isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) else b"%r" % (int(value) if isinstance(value, bool) else value)
 
 
 NOTHING = "nothing"

@@ -179,7 +179,7 @@ class ChatModel:
             need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
             return failed(ErrorReason.PROMPT_TOO_LONG, f"{need} > context of {self.context}")
         try:
-            return await self.engine.generate(replace(request, numerics=self.numerics))
+            return await self.engine.generate(replace(request, numerics=self.numerics) if self.numerics else request)
         except RefusedError as error:
             return Completion("", error=error.error)
 
