@@ -3,7 +3,8 @@
 python -m benchmarks.pool [--seconds 8]
 
 Servers have fixed slots and latency, each in a process of its own; calls are plain chat completions through `Pool`. Servers, client
-and whatever else runs share this machine's cores: beside those of 400 calls a second stands what a bare aiohttp loop gets.
+and whatever else runs share this machine's cores: beside those of 400 calls a second stand what a bare aiohttp loop gets, and the
+client's CPU. A client is one thread, so it cannot make more calls a second than a second has of its CPU for a call.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from generation.servers.endpoint import Endpoint
 from generation.servers.pool import Pool
 from generation.servers.settings import EndpointSettings
 
+LIBRARY = "aiohttp"
 DEAD = "http://127.0.0.1:9"
 
 
@@ -43,6 +45,15 @@ SMALL = Kind(8, 0.4)
 """20 calls a second."""
 LARGE = Kind(32, 0.08)
 """400 calls a second."""
+
+
+class Rate(NamedTuple):
+    """How fast a client was."""
+
+    share: float
+    """Calls a second, of what all servers that live could answer."""
+    cpu: float
+    """Seconds of the client's CPU, a call."""
 
 
 Measure = Callable[[list[tuple[str, int]], int], Awaitable[float]]
@@ -68,7 +79,7 @@ async def through_pool(urls: list[tuple[str, int]], calls: int) -> float:
 
 async def bare(urls: list[tuple[str, int]], calls: int) -> float:
     """A worker for each slot, which posts and reads JSON."""
-    library = importlib.import_module("aiohttp")
+    library = importlib.import_module(LIBRARY)
     waiting = iter(range(calls))
     async with library.ClientSession(connector=library.TCPConnector(limit=0)) as session:
 
@@ -88,17 +99,26 @@ async def bare(urls: list[tuple[str, int]], calls: int) -> float:
         return calls / (time.perf_counter() - begin)
 
 
-def share(kinds: list[Kind], seconds: float, dead: int = 0, measure: Measure = through_pool) -> float:
-    """Calls a second as a share of what all servers that live could answer."""
+def rate(kinds: list[Kind], seconds: float, dead: int = 0, measure: Measure = through_pool) -> Rate:
+    """Of so many seconds' calls to servers of these kinds, and to some that are dead."""
     possible = sum(kind.rate for kind in kinds)
     with ExitStack() as stack:
         urls = [(stack.enter_context(running(kind.latency, kind.slots)), kind.slots) for kind in kinds]
         urls[1:1] = [(DEAD, 8)] * dead
 
-        async def measured() -> float:
-            return await measure(urls, int(possible * seconds))
+        calls = int(possible * seconds)
 
-        return asyncio.run(measured()) / possible
+        async def measured() -> Rate:
+            begin = time.process_time()
+            found = await measure(urls, calls)
+            return Rate(found / possible, (time.process_time() - begin) / calls)
+
+        return asyncio.run(measured())
+
+
+def share(kinds: list[Kind], seconds: float, dead: int = 0) -> float:
+    """As `rate`, of ours."""
+    return rate(kinds, seconds, dead).share
 
 
 def main() -> None:
@@ -106,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=8, help="length of each measurement")
     seconds = parser.parse_args().seconds
+    importlib.import_module(LIBRARY)  # once, before anything is measured
     alone = share([SMALL] * 2, seconds)
     show("two servers alone, of what they could", alone, "", "none")
     show("two servers and a dead one, of the two alone", share([SMALL] * 2, seconds, dead=1) / alone, "", ">= 0.95")
@@ -118,11 +139,13 @@ def main() -> None:
         show(name, share([SMALL] * servers, seconds), "", ">= 0.95")
     for servers in (1, 2, 4):
         name = f"{servers} equal servers of {LARGE.rate:.0f} calls a second"
-        ours = share([LARGE] * servers, seconds)
-        theirs = share([LARGE] * servers, seconds, measure=bare)
-        show(f"{name}, of what they could", ours, "", ">= 0.95")
-        show(f"{name}, a bare aiohttp loop, of what they could", theirs, "", "none")
-        show(f"{name}, of a bare aiohttp loop", ours / theirs, "", ">= 0.95")
+        ours = rate([LARGE] * servers, seconds)
+        theirs = rate([LARGE] * servers, seconds, measure=bare)
+        show(f"{name}, of what they could", ours.share, "", ">= 0.95")
+        show(f"{name}, a bare aiohttp loop, of what they could", theirs.share, "", "none")
+        show(f"{name}, of a bare aiohttp loop", ours.share / theirs.share, "", ">= 0.95")
+        show(f"{name}, CPU of a call", ours.cpu * 1000, "ms", "none")
+        show(f"{name}, CPU of a call by a bare aiohttp loop", theirs.cpu * 1000, "ms", "none")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,8 @@ class Pool:
         call.turn = asyncio.get_running_loop().create_future()
         # what was tried before waited its turn already
         (self._queue.appendleft if call.tries else self._queue.append)(call)
-        self._dispatch()
+        if call.tries or len(self._queue) <= _LOOK_AHEAD:  # else it cannot go before one of those that wait
+            self._dispatch()
         try:
             return await call.turn
         except asyncio.CancelledError:
