@@ -198,10 +198,10 @@ class Plan(Strict):
         """True where it is shown the reference answers of prompts that have one."""
         return self.show_reference in (reader, "both")
 
-    def unmet(self, references: int, given: int) -> Iterator[str]:
+    def unmet(self, references: int, given: int, single: int = 0) -> Iterator[str]:
         """Lines about settings that no row meets, and about what rows have and no setting reads.
 
-        references, given: rows that have a reference answer, and rows that have responses of their own.
+        references, given, single: rows that have a reference answer, that have responses of their own, and that have only one.
         """
         if self.show_reference != "none" and not references:
             yield f"plan.show_reference is {self.show_reference}, and no row has a reference answer"
@@ -209,6 +209,9 @@ class Plan(Strict):
             yield f"{references:,} rows have a reference answer, which nobody is shown; plan.show_reference shows it"
         if self.revise_given and not given:
             yield "plan.revise_given is true, and no row has responses of its own"
+        if single and not self.revise_given:
+            compared = "compared with nothing; plan.revise_given compares it with its revision"
+            yield f"{single:,} rows have one response of their own, which is {compared}"
 
     def as_shown(self, prompt: Prompt, reader: Reader) -> Prompt:
         """The prompt as a judge or a critic is shown it: without its reference answer, unless the settings show it."""

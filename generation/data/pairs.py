@@ -20,6 +20,9 @@ FIELDS = (
 )  # fmt: skip
 
 
+_SIDES = ("chosen", "rejected")
+
+
 class PairRow(NamedTuple):
     """A row that holds a labelled pair."""
 
@@ -71,11 +74,13 @@ class PairReader:
         names = () if isinstance(record.row, BadRow) else record.row.keys()
         self._seen |= dict.fromkeys(names)
         fields, present, _ = fields_of(record, self._columns)
-        for name in ("chosen", "rejected"):
+        for name in _SIDES:
             if name not in present:
                 got = f"is missing{suggest(name, names)}"
                 raise BadRow("bad_row", got, fix="each row needs prompt, chosen and rejected", key=name)
         before, replies = asked({"chosen": None, "rejected": None, **fields}, present, self._told)
+        if len(replies) != len(_SIDES):
+            raise BadRow("bad_row", "chosen and rejected are null", "two responses")
         for one in replies:
             if isinstance(one, BadRow):
                 raise one

@@ -57,6 +57,8 @@ class SourceInfo:
     """Rows with a reference answer."""
     given: int = 0
     """Rows with responses of their own."""
+    single: int = 0
+    """Those of them that have only one."""
 
     def lines(self, spec: str) -> Iterator[str]:
         """What a user should know of the rows before anything is asked of a model."""
@@ -87,7 +89,7 @@ def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> S
     records, notes = source(spec, found.read).one()
     h = hasher()
     told, seen, failed, tags = Told(), Counter[str](), Counter[str](), Counter[str]()
-    rows, references, responses, has_tools, first = 0, 0, 0, False, list[Failure]()
+    rows, references, responses, single, has_tools, first = 0, 0, 0, 0, False, list[Failure]()
     for one in _read(records(), found, limit, told, seen):
         rows += 1
         if isinstance(one.made, Prompt):
@@ -96,6 +98,7 @@ def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> S
             tags.update(one.made.tags if len(tags) < MANY else ())
             references += bool(one.made.reference)
             responses += bool(one.made.responses)
+            single += len(one.made.responses) == 1
         for failure in (*one.bad, *([one.made] if isinstance(one.made, Failure) else [])):
             h.update(f"{failure.reason}\n".encode())
             failed[failure.reason] += 1
@@ -107,7 +110,9 @@ def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> S
     found.check(spec, seen, NEEDED)
     notes += tuple(f"{what} ({count:,} times)" for what, count in told.items())
     ignored = tuple(sorted(set(seen).difference(found.read)))
-    return SourceInfo(rows, has_tools, ignored, h.hexdigest(), failed, tuple(first), tags, notes, references, responses)
+    return SourceInfo(
+        rows, has_tools, ignored, h.hexdigest(), failed, tuple(first), tags, notes, references, responses, single
+    )
 
 
 class _Row(NamedTuple):
@@ -201,6 +206,10 @@ def asked(fields: Mapping[str, Any], present: Collection[str], told: Told) -> tu
         raise missing(present)
     if given is not None:
         replies = [_reply(value, before, told) for value in shapes.listed("responses", given)]
+    elif not replies and fields.get("prompt") is None and before and before[-1].role == "assistant":
+        # a whole conversation, as sets for training keep it
+        told["the conversation's last message, the assistant's, is taken as a given response to what is before it"] += 1
+        replies, before = [shapes.reply("messages", before[-1:], before[:-1])], before[:-1]
     messages = with_system(before, fields.get("system"))
     shapes.check_roles(messages)
     return messages, replies

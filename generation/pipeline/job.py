@@ -243,7 +243,7 @@ def _tell(job: Job) -> None:
     """Say what is wrong with rows, what of them is not read, and that a faster engine could be had."""
     if job.config.engine == "transformers" and "engine" not in job.config.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
-    unmet = job.config.plan.unmet(job.info.references, job.info.given)
+    unmet = job.config.plan.unmet(job.info.references, job.info.given, job.info.single)
     for line in (*job.info.lines(job.source), *unmatched(job.constitution, job.info.tags), *unmet):
         complain(line)
 

@@ -11,6 +11,7 @@ import pytest
 
 from constitution.errors import UserError
 from constitution.records import Failure, Prompt
+from generation.config import Plan
 from generation.data.prompts import inspect, read
 from generation.data.record import MAX_CELL
 
@@ -42,6 +43,14 @@ def one(folder: Path, row: object) -> Prompt | Failure:
         pytest.param({"prompt": "hi", "tools": [{"name": "f"}]}, lambda p: p.tools == ({"name": "f"},), id="tools"),
         pytest.param({"prompt": [ASK, CALL, {"role": "tool", "content": "2"}]},
                      lambda p: p.messages[1].tool_calls[0].function.arguments == {"x": 1}, id="tool-turns"),
+        pytest.param({"messages": [ASK, {"role": "assistant", "content": "x"}]},
+                     lambda p: ([m.role for m in p.messages], [r.content for r in p.responses]) == (["user"], ["x"]), id="a-whole-conversation"),
+        pytest.param({"messages": [ASK, CALL]}, lambda p: p.responses[0].tool_calls[0].function.name == "f", id="a-call-at-the-end"),
+        pytest.param({"conversations": [ASK, CALL, {"role": "tool", "content": "2"}, {"role": "assistant", "content": "x"}], "system": "s"},
+                     lambda p: ([m.role for m in p.messages], len(p.responses)) == (["system", "user", "assistant", "tool"], 1),
+                     id="a-conversation-of-tools"),
+        pytest.param({"prompt": "hi", "messages": [ASK, {"role": "assistant", "content": "x"}]}, lambda p: p.responses == (),
+                     id="a-prompt-beside-a-conversation"),
         pytest.param({"prompt": "hi", "tags": None, "responses": None}, lambda p: p.responses == (), id="nulls"),
     ],
 )  # fmt: skip
@@ -66,6 +75,10 @@ def test_a_row_is_read(row: object, check: Callable[[Prompt], bool], tmp_path: P
         pytest.param('{"prompt": "a\\ud800b"}', "lone_surrogate", id="lone-surrogate"),
         pytest.param({"prompt": "x" * (10 << 20)}, "cell_too_large", id="ten-megabytes"),
         pytest.param({"prompt": [ASK, {"role": "assistant", "content": "x"}]}, "wrong_roles", id="assistant-last"),
+        pytest.param({"messages": [ASK, {"role": "assistant", "content": "x"}], "responses": ["y"]}, "wrong_roles", id="an-answer-and-responses"),
+        pytest.param({"messages": [ASK, *2 * [{"role": "assistant", "content": "x"}]]}, "wrong_roles", id="two-answers"),
+        pytest.param({"messages": [{"role": "assistant", "content": "x"}]}, "empty_prompt", id="an-answer-alone"),
+        pytest.param({"messages": [ASK, {"role": "assistant", "content": " "}]}, "bad_response", id="an-empty-answer"),
         pytest.param({"prompt": [{"role": "robot", "content": "x"}]}, "wrong_roles", id="unknown-role"),
         pytest.param({"prompt": [ASK, {"role": "system", "content": "x"}, ASK]}, "wrong_roles", id="system-later"),
         pytest.param({"prompt": [ASK, {"role": "tool", "content": "x"}]}, "wrong_roles", id="tool-without-a-call"),
@@ -132,6 +145,19 @@ def test_a_saved_dataset(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_list([{"prompt": "a"}, {"prompt": "b"}]).save_to_disk(str(tmp_path / "saved"))
     assert [r.messages[0].content for r in read(str(tmp_path / "saved")) if isinstance(r, Prompt)] == ["a", "b"]
+
+
+def test_a_conversation_taken_apart_is_told_once(tmp_path: Path) -> None:
+    info = inspect(
+        jsonl(tmp_path, *2 * [{"messages": [ASK, {"role": "assistant", "content": "x"}]}], {"messages": [ASK]})
+    )
+    (note,) = info.notes
+    assert "taken as a given response" in note
+    assert note.endswith("(2 times)")
+    assert (info.given, info.single, info.failed.total()) == (2, 2, 0)
+    (line,) = Plan().unmet(info.references, info.given, info.single)
+    assert line.startswith("2 rows have one response of their own, which is compared with nothing")
+    assert [*Plan(revise_given=True).unmet(info.references, info.given, info.single)] == []
 
 
 def test_inspect_counts_and_sees_tools(tmp_path: Path) -> None:
