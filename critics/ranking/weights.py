@@ -172,23 +172,29 @@ def refuse_other(
 
     Prompt templates count where a voter is asked by one: rules and likelihoods put no question.
     """
-    on = weights.fitted_on
     asked = not all(map(_puts_no_question, weights.voters))
+    here = Origin(
+        constitution=constitution, judges=dict(judges), templates=templates, judging=judging, data="", pairs=1
+    )
+    if wrong := differences(weights.fitted_on, here, asked):
+        fix = f"fit again for this run with `python -m evaluation judge --fit {path}`, or leave --weights out"
+        raise UserError(Problem(str(path), got=f"fitted on another {', another '.join(wrong)}", fix=fix))
+
+
+def differences(on: Origin, here: Origin, asked: bool = True) -> list[str]:
+    """In what a run differs from that which something was fitted on, in words. asked: whether prompt templates count."""
     compared = {
-        "constitution": (on.constitution, constitution),
-        "prompt templates": (on.templates, templates) if asked else ("", ""),
-        "counting of votes (plan.position_inconsistent, clamp, reason, defences.nonce)": (on.judging, judging),
+        "constitution": (on.constitution, here.constitution),
+        "prompt templates": (on.templates, here.templates) if asked else ("", ""),
+        "counting of votes (plan.position_inconsistent, clamp, reason, defences.nonce)": (on.judging, here.judging),
     }
-    for name in sorted({*on.judges, *judges}):
-        compared[f"judge {name!r}"] = (on.judges.get(name, ""), judges.get(name, ""))
-    wrong = [
+    for name in sorted({*on.judges, *here.judges}):
+        compared[f"judge {name!r}"] = (on.judges.get(name, ""), here.judges.get(name, ""))
+    return [
         f"{name} {had[:12] or 'none'} (this run has {has[:12] or 'none'})"
         for name, (had, has) in compared.items()
         if had != has
     ]
-    if wrong:
-        fix = f"fit again for this run with `python -m evaluation judge --fit {path}`, or leave --weights out"
-        raise UserError(Problem(str(path), got=f"fitted on another {', another '.join(wrong)}", fix=fix))
 
 
 def _puts_no_question(voter: str) -> bool:
@@ -201,18 +207,21 @@ def refuse_other_form(weights: Weights, path: Path, forms: Mapping[str, JudgingF
 
     forms: as `Origin.forms`, of this run.
     """
-    on = weights.fitted_on.forms
-    wrong = [
-        f"{name} by {_FORMS[on[name]] if name in on else 'no form that it names'} (here by {_FORMS[form]})"
-        for name, form in sorted(forms.items())
-        if on.get(name) != form
-    ]
-    if wrong:
+    if wrong := other_forms(weights.fitted_on.forms, forms):
         fix = (
             f"fit again with the servers of this run by `solon evaluate judge --data LABELLED --fit {path}`, or leave the weights "
             "out"
         )
         raise UserError(Problem(str(path), got=f"fitted on another form of judging: {', '.join(wrong)}", fix=fix))
+
+
+def other_forms(on: Mapping[str, JudgingForm], here: Mapping[str, JudgingForm]) -> list[str]:
+    """Judges and methods whose votes are come by otherwise here, in words. Both as `Origin.forms`."""
+    return [
+        f"{name} by {_FORMS[on[name]] if name in on else 'no form that it names'} (here by {_FORMS[form]})"
+        for name, form in sorted(here.items())
+        if on.get(name) != form
+    ]
 
 
 _FORMS: Mapping[JudgingForm, str] = {
