@@ -38,7 +38,7 @@ class Step(Strict):
 
 
 class Seen(Strict):
-    """The error out of sample: the threshold from one half of the labelled pairs, measured on the other; means over many halvings."""
+    """The error out of sample: the threshold from one half of the labelled pairs, measured on the other; means over many halves."""
 
     accepted: float
     """Share of pairs that is accepted."""
@@ -112,8 +112,8 @@ class Acceptance(Strict):
             return f"Expected share of wrong labels among the accepted ones: at most {self.max_error:.3g}, on average. {rests}"
         about = "about " if self.test == "mid-p" else ""
         return (
-            f"With {about}{100 * self.confidence:.3g}% confidence at most a share of {self.max_error:.3g} of the accepted labels is "
-            f"wrong. {rests}"
+            f"With {about}{100 * self.confidence:.3g}% confidence at most a share of {self.max_error:.3g} of the accepted labels "
+            f"is wrong. {rests}"
         )
 
 
@@ -126,7 +126,9 @@ def read_acceptance(path: Path) -> Acceptance:
         raise UserError(Problem(str(path), got=got, fix=f"`{MAKES}` writes one")) from None
     except ValidationError as error:
         found = problems_of(error, Acceptance, str(path))
-        raise UserError([*found, Problem(str(path), got="is no file of acceptance", fix=f"`{MAKES}` writes one")]) from None
+        raise UserError(
+            [*found, Problem(str(path), got="is no file of acceptance", fix=f"`{MAKES}` writes one")]
+        ) from None
 
 
 def refuse_other_acceptance(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from constitution.records import Strict
+from critics.ranking.accept import Acceptance
 from critics.ranking.weights import Estimate, Quality
 from evaluation.judge.batching import BatchAgreement
 from evaluation.judge.calibration import Calibration, calibration
@@ -121,6 +122,8 @@ class Assessment(Strict):
     """How the file of recorded votes was read; None where a panel was asked."""
     failures: dict[str, int]
     """Reason -> votes, rows of the file, or voters that are missing for it."""
+    acceptance: Acceptance | None = None
+    """What can be promised of labels that are sure enough; None where no error is stated."""
     batch: BatchAgreement | None = None
     """Where several principles shared a call: its agreement with one call a principle."""
     pairs: dict[str, float]

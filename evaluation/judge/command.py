@@ -20,7 +20,7 @@ from evaluation.judge.fitting import fit_agreement
 from evaluation.judge.labelled import read_labelled
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
-from evaluation.judge.panels import Panel, enough, fitted_panel, given_panel, weights_file, whole_fit
+from evaluation.judge.panels import Panel, acceptance_of, enough, fitted_panel, given_panel, weights_file, whole_fit
 from evaluation.judge.recorded import ParsingSummary, described, read_recorded, two_orders
 from evaluation.judge.settings import JudgeSettings
 from evaluation.judge.table import show
@@ -67,7 +67,7 @@ class Other(BaseModel):
 def run(settings: JudgeSettings, console: Console) -> int:
     """Evaluate, write, print. Exit code 0 done, 1 a judge was unavailable. Raises UserError."""
     # before any call is made
-    check_writable(settings.fit, settings.json_file, settings.page)
+    check_writable(settings.fit, settings.accept, settings.json_file, settings.page)
     given = read_weights(settings.weights) if settings.weights else None
     other = read_other(settings.versus) if settings.versus else None
     evidence = read(settings, given)
@@ -86,7 +86,18 @@ def _evaluate(
 ) -> None:
     found: Assessment | AgreementReport
     if evidence.labelled:
-        found = judged(evidence, panel_of(evidence, given, settings), other, settings)
+        panel = panel_of(evidence, given, settings)
+        found = judged(evidence, panel, other, settings)
+        if settings.max_error is not None:
+            acceptance = acceptance_of(evidence.matrix, panel, evidence.origin, settings)
+            found = found.model_copy(update={"acceptance": acceptance})
+            if settings.accept and not evidence.lost:
+                write(settings.accept, acceptance.model_dump_json(indent=1) + "\n")
+    elif settings.max_error is not None:
+        fix = "add the column label, or leave --max-error out"
+        raise UserError(
+            Problem(str(settings.votes), "label", "is missing: without labels no error can be stated", fix=fix)
+        )
     else:
         found = agreeing(evidence, settings)
     if settings.json_file:

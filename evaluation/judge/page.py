@@ -11,6 +11,7 @@ from evaluation.judge.table import bias, chance, interval, rows, share_or_dash
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values
+from evaluation.risk import shown
 from generation.output.pages import render_html
 
 TEMPLATE = Path(__file__).parent / "templates" / "judge.html.jinja"
@@ -20,7 +21,8 @@ MOST = 30
 
 def page(found: Assessment) -> str:
     """One self-contained page."""
-    sections = [_accuracy(found), _certainty(found), _voters(found), *_readings(found)]
+    accepted = [shown.section(found.acceptance)] if found.acceptance else []
+    sections = [_accuracy(found), _certainty(found), *accepted, _voters(found), *_readings(found)]
     made_of = [
         ("panel", found.panel),
         ("labelled pairs", found.source),

@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from constitution.digest import digest
 from constitution.errors import Problem, UserError
-from critics.ranking.weights import Method, Origin, Stopping, Weights
+from critics.ranking.accept import Acceptance, optimistic
+from critics.ranking.weights import Method, Origin, Stopping, Weights, read_weights
 from evaluation.judge.crossval import EarlyStopping, calibrated_stopping, cross_validated, stop_early
 from evaluation.judge.fitting import LEAST_GROUPS, Fit, Fitter, fitter
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import JudgeSettings
+from evaluation.risk.accepting import Flags, accepting
 from evaluation.statistics import Floats, quality
 
 
@@ -105,3 +108,35 @@ def weights_file(
         quality=None if held_out is None else quality(held_out),
         stopping=whole.stopping,
     )
+
+
+def acceptance_of(matrix: VoteMatrix, panel: Panel, origin: Origin, settings: JudgeSettings) -> Acceptance:
+    """What can be promised of labels by this panel. origin: of the pairs. Raises UserError for weights fitted on these pairs."""
+    assert settings.max_error is not None
+    path = settings.fit or settings.weights
+    weights = read_weights(path) if path and path.is_file() else None
+    if settings.weights and optimistic(weights, origin.data):
+        fix = "leave --weights out, which cross-validates, or take other labelled pairs"
+        raise UserError(Problem("--max-error", got=f"{path} was fitted on these same pairs", fix=fix))
+    return accepting(
+        panel.logits,
+        matrix.groups,
+        origin,
+        (settings.max_error, settings.confidence, settings.test),
+        digest(weights.model_dump_json()) if weights else "",
+        _kinds(matrix, panel.logits),
+    )
+
+
+def _kinds(matrix: VoteMatrix, logits: Floats) -> dict[str, Flags]:
+    """Kind of pair -> [pairs] whether each is one. Of lengths it is the preferred response's that counts, as in a run."""
+    subsets = sorted(set(matrix.subsets))
+    found = {f"subset {name or '(none)'}": np.array([one == name for one in matrix.subsets]) for name in subsets}
+    longer = np.sign(np.nan_to_num(logits)) * matrix.longer
+    return {
+        **(found if len(subsets) > 1 else {}),
+        "the longer response is preferred": longer > 0,
+        "the shorter response is preferred": longer < 0,
+        "most voters chose the same position twice": 2 * np.nansum(matrix.inconsistent, axis=1)
+        > (~np.isnan(matrix.inconsistent)).sum(1),
+    }

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from constitution.errors import invalid
 from constitution.options import Option, Options, flag
+from critics.ranking.accept import Test
 from critics.ranking.weights import Method
 from generation.reads import ReadIf, check_read
 
@@ -41,6 +42,9 @@ LIVE = ("constitution", "judge", "engine", "config", "overrides", "reuse", "limi
 
 _FITTED = ReadIf("weights are fitted, without --weights", lambda settings, _: settings.weights is None)
 
+_STATED = ReadIf("--max-error is given", lambda settings, _: settings.max_error is not None)
+_CONFIDENT = ReadIf("--confidence is given", lambda settings, _: settings.confidence is not None)
+
 
 class JudgeSettings(PanelSettings):
     """How right and how calibrated a panel is, on recorded votes or on labelled pairs that it is asked about."""
@@ -61,6 +65,14 @@ class JudgeSettings(PanelSettings):
     """Sequential testing: stop querying voters once the label would change with probability at most P."""
     min_log_odds: Annotated[float, Option("LOG-ODDS")] = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Pairs whose log-odds are closer to 0 than this get no label."""
+    max_error: Annotated[float | None, Option("P")] = Field(default=None, gt=0, lt=0.5)
+    """State an error: from which certainty on labels are accepted, so that at most a share P of the accepted ones is wrong."""
+    confidence: Annotated[float | None, Option("P"), _STATED] = Field(default=None, gt=0.5, lt=1)
+    """State it with this probability, as in 0.9 (default: on average)."""
+    exact: Annotated[bool, _CONFIDENT] = False
+    """Show it by the exact binomial test, which accepts less than mid-p and never states too much confidence."""
+    accept: Annotated[Path | None, Option("FILE"), _STATED] = None
+    """Write what is accepted, and what is promised of it, to this file, for `solon feedback --acceptance`."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None
     """Write every figure, as JSON."""
     page: Annotated[Path | None, Option("FILE")] = None
@@ -81,6 +93,13 @@ class JudgeSettings(PanelSettings):
         check_read(self)
         return self
 
+    @model_validator(mode="after")
+    def _usable(self) -> JudgeSettings:
+        if self.accept and self.data and not (self.fit or self.weights):
+            got = "is for a run by the weights of this evaluation, which no file has"
+            raise invalid(got, fix="add --fit FILE, or --weights FILE", key="accept")
+        return self
+
     @field_validator("fit")
     @classmethod
     def _fitted_or_given(cls, value: Path | None, info: ValidationInfo) -> Path | None:
@@ -96,6 +115,11 @@ class JudgeSettings(PanelSettings):
         except re.error as error:
             raise invalid(f"got {value!r}, which is not a regular expression ({error})") from None
         return value
+
+    @property
+    def test(self) -> Test:
+        """How an error is shown with confidence."""
+        return "exact" if self.exact else "mid-p"
 
     @field_validator("votes")
     @classmethod

@@ -15,6 +15,7 @@ from evaluation.judge.batching import BatchAgreement
 from evaluation.judge.calibration import Calibration
 from evaluation.judge.recorded import ParsingSummary
 from evaluation.pages.section import LISTED
+from evaluation.risk import shown
 
 START, END = 45, 70
 """Characters of a text that are printed."""
@@ -34,6 +35,8 @@ def show(found: Assessment, console: Console) -> None:
     if single := found.baselines["best_single_voter"].voter:
         console.print(f"best single voter: {printable(single)}", markup=False)
     console.print(_parts(found))
+    if found.acceptance:
+        shown.show(found.acceptance, console)
     _voters(found.voters, console)
     if found.parsing and found.parsing.texts:
         _parsing(found.parsing, console)

@@ -5,13 +5,14 @@ threshold, and wrong where it is negative. They promise nothing of pairs of anot
 
 `on_average` is conformal selection (Jin and Candes 2023, arXiv:2210.01408; conformal risk control, Angelopoulos et al. 2024,
 arXiv:2208.02814, for the loss "accepted and wrong"): over the draw of the labelled pairs and of the run, the expected share of
-wrong labels among the accepted ones is at most the stated error, where a run that accepts nothing counts as 0. The share of pairs that is
-accepted is taken from the labelled pairs; with the true share the bound is exact. `with_confidence` is learn-then-test
-(Angelopoulos et al. 2022, arXiv:2110.01052): thresholds are tested in a fixed sequence, each looser than the one before, by a
-binomial test until one is not shown to keep the error. With the stated probability over the draw of the labelled pairs the accepted
-share that is wrong, in the long run, is at most the stated error. By the exact test that always holds; by the mid-p test (Lancaster
-1961), which accepts more, the probability is about the stated one: one of 90% was at least 89% in simulated panels, calibrated or
-not, and 81% at worst, where every pair is wrong as often as is just too often.
+wrong labels among the accepted ones is at most the stated error, where a run that accepts nothing counts as 0. The share of pairs
+that is accepted is taken from the labelled pairs; with the true share the bound is exact.
+
+`with_confidence` is learn-then-test (Angelopoulos et al. 2022, arXiv:2110.01052): thresholds are tested in a fixed sequence, each
+looser than the one before, by a binomial test until one is not shown to keep the error. With the stated probability over the draw
+of the labelled pairs the accepted share that is wrong, in the long run, is at most the stated error. By the exact test that always
+holds. By the mid-p test (Lancaster 1961), which accepts more, the probability is about the stated one: 90% was at least 89% in
+simulated panels, calibrated or not, and is 81% at worst, where every pair is wrong as often as is just too often.
 """
 
 from __future__ import annotations

@@ -1,0 +1,67 @@
+"""A panel's log-odds of labelled pairs -> what can be promised of the labels that are accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from critics.ranking.accept import Acceptance, Kind, Seen, Step, Test
+from critics.ranking.weights import Origin
+from evaluation.risk.splits import halves
+from evaluation.risk.thresholds import threshold
+from evaluation.statistics import Floats
+
+HALVED = 20
+"""Fewer labelled pairs than this are not halved to see the error out of sample."""
+Flags = NDArray[np.bool_]
+
+
+def accepting(
+    logits: Floats,
+    groups: Sequence[str],
+    origin: Origin,
+    promised: tuple[float, float | None, Test],
+    weights: str = "",
+    kinds: Mapping[str, Flags] | None = None,
+) -> Acceptance:
+    """Where everybody is asked about every pair.
+
+    logits: [pairs] for the better response, each by weights that did not see the pair. groups: [pairs] the prompt of each.
+    promised: error, confidence and test. weights: digest of the weights' file. kinds: kind of pair -> [pairs] whether each is one.
+    """
+    error, confidence, test = promised
+    clean = np.nan_to_num(logits)
+    found = threshold(clean, error, confidence, test)
+    taken = np.abs(clean) >= found.least if found.least is not None else np.zeros(len(clean), dtype=bool)
+    return Acceptance(
+        max_error=error,
+        confidence=confidence,
+        test=test,
+        found_on=origin,
+        weights=weights,
+        prompts=len(set(groups)),
+        steps=(Step(threshold=found.least, labels=len(clean), accepted=found.accepted, wrong=found.wrong),),
+        seen=out_of_sample(clean, error, confidence, test),
+        kinds=selected(kinds or {}, taken),
+    )
+
+
+def out_of_sample(logits: Floats, error: float, confidence: float | None, test: Test) -> Seen | None:
+    """The error seen where halves of the labels choose the threshold for the others; None for too few."""
+    if len(logits) < HALVED:
+        return None
+    found = halves(logits, error, confidence, test)
+    return Seen(accepted=found.accepted, error=found.error, exceeded=found.exceeded)
+
+
+def selected(kinds: Mapping[str, Flags], taken: Flags) -> dict[str, Kind]:
+    """Each kind's share among the accepted pairs and among all; nothing where none is accepted."""
+    if not taken.any():
+        return {}
+    return {
+        name: Kind(accepted=float(flags[taken].mean()), all=float(flags.mean()))
+        for name, flags in kinds.items()
+        if flags.any()
+    }
