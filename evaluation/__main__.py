@@ -1,4 +1,4 @@
-"""`python -m evaluation judge | audit | attack | diff | policy`: how far the labels can be trusted, and what changed."""
+"""`python -m evaluation judge | audit | attack | verify | diff | policy`: how far the labels can be trusted, and what changed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from evaluation.audit.settings import AuditSettings
 from evaluation.diff.settings import DiffSettings
 from evaluation.judge.settings import JudgeSettings
 from evaluation.policy.settings import PolicySettings
+from evaluation.verify.settings import VerifySettings
 from generation.console import Console
 
 EXIT = "Exit code: 0 done; 1 a gate failed, or a model was unavailable and the same command resumes; 2 bad arguments or files."
@@ -48,6 +49,9 @@ COMMANDS: dict[str, Command] = {
         "win rates of one policy over another, by several judges, and whether it overfits its judge",
         RUN,
     ),
+    "verify": Command(
+        VerifySettings, "what is wrong with anybody's preference data: labels, scores, repeats, leaks, texts"
+    ),
     "diff": Command(DiffSettings, "pairs that flipped, appeared or disappeared from RUN_A to RUN_B, by voter"),
 }
 
@@ -58,7 +62,7 @@ def main(
     """Run a subcommand; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Measure judges, audit runs, compare policies, test attacks on a judge.",
+        description="Measure judges, audit runs, compare policies, test attacks on a judge, verify preference data.",
         epilog=EXIT,
     )
     commands = parser.add_subparsers(dest="command", required=True)

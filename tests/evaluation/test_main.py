@@ -13,6 +13,7 @@ from evaluation.__main__ import COMMANDS, main
         ("policy", "plan.samples: 2"),
         ("attack", "plan.samples: 2"),
         ("diff", "--show: 10"),
+        ("verify", "--sample: 10000"),
     ],
 )
 def test_every_setting_is_printed_with_its_meaning(name: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,4 +32,4 @@ def test_every_setting_is_printed_with_its_meaning(name: str, line: str, capsys:
 
 
 def test_every_command_is_tried() -> None:
-    assert {*COMMANDS} == {"judge", "audit", "policy", "attack", "diff"}
+    assert {*COMMANDS} == {"judge", "audit", "policy", "attack", "verify", "diff"}

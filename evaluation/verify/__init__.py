@@ -1,0 +1,1 @@
+"""What is wrong with anybody's preference data: `evaluation verify DATASET`."""
