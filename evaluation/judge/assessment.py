@@ -124,6 +124,8 @@ class Assessment(Strict):
     """Reason -> votes, rows of the file, or voters that are missing for it."""
     acceptance: Acceptance | None = None
     """What can be promised of labels that are sure enough; None where no error is stated."""
+    warnings: tuple[str, ...] = ()
+    """What makes the figures doubtful."""
     batch: BatchAgreement | None = None
     """Where several principles shared a call: its agreement with one call a principle."""
     pairs: dict[str, float]

@@ -41,6 +41,8 @@ class Evidence:
     parsing: ParsingSummary | None
     failures: dict[str, int]
     batch: BatchAgreement | None = None
+    warnings: tuple[str, ...] = ()
+    """What makes the votes doubtful."""
 
     @property
     def labelled(self) -> bool:
@@ -115,11 +117,12 @@ def read(settings: JudgeSettings, given: Weights | None = None) -> Evidence:
 
     Raises UserError.
     """
-    parsing, failures, batch = None, dict[str, int](), None
+    parsing, failures, batch, doubtful = None, dict[str, int](), None, ""
     if settings.votes:
         labelled = read_labelled(settings.subsets)[0] if settings.subsets else []
         free = settings.method == "agreement" and not (settings.weights or settings.page or settings.versus)
-        matrix, parsing = read_recorded(settings.votes, not free, settings.columns, complain)
+        matrix, parsing = read_recorded(settings.votes, not free, settings.columns, complain, settings.winner)
+        doubtful = parsing.winner_warning(matrix)
         matrix, others = two_orders(matrix, settings.votes)
         failures = {"voters asked in one order only": others} if others else {}
         matrix = described(matrix, labelled) if labelled else matrix
@@ -145,7 +148,7 @@ def read(settings: JudgeSettings, given: Weights | None = None) -> Evidence:
             )
         )
     plain = np.array([known.get(voter, 0.0) for voter in kept.voters])
-    return Evidence(kept, origin, plain, parsing, failures, batch)
+    return Evidence(kept, origin, plain, parsing, failures, batch, (doubtful,) if doubtful else ())
 
 
 def read_other(path: Path) -> Other:
@@ -186,7 +189,7 @@ def agreeing(evidence: Evidence, settings: JudgeSettings) -> AgreementReport:
     whole = whole_fit(evidence.matrix, fit_agreement, settings.seed)
     if settings.fit:
         _write_weights(weights_file(evidence.matrix, whole, None, "agreement", evidence.origin), settings.fit)
-    return weighed(evidence.matrix, whole.fit, str(settings.votes), evidence.failures)
+    return weighed(evidence.matrix, whole.fit, str(settings.votes), evidence.failures, evidence.warnings)
 
 
 def _write_weights(weights: Weights, path: Path) -> None:
@@ -206,6 +209,7 @@ def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: Judg
             "parsing": evidence.parsing,
             "failures": evidence.failures,
             "batch": evidence.batch,
+            "warnings": evidence.warnings,
         }
     )
     if other is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from constitution.errors import Problem, Problems, UserError, invalid, problems_of, suggest
 from constitution.records import Strict
@@ -31,6 +31,13 @@ NAMES = ("pair", "judge", "method", "subset")
 """Fields that name something, which a file may do with numbers."""
 
 
+WinnerOrder = Literal["pair", "listed"]
+"""What `winner` counts by: the response's place in the pair, or the place at which it was listed to the judge."""
+SAME_PLACE = 0.6
+"""Share of a file's winners, without texts, that chose one place in both orders, above which `winner` is likely meant the other
+way: a judge of that kind would be no judge."""
+
+
 class RecordedVote(Strict):
     """One line: one judge's answer on one pair in one order."""
 
@@ -43,26 +50,30 @@ class RecordedVote(Strict):
     swapped: bool
     """True when the file's second response was listed first to the judge."""
     text: str | None = None
-    """What the judge wrote, or `p`."""
+    """What the judge wrote; or `p`; or `winner` alone."""
     p: float | None = Field(default=None, ge=0, le=1)
     """Probability the judge gave the first-listed response."""
     label: Literal["1", "2"] | None = None
     """Which of the file's responses is better; in all lines, or in none where voters are weighed by how they agree."""
     winner: Literal["1", "2"] | None = None
-    """What another parser read in the text, in the file's order; only compared with."""
+    """What was read in the judge's answer; null or `tie` for neither. By the response's place in the pair, or as listed to the
+    judge (`--winner`). Beside a text it is only compared with."""
     subset: str = ""
     """Group of pairs that gets an accuracy of its own."""
 
     @field_validator("label", "winner", mode="before")
     @classmethod
-    def _digits(cls, value: object) -> object:
+    def _digits(cls, value: object, info: ValidationInfo) -> object:
+        if info.field_name == "winner" and isinstance(value, str) and value.lower() == "tie":
+            return None
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _one_answer(self) -> RecordedVote:
-        if (self.text is None) == (self.p is None):
-            got = "has both text and p" if self.text is not None else "has neither text nor p"
-            raise invalid(got, "one of the two")
+        if self.text is not None and self.p is not None:
+            raise invalid("has both text and p", "one of the two")
+        if self.text is None and self.p is None and "winner" not in self.model_fields_set:
+            raise invalid("has neither text nor p nor winner", "one of them")
         return self
 
     @property
@@ -70,16 +81,27 @@ class RecordedVote(Strict):
         """`judge/method`."""
         return f"{self.judge}/{self.method}" if self.method else self.judge
 
-    def log_odds(self) -> float | None:
-        """Of the first-listed response: from p, or +1 and -1 for a verdict in words; None for no verdict."""
+    def log_odds(self, order: WinnerOrder) -> float | None:
+        """Of the first-listed response: from p, or +1 and -1 for a verdict in words or a winner; None for no verdict."""
         if self.p is not None:
             p = min(max(self.p, CERTAIN), 1 - CERTAIN)
             return math.log(p / (1 - p))
-        found = verdict(self.text or "")
+        if self.text is None:
+            chosen = self.place(order)
+            return None if chosen is None else 1.0 if (chosen == "1") != self.swapped else -1.0
+        found = verdict(self.text)
         return None if found is None else 1.0 if found == "first" else -1.0
+
+    def place(self, order: WinnerOrder) -> Literal["1", "2"] | None:
+        """The winner's place in the pair."""
+        if order == "pair" or not self.swapped or self.winner is None:
+            return self.winner
+        return "2" if self.winner == "1" else "1"
 
 
 FIELDS = tuple(RecordedVote.model_fields)
+_OTHER: Mapping[WinnerOrder, WinnerOrder] = {"pair": "listed", "listed": "pair"}
+_MEANS: Mapping[WinnerOrder, str] = {"pair": "the place in the pair", "listed": "the place as listed to the judge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +132,39 @@ class ParsingSummary:
     """Texts for which the file names a winner."""
     agreed: int = 0
     """Of those, the ones that were read as the file says."""
+    order: WinnerOrder = "pair"
+    """How the file's winners were taken."""
+    agreed_otherwise: int = 0
+    """Texts that were read as the file says, had its winners been taken the other way."""
     differing: list[Difference] = field(default_factory=list)
     """The others."""
 
     def add(self, line: int, row: RecordedVote, z: float | None) -> None:
         """Count one text, read as these log-odds."""
         ours = "none" if z is None else "1" if (z > 0) != row.swapped else "2"
+        theirs = row.place(self.order)
         self.texts += 1
         self.unread += z is None
-        self.recorded += row.winner is not None
-        self.agreed += ours == row.winner
-        if row.winner not in (None, ours):
-            self.differing.append(Difference(line, ours, row.winner or "", row.text or ""))
+        self.recorded += theirs is not None
+        self.agreed += ours == theirs
+        self.agreed_otherwise += ours == row.place(_OTHER[self.order])
+        if theirs not in (None, ours):
+            self.differing.append(Difference(line, ours, theirs or "", row.text or ""))
+
+    def winner_warning(self, matrix: VoteMatrix) -> str:
+        """What is said where `winner` is likely meant the other way; empty where it is not. matrix: the votes of the file."""
+        other = _OTHER[self.order]
+        here, there, mend = _MEANS[self.order], _MEANS[other], f"read so with --winner {other}"
+        if self.agreed_otherwise > self.agreed:
+            better, worse = (f"{count / self.recorded:.1%}" for count in (self.agreed_otherwise, self.agreed))
+            return (
+                f"`winner` goes with {better} of the texts when it means {there}, and with {worse} when it means {here}, as here: "
+                f"{mend}; votes come from the texts either way"
+            )
+        same = matrix.inconsistent
+        if self.texts or np.isnan(same).all() or np.nanmean(same) <= SAME_PLACE:
+            return ""
+        return f"{np.nanmean(same):.1%} of the votes chose one place in both orders; if `winner` means {there}, {mend}"
 
 
 def read_recorded(
@@ -129,24 +172,26 @@ def read_recorded(
     labels: bool = True,
     mapped: Iterable[str] = (),
     tell: Callable[[str], object] | None = None,
+    order: WinnerOrder = "pair",
 ) -> tuple[VoteMatrix, ParsingSummary]:
     """(matrix of the voters `judge/method`, how the file was read). Raises UserError.
 
-    mapped: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time.
+    mapped: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time. order:
+    what `winner` counts by.
     Several answers of one voter in one order are averaged. labels: they must be there. Without, the file's first response of each
     pair stands for the better one.
     """
     cells: defaultdict[tuple[str, str, bool], list[float]] = defaultdict(list)
     better: dict[str, str] = {}
     subsets: dict[str, str] = {}
-    parsing = ParsingSummary()
+    parsing = ParsingSummary(order=order)
     found = _rows(str(spec), labels, mapped, tell)
     parsing.labelled = found[0][1].label is not None
     for place, row in found:
         pair = row.pair
         better[pair] = row.label or "1"
         subsets[pair] = subsets.get(pair) or row.subset
-        z = row.log_odds()
+        z = row.log_odds(order)
         if row.text is not None:
             parsing.add(int(place.rpartition(":")[2]), row, z)
         # the cell is there even without a verdict: so is the voter
@@ -242,7 +287,7 @@ def _rows(
         rows.append((record.place, row))
         _check_label(rows, known, labels, problems)
     if not rows and not problems.found:
-        fix = "each row needs pair, judge, swapped, label and one of text and p"
+        fix = "each row needs pair, judge, swapped, label and one of text, p and winner"
         problems.add(spec, got="holds no votes", fix=fix)
     if rows or seen:
         with problems.collect():
@@ -273,9 +318,9 @@ def _check_label(
 
 
 def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without nulls, its names as text."""
+    """A row without nulls, its names as text. A winner that is null stays: neither won."""
     return {
         key: name_of(value) if key in NAMES and isinstance(value, int | float) else value
         for key, value in row.items()
-        if value is not None
+        if value is not None or key == "winner"
     }

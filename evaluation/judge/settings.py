@@ -12,6 +12,7 @@ from constitution.errors import invalid
 from constitution.options import Option, Options, flag
 from critics.ranking.accept import Test
 from critics.ranking.weights import Method
+from evaluation.judge.recorded import WinnerOrder
 from generation.reads import ReadIf, check_read
 
 
@@ -44,6 +45,9 @@ _FITTED = ReadIf("weights are fitted, without --weights", lambda settings, _: se
 
 _STATED = ReadIf("--max-error is given", lambda settings, _: settings.max_error is not None)
 _CONFIDENT = ReadIf("--confidence is given", lambda settings, _: settings.confidence is not None)
+
+
+_RECORDED = ReadIf("--votes is given", lambda settings, _: settings.votes is not None)
 
 
 class JudgeSettings(PanelSettings):
@@ -85,6 +89,8 @@ class JudgeSettings(PanelSettings):
     """Recorded votes, in place of --data; whatever `--prompts` takes."""
     columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map")] = ()
     """The column of --data or --votes that holds a field, as in chosen=better; several divided by commas, or repeated."""
+    winner: Annotated[WinnerOrder, _RECORDED] = "pair"
+    """What the `winner` of --votes counts by: the response's place in the pair, or as it was listed to the judge."""
     subsets: Annotated[str | None, Option("FILE")] = None
     """Labelled pairs that --votes are about: their subsets, and which response is longer."""
 

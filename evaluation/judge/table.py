@@ -27,6 +27,8 @@ def show(found: Assessment, console: Console) -> None:
     """Print every figure, at most LISTED voters, and each text that was read otherwise."""
     for reason, count in found.failures.items():
         console.print(f"missing: {printable(reason)} {count}", markup=False)
+    for warning in found.warnings:
+        console.print(f"warning: {printable(warning)}", markup=False)
     console.print(f"{len(found.pairs)} pairs, {len(found.voters)} voters: {printable(found.panel)}", markup=False)
     if found.batch:
         console.print(batched(found.batch), markup=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from rich.console import Console
 
@@ -38,6 +40,8 @@ class AgreementReport(Strict):
     """File of the recorded votes."""
     failures: dict[str, int]
     """Reason -> voters that are missing for it."""
+    warnings: tuple[str, ...]
+    """What makes the weights doubtful."""
     position_inconsistent: float | None
     """Share of votes that chose a position."""
     mean_bias: float | None
@@ -48,7 +52,9 @@ class AgreementReport(Strict):
     """Pair's name -> log-odds of the file's first response."""
 
 
-def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int]) -> AgreementReport:
+def weighed(
+    matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int], warnings: Sequence[str]
+) -> AgreementReport:
     """The figures of voters under these weights."""
     votes, logits = np.nan_to_num(matrix.votes), fitted.logits(matrix.votes)
     weights = fitted.weights / fitted.temperature
@@ -67,6 +73,7 @@ def weighed(matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, in
     return AgreementReport(
         source=source,
         failures=failures,
+        warnings=tuple(warnings),
         position_inconsistent=mean_of(matrix.inconsistent),
         mean_bias=mean_of(matrix.biases),
         voters=tuple(voters),
@@ -78,6 +85,8 @@ def show(found: AgreementReport, console: Console) -> None:
     """Print every figure, at most LISTED voters."""
     for reason, count in found.failures.items():
         console.print(f"missing: {printable(reason)} {count}", markup=False)
+    for warning in found.warnings:
+        console.print(f"warning: {printable(warning)}", markup=False)
     console.print(
         f"{len(found.pairs)} pairs without labels, {len(found.voters)} voters: fitted (agreement)", markup=False
     )

@@ -313,6 +313,27 @@ def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pyte
     assert "--limit: got '0'; allowed: at least 1" in refused(capsys, "--data", votes, "--limit", 0)
 
 
+def test_winners_in_listed_order_are_told_and_read(
+    votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rows_of(votes)[1:]
+    for line in rows:
+        line["winner"] = 3 - line["winner"] if line["swapped"] else line["winner"]
+    path, figures, page = save(tmp_path / "v.jsonl", rows), tmp_path / "f.json", tmp_path / "p.html"
+    arguments = ("--votes", path, "--method", "temperature", "--json", figures, "--page", page)
+    _, printed = run(*arguments)
+    said = "`winner` goes with 100.0% of the texts when it means the place as listed to the judge"
+    assert f"warning: {said}" in printed
+    assert json.loads(figures.read_text())["warnings"][0].startswith(said)
+    assert said in page.read_text()
+    _, printed = run(*arguments, "--winner", "listed")
+    assert "warning" not in printed
+    assert "319 are read alike (100.00%), 0 otherwise" in printed
+    assert "--winner: got 'listed', which is read only where --votes is given; leave it out" in refused(
+        capsys, "--data", path, "--constitution", "hhh", "--winner", "listed"
+    )
+
+
 def test_something_must_be_judged(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--votes: is missing; give --data, labelled pairs to ask a panel about, or --votes" in refused(capsys)
 

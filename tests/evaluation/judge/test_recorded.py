@@ -77,6 +77,60 @@ def test_readings_are_compared_in_the_files_order(tmp_path: Path) -> None:
     ]
 
 
+def test_a_winner_is_a_vote_without_any_text(tmp_path: Path) -> None:
+    """By its place in the pair: p1's better response is chosen in both orders, p2's first place, p3 is a tie."""
+    bare = {"text": None}
+    rows = [
+        row(**bare, winner=1),
+        row(**bare, winner="1", swapped=True),
+        row(**bare, winner=1, pair="p2"),
+        row(**bare, winner=2, pair="p2", swapped=True),
+        row(**bare, winner=None, pair="p3"),
+        row(**bare, winner="Tie", pair="p3", swapped=True),
+    ]
+    found, parsing = read_recorded(write(tmp_path / "v.jsonl", *rows))
+    np.testing.assert_array_equal(found.votes, [[1.0], [0.0], [np.nan]])
+    assert (parsing.texts, parsing.recorded) == (0, 0), "nothing was read"
+    listed, _ = read_recorded(tmp_path / "v.jsonl", order="listed")
+    np.testing.assert_array_equal(listed.votes, [[0.0], [1.0], [np.nan]])
+
+
+def test_a_winner_in_listed_order_is_recognized_by_the_texts(tmp_path: Path) -> None:
+    chosen = [("A", 1, False), ("B", 2, True), ("A", 1, True), ("B", 2, False), ("A", 1, True), ("who knows", 1, False)]
+    path = write(
+        tmp_path / "v.jsonl",
+        *(
+            row(pair=f"p{i}", text=text, winner=winner, swapped=swapped)
+            for i, (text, winner, swapped) in enumerate(chosen)
+        ),
+    )
+    matrix, parsing = read_recorded(path)
+    assert (parsing.agreed, parsing.agreed_otherwise, parsing.recorded) == (2, 5, 6)
+    assert parsing.winner_warning(matrix) == (
+        "`winner` goes with 83.3% of the texts when it means the place as listed to the judge, and with 33.3% when it means "
+        "the place in the pair, as here: read so with --winner listed; votes come from the texts either way"
+    )
+    matrix, parsing = read_recorded(path, order="listed")
+    assert (parsing.agreed, [found.ours for found in parsing.differing]) == (5, ["none"])
+    assert parsing.winner_warning(matrix) == ""
+
+
+def test_a_winner_in_listed_order_is_recognized_without_texts(tmp_path: Path) -> None:
+    """A judge that is nearly always of one mind in both orders seems to choose places when its winners are misread."""
+    rows = [
+        row(pair=f"p{i}", text=None, winner=(2 if swapped else 1) if i else 1, swapped=swapped)
+        for i in range(10)
+        for swapped in (False, True)
+    ]
+    matrix, parsing = read_recorded(write(tmp_path / "v.jsonl", *rows))
+    assert parsing.winner_warning(matrix) == (
+        "90.0% of the votes chose one place in both orders; if `winner` means the place as listed to the judge, read so with "
+        "--winner listed"
+    )
+    matrix, parsing = read_recorded(tmp_path / "v.jsonl", order="listed")
+    assert parsing.winner_warning(matrix) == ""
+
+
 def test_packed_files_and_blank_lines_are_read(tmp_path: Path) -> None:
     path = tmp_path / "v.jsonl.gz"
     with gzip.open(path, "wt") as file:
@@ -115,7 +169,8 @@ def test_columns_of_other_names_tables_and_what_is_not_read(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"text": None}, "v.jsonl:1: has neither text nor p; allowed: one of the two"),
+        ({"text": None}, "v.jsonl:1: has neither text nor p nor winner; allowed: one of them"),
+        ({"winner": 3}, "v.jsonl:1: winner: got '3'; allowed: 1, 2"),
         ({"p": 0.5}, "v.jsonl:1: has both text and p; allowed: one of the two"),
         ({"text": None, "p": 1.5}, r"v.jsonl:1: p: got 1.5; allowed: at most 1"),
         ({"label": 3}, r"v.jsonl:1: label: got '3'; allowed: 1, 2"),
