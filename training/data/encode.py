@@ -45,9 +45,9 @@ class EncodedSplit(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`read` = `kept` + all `dropped_*`: long_prompt, truncated, empty (a response), equal (once cut), unsure, repeated (a prompt),
-    untested (its source). Of those kept, `kept_truncated` have a response that lost its end; of those read, `moved_to_test` are
-    held out for what another row is."""
+    """`read` = `kept` + all `dropped_*`: unusable (as read), long_prompt, truncated, empty (a response), equal (once cut), unsure,
+    repeated (a prompt), untested (its source). Of those kept, `kept_truncated` have a response that lost its end; of those read,
+    `moved_to_test` are held out for what another row is."""
 
     @property
     def digest(self) -> str:

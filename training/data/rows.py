@@ -1,4 +1,4 @@
-"""Rows of all sources -> those to train on and those held out, or everything that is wrong with them, said at once."""
+"""Rows of all sources -> those to train on and those held out. Rows that are none are left out, told and counted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from training.config import Reward, Training
 from training.data.columns import Pair, RowPrompt, Target, bad
 from training.data.parsing import pair, prompted, target
 from training.data.sources import Kind, Raw, Row, read
-
-SHOWN = 20
-"""Rows with a problem, after which reading ends."""
+from training.data.unusable import LISTED, Unusable
 
 
 class Source(NamedTuple):
@@ -49,12 +47,15 @@ class Split:
     """Held-out rows that would be in the first part, were their prompts not held out elsewhere."""
     untested: int = 0
     """Held-out rows in neither part, being of no source that is tested."""
+    unusable: tuple[int, int] = (0, 0)
+    """Rows of each part that cannot be trained on."""
 
     def tell(self, train: Counter[str], test: Counter[str]) -> None:
-        """Add this to what is counted of the two parts, as `dropped_repeated`, `dropped_untested` and `moved_to_test`."""
-        for counts, n in zip((train, test), self.repeated, strict=True):
-            if n:
-                counts.update(read=n, dropped_repeated=n)
+        """Add this to what is counted of the two parts, as `dropped_unusable`, `_repeated`, `_untested` and `moved_to_test`."""
+        for name, found in (("dropped_unusable", self.unusable), ("dropped_repeated", self.repeated)):
+            for counts, n in zip((train, test), found, strict=True):
+                if n:
+                    counts.update({"read": n, name: n})
         if self.untested:
             test.update(read=self.untested, dropped_untested=self.untested)
         if self.moved:
@@ -70,7 +71,7 @@ Made = TypeVar("Made", Pair, Target, RowPrompt)
 
 
 def pairs(settings: Training) -> Split:
-    """Preference pairs of every source. Raises UserError with up to 20 problems."""
+    """Preference pairs of every source. Raises UserError where too few rows of one are such, with the first problems of them."""
     if isinstance(settings, Reward) and settings.margins:
         return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin")
     return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
@@ -94,7 +95,7 @@ def prompts(settings: Training) -> Split:
     split = _collect(settings, "preferences", prompted, "prompt, or messages")
     train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
     left_out = (len(split.train) - len(train), len(split.test) - len(test))
-    return Split(train, test, split.sources, left_out, split.moved, split.untested)
+    return Split(train, test, split.sources, left_out, split.moved, split.untested, split.unusable)
 
 
 def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], needed: str) -> Split:
@@ -103,18 +104,21 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], 
     problems = Problems()
     train: list[tuple[str, Made]] = []  # source and row
     test: list[tuple[str, Made]] = []
-    sources = []
+    sources, lost = [], [0, 0]
     for spec, weight in settings.data.items():
         digest, constitutions, count = hasher(), set[str](), 0
-        told = Told()
+        told, unusable = Told(), Unusable(spec)
         with problems.collect():
-            for raw, row in _made(spec, kind, settings, make, needed, told):
+            for raw, row in _made(spec, kind, settings, make, told, unusable):
                 digest.update(repr(row).encode())
                 count += 1
                 if raw.constitution:
                     constitutions.add(raw.constitution)
                 part = test if _held_out(raw, row, settings.test_fraction) else train
                 part.append((spec, _weighed(row, weight)))
+            unusable.check(count, settings.max_failed, needed)
+            unusable.tell(count)
+        lost = [lost[0] + unusable.train, lost[1] + unusable.test]
         for what, count in told.items():
             complain(f"--data {spec}: {what} ({count:,} times)")
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
@@ -129,49 +133,31 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], 
         fix = "lower test_fraction" if test else f"each row needs {needed}"
         raise UserError(Problem(f"--data {', '.join(settings.data)}", got=got, fix=fix))
     looked_at = [row for spec, row in test if spec in (settings.eval_sources or settings.data)]
-    return Split(remaining, looked_at, tuple(sources), moved=len(moved), untested=len(test) - len(looked_at))
+    return Split(
+        remaining,
+        looked_at,
+        tuple(sources),
+        moved=len(moved),
+        untested=len(test) - len(looked_at),
+        unusable=(lost[0], lost[1]),
+    )
 
 
 def _made(
-    spec: str, kind: Kind, settings: Training, make: Callable[[Row, Told], Made], needed: str, told: Told
+    spec: str, kind: Kind, settings: Training, make: Callable[[Row, Told], Made], told: Told, unusable: Unusable
 ) -> Iterator[tuple[Raw, Made]]:
-    """A source's rows. Raises UserError where some cannot be used, once SHOWN of them or all rows are read."""
-    wrong: dict[tuple[Problem, ...], list[str]] = {}
-    total = 0
+    """A source's rows. Those that cannot be used go to `unusable`; reading ends once many are read and none can be."""
+    usable = False
     for raw in read(spec, kind, settings.limit, settings.columns):
         try:
             row = make(raw.row, told)
         except Exception as error:  # nobody knows what a row can hold; whatever it is, its place is told
-            found = error.problems if isinstance(error, UserError) else (_unforeseen(error),)
-            wrong.setdefault(found, []).append(raw.place)
-            total += 1
-            if total == SHOWN:
-                break
-            continue
-        if not wrong:
+            unusable.add(raw, error)
+            if unusable.total == LISTED and not usable:
+                return
+        else:
+            usable = True
             yield raw, row
-    if wrong:
-        raise _refused(spec, needed, wrong)
-
-
-def _unforeseen(error: Exception) -> Problem:
-    return Problem("", got=f"cannot be read ({type(error).__name__}: {str(error)[:200]})")
-
-
-def _refused(spec: str, needed: str, wrong: Mapping[tuple[Problem, ...], list[str]]) -> UserError:
-    """Says what is wrong with a source's rows; rows with the same problems together."""
-    place = f"--data {spec}"
-    found = [Problem(place, got="some rows cannot be trained on", fix=f"each needs {needed}")]
-    for problems, places in wrong.items():
-        found += [problem._replace(place=_places(places)) for problem in problems]
-    if sum(map(len, wrong.values())) == SHOWN:
-        found.append(Problem(place, got=f"was read up to the {SHOWN}th row with a problem"))
-    return UserError(found)
-
-
-def _places(found: list[str]) -> str:
-    others = len(found) - 1
-    return found[0] + (f" and {others} more row{'s' if others > 1 else ''}" if others else "")
 
 
 def _asked(row: Pair | Target | RowPrompt) -> RowPrompt:

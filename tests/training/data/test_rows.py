@@ -253,7 +253,8 @@ def test_a_bad_pair_is_named(row: dict[str, Any], message: str, write_rows: Writ
     with pytest.raises(UserError) as told:
         rows.pairs(dpo(path))
     head, line, *more = str(told.value).split("\n")
-    assert head == f"--data {path}: some rows cannot be trained on; each needs prompt, chosen and rejected"
+    allowed = "(allowed by max_failed: 20%)"
+    assert head == f"--data {path}: 1 of 2 rows cannot be trained on {allowed}; each needs prompt, chosen and rejected"
     assert line.startswith(f"{path}:2: ")
     assert message in line
     assert all(problem.startswith(f"{path}:2: prompt.0.") for problem in more)
@@ -306,7 +307,36 @@ def test_reading_ends_after_many_problems(write_rows: Write) -> None:
         rows.pairs(dpo(path))
     lines = str(told.value).split("\n")
     assert len(lines) == 22
-    assert lines[-1] == f"--data {path}: was read up to the 20th row with a problem"
+    assert lines[0].endswith(
+        "20 of 20 rows cannot be trained on (and none is left); each needs prompt, chosen and rejected"
+    )
+    assert lines[-1] == f"--data {path}: was read up to the 20th row"
+
+
+def test_a_few_bad_rows_are_left_out_told_and_counted(write_rows: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = [{**PLAIN, "p_chosen": 2 + i} for i in range(5)]
+    path = write_rows([*bad[:4], *some_pairs(20), bad[4]])
+
+    split = rows.pairs(dpo(path))
+
+    assert (len(split.train), split.unusable, split.sources[0].rows) == (20, (5, 0), 20)
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first.endswith(f"--data {path}: 5 of 25 rows cannot be trained on and are left out, as:")
+    assert [line.split(": got")[0].strip() for line in more] == [f"{path}:{i}: p_chosen" for i in (1, 2, 3)]
+    counts = Counter[str](), Counter[str]()
+    split.tell(*counts)
+    assert counts == ({"read": 5, "dropped_unusable": 5}, {})
+    with pytest.raises(UserError, match="5 of 25 rows cannot be trained on"):
+        rows.pairs(dpo(path, max_failed=0.19))
+
+
+def test_with_many_bad_rows_the_first_are_listed(write_rows: Write) -> None:
+    path = write_rows([*some_pairs(1), *({**PLAIN, "p_chosen": 2 + i} for i in range(30))])
+    with pytest.raises(UserError) as told:
+        rows.pairs(dpo(path, max_failed=0.5))
+    lines = str(told.value).split("\n")
+    assert len(lines) == 22
+    assert lines[-1] == f"--data {path}: has 10 more such rows"
 
 
 def test_problems_of_all_sources_are_told_at_once(write_rows: Write, tmp_path: Path) -> None:
