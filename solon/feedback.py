@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.weights import Weights
 from evaluation.audit.command import write_report
+from generation.data.mapping import as_options
 from generation.output.files import create, file_sha256
 from generation.output.folder import PROMPTS, run_folder
 from generation.output.run import Run, open_run
@@ -36,6 +38,7 @@ async def generate_feedback(
     config: str | Path | None = None,
     weights: Weights | str | Path | None = None,
     limit: int | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
     reuse: Sequence[str | Path] = (),
     report: bool = True,
     **settings: object,
@@ -46,7 +49,8 @@ async def generate_feedback(
     Those are written to `prompts.jsonl` in the run's folder, one at a time, so that a restart of the command finds them too.
     config, settings: as for `Judge`, as policy="embedded", engine="vllm", plan={"samples": 4}. The policy may be a function too:
     it gets the conversation and gives a response.
-    weights: fitted weights of votes. limit: read only the first rows. reuse: runs whose calls are taken.
+    weights: fitted weights of votes. limit: read only the first rows. columns: the column that holds a field, where it has another
+    name, as {"prompt": "question"}. reuse: runs whose calls are taken.
     report: write report.html.
 
     Raises UserError before anything is asked, with every problem; Unavailable when a model could not be reached for some prompts:
@@ -72,6 +76,7 @@ async def generate_feedback(
             "out": folder,
             "config": config,
             "limit": limit,
+            "columns": as_options(columns),
             "reuse": tuple(reuse),
             "weights": weights,
         }

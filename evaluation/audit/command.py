@@ -23,7 +23,7 @@ def run(settings: AuditSettings, console: Console) -> int:
     """Audit, write, print. Exit code 0 done, 1 a gate failed. Raises UserError."""
     thresholds = load(settings.config, settings.overrides)
     manifest = whole(settings.run)
-    audit = read_audit(settings.run, manifest, thresholds, settings.against)
+    audit = read_audit(settings.run, manifest, thresholds, settings.against, columns=settings.columns)
     page = settings.out or settings.run / REPORT
     write(page, render(audit))
     if page.resolve() == (settings.run / REPORT).resolve():

@@ -59,13 +59,18 @@ class Audit:
 
 
 def read_audit(
-    run: Path, manifest: Manifest, thresholds: Thresholds, against: Sequence[Path], most: int | None = None
+    run: Path,
+    manifest: Manifest,
+    thresholds: Thresholds,
+    against: Sequence[Path],
+    most: int | None = None,
+    columns: Sequence[str] = (),
 ) -> Audit:
     """Read a run whose files are written; the manifest need not be. Raises UserError.
 
     most: near-duplicates are not looked for where the prompts have more 3-grams.
     """
-    overlapping = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment) if against else []
+    overlapping = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment, columns)
     pairs = read_pairs(run, thresholds.examples, thresholds.seed)
     wanted = {pair.prompt_id for read in pairs.read.values() for pair in read}
     failures = _failures(run / "failures.parquet")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from constitution.digest import integer
 from constitution.errors import Problem, UserError
 from constitution.words import shingles, words_of
+from generation.data.mapping import Columns, columns
 from generation.data.message import Told
 from generation.data.prompts import turns
 from generation.data.record import BadRow, Record
@@ -29,6 +30,8 @@ SHINGLE = 3
 """Words of the n-grams by which prompts are near-duplicates."""
 MOST_GRAMS = 2_000_000
 """Of all prompts together, in the report that a run writes itself, which must not need much memory: 50,000 prompts of 40 words."""
+FIELDS = ("prompt", "messages", "conversations")
+OWN = columns(FIELDS)
 WORDS = 5000
 """Words of a text that are looked at."""
 
@@ -126,16 +129,25 @@ def jaccard(a: Sequence[int], b: Sequence[int]) -> float:
     return shared / (len(a) + len(b) - shared)
 
 
-def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int, containment: float) -> list[Overlap]:
-    """Each prompt that overlaps with an item of the files, with the item that shares most. Raises UserError."""
+def overlaps(
+    prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int, containment: float, given: Sequence[str] = ()
+) -> list[Overlap]:
+    """Each prompt that overlaps with an item of the files, with the item that shares most. Raises UserError.
+
+    given: `FIELD=COLUMN` of columns with other names, in any of the files.
+    """
+    found_columns, seen = columns(FIELDS, given), dict[str, None]()
+    if not against:
+        return []
     items: list[tuple[str, int]] = []
     index: defaultdict[int, list[int]] = defaultdict(list)
     for path in against:
-        for place, text in evaluation_items(path):
+        for place, text in evaluation_items(path, found_columns, seen):
             found = grams(text, n)
             for gram in found:
                 index[gram].append(len(items))
             items.append((place, len(found)))
+    found_columns.check("--against", seen, ())
     result = []
     for name, text in prompts:
         mine = grams(text, n)
@@ -147,21 +159,30 @@ def overlaps(prompts: Iterable[tuple[str, str]], against: Sequence[Path], n: int
     return result
 
 
-def evaluation_items(path: Path) -> Iterator[tuple[str, str]]:
-    """(`file:row`, text) of each row's `prompt`, or messages, in whatever form prompts are read. Raises UserError."""
+def evaluation_items(
+    path: Path, found: Columns = OWN, seen: dict[str, None] | None = None
+) -> Iterator[tuple[str, str]]:
+    """(`file:row`, text) of each row's `prompt`, or messages, in whatever form prompts are read. Raises UserError.
+
+    seen: names of columns, which are added to.
+    """
     empty = True
     for record in source(str(path)).one()[0]():
         empty = False
-        yield record.place, _text_of(record)
+        if seen is not None and not isinstance(record.row, BadRow):
+            seen |= dict.fromkeys(record.row)
+        yield record.place, _text_of(record, found)
     if empty:
         raise UserError(Problem(str(path), got="is empty", allowed="rows with `prompt` (text or messages)"))
 
 
-def _text_of(record: Record) -> str:
+def _text_of(record: Record, named: Columns) -> str:
     try:
         if isinstance(record.row, BadRow):
             raise record.row
-        found = turns({key: value for key, value in record.row.items() if value is not None}, Told())
+        mapped, _ = named.split(record.row)
+        fields = mapped or record.row  # a set without those columns has the fields' own names
+        found = turns({key: value for key, value in fields.items() if value is not None}, Told())
         if found is None:
             allowed = "a row with `prompt`, which is text or a list of messages"
             raise BadRow("bad_row", f"got {', '.join(record.row)}", allowed)

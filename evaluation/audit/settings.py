@@ -25,5 +25,7 @@ class AuditSettings(Options):
     """Exit with 1 when a threshold is crossed."""
     against: Annotated[tuple[Path, ...], Option("FILE")] = ()
     """Evaluation set that the prompts must not overlap with: rows with `prompt`, in any form of prompts; repeatable."""
+    columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map")] = ()
+    """The column of the evaluation sets that holds a field, as in prompt=question; a set without it is read by its own names."""
     clean: Annotated[Path | None, Option("FOLDER")] = None
     """Write this folder: the run without the prompts that nearly repeat others or overlap, as a run of its own."""

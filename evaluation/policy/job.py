@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from constitution.errors import Problem, Problems, UserError, suggest
 from constitution.loading import load
+from constitution.options import flag
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt
 from critics import templating
@@ -180,7 +181,9 @@ def _refusals(settings: PolicySettings) -> tuple[RefusalProbe, ...]:
     """Prompts that should be answered, or declined. Raises UserError."""
     if settings.no_probes:
         return ()
-    return read_refusal_prompts(settings.refusals) if settings.refusals else probes().refusals
+    if not settings.refusals:
+        return probes().refusals
+    return read_refusal_prompts(settings.refusals, settings.refusal_columns, flag(PolicySettings, "refusal_columns"))
 
 
 def _specs(settings: PolicySettings) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from critics.ranking.weights import Estimate
 from critics.text.refusal import is_refusal
 from critics.text.tone import admits, agrees
 from evaluation.statistics import share
+from generation.data.mapping import OPTION, columns
 from generation.data.record import BadRow
 from generation.data.source import source
 
@@ -156,18 +157,26 @@ def read_probes(path: Path) -> Probes:
         raise UserError(problems_of(error, Probes, source.place)) from None
 
 
-def read_refusal_prompts(path: Path) -> tuple[RefusalProbe, ...]:
-    """Safe and unsafe prompts from rows of `prompt` and `label`, as XSTest's. Raises UserError with every problem."""
-    found, problems = [], Problems()
-    for record in source(str(path)).one()[0]():
+def read_refusal_prompts(
+    path: Path, given: Iterable[str] | Mapping[str, str] = (), option: str = OPTION
+) -> tuple[RefusalProbe, ...]:
+    """Safe and unsafe prompts from rows of `prompt` and `label`, as XSTest's. Raises UserError with every problem.
+
+    given: columns with other names, as `FIELD=COLUMN`. option: what gives them.
+    """
+    found, problems, seen = [], Problems(), dict[str, None]()
+    named = columns(tuple(RefusalProbe.model_fields), given, option)
+    for record in source(str(path), named.read).one()[0]():
         if isinstance(record.row, BadRow):
             problems.found.append(record.row.at(record.place))
             continue
-        fields = {key: record.row[key] for key in RefusalProbe.model_fields if record.row.get(key) is not None}
+        seen |= dict.fromkeys(record.row)
+        fields = {key: value for key, value in named.split(record.row)[0].items() if value is not None}
         try:
             found.append(RefusalProbe.model_validate(fields | {"id": str(fields.get("id", ""))}))
         except ValidationError as error:
             problems.found += problems_of(error, RefusalProbe, record.place)
+    named.check(str(path), seen, ())
     problems.check()
     if missing := sorted({"safe", "unsafe"} - {probe.label for probe in found}):
         problems.add(

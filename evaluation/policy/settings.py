@@ -41,12 +41,21 @@ class PolicySettings(PanelSettings):
     """Skip the probes of sycophancy and overconfidence, and the prompts for refusal rates."""
     refusals: Annotated[Path | None, Option("FILE")] = None
     """Prompts for refusal rates, in place of the built-in ones: rows with `prompt` and `label` (safe or unsafe)."""
+    refusal_columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map-refusals")] = ()
+    """The column of the prompts for refusal rates that holds a field, as in label=kind; as --map."""
     seed: Annotated[int | None, Option("N")] = None
     """Seed for sampled responses and bootstrap intervals (default: plan.seed of the settings)."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None
     """Write every figure, as JSON."""
     page: Annotated[Path | None, Option("FILE")] = None
     """Write a page with plots, and examples side by side."""
+
+    @field_validator("refusal_columns")
+    @classmethod
+    def _of_a_file(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and not info.data.get("refusals"):
+            raise invalid("names columns of --refusals, which is not given", fix="give it, or leave this out")
+        return value
 
     @field_validator("refusals")
     @classmethod

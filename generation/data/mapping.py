@@ -19,6 +19,8 @@ class Columns(NamedTuple):
     fields: tuple[str, ...]
     mapped: Mapping[str, str]
     """Field -> its column, where it has another name."""
+    option: str = OPTION
+    """What says so."""
 
     @property
     def read(self) -> set[str]:
@@ -40,7 +42,7 @@ class Columns(NamedTuple):
         for name, column in self.mapped.items():
             if column not in seen:
                 got = f"{place} has no column {column}{suggest(column, seen)}"
-                problems.add(f"{OPTION} {name}={column}", "", got, ", ".join(sorted(seen)))
+                problems.add(f"{self.option} {name}={column}", "", got, ", ".join(sorted(seen)))
         if seen and needed and not problems.found and self._lacks(seen, needed):
             hints = "".join(hint for name in sorted(seen) if (hint := suggest(name.strip().lower(), needed)))
             got = f"got columns {', '.join(sorted(seen))}{hints}"
@@ -48,7 +50,11 @@ class Columns(NamedTuple):
             likely = next((name for name in (*alike, *LIKELY) if name in seen), "COLUMN")
             allowed = " or ".join(f"`{name}`" for name in needed)
             problems.add(
-                place, "", got, allowed, f"rename one, or say which it is: {OPTION} {quote(f'{needed[0]}={likely}')}"
+                place,
+                "",
+                got,
+                allowed,
+                f"rename one, or say which it is: {self.option} {quote(f'{needed[0]}={likely}')}",
             )
         problems.check()
 
@@ -56,23 +62,28 @@ class Columns(NamedTuple):
         return not any(self.mapped.get(name, name) in seen for name in needed)
 
 
-def columns(fields: tuple[str, ...], given: Iterable[str] | Mapping[str, str] = ()) -> Columns:
-    """The columns of a kind of row. given: `FIELD=COLUMN`, several divided by commas. Raises UserError."""
+def columns(fields: tuple[str, ...], given: Iterable[str] | Mapping[str, str] = (), option: str = OPTION) -> Columns:
+    """The columns of a kind of row. given: `FIELD=COLUMN`, several divided by commas. option: what gives them. Raises UserError."""
     problems = Problems()
     mapped: dict[str, str] = {}
     pairs = given.items() if isinstance(given, Mapping) else map(_halves, _parts(given))
     for name, column in pairs:
         if name not in fields:
             got = f"got the field {name!r}{suggest(name, fields)}"
-            problems.add(f"{OPTION} {name}={column}", "", got, ", ".join(fields))
+            problems.add(f"{option} {name}={column}", "", got, ", ".join(fields))
         elif not column:
-            problems.add(f"{OPTION} {name}", "", "names no column", f"FIELD=COLUMN, as in {fields[0]}=question")
+            problems.add(f"{option} {name}", "", "names no column", f"FIELD=COLUMN, as in {fields[0]}=question")
         elif mapped.get(name, column) != column:
-            problems.add(f"{OPTION} {name}={column}", "", f"got {name}={mapped[name]} too", "one column a field")
+            problems.add(f"{option} {name}={column}", "", f"got {name}={mapped[name]} too", "one column a field")
         else:
             mapped[name] = column
     problems.check()
-    return Columns(fields, mapped)
+    return Columns(fields, mapped, option)
+
+
+def as_options(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Field -> column, as `FIELD=COLUMN`."""
+    return tuple(f"{name}={column}" for name, column in given.items())
 
 
 def _parts(given: Iterable[str]) -> Iterable[str]:

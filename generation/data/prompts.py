@@ -71,7 +71,9 @@ class SourceInfo:
         yield from (f"{spec}: {note}" for note in self.notes)
 
 
-def read(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> Iterator[Prompt | Failure]:
+def read(
+    spec: str, limit: int | None = None, given: Iterable[str] | Mapping[str, str] = ()
+) -> Iterator[Prompt | Failure]:
     """Each row as a prompt or a failure, in the source's order, with bounded memory. Raises UserError.
 
     A failure with a `subject` is of one response of the prompt that follows it. given: `FIELD=COLUMN` of columns with other names.
@@ -83,7 +85,7 @@ def read(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> Iter
         yield one.made
 
 
-def inspect(spec: str, limit: int | None = None, given: Iterable[str] = ()) -> SourceInfo:
+def inspect(spec: str, limit: int | None = None, given: Iterable[str] | Mapping[str, str] = ()) -> SourceInfo:
     """Read all rows once and count. Raises UserError, also where no column can be used."""
     found = columns(FIELDS, given)
     records, notes = source(spec, found.read).one()

@@ -55,6 +55,11 @@ def test_rows_come_in_many_forms(form: str, run: solon.Run, tmp_path: Path) -> N
     assert records(made(FORMS[form](ROWS), tmp_path / "x")) == records(run)
 
 
+def test_columns_may_have_other_names(run: solon.Run, tmp_path: Path) -> None:
+    renamed = [{"question" if key == "prompt" else key: value for key, value in row.items()} for row in ROWS]
+    assert records(made(renamed, tmp_path / "x", columns={"prompt": "question"})) == records(run)
+
+
 def test_a_text_is_a_prompt(tmp_path: Path) -> None:
     found = made(["How do I boil an egg?"], tmp_path / "x")
     assert {pair.prompt for pair in found.pairs()} == {(Message(role="user", content="How do I boil an egg?"),)}

@@ -19,6 +19,7 @@ from evaluation.policy.provenance import History, history
 from evaluation.policy.settings import PolicySettings
 from generation.config import RunConfig
 from generation.data import prompts
+from generation.data.mapping import as_options
 from generation.data.message import Told
 from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
@@ -44,11 +45,13 @@ _OPTIONS = {
         "base": "model",
         "constitution": "evaluation.constitution",
         "prompts": "evaluation.prompts",
+        "columns": "evaluation.columns",
         "limit": "evaluation.limit",
         "judge": "evaluation.judge",
         "gold": "evaluation.gold",
         "weights": "evaluation.weights",
         "refusals": "evaluation.refusals",
+        "refusal_columns": "evaluation.refusal_columns",
         "held_out": "evaluation.held_out",
     }.items()
 }
@@ -97,11 +100,13 @@ class InputReader:
             self.digests[place] = found.digest
         return found
 
-    def prompts(self, place: str, source: str, limit: int | None = None) -> tuple[tuple[Prompt, ...], Counter[str]]:
-        """Rows that are prompts, and why others are none. That all are none is a problem."""
-        if self.attempt(place, lambda: prompts.inspect(source, limit)) is None:
+    def prompts(
+        self, place: str, source: str, columns: Mapping[str, str], limit: int | None = None
+    ) -> tuple[tuple[Prompt, ...], Counter[str]]:
+        """Rows that are prompts, and why others are none. That all are none is a problem. columns: field -> its column."""
+        if self.attempt(place, lambda: prompts.inspect(source, limit, columns)) is None:
             return (), Counter()
-        rows = [row for row in prompts.read(source, limit) if isinstance(row, Prompt) or not row.subject]
+        rows = [row for row in prompts.read(source, limit, columns) if isinstance(row, Prompt) or not row.subject]
         asked = tuple(row for row in rows if isinstance(row, Prompt))
         unread = Counter(row.reason for row in rows if isinstance(row, Failure))
         if not asked:
@@ -208,7 +213,9 @@ def _label(config: LoopConfig, out: Path) -> None:
     """What a run checks. Raises UserError."""
     weights = Path(config.weights) if config.weights else None
     run = loop_steps.labelling(config, 1, config.model)
-    named = FeedbackSettings(constitution=Path(config.constitution), prompts=config.prompts, out=out, weights=weights)
+    named = FeedbackSettings(
+        constitution=Path(config.constitution), prompts=config.prompts, columns=as_options(config.columns), out=out, weights=weights
+    )  # fmt: skip
     found = job.prepare(named, run)
     chat_models(found.config, found.registry, lambda _: Replay.pseudo())
 

@@ -145,6 +145,8 @@ class EvaluationConfig(Strict):
 
     prompts: str
     """Held-out prompts, none of which the loop trains on."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Field -> the column of the prompts that holds it, where that has another name, as in `prompt: question`."""
     constitution: str = ""
     """What judges; the loop's where empty."""
     judge: str = ""
@@ -157,6 +159,8 @@ class EvaluationConfig(Strict):
     """Principles and judges that have no vote here; `trained` stands for all that the policy was trained against."""
     refusals: str = ""
     """JSONL with `prompt` and `label` (safe, unsafe), in place of our own prompts on which refusals are counted."""
+    refusal_columns: dict[str, str] = Field(default_factory=dict)
+    """Field -> its column in `refusals`, likewise."""
     probes: bool = True
     """Count refusals, and ask the probes for sycophancy and confidence."""
     limit: int | None = Field(default=None, ge=1)
@@ -170,6 +174,9 @@ class EvaluationConfig(Strict):
     def _the_loops_own(self) -> EvaluationConfig:
         if self.refusals and not self.probes:
             raise invalid("is not read with probes: false", fix="leave one of them out", key="refusals")
+        if self.refusal_columns and not self.refusals:
+            fix = "give it, or leave this out"
+            raise invalid("names columns of `refusals`, which is not given", fix=fix, key="refusal_columns")
         _refuse(
             self.settings,
             "settings.",
@@ -209,6 +216,8 @@ class LoopConfig(Strict):
     """Principles by which pairs are labelled."""
     prompts: str
     """Prompts that are trained on; what `generate_feedback.py --prompts` takes."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Field -> the column of the prompts that holds it, where that has another name, as in `prompt: question`."""
     prompts_per_round: int | None = Field(default=None, ge=1)
     """So many in each round, none twice before all had their turn; all of them where None."""
     weights: str = ""

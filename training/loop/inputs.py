@@ -24,7 +24,7 @@ from generation.models.files import resolve
 from training.data.rows import words
 from training.data.sources import Kind
 from training.loop.checks import InputReader, digest_of, reward_models
-from training.loop.config import LoopConfig, Phase, SFTPhase
+from training.loop.config import EvaluationConfig, LoopConfig, Phase, SFTPhase
 from training.loop.folder import owned
 
 EXAMPLE = "retry.times=2"
@@ -61,9 +61,9 @@ def read(config: LoopConfig, out: Path) -> Inputs:
         if path:
             found.digest(place, partial(_weights, Path(path)))
     if given.refusals:
-        found.digest("evaluation.refusals", partial(_refusals, Path(given.refusals)))
-    rows, unread = found.prompts("prompts", config.prompts)
-    held_out, _ = found.prompts("evaluation.prompts", given.prompts, given.limit)
+        found.digest("evaluation.refusals", partial(_refusals, given))
+    rows, unread = found.prompts("prompts", config.prompts, config.columns)
+    held_out, _ = found.prompts("evaluation.prompts", given.prompts, given.columns, given.limit)
     kinds: set[Kind] = {_kind(phase) for phase in config.phases if phase.needs_pairs}
     trained_on = {"`prompts`": {words(prompt) for prompt in rows}}
     trained_on |= {f"the rows of data.{run}": found.run(run, kinds) for run in config.data}
@@ -87,8 +87,9 @@ def _weights(path: Path) -> str:
     return digest_of([read_weights(path).model_dump_json()])
 
 
-def _refusals(path: Path) -> str:
-    return digest_of([probe.model_dump_json() for probe in read_refusal_prompts(path)])
+def _refusals(given: EvaluationConfig) -> str:
+    found = read_refusal_prompts(Path(given.refusals), given.refusal_columns)
+    return digest_of([probe.model_dump_json() for probe in found])
 
 
 def _kind(phase: Phase) -> Kind:

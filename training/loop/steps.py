@@ -13,6 +13,7 @@ import yaml
 from constitution.options import arguments as command_line
 from evaluation.policy.settings import PolicySettings
 from generation.config import RunConfig
+from generation.data.mapping import as_options
 from generation.output.manifest import NAME as MANIFEST
 from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
 
@@ -158,6 +159,7 @@ def compared(config: LoopConfig, out: Path, policy: str, against: str) -> Policy
     options |= {name: value for name, value in named.items() if value}
     options |= {} if given.probes else {"no_probes": True}
     options |= {"held_out": given.held_out} if given.held_out else {}
+    options |= {"columns": as_options(given.columns), "refusal_columns": as_options(given.refusal_columns)}
     return PolicySettings.model_validate(options)
 
 

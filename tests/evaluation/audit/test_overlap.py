@@ -79,6 +79,21 @@ def test_overlap_counts_the_shorter_text(tmp_path: Path) -> None:
     assert overlaps(prompts, [path], 8, 0.25)[1] == Overlap("half", f"{path}:1", 2 / 7)
 
 
+def test_evaluation_sets_with_columns_of_other_names(tmp_path: Path) -> None:
+    mapped, own = tmp_path / "mapped.jsonl", tmp_path / "own.jsonl"
+    mapped.write_text(json.dumps({"question": QUESTION, "prompt": "Else entirely."}) + "\n")
+    own.write_text(json.dumps({"prompt": "Hi there!"}) + "\n")
+    prompts = [("inside", QUESTION), ("short", "hi there"), ("other", "else entirely")]
+
+    found = overlaps(prompts, [mapped, own], 8, 0.5, ["prompt=question"])
+
+    assert found == [Overlap("inside", f"{mapped}:1", 1.0), Overlap("short", f"{own}:1", 1.0)]
+    with pytest.raises(
+        UserError, match=r"--map prompt=quesiton: --against has no column quesiton \(did you mean question\?\)"
+    ):
+        overlaps(prompts, [mapped, own], 8, 0.5, ["prompt=quesiton"])
+
+
 def test_evaluation_sets_in_every_form(tmp_path: Path) -> None:
     path = tmp_path / "test.jsonl.gz"
     turns = [

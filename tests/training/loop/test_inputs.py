@@ -177,6 +177,22 @@ def test_held_out_prompts_are_not_trained_on(settings: dict[str, Any], tmp_path:
     ]
 
 
+def test_prompts_may_have_columns_of_other_names(settings: dict[str, Any], tmp_path: Path) -> None:
+    before = read(LoopConfig.model_validate(settings), tmp_path / "out")
+    evaluation = settings["evaluation"]
+    for path in (settings["prompts"], evaluation["prompts"]):
+        Path(path).write_text(Path(path).read_text().replace('"prompt"', '"question"'))
+    named = {"columns": {"prompt": "question"}}
+
+    found = read(
+        LoopConfig.model_validate({**settings, **named, "evaluation": {**evaluation, **named}}), tmp_path / "out"
+    )
+
+    assert found == before
+    (said, *_) = unread(tmp_path, {**settings, **named})
+    assert said.startswith("evaluation.prompts: ")
+
+
 def test_no_prompt_comes_twice_before_all_had_their_turn(settings: dict[str, Any], tmp_path: Path) -> None:
     """40 prompts, 12 a round: the fourth round takes the 4 that are left, and 8 of the next pass."""
     config = LoopConfig.model_validate(settings)
