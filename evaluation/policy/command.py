@@ -7,6 +7,7 @@ from rich.console import Console
 from constitution.terminal import complain
 from evaluation.files import write
 from evaluation.policy.figures import decided, figures
+from evaluation.policy.human import write_sheet
 from evaluation.policy.job import prepare
 from evaluation.policy.page import page
 from evaluation.policy.responses import gather
@@ -27,6 +28,8 @@ def run(settings: PolicySettings, console: Console) -> int:
         )
         return 1
     found = figures(job, evidence)
+    if settings.to_label:
+        write_sheet(decided(job, evidence), settings.to_label, job.run.plan.seed)
     if settings.page:
         write(settings.page, page(found, decided(job, evidence), evidence.pairs))
     if settings.json_file:  # last: its presence means that the evaluation is whole

@@ -14,6 +14,7 @@ from critics.ranking.weights import Estimate
 from critics.transcript import conversation, message_text
 from evaluation import texts
 from evaluation.policy import winrate as winning
+from evaluation.policy.human import by_people
 from evaluation.policy.job import Job
 from evaluation.policy.probes import probe_rates, refusal_rates
 from evaluation.policy.responses import Answer, Evidence, Pair, Ratio, SampledResponse
@@ -75,6 +76,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         provenance=job.provenance,
         held_out=job.held_out,
         win=win(found, seed),
+        human=by_people(found, job.labels, job.labels_file) if job.labels else None,
         gold=Gold(constitution=job.gold.digest, win=win(gold, seed), provenance=job.gold_provenance)
         if job.gold and gold
         else None,

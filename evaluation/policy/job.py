@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from evaluation.files import check_writable
 from evaluation.judge import asking
+from evaluation.policy.labels import read_labels
 from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
 from evaluation.policy.provenance import history
 from evaluation.policy.result import TrainingProvenance
@@ -82,6 +83,10 @@ class Job:
     reuse: tuple[Path, ...]
     weights_file: Path
     """What the weights were read from, where there are any."""
+    labels: Mapping[str, float]
+    """Prompt id -> what people say of its pair, 1 for A's response; empty without labels."""
+    labels_file: Path
+    """What they were read from, where there are any."""
 
     @property
     def probe_prompts(self) -> list[Prompt]:
@@ -139,13 +144,14 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     gold = attempt(partial(load, settings.gold)) if settings.gold else None
     info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
     attempt(partial(_check_out, settings.out))
-    attempt(partial(check_writable, settings.json_file, settings.page))
+    attempt(partial(check_writable, settings.json_file, settings.page, settings.to_label))
     reuse = tuple(path / CALLS for path in settings.reuse)
     attempt(lambda: StoredCalls(reuse).close())
     run = _judging(read[1]) if read else None
     policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(settings)] if read else []
     registry = attempt(partial(model_registry, run)) if run else None
     refusals = attempt(partial(_refusals, settings))
+    labels = attempt(partial(_labels, settings, run))
     past = attempt(partial(history, settings.trained, [settings.a, settings.b]))
     provenance = past.provenance(read[0], registry.digests()) if past and read and registry else TrainingProvenance()
     gold_provenance = past.provenance(gold, registry.digests()) if past and gold and registry else TrainingProvenance()
@@ -165,7 +171,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
         warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(asked(settings)),
         probes=None if settings.no_probes else probes(), refusals=refusals or (), out=settings.out, reuse=reuse,
-        weights_file=settings.weights or Path(),
+        weights_file=settings.weights or Path(), labels=labels or {}, labels_file=settings.labels or Path(),
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))
@@ -184,6 +190,15 @@ def _refusals(settings: PolicySettings) -> tuple[RefusalProbe, ...]:
     if not settings.refusals:
         return probes().refusals
     return read_refusal_prompts(settings.refusals, settings.refusal_columns, flag(PolicySettings, "refusal_columns"))
+
+
+def _labels(settings: PolicySettings, run: RunConfig | None) -> dict[str, float]:
+    """What people say. Raises UserError."""
+    asked = [flag(PolicySettings, name) for name in ("labels", "to_label") if getattr(settings, name)]
+    if asked and run and run.plan.samples > 1:
+        got = f"got {run.plan.samples}, and {' and '.join(asked)} name pairs by their prompts"
+        raise UserError(Problem("", "plan.samples", got, fix="set plan.samples=1, or leave the other out"))
+    return read_labels(settings.labels) if settings.labels else {}
 
 
 def _specs(settings: PolicySettings) -> list[tuple[str, str]]:

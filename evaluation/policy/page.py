@@ -14,9 +14,10 @@ from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values
 from evaluation.policy import winrate as winning
+from evaluation.policy.human import verdict_of
 from evaluation.policy.responses import Pair, Ratio, SampledResponse
 from evaluation.policy.result import PolicyEvaluation
-from evaluation.policy.table import PROBES, judged_by, measures, notes, parts, probes, wins
+from evaluation.policy.table import PROBES, by_labels, judged_by, measures, notes, parts, probes, wins
 from evaluation.policy.votes import Verdict
 from evaluation.texts import MEASURES
 from generation.output.pages import render_html
@@ -30,7 +31,14 @@ WHY = {"win": "Clearest wins of A", "loss": "Clearest losses of A", "random": "O
 
 def page(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pair]) -> str:
     """One self-contained page."""
-    sections = [_winning(found), _lengths(found, decided, pairs), _kl(found, pairs), _texts(found), *_probed(found)]
+    sections = [
+        _winning(found),
+        *_by_people(found),
+        _lengths(found, decided, pairs),
+        _kl(found, pairs),
+        _texts(found),
+        *_probed(found),
+    ]
     examples = [(title, [e for e in found.examples if e.why == why]) for why, title in WHY.items()]
     return render_html(
         TEMPLATE,
@@ -91,6 +99,21 @@ def _winning(found: PolicyEvaluation) -> Section:
     if found.agreement:
         shown.append(plots.bars("Same response preferred by both", *bar_values(found.agreement), reference=0.5))
     return Section("Who wins", text, shown)
+
+
+def _by_people(found: PolicyEvaluation) -> list[Section]:
+    human = found.human
+    if human is None:
+        return []
+    text = (
+        "Some pairs were judged by people. The judge's verdicts on all pairs are corrected by them (prediction-powered inference, "
+        f"arXiv:2311.01453): a judge that agrees with people narrows the interval. Here: {verdict_of(human)}."
+    )
+    shown = {"labels and judge": human.value, "labels alone": human.human}
+    if human.rogan_gladen:
+        shown["judge, less its errors"] = human.rogan_gladen
+    parts: list[Plot | Table] = [_bars("A preferred, as people see it", shown)]
+    return [Section("As people see it", text, [*parts, Table("", ("", "#A preferred"), by_labels(human))])]
 
 
 def _lengths(found: PolicyEvaluation, decided: Sequence[Verdict], pairs: Sequence[Pair]) -> Section:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from constitution.errors import Problem, UserError, problems_of
 from constitution.records import Strict
 from critics.ranking.weights import Estimate
+from evaluation.risk.inference import Corrected
 
 Measures = dict[str, Estimate]
 
@@ -152,6 +153,8 @@ class PolicyEvaluation(Strict):
     """Principles and judges that did not judge."""
     win: Win
     """How often A's response is preferred to B's."""
+    human: Corrected | None = None
+    """The same as people see it, by some labels of theirs and the judge; None without labels."""
     gold: Gold | None = None
     """The same by a held-out constitution; None where none was given."""
     base: ModelId

@@ -43,6 +43,10 @@ class PolicySettings(PanelSettings):
     """Prompts for refusal rates, in place of the built-in ones: rows with `prompt` and `label` (safe or unsafe)."""
     refusal_columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map-refusals")] = ()
     """The column of the prompts for refusal rates that holds a field, as in label=kind; as --map."""
+    labels: Annotated[Path | None, Option("FILE")] = None
+    """What people say of some of the compared pairs: rows of `prompt_id` and `label` (a, b or tie), which correct win rates."""
+    to_label: Annotated[Path | None, Option("FILE")] = None
+    """Write the compared pairs in a random order, for people to fill in `label` from the first on; then give them as --labels."""
     seed: Annotated[int | None, Option("N")] = None
     """Seed for sampled responses and bootstrap intervals (default: plan.seed of the settings)."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None

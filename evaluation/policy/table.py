@@ -11,7 +11,9 @@ from rich.table import Table
 from constitution.terminal import printable
 from critics.ranking.weights import Estimate
 from evaluation.judge.table import interval
+from evaluation.policy.human import verdict_of
 from evaluation.policy.result import PolicyEvaluation, Sides, Win
+from evaluation.risk.inference import Corrected
 from evaluation.texts import MEASURES
 
 Row = tuple[str, ...]
@@ -37,6 +39,9 @@ def show(found: PolicyEvaluation, console: Console, printed: Sequence[str]) -> N
     )
     console.print(printable(judged_by(found)), markup=False)
     console.print(_table("how often A wins", ("", "win rate, 95% interval"), wins(found)))
+    if found.human:
+        console.print(_table("as people see it", ("", "A preferred, 95% interval"), by_labels(found.human)))
+        console.print(verdict_of(found.human), markup=False)
     console.print(_table("by part", ("", "win rate", "gold" if found.gold else ""), parts(found)))
     console.print(_table("responses", ("", "A", "B", "A - B"), measures(found)))
     if probed := probes(found):
@@ -79,6 +84,19 @@ def _rates(who: str, win: Win) -> Iterator[Row]:
         "by what no policy was trained on": win.unseen,
     }
     yield from ((f"{who}{name}", interval(estimate)) for name, estimate in named.items() if estimate)
+
+
+def by_labels(found: Corrected) -> list[Row]:
+    """(name, figure) of the correction by labels."""
+    corrected = "the judge says it whatever people say" if found.rogan_gladen is None else interval(found.rogan_gladen)
+    return [
+        (f"by {found.labels} labels and the judge", interval(found.value)),
+        ("by the labels alone", interval(found.human)),
+        (f"by the judge alone, {found.judged} pairs", f"{found.judge:.1%}"),
+        ("by the judge, less its errors (Rogan and Gladen)", corrected),
+        ("judge and people agree", interval(found.agreement)),
+        ("labels that the judge is worth", f"{found.worth:.0f}"),
+    ]
 
 
 def parts(found: PolicyEvaluation) -> list[Row]:

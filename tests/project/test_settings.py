@@ -17,6 +17,7 @@ from evaluation.audit.thresholds import Thresholds
 from evaluation.judge.assessment import Assessment
 from evaluation.judge.recorded import RecordedVote
 from evaluation.judge.unlabelled import AgreementReport
+from evaluation.policy.labels import HumanLabel
 from evaluation.policy.probes import Probes
 from evaluation.policy.result import PolicyEvaluation
 from generation.config import RunConfig
@@ -35,6 +36,7 @@ WRITTEN: list[type[BaseModel]] = [
     *map(settings_model, COMMANDS),
     Thresholds,
     FeedbackSettings,
+    HumanLabel,
     *(command.options for command in EVALUATION.values()),
 ]
 """Models of the files and the command lines that a user writes."""
