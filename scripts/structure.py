@@ -28,7 +28,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("unread", "config"), ("models",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (
-        ("statistics", "files"), ("texts",), ("pages",), ("risk",), ("judge",), ("audit",), ("policy",),
+        ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("judge",), ("audit",), ("policy",),
         ("attack",), ("verify",), ("diff",), (REST,),
     ),
     "training": (

@@ -13,8 +13,8 @@ from constitution.errors import Problem, UserError, invalid, problems_of
 from constitution.records import Strict
 from critics.methods import METHODS
 
-Method = Literal["logistic", "temperature", "agreement"]
-"""How weights were come by; `evaluation.fitting` has a function for each."""
+Method = Literal["logistic", "temperature", "agreement", "agreement_by_judge"]
+"""How weights were come by; `evaluation.judge.fitting` has a function for each."""
 
 
 JudgingForm = Literal["exact", "listed", "text"]

@@ -9,8 +9,8 @@ import numpy as np
 from constitution.records import Strict
 from critics.ranking.accept import Acceptance
 from critics.ranking.weights import Estimate, Quality
+from evaluation.calibration import Calibration, calibration
 from evaluation.judge.batching import BatchAgreement
-from evaluation.judge.calibration import Calibration, calibration
 from evaluation.judge.crossval import EarlyStopping, same_labels
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.panels import Panel

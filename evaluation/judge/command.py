@@ -16,11 +16,21 @@ from evaluation.files import check_writable, write
 from evaluation.judge import asking, unlabelled
 from evaluation.judge.assessment import Assessment, assess, compared
 from evaluation.judge.batching import BatchAgreement
-from evaluation.judge.fitting import fit_agreement
+from evaluation.judge.fitting import fitter
 from evaluation.judge.labelled import read_labelled
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
-from evaluation.judge.panels import Panel, acceptance_of, enough, fitted_panel, given_panel, weights_file, whole_fit
+from evaluation.judge.panels import (
+    UNLABELLED,
+    Panel,
+    acceptance_of,
+    doubtful,
+    enough,
+    fitted_panel,
+    given_panel,
+    weights_file,
+    whole_fit,
+)
 from evaluation.judge.recorded import ParsingSummary, described, read_recorded, two_orders
 from evaluation.judge.settings import JudgeSettings
 from evaluation.judge.table import show
@@ -120,7 +130,7 @@ def read(settings: JudgeSettings, given: Weights | None = None) -> Evidence:
     parsing, failures, batch, doubtful = None, dict[str, int](), None, ""
     if settings.votes:
         labelled = read_labelled(settings.subsets)[0] if settings.subsets else []
-        free = settings.method == "agreement" and not (settings.weights or settings.page or settings.versus)
+        free = settings.method in UNLABELLED and not (settings.weights or settings.page or settings.versus)
         matrix, parsing = read_recorded(settings.votes, not free, settings.columns, complain, settings.winner)
         doubtful = parsing.winner_warning(matrix)
         matrix, others = two_orders(matrix, settings.votes)
@@ -186,10 +196,12 @@ def panel_of(evidence: Evidence, given: Weights | None, settings: JudgeSettings)
 def agreeing(evidence: Evidence, settings: JudgeSettings) -> AgreementReport:
     """What voters without labels say of each other; --fit is written here. Raises UserError."""
     enough(evidence.matrix.groups)
-    whole = whole_fit(evidence.matrix, fit_agreement, settings.seed)
+    warnings = (*evidence.warnings, *doubtful(evidence.matrix, settings.method))
+    fit = fitter(settings.method, evidence.plain, settings.seed, evidence.matrix.judges)
+    whole = whole_fit(evidence.matrix, fit, settings.seed)
     if settings.fit:
-        _write_weights(weights_file(evidence.matrix, whole, None, "agreement", evidence.origin), settings.fit)
-    return weighed(evidence.matrix, whole.fit, str(settings.votes), evidence.failures, evidence.warnings)
+        _write_weights(weights_file(evidence.matrix, whole, None, settings.method, evidence.origin), settings.fit)
+    return weighed(evidence.matrix, whole.fit, str(settings.votes), evidence.failures, warnings, settings.method)
 
 
 def _write_weights(weights: Weights, path: Path) -> None:
@@ -209,7 +221,7 @@ def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: Judg
             "parsing": evidence.parsing,
             "failures": evidence.failures,
             "batch": evidence.batch,
-            "warnings": evidence.warnings,
+            "warnings": (*evidence.warnings, *panel.warnings),
         }
     )
     if other is None:

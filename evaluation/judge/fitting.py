@@ -1,4 +1,4 @@
-"""Weights for voters from pairs: `logistic`, `temperature` and `agreement`, and the order in which voters are best asked.
+"""Weights for voters from pairs, by labels or by how voters agree, and the order in which voters are best asked.
 
 A row is a pair's votes for the better response. Read the other way round it is the negated row with the negated label, which has
 the same likelihood when there is no intercept: so each pair is one row, and no order can be learnt. (Stacking: Wolpert 1992.
@@ -18,6 +18,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.model_selection import GroupKFold
 
 from critics.ranking.weights import Method, Stopping
+from evaluation.judge import agreement
 from evaluation.statistics import Floats, nll
 
 PENALTIES = (32.0, 8.0, 2.0)
@@ -37,9 +38,7 @@ REPEATS = 3
 LEAST_GROUPS = 10
 """Fewer prompts than this are too few to fit on."""
 ROUNDS = 200
-"""Most rounds of expectation maximisation, or steps of Newton's method."""
-LEAST_VARIANCE = 0.01
-"""Of a vote of unit size, so that a voter that always agrees with the rest does not decide alone."""
+"""Most steps of Newton's method."""
 
 
 class Fit(NamedTuple):
@@ -59,19 +58,21 @@ Fitter = Callable[[Floats, Sequence[str]], Fit]
 """(votes [pairs, voters] for the better response, groups [pairs]) -> Fit. Pairs of one group (one prompt) stay together."""
 
 
-def fitter(method: Method, weights: Floats, seed: int = 0) -> Fitter:
-    """The function for a method. weights: [voters] those that `temperature` keeps."""
+def fitter(method: Method, weights: Floats, seed: int = 0, judges: Sequence[str] = ()) -> Fitter:
+    """The function for a method. weights: [voters] those that `temperature` keeps. judges: of each voter, for
+    `agreement_by_judge`."""
     functions: dict[Method, Fitter] = {
         "logistic": partial(fit_logistic, seed=seed),
         "temperature": partial(fit_temperature, weights=weights),
         "agreement": fit_agreement,
+        "agreement_by_judge": partial(fit_agreement_by_judge, judges=judges),
     }
     return functions[method]
 
 
 def fit_logistic(votes: Floats, groups: Sequence[str], seed: int = 0) -> Fit:
     """L2 logistic regression, averaged over penalties; the temperature is from cross-validation inside these pairs."""
-    scale = _scale(votes)
+    scale = scale_of(votes)
     rows = np.nan_to_num(votes) / scale
     cuts = (folds(groups, INNER_FOLDS, seed + repeat) for repeat in range(REPEATS))
     held_out = np.concatenate([_held_out(rows, cut) for cut in cuts])
@@ -84,43 +85,18 @@ def fit_temperature(votes: Floats, groups: Sequence[str], weights: Floats) -> Fi
 
 
 def fit_agreement(votes: Floats, groups: Sequence[str] = ()) -> Fit:
-    """Weights without a label, from how voters agree.
-
-    Expectation maximisation for one hidden truth of two equally likely kinds, as in Dawid and Skene (1979), with soft votes:
-    given the truth t = +-1, voter k's vote is normal with mean t m_k and variance s_k, so its weight is 2 m_k / s_k. The majority
-    fixes the sign.
-
-    Limits: voters are taken to err independently. Several methods by one judge do not, and an error that most voters share
-    looks like the truth: where the majority is wrong, so is this. The model would be far too sure of it; the temperature makes the
-    panel as sure as its voters agree with it on average, which is modest, not calibrated.
-    """
-    scale = _scale(votes)
-    present, rows = ~np.isnan(votes), np.nan_to_num(votes) / scale
-    majority = np.sign(rows).sum(1)
-    cast = np.maximum(present.sum(0), 1)
-    truth = np.sign(majority)
-    weights = np.zeros(len(scale))
-    for _ in range(ROUNDS):
-        mean = truth @ rows / cast
-        spread = ((rows - np.outer(truth, mean)) ** 2 * present).sum(0) + ((1 - truth**2) @ present) * mean**2
-        weights = 2 * mean / np.maximum(spread / cast, LEAST_VARIANCE)
-        before, truth = truth, np.tanh(rows @ weights / 2)
-        if np.abs(truth - before).max() < 1e-6:
-            break
-    weights = weights if truth @ majority >= 0 else -weights
-    return Fit(weights / scale, _modest(rows, weights))
+    """Weights without a label, from how voters agree (`agreement.independent`)."""
+    scale = scale_of(votes)
+    weights, temperature = agreement.independent(votes / scale)
+    return Fit(weights / scale, temperature)
 
 
-def _modest(rows: Floats, weights: Floats) -> float:
-    """The divisor with which the panel's mean confidence is the share of votes on the panel's side, each by its weight's sign."""
-    logits = rows @ weights
-    sided = (np.sign(logits)[:, None] * rows * np.sign(weights)).ravel()
-    agreement = float((sided > 0).sum() / max(1, (sided != 0).sum()))
-
-    def off(log_t: float) -> float:
-        return abs(float(expit(np.abs(logits) / np.exp(log_t)).mean()) - agreement)
-
-    return float(np.exp(minimize_scalar(off, bounds=(-4, 10), method="bounded").x))
+def fit_agreement_by_judge(votes: Floats, groups: Sequence[str] = (), judges: Sequence[str] = ()) -> Fit:
+    """Weights without a label, from how judges agree (`agreement.by_judge`). judges: of each voter; left out, each is its own."""
+    scale = scale_of(votes)
+    names = judges or [str(k) for k in range(votes.shape[1])]
+    weights, temperature = agreement.by_judge(votes / scale, names)
+    return Fit(weights / scale, temperature)
 
 
 def stopping(votes: Floats, fitted: Fit, voters: Sequence[str]) -> Stopping:
@@ -129,7 +105,7 @@ def stopping(votes: Floats, fitted: Fit, voters: Sequence[str]) -> Stopping:
     The order is greedy: next comes the voter that leaves the least variance of the full logit, given those asked. The covariance
     of the votes is shrunk (Ledoit and Wolf 2004), since there are few labelled pairs.
     """
-    scale = _scale(votes)
+    scale = scale_of(votes)
     covariance = ledoit_wolf(np.nan_to_num(votes) / scale, assume_centered=True)[0] + 1e-9 * np.eye(len(voters))
     with_logit = covariance @ (fitted.weights * scale / fitted.temperature)
     total = float(fitted.weights * scale / fitted.temperature @ with_logit)
@@ -158,7 +134,7 @@ def folds(groups: Sequence[str], count: int, seed: int) -> list[tuple[list[int],
     return [(a.tolist(), b.tolist()) for a, b in splitter.split(np.zeros(len(groups)), groups=list(groups))]
 
 
-def _scale(votes: Floats) -> Floats:
+def scale_of(votes: Floats) -> Floats:
     """[voters] how large each voter's votes are; 1 for a voter that never says anything.
 
     Judging methods differ in size by orders of magnitude, so one penalty needs one scale. It is half-way, geometrically, between

@@ -32,6 +32,8 @@ class VoteMatrix:
     """[pairs] 1 where the better response is the first of the file, 0 where it is the second, 0.5 where the file names no order."""
     longer: Floats
     """[pairs] 1 where the better response is the longer, -1 where the shorter, 0 where equal, NaN where the texts are not known."""
+    judges: tuple[str, ...] = ()
+    """Who gave each voter's votes: a judge may be asked in several ways. Empty where each voter is a judge of its own."""
     inconsistent_counts: float = 1.0
     """What a vote counts whose voter chose the same position twice (plan.position_inconsistent)."""
 
@@ -58,9 +60,16 @@ class VoteMatrix:
     def only(self, keep: Sequence[bool]) -> VoteMatrix:
         """The same pairs with the voters that are kept."""
         mask = np.asarray(keep, dtype=bool)
-        names = tuple(name for name, kept in zip(self.voters, keep, strict=True) if kept)
+        names, judges = (
+            tuple(name for name, kept in zip(all_of, keep, strict=True) if kept)
+            for all_of in (self.voters, self.judges or self.voters)
+        )
         return replace(
-            self, voters=names, better_first=self.better_first[:, mask], better_second=self.better_second[:, mask]
+            self,
+            voters=names,
+            judges=judges,
+            better_first=self.better_first[:, mask],
+            better_second=self.better_second[:, mask],
         )
 
     def without(self, pattern: str) -> VoteMatrix:
@@ -78,14 +87,16 @@ def from_votes(
     """VoteMatrix from votes in which a is the better response; each vote's prompt_id is the pair's name."""
     place = {name: i for i, name in enumerate(pairs)}
     columns: defaultdict[str, dict[int, Vote]] = defaultdict(dict)
+    judge: dict[str, str] = {}
     for vote in votes:
         columns[vote.voter][place[vote.prompt_id]] = vote
+        judge[vote.voter] = vote.judge or vote.voter
     voters = tuple(sorted(columns))
     first, second = (np.full((len(pairs), len(voters)), np.nan) for _ in range(2))
     for k, voter in enumerate(voters):
         for i, vote in columns[voter].items():
             first[i, k], second[i, k] = vote.logit_ab, vote.logit_ba
     unordered = np.full(len(pairs), 0.5)
-    return VoteMatrix(
-        tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, np.asarray(longer, dtype=float)
-    )
+    judges = tuple(judge[voter] for voter in voters)
+    lengths = np.asarray(longer, dtype=float)
+    return VoteMatrix(tuple(pairs), voters, first, second, tuple(groups), tuple(subsets), unordered, lengths, judges)

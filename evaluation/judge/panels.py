@@ -12,12 +12,16 @@ from constitution.digest import digest
 from constitution.errors import Problem, UserError
 from critics.ranking.accept import Acceptance, optimistic
 from critics.ranking.weights import Method, Origin, Stopping, Weights, read_weights
+from evaluation.judge.agreement import doubts
 from evaluation.judge.crossval import EarlyStopping, calibrated_stopping, cross_validated, stop_early
-from evaluation.judge.fitting import LEAST_GROUPS, Fit, Fitter, fitter
+from evaluation.judge.fitting import LEAST_GROUPS, Fit, Fitter, fitter, scale_of
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import JudgeSettings
 from evaluation.risk.accepting import Flags, accepting
 from evaluation.statistics import Floats, quality
+
+UNLABELLED: tuple[Method, ...] = ("agreement", "agreement_by_judge")
+"""Methods that need no label."""
 
 
 class Panel(NamedTuple):
@@ -30,6 +34,8 @@ class Panel(NamedTuple):
     """[voters] behind them, with the temperature in."""
     turns: EarlyStopping | None
     """The same pairs with early stopping; None where the weights have no order."""
+    warnings: tuple[str, ...] = ()
+    """What makes its weights doubtful."""
 
 
 def given_panel(
@@ -72,13 +78,30 @@ def whole_fit(matrix: VoteMatrix, fit: Fitter, seed: int) -> WholeFit:
 
 def fitted_panel(matrix: VoteMatrix, plain: Floats, settings: JudgeSettings) -> tuple[Panel, WholeFit]:
     """Every pair as weights say that were fitted without its prompt; and what is learnt from all. Raises UserError."""
-    groups = enough(matrix.groups)
-    fit = fitter(settings.method, plain, settings.seed)
+    groups, warnings = enough(matrix.groups), doubtful(matrix, settings.method)
+    fit = fitter(settings.method, plain, settings.seed, matrix.judges)
     crossed = cross_validated(matrix, fit, settings.folds, settings.seed)
     whole = whole_fit(matrix, fit, settings.seed)
     title = f"fitted ({settings.method}), {min(settings.folds, groups)}-fold cross-validated"
     turns = crossed.early_stopping(matrix, settings.early_stop_error, settings.min_log_odds)
-    return Panel(title, crossed.logits, whole.fit.weights / whole.fit.temperature, turns), whole
+    return Panel(title, crossed.logits, whole.fit.weights / whole.fit.temperature, turns, warnings), whole
+
+
+def doubtful(matrix: VoteMatrix, method: Method) -> tuple[str, ...]:
+    """What makes weights by agreement doubtful; nothing for methods that use labels.
+
+    Raises UserError for `agreement_by_judge` where judges share more than one thing, or are too few.
+    """
+    if method not in UNLABELLED:
+        return ()
+    votes = matrix.votes
+    found = doubts(votes / scale_of(votes), matrix.judges or matrix.voters)
+    if method == "agreement":
+        return tuple(f"weights by agreement may be wrong: {doubt}" for doubt in found if doubt)
+    if found.of_judges:
+        fix = "label some pairs and fit with --method logistic, or leave judges out with --without"
+        raise UserError(Problem("--method agreement_by_judge", got=found.of_judges, fix=fix))
+    return ()
 
 
 def enough(of_pairs: Iterable[str]) -> int:

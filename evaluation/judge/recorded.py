@@ -184,6 +184,7 @@ def read_recorded(
     cells: defaultdict[tuple[str, str, bool], list[float]] = defaultdict(list)
     better: dict[str, str] = {}
     subsets: dict[str, str] = {}
+    judges: dict[str, str] = {}
     parsing = ParsingSummary(order=order)
     found = _rows(str(spec), labels, mapped, tell)
     parsing.labelled = found[0][1].label is not None
@@ -198,7 +199,8 @@ def read_recorded(
         cell = cells[pair, row.voter, (better[pair] == "1") != row.swapped]
         if z is not None:
             cell.append(z)
-    return _matrix(cells, better, subsets), parsing
+        judges[row.voter] = row.judge
+    return _matrix(cells, better, subsets, judges), parsing
 
 
 def described(matrix: VoteMatrix, labelled: Sequence[LabelledPair]) -> VoteMatrix:
@@ -221,7 +223,10 @@ def _longer(pair: LabelledPair) -> float:
 
 
 def _matrix(
-    cells: Mapping[tuple[str, str, bool], Sequence[float]], labels: Mapping[str, str], subsets: Mapping[str, str]
+    cells: Mapping[tuple[str, str, bool], Sequence[float]],
+    labels: Mapping[str, str],
+    subsets: Mapping[str, str],
+    judges: Mapping[str, str],
 ) -> VoteMatrix:
     pairs, voters = tuple(labels), tuple(sorted({voter for _, voter, _ in cells}))
     row, column = ({name: i for i, name in enumerate(names)} for names in (pairs, voters))
@@ -238,6 +243,7 @@ def _matrix(
         subsets=tuple(subsets[pair] for pair in pairs),
         recorded_first=np.array([float(labels[pair] == "1") for pair in pairs]),
         longer=np.full(len(pairs), np.nan),
+        judges=tuple(judges[voter] for voter in voters),
     )
 
 
@@ -307,7 +313,9 @@ def _check_label(
     (place, row), (above, first) = rows[-1], rows[0]
     label = known.setdefault(row.pair, row.label)
     if row.label is None and (labels or first.label is not None):
-        allowed = "1 or 2, or none in the whole file with --method agreement and without --weights, --page and --versus"
+        allowed = (
+            "1 or 2, or none in the whole file with a --method of agreement and without --weights, --page and --versus"
+        )
         problems.add(place, "label", "is missing", allowed)
     elif first.label is None and row.label is not None and not labels:
         line = above.rpartition(":")[2]

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from constitution.terminal import printable
 from critics.ranking.weights import Estimate
+from evaluation.calibration import Calibration
 from evaluation.judge.assessment import Assessment, VoterFigures
 from evaluation.judge.batching import BatchAgreement
-from evaluation.judge.calibration import Calibration
 from evaluation.judge.recorded import ParsingSummary
 from evaluation.pages.section import LISTED
 from evaluation.risk import shown

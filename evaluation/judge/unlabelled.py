@@ -9,7 +9,7 @@ from rich.console import Console
 
 from constitution.records import Strict
 from constitution.terminal import printable
-from critics.ranking.weights import Estimate
+from critics.ranking.weights import Estimate, Method
 from evaluation.judge.assessment import mean_of, named
 from evaluation.judge.fitting import Fit
 from evaluation.judge.matrix import VoteMatrix
@@ -40,6 +40,8 @@ class AgreementReport(Strict):
     """File of the recorded votes."""
     failures: dict[str, int]
     """Reason -> voters that are missing for it."""
+    method: Method
+    """How the weights were come by."""
     warnings: tuple[str, ...]
     """What makes the weights doubtful."""
     position_inconsistent: float | None
@@ -53,7 +55,7 @@ class AgreementReport(Strict):
 
 
 def weighed(
-    matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int], warnings: Sequence[str]
+    matrix: VoteMatrix, fitted: Fit, source: str, failures: dict[str, int], warnings: Sequence[str], method: Method
 ) -> AgreementReport:
     """The figures of voters under these weights."""
     votes, logits = np.nan_to_num(matrix.votes), fitted.logits(matrix.votes)
@@ -73,6 +75,7 @@ def weighed(
     return AgreementReport(
         source=source,
         failures=failures,
+        method=method,
         warnings=tuple(warnings),
         position_inconsistent=mean_of(matrix.inconsistent),
         mean_bias=mean_of(matrix.biases),
@@ -88,7 +91,7 @@ def show(found: AgreementReport, console: Console) -> None:
     for warning in found.warnings:
         console.print(f"warning: {printable(warning)}", markup=False)
     console.print(
-        f"{len(found.pairs)} pairs without labels, {len(found.voters)} voters: fitted (agreement)", markup=False
+        f"{len(found.pairs)} pairs without labels, {len(found.voters)} voters: fitted ({found.method})", markup=False
     )
     console.print(f"position-inconsistent votes: {share_or_dash(found.position_inconsistent)}", markup=False)
     console.print(f"mean position bias, log-odds: {bias(found.mean_bias)}", markup=False)

@@ -268,8 +268,9 @@ def test_agreement_needs_no_labels(votes: Path, tmp_path: Path, capsys: pytest.C
     with_labels = tmp_path / "labelled.json"
     assert run("--votes", votes, "--method", "agreement", "--fit", with_labels)[0] == 0
     assert read_weights(fit).voters == pytest.approx(read_weights(with_labels).voters), "labels change nothing in it"
-    assert "bare.jsonl:1: label: is missing; allowed: 1 or 2, or none in the whole file with --method agreement" in (
-        refused(capsys, "--votes", bare)
+    assert (
+        "bare.jsonl:1: label: is missing; allowed: 1 or 2, or none in the whole file with a --method of agreement"
+        in (refused(capsys, "--votes", bare))
     )
     mixed = save(tmp_path / "mixed.jsonl", rows_of(votes, 80) + rows_of(bare)[80:])
     assert "mixed.jsonl:81: label: is missing" in refused(capsys, "--votes", mixed, "--method", "agreement")

@@ -1,6 +1,7 @@
 """Weights from votes: laws of the fit, what it recovers of a simulated panel, and when asking can stop."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -57,14 +58,14 @@ def test_a_panel_that_says_nothing_true_is_not_sure() -> None:
     assert (1 / (1 + np.exp(-np.abs(found)))).mean() < 0.6
 
 
-@pytest.mark.parametrize("method", ["logistic", "temperature", "agreement"])
+@pytest.mark.parametrize("method", ["logistic", "temperature", "agreement", "agreement_by_judge"])
 def test_exchanging_the_replies_changes_only_the_sign(method: Method) -> None:
     votes = panel()
     found = fitter(method, np.ones(4))(votes, GROUPS)
     np.testing.assert_allclose(found.logits(-votes), -found.logits(votes))
 
 
-@pytest.mark.parametrize("method", ["logistic", "temperature", "agreement"])
+@pytest.mark.parametrize("method", ["logistic", "temperature", "agreement", "agreement_by_judge"])
 def test_missing_votes_say_nothing(method: Method) -> None:
     votes = panel()
     votes[::3, 0] = np.nan
@@ -125,7 +126,7 @@ def test_agreement_is_no_surer_than_its_voters_agree() -> None:
 
 def test_voters_that_say_nothing_at_all() -> None:
     nothing = np.full((30, 3), np.nan)
-    for method in ("logistic", "temperature", "agreement"):
+    for method in get_args(Method):
         found = fitter(method, np.ones(3))(nothing, GROUPS[:30])
         assert (found.logits(nothing) == 0).all()
     assert len(stopping(nothing, Fit(np.ones(3)), "abc").order) == 3

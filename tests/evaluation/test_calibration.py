@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation.judge.calibration import calibration, slope
+from evaluation.calibration import calibration, slope
 
 
 def panel(pairs: int, scale: float, seed: int) -> NDArray[np.float64]:
