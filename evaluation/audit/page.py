@@ -9,6 +9,7 @@ from evaluation.audit.data import Audit
 from evaluation.audit.examples import clip, examples
 from evaluation.audit.measures import verdicts
 from evaluation.audit.sections import texts, votes
+from evaluation.audit.sections.policies import policies
 from evaluation.audit.sections.texts import UNCOUNTED
 from evaluation.pages.section import LISTED, Section, Table, percent
 from generation.output.pages import render_html
@@ -22,7 +23,7 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 def render(audit: Audit) -> str:
     """The whole of report.html."""
     makers: Sequence[Callable[[Audit], Section]] = (
-        _measures, votes.places, texts.biases, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
+        _measures, policies, votes.places, texts.biases, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
         texts.revision, texts.indicators, votes.controls, _left_out, texts.prompts,
     )  # fmt: skip
     return render_html(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import combinations
@@ -22,6 +22,8 @@ from generation.output.reading import Pair, Voter, split_files
 
 LOOPS = 0.5
 """Share of repeated word 3-grams from which a response goes round in circles."""
+GIVEN = "given"
+"""Stands where a response has no policy, having come with its prompt."""
 KINDS = ("sampled", "most contested", "position-inconsistent")
 """Which pairs are shown to be read."""
 
@@ -66,6 +68,8 @@ class Pairs:
     chosen: set[str] = field(default_factory=set)
     """Ids of the responses that were chosen somewhere."""
     rejected: set[str] = field(default_factory=set)
+    meetings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(who wrote the chosen response, who the rejected one) -> pairs; GIVEN for responses that came with the prompt."""
     read: dict[str, list[Pair]] = field(default_factory=dict)
     """Kind -> the pairs to read."""
 
@@ -95,6 +99,7 @@ def _add(pairs: Pairs, pair: Pair) -> None:
     pairs.log_odds.append(pair.log_odds)
     pairs.chosen.add(pair.chosen_id)
     pairs.rejected.add(pair.rejected_id)
+    pairs.meetings[pair.chosen_policy or GIVEN, pair.rejected_policy or GIVEN] += 1
     chosen, rejected = pair.chosen.content, pair.rejected.content
     pairs.loops.add(repetition(chosen[:READ]) > LOOPS)
     voted = [((vote.judge, vote.method, vote.principle), vote.value) for vote in pair.votes if vote.value]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from critics.text.refusal import is_refusal
 from critics.text.tone import READ
-from evaluation.audit.pairs import Tally
+from evaluation.audit.pairs import GIVEN, Tally
 from evaluation.audit.thresholds import Thresholds
 from generation.output.reading import Candidate, read_candidates
 
@@ -34,6 +34,27 @@ class RevisionStats:
 
 
 @dataclass(slots=True)
+class Written:
+    """What one policy wrote, its revisions among it."""
+
+    responses: int = 0
+    refuse: int = 0
+    indicated: int = 0
+    """Responses with a manipulation indicator."""
+    truncated: int = 0
+    """Cut at the limit."""
+    characters: int = 0
+
+    def add(self, candidate: Candidate, refuses: bool) -> None:
+        """One more response."""
+        self.responses += 1
+        self.refuse += refuses
+        self.indicated += bool(candidate.indicators)
+        self.truncated += candidate.truncated
+        self.characters += len(candidate.text)
+
+
+@dataclass(slots=True)
 class Responses:
     """Sums over a run's responses."""
 
@@ -44,6 +65,8 @@ class Responses:
     manipulative: Tally = field(default_factory=Tally)
     """Chosen responses, and those with any indicator."""
     revised: RevisionStats = field(default_factory=RevisionStats)
+    policies: defaultdict[str, Written] = field(default_factory=lambda: defaultdict(Written))
+    """Policy -> what it wrote; GIVEN likewise."""
     kept: dict[str, Candidate] = field(default_factory=dict)
     """Id -> every response to the prompts that are wanted."""
 
@@ -60,6 +83,7 @@ def read_responses(
             texts[candidate.id] = candidate.text
             refuses = is_refusal(candidate.text)
             asked = asked_for(candidate.tags, thresholds)
+            responses.policies[candidate.policy or GIVEN].add(candidate, refuses)
             roles = [
                 candidate.origin,
                 *(["chosen"] if candidate.id in chosen else ()),

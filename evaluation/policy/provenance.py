@@ -14,6 +14,7 @@ from constitution.loading import load
 from constitution.principles import Constitution, Principle
 from evaluation.policy.result import TrainingProvenance
 from generation.models.files import EMBEDDED
+from generation.output.files import read_sealed
 from generation.output.folder import CONSTITUTION, SETTINGS
 
 TRAINING = "training.yaml"
@@ -79,7 +80,8 @@ def _follow(folder: Path, found: History) -> bool:
 
 def _run(folder: Path, record: Mapping[str, Any], found: History) -> None:
     """A run's principles, and the judges that voted."""
-    _constitution(folder / CONSTITUTION, found)
+    digest = _group(record, "constitution").get("digest")
+    _constitution(folder / CONSTITUTION, found, digest if isinstance(digest, str) else None)
     models = _group(record, "models")
     found.judges |= {str(digest) for digest in (models.get("judge"), *_group(models, "panel").values()) if digest}
     _panel(folder, record, found)
@@ -135,7 +137,7 @@ def _constitution(path: Path, found: History, digest: str | None = None) -> None
 def _mapping(path: Path) -> Mapping[str, Any]:
     """A file of settings. Raises UserError."""
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+        record = yaml.safe_load(read_sealed(path))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(Problem(str(path), got=f"cannot be read ({reason})", fix="make its folder again")) from None

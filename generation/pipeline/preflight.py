@@ -6,9 +6,10 @@ import json
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from constitution.errors import Problem, UserError
 from constitution.principles import Principle
@@ -36,6 +37,14 @@ class Found(Strict):
     """Its digest."""
     servers: list[str]
     capabilities: Capabilities
+
+
+class _File(Strict):
+    """The file."""
+
+    found: list[Found]
+    seal: str
+    """sha256 of what was found, by which a file that was damaged or changed by hand is known."""
 
 
 async def preflight(
@@ -99,18 +108,26 @@ class _Takes:
 def read(folder: Path) -> list[Found]:
     """What the folder's probes found; nothing where there were none. Raises UserError."""
     try:
-        return TypeAdapter(list[Found]).validate_json((folder / FILE).read_bytes())
+        file = _File.model_validate_json((folder / FILE).read_bytes())
     except FileNotFoundError:
         return []
     except (OSError, ValidationError):
-        fix = "delete it, and the servers are asked again"
-        raise UserError(Problem(str(folder / FILE), got="cannot be read", fix=fix)) from None
+        file = None
+    if file is None or file.seal != _seal(file.found):
+        got, fix = "is damaged, or was changed by hand", "delete it, and the servers are asked again"
+        raise UserError(Problem(str(folder / FILE), got=got, fix=fix))
+    return file.found
 
 
 def write(folder: Path, found: Iterable[Found]) -> None:
     """Keep what probes found."""
-    lines = [one.model_dump(mode="json") for one in found]
-    write_atomically(folder / FILE, json.dumps(lines, indent=1, sort_keys=True) + "\n")
+    kept = [*found]
+    text = json.dumps(_File(found=kept, seal=_seal(kept)).model_dump(mode="json"), indent=1, sort_keys=True)
+    write_atomically(folder / FILE, text + "\n")
+
+
+def _seal(found: Iterable[Found]) -> str:
+    return sha256(json.dumps([one.model_dump(mode="json") for one in found], sort_keys=True).encode()).hexdigest()
 
 
 def remember(models: Collection[ChatModel], *folders: Path) -> None:

@@ -17,11 +17,13 @@ from evaluation.audit.data import Audit, read_audit
 from evaluation.audit.examples import SHOWN, clip, examples
 from evaluation.audit.measures import measures
 from evaluation.audit.pairs import Pairs, Tally, read_pairs
-from evaluation.audit.responses import asked_for, read_responses, similarity
+from evaluation.audit.responses import Responses, Written, asked_for, read_responses, similarity
+from evaluation.audit.sections.policies import policies
 from evaluation.audit.sections.votes import objectives
 from evaluation.audit.thresholds import Thresholds
 from evaluation.audit.votes import read_voters, short_names
-from evaluation.pages.section import LISTED, Table
+from evaluation.pages.plots import Plot
+from evaluation.pages.section import LISTED, NOTHING, Table
 from generation.output import reading
 from generation.output.manifest import Manifest
 from generation.output.records import ControlOutcome, Feedback
@@ -116,6 +118,31 @@ def test_objectives_that_disagree_most_come_first() -> None:
         pairs.trades[names] = Tally(hits, n)
     (table,) = [part for part in objectives(cast(Audit, SimpleNamespace(pairs=pairs))).parts if isinstance(part, Table)]
     assert [row[:2] for row in table.rows] == [("calm", "kind"), ("calm", "good"), ("good", "kind")]
+
+
+def test_each_policy_has_its_row() -> None:
+    """big meets small in four pairs and wins three; small wins one over a given response; big meets itself twice."""
+    pairs, responses = Pairs(), Responses()
+    meetings = {("big", "small"): 3, ("small", "big"): 1, ("small", "given"): 1, ("big", "big"): 2}
+    pairs.meetings.update(meetings)
+    responses.policies["given"] = Written(2, 0, 0, 0, 20)
+    responses.policies["small"] = Written(4, 1, 0, 2, 42)
+    alone = policies(cast(Audit, SimpleNamespace(pairs=pairs, responses=responses)))
+    responses.policies["big"] = Written(8, 2, 4, 0, 80)
+
+    found = policies(cast(Audit, SimpleNamespace(pairs=pairs, responses=responses)))
+
+    assert alone == NOTHING
+    plot, each, against = found.parts
+    assert isinstance(plot, Plot)
+    assert isinstance(each, Table)
+    assert isinstance(against, Table)
+    assert each.rows == [
+        ("big", 8, 10, "25.0%", "0.0%", "50.0%", 4, "75.0%"),
+        ("small", 4, 10, "25.0%", "50.0%", "0.0%", 5, "40.0%"),
+        ("given", 2, 10, "0.0%", "0.0%", "0.0%", 1, "0.0%"),
+    ]
+    assert against.rows == [("big", "small", 4, 3), ("given", "small", 1, 0)]
 
 
 def test_replies_that_loop(tmp_path: Path, write_run: Write, outcome: Make) -> None:

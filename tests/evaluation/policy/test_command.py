@@ -14,6 +14,7 @@ from evaluation.policy.probes import probes
 from evaluation.policy.result import read_evaluation
 from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
+from generation.output.files import write_sealed
 from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store, verdict
 
 SHORT, LONG = "Three words only.", "This response goes on for more words than the rule allows."
@@ -160,7 +161,7 @@ def test_what_a_policy_was_trained_against_is_told_and_can_be_held_out(
     trained.mkdir()
     job = prepare(options(tmp_path))
     judge = job.judges.judges["judge"].digest
-    (trained / "run.yaml").write_text(f"models: {{judge: {judge}}}")
+    write_sealed(trained / "run.yaml", f"models: {{judge: {judge}}}")
     (trained / "constitution.yaml").write_text(LAWS)
     rule = "  - {id: unseen, objective: brevity, text: No shouting., check: {must_not_match: '!'}}\n"
     found = evaluated(tmp_path, short_against_long, "--trained", trained, laws=LAWS + rule)
@@ -209,7 +210,7 @@ def test_gold_that_was_trained_on_is_told(
     """By the rule that was trained on A wins all; by the other, which neither keeps, none."""
     trained, gold = tmp_path / "trained", tmp_path / "gold.yaml"
     trained.mkdir()
-    (trained / "run.yaml").write_text(f"models: {{judge: {prepare(options(tmp_path)).judges.judges['judge'].digest}}}")
+    write_sealed(trained / "run.yaml", f"models: {{judge: {prepare(options(tmp_path)).judges.judges['judge'].digest}}}")
     (trained / "constitution.yaml").write_text(LAWS)
     gold.write_text(f"name: gold\nversion: 1\nobjectives: {{plain: 1.0}}\nprinciples:\n{rules}")
     page = tmp_path / "page.html"

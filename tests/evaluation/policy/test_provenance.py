@@ -9,6 +9,7 @@ from constitution.errors import UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Check, Constitution, Principle
 from evaluation.policy.provenance import history
+from generation.output.files import write_sealed
 
 TRAINED = Constitution(
     name="trained",
@@ -34,16 +35,17 @@ HERE = Constitution(
 JUDGES = {"judge": "digest of a judge", "gold": "digest of gold"}
 
 
-def run_folder(folder: Path, judge: str = "digest of a judge") -> Path:
+def run_folder(folder: Path, judge: str = "digest of a judge", constitution: str = "") -> Path:
     folder.mkdir(parents=True)
-    (folder / "run.yaml").write_text(yaml.safe_dump({"models": {"policy": "p", "judge": judge}}))
+    named = {"constitution": {"digest": constitution}} if constitution else {}
+    write_sealed(folder / "run.yaml", yaml.safe_dump({"models": {"policy": "p", "judge": judge}, **named}))
     (folder / "constitution.yaml").write_text(to_yaml(TRAINED))
     return folder
 
 
 def checkpoint(folder: Path, **said: object) -> Path:
     folder.mkdir(parents=True)
-    (folder / "training.yaml").write_text(yaml.safe_dump({"recipe": "dpo", "model": "embedded", **said}))
+    write_sealed(folder / "training.yaml", yaml.safe_dump({"recipe": "dpo", "model": "embedded", **said}))
     return folder
 
 
@@ -106,7 +108,7 @@ def test_reward_models_of_panels_lead_to_their_pairs(tmp_path: Path) -> None:
     ]
     run = tmp_path / "run"
     run.mkdir()
-    (run / "run.yaml").write_text(yaml.safe_dump({"models": {}, "panel": panel}))
+    write_sealed(run / "run.yaml", yaml.safe_dump({"models": {}, "panel": panel}))
     (run / "constitution.yaml").write_text(to_yaml(HERE))
     laws = tmp_path / "laws.yaml"
     laws.write_text(to_yaml(HERE))
@@ -149,7 +151,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert unknown.startswith(f"a policy was trained with {run / 'constitution.yaml'}, which cannot be read (")
     with pytest.raises(UserError, match=r"no run\.yaml and no training\.yaml; name a run's folder, or one that"):
         history([tmp_path], [])
-    (run / "run.yaml").write_text("- a list")
+    write_sealed(run / "run.yaml", "- a list\n")
     with pytest.raises(UserError, match=r"run\.yaml: got a list; allowed: a mapping of settings"):
         history([run], [])
     (run / "run.yaml").write_bytes(b"\xff")
@@ -157,10 +159,24 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         history([], [str(run)])
 
 
+def test_settings_that_were_changed_by_hand_are_told(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", constitution=TRAINED.digest)
+    assert not history([run], []).unknown
+    text = (run / "run.yaml").read_text()
+    (run / "run.yaml").write_text(text.replace("digest of a judge", "digest of nobody"))
+    with pytest.raises(UserError, match=r"run\.yaml: cannot be read \(is damaged, or was changed by hand\)"):
+        history([run], [])
+    (run / "run.yaml").write_text(text)
+    (run / "constitution.yaml").write_text(to_yaml(HERE))
+    assert [*history([run], []).unknown] == [
+        f"a policy was trained with {run / 'constitution.yaml'}, which has changed since; its text at that time is not known"
+    ]
+
+
 def test_shipped_constitutions_do_not_overlap_with_their_gold(tmp_path: Path) -> None:
     for name in ("concise", "pirate"):
         run = tmp_path / name
         run.mkdir()
-        (run / "run.yaml").write_text("models: {}")
+        write_sealed(run / "run.yaml", "models: {}")
         (run / "constitution.yaml").write_text(Path(f"principles/{name}.yaml").read_text())
         assert history([run], []).provenance(load(Path(f"principles/gold/{name}.yaml")), {}).principles == ()

@@ -11,6 +11,7 @@ import yaml
 
 import generate_feedback
 from constitution.errors import UserError
+from evaluation.audit.command import write_report
 from generation.output.card import recorded
 from generation.output.manifest import Cost
 from generation.output.manifest import read as read_manifest
@@ -56,6 +57,8 @@ def test_each_policy_has_its_share_and_its_name_in_the_data(tmp_path: Path) -> N
     for pair in pairs:
         assert (pair.chosen_policy, pair.rejected_policy) == (policy_of[pair.chosen_id], policy_of[pair.rejected_id])
     assert {policy for pair in pairs for policy in (pair.chosen_policy, pair.rejected_policy)} == {"small", "big"}
+    write_report(tmp_path / "a", manifest)
+    assert "Chosen over another policy" in (tmp_path / "a" / "report.html").read_text()
     assert {c.policy for c in run.responses() if c.origin == "revised"} == {"small", "big"}
     assert {target.policy for target in run.targets()} == {"small", "big"}
     for candidate in run.responses():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 import generate_feedback
+from constitution.errors import UserError
 from constitution.records import Vote
 from generation.engines.capabilities import Capabilities
 from generation.output.manifest import read as read_manifest
 from generation.output.reading import read_pairs, read_votes
-from generation.pipeline.preflight import FILE, read
+from generation.pipeline.preflight import FILE, Found, read, write
 from tests.generation.servers.judge import ChatJudge
 from tests.generation.servers.loopback import Server
 
@@ -110,6 +111,21 @@ def test_trouble_ends_the_run_before_it_begins(tmp_path: Path, capsys: pytest.Ca
     manifest = read_manifest(tmp_path / "run")
     assert manifest is not None
     assert (manifest.calls.made, manifest.calls.reused) == (6, 0)
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: text.replace('"thinks"', '"thinked"'),
+                                    lambda text: text.replace("20", "19")])  # fmt: skip
+def test_what_probes_found_is_sealed(damage: Callable[[str], str], tmp_path: Path) -> None:
+    found = Found(model="m", servers=["http://a"], capabilities=Capabilities(top_logprobs=20))
+    write(tmp_path, [found])
+    assert read(tmp_path) == [found]
+    text = (tmp_path / FILE).read_text()
+    (tmp_path / FILE).write_text(damage(text))
+    assert damage(text) != text
+    with pytest.raises(
+        UserError, match=r"capabilities.json: is damaged, or was changed by hand; delete it, and the servers"
+    ):
+        read(tmp_path)
 
 
 def test_a_plan_knows_the_form_that_a_probe_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
