@@ -36,7 +36,8 @@ def delimited(file: io.BufferedReader, name: str, delimiter: str) -> Iterator[Re
                 continue
             except _TooLarge:
                 skipped = lines.skip_quoted()
-                reader = _Counting(lines, delimiter, reader.line_num + skipped)
+                # the csv module does not count the line that was too much
+                reader = _Counting(lines, delimiter, reader.line_num + 1 + skipped)
                 yield Record(f"{name}:{begin}", too_large())
                 continue
             if cells is None:

@@ -41,13 +41,12 @@ def message(value: object, told: Told) -> Message:
         raise BadRow("bad_row", f"got {shown(value)}", "a message: {role, content}")
     given = {str(key): inner for key, inner in value.items() if inner is not None}
     role = _role(given)
-    content = given.get("content", given.get("value"))
-    fields: dict[str, Any] = {"role": ROLES[role], "content": _content(content, ROLES[role])}
     calls = _calls(given, role)
+    is_call = bool(calls) and role in ("function_call", "tool_call")
+    content = None if is_call else given.get("content", given.get("value"))
+    fields: dict[str, Any] = {"role": ROLES[role], "content": _content(content, ROLES[role])}
     if calls:
         fields["tool_calls"] = calls
-        if role in ("function_call", "tool_call"):
-            fields["content"] = ""
     fields |= {key: given[key] for key in ("tool_call_id", "name") if key in given}
     for key in given.keys() - _KNOWN:
         if key in _MEDIA and given[key]:
@@ -136,9 +135,9 @@ def _call(call: object) -> dict[str, Any]:
     function = inner if isinstance(inner, Mapping) else call
     arguments = function.get("arguments", function.get("parameters"))
     kept: dict[str, Any] = {"function": {key: function[key] for key in ("name",) if key in function}}
-    if isinstance(arguments, str) and arguments.strip():
+    if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            arguments = json.loads(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError):
             fix = "an object, or an object as a JSON string"
             raise BadRow(
