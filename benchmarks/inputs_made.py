@@ -210,7 +210,7 @@ FORMATS = (
     Case("CSV: an index column of pandas", raw("a.csv", ",prompt\n0,Hi?\n"), ('user: Hi? {"": "0"}',)),
     Case("CSV: cut by a spreadsheet", raw("a.csv", f"id,prompt\n1,{'x' * 32767}\n"), ("!cut_cell",)),
     Case("CSV: a huge cell", raw("a.csv", f'id,prompt\n1,"{"x" * (9 << 20)}"\n2,Ho?\n'), ("!cell_too_large", BOTH[1])),
-    Case("CSV: a huge cell of many lines", raw("a.csv", 'id,prompt\n1,"' + "x\n" * (5 << 20) + '"\n2,Ho?\n'), ("!cell_too_large", BOTH[1])),
+    Case("CSV: a huge cell of many lines", raw("a.csv", 'id,prompt\n1,"' + ("x" * 63 + "\n") * (5 << 15) + '"\n2,Ho?\n'), ("!cell_too_large", BOTH[1])),
     Case("CSV: lists as JSON and Python", raw("a.csv", 'prompt,responses\nHi?,"[""a"", ""b""]"\nHo?,"[\'a\', \'b\']"\n'), ("user: Hi? => a / b", "user: Ho? => a / b")),
     Case("CSV: a list as numpy writes it", raw("a.csv", "prompt,responses\nHi?,\"['a' 'b']\"\n"), ("!without commas",)),
     Case("CSV: tags with commas", raw("a.csv", 'prompt,tags\nHi?,"red-team, long"\nHo?,a b\n'), ("user: Hi? #red-team,long", "user: Ho? #a,b")),

@@ -24,6 +24,7 @@ from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from tests.forks import worker
 
 PROCESSES = 4
 """Most processes of a run; each may hold a small model."""
@@ -53,6 +54,14 @@ def scope(nodeid: str) -> str:
 def is_page(nodeid: str) -> bool:
     """True for a page of the documentation, which takes as long as a whole file."""
     return "test_a_page_runs" in nodeid
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The processes of a run are forked from one that has imported what all need, and which serves the tests as well."""
+    gateways = getattr(config.option, "tx", None) or []
+    if len(gateways) > 1 and {*gateways} == {"popen"} and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.option.tx = [f"popen//python={worker()}"] * len(gateways)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

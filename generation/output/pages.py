@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,13 +25,13 @@ def render_html(template: Path, **variables: object) -> str:
     """
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     known = base64.b64encode(sha256(style.encode()).digest()).decode()
-    environment = _environment(FileSystemLoader([template.parent, _FOLDER]), html=True)
+    environment = _environment(template.parent, html=True)
     return environment.get_template(template.name).render(**variables, style=Markup(style), style_hash=known)
 
 
 def render_markdown(template: Path, **variables: object) -> str:
     """A markdown file; the template fences whatever comes from models."""
-    environment = _environment(FileSystemLoader([template.parent, _FOLDER]), html=False)
+    environment = _environment(template.parent, html=False)
     return environment.get_template(template.name).render(**variables)
 
 
@@ -41,9 +42,11 @@ def visible(value: object) -> object:
     return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value)
 
 
-def _environment(loader: FileSystemLoader, html: bool) -> ImmutableSandboxedEnvironment:
+@cache
+def _environment(folder: Path, html: bool) -> ImmutableSandboxedEnvironment:
+    """For templates of a folder, each of which is compiled once."""
     return ImmutableSandboxedEnvironment(
-        loader=loader,
+        loader=FileSystemLoader([folder, _FOLDER]),
         undefined=StrictUndefined,
         autoescape=html,
         finalize=visible if html else None,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 
 import solon
-from tests.commands import quick_python
+from tests.forks import python
 from tests.training.ppo_small import small_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,13 +66,6 @@ RUN = [page for page in PAGES if any(True for _ in blocks(page))]
 TRAINS = re.compile(r"solon train (?!loop)|evaluate policy")
 
 
-@pytest.fixture(scope="module")
-def python() -> Iterator[Path]:
-    """What runs the commands of pages, each in a process of its own."""
-    with quick_python() as program:
-        yield program
-
-
 @pytest.mark.parametrize(
     "page",
     [
@@ -84,9 +77,9 @@ def python() -> Iterator[Path]:
         for page in RUN
     ],
 )
-def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, python: Path) -> None:
+def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     folder = scratch(tmp_path, trains=bool(TRAINS.search(page.read_text(encoding="utf-8"))))
-    (folder / "bin" / "python").symlink_to(python)
+    (folder / "bin" / "python").symlink_to(python())
     environment = {
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",

@@ -158,3 +158,11 @@ def test_principles_have_their_own_rates() -> None:
     assert rates["kind"].value == pytest.approx(2 / 3)
     assert rates["short"].value == pytest.approx(0.25)  # a loss and a tie, of the two pairs it was asked on
     assert rates["kind"] == win_rate([1, 1, 0], clusters=["x", "x", "y"])
+
+
+def test_intervals_are_those_of_the_first_seed_unless_another_is_given() -> None:
+    dice = np.random.default_rng(3)
+    a, b = ([{"words": float(n)} for n in dice.normal(size=40)] for _ in range(2))
+    pairs = [{"kind": float(n)} for n in dice.normal(size=997)]
+    assert paired(a, b) == paired(a, b, seed=0) != paired(a, b, seed=1)
+    assert win_rates(pairs) == win_rates(pairs, seed=0) != win_rates(pairs, seed=1)

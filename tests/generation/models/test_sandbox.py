@@ -142,3 +142,14 @@ def test_long_conversations_and_the_templates_usual_words_are_no_trouble() -> No
 
 def test_the_day_is_the_one_that_is_given() -> None:
     assert rendered("{{ strftime_now('%d %b %Y') }}|{{ date_string }}|{{ told }}", "x") == "26 Jul 2024|26 Jul 2024|so"
+
+
+@pytest.mark.parametrize("sum_of", ["1000000 * 1000000", "10 ** 12"])
+def test_large_numbers_may_be_computed(sum_of: str) -> None:
+    assert rendered("{{ " + sum_of + " }}", "x") == "1000000000000"
+
+
+@pytest.mark.parametrize("source", ["{{ 'ab' * messages[0].content }}", "{{ messages * 1.5 }}"])
+def test_texts_and_lists_are_repeated_by_whole_numbers_alone(source: str) -> None:
+    with pytest.raises(ValueError, match="TypeError: can't multiply sequence by non-int"):
+        rendered(source, "x")

@@ -85,35 +85,35 @@ def read_under(plan: dict[str, object]) -> dict[str, object]:
 plans = st.fixed_dictionaries(
     {
         "samples": st.integers(1, 3),
-        "rounds": st.integers(0, 3),
-        "critics": st.integers(1, 3),
-        "principles": st.integers(1, 5),
+        "rounds": st.integers(0, 2),
+        "critics": st.integers(1, 2),
+        "principles": st.integers(1, 3),
         "pairs": st.sampled_from(["best_worst", "adjacent", "revision_original", "all_pairs"]),
         "schedule": st.sampled_from(["all", "swiss", "knockout", "adaptive"]),
         "methods": st.lists(
-            st.sampled_from(["compare", "reasoned", "contrast", "score", "yesno"]), min_size=1, max_size=3, unique=True
+            st.sampled_from(["compare", "reasoned", "contrast", "score", "yesno"]), min_size=1, max_size=2, unique=True
         ),
         "controls": st.integers(0, 2),
     }
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(plan=plans.map(read_under))
 def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("plan")
-    first = job(folder, "a", write_constitution(folder / "c.yaml"), f"plan={json.dumps(plan)}", rows=3)
+    first = job(folder, "a", write_constitution(folder / "c.yaml"), f"plan={json.dumps(plan)}", rows=2)
     fresh = asyncio.run(plan_ahead(first)).calls
     # equal prompts have their own ids and seeds, so every sample of a fresh run is certain and nothing else is known
     assert fresh.reused.total() == 0
-    assert fresh.certain["sample"] == 3 * int(str(plan["samples"]))
+    assert fresh.certain["sample"] == 2 * int(str(plan["samples"]))
     assert fresh.certain.keys() <= {"sample", "compare"}
     assert (fresh.certain["compare"] > 0) == (plan["controls"] != 0)
     manifest = asyncio.run(produce(first))
     assert manifest.calls.made <= fresh.most()
 
     edited = write_constitution(folder / "d.yaml", p1_critique="Is one really kept?")
-    second = job(folder, "b", edited, f"plan={json.dumps(plan)}", reuse=("a",), rows=3)
+    second = job(folder, "b", edited, f"plan={json.dumps(plan)}", reuse=("a",), rows=2)
     ahead = asyncio.run(plan_ahead(second)).calls
     again = asyncio.run(produce(second))
     assert ahead.certain.total() <= again.calls.made <= ahead.most()

@@ -162,3 +162,10 @@ def test_spread_weights_are_counted_by_their_share(tiny_files: ModelFiles, monke
     gathered = 2 * 4 * 24 * 32  # embedding and head: 24 tokens of width 32
     assert part.weights == whole.weights // 4 + gathered
     assert part.activations == whole.activations
+
+
+def test_processes_that_cannot_share_evenly_have_whole_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cgroup(tmp_path, monkeypatch, max="100000000\n", current="0\n", stat="inactive_file 0\n")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert (available(), type(available())) == (33_333_333, int)

@@ -191,6 +191,7 @@ def test_a_policy_that_gets_better_by_both_is_left_alone(gamed: dict[str, Any], 
     assert {verdict.level for _, verdict in read_checks(tmp_path / "run")} <= {"ok", "warn"}
 
 
+@pytest.mark.model
 def test_what_a_check_measures_is_logged(gamed: dict[str, Any], tmp_path: Path) -> None:
     """With two reward models, of which the responses' data is known; judged every third iteration, evaluated every second."""
     pairs = tmp_path / "pairs.jsonl"
@@ -225,6 +226,7 @@ def test_what_a_check_measures_is_logged(gamed: dict[str, Any], tmp_path: Path) 
     )
 
 
+@pytest.mark.model
 def test_gold_that_has_nothing_to_say_is_counted_and_never_a_number(gamed: dict[str, Any], tmp_path: Path) -> None:
     laws = yaml.safe_load((tmp_path / "gold.yaml").read_text())
     laws["principles"] = [{**rule, "applies_to": {"tags": ["none"]}} for rule in laws["principles"]]
@@ -236,6 +238,7 @@ def test_gold_that_has_nothing_to_say_is_counted_and_never_a_number(gamed: dict[
     assert all("gold" not in check.values for check, _ in read_checks(tmp_path / "run"))
 
 
+@pytest.mark.model
 def test_another_detector_may_end_a_run_without_gold(gamed: dict[str, Any], tmp_path: Path) -> None:
     """Responses grow longer: the policy of the last check that nothing halts is saved."""
     out = tmp_path / "run"
@@ -375,6 +378,7 @@ def test_reference_data_that_cannot_be_read_is_told(gamed: dict[str, Any], tmp_p
         prepare(load(PPO, None, [], {**gamed, "monitor": monitor}), tmp_path / "run")
 
 
+@pytest.mark.model
 def test_limits_may_change_between_restarts_and_gold_may_not(gamed: dict[str, Any], tmp_path: Path) -> None:
     monitor = gamed["monitor"]
     run_small(tmp_path / "run", {**gamed, "steps": 2})

@@ -103,6 +103,7 @@ def test_later_passes_move_the_ratio(baseline: str, inputs: dict[str, Any], tmp_
     assert first["clip_fraction"] > 0
 
 
+@pytest.mark.model
 def test_the_learning_rate_of_each_iteration_is_that_of_the_schedule(inputs: dict[str, Any], tmp_path: Path) -> None:
     changes = {"baseline": "group", "steps": 5, "warmup": 0.4, "learning_rate": 1e-3, "schedule": "linear"}
     rows = numbers(run_small(tmp_path / "run", inputs, **changes))
@@ -172,7 +173,8 @@ class Killer(Console):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("baseline", [pytest.param("group", marks=pytest.mark.model), "critic"])
+@pytest.mark.model
+@BASELINES
 def test_a_killed_run_goes_on_to_the_same_numbers(baseline: str, inputs: dict[str, Any], tmp_path: Path) -> None:
     settings = {**inputs, "baseline": baseline, "steps": 5, "save_every": 2, "eval_every": 2, "learning_rate": 1e-3}
     settings |= {"kl": {"coefficient": 0.1, "target": 0.01, "horizon": 50}, "schedule": "linear"}
@@ -280,6 +282,7 @@ def test_narrowed_sampling_is_warned_of_and_measured(inputs: dict[str, Any], tmp
     assert numbers(rows)[0]["clip_fraction"] == 0
 
 
+@pytest.mark.model
 def test_a_sampler_that_fails_is_no_bad_sign(
     inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +390,7 @@ def test_how_responses_are_written_may_change_between_restarts(inputs: dict[str,
         output.claim(first.out, longer.run_record)
 
 
+@pytest.mark.model
 def test_a_bad_sign_ends_the_run_and_is_told_on_the_page(inputs: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Stopped, match=r"length is .* the policy falls silent"):
         run_small(tmp_path / "run", inputs, baseline="group", watch={"min_length": 100.0, "patience": 1})

@@ -11,6 +11,8 @@ from generation.engines.quiet import quiet
 from training.ppo.losses import entropy, group_advantages, kl_estimates, policy_loss, token_rewards
 from training.recipes.losses import DPOKind, bradley_terry, dpo, length_normalized, reference_free
 
+pytestmark = pytest.mark.model
+
 BETA = 0.3
 REPLIES = (" a b c d", " b a", " c c e f g", " d", " g f e d c b a", " e a e", " f b", " h h g a")
 PAIRS = {"prompt": ["a b", "c", "d e f", "g h"], "chosen": REPLIES[:4], "rejected": REPLIES[4:]}

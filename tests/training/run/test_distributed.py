@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from safetensors.torch import load_file
 
 from constitution.errors import UserError
 from generation import settings as reading
-from tests.forks import kill, start, wait, wait_until
+from tests.forks import Process, kill, start, wait, wait_until
 from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from training.__main__ import main
@@ -145,7 +144,7 @@ def accelerate_launch(*arguments: str) -> int:
     return 0
 
 
-def launch(folder: Path, wrapper: str, *arguments: str, log: Path) -> BaseProcess:
+def launch(folder: Path, wrapper: str, *arguments: str, log: Path) -> Process:
     """Two processes, from the shipped configuration: no GPU, one thread, and a cache without anyone's log-probabilities."""
     config = ROOT / "configs" / "accelerate" / f"{wrapper}.yaml"
     ours = {

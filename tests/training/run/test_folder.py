@@ -8,7 +8,18 @@ import yaml
 
 from constitution.errors import UserError
 from training.config import DPO
-from training.run.folder import CHECKPOINTS, DONE, STATE, check, claim, finish, finished, last_checkpoint
+from training.run.folder import (
+    CHECKPOINTS,
+    DONE,
+    STATE,
+    check,
+    claim,
+    finish,
+    finished,
+    last_checkpoint,
+    resume_state,
+)
+from training.run.metrics import Metrics
 from training.run.page import SETTINGS
 from training.run.snapshot import MACHINE_SETTINGS, settings_snapshot
 
@@ -95,3 +106,21 @@ def test_a_run_is_done_once_its_results_are_written(tmp_path: Path) -> None:
     assert not (tmp_path / CHECKPOINTS).exists()
     (tmp_path / DONE).write_text('{"steps"')
     assert finished(tmp_path) is None
+
+
+def test_what_is_counted_is_logged_before_the_first_step_and_once(tmp_path: Path) -> None:
+    """A run that goes on from a checkpoint has it from its first start."""
+    counts = {"train": {"rows": 9, "too_long": 1}, "test": {"rows": 2}}
+    found, rows = resume_state(tmp_path, Metrics(tmp_path), counts, {"kl": 0.5})
+    assert found is None
+    assert [(row.step, row.split, dict(row.values)) for row in rows] == [
+        (0, "data", {"train/rows": 9.0, "train/too_long": 1.0}),
+        (0, "data", {"test/rows": 2.0}),
+        (0, "data", {"kl": 0.5}),
+    ]
+    path = checkpoint(tmp_path, 3, json.dumps({"global_step": 3}))
+    assert resume_state(tmp_path, Metrics(tmp_path), counts, {"kl": 0.5}) == ((path, 3), rows)
+
+
+def test_without_figures_none_are_logged(tmp_path: Path) -> None:
+    assert len(resume_state(tmp_path, Metrics(tmp_path), {"train": {"rows": 9}})[1]) == 1

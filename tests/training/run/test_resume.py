@@ -108,9 +108,8 @@ RECIPES: dict[str, tuple[type[Training], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "sft" else pytest.param(name, marks=pytest.mark.model) for name in RECIPES]
-)
+@pytest.mark.model
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_stopped_run_goes_on_bit_for_bit(settings: Callable[..., Training], tmp_path: Path, name: str) -> None:
     kind, more = RECIPES[name]
     chosen = settings(kind, **more)
@@ -256,6 +255,7 @@ def test_patience_ends_the_run_also_when_it_was_killed(settings: Callable[..., T
     assert_same(torn, whole)
 
 
+@pytest.mark.model
 def test_a_bad_sign_stops_the_run_and_stops_it_again(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen, out = settings(DPO, eval_every=None, learning_rate=1e30), tmp_path / "out"
     for _ in range(2):
