@@ -1,21 +1,43 @@
-"""`python -m constitution lint | show | diff | import`."""
+"""`python -m constitution lint | show | diff | import | test`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from constitution.command import run_command
 from constitution.diff import diff
 from constitution.errors import UserError
 from constitution.importers import read
 from constitution.lint import warnings
+from constitution.listing import add_listing
 from constitution.loading import load, load_with_places, shipped, to_yaml
+from constitution.options import Options, add_options, read_options
 from constitution.principles import Principle
 from constitution.terminal import complain
 from critics.methods import fields_read
+from evaluation.principles.settings import TestSettings
+from generation.console import Console
+
+
+class Asking(NamedTuple):
+    """A subcommand that asks models: `run(settings, console) -> exit code` of a module."""
+
+    module: str
+    options: type[Options]
+    purpose: str
+
+
+ASKING = {
+    "test": Asking(
+        "evaluation.principles.command", TestSettings, "what is wrong with each principle, by how judges vote under it"
+    ),
+}
+RUN = "generation.config.RunConfig"
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitution") -> int:
@@ -23,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitu
 
     prog: what the help calls this command.
     """
-    return run_command(lambda: _run(_parser(prog).parse_args(arguments)))
+    return run_command(lambda: _run(_parser(prog).parse_args(arguments)), "run the same command again to resume")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -36,6 +58,11 @@ def _run(options: argparse.Namespace) -> int:
             _diff(options.old, options.new)
         case "import":
             _import(options.path, options.name, options.objective, options.out)
+        case name:
+            # by name, so that the other commands do not wait for what asks models
+            module = import_module(ASKING[name].module)
+            settings = read_options(options, ASKING[name].options)
+            return int(module.run(settings, Console(soft_wrap=True, highlight=False)))
     return 0
 
 
@@ -53,6 +80,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     compare = commands.add_parser("diff", help="what an edit changes, and which calls it makes again")
     compare.add_argument("old", metavar="OLD")
     compare.add_argument("new", metavar="NEW")
+    for name, command in ASKING.items():
+        asking = commands.add_parser(name, help=command.purpose, description=command.purpose)
+        add_options(asking, command.options)
+        add_listing(asking, command.options, RUN)
     imported = commands.add_parser("import", help="make a constitution of JSON requests or a list of sentences")
     imported.add_argument("path", type=Path, metavar="FILE")
     imported.add_argument("--name", default="imported", help="the constitution's name (default: imported)")

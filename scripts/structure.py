@@ -29,7 +29,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "evaluation": (
         ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("judge",), ("audit",), ("policy",),
-        ("attack",), ("verify",), ("diff",), (REST,),
+        ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
     ),
     "training": (
         ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("best_of",),

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, Field
 
+from constitution.__main__ import ASKING
 from constitution.loading import ConstitutionFile
 from constitution.records import Message, Prompt, Strict
 from critics.controls import Control
@@ -37,7 +38,7 @@ WRITTEN: list[type[BaseModel]] = [
     Thresholds,
     FeedbackSettings,
     HumanLabel,
-    *(command.options for command in EVALUATION.values()),
+    *(command.options for command in (*EVALUATION.values(), *ASKING.values())),
 ]
 """Models of the files and the command lines that a user writes."""
 REPORTED: list[type[BaseModel]] = [Assessment, PolicyEvaluation, AgreementReport]

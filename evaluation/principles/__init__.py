@@ -1,0 +1,1 @@
+"""Principles under test, and principles learnt from labelled pairs: `solon constitution test` and `solon constitution learn`."""
