@@ -53,8 +53,8 @@ def fit(n: int, logits: Mapping[Index, float]) -> Fit:
     """Strengths of n candidates from the log-odds, for the first, of the pairs that were compared.
 
     Soft outcomes scatter less than the toss of a coin with the same probability. By how much is the dispersion (Wedderburn
-    1974, quasi-likelihood), estimated from the residuals and COINS comparisons more that scattered like coins;
-    comparisons that agree with each other thus leave less doubt.
+    1974, quasi-likelihood), estimated from the residuals, over the degrees of freedom that the strengths leave them, and COINS
+    comparisons more that scattered like coins; comparisons that agree with each other thus leave less doubt.
     """
     pairs = np.array(list(logits), dtype=np.intp).reshape(-1, 2)
     outcomes = sigmoid(np.fromiter(logits.values(), np.float64, len(logits)))
@@ -62,7 +62,9 @@ def fit(n: int, logits: Mapping[Index, float]) -> Fit:
     tosses = _most_probable(n, first, second, outcomes, 1.0, np.zeros(n))
     expected = sigmoid(tosses.mean[first] - tosses.mean[second])
     scatter = ((outcomes - expected) ** 2 / (expected * (1 - expected))).sum()
-    dispersion = float((COINS + scatter) / (COINS + len(logits)))
+    # how many strengths the comparisons determine, and not the prior
+    determined = n - float(np.trace(tosses.covariance)) / PRIOR**2
+    dispersion = float((COINS + scatter) / (COINS + len(logits) - determined))
     return _most_probable(n, first, second, outcomes, dispersion, tosses.mean)
 
 

@@ -61,7 +61,13 @@ def test_it_agrees_with_a_general_optimiser() -> None:
         return float(entropy / dispersion + x @ x / (2 * PRIOR**2))
 
     tosses = minimize(loss, np.zeros(3), args=(1.0,), tol=1e-10).x
-    dispersion = (8 + scatter(tosses)) / 11
+    free = np.zeros((3, 3))
+    for a, b in logits:
+        contrast = np.eye(3)[a] - np.eye(3)[b]
+        free += (p := expit(tosses[a] - tosses[b])) * (1 - p) * np.outer(contrast, contrast)
+    determined = np.trace(np.linalg.solve(free + np.eye(3) / PRIOR**2, free))
+    assert 0 < determined < 2, "strengths, less one as only differences are compared, less what the prior says"
+    dispersion = (8 + scatter(tosses)) / (11 - determined)
     assert fit.mean == pytest.approx(minimize(loss, np.zeros(3), args=(dispersion,), tol=1e-10).x, abs=1e-4)
 
 
@@ -159,3 +165,21 @@ def test_a_batch_is_a_quarter_and_names_nobody_twice() -> None:
             batch = adaptive(table(n, {}), bradley_terry.fit(n, {}), extremes, 0)
             assert len(batch) == size
             assert len({candidate for pair in batch for candidate in pair}) == 2 * size
+
+
+def test_what_is_doubted_of_hard_voters_is_nearly_what_is_wrong() -> None:
+    """One toss for each pair of 8 candidates: without degrees of freedom the residuals seem smaller than they are."""
+    rng = np.random.default_rng(0)
+    first, second = np.triu_indices(8, 1)
+    doubt, wrong = [], []
+    for _ in range(200):
+        strengths = rng.normal(0, 1.5, 8)
+        won = rng.random(28) < expit(strengths[first] - strengths[second])
+        fit = bradley_terry.fit(
+            8, {(int(a), int(b)): 9.0 if w else -9.0 for a, b, w in zip(first, second, won, strict=True)}
+        )
+        doubt.append(fit.doubt(first, second).mean())
+        wrong.append(
+            (np.sign(fit.mean[first] - fit.mean[second]) != np.sign(strengths[first] - strengths[second])).mean()
+        )
+    assert np.mean(wrong) - 0.05 < np.mean(doubt) <= np.mean(wrong)
