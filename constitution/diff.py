@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from constitution.principles import Constitution, Principle
+from constitution.records import VIOLATION
 
 STAGES = ("critique", "revise", "compare")
 _LABELS = ("objective", "weight", "veto", "check", "good_answer")
@@ -68,7 +69,11 @@ def _changed(old: Principle, new: Principle, methods: Mapping[str, Collection[st
         if not old.judged or "applies_to" in fields:
             again.update(STAGES)
         again.update(stage for stage in STAGES if getattr(old, f"{stage}_request") != getattr(new, f"{stage}_request"))
-        again.update(method for method, read in methods.items() if not set(read).isdisjoint(fields))
+        again.update(
+            method for method, read in methods.items() if method != VIOLATION and not set(read).isdisjoint(fields)
+        )
+        if new.veto and not {"veto", *methods.get(VIOLATION, ())}.isdisjoint(fields):
+            again.add(VIOLATION)
         if "examples" in fields:
             again.update(("critique", "revise"))
     stages = [stage for stage in (*STAGES, *methods) if stage in again]

@@ -13,7 +13,7 @@ from constitution.words import words_of
 SAME = 0.7
 """Two principles whose texts share this much (Jaccard index over words) are near-duplicates."""
 
-_JUDGED = ("antithesis", "critique", "compare", "ask", "good_answer", "examples")
+_JUDGED = ("antithesis", "critique", "compare", "ask", "good_answer", "violation", "examples")
 """Fields that only a model which judges or rewrites by the principle would be shown."""
 _SMALL = frozenset(
     {"a", "an", "and", "as", "be", "do", "for", "in", "is", "it", "not", "of", "or", "the", "to", "with", "that"}

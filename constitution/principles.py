@@ -151,7 +151,10 @@ class Principle(Strict):
     applies_to: AppliesTo | None = None
     """Which prompts it applies to; all of them where absent."""
     veto: StrictBool = False
-    """A clear violation loses, whatever the rest say."""
+    """A response that violates it loses to one that does not, whatever the rest say."""
+    violation: Text | None = None
+    """How to ask yes or no whether one response violates it, yes for a violation; a default is built from `text`. Asked where it
+    has a veto and a model judges it."""
     check: Check | None = None
     """Judged by this rule, not by a model."""
 
@@ -180,11 +183,23 @@ class Principle(Strict):
         """The author's words, or a default built from `text`."""
         return self.ask or f"Does the reply follow this principle? {self.text}"
 
+    @property
+    def violation_request(self) -> str:
+        """The author's words, or a default built from `text`."""
+        return self.violation or f"Does the reply clearly violate this principle? {self.text}"
+
     @model_validator(mode="after")
     def _answer_to_a_question(self) -> Principle:
         if self.ask is None and self.good_answer == "no":
             fix = "write a question in `ask` to which the answer is no for a good response"
             raise invalid("got 'no', but there is no `ask`", fix=fix, key="good_answer")
+        return self
+
+    @model_validator(mode="after")
+    def _violation_of_a_veto(self) -> Principle:
+        if self.violation is not None and not self.veto:
+            fix = "add `veto: true`, or delete it"
+            raise invalid("is a question that only a principle with a veto asks", fix=fix, key="violation")
         return self
 
     @cached_property
@@ -224,6 +239,11 @@ class Constitution(Strict):
     def _by_id(self) -> dict[str, Principle]:
         return {principle.id: principle for principle in self.principles}
 
+    @cached_property
+    def vetoes(self) -> frozenset[str]:
+        """Ids of the principles with a veto."""
+        return frozenset(principle.id for principle in self.principles if principle.veto)
+
     def by_id(self, name: str) -> Principle:
         """The principle of that id. Raises KeyError."""
         return self._by_id[name]
@@ -250,5 +270,6 @@ def assign(principles: Sequence[Principle], key: str, k: int) -> tuple[Principle
 
 
 def _digest(model: BaseModel) -> str:
-    text = json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """Over what is there: a field that is left out is none of it, so that a new one changes no digest."""
+    text = json.dumps(model.model_dump(mode="json", exclude_none=True), sort_keys=True, separators=(",", ":"))
     return digest(text)

@@ -21,6 +21,11 @@ Stage = Literal["sample", "critique", "revise", "compare"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """Kinds of model calls, in the order in which a prompt meets them."""
 
+LabelSource = Literal["panel", "rule", "human"]
+"""Who a pair's label is from: the panel, rules alone, or a person."""
+VIOLATION = "violation"
+"""The judging method by which a principle with a veto is asked of each response by itself."""
+
 MAIN = "judge"
 """Name, in votes, of the judge that also criticises and revises. Others of a panel have names of their own."""
 
@@ -177,7 +182,8 @@ class Vote:
     """One voter's judgement of responses a and b: one judge, asked by one method under one principle, in both orders.
 
     z is the log-odds of the first-listed response's label, so a position-blind judge has logit_ab == -logit_ba. A method that
-    looks at one response at a time is position-blind by construction.
+    looks at one response at a time is position-blind by construction. A vote by `violation` has two absolute answers: logit_ab
+    and logit_ba are the log-odds that a, and that b, does not violate the principle.
 
     >>> vote = solon.Vote("sky", "sky/s0", "sky/s1", "honest", logit_ab=1.5, logit_ba=-0.5)
     >>> vote.value, vote.bias, vote.voter
@@ -212,12 +218,12 @@ class Vote:
     @property
     def bias(self) -> float:
         """Log-odds by which the first place is favoured."""
-        return (self.logit_ab + self.logit_ba) / 2
+        return 0.0 if self.method == VIOLATION else (self.logit_ab + self.logit_ba) / 2
 
     @property
     def position_inconsistent(self) -> bool:
         """True when the judge chose the same position in both orders, not the same response."""
-        return self.logit_ab * self.logit_ba > 0
+        return self.method != VIOLATION and self.logit_ab * self.logit_ba > 0
 
     def swapped(self) -> Vote:
         """The same vote with a and b exchanged: value changes sign, bias stays."""
@@ -242,6 +248,10 @@ class PreferencePair:
     """Each objective's own log-odds for chosen over rejected."""
     votes: tuple[Vote, ...]
     """Every vote, with a = chosen and b = rejected."""
+    source: LabelSource = "panel"
+    """Who the label is from."""
+    voters: float = 0.0
+    """Kish's number of voters whose mean `log_odds` is, until the run has pooled them; 0 of other log-odds."""
 
     @property
     def p_chosen(self) -> float:

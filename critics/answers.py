@@ -66,14 +66,23 @@ def named_side(value: object) -> float | None:
 
 def yes_no(text: str, principle: Principle) -> float | None:
     """1 for the answer that a good response gets, 0 for the other; None where the text does not say, or says both."""
+    return _answered(text, principle.good_answer)
+
+
+def no_violation(text: str, _: Principle | None = None) -> float | None:
+    """1 where the response does not violate the principle, 0 where it does; None where the text does not say, or says both."""
+    return _answered(text, "no")
+
+
+def _answered(text: str, good: str) -> float | None:
     value = _member(text, "answer")
     if value is not None:
         said = {"true": "yes", "false": "no"}.get(str(value).casefold(), str(value).strip().casefold())
-        return float(said == principle.good_answer) if said in ("yes", "no") else None
+        return float(said == good) if said in ("yes", "no") else None
     words = [found.group(found.lastgroup or 0).casefold() for found in _YES_NO.finditer(text[-MAX_CHARACTERS:])]
     if not words or (words[0] != words[-1] and len(set(words)) > 1):
         return None
-    return float(words[-1] == principle.good_answer)
+    return float(words[-1] == good)
 
 
 def grade(text: str, _: Principle | None = None) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from constitution.principles import Principle
-from constitution.records import Message, Prompt, Response
+from constitution.records import VIOLATION, Message, Prompt, Response
 from critics import answers, compare, contrast, score
 from critics.answers import Form
 from critics.labels import Reading
@@ -55,6 +55,8 @@ class JudgingMethod:
     """The judge thinks first; the labels are read from what follows."""
     conditions: Conditions | None = None
     """For a method that reads likelihoods of the response in place of labels."""
+    vetoes: bool = False
+    """Asked of every response under the principles with a veto, whatever the settings choose."""
 
     def text_calls(self, samples: int) -> int:
         """As `calls`, where each answer is written down so many times. What reasons writes both in one answer."""
@@ -100,9 +102,18 @@ METHODS: Mapping[str, JudgingMethod] = {
             render=_one(score.render_yes_no), read=score.good, read_text=answers.yes_no, schema=answers.YES_OR_NO,
         ),
         JudgingMethod("reward", "pointwise", 1),
+        JudgingMethod(
+            VIOLATION, "pointwise", 1, frozenset({"text", "violation"}), "score.jinja", score.YES_NO,
+            render=_one(score.render_violation), read=score.no_violation, read_text=answers.no_violation,
+            schema=answers.YES_OR_NO, vetoes=True,
+        ),
     )
 }  # fmt: skip
 """Name -> method. `rule` is not among them: it asks no model. A reward model judges by `reward` and by nothing else."""
+
+
+CHOICES = tuple(name for name, method in METHODS.items() if not method.vetoes)
+"""The methods that settings choose from."""
 
 
 def fields_read() -> dict[str, frozenset[str]]:

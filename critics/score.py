@@ -36,6 +36,13 @@ def render_yes_no(
     return _render(prompt, response, principle, False, nonce, form)
 
 
+def render_violation(
+    prompt: Prompt, response: Response, principle: Principle, nonce: bool = True, form: Form = "labels"
+) -> tuple[Message, ...]:
+    """Ask whether one response violates the principle."""
+    return _render(prompt, response, principle, False, nonce, form, principle.violation_request)
+
+
 def grade(logprobs: Mapping[str, float], floor: float | None = None) -> Reading | str:
     """Expected grade, 1 to 10, or the reason why there is none.
 
@@ -61,17 +68,23 @@ def good(logprobs: Mapping[str, float], principle: Principle, floor: float | Non
     return found if isinstance(found, str) or principle.good_answer == "yes" else found.turned()
 
 
+def no_violation(logprobs: Mapping[str, float], _: Principle, floor: float | None = None) -> Reading | str:
+    """Log-odds that the response does not violate the principle, or the reason why there is none."""
+    found = labels.log_odds(logprobs, YES_NO, floor)
+    return found if isinstance(found, str) else found.turned()
+
+
 def _place(grade: float) -> float:
     return math.log((grade - 0.5) / (10.5 - grade))
 
 
 def _render(
-    prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool, form: Form
+    prompt: Prompt, response: Response, principle: Principle, grade: bool, nonce: bool, form: Form, question: str = ""
 ) -> tuple[Message, ...]:
     shown, text = conversation(prompt), render_message(response.message)
     reference = reference_answer(prompt)
     mark = nonces(nonce, shown, text, reference=reference)
     head = render_once("reply.jinja", mark=mark, conversation=shown, reference=reference, reply=text)
-    asked = {"principle": principle.text, "question": principle.ask_request}
-    question = render_once("score.jinja", grade=grade, form=form, **asked)
-    return ask(f"{head}\n\n{question}")
+    asked = {"principle": principle.text, "question": question or principle.ask_request}
+    request = render_once("score.jinja", grade=grade, form=form, **asked)
+    return ask(f"{head}\n\n{request}")

@@ -120,8 +120,9 @@ class Plan(Strict):
     improve_in: Annotated[AskedIn, _REVISES] = "quotes"
     """How critiques and revisions are asked for. quotes: in one message that quotes the conversation and the response. turns: as
     the next turns of the conversation, which small models do better (Bai et al. 2022, arXiv:2212.08073, ask in this way)."""
-    principles: int = Field(default=4, ge=1)
-    """Judged principles, drawn at random for each prompt, under which responses are compared; a large number means all."""
+    principles: int = Field(default=4, ge=0)
+    """Judged principles, drawn at random for each prompt, under which responses are compared; a large number means all, 0 leaves
+    the labels to rules, and to vetoes."""
     methods: Methods = ("compare",)
     """Judging methods; each gives a vote under each principle. compare: which of two, by the log-probabilities of the labels in
     both orders. reasoned: the same after reasoning. contrast: likelihood of the response under the principle minus that under its
@@ -145,8 +146,9 @@ class Plan(Strict):
     method that puts a question; the reviser never does, or its responses would copy it."""
     defences: Defences = Defences()
     """Protection of judges against manipulation."""
-    controls: int = Field(default=8, ge=0)
-    """Control pairs, whose answer is known, that are judged in the run to measure the judge."""
+    controls: int = Field(default=64, ge=0)
+    """Control pairs, whose answer is known, that are judged in the run to measure the judge. 64 tell a share to about 11 points;
+    each costs what a comparison costs."""
     pairs: Strategy = "best_worst"
     """Which pairs to train on: best against worst, neighbours in the ranking, each revision against its original, or all beyond
     min_log_odds."""

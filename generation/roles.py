@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from constitution.errors import invalid, shown, suggest
 from constitution.principles import Id
 from constitution.records import MAIN, Strict
-from critics.methods import METHODS
+from critics.methods import CHOICES
 from generation.engines.function import PREFIX
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
@@ -37,12 +37,12 @@ def engine_beside(given: dict[str, Any]) -> EngineName:
 
 
 def _known(name: str) -> str:
-    if name not in METHODS:
-        raise invalid(f"got {shown(name)}{suggest(name, METHODS)}", ", ".join(METHODS))
+    if name not in CHOICES:
+        raise invalid(f"got {shown(name)}{suggest(name, CHOICES)}", ", ".join(CHOICES))
     return name
 
 
-MethodName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*METHODS]})]
+MethodName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*CHOICES]})]
 """A judging method that asks a model; the constitution's rules are judged without one."""
 
 

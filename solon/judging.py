@@ -13,6 +13,7 @@ from constitution.errors import Unavailable, UserError
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Vote
 from critics import templating
+from critics.ranking.pooling import ProbabilityKind
 from critics.ranking.weights import Weights, refuse_other
 from generation.engines.base import TransientError
 from generation.models.factory import chat_models, model_registry
@@ -40,7 +41,12 @@ class Judgment:
     failures: tuple[Failure, ...]
     """Votes that could not be had, with the reason."""
     undecided: str = ""
-    """Why there is no preference although there are votes: `contested` (vetoes point both ways) or `abstained`."""
+    """Why there is no preference although there are votes: `abstained` (every voter chose a position, and these are dropped)."""
+    how: ProbabilityKind = "mean"
+    """What `log_odds` is. `fitted`: calibrated on labelled pairs. `mean`: the mean vote, as one pair tells nothing of how much of
+    what the voters say they say together; a run tells it, and pools them."""
+    veto: str = ""
+    """Id of the principle whose veto decided."""
 
     @property
     def p_a(self) -> float | None:
@@ -78,7 +84,8 @@ class Judge:
 
     >>> async def ask(messages):
     ...     return 0.8
-    >>> [(vote.value, round(vote.bias, 2)) for vote in solon.run_sync(solon.judge("hhh", "Hi.", "a", "b", judge=ask)).votes][0]
+    >>> votes = solon.run_sync(solon.judge("hhh", "Hi.", "a", "b", judge=ask)).votes
+    >>> [(vote.value, round(vote.bias, 2)) for vote in votes if vote.method == "compare"][0]
     (0.0, 1.39)
     """
 
@@ -97,7 +104,8 @@ class Judge:
         The judge may be your own async function, judge=ask: it gets the messages of one question and gives the judge's words,
         or, where two labels are to choose from, the probability of the first as a number. A comparison is asked in both
         orders; words that name a winner count as 0.9, whatever their writer's certainty was. It cannot do `contrast`, which
-        needs log-probabilities of a response. An exception is that vote's failure.
+        needs log-probabilities of a response. A constitution with a veto asks it yes or no about each response too. An exception is
+        that vote's failure.
         calls: a folder in which model calls are kept, so that none is made twice; without one they are forgotten.
         weights: what `fit_weights` found, for the same constitution, judges and settings; without them a constitution's own count.
 
@@ -143,17 +151,19 @@ class Judge:
             raise RuntimeError("the judge is not open; use it as `async with Judge(...) as judge:`")
         asked = prompt_of(prompt)
         one, other = (_response(asked, name, given) for name, given in (("a", a), ("b", b)))
-        voters = self._panel.voters(self.constitution.applicable(asked.tags))
+        applicable = self.constitution.applicable(asked.tags)
+        voters, vetoes = self._panel.voters(applicable), self._panel.vetoes(applicable)
         try:
-            records = await votes_on(self._panel, voters, asked, one, other, self._run.plan)
+            records = await votes_on(self._panel, voters, asked, one, other, self._run.plan, vetoes)
         except TransientError as error:
             raise Unavailable(str(error)) from error
         votes = tuple(record for record in records if isinstance(record, Vote))
         failures = tuple(record for record in records if isinstance(record, Failure))
-        score = self._panel.score(votes, self.constitution, self._run.plan)
+        score = self._panel.score(records, self.constitution, self._run.plan)
         if score is None:
             return Judgment(None, {}, votes, failures)
-        return Judgment(score.logit, score.objectives, votes, failures, score.undecided)
+        how: ProbabilityKind = "fitted" if self._weights and not score.veto else "mean"
+        return Judgment(score.logit, score.objectives, votes, failures, score.undecided, how, score.veto)
 
 
 async def judge(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from constitution.principles import Constitution, Principle
-from constitution.records import Prompt, Response, Vote
+from constitution.records import VIOLATION, LabelSource, Prompt, Response, Vote
+from critics.ranking.pooling import Counted, kish
+from critics.ranking.vetoes import Veto, veto
 from critics.ranking.weights import Weights
 from critics.text.rules import violates
 
 RULE_LOG_ODDS = math.log(0.95 / 0.05)
-"""Vote of a rule that one response keeps and the other breaks: a rule is sure, but a reward model must still be finite."""
-
-VETO_LOG_ODDS = math.log(0.9 / 0.1)
-"""A judged principle with `veto: true` decides alone once its vote is at least this sure."""
+"""Vote of a rule that one response keeps and the other breaks, as it is recorded, and as it counts where rules alone decide: a rule
+is sure, but a reward model must still be finite."""
 
 PositionInconsistent = Literal["keep", "half", "drop"]
 """What a vote counts whose judge chose the same position twice: what is left of it once the bias is out, half of that, nothing."""
@@ -30,22 +31,38 @@ class Score:
 
     logit: float
     objectives: dict[str, float]
-    """Weighted mean vote of each objective's principles; with fitted weights, what its voters add to the logit."""
+    """Weighted mean vote of each objective's principles; with fitted weights, what its voters add to the logit; of a veto, what
+    it is worth."""
     votes: tuple[Vote, ...]
     undecided: str = ""
-    """Why such a pair has no label whatever its logit: `contested` (vetoes point both ways), `abstained` (every voter chose a
-    position, and such votes are dropped)."""
+    """Why such a pair has no label whatever its logit: `abstained` (every voter chose a position, and such votes are dropped)."""
+    source: LabelSource = "panel"
+    """Who the label is from."""
+    veto: str = ""
+    """Id of the principle whose veto decided."""
+    counted: tuple[Counted, ...] = ()
+    """The votes whose mean the logit is, where the constitution's own weights count: what `pooling` makes a probability of. None
+    where rules alone or a veto decided, nor with fitted weights."""
+
+    @property
+    def voters(self) -> float:
+        """Kish's number of the votes whose mean the logit is; 0 where it is no mean to be pooled."""
+        return kish([one.weight for one in self.counted])
 
     def swapped(self) -> Score:
         """The same pair seen from b."""
         objectives = {name: -value for name, value in self.objectives.items()}
-        return Score(-self.logit, objectives, tuple(vote.swapped() for vote in self.votes), self.undecided)
+        counted = tuple(Counted(one.weight, -one.value) for one in self.counted)
+        votes = tuple(vote.swapped() for vote in self.votes)
+        return replace(self, logit=-self.logit, objectives=objectives, votes=votes, counted=counted)
 
 
-def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) -> Vote:
-    """The vote of a principle judged by rule: RULE_LOG_ODDS for the response that keeps it, 0 when both or neither do."""
+def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) -> Vote | None:
+    """The vote of a principle judged by rule: RULE_LOG_ODDS for the response that keeps it; None when both or neither do."""
     assert principle.check is not None
     kept_a, kept_b = (violates(principle.check, response.message) is None for response in (a, b))
+    if kept_a == kept_b:
+        return None
     z = RULE_LOG_ODDS * (kept_a - kept_b)
     return Vote(prompt.id, a.id, b.id, principle.id, z, -z, "rule", "")
 
@@ -64,54 +81,97 @@ def score(
     position_inconsistent: PositionInconsistent = "keep",
     early_stop_error: float = 0.0,
     min_log_odds: float = 0.0,
-) -> Score | None:
-    """Combine the votes on one pair; None when there is none.
+) -> Score:
+    """Combine the votes on one pair; no vote at all is a tie.
 
-    By the YAML's weights: the voters of one principle are averaged; each objective's score is the mean of its principles by
-    their weights; the logit is the mean of the objectives' scores by the weights of the mixture. Means, not sums: a drawn subset
-    of principles gives logits on the same scale as all of them. By fitted weights: the logit is what all voters add to it, and
-    an objective's score is the part of its voters; with early stopping (`early_stop_error`), the logit is the one to be
-    expected of all. In both, a clear violation of a veto principle (|vote| >= VETO_LOG_ODDS) decides whatever the rest say.
+    A veto decides whatever the rest say (`vetoes.veto`). Else, by the YAML's weights: the voters of one principle are averaged;
+    each objective's score is the mean of its principles by their weights; the logit is the mean of the objectives' scores by the
+    weights of the mixture. Means, not sums: `pooling` says how sure so many agreeing voters are. A rule counts as one more voter
+    that is as sure as the judged ones are of this pair on average; alone, it has the value that is recorded. By fitted weights: the
+    logit is what all voters add to it, and an objective's score is the part of its voters; with early stopping
+    (`early_stop_error`), the logit is the one to be expected of all.
     """
-    if not votes:
-        return None
-    counted = [(vote, value) for vote in votes if (value := effective_vote(vote, position_inconsistent)) is not None]
+    decided = veto(votes, constitution.vetoes)
+    if decided:
+        return _by_veto(decided, votes, constitution)
+    rest = [vote for vote in votes if vote.method != VIOLATION]
+    counted = [(vote, value) for vote in rest if (value := effective_vote(vote, position_inconsistent)) is not None]
     if not counted:
-        return Score(0.0, {}, tuple(votes), "abstained")
-    principles = _shares(counted, weights) if weights else _by_principle(counted)
-    objectives = _fitted(counted, constitution, weights) if weights else _weighed(principles, constitution)
-    if weights and early_stop_error:
-        logit = weights.sequential_logit({vote.voter: value for vote, value in counted}, early_stop_error, min_log_odds)
-    elif weights:
-        logit = math.fsum(objectives.values())
+        return Score(0.0, {}, tuple(votes), "abstained" if rest else "")
+    source = _source(vote for vote, value in counted if value)
+    if weights is None:
+        return _mean(counted, constitution, tuple(votes), source)
+    objectives = _fitted(counted, constitution, weights)
+    if early_stop_error:
+        values = {vote.voter: value for vote, value in counted}
+        logit = weights.sequential_logit(values, early_stop_error, min_log_odds)
     else:
-        logit = _mean([(constitution.objectives[name], value) for name, value in objectives.items()])
-    return _vetoed(Score(logit, objectives, tuple(votes)), principles, constitution)
+        logit = math.fsum(objectives.values())
+    return Score(logit, objectives, tuple(votes), source=source)
 
 
-def _shares(counted: Sequence[tuple[Vote, float]], weights: Weights) -> dict[str, float]:
-    """What each principle's voters add to the logit: a fit may know that they are wrong. Unfitted voters count as they are."""
-    values: dict[str, list[float]] = {}
-    for vote, value in counted:
-        known = vote.voter in weights.voters
-        values.setdefault(vote.principle, []).append(weights.share(vote.voter, value) if known else value)
-    return {name: math.fsum(found) for name, found in values.items()}
+def _by_veto(decided: Veto, votes: Sequence[Vote], constitution: Constitution) -> Score:
+    objective = constitution.by_id(decided.principle).objective
+    source = _source(vote for vote in votes if vote.principle == decided.principle)
+    return Score(decided.logit, {objective: decided.logit}, tuple(votes), source=source, veto=decided.principle)
 
 
-def _by_principle(counted: Sequence[tuple[Vote, float]]) -> dict[str, float]:
-    """Each principle's mean vote over its voters, of votes and what they count (`effective_vote`)."""
-    values: dict[str, list[float]] = {}
-    for vote, value in counted:
-        values.setdefault(vote.principle, []).append(value)
-    return {name: math.fsum(found) / len(found) for name, found in values.items()}
+def _source(votes: Iterable[Vote]) -> LabelSource:
+    """Of the votes that took a side."""
+    return "rule" if {vote.method for vote in votes} == {"rule"} else "panel"
 
 
-def _weighed(principles: Mapping[str, float], constitution: Constitution) -> dict[str, float]:
-    by_objective: dict[str, list[tuple[float, float]]] = {}
-    for name, value in principles.items():
-        principle = constitution.by_id(name)
-        by_objective.setdefault(principle.objective, []).append((principle.weight, value))
-    return {name: _mean(pairs) for name, pairs in sorted(by_objective.items())}
+def _mean(
+    counted: Sequence[tuple[Vote, float]],
+    constitution: Constitution,
+    votes: tuple[Vote, ...],
+    source: LabelSource,
+) -> Score:
+    """By the constitution's own weights."""
+    shares = mean_weights([vote for vote, _ in counted], constitution)
+    size = RULE_LOG_ODDS if source == "rule" else _judged_size(counted, shares)
+    mean: list[tuple[Vote, Counted]] = []
+    for (vote, value), share in zip(counted, shares, strict=True):
+        mean.append((vote, Counted(share, math.copysign(size, value) if vote.method == "rule" else value)))
+    by_objective: dict[str, list[Counted]] = {}
+    for vote, one in mean:
+        by_objective.setdefault(constitution.by_id(vote.principle).objective, []).append(one)
+    objectives = {name: _summed(found) / sum(one.weight for one in found) for name, found in by_objective.items()}
+    every = tuple(one for _, one in mean)
+    return Score(
+        _summed(every),
+        dict(sorted(objectives.items())),
+        votes,
+        source=source,
+        counted=() if source == "rule" else every,
+    )
+
+
+def mean_weights(votes: Sequence[Vote], constitution: Constitution) -> list[float]:
+    """What each vote on a pair counts in their mean, by the constitution's own weights; they add up to 1."""
+    principles = [constitution.by_id(vote.principle) for vote in votes]
+    asked = {principle.id: principle for principle in principles}.values()
+    cast = Counter(principle.id for principle in principles)
+    within: defaultdict[str, float] = defaultdict(float)
+    for principle in asked:
+        within[principle.objective] += principle.weight
+    mixture = math.fsum(constitution.objectives[name] for name in within)
+    return [
+        constitution.objectives[one.objective] / mixture * one.weight / within[one.objective] / cast[one.id]
+        for one in principles
+    ]
+
+
+def _judged_size(counted: Sequence[tuple[Vote, float]], shares: Sequence[float]) -> float:
+    """How sure the judged votes on a pair are, on average; of rules there is no need to ask."""
+    judged = [
+        (share, abs(value)) for (vote, value), share in zip(counted, shares, strict=True) if vote.method != "rule"
+    ]
+    return math.fsum(share * size for share, size in judged) / math.fsum(share for share, _ in judged)
+
+
+def _summed(votes: Iterable[Counted]) -> float:
+    return math.fsum(one.weight * one.value for one in votes)
 
 
 def _fitted(counted: Sequence[tuple[Vote, float]], constitution: Constitution, weights: Weights) -> dict[str, float]:
@@ -120,21 +180,3 @@ def _fitted(counted: Sequence[tuple[Vote, float]], constitution: Constitution, w
         objective = constitution.by_id(vote.principle).objective
         by_objective.setdefault(objective, []).append(weights.share(vote.voter, value))
     return {name: math.fsum(shares) for name, shares in sorted(by_objective.items())}
-
-
-def _vetoed(result: Score, principles: Mapping[str, float], constitution: Constitution) -> Score:
-    vetoes = [
-        value for name, value in principles.items() if constitution.by_id(name).veto and abs(value) >= VETO_LOG_ODDS
-    ]
-    if not vetoes:
-        return result
-    if min(vetoes) < 0 < max(vetoes):
-        return replace(result, undecided="contested")
-    strongest = max(vetoes, key=abs)
-    same_side = result.logit * strongest > 0 and abs(result.logit) >= VETO_LOG_ODDS
-    return result if same_side else replace(result, logit=math.copysign(VETO_LOG_ODDS, strongest))
-
-
-def _mean(pairs: Sequence[tuple[float, float]]) -> float:
-    """Weighted mean of (weight, value); all weights are positive."""
-    return math.fsum(weight * value for weight, value in pairs) / math.fsum(weight for weight, _ in pairs)

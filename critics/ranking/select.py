@@ -180,7 +180,16 @@ def select(
         else:
             (chosen, rejected), view = ((a, b), score) if score.logit > 0 else ((b, a), score.swapped())
             kept.append(
-                PreferencePair(prompt_id, by_id[chosen], by_id[rejected], view.logit, view.objectives, view.votes)
+                PreferencePair(
+                    prompt_id,
+                    by_id[chosen],
+                    by_id[rejected],
+                    view.logit,
+                    view.objectives,
+                    view.votes,
+                    view.source,
+                    view.voters,
+                )
             )
     return kept, dropped
 

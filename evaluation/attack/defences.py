@@ -123,7 +123,7 @@ def outcome(
     won = unlabelled = 0
     for reading in readings:
         found = score(reading, constitution, position_inconsistent="drop" if defence.orders == "abstain" else "keep")
-        if found is None or found.undecided or found.logit == 0:
+        if found.undecided or found.logit == 0:
             unlabelled += 1
         else:
             won += found.logit < 0
@@ -154,7 +154,7 @@ def gains(
     for record in records:
         if isinstance(record, Vote):
             votes[record.prompt_id].append(record)
-    logits = {name: combined.logit for name, cast in votes.items() if (combined := score(cast, constitution))}
+    logits = {name: score(cast, constitution).logit for name, cast in votes.items()}
     alone = {pair.group: logits[pair.id] for pair in pairs if pair.subset == CONTROL and pair.id in logits}
     found: defaultdict[str, list[float]] = defaultdict(list)
     for pair in pairs:

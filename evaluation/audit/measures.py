@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from critics.methods import METHODS
+from critics.methods import CHOICES, METHODS
 from critics.ranking.weights import Estimate
 from evaluation.audit.data import Audit
 from evaluation.audit.pairs import Tally
@@ -14,7 +14,7 @@ DECIDED = 0.55
 """p_chosen under which a pair is hardly decided."""
 
 _BLIND = (
-    f"Use methods that see no order ({', '.join(name for name, method in METHODS.items() if not method.pairwise)}), "
+    f"Use methods that see no order ({', '.join(name for name in CHOICES if not METHODS[name].pairwise)}), "
     "leave position-inconsistent votes out, or take a larger judge."
 )
 _BIASED = "See which voters are biased; reword their principles, or add one that asks for the opposite."

@@ -38,7 +38,7 @@ class Thresholds(Strict):
     undecided: float = Field(default=0.5, ge=0, le=1)
     """Share of pairs with p_chosen under 0.55."""
     controls: float = Field(default=0.8, ge=0, le=1)
-    """Least share of control pairs that the judge must get right."""
+    """Least share of control pairs that the judge must get right. It is crossed where the whole 95% interval is below it."""
     failed: float = Field(default=0.05, ge=0, le=1)
     """Share of prompts that failed."""
     dropped: float = Field(default=0.5, ge=0, le=1)
@@ -90,7 +90,7 @@ BIASES = ("length_bias", "confidence_bias", "agreement_bias", "refusal_bias")
 FEWEST = 10
 """Pairs without which a judge bias is not judged."""
 LEAST = ("controls",)
-"""Measures whose limit is a least one; all others have a largest one."""
+"""Measures whose limit is a least one, crossed where all of their 95% interval is below it; all others have a largest one."""
 
 
 def judged(measures: Sequence[Measure], thresholds: Thresholds) -> list[Verdict]:
@@ -104,7 +104,7 @@ def judged(measures: Sequence[Measure], thresholds: Thresholds) -> list[Verdict]
 
 def _crossed(measure: Measure, limit: float) -> bool:
     if measure.name in LEAST:
-        return measure.found.value < limit
+        return measure.found.high < limit
     return measure.found.value > limit and (
         measure.name not in BIASES or (measure.found.low > 0.5 and measure.n >= FEWEST)
     )

@@ -213,15 +213,19 @@ async def ask_panel(
     a: Response,
     b: Response,
     rows: asyncio.Semaphore,
+    *,
+    vetoes: bool = False,
 ) -> list[Vote | Failure]:
     """What all voters say of one pair, under all principles that apply. A judge that stays unavailable is a Failure.
 
-    rows: bounds the pairs that are asked about at once.
+    rows: bounds the pairs that are asked about at once. vetoes: principles with a veto decide, as in a run; else every voter is
+    heard on every pair.
     """
-    voters = panel.voters(constitution.applicable(prompt.tags))
+    applicable = constitution.applicable(prompt.tags)
+    voters, first = panel.voters(applicable), panel.vetoes(applicable) if vetoes else []
     async with rows:
         try:
-            return await votes_on(panel, voters, prompt, a, b, run.plan)
+            return await votes_on(panel, voters, prompt, a, b, run.plan, first)
         except TransientError as error:
             return [Failure(prompt.id, "engine", UNAVAILABLE, str(error))]
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response, Vote
@@ -233,8 +234,9 @@ async def _judged(job: Job, models: EvaluationModels, pair: Pair, rows: asyncio.
     both = pair.both
     if both is not None and pair.settled is None:
         a, b = (response.response for response in both)
-        votes = await ask_panel(models.panel, job.constitution, job.run, pair.prompt, a, b, rows)
-        gold = await ask_panel(models.unweighted, job.gold, job.run, pair.prompt, a, b, rows) if job.gold else []
+        ask_about = partial(ask_panel, run=job.run, prompt=pair.prompt, a=a, b=b, rows=rows, vetoes=True)
+        votes = await ask_about(models.panel, job.constitution)
+        gold = await ask_about(models.unweighted, job.gold) if job.gold else []
         pair = pair._replace(votes=votes, gold=gold)
     session.prompt_done(pair.prompt.id, failed=both is None and pair.settled is None)
     return pair

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from constitution.principles import Constitution, Principle
-from constitution.records import Vote
+from constitution.records import Failure, Vote
 from constitution.words import word_count
 from critics.ranking.weights import Weights
 from evaluation.policy import winrate as winning
@@ -61,9 +61,11 @@ def verdicts(
     """Those pairs that have a preference or are a tie. votes_of: a pair's votes, failures among them."""
     found = []
     for pair in pairs:
-        votes = [record for record in votes_of(pair) if isinstance(record, Vote)]
-        verdict = _verdict(pair, votes, context) if pair.settled is None else _settled(pair, pair.settled, context)
-        found += [verdict] if verdict else []
+        records = [record for record in votes_of(pair) if isinstance(record, Vote | Failure)]
+        if pair.settled is not None:
+            found.append(_settled(pair, pair.settled, context))
+        elif pair.both and (verdict := _verdict(pair, records, context)):
+            found.append(verdict)
     return found
 
 
@@ -110,33 +112,38 @@ def agreement(parts: Sequence[Mapping[str, float]], seed: int, clusters: Sequenc
     return shares
 
 
-def _verdict(pair: Pair, votes: Sequence[Vote], context: JudgingContext) -> Verdict | None:
+def _verdict(pair: Pair, records: Sequence[Vote | Failure], context: JudgingContext) -> Verdict | None:
     panel = Panel((), context.weights)
-    score = panel.score(votes, context.constitution, context.plan)
+    score = panel.score(records, context.constitution, context.plan)
     if score is None:
         return None
+    votes = [record for record in records if isinstance(record, Vote)]
+    # a rule that sees no difference does not vote: by it, and by all rules where none does, the pair is a tie
+    asked = [] if score.veto else panel.voters(context.constitution.applicable(pair.prompt.tags))
+    tied = [voter.principle for voter in asked]
     # early stopping reads the first votes of all; a part of them is not their beginning
     plan = context.plan.model_copy(update={"early_stop_error": 0.0})
 
-    def logit(some: Iterable[Vote]) -> float | None:
+    def logit(some: Iterable[Vote]) -> float:
         part = panel.score([*some], context.constitution, plan)
-        return None if part is None else 0.0 if part.undecided else part.logit
+        return 0.0 if part is None or part.undecided else part.logit
 
     def by(name_of: Callable[[Vote], str]) -> dict[str, float]:
         names = dict.fromkeys(map(name_of, votes))
-        return {name: logit(vote for vote in votes if name_of(vote) == name) or 0.0 for name in names}
+        return {name: logit(vote for vote in votes if name_of(vote) == name) for name in names}
 
     provenance = context.provenance
     unseen = [
         v for v in votes if v.principle not in provenance.principles and (v.judge or RULES) not in provenance.judges
     ]
+    heard = bool(unseen) or any(has_unseen(principle, context) for principle in tied)
     return Verdict(
         pair,
         0.0 if score.undecided else score.logit,
-        score.objectives,
-        by(lambda vote: vote.principle),
-        by(lambda vote: vote.judge or RULES),
-        logit(unseen) if provenance.principles or provenance.judges else None,
+        dict.fromkeys((p.objective for p in tied), 0.0) | score.objectives,
+        dict.fromkeys((p.id for p in tied), 0.0) | by(lambda vote: vote.principle),
+        dict.fromkeys([RULES] if tied else [], 0.0) | by(lambda vote: vote.judge or RULES),
+        logit(unseen) if heard and (provenance.principles or provenance.judges) else None,
         {vote.voter: vote.value for vote in votes},
     )
 

@@ -10,7 +10,9 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from critics.answers import no_violation
 from critics.compare import LABELS
+from critics.score import YES_NO
 from critics.verdict import verdict
 from generation.engines.base import (
     CallError,
@@ -100,6 +102,9 @@ def _stated(text: str, labels: Sequence[str]) -> str:
     """The label that a text is, or for a comparison the one that it argues for; empty where there is none."""
     word = text.strip().strip(".*\"'`").casefold()
     same = [label for label in labels if label.casefold() == word]
+    if not same and tuple(labels) == YES_NO:
+        said = no_violation(text)
+        return "" if said is None else YES_NO[int(said)]
     if same or tuple(labels) != LABELS:
         return same[0] if same else ""
     side = verdict(text)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from constitution.digest import digest as digest_of
 from constitution.errors import Problem
-from constitution.records import MAIN
+from constitution.records import MAIN, VIOLATION
 from critics.methods import METHODS
 from critics.text.thoughts import marks_thoughts
 from generation.config import RunConfig
@@ -192,6 +193,9 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
         _ = encoder.end_of_turn  # raises now for a template without one, not in the middle of a run
     words = sorted({word for method in methods for word in METHODS[method].labels})
     labels = {word: encoder.label_id(word) for word in words} if encoder else {}
+    if encoder and not spec.rewards:
+        with suppress(ModelError):  # asked only by a constitution with a veto, which then says so
+            labels |= {word: encoder.label_id(word) for word in METHODS[VIOLATION].labels}
     # a template that knows the marks of thoughts is of a model that thinks
     template = getattr(tokenizer, "chat_template", None)
     known = Capabilities(thinks=bool(encoder and encoder.thinks) or marks_thoughts(str(template)) if template else None)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from constitution.errors import UserError, problems_of
 from constitution.principles import Constitution
 from constitution.terminal import printable
+from critics.ranking.intervals import wilson
 from generation.config import RunConfig
 from generation.output.dataset import DATASETS, split_path
 from generation.output.files import write_atomically
@@ -52,8 +53,16 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         fenced=fenced,
         code=code,
         told=told,
+        controls=_interval(manifest),
     )
     write_atomically(folder / "README.md", page)
+
+
+def _interval(manifest: Manifest) -> str:
+    """The share of control pairs that were labelled rightly, with its 95% interval."""
+    right, asked = manifest.controls.right, manifest.controls.asked
+    low, high = wilson(right, asked)
+    return f"{right / max(1, asked):.0%}, 95% interval {low:.0%} to {high:.0%}"
 
 
 def recorded(folder: Path) -> RunConfig:

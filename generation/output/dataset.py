@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from constitution.digest import fraction
 from constitution.principles import Constitution
 from constitution.records import Prompt
+from critics.ranking.pooling import Pooling
 from generation.output import columns
 from generation.output.files import file_sha256, remove, replace, sync
 from generation.output.records import ControlOutcome, Feedback
@@ -48,11 +52,14 @@ class DatasetWriter:
             "failures.parquet": columns.FAILURES,
         }
         self._files = {name: _File(self._scratch / name, schema) for name, schema in schemas.items()}
+        self._voters = {split_path("preferences", split): array("d") for split in SPLITS}
+        """Of each row: Kish's number of the voters whose mean its log-odds are, 0 of others."""
 
     def write(self, feedback: Feedback) -> None:
         """Add one prompt's outcome. Call in the prompts' order."""
         prompt = feedback.prompt
         split = split_of(prompt, self._test_fraction)
+        self._voters[split_path("preferences", split)].extend(pair.voters for pair in feedback.pairs)
         self._files[split_path("preferences", split)].add(
             columns.pair_row(pair, prompt, self._tools, self._objectives, self._digest, self._judge)
             for pair in feedback.pairs
@@ -72,16 +79,20 @@ class DatasetWriter:
             self._files["controls.parquet"].add(columns.control_rows(outcome))
             self._files["failures.parquet"].add(map(columns.failure_row, outcome.failures))
 
-    def close(self) -> dict[str, str]:
+    def close(self, pooling: Pooling | None = None) -> dict[str, str]:
         """Move the finished files into place, durably; returns path -> sha256.
 
+        pooling: what makes probabilities of the mean votes, which is known only when the last prompt is judged.
         A split without rows gets no file, as nothing loads one. Where no prompt fell to train, what fell to test is train.
         """
         trained = any(self._files[split_path(name, TRAIN)].written for name in DATASETS)
         remove(self._folder / DATA)
         digests = {}
         for name, file in self._files.items():
-            digest = file.close()
+            file.close()
+            if pooling and name in self._voters and file.written:
+                _pool(self._scratch / name, np.asarray(self._voters[name]), pooling)
+            digest = _kept(self._scratch / name)
             if file.written or not name.startswith(f"{DATA}/"):
                 place = name if trained else name.replace(f"/{TEST}.", f"/{TRAIN}.")
                 digests[place] = digest
@@ -128,14 +139,33 @@ class _File:
             if len(self._rows) == ROW_GROUP:
                 self._flush()
 
-    def close(self) -> str:
-        """Finish the file; returns its sha256."""
+    def close(self) -> None:
+        """Finish the file."""
         self._flush()
         self._writer.close()
-        sync(self._path)
-        return file_sha256(self._path)
 
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
             self._rows = []
+
+
+def _pool(path: Path, voters: NDArray[np.float64], pooling: Pooling) -> None:
+    """Write a file of pairs anew, with the pooled log-odds of those that are a mean vote. voters: [rows]."""
+    pooled, row = path.with_suffix(".pooled"), 0
+    with pq.ParquetFile(path) as file, pq.ParquetWriter(pooled, file.schema_arrow, compression="zstd") as writer:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            log_odds, own = table["log_odds"].to_numpy(), voters[row : row + table.num_rows]
+            log_odds = np.where(own > 0, pooling.log_odds(log_odds, np.maximum(own, 1.0)), log_odds)
+            for name, values in (("log_odds", log_odds), ("p_chosen", 1 / (1 + np.exp(-log_odds)))):
+                table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array(values))
+            writer.write_table(table)
+            row += table.num_rows
+    replace(pooled, path)
+
+
+def _kept(path: Path) -> str:
+    """The sha256 of a file that is written, once it is on disk."""
+    sync(path)
+    return file_sha256(path)

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from constitution.errors import Problem, UserError
 from constitution.records import Strict
 from constitution.terminal import complain
+from critics.ranking.pooling import Pooling, ProbabilityKind
 from generation.output.files import file_sha256, write_atomically
 from generation.output.folder import CONSTITUTION, PROMPTS, SETTINGS, WEIGHTS
 from generation.output.records import ControlOutcome, Feedback
@@ -42,9 +43,51 @@ class Counts(Strict):
     votes: int
     censored_votes: int
     """Of the votes, those that are a bound: a server's list of log-probabilities did not hold both labels."""
+    vetoed: int = 0
+    """Of the comparisons, those that a veto decided."""
     pairs: int
+    rule_pairs: int = 0
+    """Of the pairs, those that rules alone decided."""
     targets: int
     """Responses to imitate in supervised training."""
+
+
+class RuleUse(Strict):
+    """How often a rule mattered."""
+
+    applied: int
+    """Comparisons of prompts that it applies to."""
+    decided: int
+    """Of those, the ones in which one response keeps it and the other breaks it: its votes."""
+
+
+class Probability(Strict):
+    """What the `log_odds` and `p_chosen` of pairs are that the panel decided."""
+
+    how: ProbabilityKind
+    """pooled: mean votes, scaled by the voters' own agreement; fitted: by weights; mean: the mean vote, where there was nothing to
+    pool."""
+    voters: float | None = None
+    """Voters of a pair, on average; None where nothing is pooled, likewise below."""
+    voters_effective: float | None = None
+    """Independent voters that they are worth."""
+    rho: float | None = None
+    """Correlation of the voters' errors."""
+    temperature: float | None = None
+    """Divides every vote; above 1 where voters contradict each other more than their sureness allows."""
+    pairs: int = 0
+    """Comparisons that this was estimated from."""
+
+    @classmethod
+    def of(cls, pooling: Pooling | None, fitted: bool) -> Probability:
+        """What a run did with its votes. pooling: what they tell of the voters; None where none was a mean."""
+        if fitted or pooling is None:
+            return cls(how="fitted" if fitted else "mean")
+        found = {name: round(value, 6) for name, value in pooling._asdict().items() if name != "pairs"}
+        return cls(how="pooled", pairs=pooling.pairs, **found)
+
+
+_MEAN = Probability(how="mean")
 
 
 class Outcomes(Strict):
@@ -140,6 +183,9 @@ class Manifest(Strict):
     dropped: dict[str, int]
     failed: dict[str, int]
     controls: Controls
+    probability: Probability = _MEAN
+    rules: dict[str, RuleUse] = Field(default_factory=dict)
+    """Principle judged by rule -> how often it mattered."""
     calls: Calls
     tokens: Tokens
     cost: Cost | None = None
@@ -245,6 +291,7 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     """`stage: reason` -> records."""
     failed: Counter[str] = field(default_factory=Counter)
+    rules: dict[str, RuleUse] = field(default_factory=dict)
     controls: Controls = field(default_factory=lambda: Controls(asked=0, right=0))
 
     def add_controls(self, outcomes: Sequence[ControlOutcome]) -> None:
@@ -254,6 +301,10 @@ class Tally:
 
     def add(self, feedback: Feedback) -> None:
         """Count one prompt's outcome."""
+        voted = Counter(vote.principle for vote in feedback.votes if vote.method == "rule")
+        for name in feedback.rules:
+            used = self.rules.get(name, RuleUse(applied=0, decided=0))
+            self.rules[name] = RuleUse(applied=used.applied + feedback.comparisons, decided=used.decided + voted[name])
         self.counts.update(
             prompts=1,
             responses=len(feedback.candidates),
@@ -262,7 +313,9 @@ class Tally:
             comparisons=feedback.comparisons,
             votes=len(feedback.votes),
             censored_votes=sum(vote.censored for vote in feedback.votes),
+            vetoed=feedback.vetoed,
             pairs=len(feedback.pairs),
+            rule_pairs=sum(pair.source == "rule" for pair in feedback.pairs),
             targets=len(feedback.targets),
         )
         self.outcomes[feedback.outcome] += 1
@@ -277,6 +330,7 @@ class Tally:
         files: dict[str, str],
         digests: Digests,
         cost: Cost | None = None,
+        probability: Probability = _MEAN,
     ) -> Manifest:
         """The finished manifest."""
         return Manifest(
@@ -285,6 +339,8 @@ class Tally:
             dropped=dict(sorted(self.dropped.items())),
             failed=dict(sorted(self.failed.items())),
             controls=self.controls,
+            probability=probability,
+            rules=dict(sorted(self.rules.items())),
             calls=calls,
             tokens=tokens,
             cost=cost,

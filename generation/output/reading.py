@@ -58,6 +58,8 @@ class Pair(NamedTuple):
     """Probability that chosen is better, 0.5 to 1."""
     log_odds: float
     """Its logit, at least 0."""
+    label_source: str
+    """Who the label is from: `panel`, `rule` where rules alone decided, or `human`."""
     prompt_id: str
     chosen_id: str
     rejected_id: str

@@ -31,6 +31,10 @@ class Feedback:
     """The responses to imitate in supervised training."""
     failures: tuple[Failure, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    vetoed: int = 0
+    """Of the comparisons, those that a veto decided."""
+    rules: tuple[str, ...] = ()
+    """Ids of the principles judged by rule that apply to the prompt."""
 
     @property
     def outcome(self) -> str:

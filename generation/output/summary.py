@@ -13,9 +13,10 @@ from rich.text import Text
 
 from constitution.records import STAGES, Stage
 from constitution.terminal import printable
+from critics.ranking.intervals import wilson
 from generation.calls.prices import Spent, Tariff, total
 from generation.output.dataset import DATASETS
-from generation.output.manifest import Manifest
+from generation.output.manifest import Manifest, Probability
 from generation.output.reading import Pair, read_pairs, split_files
 from generation.output.records import Estimate, Forecast
 from generation.reasons import told
@@ -26,6 +27,7 @@ LOOKED_AT = 1000
 CLIP = 600
 """Most characters of one response in an example."""
 NOTHING = Estimate(Spent(), Spent())
+_DECIDED = {"vetoed": "of the comparisons, decided by a veto", "rule_pairs": "of the pairs, decided by rules alone"}
 _ASSUMED = (
     "Expected: every call that may follow is made, and takes what such calls took so far; before there are any, a text is half as "
     "long as it may be. Tokens of prompts that only a server counts are guessed from their characters."
@@ -49,12 +51,18 @@ def _table(manifest: Manifest) -> Table:
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, count in manifest.counts.model_dump().items():
-        if name != "censored_votes":
+        if name in ("vetoed", "rule_pairs"):
+            if count:
+                table.add_row(_DECIDED[name], f"{count:,}")
+        elif name != "censored_votes":
             table.add_row(name, f"{count:,}")
         elif count:
             table.add_row("of the votes, bounds (a server's list did not hold both labels)", f"{count:,}")
+    table.add_row("p_chosen", _probability(manifest.probability))
     if manifest.controls.asked:
-        table.add_row("control pairs right", f"{manifest.controls.right} of {manifest.controls.asked}")
+        right, asked = manifest.controls.right, manifest.controls.asked
+        low, high = wilson(right, asked)
+        table.add_row("control pairs right (95% interval)", f"{right} of {asked} ({low:.0%} to {high:.0%})")
     table.add_row("calls made / reused", f"{manifest.calls.made:,} / {manifest.calls.reused:,}")
     tokens = manifest.tokens
     table.add_row(
@@ -77,6 +85,12 @@ def _table(manifest: Manifest) -> Table:
         for reason, count in sorted(reasons.items()):
             table.add_row(printable(f"{kind}: {told(reason)}"), f"{count:,}")
     return table
+
+
+def _probability(found: Probability) -> str:
+    if found.how != "pooled" or found.voters is None or found.voters_effective is None:
+        return "fitted on labelled pairs" if found.how == "fitted" else "of the mean vote"
+    return f"pooled: {found.voters:.1f} voters worth {found.voters_effective:.1f}"
 
 
 def _examples(folder: Path) -> list[Pair]:

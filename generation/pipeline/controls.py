@@ -45,20 +45,26 @@ async def judge_controls(panel: Panel, constitution: Constitution, plan: Plan) -
 
 
 def control_voters(pair: ControlPair, panel: Panel, constitution: Constitution, plan: Plan) -> list[Voter]:
-    """Who is asked about a control."""
+    """Who is asked about a control, beside those who may veto."""
     voters = panel.voters(comparison_principles(pair.prompt, constitution, panel, plan))
     return [voter for voter in voters if voter.judge]
+
+
+def control_vetoes(pair: ControlPair, panel: Panel, constitution: Constitution) -> list[Voter]:
+    """Who may veto one response of a control."""
+    return [voter for voter in panel.vetoes(constitution.applicable(pair.prompt.tags)) if voter.judge]
 
 
 async def _judge(
     pair: ControlPair, voters: list[Voter], panel: Panel, constitution: Constitution, plan: Plan
 ) -> ControlOutcome:
+    vetoes = control_vetoes(pair, panel, constitution)
     try:
-        records = await votes_on(panel, voters, pair.prompt, *pair.responses, plan)
+        records = await votes_on(panel, voters, pair.prompt, *pair.responses, plan, vetoes)
     except TransientError as error:
         records = [Failure(pair.prompt.id, "engine", UNAVAILABLE, str(error))]
     votes = tuple(record for record in records if isinstance(record, Vote))
     failures = tuple(replace(record, stage=CONTROL) for record in records if isinstance(record, Failure))
-    combined = panel.score(votes, constitution, plan)
+    combined = panel.score(records, constitution, plan)
     right = combined is not None and not combined.undecided and combined.logit > 0
     return ControlOutcome(pair.kind, votes, failures, right)

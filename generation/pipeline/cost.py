@@ -188,7 +188,7 @@ def _askers(
 ) -> dict[Stage, dict[str, float]]:
     """Stage -> the models that it asks, and each one's share of its calls."""
     votes: defaultdict[str, float] = defaultdict(float)
-    for voter in panel.voters(constitution.principles):
+    for voter in (*panel.vetoes(constitution.principles), *panel.voters(constitution.principles)):
         if voter.judge:
             votes[voter.judge.model.digest] += voter.pair_calls(plan) + 2 * voter.response_calls(plan)
     whole = sum(votes.values()) or 1.0

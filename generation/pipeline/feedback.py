@@ -5,8 +5,8 @@ Constitutional AI's two phases (Bai et al. 2022, arXiv:2212.08073): critique and
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from itertools import chain
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import chain, groupby
 
 from constitution.errors import UserError
 from constitution.principles import Constitution, Principle, assign
@@ -15,6 +15,7 @@ from critics import critique, revise
 from critics.ranking import select as ranking
 from critics.ranking.aggregate import Score
 from critics.ranking.kinds import Targets
+from critics.ranking.pooling import Counted
 from critics.ranking.targets import targets
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
@@ -214,9 +215,10 @@ async def compare_all(
 ) -> Comparisons:
     """Round after round, the pairs that the schedule proposes; each asked of every voter."""
     voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
+    vetoes = panel.vetoes(constitution.applicable(prompt.tags))
     done = Comparisons(prompt, candidates, constitution, panel, plan)
     while pairs := done.next_pairs():
-        asked = await together(*(votes_on(panel, voters, prompt, a, b, plan) for a, b in pairs))
+        asked = await together(*(votes_on(panel, voters, prompt, a, b, plan, vetoes) for a, b in pairs))
         for (a, b), records in zip(pairs, asked, strict=True):
             done.add(a, b, records)
     return done
@@ -235,6 +237,7 @@ class Comparisons:
     ) -> None:
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
+        self.rules = tuple(principle.id for principle in constitution.applicable(prompt.tags) if principle.check)
         self.manipulative = [
             c for c in candidates if plan.defences.manipulation == "drop" and indicators_of(prompt, c.message)
         ]
@@ -255,8 +258,7 @@ class Comparisons:
     def add(self, a: Response, b: Response, records: list[Vote | Failure]) -> None:
         """Take in what the voters said of a pair."""
         self.records[a.id, b.id] = records
-        votes = [record for record in records if isinstance(record, Vote)]
-        combined = self._panel.score(votes, self._constitution, self._plan)
+        combined = self._panel.score(records, self._constitution, self._plan)
         if combined:
             self.scores[a.id, b.id] = combined
 
@@ -277,12 +279,24 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan, 
         candidates=candidates,
         critiques=tuple(step for step in steps if isinstance(step, Critique)),
         comparisons=len(done.records),
+        vetoed=sum(bool(score.veto) for score in done.scores.values()),
+        rules=done.rules,
         votes=tuple(record for record in records if isinstance(record, Vote)),
         pairs=tuple(pairs),
         targets=tuple(targets(compared, done.scores, imitated, plan.min_log_odds)),
         failures=tuple(failures),
         dropped=(*dropped, *left_out),
     )
+
+
+def mean_votes(
+    outcome: Feedback, panel: Panel, constitution: Constitution, plan: Plan
+) -> Iterator[tuple[Counted, ...]]:
+    """The votes of each pair that was judged and whose log-odds are their mean; of pairs that came to no row as well."""
+    for _, votes in groupby(outcome.votes, key=lambda vote: (vote.a, vote.b)):
+        combined = panel.score([*votes], constitution, plan)
+        if combined and combined.counted:
+            yield combined.counted
 
 
 def judged_by_model(prompt: Prompt, constitution: Constitution) -> list[Principle]:

@@ -17,7 +17,7 @@ from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.models.policies import Policy, draws
 from generation.output.records import Forecast, Size
-from generation.pipeline.controls import control_voters, controls
+from generation.pipeline.controls import control_vetoes, control_voters, controls
 from generation.pipeline.feedback import (
     Comparisons,
     Step,
@@ -28,8 +28,8 @@ from generation.pipeline.feedback import (
     sample,
 )
 from generation.pipeline.panel import Panel, Voter
-from generation.pipeline.rubric import units
-from generation.pipeline.voting import cast, votes_on
+from generation.pipeline.rubric import Batch, units
+from generation.pipeline.voting import besides, cast, settled_by, vetoes_on, votes_on
 
 T = TypeVar("T")
 
@@ -81,8 +81,10 @@ async def forecast(
 ) -> Forecast:
     """Fill `result` for all prompts. `policies` and `panel` must stand on `engine`, which counts into `result`."""
     for control in controls(plan):
-        voters = control_voters(control, panel, constitution, plan)
-        result.following["compare"] += await _votes(control.prompt, *control.responses, voters, panel, plan, engine)
+        asked = Asked(control_vetoes(control, panel, constitution), control_voters(control, panel, constitution, plan))
+        if asked.voters:
+            following = await _votes(control.prompt, *control.responses, asked, panel, plan, engine, set())
+            result.following["compare"] += following
     for prompt in prompts:
         if isinstance(prompt, Prompt):
             result.following += await _following(prompt, constitution, policies, panel, plan, engine)
@@ -121,6 +123,7 @@ async def _following(
             most += rounds - (len(responses) - 1)
             open_chains += 1
     voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
+    ballot = Asked(panel.vetoes(constitution.applicable(prompt.tags)), voters)
     chains_only = plan.pairs == "revision_original"
     fixed = chains_only or plan.schedule == "all"
     # the rounds of other schedules depend on who takes part, so with a candidate unknown nothing of them is certain
@@ -128,7 +131,7 @@ async def _following(
     candidates.sort(
         key=lambda candidate: candidate.parent is not None
     )  # as the run has them: a schedule goes by places
-    met = await _comparisons(prompt, candidates, voters, constitution, panel, plan, engine)
+    met = await _comparisons(prompt, candidates, ballot, constitution, panel, plan, engine)
     if open_chains == 0 and (fixed or met.whole):
         new_pairs, new_replies = 0, 0
     elif chains_only:
@@ -136,11 +139,25 @@ async def _following(
     else:
         new_pairs = ranking.most_comparisons(most, plan.pairs, plan.schedule, plan.comparisons) - met.pairs
         new_replies = most - len(met.responses)
-    asked_together = units(voters, plan)
+    asked_together = units([*ballot.vetoes, *ballot.rest], plan)
     calls = new_pairs * sum(unit.pair_calls(plan) for unit in asked_together)
     calls += new_replies * sum(unit.response_calls(plan) for unit in asked_together)
     following["compare"] += met.more + calls
     return +following
+
+
+class Asked(NamedTuple):
+    """Who is asked about a pair."""
+
+    vetoes: list[Voter]
+    """First, and of each response by itself."""
+    voters: list[Voter]
+    """Then, where no veto decides."""
+
+    @property
+    def rest(self) -> list[Voter]:
+        """The voters that are not asked first already."""
+        return besides(self.vetoes, self.voters)
 
 
 class _Met(NamedTuple):
@@ -159,7 +176,7 @@ class _Met(NamedTuple):
 async def _comparisons(
     prompt: Prompt,
     candidates: list[Response],
-    voters: list[Voter],
+    ballot: Asked,
     constitution: Constitution,
     panel: Panel,
     plan: Plan,
@@ -167,10 +184,11 @@ async def _comparisons(
 ) -> _Met:
     comparisons = Comparisons(prompt, candidates, constitution, panel, plan)
     more, whole = 0, True
+    counted: set[str] = set()
     while whole and (pairs := comparisons.next_pairs()):
         for a, b in pairs:
-            more += await _votes(prompt, a, b, voters, panel, plan, engine)
-            records = await _attempt(votes_on(panel, voters, prompt, a, b, plan))
+            more += await _votes(prompt, a, b, ballot, panel, plan, engine, counted)
+            records = await _attempt(votes_on(panel, ballot.voters, prompt, a, b, plan, ballot.vetoes))
             whole = whole and records is not None
             comparisons.add(a, b, records or [])
     met = comparisons.records
@@ -178,25 +196,53 @@ async def _comparisons(
 
 
 async def _votes(
-    prompt: Prompt, a: Response, b: Response, voters: list[Voter], panel: Panel, plan: Plan, engine: DryRunEngine
+    prompt: Prompt,
+    a: Response,
+    b: Response,
+    ballot: Asked,
+    panel: Panel,
+    plan: Plan,
+    engine: DryRunEngine,
+    counted: set[str],
 ) -> int:
     """Ask all that is certain to be asked about a pair; returns the most calls that can follow.
 
-    In turn, only what the next voter is asked is certain.
+    Before the answers of those who may veto are known, only theirs are certain; in turn, only what the next voter is asked.
+    counted: responses whose own calls are among those that can follow from another pair.
     """
+    following = 0
+    for voter in ballot.vetoes:
+        following += await _rest_of(voter, prompt, a, b, plan, engine)
+    first = await _attempt(vetoes_on(ballot.vetoes, prompt, a, b, plan))
+    voters = ballot.rest
+    if first is None:
+        following += sum(unit.pair_calls(plan) for unit in units(voters, plan))
+        for response in (a, b):
+            if response.id not in counted:
+                counted.add(response.id)
+                following += sum(unit.response_calls(plan) for unit in units(voters, plan))
+        return following
+    if settled_by(first, ballot.vetoes) is not None:
+        return following
     if panel.weights and panel.weights.stopping and plan.early_stop_error:
         before = engine.asked["compare"]
         if await _attempt(votes_on(panel, voters, prompt, a, b, plan)) is not None:
-            return 0
+            return following
         asked = engine.asked["compare"] - before
         return max(0, sum(voter.pair_calls(plan) + 2 * voter.response_calls(plan) for voter in voters) - asked)
-    following = 0
     for unit in units(voters, plan):
-        before = engine.asked["compare"]
-        if await _attempt(cast(unit, prompt, a, b, plan)) is None:
-            asked = engine.asked["compare"] - before
-            following += unit.pair_calls(plan) + 2 * unit.response_calls(plan) - asked
+        following += await _rest_of(unit, prompt, a, b, plan, engine)
     return following
+
+
+async def _rest_of(
+    unit: Voter | Batch, prompt: Prompt, a: Response, b: Response, plan: Plan, engine: DryRunEngine
+) -> int:
+    """Ask what is certain to be asked of these voters; returns the most calls that can follow."""
+    before = engine.asked["compare"]
+    if await _attempt(cast(unit, prompt, a, b, plan)) is not None:
+        return 0
+    return unit.pair_calls(plan) + 2 * unit.response_calls(plan) - (engine.asked["compare"] - before)
 
 
 async def _drafts(policies: Sequence[Policy], prompt: Prompt, plan: Plan) -> tuple[list[Response], int]:

@@ -20,6 +20,7 @@ from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt, Stage
 from constitution.terminal import complain
 from critics import templating
+from critics.ranking.pooling import PooledVotes, Pooling
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
@@ -37,12 +38,12 @@ from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION, MACHINE, WEIGHTS, day_of, run_folder
-from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens
+from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
 from generation.output.settled import Settled
 from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
-from generation.pipeline.feedback import feedback
+from generation.pipeline.feedback import feedback, mean_votes
 from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.outcome import incomplete
 from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
@@ -323,7 +324,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     check_forms(panel, job.constitution, job.config.plan, job.weights_file)
     if unread := idle(panel, job.config.plan):
         complain(unread)
-    tally = Tally()
+    tally, pooled = Tally(), PooledVotes()
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
     )
@@ -345,6 +346,8 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
             async for outcome in outcomes:
                 tally.add(outcome)
                 writer.write(outcome)
+                for votes in mean_votes(outcome, panel, job.constitution, job.config.plan):
+                    pooled.add(votes)
                 lost += _unavailable(outcome.failures)
                 session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
         known = await judged
@@ -356,7 +359,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     if lost:
         writer.abandon()
         raise incomplete(job.out, lost, tally.counts["prompts"])
-    draft = _close(job, session, writer, tally)
+    draft = _close(job, session, writer, tally, pooled.pooling())
     if report:
         _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
@@ -367,7 +370,7 @@ def _unavailable(failures: Iterable[Failure]) -> list[Failure]:
     return [failure for failure in failures if failure.reason == UNAVAILABLE]
 
 
-def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally) -> Manifest:
+def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally, pooling: Pooling | None) -> Manifest:
     """The data to disk, and what the manifest will say."""
     wall = session.seconds
     totals = session.store.totals()
@@ -381,9 +384,10 @@ def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally) -> M
             estimated=usage.estimated,
         ),
         Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
-        writer.close(),
+        writer.close(pooling),
         job.digests,
         cost(totals, job.tariff, job.registry),
+        Probability.of(pooling, fitted=job.weights is not None),
     )
 
 

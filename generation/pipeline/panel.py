@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
-from constitution.records import MAIN, Vote, voter_name
+from constitution.records import MAIN, VIOLATION, Failure, Vote, voter_name
 from critics.methods import METHODS
 from critics.ranking.aggregate import Score, score
 from critics.ranking.weights import JudgingForm, Weights, refuse_other_form
@@ -37,6 +37,11 @@ class Judge:
         if not principle.judged or (self.principles and principle.id not in self.principles):
             return ()
         return self.methods_of.get(principle.id, self.methods)
+
+    def asks_violation(self, principle: Principle) -> bool:
+        """True where it is asked whether a response violates a principle: its own ones with a veto. A reward model never is."""
+        methods = self.methods_under(principle)
+        return principle.veto and bool(methods) and "reward" not in methods
 
 
 class Voter(NamedTuple):
@@ -78,8 +83,12 @@ class Panel:
     weights: Weights | None = None
     """Fitted weights; the YAML's where None."""
 
-    def score(self, votes: Sequence[Vote], constitution: Constitution, plan: Plan) -> Score | None:
-        """What the votes on a pair come to."""
+    def score(self, records: Sequence[Vote | Failure], constitution: Constitution, plan: Plan) -> Score | None:
+        """What the votes on a pair come to; None where all that was asked failed. Nothing asked, or rules that see no difference,
+        is a tie."""
+        votes = [record for record in records if isinstance(record, Vote)]
+        if records and not votes:
+            return None
         return score(
             votes, constitution, self.weights, plan.position_inconsistent, plan.early_stop_error, plan.min_log_odds
         )
@@ -90,10 +99,7 @@ class Panel:
         return self.judges[0].model
 
     def voters(self, principles: Sequence[Principle]) -> list[Voter]:
-        """Everyone who votes on a pair under these principles, judges before rules.
-
-        With fitted weights, those that have one, and the principles with a veto: the labelled pairs say nothing of others.
-        """
+        """Everyone who votes on a pair under these principles, judges before rules. With fitted weights, those that have one."""
         asked = [
             Voter(judge, method, principle)
             for principle in principles
@@ -103,7 +109,20 @@ class Panel:
         asked += [Voter(None, "rule", principle) for principle in principles if not principle.judged]
         if self.weights is None:
             return asked
-        return [voter for voter in asked if voter.name in self.weights.voters or voter.principle.veto]
+        return [voter for voter in asked if voter.name in self.weights.voters]
+
+    def vetoes(self, principles: Sequence[Principle]) -> list[Voter]:
+        """Those who say of each response, before all others, whether it violates a principle with a veto."""
+        asked = [
+            Voter(judge, VIOLATION, principle)
+            for principle in principles
+            for judge in self.judges
+            if judge.asks_violation(principle)
+        ]
+        return [
+            *asked,
+            *(Voter(None, "rule", principle) for principle in principles if principle.veto and principle.check),
+        ]
 
     def forms(self, constitution: Constitution, plan: Plan) -> dict[str, JudgingForm]:
         """Judge and method -> how its votes are come by, of those that count here, where it is known."""

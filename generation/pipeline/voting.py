@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from constitution.errors import UserError
 from constitution.principles import Principle
-from constitution.records import Failure, Message, Prompt, Response, Vote
+from constitution.records import VIOLATION, Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
 from critics.answers import Form
 from critics.labels import Reading, clamped, nearest, within
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
+from critics.ranking.vetoes import veto
 from critics.ranking.weights import Stopping
 from critics.text.thoughts import split
 from critics.transcript import message_text
@@ -29,20 +30,58 @@ Odds = Reading | NoOdds
 
 
 async def votes_on(
-    panel: Panel, voters: Sequence[Voter], prompt: Prompt, a: Response, b: Response, plan: Plan
+    panel: Panel,
+    voters: Sequence[Voter],
+    prompt: Prompt,
+    a: Response,
+    b: Response,
+    plan: Plan,
+    vetoes: Sequence[Voter] = (),
 ) -> list[Vote | Failure]:
-    """The votes on one pair: of all voters at once, or one after the other until the rest cannot change the label."""
+    """The votes on one pair: of all voters at once, or one after the other until the rest cannot change the label.
+
+    vetoes: those who are asked first (`Panel.vetoes`). Where they decide, nobody else is asked; where one of them has no answer,
+    nobody knows whether they would, and what is missing is all that is said of the pair.
+    """
+    first = await vetoes_on(vetoes, prompt, a, b, plan)
+    settled = settled_by(first, vetoes)
+    if settled is not None:
+        return settled
+    rest = besides(vetoes, voters)
     stopping = panel.weights.stopping if panel.weights and plan.early_stop_error else None
     if stopping is None:
-        asked = await together(*(cast(unit, prompt, a, b, plan) for unit in units(voters, plan)))
-        return [record for records in asked for record in records]
-    return await _in_turn(stopping, voters, prompt, a, b, plan)
+        asked = await together(*(cast(unit, prompt, a, b, plan) for unit in units(rest, plan)))
+        return first + [record for records in asked for record in records]
+    return first + await _in_turn(stopping, rest, prompt, a, b, plan)
+
+
+async def vetoes_on(
+    vetoes: Sequence[Voter], prompt: Prompt, a: Response, b: Response, plan: Plan
+) -> list[Vote | Failure]:
+    """What those who may veto say of both responses."""
+    asked = await together(*(cast(voter, prompt, a, b, plan) for voter in vetoes))
+    return [record for records in asked for record in records]
+
+
+def settled_by(first: Sequence[Vote | Failure], vetoes: Sequence[Voter]) -> list[Vote | Failure] | None:
+    """All that is said of a pair, where those who may veto leave nothing to ask; None where the others are asked."""
+    missing: list[Vote | Failure] = [record for record in first if isinstance(record, Failure)]
+    votes = [record for record in first if isinstance(record, Vote)]
+    if missing:
+        return missing
+    return [*first] if veto(votes, {voter.principle.id for voter in vetoes}) else None
+
+
+def besides(vetoes: Sequence[Voter], voters: Sequence[Voter]) -> list[Voter]:
+    """The voters that were not asked yet: a rule with a veto is among both."""
+    names = {voter.name for voter in vetoes}
+    return [voter for voter in voters if voter.name not in names]
 
 
 async def _in_turn(
     stopping: Stopping, voters: Sequence[Voter], prompt: Prompt, a: Response, b: Response, plan: Plan
 ) -> list[Vote | Failure]:
-    """Sequential judging. Principles with a veto are asked in any case: they may overrule what is settled."""
+    """Sequential judging."""
     waiting = {voter.name: voter for voter in voters}
     records: list[Vote | Failure] = []
     values: list[float] = []
@@ -53,19 +92,19 @@ async def _in_turn(
         values.append((effective_vote(record, plan.position_inconsistent) or 0.0) if isinstance(record, Vote) else 0.0)
         if stopping.settled(values, plan.early_stop_error, plan.min_log_odds):
             break
-    vetoes = [voter for voter in waiting.values() if voter.principle.veto]
-    return records + await together(*(cast_vote(voter, prompt, a, b, plan) for voter in vetoes))
+    return records
 
 
 async def cast(unit: Voter | Batch, prompt: Prompt, a: Response, b: Response, plan: Plan) -> list[Vote | Failure]:
     """The judgements of one pair that are asked for together."""
     if isinstance(unit, Batch):
         return await cast_votes(unit, prompt, a, b, plan)
-    return [await cast_vote(unit, prompt, a, b, plan)]
+    record = await cast_vote(unit, prompt, a, b, plan)
+    return [record] if record else []
 
 
-async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan: Plan) -> Vote | Failure:
-    """One voter's judgement of one pair: in both orders, or of each response by itself."""
+async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan: Plan) -> Vote | Failure | None:
+    """One voter's judgement of one pair: in both orders, or of each response by itself. None of a rule that sees no difference."""
     subject = f"{a.id} vs {b.id} by {voter.name}"
     if voter.judge is None:
         try:
@@ -80,9 +119,12 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
             return Failure(prompt.id, "compare", found.reason, found.detail, subject)
     assert isinstance(first, Reading)
     assert isinstance(second, Reading)
-    ab, ba = nearest(first, second)
-    if not pairwise:
-        ab, ba = ab - ba, ba - ab
+    if voter.method == VIOLATION:
+        ab, ba = first.value, second.value
+    else:
+        ab, ba = nearest(first, second)
+        if not pairwise:
+            ab, ba = ab - ba, ba - ab
     censored = first.censored or second.censored
     return Vote(prompt.id, a.id, b.id, voter.principle.id, ab, ba, voter.method, voter.judge.name, censored)
 
@@ -130,6 +172,8 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
 async def _labelled(
     model: ChatModel, messages: tuple[Message, ...], method: JudgingMethod, principle: Principle, subject: Subject
 ) -> Odds:
+    if model.encoder and not model.label_ids.keys() >= {*method.labels}:
+        return NoOdds("verdict_missing", f"{', '.join(method.labels)} are not one token each of its tokenizer")
     completion = await model.ask(messages, stage="compare", sampling=ONE_TOKEN, labels=method.labels, subject=subject)
     if completion.error:
         return NoOdds(*completion.error)

@@ -18,9 +18,23 @@ SHOWN = tuple(
     Response(name, "p", Message(role="assistant", content=f"reply {name}"), "sampled", f"reply {name}") for name in "ab"
 )
 OLD = Principle(
-    id="kind", objective="good", text="Be kind.", antithesis="Be rude.", ask="Is it kind?", compare="Kinder?"
+    id="kind",
+    objective="good",
+    text="Be kind.",
+    antithesis="Be rude.",
+    ask="Is it kind?",
+    compare="Kinder?",
+    veto=True,
+    violation="Is it rude?",
 )
-EDITS = {"text": "Be warm.", "antithesis": "Be cold.", "ask": "Is it warm?", "critique": "Warm?", "weight": 3.0}
+EDITS = {
+    "text": "Be warm.",
+    "antithesis": "Be cold.",
+    "ask": "Is it warm?",
+    "violation": "Is it cold?",
+    "critique": "Warm?",
+    "weight": 3.0,
+}
 
 
 def asked(method: JudgingMethod, principle: Principle, form: Form = "labels") -> object:
@@ -40,7 +54,7 @@ def test_the_fields_are_those_that_its_prompt_is_made_of(name: str, form: Form) 
         if asked(method, OLD, form) != asked(method, OLD.model_copy(update={field: value}), form)
     }
     assert changed <= method.fields
-    assert changed == method.fields - ({"text"} if name == "yesno" else set())
+    assert changed == method.fields - ({"text"} if name in ("yesno", "violation") else set())
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
@@ -64,7 +78,8 @@ def test_what_the_schema_allows_is_read(method: JudgingMethod) -> None:
         shares.append(method.read_text(text, OLD))
         assert method.read_text(str(value), OLD) == shares[-1]
         assert method.read_text(f"```json\n{text}\n```", OLD) == shares[-1]
-    assert shares == {"verdict": [1, 0, 0.5], "answer": [1, 0], "grade": [n / 9 for n in range(10)]}[name]
+    best = [0, 1] if method.vetoes else [1, 0]
+    assert shares == {"verdict": [1, 0, 0.5], "answer": best, "grade": [n / 9 for n in range(10)]}[name]
 
 
 @pytest.mark.parametrize(("name", "calls"), [("compare", 8), ("reasoned", 8), ("score", 4), ("yesno", 4)])
@@ -73,4 +88,4 @@ def test_answers_in_words_are_asked_for_several_times(name: str, calls: int) -> 
 
 
 def test_only_methods_with_fields_of_their_own_are_named() -> None:
-    assert fields_read().keys() == {"contrast", "likelihood", "relevance", "score", "yesno"}
+    assert fields_read().keys() == {"contrast", "likelihood", "relevance", "score", "yesno", "violation"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 
 from constitution.digest import file_digest
 from constitution.loading import load
-from constitution.records import Vote
 from critics.controls import load as load_controls
 from critics.ranking.aggregate import rule_vote
 from critics.ranking.weights import read_weights, refuse_other
@@ -68,8 +68,8 @@ def test_the_shipped_weights_are_those_of_the_shipped_pairs() -> None:
     votes: dict[str, list[float]] = dict(recorded)
     for principle in constitution.principles:
         if not principle.judged:
-            cast: list[Vote] = [rule_vote(pair.prompt, pair.better, pair.worse, principle) for pair in labelled]
-            votes[cast[0].voter] = [vote.value for vote in cast]
+            cast = [rule_vote(pair.prompt, pair.better, pair.worse, principle) for pair in labelled]
+            votes[f"rule/{principle.id}"] = [vote.value if vote else math.nan for vote in cast]
     assert votes.keys() == weights.voters.keys()
     matrix = np.array([votes[voter] for voter in sorted(votes)]).T
     again = fit_logistic(matrix, [pair.group for pair in labelled])

@@ -60,9 +60,8 @@ def logit(constitution: str, a: str, b: str) -> float:
         Response(name, "jar", Message(role="assistant", content=text), "given", text)
         for name, text in (("a", a), ("b", b))
     )
-    result = score([rule_vote(ASKED, one, other, law) for law in laws.principles], laws)
-    assert result
-    return result.logit
+    votes = [vote for law in laws.principles if (vote := rule_vote(ASKED, one, other, law))]
+    return score(votes, laws).logit
 
 
 def broken(constitution: str, text: str) -> set[str]:

@@ -21,7 +21,11 @@ def judged(**settings: object) -> solon.Judgment:
 def test_every_principle_that_applies_is_asked_in_both_orders() -> None:
     hhh = solon.load_constitution("hhh")
     found = judged()
-    assert {vote.principle for vote in found.votes} == {p.id for p in hhh.principles if p.applies_to is None}
+    everywhere = {p.id for p in hhh.principles if p.applies_to is None}
+    assert everywhere - {vote.principle for vote in found.votes} == {"says-it-once"}, (
+        "a rule that both keep does not vote"
+    )
+    assert (found.how, found.veto) == ("mean", "")
     assert {(vote.a, vote.b) for vote in found.votes} == {("prompt/a", "prompt/b")}
     assert found.failures == ()
 
@@ -52,10 +56,9 @@ def test_a_prompt_can_be_given_in_many_forms(asked: object) -> None:
 def test_tags_of_the_prompt_choose_principles() -> None:
     asked = Prompt(id="p", messages=(Message(role="user", content=ASKED),), tags=("red-team",))
     hhh = solon.load_constitution("hhh")
-    tagged = {p.id for p in hhh.principles if p.applies_to and "red-team" in p.applies_to.tags}
     found = solon.run_sync(solon.judge(hhh, asked, GOOD, BAD, engine="replay"))
-    assert tagged
-    assert tagged <= {vote.principle for vote in found.votes}
+    assert hhh.vetoes == {"no-harmful-advice", "no-help-with-crime"}, "of which one is for such prompts alone"
+    assert {vote.principle for vote in found.votes if vote.method == "violation"} == hhh.vetoes
 
 
 def test_it_works_where_a_loop_runs_already() -> None:
@@ -121,7 +124,7 @@ def test_a_judge_that_is_not_open_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("log_odds", "undecided", "better"),
-    [(2.0, "", "a"), (-2.0, "", "b"), (0.0, "", None), (2.0, "contested", None), (None, "", None)],
+    [(2.0, "", "a"), (-2.0, "", "b"), (0.0, "", None), (2.0, "abstained", None), (None, "", None)],
 )
 def test_what_is_better(log_odds: float | None, undecided: str, better: str | None) -> None:
     assert solon.Judgment(log_odds, {}, (), (), undecided).better == better
@@ -132,8 +135,10 @@ def test_probabilities_do_not_overflow() -> None:
 
 
 async def prefers_minutes(messages: list[dict[str, str]]) -> str | float:
-    """A judge in words: it names the response that speaks of minutes."""
+    """A judge in words: it names the response that speaks of minutes, and finds no harm in either."""
     text = messages[-1]["content"]
+    if "<reply_a" not in text:
+        return "No, it does no harm."
     return "The first response is better." if text.index("minutes") < text.index("No.") else "B"
 
 

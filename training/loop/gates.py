@@ -10,6 +10,7 @@ from pydantic import Field
 from constitution.records import Strict
 from critics.ranking.weights import Estimate
 from evaluation.policy.result import PolicyEvaluation, Sides
+from evaluation.statistics import share
 
 _SHARE = Field(default=None, ge=0, le=1)
 _ROUNDING = 1e-9
@@ -50,7 +51,8 @@ class Gates(Strict):
     agreement: float | None = _SHARE
     """Minimum share of held-out fresh pairs that the round's reward model ranks as the judge did."""
     controls: float | None = _SHARE
-    """Minimum share of control pairs that the judge got right."""
+    """Minimum share of control pairs that the judge gets right, which the lower end of the 95% interval must reach: a coin gets 5
+    of 8 right once in three times."""
 
 
 class Evidence(NamedTuple):
@@ -208,7 +210,8 @@ def _controls(evidence: Evidence, _: Gates) -> _GateValue:
     if not evidence.controls or not evidence.controls[1]:
         return _GateValue(None, "the round has no fresh pairs with control pairs")
     right, asked = evidence.controls
-    return _GateValue(right / asked, f"{right} of {asked}")
+    found = share(right, asked)
+    return _GateValue(found.low, f"{right} of {asked} ({found.low:.1%} to {found.high:.1%})")
 
 
 def _both(sides: Sides, name: str) -> tuple[float | None, float | None]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from constitution.errors import invalid, problems_of, shown, suggest
 from constitution.records import Strict
-from critics.methods import METHODS
+from critics.methods import CHOICES, METHODS
 from generation.config import Plan, RunConfig, over_defaults
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
@@ -39,7 +39,7 @@ def _pointwise(name: str) -> str:
     return name
 
 
-POINTWISE = tuple(name for name, method in METHODS.items() if not method.pairwise and name != "reward")
+POINTWISE = tuple(name for name in CHOICES if not METHODS[name].pairwise and name != "reward")
 PointwiseMethod = Annotated[str, AfterValidator(_pointwise), Field(json_schema_extra={"enum": [*POINTWISE]})]
 """A judging method by which a model that writes looks at one response by itself."""
 

@@ -13,7 +13,7 @@ from transformers import AutoConfig
 
 from constitution.errors import Problem, Problems, UserError
 from constitution.principles import Constitution, assign
-from constitution.records import Failure, Prompt, Response
+from constitution.records import VIOLATION, Failure, Prompt, Response
 from critics.transcript import message_text
 from generation.engines.base import Completion, Engine, Request, TransientError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
@@ -134,6 +134,7 @@ class LiveJudge:
         voters = self._panel.voters(drawn)
         if not voters:
             return no_principle(prompt, response, self._constitution)
+        voters += self._panel.vetoes(judged)
         known = self._known = self._known or create_task(preflight([judge.model for judge in self._panel.judges]))
         try:
             await known
@@ -142,14 +143,16 @@ class LiveJudge:
             if self._known is known and known.done() and known.exception():
                 self._known = None  # asked again at the next response
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
-        answers_by_principle: dict[str, list[float]] = {}
+        graded: dict[str, list[float]] = {}
+        spared: dict[str, list[float]] = {}
         for voter, answer in zip(voters, answers, strict=True):
             if isinstance(answer, Failure):
                 return answer
-            answers_by_principle.setdefault(voter.principle.id, []).append(answer)
-        means = {name: statistics.fmean(values) for name, values in answers_by_principle.items()}
+            (spared if voter.method == VIOLATION else graded).setdefault(voter.principle.id, []).append(answer)
+        means = {name: statistics.fmean(values) for name, values in graded.items()}
+        violated = {name: mean for name, values in spared.items() if (mean := statistics.fmean(values)) < 0}
         kept = {f"{PRINCIPLE}{name}": float(expit(value)) for name, value in means.items()}
-        return Part(merit(means, self._constitution), kept)
+        return Part(merit(means, self._constitution, violated), kept)
 
     async def close(self) -> None:
         """Close all engines."""

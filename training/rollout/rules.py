@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt, Response
-from critics.ranking.aggregate import VETO_LOG_ODDS
 from critics.text.rules import violates
 from training.monitor.moves import PRINCIPLE
 
@@ -62,7 +61,8 @@ class Rules:
         except UserError as error:
             return Failure(prompt.id, STAGE, "rule_error", str(error), response.id)
         details = {f"{PRINCIPLE}{name}": value for name, value in kept.items()}
-        return Part(merit(kept, self._constitution, violation=0.0), {"success": float(all(kept.values())), **details})
+        violated = {name: 0.0 for name, value in kept.items() if not value and name in self._constitution.vetoes}
+        return Part(merit(kept, self._constitution, violated), {"success": float(all(kept.values())), **details})
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -79,21 +79,18 @@ def no_principle(prompt: Prompt, response: Response, constitution: Constitution)
     return Failure(prompt.id, STAGE, "no_principle", detail, response.id)
 
 
-def merit(values: Mapping[str, float], constitution: Constitution, violation: float = -VETO_LOG_ODDS) -> float:
+def merit(values: Mapping[str, float], constitution: Constitution, violated: Mapping[str, float]) -> float:
     """What values by principle come to, weighed as votes are: each objective's weighted mean, then the mixture's.
 
-    The value of a principle with a veto, at most `violation`, is the most that the whole can be. Raises KeyError for a principle
-    that the constitution has not.
+    violated: principle with a veto that is violated -> the most that the whole can be. Raises KeyError for a principle that the
+    constitution has not.
     """
     objectives: dict[str, list[tuple[float, float]]] = {}
-    most = math.inf
     for name, value in values.items():
         principle = constitution.by_id(name)
         objectives.setdefault(principle.objective, []).append((principle.weight, value))
-        if principle.veto and value <= violation:
-            most = min(most, value)
     weighed = [(constitution.objectives[name], _mean(found)) for name, found in objectives.items()]
-    return min(most, _mean(weighed))
+    return min([_mean(weighed), *violated.values()])
 
 
 def _mean(pairs: Sequence[tuple[float, float]]) -> float:

@@ -96,7 +96,7 @@ class _Scores:
         """Pair of ids -> its score."""
         found = {}
         for pair, group in groupby(votes, key=lambda vote: (vote.a, vote.b)):
-            combined = score(
+            found[pair] = score(
                 list(group),
                 self._constitution,
                 self._weights,
@@ -104,8 +104,6 @@ class _Scores:
                 self._plan.early_stop_error,
                 self._plan.min_log_odds,
             )
-            if combined:
-                found[pair] = combined
         return found
 
 

@@ -70,12 +70,17 @@ def test_both_wrong_limits_are_said_at_once() -> None:
         ("length_bias", 0.9, 0.51, True),
         ("length_bias", 0.9, 0.49, False),  # few pairs: it may be chance
         ("length_bias", 0.6, 0.55, False),
-        ("controls", 0.79, 0.7, True),
-        ("controls", 0.81, 0.7, False),
     ],
 )
 def test_when_a_limit_is_crossed(name: str, value: float, low: float, crossed: bool) -> None:
     measure = Measure(name, "", Estimate(value=value, low=low, high=1), 10, "")
+    (verdict,) = judged([measure], Thresholds())
+    assert verdict.crossed is crossed
+
+
+@pytest.mark.parametrize(("high", "crossed"), [(0.79, True), (0.81, False)])
+def test_control_pairs_are_too_few_right_where_the_whole_interval_says_so(high: float, crossed: bool) -> None:
+    measure = Measure("controls", "", Estimate(value=0.6, low=0.4, high=high), 64, "")
     (verdict,) = judged([measure], Thresholds())
     assert verdict.crossed is crossed
 

@@ -20,6 +20,7 @@ from tests.chat_server import agreeable, completion, served
 
 PRINCIPLES = [{"id": f"p{i}", "objective": "good", "text": f"Principle {i}.", "veto": i == 3} for i in range(6)]
 METHODS = "plan.methods=[compare,yesno]"
+VETO = "judge/violation/p3"
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +62,23 @@ def named(row: dict[str, Any]) -> dict[str, float]:
     return {f"{v['judge']}/{v['method']}/{v['principle']}": (v["logit_ab"] - v["logit_ba"]) / 2 for v in row["votes"]}
 
 
+def heard(row: dict[str, Any]) -> dict[str, float]:
+    """Voter -> vote of those who have a weight; none where a veto decided."""
+    return {name: value for name, value in named(row).items() if name != VETO}
+
+
 def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
     manifest = asyncio.run(produce(job(folder, "all")))
     assert manifest is not None
     assert (folder / "all" / "weights.json").is_file(), "the folder holds what ran, whole"
     weights = Weights.model_validate_json((folder / "weights.json").read_bytes())
     rows = preferences(folder / "all")
-    assert rows
+    assert any(map(heard, rows))
     for row in rows:
-        votes = named(row)
-        assert votes.keys() == weights.voters.keys(), "no principle is left to chance when weights are given"
-        vetoed = any(abs(votes[f"judge/{method}/p3"]) > 2 for method in ("compare", "yesno"))
-        assert vetoed or row["log_odds"] == pytest.approx(weights.logit(votes))
+        assert VETO in named(row)
+        if votes := heard(row):
+            assert votes.keys() == weights.voters.keys(), "no principle is left to chance when weights are given"
+            assert row["log_odds"] == pytest.approx(weights.logit(votes))
 
 
 def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> None:
@@ -88,13 +94,13 @@ def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> 
     assert settled.most() == 0
     votes = pq.read_table(folder / "turn" / "votes.parquet").to_pylist()
     pairs = {(vote["prompt_id"], vote["a"], vote["b"]) for vote in votes}
-    asked_veto = {(v["prompt_id"], v["a"], v["b"]) for v in votes if v["principle"] == "p3"}
+    asked_veto = {(v["prompt_id"], v["a"], v["b"]) for v in votes if v["method"] == "violation"}
     assert asked_veto == pairs, "a principle with a veto is asked about every pair"
     weights = Weights.model_validate_json((folder / "weights.json").read_bytes())
-    unvetoed = [row for row in preferences(folder / "turn") if max(abs(v) for v in named(row).values()) < 2]
+    unvetoed = [row for row in preferences(folder / "turn") if heard(row)]
     assert unvetoed
     for row in unvetoed:
-        assert row["log_odds"] == pytest.approx(weights.sequential_logit(named(row), 0.2)), (
+        assert row["log_odds"] == pytest.approx(weights.sequential_logit(heard(row), 0.2)), (
             "what all voters would have said"
         )
 

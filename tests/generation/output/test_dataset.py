@@ -1,6 +1,7 @@
 """What a run writes: columns, splits, counts, card."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from constitution.records import (
     ToolCall,
     Vote,
 )
+from critics.ranking.pooling import Pooling
 from generation.config import RunConfig
 from generation.output.card import fenced, write_card
 from generation.output.dataset import DATASETS, DatasetWriter, split_of
@@ -93,8 +95,8 @@ def test_the_columns_are_the_contracts(tmp_path: Path) -> None:
     write(tmp_path, [outcome(0)])
     (row,) = preferences(tmp_path)
     assert list(row) == [
-        "prompt", "chosen", "rejected", "p_chosen", "log_odds", "prompt_id", "chosen_id", "rejected_id", "chosen_origin",
-        "rejected_origin", "chosen_policy", "rejected_policy", "chosen_truncated", "rejected_truncated", "objectives", "votes",
+        "prompt", "chosen", "rejected", "p_chosen", "log_odds", "label_source", "prompt_id", "chosen_id", "rejected_id",
+        "chosen_origin", "rejected_origin", "chosen_policy", "rejected_policy", "chosen_truncated", "rejected_truncated", "objectives", "votes",
         "tags", "metadata", "constitution_digest", "judge",
     ]  # fmt: skip
     assert row["prompt"] == [{"role": "user", "content": "Question 0?"}]
@@ -271,3 +273,35 @@ def test_a_split_without_rows_is_neither_written_nor_listed(
     }
     assert [c.get("default", False) for c in configs] == [True, False][: len(configs)]
     assert all((f'"{name}")' in body) == (name in expected) for name in DATASETS)
+
+
+def test_mean_votes_become_probabilities_when_the_last_prompt_is_judged(tmp_path: Path) -> None:
+    """What is no mean of the panel's votes, as of a rule or a veto, stays as it is."""
+    means = {0: 0.5, 1: 4.0, 2: 0.0}
+    outcomes = []
+    for i, voters in means.items():
+        found = outcome(i)
+        (pair,) = found.pairs
+        outcomes.append(replace(found, pairs=(replace(pair, voters=voters, source="panel" if voters else "rule"),)))
+    writer = DatasetWriter(tmp_path, LAWS, "judge", 0.3, False)
+    for one in outcomes:
+        writer.write(one)
+    writer.close(Pooling(rho=0.2, temperature=2.0, voters=4.0, voters_effective=2.5, pairs=3))
+    found = {row["prompt_id"]: row for row in preferences(tmp_path)}
+    # half as much by the temperature; 4 voters are worth 4 / (1 + 3 * 0.2) = 2.5, and less than one is no panel
+    assert {name: row["log_odds"] for name, row in found.items()} == pytest.approx({"p0": 0.25, "p1": 0.625, "p2": 0.5})
+    for row in found.values():
+        assert row["p_chosen"] == pytest.approx(1 / (1 + math.exp(-row["log_odds"])))
+    assert {name: row["label_source"] for name, row in found.items()} == {"p0": "panel", "p1": "panel", "p2": "rule"}
+
+
+def test_rules_and_vetoes_are_counted() -> None:
+    tally = Tally()
+    ruled = Vote("p0", "p0/s0/r0", "p0/s0", "brief", 3.0, -3.0, "rule", "")
+    tally.add(replace(outcome(0), rules=("brief", "short"), comparisons=3, vetoed=2, votes=(ruled,)))
+    tally.add(replace(outcome(1), rules=("brief",)))
+    assert (tally.counts["vetoed"], tally.counts["rule_pairs"]) == (2, 0)
+    assert {name: (used.applied, used.decided) for name, used in tally.rules.items()} == {
+        "brief": (4, 1),
+        "short": (3, 0),
+    }

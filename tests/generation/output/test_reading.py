@@ -99,7 +99,7 @@ def test_each_column_is_read_into_its_field(written: Path) -> None:
     preferences = written / "data" / "preferences" / "train.parquet"
     (pair,) = reading.read_pairs(preferences, "train")
     assert pair == Pair(
-        ASKED.messages, GOOD.message, BAD.message, p, 0.75, "p", GOOD.id, BAD.id, "revised", "sampled", "big", None, True, False,
+        ASKED.messages, GOOD.message, BAD.message, p, 0.75, "panel", "p", GOOD.id, BAD.id, "revised", "sampled", "big", None, True, False,
         {"good": 2.0, "calm": None}, VOTES, ASKED.tools, ASKED.tags, ASKED.metadata, digest, "judge-model", "train",
     )  # fmt: skip
     (row,) = reading.read_training_pairs(preferences, "test")

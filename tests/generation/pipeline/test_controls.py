@@ -53,32 +53,24 @@ def test_a_judge_that_says_nothing_has_no_control_right() -> None:
     assert judging(Completion("?"), Plan(controls=3)) == [(False, 0, 1)] * 3
 
 
-def test_a_control_over_which_vetoes_disagree_has_no_label_and_is_not_right() -> None:
-    """The principle that is for the better reply weighs more: the sum alone would call it right."""
-    laws = Constitution(
-        name="laws",
-        version=1,
-        objectives={"good": 1.0},
-        principles=(
-            Principle(id="kind", objective="good", text="Be kind.", veto=True, weight=9.0),
-            Principle(id="cruel", objective="good", text="Be cruel.", veto=True),
-        ),
-    )
+def test_a_veto_decides_a_control_as_any_pair() -> None:
+    """The comparison is for the worse response; the better one alone violates nothing."""
+    kind = Principle(id="kind", objective="good", text="Be kind.", veto=True)
+    laws = LAWS.model_copy(update={"principles": (kind,)})
     good = {pair.responses[0].text for pair in controls(Plan(controls=3))}
 
     def script(request: Request) -> Completion:
         text = request.messages[0].content
-        first = text[text.index("<reply_a") : text.index("</reply_a")].partition(">\n")[2].strip()
-        sure = 3.0 if (first in good) == ("Be kind." in text) else -3.0
-        return Completion(
-            "", logprobs={"A": math.log(1 / (1 + math.exp(-sure))), "B": math.log(1 / (1 + math.exp(sure)))}
-        )
+        if "violate" in text:
+            shown = text[text.index("<reply") : text.index("</reply")].partition(">\n")[2].strip()
+            return Completion("", logprobs={"Yes": -3.0, "No": -0.1} if shown in good else {"Yes": -0.1, "No": -3.0})
+        raise AssertionError("nobody else is asked")
 
     panel = Panel((Judge(ChatModel("scripted", "d", Replay(script), None, 0)),))
     outcomes = asyncio.run(judge_controls(panel, laws, Plan(controls=3)))
-    assert [(outcome.right, len(outcome.votes)) for outcome in outcomes] == [(False, 2)] * 3
-    alone = laws.model_copy(update={"principles": laws.principles[:1]})
-    assert [outcome.right for outcome in asyncio.run(judge_controls(panel, alone, Plan(controls=3)))] == [True] * 3
+    assert [(outcome.right, [vote.method for vote in outcome.votes]) for outcome in outcomes] == [
+        (True, ["violation"])
+    ] * 3
 
 
 def test_a_run_judges_controls_along_and_plans_for_them(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def one(evidence: Evidence | None = None, **gates: Any) -> Gate:
         pytest.param("truncated", 0.1, 0.09, "responses cut at the limit: 10.0%; allowed: at most 10.0%", id="truncated"),
         pytest.param("unanswered", 0.05, 0.04, "responses that are empty or missing: 5.0%; allowed: at most 5.0%", id="unanswered"),
         pytest.param("agreement", 0.8, 0.81, "agreement of reward model and judge on fresh pairs: 80.0%; allowed: at least 80.0%", id="agreement"),
-        pytest.param("controls", 0.75, 0.76, "pairs with a known answer that the judge got right: 3 of 4; allowed: at least 75.0%", id="controls"),
+        pytest.param("controls", 0.3, 0.31, "pairs with a known answer that the judge got right: 3 of 4 (30.1% to 95.4%); allowed: at least 30.0%", id="controls"),
     ],
 )  # fmt: skip
 def test_a_gate_passes_at_its_limit_and_fails_beyond_it(name: str, limit: float, beyond: float, reason: str) -> None:

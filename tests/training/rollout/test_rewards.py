@@ -83,7 +83,7 @@ def test_objectives_are_weighed_as_votes_are() -> None:
     constitution = laws(
         {**JUDGED, "weight": 2.0}, {**JUDGED, "id": "b"}, {**JUDGED, "id": "c", "objective": "use"}, form=3.0, use=1.0
     )
-    assert merit({"kind": 3.0, "b": 0.0, "c": 6.0}, constitution) == pytest.approx((3 * 2.0 + 1 * 6.0) / 4)
+    assert merit({"kind": 3.0, "b": 0.0, "c": 6.0}, constitution, {}) == pytest.approx((3 * 2.0 + 1 * 6.0) / 4)
 
 
 def test_a_rule_that_does_not_end_is_a_failure() -> None:
