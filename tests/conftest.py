@@ -71,10 +71,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several processes: pages first, then files of many tests, so that none is left with a long one when the others are done."""
+    """For several processes: what takes long first, so that none is left with it when the others are done.
+
+    That are pages, then files with many tests of models, then those with many tests.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
         sizes = Counter(scope(item.nodeid) for item in items)
-        items.sort(key=lambda item: (not is_page(item.nodeid), -sizes[scope(item.nodeid)]))
+        models = Counter(scope(item.nodeid) for item in items if item.get_closest_marker("model"))
+        items.sort(key=lambda item: (not is_page(item.nodeid), -models[of := scope(item.nodeid)], -sizes[of]))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -230,37 +231,82 @@ def test_the_embedded_model_needs_a_place(tmp_path: Path, monkeypatch: pytest.Mo
         resolve("embedded")
 
 
-@pytest.mark.model
-def test_the_embedded_tokenizer_has_the_models_own_template(embedded: ModelFiles) -> None:
+@pytest.fixture(scope="module")
+def whole() -> Any:
+    """What the embedded model's package carries, read: that takes seconds."""
     from gguf import GGUFReader
 
     package = embedded_module.find_spec(embedded_module._PACKAGE)
     assert package
     assert package.origin
     (file,) = Path(package.origin).parent.rglob("*.gguf")
-    field = GGUFReader(file).fields["tokenizer.chat_template"]
+    return GGUFReader(file)
+
+
+@pytest.mark.model
+def test_the_embedded_tokenizer_has_the_models_own_template(embedded: ModelFiles, whole: Any) -> None:
     tokenizer = load_tokenizer(embedded)
-    assert tokenizer.chat_template == bytes(field.parts[field.data[0]]).decode()
+    assert tokenizer.chat_template == whole.fields["tokenizer.chat_template"].contents()
     assert tokenizer.convert_ids_to_tokens(tokenizer.eos_token_id) == "<|im_end|>"
     assert embedded.context == 8192
 
 
-def converted(digest: str) -> int:
-    """Exit code 0: the embedded model is there, with this digest."""
-    return int(resolve("embedded").digest != digest)
+SMALL = 1000
+"""Tokens of the small model: those that come first are joined of those before them."""
+
+
+def small_package(whole: Any, folder: Path) -> Path:
+    """The embedded model's package with the first of its layers and tokens alone; the folder to look for it in."""
+    from gguf import GGUFValueType, GGUFWriter
+
+    package = folder / embedded_module._PACKAGE
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    small = GGUFWriter(package / "small.gguf", "llama")
+    kept = {*whole.fields["tokenizer.ggml.tokens"].contents(slice(SMALL))}
+    changed = {"llama.block_count": 1, "llama.vocab_size": SMALL}
+    for name, field in whole.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue
+        value, kind = changed.get(name, field.contents()), field.types[0]
+        if name in ("tokenizer.ggml.tokens", "tokenizer.ggml.token_type"):
+            value = value[:SMALL]
+        elif name == "tokenizer.ggml.merges":
+            value = [merge for merge in value if merge.replace(" ", "") in kept]
+        small.add_key_value(name, value, kind, sub_type=field.types[-1] if kind == GGUFValueType.ARRAY else None)
+    for tensor in whole.tensors:
+        if not tensor.name.startswith("blk.") or tensor.name.startswith("blk.0."):
+            rows = tensor.data[:SMALL] if tensor.name == "token_embd.weight" else tensor.data
+            small.add_tensor(tensor.name, rows, raw_dtype=tensor.tensor_type)
+    small.write_header_to_file()
+    small.write_kv_data_to_file()
+    small.write_tensors_to_file()
+    small.close()
+    return folder
+
+
+def converted(packages: str) -> int:
+    """Says the digest of the embedded model, whose package is looked for there first."""
+    sys.path.insert(0, packages)
+    print("digest", resolve("embedded").digest)
+    return 0
 
 
 @pytest.mark.model
 def test_two_processes_convert_the_embedded_model_at_once(
-    embedded: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = tmp_path / "cache"
+    packages, cache = small_package(whole, tmp_path / "packages"), tmp_path / "cache"
     monkeypatch.setenv("SOLON_CACHE", str(cache))
-    both = [start(converted, embedded.digest, log=tmp_path / f"log-{i}") for i in range(2)]
+    both = [start(converted, str(packages), log=tmp_path / f"log-{i}") for i in range(2)]
     for process in both:
         wait(process)
     assert [process.exitcode for process in both] == [0, 0]
-    assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == ["SmolLM2", "digests"]
+    said = {(tmp_path / f"log-{i}").read_text().splitlines()[-1] for i in range(2)}
+    (folder,) = (path for path in cache.iterdir() if path.name.startswith("SmolLM2"))
+    assert said == {f"digest {resolve(str(folder)).digest}"}
+    assert {path.name for path in cache.iterdir()} == {folder.name, "digests"}
+    assert len(load_tokenizer(resolve(str(folder)))) == SMALL
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "extra.safetensors", "chat_template.jinja"])

@@ -1,10 +1,6 @@
 """A whole run by a vendor's batch API: its cost, and what a kill in its middle leaves to the next start."""
 
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from generate_feedback import main
 from generation.output.manifest import Manifest
 from generation.output.manifest import read as read_manifest
 from generation.servers.batches import NOTES
+from tests import forks
 from tests.chat_server import agreeable
 from tests.vendor import Vendor
 
-ROOT = Path(__file__).parents[3]
 LAWS = "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"
 ROWS = 6
 
@@ -53,11 +50,12 @@ def command(folder: Path, vendor: Vendor, out: str, *more: str) -> list[str]:
     (folder / "c.yaml").write_text(LAWS)
     (folder / "p.jsonl").write_text("".join(f'{{"prompt": "question {i}"}}\n' for i in range(ROWS)))
     files = ["--config", "run.yaml", "--constitution", "c.yaml", "--prompts", "p.jsonl", "--out", out]
-    return [sys.executable, str(ROOT / "generate_feedback.py"), *files, *more]
+    return [*files, *more]
 
 
 def finished(folder: Path, vendor: Vendor, out: str, *more: str) -> str:
-    done = subprocess.run(command(folder, vendor, out, *more), cwd=folder, capture_output=True, text=True, timeout=120)
+    words = [forks.python(), "-m", "generate_feedback", *command(folder, vendor, out, *more)]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -65,16 +63,13 @@ def finished(folder: Path, vendor: Vendor, out: str, *more: str) -> str:
 def killed(folder: Path, vendor: Vendor, out: str, when: str) -> None:
     """Kill the process, and all it started, as soon as the server was asked so."""
     before = vendor.asked.count(when)
-    process = subprocess.Popen(
-        command(folder, vendor, out), cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        process = forks.start(main, command(folder, vendor, out), log=folder / "log")
     try:
-        while vendor.asked.count(when) == before:
-            assert process.poll() is None
-            time.sleep(0.005)
+        forks.wait_until(lambda: vendor.asked.count(when) > before, process)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        forks.kill(process)
 
 
 def manifest(folder: Path, out: str) -> Manifest:
