@@ -150,7 +150,9 @@ def _running() -> tuple[str, str]:
     """Name of the benchmark that runs, and its command."""
     spec = sys.modules["__main__"].__spec__
     module = spec.name if spec else Path(sys.argv[0]).stem
-    return module.rpartition(".")[2], shlex.join(["python", "-m", module, *sys.argv[1:]])
+    # where a file lies on this machine tells nobody anything
+    words = (Path(word).name if os.sep in word and Path(word).exists() else word for word in sys.argv[1:])
+    return module.rpartition(".")[2], shlex.join(["python", "-m", module, *words])
 
 
 def _commit() -> str:

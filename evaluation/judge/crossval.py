@@ -77,8 +77,9 @@ def calibrated_stopping(
 ) -> Stopping:
     """The rule for these weights, its spread multiplied by the least factor with which it holds what it states.
 
-    On held-out folds of these pairs, at each of CHECKED, no larger share of the labels may change. No label is needed for that.
-    found: the weights that `fitted` gives for all pairs.
+    On held-out folds of these pairs, at each of CHECKED, no larger share of the labels may change, with one more change added, as
+    conformal risk control does (Angelopoulos et al. 2022, arXiv:2208.02814). No label is needed for that. found: the weights that
+    `fitted` gives for all pairs.
     """
     rule = stopping(votes, found, voters)
     expected: list[Floats] = []
@@ -102,7 +103,7 @@ def _factor(expected: Floats, spread: Floats, full: Floats) -> float:
         stops = _settled(expected, factor * spread, error, 0.0).argmax(1)
         turned = expected[np.arange(len(full)), stops]
         changed = (np.sign(turned) != np.sign(full)) & decided
-        return bool(changed.sum() <= error * decided.sum())
+        return bool(changed.sum() <= max(0.0, error * (decided.sum() + 1) - 1))
 
     return next((float(f) for f in FACTORS if all(holds(f, error) for error in CHECKED)), float(FACTORS[-1]))
 
