@@ -101,7 +101,8 @@ def doubts(rows: Floats, judges: Sequence[str]) -> Doubts:
 
 def _within(rows: Floats, judges: Sequence[str]) -> str:
     correlations, common = _correlations(rows)
-    same, other = [], []
+    same: list[float] = []
+    other: list[float] = []
     for i, k in combinations(range(len(judges)), 2):
         if common[i, k] >= COMMON:
             (same if judges[i] == judges[k] else other).append(float(correlations[i, k]))
