@@ -14,6 +14,7 @@ from constitution.digest import digest
 from constitution.errors import invalid
 from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
+from critics.ranking.accept import Below
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy, Targets
 from critics.transcript import AskedIn
@@ -94,6 +95,7 @@ _WRITES = ReadIf(
     lambda _, run: _may_write(run),
 )
 _SEVERAL = ReadIf("plan.verdict.temperature is above 0", lambda plan, _: plan.verdict.temperature > 0)
+_ERROR = ReadIf("plan.max_error is given", lambda plan, _: plan.max_error is not None)
 _SCHEDULED = ReadIf("plan.pairs is not revision_original", lambda plan, _: plan.pairs != "revision_original")
 
 
@@ -154,6 +156,14 @@ class Plan(Strict):
     min_log_odds."""
     min_log_odds: float = Field(default=0.0, ge=0)
     """Pairs whose log-odds are closer to 0 than this are dropped and counted. Ties (0) always are."""
+    max_error: float | None = Field(default=None, gt=0, lt=0.5)
+    """Labels with a stated error: accept those that are sure enough for at most this share of the accepted ones to be wrong. Needs
+    --calibration or --acceptance."""
+    error_confidence: Annotated[float | None, _ERROR] = Field(default=None, gt=0.5, lt=1)
+    """Probability with which max_error holds, as 0.9; on average where absent."""
+    unaccepted: Annotated[Below, _ERROR] = "review"
+    """Pairs that are not accepted: review keeps them in review_queue.parquet for a person, drop leaves them out; both count them.
+    """
     keep_truncated: bool = False
     """Keep sampled responses that max_tokens cut. They are marked, and training adds no end of turn to them. If they are dropped, a
     policy with long responses is compared by its short ones alone."""
@@ -248,6 +258,13 @@ class Plan(Strict):
             raise invalid(got, fix="leave it out, or set schedule to swiss or adaptive", key="comparisons")
         return self
 
+    @model_validator(mode="after")
+    def _stated(self) -> Plan:
+        if self.max_error is not None and self.early_stop_error:
+            fix = "leave one of the two out: thresholds hold for pairs that every voter is asked about"
+            raise invalid(f"got {self.early_stop_error} beside max_error", fix=fix, key="early_stop_error")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _grouped(cls, given: object) -> object:
@@ -294,6 +311,9 @@ class RunConfig(RoleSettings):
 
     plan: Plan = Plan()
     """What is made of each prompt."""
+    cascade: tuple[str, ...] = ()
+    """Judges in the order in which they are asked about a pair, each only where plan.max_error accepts no label by the votes of
+    those before it: cheap ones first. `judge` is the run's own; the panel's have their names."""
     sft: SFTSettings = SFTSettings()
     """The dataset `sft`."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
@@ -333,6 +353,16 @@ class RunConfig(RoleSettings):
         return self
 
     @model_validator(mode="after")
+    def _steps(self) -> RunConfig:
+        names = sorted([MAIN, *(member.name for member in self.panel)])
+        if self.cascade and self.plan.max_error is None:
+            got = "got a cascade, and no plan.max_error says when a label is accepted"
+            raise invalid(got, fix="set plan.max_error", key="cascade")
+        if self.cascade and (len(names) < 2 or sorted(self.cascade) != names):
+            raise invalid(f"got {', '.join(self.cascade)}", f"each judge once: {', '.join(names)}", key="cascade")
+        return self
+
+    @model_validator(mode="after")
     def _read(self) -> RunConfig:
         methods = _asked(self)
         if self.plan.shows_reference("judge") and not any(METHODS[name].render for name in methods):
@@ -346,11 +376,18 @@ class RunConfig(RoleSettings):
             raise invalid(setting.got, fix=setting.fix, key=setting.key)
         return self
 
+    def voting(self) -> str:
+        """Digest of the settings that say who votes on a pair, where no fitted weights do."""
+        own = [self.plan.principles, self.plan.methods, self.plan.methods_of]
+        others = [one.model_dump(include={"name", "methods", "methods_of", "principles"}) for one in self.panel]
+        return digest(json.dumps([own, others], sort_keys=True))
+
     def results(self) -> dict[str, object]:
         """The settings that change what is made. The rest (memory, concurrency) may change between restarts."""
         kept = self.model_dump(mode="json", include=RESULTS - (_OF_ONE_POLICY if self.policies else set()))
         kept |= {"date": self.date.isoformat()} if self.date else {}
         kept["judge"] = self.judge_model
+        kept |= {"cascade": [*self.cascade]} if self.cascade else {}
         for name, several in (("policies", self.policies), ("panel", self.panel)):
             if several:
                 kept[name] = [one.model_dump(mode="json", exclude=MEMBERS_MACHINE) for one in several]

@@ -64,6 +64,8 @@ REASONS = {
     "nothing_scored": Meaning("no token of the response was scored", _VERDICT),
     "score_nan": Meaning("a score is no number", _VERDICT),
     # pairs
+    "not_sure_enough": Meaning("the label is less sure than plan.max_error takes", "review_queue.parquet has it to label"),
+    "vote_missing": Meaning("a vote on the pair is missing, so its label is not accepted", "`--forget failed` asks again"),
     "nothing_to_compare": Meaning("fewer than two different responses were left", "raise plan.samples or the temperature"),
     "not_judged": Meaning("no vote on the pair came about"),
     "tie": Meaning("the votes are as much for one as for the other"),

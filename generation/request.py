@@ -36,6 +36,11 @@ class FeedbackSettings(Options):
     """One setting, as in plan.samples=4; repeatable."""
     weights: Annotated[Path | None, Option("FILE")] = None
     """Fitted weights of votes, from `solon evaluate judge --fit FILE`."""
+    calibration: Annotated[str | None, Option("FILE")] = None
+    """Labelled pairs, with `prompt`, `chosen` and `rejected`, that the same judges are asked about first: they say from which
+    certainty on labels keep plan.max_error."""
+    acceptance: Annotated[Path | None, Option("FILE")] = None
+    """What is accepted under plan.max_error, from `solon evaluate judge --max-error P --accept FILE`, or an earlier calibration."""
     limit: Annotated[int | None, Option("N")] = Field(default=None, ge=1)
     """Read only the first N rows of the prompts."""
     reuse: Annotated[tuple[Path, ...], Option("RUN")] = ()

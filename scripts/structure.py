@@ -25,7 +25,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "critics": (("templating", "transcript"), ("text",), (REST,), ("ranking",)),
     "generation": (
         ("data",), ("settings", "request", "reads", "reasons", "console"), ("engines",), ("servers",), ("calls",), ("roles",),
-        ("unread", "config"), ("models",), ("output",), ("pipeline",), ("cluster",), (REST,),
+        ("unread", "config"), ("models",), ("fitted",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (
         ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("judge",), ("audit",), ("policy",),

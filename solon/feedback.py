@@ -24,6 +24,7 @@ from generation.output.folder import PROMPTS, run_folder
 from generation.output.run import Run, open_run
 from generation.pipeline.job import Job, already_done, prepare, produce
 from generation.request import FeedbackSettings
+from solon.calibration import calibrated
 from solon.settings import constitution_of, named
 
 Row = str | Mapping[str, Any] | Prompt
@@ -37,6 +38,8 @@ async def generate_feedback(
     *,
     config: str | Path | None = None,
     weights: Weights | str | Path | None = None,
+    calibration: str | Path | None = None,
+    acceptance: str | Path | None = None,
     limit: int | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
     reuse: Sequence[str | Path] = (),
@@ -49,8 +52,9 @@ async def generate_feedback(
     Those are written to `prompts.jsonl` in the run's folder, one at a time, so that a restart of the command finds them too.
     config, settings: as for `Judge`, as policy="embedded", engine="vllm", plan={"samples": 4}. The policy may be a function too:
     it gets the conversation and gives a response.
-    weights: fitted weights of votes. limit: read only the first rows. columns: the column that holds a field, where it has another
-    name, as {"prompt": "question"}. reuse: runs whose calls are taken.
+    weights: fitted weights of votes. calibration: labelled pairs for plan.max_error; acceptance: a file that an earlier one wrote.
+    limit: read only the first rows. columns: the column that holds a field, where it has another name, as {"prompt": "question"}.
+    reuse: runs whose calls are taken.
     report: write report.html.
 
     Raises UserError before anything is asked, with every problem; Unavailable when a model could not be reached for some prompts:
@@ -79,14 +83,25 @@ async def generate_feedback(
             "columns": as_options(columns),
             "reuse": tuple(reuse),
             "weights": weights,
+            "calibration": None if calibration is None else str(calibration),
+            "acceptance": acceptance,
         }
-        try:
-            request = FeedbackSettings.model_validate(given)
-        except ValidationError as error:
-            raise UserError(problems_of(error, FeedbackSettings)) from None
-        job = prepare(request, values=named(settings))
+        job = await _prepared(given, named(settings))
     await _finish(job, report)
     return open_run(folder)
+
+
+async def _prepared(given: Mapping[str, object], values: Mapping[str, object]) -> Job:
+    """The job, its labelled pairs judged where an error is stated by them. Raises UserError and Unavailable."""
+    try:
+        request = FeedbackSettings.model_validate(given)
+    except ValidationError as error:
+        raise UserError(problems_of(error, FeedbackSettings)) from None
+    job = prepare(request, values=values)
+    if not request.calibration:
+        return job
+    found = {"calibration": None, "acceptance": await calibrated(job, request.calibration)}
+    return prepare(request.model_copy(update=found), values=values)
 
 
 async def _finish(job: Job, report: bool) -> None:

@@ -14,6 +14,7 @@ from generation.output.summary import show, show_forecast
 from generation.pipeline.job import already_done, plan_ahead, prepare, produce
 from generation.pipeline.outcome import shortfall
 from generation.request import FeedbackSettings
+from solon.calibration import calibrated
 
 
 def run(settings: FeedbackSettings, console: Console) -> int:
@@ -21,6 +22,18 @@ def run(settings: FeedbackSettings, console: Console) -> int:
     if settings.public and not settings.push:
         raise UserError(Problem("--public", got="is for --push, which is not given", fix="add it, or leave both out"))
     job = prepare(settings)
+    if settings.calibration and not settings.plan:
+        try:
+            file = asyncio.run(calibrated(job, settings.calibration))
+        except Unavailable as error:
+            complain(error)
+            return 1
+        settings = settings.model_copy(update={"calibration": None, "acceptance": file})
+        job = prepare(settings)
+    elif settings.calibration:
+        complain(
+            f"calls about {settings.calibration} come first, and are not counted here; no label is accepted before"
+        )
     if settings.plan:
         try:
             ahead = asyncio.run(plan_ahead(job, settings.probe))

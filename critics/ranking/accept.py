@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from constitution.errors import Problem, UserError, invalid, problems_of
-from constitution.records import Strict
+from constitution.records import PreferencePair, Prompt, Strict
+from constitution.words import word_count
 from critics.ranking.weights import JudgingForm, Origin, Weights, differences, other_forms
 
 Fate = Literal["accepted", "escalate", "review", "drop"]
@@ -20,6 +22,27 @@ Test = Literal["mid-p", "exact"]
 """How a threshold is shown to keep the error with a stated confidence."""
 MAKES = "solon evaluate judge --data LABELLED --max-error P --fit WEIGHTS --accept FILE"
 """The command that writes such a file."""
+
+
+NOT_SURE, MISSING = "not_sure_enough", "vote_missing"
+"""Why a pair is not accepted: its log-odds are below the threshold, or a vote on it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unaccepted:
+    """A pair whose label is not accepted."""
+
+    pair: PreferencePair
+    reason: str
+    """NOT_SURE or MISSING."""
+    detail: str
+
+
+class Decided(NamedTuple):
+    """Pairs that have a label by their votes."""
+
+    accepted: list[PreferencePair]
+    others: list[Unaccepted]
 
 
 class Step(Strict):
@@ -72,6 +95,8 @@ class Acceptance(Strict):
     """The constitution, judges, templates and labelled pairs that it holds for."""
     weights: str = ""
     """Digest of the fitted weights of the votes; empty for the constitution's own."""
+    voting: str = ""
+    """Digest of the settings that say who votes on a pair; empty where the weights say it."""
     prompts: int = Field(ge=1)
     """Different prompts among the labelled pairs."""
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -91,6 +116,11 @@ class Acceptance(Strict):
     def labels(self) -> int:
         """Labelled pairs that it rests on."""
         return self.steps[0].labels
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Judges of the cascade, in their order; none where all are asked together."""
+        return tuple(name for step in self.steps for name in step.judges)
 
     def fate(self, log_odds: float, whole: bool, step: int = 0, below: Below = "review") -> Fate:
         """What becomes of a pair after a step. whole: every vote that was asked for is there; a label without them is no label."""
@@ -117,6 +147,21 @@ class Acceptance(Strict):
         )
 
 
+def decide(acceptance: Acceptance, found: Sequence[tuple[PreferencePair, int, bool]]) -> Decided:
+    """Which labels are accepted. found: a pair, the step of the cascade where asking ended, and whether every vote is there."""
+    decided = Decided([], [])
+    for pair, step, whole in found:
+        least = acceptance.steps[step].threshold
+        if acceptance.fate(pair.log_odds, whole, step) == "accepted":
+            decided.accepted.append(pair)
+        elif not whole:
+            decided.others.append(Unaccepted(pair, MISSING, ""))
+        else:
+            at = "no certainty is enough" if least is None else f"{pair.log_odds:.4f} < {least:.4f}"
+            decided.others.append(Unaccepted(pair, NOT_SURE, at))
+    return decided
+
+
 def read_acceptance(path: Path) -> Acceptance:
     """Raises UserError where the file is missing or holds something else."""
     try:
@@ -136,13 +181,14 @@ def refuse_other_acceptance(
     path: Path,
     here: Origin,
     weights: str,
+    voting: str,
     promised: tuple[float, float | None],
     cascade: tuple[str, ...],
 ) -> None:
     """Raises UserError where it holds for something else than this run.
 
-    here: what the run is made from; its data and pairs do not count. weights: digest of the run's. promised: the error and the
-    confidence that the run is to state.
+    here: what the run is made from; its data and pairs do not count. weights, voting: digests, as the file has them. promised: the
+    error and the confidence that the run is to state.
     """
     wrong = differences(acceptance.found_on, here)
     if acceptance.weights != weights:
@@ -150,9 +196,10 @@ def refuse_other_acceptance(
     if (acceptance.max_error, acceptance.confidence) != promised:
         has, wants = (_stated(*one) for one in ((acceptance.max_error, acceptance.confidence), promised))
         wrong.append(f"promise, {has} (this run states {wants})")
-    steps = tuple(name for step in acceptance.steps for name in step.judges)
-    if steps != cascade:
-        wrong.append(f"cascade, {', '.join(steps) or 'none'} (this run has {', '.join(cascade) or 'none'})")
+    if acceptance.voting and acceptance.voting != voting:
+        wrong.append("choice of voters (plan.principles, methods, methods_of, panel)")
+    if acceptance.judges != cascade:
+        wrong.append(f"cascade, {', '.join(acceptance.judges) or 'none'} (this run has {', '.join(cascade) or 'none'})")
     if wrong:
         fix = "find it again for this run, with --calibration LABELLED or by `solon evaluate judge`"
         raise UserError(Problem(str(path), got=f"holds for another {', another '.join(wrong)}", fix=fix))
@@ -164,6 +211,15 @@ def refuse_other_accepted_form(acceptance: Acceptance, path: Path, forms: Mappin
         got = f"holds for another form of judging: {', '.join(wrong)}"
         fix = "find it again with the servers of this run, with --calibration LABELLED or by `solon evaluate judge`"
         raise UserError(Problem(str(path), got=got, fix=fix))
+
+
+def kinds_of(pair: PreferencePair, prompt: Prompt) -> list[str]:
+    """What kind of pair it is, in words: where its responses are from, which is longer, and the prompt's tags."""
+    words = word_count(pair.chosen.text) - word_count(pair.rejected.text)
+    longer = (
+        ["the longer response is preferred"] if words > 0 else ["the shorter response is preferred"] if words else []
+    )
+    return [f"{pair.chosen.origin} over {pair.rejected.origin}", *longer, *(f"tag {tag}" for tag in prompt.tags)]
 
 
 def optimistic(weights: Weights | None, data: str) -> bool:

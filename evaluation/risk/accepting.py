@@ -48,6 +48,51 @@ def accepting(
     )
 
 
+def stepwise(
+    logits: Floats,
+    cascade: Sequence[str],
+    groups: Sequence[str],
+    origin: Origin,
+    promised: tuple[float, float | None, Test],
+    digests: tuple[str, str],
+    kinds: Mapping[str, Flags],
+) -> Acceptance:
+    """As the steps of a cascade ask; one step where all judges are asked together.
+
+    logits: [pairs, steps] for the better response, by all votes up to each step. The threshold of a step is found on the pairs that
+    come to it, so that each step keeps the error among what it accepts; with a confidence, the doubt is shared out among the steps.
+    digests: of the weights, and of the settings that say who votes.
+    """
+    error, confidence, test = promised
+    shared = None if confidence is None else 1 - (1 - confidence) / logits.shape[1]
+    left, found = np.ones(len(logits), dtype=bool), []
+    for number in range(logits.shape[1]):
+        own = np.where(left, np.nan_to_num(logits[:, number]), 0.0)
+        at = threshold(own[left], error, shared, test)
+        step = Step(
+            judges=(cascade[number],) if cascade else (),
+            threshold=at.least,
+            labels=int(left.sum()),
+            accepted=at.accepted,
+            wrong=at.wrong,
+        )
+        found.append(step)
+        if at.least is not None:
+            left &= np.abs(own) < at.least
+    return Acceptance(
+        max_error=error,
+        confidence=confidence,
+        test=test,
+        found_on=origin,
+        weights=digests[0],
+        voting="" if digests[0] else digests[1],
+        prompts=len(set(groups)),
+        steps=tuple(found),
+        seen=out_of_sample(logits[:, 0], error, confidence, test) if logits.shape[1] == 1 else None,
+        kinds=selected(kinds, ~left),
+    )
+
+
 def out_of_sample(logits: Floats, error: float, confidence: float | None, test: Test) -> Seen | None:
     """The error seen where halves of the labels choose the threshold for the others; None for too few."""
     if len(logits) < HALVED:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
+from critics.ranking.accept import Unaccepted
 from critics.text.manipulation import indicators_of
 from generation.output.records import ControlOutcome
 
@@ -64,6 +65,12 @@ def preferences(tools: bool, objectives: list[str]) -> pa.Schema:
             ("judge", pa.string()),
         ]
     )
+
+
+def review(tools: bool, objectives: list[str]) -> pa.Schema:
+    """Pairs for a person: as `preferences`, and why they are not among them."""
+    why = [pa.field("reason", pa.string()), pa.field("detail", pa.string())]
+    return pa.schema([*preferences(tools, objectives), *why])
 
 
 def sft(tools: bool) -> pa.Schema:
@@ -165,6 +172,14 @@ def pair_row(
         "constitution_digest": constitution,
         "judge": judge,
     }
+
+
+def review_row(
+    one: Unaccepted, prompt: Prompt, tools: bool, objectives: list[str], constitution: str, judge: str
+) -> dict[str, Any]:
+    """A pair that is not accepted as a row of `review`."""
+    row = pair_row(one.pair, prompt, tools, objectives, constitution, judge)
+    return {**row, "reason": one.reason, "detail": one.detail}
 
 
 def target_row(target: Response, prompt: Prompt, tools: bool, constitution: str) -> dict[str, Any]:

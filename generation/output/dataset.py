@@ -26,6 +26,8 @@ ROW_GROUP = 1000
 """Rows held back before they are written; fixed, so that row groups do not depend on timing."""
 SCRATCH = ".writing"
 DATA = "data"
+REVIEW = "review_queue.parquet"
+"""Pairs whose label is not sure enough for the stated error."""
 DATASETS = ("preferences", "sft")
 SPLITS = TRAIN, TEST = ("train", "test")
 
@@ -33,7 +35,16 @@ SPLITS = TRAIN, TEST = ("train", "test")
 class DatasetWriter:
     """Writes a run's parquet files into a scratch folder; `close` moves them into place."""
 
-    def __init__(self, folder: Path, constitution: Constitution, judge: str, test_fraction: float, tools: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        constitution: Constitution,
+        judge: str,
+        test_fraction: float,
+        tools: bool,
+        review: bool = False,
+    ) -> None:
+        """review: True where pairs whose label is not accepted are kept for a person."""
         self._folder = folder
         self._digest = constitution.digest
         self._judge = judge
@@ -51,8 +62,11 @@ class DatasetWriter:
             "controls.parquet": columns.CONTROLS,
             "failures.parquet": columns.FAILURES,
         }
+        self._review = review
+        schemas |= {REVIEW: columns.review(tools, self._objectives)} if review else {}
         self._files = {name: _File(self._scratch / name, schema) for name, schema in schemas.items()}
         self._voters = {split_path("preferences", split): array("d") for split in SPLITS}
+        self._voters |= {REVIEW: array("d")} if review else {}
         """Of each row: Kish's number of the voters whose mean its log-odds are, 0 of others."""
 
     def write(self, feedback: Feedback) -> None:
@@ -67,6 +81,12 @@ class DatasetWriter:
         self._files[split_path("sft", split)].add(
             columns.target_row(target, prompt, self._tools, self._digest) for target in feedback.targets
         )
+        if self._review:
+            self._voters[REVIEW].extend(one.pair.voters for one in feedback.unaccepted)
+            self._files[REVIEW].add(
+                columns.review_row(one, prompt, self._tools, self._objectives, self._digest, self._judge)
+                for one in feedback.unaccepted
+            )
         self._files["responses.parquet"].add(columns.response_row(c, prompt) for c in feedback.candidates)
         self._files["critiques.parquet"].add(map(columns.critique_row, feedback.critiques))
         self._files["votes.parquet"].add(map(columns.vote_row, feedback.votes))

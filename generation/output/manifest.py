@@ -16,9 +16,11 @@ from pydantic import Field, ValidationError
 from constitution.errors import Problem, UserError
 from constitution.records import Strict
 from constitution.terminal import complain
+from critics.ranking.accept import Acceptance
 from critics.ranking.pooling import Pooling, ProbabilityKind
+from generation.output.accepted import Accepted, AcceptedTally
 from generation.output.files import file_sha256, write_atomically
-from generation.output.folder import CONSTITUTION, PROMPTS, SETTINGS, WEIGHTS
+from generation.output.folder import ACCEPTANCE, CONSTITUTION, PROMPTS, SETTINGS, WEIGHTS
 from generation.output.records import ControlOutcome, Feedback
 
 NAME = "manifest.json"
@@ -26,7 +28,7 @@ CARD = "README.md"
 REPORT = "report.html"
 PAGES = (CARD, REPORT)
 """Files for people, who may have changed them: told where they are not as they were, and no reason to stop."""
-BESIDE = (SETTINGS, CONSTITUTION, WEIGHTS, PROMPTS, *PAGES)
+BESIDE = (SETTINGS, CONSTITUTION, WEIGHTS, ACCEPTANCE, PROMPTS, *PAGES)
 """Files that a run has beside its data, where it has them."""
 
 
@@ -161,6 +163,8 @@ class Digests(Strict):
     """Further judges, by name."""
     weights: str = ""
     """Of the fitted weights; empty where the YAML's were used."""
+    acceptance: str = ""
+    """Of what is accepted under a stated error; empty where none is stated."""
     prompts: str
     settings: str
 
@@ -184,6 +188,8 @@ class Manifest(Strict):
     failed: dict[str, int]
     controls: Controls
     probability: Probability = _MEAN
+    accepted: Accepted | None = None
+    """None where no error is stated."""
     rules: dict[str, RuleUse] = Field(default_factory=dict)
     """Principle judged by rule -> how often it mattered."""
     calls: Calls
@@ -292,6 +298,7 @@ class Tally:
     """`stage: reason` -> records."""
     failed: Counter[str] = field(default_factory=Counter)
     rules: dict[str, RuleUse] = field(default_factory=dict)
+    accepted: AcceptedTally = field(default_factory=AcceptedTally)
     controls: Controls = field(default_factory=lambda: Controls(asked=0, right=0))
 
     def add_controls(self, outcomes: Sequence[ControlOutcome]) -> None:
@@ -301,6 +308,7 @@ class Tally:
 
     def add(self, feedback: Feedback) -> None:
         """Count one prompt's outcome."""
+        self.accepted.add(feedback)
         voted = Counter(vote.principle for vote in feedback.votes if vote.method == "rule")
         for name in feedback.rules:
             used = self.rules.get(name, RuleUse(applied=0, decided=0))
@@ -331,6 +339,7 @@ class Tally:
         digests: Digests,
         cost: Cost | None = None,
         probability: Probability = _MEAN,
+        acceptance: Acceptance | None = None,
     ) -> Manifest:
         """The finished manifest."""
         return Manifest(
@@ -340,6 +349,7 @@ class Tally:
             failed=dict(sorted(self.failed.items())),
             controls=self.controls,
             probability=probability,
+            accepted=self.accepted.whole(acceptance) if acceptance else None,
             rules=dict(sorted(self.rules.items())),
             calls=calls,
             tokens=tokens,

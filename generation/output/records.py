@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote
+from critics.ranking.accept import Unaccepted
 from generation.calls.prices import Spent
 
 CONTROL = "control"
@@ -31,6 +32,10 @@ class Feedback:
     """The responses to imitate in supervised training."""
     failures: tuple[Failure, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    unaccepted: tuple[Unaccepted, ...] = ()
+    """Pairs with a label that is not sure enough for the stated error."""
+    ended: tuple[int, ...] = ()
+    """Comparisons by the step of the cascade at which asking ended."""
     vetoed: int = 0
     """Of the comparisons, those that a veto decided."""
     rules: tuple[str, ...] = ()

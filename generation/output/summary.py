@@ -37,6 +37,8 @@ _ASSUMED = (
 def show(manifest: Manifest, folder: Path, console: Console) -> None:
     """Print the summary table, example pairs and the dataset's path."""
     console.print(_table(manifest))
+    if manifest.accepted:
+        console.print(Text(f"Stated error: {printable(manifest.accepted.promise)}"), soft_wrap=True)
     for index, pair in enumerate(_examples(folder)):
         console.print(_pair(index, pair))
     for name in DATASETS:
@@ -59,6 +61,12 @@ def _table(manifest: Manifest) -> Table:
         elif count:
             table.add_row("of the votes, bounds (a server's list did not hold both labels)", f"{count:,}")
     table.add_row("p_chosen", _probability(manifest.probability))
+    if manifest.accepted:
+        accepted, judged = manifest.accepted.accepted, manifest.accepted.judged
+        table.add_row("labels accepted under the stated error", f"{accepted:,} of {judged:,}")
+        if len(manifest.accepted.ended) > 1:
+            steps = " / ".join(f"{count:,}" for count in manifest.accepted.ended)
+            table.add_row("comparisons that ended at each step of the cascade", steps)
     if manifest.controls.asked:
         right, asked = manifest.controls.right, manifest.controls.asked
         low, high = wilson(right, asked)

@@ -5,14 +5,16 @@ Constitutional AI's two phases (Bai et al. 2022, arXiv:2212.08073): critique and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import chain, groupby
 
 from constitution.errors import UserError
 from constitution.principles import Constitution, Principle, assign
-from constitution.records import Critique, Dropped, Failure, Message, Prompt, Response, Stage, Vote
+from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Stage, Vote
 from critics import critique, revise
 from critics.ranking import select as ranking
+from critics.ranking.accept import Decided, decide
 from critics.ranking.aggregate import Score
 from critics.ranking.kinds import Targets
 from critics.ranking.pooling import Counted
@@ -26,7 +28,7 @@ from generation.models.chat_model import ChatModel, derive_seed
 from generation.models.policies import Policy, draws
 from generation.models.tool_calls import parse_tool_calls
 from generation.output.records import Feedback
-from generation.pipeline.panel import Panel
+from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.tasks import together
 from generation.pipeline.voting import votes_on
 
@@ -218,10 +220,39 @@ async def compare_all(
     vetoes = panel.vetoes(constitution.applicable(prompt.tags))
     done = Comparisons(prompt, candidates, constitution, panel, plan)
     while pairs := done.next_pairs():
-        asked = await together(*(votes_on(panel, voters, prompt, a, b, plan, vetoes) for a, b in pairs))
-        for (a, b), records in zip(pairs, asked, strict=True):
-            done.add(a, b, records)
+        asked = await together(*(ask(panel, voters, prompt, a, b, constitution, plan, vetoes) for a, b in pairs))
+        for (a, b), (records, step) in zip(pairs, asked, strict=True):
+            done.add(a, b, records, step)
     return done
+
+
+async def ask(
+    panel: Panel,
+    voters: Sequence[Voter],
+    prompt: Prompt,
+    a: Response,
+    b: Response,
+    constitution: Constitution,
+    plan: Plan,
+    vetoes: Sequence[Voter] = (),
+) -> tuple[list[Vote | Failure], int]:
+    """What is said of one pair, and the step of the cascade at which asking ended: all of the first, and on while it is unsure."""
+    records: list[Vote | Failure] = []
+    last = 0
+    for last, some in enumerate(panel.steps(voters)):
+        records += await votes_on(panel, some, prompt, a, b, plan, () if last else vetoes)
+        if panel.acceptance is None:
+            break
+        found = panel.score(records, constitution, plan)
+        sure = found.logit if found and not found.undecided else 0.0
+        if (found and found.veto) or panel.acceptance.fate(sure, _whole(records), last) != "escalate":
+            break
+    return records, last
+
+
+def _whole(records: Sequence[Vote | Failure]) -> bool:
+    """Whether no vote that was asked for is missing."""
+    return not any(isinstance(record, Failure) for record in records)
 
 
 class Comparisons:
@@ -237,6 +268,8 @@ class Comparisons:
     ) -> None:
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
+        self.steps: dict[ranking.Pair, int] = {}
+        """Step of the cascade at which asking ended."""
         self.rules = tuple(principle.id for principle in constitution.applicable(prompt.tags) if principle.check)
         self.manipulative = [
             c for c in candidates if plan.defences.manipulation == "drop" and indicators_of(prompt, c.message)
@@ -255,12 +288,30 @@ class Comparisons:
             self._candidates, self.scores, plan.pairs, plan.schedule, plan.comparisons, self._seed, failed
         )
 
-    def add(self, a: Response, b: Response, records: list[Vote | Failure]) -> None:
-        """Take in what the voters said of a pair."""
-        self.records[a.id, b.id] = records
+    def add(self, a: Response, b: Response, records: list[Vote | Failure], step: int = 0) -> None:
+        """Take in what the voters said of a pair. step: of the cascade, at which asking ended."""
+        self.records[a.id, b.id], self.steps[a.id, b.id] = records, step
         combined = self._panel.score(records, self._constitution, self._plan)
         if combined:
             self.scores[a.id, b.id] = combined
+
+    @property
+    def ended(self) -> tuple[int, ...]:
+        """Comparisons by the step of the cascade at which asking ended."""
+        counts = Counter(self.steps.values())
+        return tuple(counts[step] for step in range(max(counts, default=-1) + 1))
+
+    def decide(self, pairs: Sequence[PreferencePair]) -> Decided:
+        """Which labels are accepted: all, where no error is stated."""
+        acceptance = self._panel.acceptance
+        if acceptance is None:
+            return Decided([*pairs], [])
+        found = []
+        for pair in pairs:
+            asked = (pair.chosen.id, pair.rejected.id)
+            asked = asked if asked in self.records else asked[::-1]
+            found.append((pair, self.steps[asked], _whole(self.records[asked])))
+        return decide(acceptance, found)
 
 
 def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan, imitated: Targets) -> Feedback:
@@ -270,7 +321,12 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan, 
     failures = [record for record in [*steps, *records] if isinstance(record, Failure)]
     dropped = [step for step in steps if isinstance(step, Dropped)]
     dropped += [Dropped(prompt.id, "compare", "manipulation", subject=candidate.id) for candidate in done.manipulative]
-    pairs, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.min_log_odds)
+    labelled, left_out = ranking.select(candidates, done.scores, plan.pairs, plan.min_log_odds)
+    pairs, unaccepted = done.decide(labelled)
+    left_out += [
+        Dropped(prompt.id, "accept", one.reason, one.detail, f"{one.pair.chosen.id} vs {one.pair.rejected.id}")
+        for one in unaccepted
+    ]
     if not pairs and not left_out and not failures:
         left_out = [Dropped(prompt.id, "pairs", "nothing_to_compare", f"{len(candidates)} candidates, none differ")]
     compared = [candidate for candidate in candidates if candidate not in done.manipulative]
@@ -283,6 +339,8 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan, 
         rules=done.rules,
         votes=tuple(record for record in records if isinstance(record, Vote)),
         pairs=tuple(pairs),
+        unaccepted=tuple(unaccepted),
+        ended=done.ended,
         targets=tuple(targets(compared, done.scores, imitated, plan.min_log_odds)),
         failures=tuple(failures),
         dropped=(*dropped, *left_out),

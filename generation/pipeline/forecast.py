@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from constitution.principles import Constitution
@@ -21,6 +22,7 @@ from generation.pipeline.controls import control_vetoes, control_voters, control
 from generation.pipeline.feedback import (
     Comparisons,
     Step,
+    ask,
     comparison_principles,
     given,
     improve,
@@ -188,9 +190,9 @@ async def _comparisons(
     while whole and (pairs := comparisons.next_pairs()):
         for a, b in pairs:
             more += await _votes(prompt, a, b, ballot, panel, plan, engine, counted)
-            records = await _attempt(votes_on(panel, ballot.voters, prompt, a, b, plan, ballot.vetoes))
-            whole = whole and records is not None
-            comparisons.add(a, b, records or [])
+            found = await _attempt(ask(panel, ballot.voters, prompt, a, b, constitution, plan, ballot.vetoes))
+            whole = whole and found is not None
+            comparisons.add(a, b, *(found or ([], 0)))
     met = comparisons.records
     return _Met(len(met), {name for pair in met for name in pair}, more, whole)
 
@@ -230,8 +232,11 @@ async def _votes(
             return following
         asked = engine.asked["compare"] - before
         return max(0, sum(voter.pair_calls(plan) + 2 * voter.response_calls(plan) for voter in voters) - asked)
-    for unit in units(voters, plan):
+    first_step, *later = panel.steps(voters)
+    for unit in units(first_step, plan):
         following += await _rest_of(unit, prompt, a, b, plan, engine)
+    for unit in chain.from_iterable(units(step, plan) for step in later):
+        following += unit.pair_calls(plan) + 2 * unit.response_calls(plan)
     return following
 
 

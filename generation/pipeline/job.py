@@ -20,8 +20,9 @@ from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt, Stage
 from constitution.terminal import complain
 from critics import templating
+from critics.ranking.accept import Acceptance
 from critics.ranking.pooling import PooledVotes, Pooling
-from critics.ranking.weights import Weights, read_weights, refuse_other
+from critics.ranking.weights import Weights
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
@@ -31,13 +32,14 @@ from generation.data.matching import unmatched
 from generation.data.prompts import SourceInfo
 from generation.engines.capabilities import Capabilities
 from generation.engines.replay import Replay
+from generation.fitted import digest_of, given_acceptance, given_weights
 from generation.models.factory import ModelRegistry, Wrap, chat_models, model_registry
 from generation.models.policies import Policy
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
-from generation.output.folder import CONSTITUTION, MACHINE, WEIGHTS, day_of, run_folder
+from generation.output.folder import ACCEPTANCE, CONSTITUTION, MACHINE, WEIGHTS, day_of, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
 from generation.output.settled import Settled
@@ -73,6 +75,8 @@ class Job:
     info: SourceInfo
     registry: ModelRegistry
     weights: Weights | None
+    acceptance: Acceptance | None
+    """When a label is accepted; None where no error is stated, or the labelled pairs are yet to be judged."""
     reuse: tuple[Path, ...]
     digests: Digests
     tariff: Tariff
@@ -81,6 +85,8 @@ class Job:
     """Which stored calls are made again."""
     weights_file: Path
     """What the weights were read from."""
+    acceptance_file: Path
+    """What was accepted was read from there."""
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
@@ -95,6 +101,7 @@ class Job:
         sampled = {"policies": d.policies} if d.policies else {"policy": d.policy}
         models = {"models": {**sampled, "judge": d.judge, **({"panel": d.panel} if d.panel else {})}}
         results = {**self.config.results(), **({"weights": d.weights} if d.weights else {})}
+        results |= {"acceptance": d.acceptance} if d.acceptance else {}
         several, own = ("panel", "policies"), {"name", *MEMBERS_MACHINE}
         machine = self.config.model_dump(mode="json", exclude={*results, *RESULTS, *several})
         for name in several:
@@ -129,7 +136,8 @@ def prepare(
     if constitution and config:
         problems.found += unknown_principles(config, constitution)
     problems.found += [Problem("", one.key, one.got, fix=one.fix) for one in (unread_in_run(config) if config else ())]
-    weights = attempt(partial(_weights, settings.weights, constitution, config, registry))
+    weights = attempt(partial(given_weights, settings.weights, constitution, config, registry))
+    acceptance = attempt(partial(given_acceptance, settings, constitution, config, registry, weights))
     if constitution and config and registry and weights and not problems.found:
         judges = attempt(partial(chat_models, config, registry, lambda _: Replay.pseudo()))
         if judges:
@@ -147,16 +155,23 @@ def prepare(
         info,
         registry,
         weights,
+        acceptance,
         tuple(calls),
-        _digests(constitution, config, registry, weights, info),
+        _digests(constitution, config, registry, weights, acceptance, info),
         known,
         settings.forget,
         settings.weights or settings.out / WEIGHTS,
+        settings.acceptance or settings.out / ACCEPTANCE,
     )
 
 
 def _digests(
-    constitution: Constitution, config: RunConfig, registry: ModelRegistry, weights: Weights | None, info: SourceInfo
+    constitution: Constitution,
+    config: RunConfig,
+    registry: ModelRegistry,
+    weights: Weights | None,
+    acceptance: Acceptance | None,
+    info: SourceInfo,
 ) -> Digests:
     """What the run is made from."""
     names = registry.digests()
@@ -167,7 +182,8 @@ def _digests(
         policies={name: spec.digest for name, spec in registry.policies.items()} if config.policies else {},
         judge=names.pop(MAIN),
         panel=names,
-        weights=digest(weights.model_dump_json()) if weights else "",
+        weights=digest_of(weights),
+        acceptance=digest(acceptance.model_dump_json()) if acceptance else "",
         prompts=info.fingerprint,
         settings=digest(json.dumps(config.results(), sort_keys=True)),
     )
@@ -182,26 +198,6 @@ def _dated(config: RunConfig, settings: FeedbackSettings) -> RunConfig:
     """The settings with the day that chat templates take for today, which is no part of their digest."""
     day = config.date or day_of(settings.out, *settings.reuse)
     return config.model_copy(update={"date": day})
-
-
-def _weights(
-    path: Path | None, constitution: Constitution | None, settings: RunConfig | None, registry: ModelRegistry | None
-) -> Weights | None:
-    """The fitted weights, checked against whatever else could be read. Raises UserError."""
-    error = settings.plan.early_stop_error if settings else 0
-    if path is None:
-        if error:
-            fix = "give fitted weights, or leave it 0"
-            raise UserError(Problem("", "plan.early_stop_error", f"got {error} without fitted weights", fix=fix))
-        return None
-    weights = read_weights(path)
-    if error and weights.stopping is None:
-        got, fix = f"got {error}, but {path} has no order of voters for early stopping", "fit again, or leave it 0"
-        raise UserError(Problem("", "plan.early_stop_error", got, fix=fix))
-    if constitution and registry:
-        judging = settings.plan.judging() if settings else weights.fitted_on.judging
-        refuse_other(weights, path, constitution.digest, registry.digests(), templating.digest(), judging)
-    return weights
 
 
 def already_done(job: Job) -> Manifest | None:
@@ -252,7 +248,7 @@ def _tell(job: Job) -> None:
 def _models(job: Job, wrap: Wrap) -> tuple[tuple[Policy, ...], Panel]:
     """Policies and panel. Raises ModelError."""
     policies, judges = chat_models(job.config, job.registry, wrap)
-    return policies, panel_of(job.config, judges, job.weights)
+    return policies, panel_of(job.config, judges, job.weights, job.acceptance)
 
 
 class Ahead(NamedTuple):
@@ -282,7 +278,7 @@ async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
         if probe:
             await preflight(models, tools=job.info.has_tools)
         plan = job.config.plan
-        check_forms(panel, job.constitution, plan, job.weights_file)
+        check_forms(panel, job.constitution, plan, job.weights_file, job.acceptance_file)
         await forecast(job.rows(), job.constitution, policies, panel, plan, engine, result)
         takes = estimate(result, calls.means(), job.tariff, policies, panel, job.constitution, plan)
         return Ahead(result, takes, spent_before(calls.totals(own), job.tariff))
@@ -298,8 +294,9 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
     with folder.locked():
         folder.claim(job.settings())
         write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
-        if job.weights:
-            write_atomically(job.out / WEIGHTS, job.weights.model_dump_json(indent=1) + "\n")
+        for name, given in ((WEIGHTS, job.weights), (ACCEPTANCE, job.acceptance)):
+            if given:
+                write_atomically(job.out / name, given.model_dump_json(indent=1) + "\n")
         (job.out / manifest.NAME).unlink(missing_ok=True)  # present only while the run is whole
         async with Session(
             job.out / CALLS,
@@ -321,13 +318,14 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     found = await session.preflight(*models, tools=job.info.has_tools, structured=shared)
     if found:
         run_folder(job.out).claim(job.settings(found))
-    check_forms(panel, job.constitution, job.config.plan, job.weights_file)
+    check_forms(panel, job.constitution, job.config.plan, job.weights_file, job.acceptance_file)
     if unread := idle(panel, job.config.plan):
         complain(unread)
     tally, pooled = Tally(), PooledVotes()
     writer = DatasetWriter(
-        job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools
-    )
+        job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools,
+        review=job.acceptance is not None and job.config.plan.unaccepted == "review",
+    )  # fmt: skip
 
     given = [model.capabilities.model_dump_json() for model in models]
     settled = Settled(session.store, job.digests, given, again=job.forget == "failed")
@@ -388,6 +386,7 @@ def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally, pool
         job.digests,
         cost(totals, job.tariff, job.registry),
         Probability.of(pooling, fitted=job.weights is not None),
+        job.acceptance,
     )
 
 

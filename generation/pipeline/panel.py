@@ -11,6 +11,7 @@ from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import MAIN, VIOLATION, Failure, Vote, voter_name
 from critics.methods import METHODS
+from critics.ranking.accept import Acceptance, refuse_other_accepted_form
 from critics.ranking.aggregate import Score, score
 from critics.ranking.weights import JudgingForm, Weights, refuse_other_form
 from generation.config import Plan, RunConfig
@@ -82,6 +83,12 @@ class Panel:
     judges: tuple[Judge, ...]
     weights: Weights | None = None
     """Fitted weights; the YAML's where None."""
+    acceptance: Acceptance | None = None
+    """When a label is accepted; None where no error is stated."""
+
+    def steps(self, voters: Sequence[Voter]) -> list[list[Voter]]:
+        """The voters of each step of the cascade; one step where there is none."""
+        return steps(voters, self.acceptance.judges if self.acceptance else ())
 
     def score(self, records: Sequence[Vote | Failure], constitution: Constitution, plan: Plan) -> Score | None:
         """What the votes on a pair come to; None where all that was asked failed. Nothing asked, or rules that see no difference,
@@ -136,11 +143,20 @@ class Panel:
         return found
 
 
-def panel_of(config: RunConfig, models: Mapping[str, ChatModel], weights: Weights | None) -> Panel:
+def steps(voters: Sequence[Voter], cascade: Sequence[str]) -> list[list[Voter]]:
+    """The voters of each step of a cascade, which names judges; rules vote in the first. All in one step where it names none."""
+    if not cascade:
+        return [[*voters]]
+    return [[v for v in voters if (v.judge.name if v.judge else cascade[0]) == name] for name in cascade]
+
+
+def panel_of(
+    config: RunConfig, models: Mapping[str, ChatModel], weights: Weights | None, acceptance: Acceptance | None = None
+) -> Panel:
     """The panel that the settings name. models: name of a judge -> its model."""
     main = Judge(models[MAIN], MAIN, config.plan.methods, config.plan.methods_of)
     others = (Judge(models[m.name], m.name, m.methods, m.methods_of, m.principles) for m in config.panel)
-    return Panel((main, *others), weights)
+    return Panel((main, *others), weights, acceptance)
 
 
 def check_voters(panel: Panel, constitution: Constitution) -> None:
@@ -153,8 +169,13 @@ def check_voters(panel: Panel, constitution: Constitution) -> None:
         raise UserError(Problem("--weights", got=got, fix=fix))
 
 
-def check_forms(panel: Panel, constitution: Constitution, plan: Plan, path: Path) -> None:
-    """Raises UserError when the weights of a panel were fitted on votes that were come by otherwise. path: the weights' file."""
+def check_forms(panel: Panel, constitution: Constitution, plan: Plan, path: Path, accepted: Path = Path()) -> None:
+    """Raises UserError when weights were fitted, or thresholds found, on votes that were come by otherwise.
+
+    path, accepted: the files of the weights and of what is accepted.
+    """
+    if panel.acceptance:
+        refuse_other_accepted_form(panel.acceptance, accepted, panel.forms(constitution, plan))
     if panel.weights:
         refuse_other_form(panel.weights, path, panel.forms(constitution, plan))
 

@@ -104,10 +104,10 @@ def test_it_is_refused_for_another_run(
 ) -> None:
     here = ORIGIN.model_copy(update=change)
     if not words:
-        refuse_other_acceptance(ALONE, Path("a.json"), here, weights, promised, cascade)
+        refuse_other_acceptance(ALONE, Path("a.json"), here, weights, "who", promised, cascade)
         return
     with pytest.raises(UserError) as raised:
-        refuse_other_acceptance(ALONE, Path("a.json"), here, weights, promised, cascade)
+        refuse_other_acceptance(ALONE, Path("a.json"), here, weights, "who", promised, cascade)
     assert words in str(raised.value)
 
 
