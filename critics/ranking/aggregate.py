@@ -10,7 +10,7 @@ from typing import Literal
 
 from constitution.principles import Constitution, Principle
 from constitution.records import VIOLATION, LabelSource, Prompt, Response, Vote
-from critics.ranking.pooling import Counted, kish
+from critics.ranking.pooling import Counted, Pooling, kish
 from critics.ranking.vetoes import Veto, veto
 from critics.ranking.weights import Weights
 from critics.text.rules import violates
@@ -94,7 +94,8 @@ def score(
     decided = veto(votes, constitution.vetoes)
     if decided:
         return _by_veto(decided, votes, constitution)
-    rest = [vote for vote in votes if vote.method != VIOLATION]
+    # a rule that sees no difference says nothing, and is no vote of 0
+    rest = [vote for vote in votes if vote.method != VIOLATION and (vote.value or vote.method != "rule")]
     counted = [(vote, value) for vote in rest if (value := effective_vote(vote, position_inconsistent)) is not None]
     if not counted:
         return Score(0.0, {}, tuple(votes), "abstained" if rest else "")
@@ -108,6 +109,11 @@ def score(
     else:
         logit = math.fsum(objectives.values())
     return Score(logit, objectives, tuple(votes), source=source)
+
+
+def pooled(found: Score, pooling: Pooling) -> Score:
+    """The score of a pair of a run whose mean votes are pooled; as it is where it is no mean."""
+    return replace(found, logit=pooling.log_odds(found.logit, found.voters)) if found.counted else found
 
 
 def _by_veto(decided: Veto, votes: Sequence[Vote], constitution: Constitution) -> Score:

@@ -104,7 +104,8 @@ def weightiest(constitution: Constitution, most: int) -> Constitution:
                 allowed="at least 1, of a constitution that has some",
             )
         )
-    return Constitution(**{**dict(constitution), "principles": tuple(kept)})
+    fields = {name: getattr(constitution, name) for name in Constitution.model_fields}
+    return Constitution(**{**fields, "principles": tuple(kept)})
 
 
 async def attack(

@@ -8,6 +8,7 @@ import numpy as np
 
 from constitution.records import Strict
 from critics.ranking.accept import Acceptance
+from critics.ranking.pooling import Counted, pool
 from critics.ranking.weights import Estimate, Quality
 from evaluation.calibration import Calibration, calibration
 from evaluation.judge.batching import BatchAgreement
@@ -96,7 +97,7 @@ class Assessment(Strict):
     nll: float
     """Mean negative log-likelihood of the right answer, in nats."""
     unfitted: Quality
-    """The mean vote by the YAML's weights, or by equal ones."""
+    """As in a run without a fit: the mean vote by the YAML's weights, or by equal ones, pooled."""
     position_inconsistent: float | None
     """Share of votes that chose a position; None where no voter was asked in both orders."""
     mean_bias: float | None
@@ -164,10 +165,24 @@ def _beside(panel: Floats, other: Floats, voter: str) -> Baseline:
 
 
 def unfitted(matrix: VoteMatrix, weights: Floats) -> Floats:
-    """[pairs] mean vote by these weights, over the voters that voted."""
-    present = ~np.isnan(matrix.votes)
-    total = np.nan_to_num(matrix.votes) @ weights
-    mean: Floats = total / np.maximum(present @ np.abs(weights), 1e-12)
+    """[pairs] log-odds as of a run without a fit: the mean vote by these weights over the voters that voted, with rules as sure as
+    the judged votes beside them, times the effective number of voters."""
+    votes = np.nan_to_num(matrix.votes)
+    rules = np.array([name.startswith("rule/") for name in matrix.voters])
+    shares = ~np.isnan(matrix.votes) * np.abs(weights)
+    shares = shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
+    judged = shares * ~rules
+    size = (np.abs(votes) * judged).sum(1) / np.maximum(judged.sum(1), 1e-12)
+    votes = np.where(rules & (size > 0)[:, None], np.sign(votes) * size[:, None], votes)
+    mean: Floats = (shares * votes).sum(1)
+    taken = [
+        [Counted(w, z) for w, z in zip(*both, strict=True) if w]
+        for both in zip(shares[size > 0], votes[size > 0], strict=True)
+    ]
+    pooling = pool(taken)
+    if pooling:
+        voters = 1 / np.maximum((shares[size > 0] ** 2).sum(1), 1e-12)
+        mean[size > 0] = pooling.log_odds(mean[size > 0], voters)
     return mean
 
 

@@ -68,8 +68,8 @@ def rows(found: Assessment) -> list[tuple[str, str]]:
         ("  without what chance adds (RMS)", f"{found.calibration.debiased:.3f}"),
         ("calibration slope (1 is calibrated)", _slope(found.calibration.slope)),
         ("negative log-likelihood", f"{found.nll:.3f}"),
-        ("unfitted mean: accuracy", interval(found.unfitted.accuracy)),
-        ("unfitted mean: calibration error", f"{found.unfitted.ece:.3f}"),
+        ("mean vote, pooled: accuracy", interval(found.unfitted.accuracy)),
+        ("mean vote, pooled: calibration error", f"{found.unfitted.ece:.3f}"),
         ("position-inconsistent votes", share_or_dash(share)),
         ("mean position bias, log-odds", "" if mean is None else f"{mean:+.3f}"),
     ]

@@ -80,6 +80,13 @@ class Probability(Strict):
     pairs: int = 0
     """Comparisons that this was estimated from."""
 
+    @property
+    def pooling(self) -> Pooling | None:
+        """What made the mean votes probabilities; None where nothing is pooled."""
+        if self.rho is None or self.temperature is None or self.voters is None or self.voters_effective is None:
+            return None
+        return Pooling(self.rho, self.temperature, self.voters, self.voters_effective, self.pairs)
+
     @classmethod
     def of(cls, pooling: Pooling | None, fitted: bool) -> Probability:
         """What a run did with its votes. pooling: what they tell of the voters; None where none was a mean."""

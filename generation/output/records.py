@@ -90,6 +90,10 @@ class Forecast:
     """Known now and not stored: they will be made."""
     following: Counter[Stage] = field(default_factory=Counter)
     """The most that can follow from answers that are not known yet."""
+    control_pairs: int = 0
+    """Control pairs that are judged along."""
+    control_calls: int = 0
+    """The most calls about them, among the certain and the following ones."""
     sizes: dict[tuple[Stage, str], Size] = field(default_factory=dict)
     """(stage, model) -> the calls that are certain."""
 

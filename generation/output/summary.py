@@ -146,6 +146,9 @@ def show_forecast(
     whole = Estimate(total(one.expected for one in takes.values()), total(one.most for one in takes.values()))
     row("all", result.reused.total(), result.certain.total(), result.most(), whole, "bold")
     console.print(table)
+    if result.control_calls:
+        told_of = f"At most {result.control_calls:,} of the calls are about {result.control_pairs} control pairs"
+        console.print(f"{told_of} (plan.controls), which measure the judge.", soft_wrap=True)
     if spent.calls:
         money_spent = f" and {tariff.money(spent.cost)}" if priced else ""
         console.print(f"Spent so far: {spent.calls:,} calls, {spent.tokens:,} tokens{money_spent}", soft_wrap=True)

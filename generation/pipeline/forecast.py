@@ -85,8 +85,11 @@ async def forecast(
     for control in controls(plan):
         asked = Asked(control_vetoes(control, panel, constitution), control_voters(control, panel, constitution, plan))
         if asked.voters:
+            certain = result.certain["compare"]
             following = await _votes(control.prompt, *control.responses, asked, panel, plan, engine, set())
             result.following["compare"] += following
+            result.control_pairs += 1
+            result.control_calls += result.certain["compare"] - certain + following
     for prompt in prompts:
         if isinstance(prompt, Prompt):
             result.following += await _following(prompt, constitution, policies, panel, plan, engine)

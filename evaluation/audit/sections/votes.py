@@ -12,6 +12,7 @@ from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, NOTHING, Section, Table, bar_values, percent
 from evaluation.statistics import share
+from generation.output.manifest import Counts, Probability
 
 MOST = 40
 """Voters that are shown: those that voted most. --json has all."""
@@ -68,12 +69,44 @@ def decisions(audit: Audit) -> Section:
     log_odds = np.asarray(audit.pairs.log_odds)
     if len(log_odds) < FEWEST:
         return NOTHING
-    text = "p_chosen is the label that training sees: near one half the votes could not decide. Their log-odds are its logit."
+    text = (
+        "p_chosen is the label that training sees: near one half the votes could not decide. Their log-odds are its logit. "
+        f"{_probability(audit.manifest.probability)} {_others(audit.manifest.counts)}"
+    )
+    rules = [(name, used.applied, used.decided) for name, used in audit.manifest.rules.items()]
     parts: list[Plot | Table] = [
         plots.histogram("p_chosen of the pairs", 1 / (1 + np.exp(-log_odds)), "p_chosen", np.linspace(0.5, 1, 21).tolist()),
         plots.histogram("Log-odds of the pairs", log_odds, "log-odds", 20),
     ]  # fmt: skip
+    if rules:
+        columns = ("rule", "#comparisons that it applies to", "#kept by one and broken by the other")
+        parts.append(Table("Rules", columns, rules))
     return Section("How sure the labels are", text, parts)
+
+
+def _probability(found: Probability) -> str:
+    """What the labels are."""
+    if found.how == "fitted":
+        return "They are fitted: votes are weighed and calibrated on labelled pairs."
+    if found.voters is None or found.voters_effective is None or found.rho is None or found.temperature is None:
+        return "They are mean votes, no calibrated probabilities."
+    sure = (
+        f" All votes are divided by {found.temperature:.1f}, as they contradict each other."
+        if found.temperature > 1
+        else ""
+    )
+    return (
+        f"They are pooled without labels: the mean vote times the effective number of voters. On average {found.voters:.1f} voters "
+        f"are worth {found.voters_effective:.1f} (their errors correlate by {found.rho:.2f}, by {found.pairs:,} comparisons).{sure}"
+    )
+
+
+def _others(counts: Counts) -> str:
+    """The labels that are no votes of the panel."""
+    return (
+        f"Vetoes decided {counts.vetoed:,} of {counts.comparisons:,} comparisons, and rules alone {counts.rule_pairs:,} of "
+        f"{counts.pairs:,} pairs."
+    )
 
 
 def agreement(audit: Audit) -> Section:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any
 
+from constitution.records import VIOLATION
 from generation.output.exports.texts import conversation_text, pair_name, sided, source_row
 from generation.output.manifest import NAME
 from generation.output.reading import Pair
@@ -71,7 +72,8 @@ def _comparison(pair: Pair, principles: dict[str, str]) -> dict[str, Any]:
         responses[side] |= {"model": policy or origin, "origin": origin}
     values: defaultdict[str, list[float]] = defaultdict(list)
     for vote in pair.votes:
-        values[vote.principle].append(vote.value)
+        if vote.method != VIOLATION or (vote.logit_ab < 0) != (vote.logit_ba < 0):  # of two alike it prefers neither
+            values[vote.principle].append(vote.value)
     annotations: dict[str, dict[str, str | None]] = {annotator_id(_DEFAULT): {"pref": chosen}}
     for name, found in values.items():
         value = math.fsum(found)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from constitution.records import Message, Vote
-from critics.ranking.aggregate import Score, score
+from critics.ranking.aggregate import Score, pooled, score
 from critics.ranking.select import strengths
 from critics.ranking.weights import read_weights
 from generation.output.card import recorded
@@ -91,12 +91,13 @@ class _Scores:
         self._constitution = run.constitution
         path = run.folder / WEIGHTS
         self._weights = read_weights(path) if path.is_file() else None
+        self._pooling = run.manifest.probability.pooling
 
     def of(self, votes: Sequence[Vote]) -> dict[tuple[str, str], Score]:
         """Pair of ids -> its score."""
         found = {}
         for pair, group in groupby(votes, key=lambda vote: (vote.a, vote.b)):
-            found[pair] = score(
+            combined = score(
                 list(group),
                 self._constitution,
                 self._weights,
@@ -104,6 +105,7 @@ class _Scores:
                 self._plan.early_stop_error,
                 self._plan.min_log_odds,
             )
+            found[pair] = pooled(combined, self._pooling) if self._pooling else combined
         return found
 
 

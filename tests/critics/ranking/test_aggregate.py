@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from constitution.principles import Check, Constitution, Principle
 from constitution.records import VIOLATION, Message, Origin, Prompt, Response, Vote
-from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent, Score, rule_vote, score
+from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent, Score, pooled, rule_vote, score
+from critics.ranking.pooling import Pooling
 from critics.ranking.weights import Weights
 
 LAWS = Constitution(
@@ -163,6 +164,14 @@ def test_the_votes_of_a_mean_say_how_many_they_are_worth() -> None:
     three = score([*one, vote("useful", 1.0), vote("safe", 1.0)], LAWS)
     assert [found.weight for found in three.counted] == pytest.approx([1 / 16, 3 / 16, 3 / 4])
     assert three.voters == pytest.approx(1 / (1 / 256 + 9 / 256 + 9 / 16))
+
+
+def test_a_mean_is_pooled_and_nothing_else_is() -> None:
+    pooling = Pooling(rho=0.5, temperature=2.0, voters=2.0, voters_effective=4 / 3, pairs=9)
+    both = score([vote("clear", 1.0), replace(vote("clear", 1.0), judge="other")], LAWS)
+    assert pooled(both, pooling).logit == pytest.approx(2 / 3), "2 / (1 + 0.5) voters, at half their sureness"
+    alone = score([ruled()], LAWS)
+    assert pooled(alone, pooling) == alone
 
 
 odds = st.floats(-20, 20, allow_nan=False)

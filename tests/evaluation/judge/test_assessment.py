@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluation.judge.assessment import assess, best_voter
+from constitution.principles import Check, Constitution, Principle
+from constitution.records import Vote
+from critics.ranking.aggregate import RULE_LOG_ODDS, pooled, score
+from critics.ranking.pooling import pool
+from evaluation.judge.assessment import assess, best_voter, unfitted
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.panels import Panel
 
@@ -53,3 +57,33 @@ def test_where_no_voter_saw_nearly_all_the_panel_is_compared_on_the_best_one_s_p
     assert (best.voter, best.accuracy.value, best.pairs) == ("voter 1", 1.0, 10)
     assert best.panel.value == pytest.approx(0.2), "of the same ten pairs"
     assert (test.only_panel, test.only_other, test.pairs) == (0, 8, 10)
+
+
+def test_without_a_fit_log_odds_are_those_of_a_run() -> None:
+    """Two judged principles and a rule, on 40 pairs: votes are missing, and on one pair the rule is alone."""
+    random = np.random.default_rng(1)
+    votes = np.column_stack([random.normal(0.3, 0.8, (40, 2)), random.choice([RULE_LOG_ODDS, -RULE_LOG_ODDS, NAN], 40)])
+    votes[:9, 0] = NAN
+    votes[0] = NAN, NAN, RULE_LOG_ODDS
+    names = ("judge/compare/kind", "judge/compare/true", "rule/short")
+    unknown, pairs = np.full(40, NAN), tuple(map(str, range(40)))
+    found = unfitted(VoteMatrix(pairs, names, votes, -votes, pairs, ("",) * 40, unknown, unknown), np.full(3, 1 / 3))
+    laws = Constitution(
+        name="laws",
+        version=1,
+        objectives={"good": 1.0},
+        principles=(
+            Principle(id="kind", objective="good", text="Be kind."),
+            Principle(id="true", objective="good", text="Be true."),
+            Principle(id="short", objective="good", text="Be short.", check=Check(max_words=3)),
+        ),
+    )
+
+    def cast(row: NDArray[np.float64]) -> list[Vote]:
+        said = zip(("kind", "true", "short"), ("compare", "compare", "rule"), row.tolist(), strict=True)
+        return [Vote("p", "a", "b", name, z, -z, method) for name, method, z in said if z == z]
+
+    scores = [score(cast(row), laws) for row in votes]
+    pooling = pool([one.counted for one in scores if one.counted])
+    assert pooling
+    assert found.tolist() == pytest.approx([pooled(one, pooling).logit for one in scores])

@@ -81,7 +81,7 @@ def test_what_only_some_runs_have_is_told_where_they_do(made: Manifest, tmp_path
         "calls": made.calls.model_copy(update={"unkept": 4}), "tokens": made.tokens.model_copy(update={"estimated": 6}),
     }  # fmt: skip
     table = cells(shown(made.model_copy(update=more), tmp_path))
-    assert table["control pairs right"] == "7 of 8"
+    assert table["control pairs right (95% interval)"] == "7 of 8 (53% to 98%)"
     assert table["of the votes, bounds (a server's list did not hold both labels)"] == "2"
     assert table["cost of the calls made"] == "1,234.5000 USD"
     assert table["of it, by the batch API"] == "0.2500 USD"

@@ -92,6 +92,7 @@ def test_a_run_judges_controls_along_and_plans_for_them(tmp_path: Path) -> None:
     job = prepare(settings)
     ahead = asyncio.run(plan_ahead(job)).calls
     assert (ahead.certain, ahead.following) == ({"compare": (4 + 3) * 2}, {})
+    assert (ahead.control_pairs, ahead.control_calls) == (4, 4 * 2)
     manifest = asyncio.run(produce(job))
     assert manifest is not None
     assert manifest.calls.made == (4 + 3) * 2
