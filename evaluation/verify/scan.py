@@ -43,7 +43,8 @@ _SHORT = 12
 """Characters of a prompt that a response may well begin with."""
 _NEAR = 64
 """Characters within which a response that holds its prompt begins with it."""
-_LEFT_OUT = str.maketrans(dict.fromkeys("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", " "))
+_PLAIN = bytes(byte if byte >= 128 or chr(byte).isalnum() else 32 for byte in bytes(range(256)).lower())
+"""Of each byte, its letter in lower case; a space in place of punctuation."""
 
 
 @dataclass(slots=True)
@@ -227,9 +228,10 @@ def _named(record: Record, column: str) -> str:
     return "" if isinstance(record.row, BadRow) else str(record.row.get(column))[:60]
 
 
-def folded(text: str) -> str:
+def folded(text: str) -> bytes:
     """A text without case, punctuation and white space: what is alike but for these is the same."""
-    return " ".join(text.lower().translate(_LEFT_OUT).split()) or text
+    words = (text if text.isascii() else text.lower()).encode("utf-8", "surrogatepass").translate(_PLAIN).split()
+    return b" ".join(words) or text.encode("utf-8", "surrogatepass")
 
 
 def marked(pair: Pair) -> int:

@@ -20,10 +20,29 @@ from evaluation.verify.scan import (
     Scan,
 )  # fmt: skip
 
+READ = 3_000
+"""Pairs of the sample whose responses are read for refusals and broken ends."""
 DECIDES = 0.95
 STRONG = 0.85
 """Shares of longer or of shorter responses among the chosen from which length alone decides, or nearly does."""
 _ENDED = re.compile(r"""[.!?:;…。！？)\]}>"'”’`*_|~=\-–—/\\]\s*$|[^\w\s,]\s*$""")
+OPENING = 300
+"""Characters in which a response declines."""
+_DECLINING = (
+    "n't",
+    "n’t",
+    "not",
+    "cant",
+    "wont",
+    "refus",
+    "declin",
+    "rather",
+    "unable",
+    "uncomfort",
+    "unwilling",
+    "sorry",
+    "afraid",
+)
 _SENTENCES = re.compile(r"[.!?。！？][\"'”)]?\s")
 _LONG = 80
 """Characters below which a text may well end without a full stop."""
@@ -38,7 +57,7 @@ def find(scan: Scan) -> Iterator[Finding]:
     yield from _one_size(scan)
     yield from _broken(scan)
     yield from _repeated(scan)
-    refuses = _one_sided(scan, is_refusal)
+    refuses = _one_sided(scan, refuses_to)
     yield from _tells(
         scan,
         "refusal_decides",
@@ -137,9 +156,11 @@ def _marked(scan: Scan, one: int, other: int) -> tuple[int, int, int, tuple[str,
 
 def _one_sided(scan: Scan, has: Callable[[str], bool]) -> tuple[int, int, int, tuple[str, ...]]:
     """(pairs of which one response has it, those where the chosen one does, all, some of them), in the sample."""
-    found = [(has(pair.chosen), pair) for pair in scan.sample if has(pair.chosen) != has(pair.rejected)]
+    sample = scan.sample[:READ]
+    seen = [(has(pair.chosen), has(pair.rejected), pair) for pair in sample]
+    found = [(chosen, pair) for chosen, rejected, pair in seen if chosen != rejected]
     places = tuple(scan.place(pair.split, pair.number) for _, pair in found[:3])
-    return len(found), sum(chosen for chosen, _ in found), len(scan.sample), places
+    return len(found), sum(chosen for chosen, _ in found), len(sample), places
 
 
 def _tells(
@@ -161,6 +182,12 @@ def _tells(
             side = f"the {word} one in {hits / alone:.1%} of these"
             what = f"only one response {does} in {alone / n:.1%} of the pairs, and it is {side}: {it} tells the label"
             yield Finding(name, "error" if most or "truncated" in name else "warning", alone, n, what, fix, places)
+
+
+def refuses_to(text: str) -> bool:
+    """Whether a response opens by declining: first it is seen, quickly, whether it has a word that this takes."""
+    opening = text[:OPENING].lower()
+    return any(word in opening for word in _DECLINING) and is_refusal(text)
 
 
 def breaks_off(text: str) -> bool:
