@@ -14,8 +14,9 @@ import math
 import random
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.common import show
@@ -75,6 +76,8 @@ PLANTED = (
 async def simulated(messages: list[dict[str, Any]]) -> str | float:
     """A judge that reads numbers, and writes principles in other words."""
     text = messages[-1]["content"]
+    if "People prefer reply A" in text:
+        return _contrast(text)
     if "<reply_a" not in text:
         return _write(text)
     head, question = text.rsplit("</reply_b", 1)
@@ -100,6 +103,13 @@ def _wanted(question: str, a: dict[int, float], b: dict[int, float], sizes: Sequ
     return 2.0 * (a[drawn] - b[drawn])
 
 
+def _contrast(text: str) -> str:
+    """Of qualities 0 to 9, the one of which the first has most more."""
+    a, b = ({int(k): float(v) for k, v in _HELD.findall(part)} for part in text.split("<reply_b"))
+    most = max(range(10), key=lambda k: a[k] - b[k])
+    return f"1. Show more of quality {most}."
+
+
 def _write(text: str) -> str:
     """A principle again, or its opposite."""
     given = next((line for line in text.splitlines()[1:] if line.strip()), "")
@@ -113,8 +123,8 @@ def _write(text: str) -> str:
     return f"One must not {given.lower()}" if opposite else f"It matters that a reply follows this: {given.lower()}"
 
 
-def pairs(count: int, seed: int) -> Pairs:
-    """Pairs of replies with qualities drawn at random; the better has more of quality 0, nearly always."""
+def pairs(count: int, seed: int, wanted: Mapping[int, float] = MappingProxyType({0: 1.0})) -> Pairs:
+    """Pairs of replies with qualities drawn at random. wanted: quality -> what it counts for the better one, beside noise."""
     draw = random.Random(seed)
     found = []
     for i in range(count):
@@ -123,7 +133,8 @@ def pairs(count: int, seed: int) -> Pairs:
             held = {k: draw.gauss(0, 1) for k in range(QUALITIES)}
             words = " ".join(["word"] * draw.randint(1, 60))
             sides.append((held, " ".join(f"q{k}={value:.2f}" for k, value in held.items()) + f" {words}"))
-        sides.sort(key=lambda side: side[0][0] + draw.gauss(0, 0.3), reverse=True)
+        worth = [sum(held[k] * weight for k, weight in wanted.items()) + draw.gauss(0, 0.3) for held, _ in sides]
+        sides = sides if worth[0] >= worth[1] else sides[::-1]
         better, worse = (Message(role="assistant", content=text) for _, text in sides)
         found.append(made_pair(f"pair-{i}", (Message(role="user", content=f"Question {i}?"),), better, worse))
     return Pairs(tuple(found), True)

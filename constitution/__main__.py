@@ -1,4 +1,4 @@
-"""`python -m constitution lint | show | diff | import | test`."""
+"""`python -m constitution lint | show | diff | import | test | learn`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from constitution.options import Options, add_options, read_options
 from constitution.principles import Principle
 from constitution.terminal import complain
 from critics.methods import fields_read
-from evaluation.principles.settings import TestSettings
+from evaluation.principles.settings import LearnSettings, TestSettings
 from generation.console import Console
 
 
@@ -35,6 +35,9 @@ class Asking(NamedTuple):
 ASKING = {
     "test": Asking(
         "evaluation.principles.command", TestSettings, "what is wrong with each principle, by how judges vote under it"
+    ),
+    "learn": Asking(
+        "evaluation.principles.learning", LearnSettings, "a short list of principles that explains labelled pairs"
     ),
 }
 RUN = "generation.config.RunConfig"

@@ -89,7 +89,7 @@ async def written(model: ChatModel, principle: Principle, place: int, count: int
     names = [("again.jinja", i) for i in range(count)]
     if not principle.antithesis:
         names.append(("opposite.jinja", 0))
-    texts = await asyncio.gather(*(_sentence(model, name, i, principle) for name, i in names))
+    texts = await asyncio.gather(*(put(model, name, i, principle) for name, i in names))
     bare = principle.model_copy(
         update={"compare": None, "ask": None, "good_answer": "yes", "critique": None, "revise": None}
     )
@@ -106,7 +106,7 @@ async def written(model: ChatModel, principle: Principle, place: int, count: int
 
 async def sharper(model: ChatModel, principle: Principle, place: int) -> list[Wording]:
     """A sharper principle, as a model writes it, and the same by another form of the question; none where it writes none."""
-    text = await _sentence(model, "sharper.jinja", 0, principle)
+    text = await put(model, "sharper.jinja", 0, principle)
     if not text or text == principle.text:
         return []
     bare = Principle(id=f"p{place}-sharp", objective=principle.objective, text=text, applies_to=principle.applies_to)
@@ -114,7 +114,8 @@ async def sharper(model: ChatModel, principle: Principle, place: int) -> list[Wo
     return [Wording(principle.id, "sharper", probe) for probe in (bare, other)]
 
 
-async def _sentence(model: ChatModel, template: str, index: int, principle: Principle) -> str:
+async def put(model: ChatModel, template: str, index: int, principle: Principle) -> str:
+    """A sentence that a model writes about a principle; empty where it writes none. index: which of several."""
     sampling = _SENTENCE if not index else Sampling(max_tokens=80, temperature=0.7, seed=index)
     subject = Subject(voter=principle.id)
     completion = await model.ask(
@@ -127,7 +128,8 @@ def sentence(text: str) -> str:
     """The first line of what a model wrote, as a principle: without list marks, quotes and a heading; empty where it is none."""
     line = next((line for line in text.strip().splitlines() if len(line.split()) >= 3), "")
     line = _LEAD.sub("", printable(line)).strip(" \"”'’*`")
-    return line if len(line.split()) >= 3 and len(line) <= LONGEST else ""
+    plain = not {"{", "}"} & set(line)  # the marks of variables, which no constitution has
+    return line if plain and len(line.split()) >= 3 and len(line) <= LONGEST else ""
 
 
 def probes(constitution: Constitution, wordings: Sequence[Wording]) -> Constitution:

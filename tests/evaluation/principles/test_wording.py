@@ -45,6 +45,7 @@ def test_parts(text: str, parts: tuple[str, ...]) -> None:
         ("Principle: **Be fair to all sides.**", "Be fair to all sides."),
         ("Sure.\nBe fair to\x1b[31m all.", "Be fair to�[31m all."),
         ("No.", ""),
+        ("Be fair to {{ everybody }} here.", ""),
         ("word " * 100, ""),
     ],
 )
