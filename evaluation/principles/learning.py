@@ -26,7 +26,7 @@ from evaluation.principles.asking import calls_at_most, writer
 from evaluation.principles.proposals import as_principles, by_contrast, merged
 from evaluation.principles.selection import Chosen, Measured, choose, measure
 from evaluation.principles.settings import LearnSettings
-from evaluation.principles.wording import Wording
+from evaluation.principles.wording import Wording, without_veto
 from evaluation.statistics import Floats, share
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
@@ -103,7 +103,9 @@ async def learn(
     if not candidates:
         raise UserError(Problem(settings.data, "", "the judge wrote no principle", "sentences", "try a stronger judge"))
     objectives = (pool.objectives if pool else {}) | ({settings.objective: 1.0} if settings.contrast else {})
-    whole = Constitution(name="candidates", version=1, objectives=objectives, principles=tuple(candidates))
+    whole = Constitution(
+        name="candidates", version=1, objectives=objectives, principles=tuple(map(without_veto, candidates))
+    )
     asked = await judge_pairs(pairs, whole, config, settings.out, settings.reuse)
     votes = voted([record for record in asked.records if isinstance(record, Vote)], pairs, candidates)
     groups = [pair.group for pair in pairs]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from constitution.records import Vote
+from constitution.records import VIOLATION, Vote
 from critics.methods import METHODS
 from evaluation.statistics import Floats
 
@@ -46,7 +46,7 @@ def said(votes: Iterable[Vote], pairs: Sequence[Pair], longer: Sequence[float], 
     seen: dict[tuple[str, str], Floats] = {}
     for vote in votes:
         i = place.get((vote.prompt_id, vote.a, vote.b))
-        if i is None:
+        if i is None or vote.method == VIOLATION:
             continue
         voter = f"{vote.judge}/{vote.method}"
         if voter not in values[vote.principle]:

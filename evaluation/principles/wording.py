@@ -57,10 +57,8 @@ def render(name: str, **texts: str) -> str:
 
 def fixed(principle: Principle, place: int) -> list[Wording]:
     """The wordings that need no model. place: the principle's, of which its probes have their ids."""
-    found = [Wording(principle.id, "own", principle)]
-    bare = principle.model_copy(
-        update={"compare": None, "ask": None, "good_answer": "yes", "critique": None, "revise": None}
-    )
+    found = [Wording(principle.id, "own", without_veto(principle))]
+    bare = _bare(principle)
     if principle.compare or principle.ask:
         found.append(Wording(principle.id, "plain", _probe(bare, f"p{place}-plain")))
     for i, (compare, question) in enumerate(zip(_FORMS, _ASKED, strict=True)):
@@ -90,9 +88,7 @@ async def written(model: ChatModel, principle: Principle, place: int, count: int
     if not principle.antithesis:
         names.append(("opposite.jinja", 0))
     texts = await asyncio.gather(*(put(model, name, i, principle) for name, i in names))
-    bare = principle.model_copy(
-        update={"compare": None, "ask": None, "good_answer": "yes", "critique": None, "revise": None}
-    )
+    bare = _bare(principle)
     found = list[Wording]()
     for (name, i), text in zip(names, texts, strict=True):
         if not text or text == principle.text:
@@ -137,8 +133,18 @@ def probes(constitution: Constitution, wordings: Sequence[Wording]) -> Constitut
     return constitution.model_copy(update={"principles": tuple(wording.probe for wording in wordings)})
 
 
+def without_veto(principle: Principle) -> Principle:
+    """As it votes: a veto is asked first, and would leave the votes of others out."""
+    return principle.model_copy(update={"veto": False, "violation": None}) if principle.veto else principle
+
+
+def _bare(principle: Principle) -> Principle:
+    requests = ("compare", "ask", "critique", "revise")
+    return without_veto(principle).model_copy(update=dict.fromkeys(requests) | {"good_answer": "yes", "examples": ()})
+
+
 def _probe(principle: Principle, name: str, **fields: str | None) -> Principle:
-    return principle.model_copy(update={"id": name, "examples": (), "veto": False, **fields})
+    return principle.model_copy(update={"id": name, **fields})
 
 
 def _opposite(principle: Principle, text: str, name: str) -> Principle:

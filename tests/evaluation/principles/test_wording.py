@@ -77,3 +77,9 @@ def test_texts_cannot_close_their_block() -> None:
     assert said.count("</conversation>") == 1
     assert said.count("</reply_a>") == 1
     assert "{{ a }}" in said
+
+
+def test_a_veto_does_not_keep_others_from_being_asked() -> None:
+    strict = KIND.model_copy(update={"veto": True, "violation": "Is it cruel?"})
+    assert not any(one.probe.veto or one.probe.violation for one in fixed(strict, 0))
+    assert fixed(KIND, 0)[0].probe is KIND
