@@ -112,20 +112,21 @@ class Encoder:
         return place if place >= len(end) and content[head : head + 1] == text[place : place + 1] else 0
 
     def response(
-        self, messages: Chat, text: str, tools: Tools | None = None, judged: bool = False
+        self, messages: Chat, text: str | Message, tools: Tools | None = None, judged: bool = False
     ) -> tuple[list[int], list[int]]:
         """Token ids of a chat up to where an answer begins, and of the text as what the assistant says there.
 
         That is where the template itself writes an answer: after the generation prompt, and for models that think where an answered
         chat has it, whose thoughts are closed or left out. judged: True where the text is looked at after the generation prompt,
-        whose thoughts are then closed. The end of the turn is not among the ids. Where the last token before the text would merge
-        with its first, the text is encoded on its own, as a model would have to write it. Raises ValueError as `encode` does.
+        whose thoughts are then closed. A message is written as the template writes it, its calls too. The turn's end is not among
+        the ids. Where the last token before the text would merge with its first, the text is encoded on its own, as a model
+        would have to write it. Raises ValueError as `encode` does.
         """
         before, (response,) = self.responses(messages, (text,), tools, judged)
         return before, response
 
     def responses(
-        self, messages: Chat, texts: Sequence[str], tools: Tools | None = None, judged: bool = False
+        self, messages: Chat, texts: Sequence[str | Message], tools: Tools | None = None, judged: bool = False
     ) -> tuple[list[int], list[list[int]]]:
         """As `response`, of several texts after one chat, which is rendered and encoded once.
 
@@ -138,7 +139,20 @@ class Encoder:
         known = self._ids(border)
         if before[len(before) - len(known) :] != known:  # a tokenizer whose tokens do reach over
             border, known = opening, before
-        return before, [self._after(border, known, self._mark_text(text)) for text in texts]
+        said = (
+            self._mark_text(text) if isinstance(text, str) else self._said(opening, messages, text, tools)
+            for text in texts
+        )
+        return before, [self._after(border, known, text) for text in said]
+
+    def _said(self, opening: str, messages: Chat, answer: Message, tools: Tools | None) -> str:
+        """What the template writes of an answer after the opening of the turn, up to the turn's end."""
+        if answer.tool_calls:
+            answered = self._render([*messages, answer], tools, opening=False)
+            end = answered.rfind(self._turn_ends)
+            if answered.startswith(opening) and end > len(opening):
+                return answered[len(opening) : end]
+        return self._mark_text(str(_without_calls(_fields(answer))["content"]))  # as for templates that know no calls
 
     def _written(self, opening: str, messages: Chat, tools: Tools | None) -> str:
         """The chat up to an answer as the template writes it once it is answered, where that is not the generation prompt.
@@ -161,6 +175,10 @@ class Encoder:
     @cached_property
     def end_of_turn(self) -> int:
         """Id of the control token with which the template ends what the assistant says. Raises ModelError."""
+        return int(self._tokenizer.backend_tokenizer.token_to_id(self._turn_ends))
+
+    @cached_property
+    def _turn_ends(self) -> str:
         content = _secret()
         chat = [Message(role="user", content="Which?"), Message(role="assistant", content=content)]
         rendered = self._render(chat, None, opening=False)
@@ -170,7 +188,7 @@ class Encoder:
                 "the chat template ends the assistant's turn with no control token; write one after the assistant's "
                 "content, such as {{ eos_token }}, and save the tokenizer"
             )
-        return int(self._tokenizer.backend_tokenizer.token_to_id(found.group()))
+        return found.group()
 
     def label_id(self, label: str) -> int:
         """Id of the one token that a label is, when it is the first thing the assistant says. Raises ModelError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
@@ -22,6 +23,10 @@ from generation.output.pages import render_markdown
 from generation.output.reading import split_files
 from generation.reasons import told
 
+TOOLS = "tools"
+"""Column that a run with tools has."""
+JSON = ("arguments",)
+"""Names of fields that hold JSON: a struct of all calls' arguments would give each call those of the others."""
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 
 
@@ -43,6 +48,13 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         "pretty_name": f"Preferences by the constitution {constitution.name}",
         "tags": ["preference", "constitutional-ai", "rlaif", "synthetic"],
     } | ({"configs": configs} if configs else {})
+    schemas = {
+        name: pq.read_schema(folder / split_path(name, next(iter(splits)))) for name, splits in rows.items() if splits
+    }
+    if told_types := [
+        {"config_name": name, "features": features(schema)} for name, schema in schemas.items() if TOOLS in schema.names
+    ]:
+        front["dataset_info"] = told_types
     page = render_markdown(
         TEMPLATE,
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
@@ -63,6 +75,25 @@ def _interval(manifest: Manifest) -> str:
     right, asked = manifest.controls.right, manifest.controls.asked
     low, high = wilson(right, asked)
     return f"{right / max(1, asked):.0%}, 95% interval {low:.0%} to {high:.0%}"
+
+
+def features(schema: pa.Schema) -> list[dict[str, object]]:
+    """Column types as a card tells them to `datasets`, which then gives what JSON says: chat templates want it so."""
+    return [_named(field) for field in schema]
+
+
+def _named(field: pa.Field) -> dict[str, object]:
+    is_json = field.name in JSON and pa.types.is_string(field.type)
+    return {"name": field.name, **({"dtype": "json"} if is_json else _type(field.type))}
+
+
+def _type(kind: pa.DataType) -> dict[str, object]:
+    if pa.types.is_list(kind):
+        inner = _type(kind.value_type)
+        return {"list": inner.get("struct", inner.get("dtype"))}
+    if pa.types.is_struct(kind):
+        return {"struct": [_named(field) for field in kind]}
+    return {"dtype": "float64" if pa.types.is_float64(kind) else str(kind)}
 
 
 def recorded(folder: Path) -> RunConfig:

@@ -11,13 +11,12 @@ from pydantic import FiniteFloat, JsonValue
 
 from constitution.errors import Problem, UserError
 from constitution.records import Message, Strict
-from critics.transcript import message_text
 from generation.data.record import BadRow
 from generation.data.source import source
 from generation.output.dataset import SPLITS
 from generation.output.files import write_atomically
 from training.best_of.responses import Outcome
-from training.data.columns import RowPrompt, Target
+from training.data.columns import RowPrompt, Target, said
 
 FILE = "best.jsonl"
 FIXES: Mapping[str, str] = {
@@ -58,7 +57,7 @@ class BestRow(Strict):
     def target(self) -> Target:
         """As it is trained on."""
         prompt = RowPrompt(self.prompt_id, self.prompt, self.tools, self.tags)
-        return Target(prompt, message_text(self.completion[0]), 1.0, self.completion_truncated)
+        return Target(prompt, said(self.completion[0]), 1.0, self.completion_truncated)
 
 
 def write(path: Path, made: Mapping[str, Sequence[Outcome]]) -> None:

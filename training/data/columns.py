@@ -13,7 +13,6 @@ import regex
 from constitution.digest import digest
 from constitution.errors import Problem, UserError, shown
 from constitution.records import Message
-from critics.transcript import message_text
 from generation.data import conversation as shapes
 from generation.data.conversation import Messages
 from generation.data.message import Told
@@ -40,12 +39,21 @@ class RowPrompt(NamedTuple):
     tags: tuple[str, ...] = ()
 
 
+Said = str | Message
+"""A response: its text; the message itself where it calls tools, which the model's template has its own form for."""
+
+
+def said(message: Message) -> Said:
+    """What of a response is learnt."""
+    return message if message.tool_calls else message.content
+
+
 class Pair(NamedTuple):
     """Two responses to one prompt, and how sure it is that the first is better."""
 
     prompt: RowPrompt
-    chosen: str
-    rejected: str
+    chosen: Said
+    rejected: Said
     p: float
     """Probability that chosen is better, 0.5 to 1; 1 where the data knows none."""
     margin: float
@@ -59,7 +67,7 @@ class Target(NamedTuple):
     """A prompt and the response to learn."""
 
     prompt: RowPrompt
-    response: str
+    response: Said
     weight: float
     truncated: bool = False
     """Whether the response was cut as it was written: column `completion_truncated`."""
@@ -89,7 +97,7 @@ def pair(row: Mapping[str, Any], told: Told) -> Pair:
         )
     p, margin = _number(row, "p_chosen", 1.0), _number(row, "margin", 0.0)
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
-    return checked(Pair(prompt, message_text(chosen), message_text(rejected), p, margin, _weight(row), truncated))
+    return checked(Pair(prompt, said(chosen), said(rejected), p, margin, _weight(row), truncated))
 
 
 def _sides(row: Mapping[str, Any], told: Told) -> tuple[Messages, Message, Message]:
@@ -134,24 +142,24 @@ def target(row: Mapping[str, Any], told: Told) -> Target:
         raise bad("", f"has columns {', '.join(row)}", fix="add prompt and completion, or messages")
     prompt = prompted(row, told)
     with read_as_rows():
-        said = shapes.reply(
+        answer = shapes.reply(
             "completion", shapes.spoken("completion", row["completion"], told), prompt.messages, empty=True
         )
-        if isinstance(said, BadRow):
-            raise said
-    if row["completion"] == said.content:
-        _check_unrendered("completion", said.content)
-        if _repeats(said.content, prompt):
+        if isinstance(answer, BadRow):
+            raise answer
+    if row["completion"] == answer.content:
+        _check_unrendered("completion", answer.content)
+        if _repeats(answer.content, prompt):
             raise bad(
                 "completion",
                 "begins with the prompt, which would be trained on twice",
                 fix="keep the response alone, or give it as a message where it does repeat the prompt",
             )
-    return Target(prompt, message_text(said), _weight(row), _flag(row, "completion_truncated"))
+    return Target(prompt, said(answer), _weight(row), _flag(row, "completion_truncated"))
 
 
-def _last(row: Mapping[str, Any], told: Told) -> tuple[Messages, str]:
-    """(a conversation without its last message, which is the assistant's; the text of that). Raises UserError."""
+def _last(row: Mapping[str, Any], told: Told) -> tuple[Messages, Said]:
+    """(a conversation without its last message, which is the assistant's; what that says). Raises UserError."""
     name = next((name for name in _ASKED[1:] if row.get(name)), None)
     if name is None:
         raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt and completion, or messages")
@@ -162,7 +170,7 @@ def _last(row: Mapping[str, Any], told: Told) -> tuple[Messages, str]:
     *before, last = messages
     if last.role != "assistant":
         raise bad(name, f"the last to speak is {last.role}", "the assistant, whose response is learnt")
-    return tuple(before), message_text(last)
+    return tuple(before), said(last)
 
 
 def _repeats(text: str, prompt: RowPrompt) -> bool:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from constitution.digest import hasher
 from constitution.errors import Problem, UserError
+from constitution.terminal import complain
 from generation.models.encoder import Encoder
 from training.config import Labels, Training
 from training.data.batches import Example
-from training.data.columns import Pair, RowPrompt, Target
+from training.data.columns import Pair, RowPrompt, Said, Target
+from training.data.unusable import SHOWN
 
 
 class PairRow(NamedTuple):
@@ -45,9 +47,9 @@ class EncodedSplit(NamedTuple):
 
     rows: list[Any]
     counts: Counter[str]
-    """`read` = `kept` + all `dropped_*`: unusable (as read), long_prompt, truncated, empty (a response), equal (once cut), unsure,
-    repeated (a prompt), untested (its source). Of those kept, `kept_truncated` have a response that lost its end; of those read,
-    `moved_to_test` are held out for what another row is."""
+    """`read` = `kept` + all `dropped_*`: unusable (as read), bad_chat (none of the template's), long_prompt, truncated, empty (a
+    response), equal (once cut), unsure, repeated (a prompt), untested (its source). Of those kept, `kept_truncated` have a response
+    that lost its end; of those read, `moved_to_test` are held out for what another row is."""
 
     @property
     def digest(self) -> str:
@@ -59,7 +61,7 @@ class EncodedSplit(NamedTuple):
 
 
 def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, labels: Labels) -> EncodedSplit:
-    """Pairs with both responses after one prompt, each ended by one end of turn unless it was cut. Raises UserError: bad chat."""
+    """Pairs with both responses after one prompt, each ended by one end of turn unless it was cut."""
     kept: list[PairRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
@@ -92,7 +94,10 @@ def encode_prompts(rows: Sequence[RowPrompt], encoder: Encoder, room: int) -> En
     kept: list[PromptRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        tokens = tuple(_render(row, (), encoder)[0])
+        found = _render(row, (), encoder, counts)
+        if found is None:
+            continue
+        tokens = tuple(found[0])
         if len(tokens) > room:
             counts["dropped_long_prompt"] += 1
         else:
@@ -104,6 +109,10 @@ def encode_prompts(rows: Sequence[RowPrompt], encoder: Encoder, room: int) -> En
 def check_some(encoded: EncodedSplit, settings: Training) -> None:
     """Raises UserError when nothing is left to train on, or nothing of what is left counts."""
     place = f"--data {', '.join(settings.data)}"
+    unfit, read = encoded.counts["dropped_bad_chat"], encoded.counts["read"]
+    if encoded.rows and unfit > settings.max_failed * read:
+        got = f"{unfit:,} of {read:,} chats do not fit the model's template (allowed by max_failed: {settings.max_failed:.0%})"
+        raise UserError(Problem(place, got=got, fix="train a model whose template takes them, or leave them out"))
     if encoded.rows:
         if not any(getattr(row, "weight", 1.0) for row in encoded.rows):
             got = f"got 0 in all {len(encoded.rows)} rows to train on"
@@ -113,6 +122,7 @@ def check_some(encoded: EncodedSplit, settings: Training) -> None:
         "dropped_long_prompt": f"raise max_length (now {settings.max_length})",
         "dropped_truncated": f"raise max_length (now {settings.max_length}) or set truncated: keep",
         "dropped_equal": f"raise max_length (now {settings.max_length})",
+        "dropped_bad_chat": "train a model whose template takes the chats",
         "dropped_empty": "give responses with some text",
         "dropped_unsure": "lower labels.min_confidence",
     }
@@ -132,17 +142,22 @@ def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encode
 
 def _example(
     prompt: RowPrompt,
-    responses: Sequence[str],
+    responses: Sequence[Said],
     truncated: Sequence[bool],
     encoder: Encoder,
     settings: Training,
     counts: Counter[str],
 ) -> Example | None:
     """The prompt and its responses as ids; None, and a count, where they do not fit."""
-    if not all(response.strip() for response in responses):
+    if not all(
+        response.strip() if isinstance(response, str) else True for response in responses
+    ):  # a call says something
         counts["dropped_empty"] += 1
         return None
-    before, rendered = _render(prompt, responses, encoder)
+    found = _render(prompt, responses, encoder, counts)
+    if found is None:
+        return None
+    before, rendered = found
     room = settings.max_length - len(before)
     if room < 2:
         counts["dropped_long_prompt"] += 1
@@ -155,12 +170,17 @@ def _example(
     return Example(tuple(before), tuple(response[:room] for response in ended))
 
 
-def _render(prompt: RowPrompt, responses: Sequence[str], encoder: Encoder) -> tuple[list[int], list[list[int]]]:
+def _render(
+    prompt: RowPrompt, responses: Sequence[Said], encoder: Encoder, counts: Counter[str]
+) -> tuple[list[int], list[list[int]]] | None:
+    """None, and a count, where the chat does not fit the model's template. The first few are told."""
     try:
         return encoder.responses(prompt.messages, responses, prompt.tools or None)
     except ValueError as error:
-        fix = "leave it out, or train a model whose template takes it"
-        raise UserError(Problem(f"prompt {prompt.id}", got=str(error), fix=fix)) from None
+        counts["dropped_bad_chat"] += 1
+        if counts["dropped_bad_chat"] <= SHOWN:
+            complain(Problem(f"prompt {prompt.id}", got=str(error), fix="it is left out"))
+        return None
 
 
 def _trusted(p: float, labels: Labels) -> float:

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from constitution.errors import UserError
-from critics.transcript import message_text
 from generation.data.message import Told
 from generation.data.record import BadRow
 from generation.output import reading
 from generation.output.reading import TrainingPair
 from training.data import columns
-from training.data.columns import Pair, RowPrompt, Target, answerable, checked
+from training.data.columns import Pair, RowPrompt, Target, answerable, checked, said
 from training.data.sources import Row
 
 
@@ -32,7 +31,7 @@ def pair(row: Row, told: Told) -> Pair:
     if isinstance(row, Mapping):
         return columns.pair(row, told)
     assert isinstance(row, TrainingPair)
-    chosen, rejected = message_text(row.chosen), message_text(row.rejected)
+    chosen, rejected = said(row.chosen), said(row.rejected)
     truncated = (row.chosen_truncated, row.rejected_truncated)
     return checked(
         Pair(prompted(row, told), chosen, rejected, row.p_chosen, margin=0.0, weight=1.0, truncated=truncated)
@@ -45,7 +44,7 @@ def target(row: Row, told: Told) -> Target:
     if isinstance(row, Mapping):
         return columns.target(row, told)
     assert isinstance(row, reading.Target)
-    return Target(prompted(row, told), message_text(row.completion), weight=1.0)
+    return Target(prompted(row, told), said(row.completion), weight=1.0)
 
 
 def prompted(row: Row, told: Told) -> RowPrompt:

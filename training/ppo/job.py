@@ -12,6 +12,7 @@ import numpy as np
 
 from constitution.errors import Problem, Problems, UserError
 from constitution.loading import load
+from critics.transcript import message_text
 from evaluation.texts import grams
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
@@ -205,7 +206,8 @@ def _reference(settings: PPO) -> frozenset[int]:
         found = rows.pairs(Training(data=dict.fromkeys(settings.monitor.reference, 1.0), test_fraction=0))
     except UserError as error:
         raise UserError(problem.named_by("monitor.reference") for problem in error.problems) from None
-    return grams(text for part in found for pair in part for text in (pair.chosen, pair.rejected))
+    said = (text for part in found for pair in part for text in (pair.chosen, pair.rejected))
+    return grams(one if isinstance(one, str) else message_text(one) for one in said)
 
 
 def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:

@@ -1,5 +1,6 @@
 """Token ids: as generation renders them, ended once, dropped and cut with counts that add up."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from benchmarks.styles import STYLES, control_tokens
 from constitution.errors import UserError
 from constitution.records import Message
 from generation.models.encoder import Encoder
+from tests.training.small_run import CALL
 from training.config import DPO, SFT, Labels, Training
 from training.data.columns import Pair, RowPrompt, Target
 from training.data.encode import check_some, encode_pairs, encode_prompts, encode_targets
@@ -213,12 +215,44 @@ def test_prompts_of_a_length(chatml: Encoder) -> None:
     assert encoded.counts == {"read": 2, "kept": 1, "dropped_long_prompt": 1}
 
 
-def test_a_chat_that_the_template_refuses_is_named() -> None:
+def test_a_chat_that_the_template_refuses_is_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     system = RowPrompt("p7", (Message(role="system", content="Be brief."), Message(role="user", content="hi")))
+    rows, settings = [Target(system, "hello", 1.0), *4 * [Target(prompt("hi"), "hello", 1.0)]], SFT(data={"d": 1.0})
+
+    encoded = encode_targets(rows, Encoder(STYLES["gemma"]()), settings)
+
+    assert encoded.counts == {"read": 5, "kept": 4, "dropped_bad_chat": 1}
+    assert re.search(
+        r"prompt p7: the chat does not fit .*System role not supported.*; it is left out", capsys.readouterr().err
+    )
+    check_some(encoded, settings)
     with pytest.raises(
-        UserError, match=r"prompt p7: the chat does not fit .*System role not supported.*; leave it out"
+        UserError, match=r"--data d: 1 of 5 chats do not fit the model's template \(allowed by max_failed: 10%\)"
     ):
-        encode_targets([Target(system, "hello", 1.0)], Encoder(STYLES["gemma"]()), SFT())
+        check_some(encoded, settings.model_copy(update={"max_failed": 0.1}))
+    with pytest.raises(
+        UserError, match=r"no row is left of 1 \(dropped bad chat 1\); train a model whose template takes"
+    ):
+        check_some(encode_targets(rows[:1], Encoder(STYLES["gemma"]()), settings), settings)
+
+
+def test_a_call_of_a_tool_is_written_as_the_template_writes_it() -> None:
+    call = Message(role="assistant", content="I look.", tool_calls=(CALL,))
+    tokenizer = STYLES["chatml"]()
+    encoder = Encoder(tokenizer)
+
+    (row,) = encode_targets([Target(prompt("hi"), call, 1.0)], encoder, SFT()).rows
+
+    asked = {"role": "user", "content": "hi"}
+    whole = tokenizer.apply_chat_template(
+        [asked, call.model_dump(exclude_defaults=True)], tokenize=True, return_dict=False
+    )
+    tokens = [*row.example.prompt, *row.example.responses[0]]
+    assert tokens == whole[: len(tokens)]
+    assert tokenizer.convert_tokens_to_ids("<tool_call>") in row.example.responses[0]
+    assert whole[len(tokens) - 1] == encoder.end_of_turn
+    plain = encode_targets([Target(prompt("hi"), call, 1.0)], Encoder(STYLES["gemma"]()), SFT())
+    assert plain.counts == {"read": 1, "kept": 1}  # a template that knows no calls
 
 
 Change = Callable[[list[Pair]], Sequence[Pair]]

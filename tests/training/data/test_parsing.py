@@ -35,8 +35,7 @@ COLUMNS: dict[str, Any] = {
 
 
 def test_a_pair_of_a_run_is_what_its_columns_say() -> None:
-    said = 'Because.\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
-    expected = Pair(PROMPT, said, "No.", 0.75, 0.0, 1.0, (False, True))
+    expected = Pair(PROMPT, ROW.chosen, "No.", 0.75, 0.0, 1.0, (False, True))
     assert pair(ROW, Told()) == pair(COLUMNS, Told()) == expected
     assert prompted(ROW, Told()) == prompted(COLUMNS, Told()) == expected.prompt
 

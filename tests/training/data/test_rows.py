@@ -13,7 +13,7 @@ from constitution.errors import UserError
 from constitution.records import Message
 from generation.output.dataset import split_of
 from tests.training.builders import some_pairs, some_targets
-from tests.training.small_run import LAWS, write_run
+from tests.training.small_run import CALL, LAWS, write_run
 from training.config import DPO, SFT, Reward
 from training.data import rows
 
@@ -85,10 +85,11 @@ def test_labels_margins_and_weights_are_read(write_rows: Write) -> None:
     assert (pair.p, pair.margin, pair.weight) == (0.7, -1.5, 1.5)
 
 
-def test_a_call_of_a_tool_is_said_in_words(tmp_path: Path) -> None:
-    """As the judge read it."""
+def test_a_call_of_a_tool_stays_a_message(tmp_path: Path) -> None:
+    """For the model's template to write: it has tokens of its own for calls."""
     split = rows.pairs(dpo(write_run(tmp_path / "run", tools=True)))
-    assert split.train[0].chosen == 'it scatters light\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
+    assert split.train[0].chosen == Message(role="assistant", content="it scatters light", tool_calls=(CALL,))
+    assert split.train[0].rejected == "nobody knows"
     targets = rows.targets(SFT(data={str(tmp_path / "run"): 1.0}))
     assert targets.train[0].response == split.train[0].chosen
 
