@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,14 @@ SHIPPED = [
 ]
 
 
+@cache
+def known() -> dict[str, Any]:
+    """The schemas, made once."""
+    return dict(schemas())
+
+
 def complaints(kind: str, data: object) -> list[str]:
-    return [error.message for error in Draft202012Validator(schemas()[kind]).iter_errors(data)]
+    return [error.message for error in Draft202012Validator(known()[kind]).iter_errors(data)]
 
 
 @pytest.mark.parametrize(("path", "kind"), SHIPPED, ids=[path.name for path, _ in SHIPPED])
@@ -58,9 +65,9 @@ def test_a_wrong_value_is_refused(kind: str, data: dict[str, Any]) -> None:
     assert complaints(kind, data)
 
 
-@pytest.mark.parametrize("kind", schemas())
+@pytest.mark.parametrize("kind", known())
 def test_every_setting_says_what_it_means(kind: str) -> None:
-    schema = schemas()[kind]
+    schema = known()[kind]
     owners = {"": schema, **schema["$defs"]}
     silent = [
         f"{owner}.{key}"
