@@ -390,7 +390,6 @@ def test_how_responses_are_written_may_change_between_restarts(inputs: dict[str,
         output.claim(first.out, longer.run_record)
 
 
-@pytest.mark.model
 def test_a_bad_sign_ends_the_run_and_is_told_on_the_page(inputs: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Stopped, match=r"length is .* the policy falls silent"):
         run_small(tmp_path / "run", inputs, baseline="group", watch={"min_length": 100.0, "patience": 1})
