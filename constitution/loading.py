@@ -11,6 +11,7 @@ from typing import NamedTuple
 import yaml
 from pydantic import Field, StrictStr, ValidationError
 
+from constitution.checks.own import the_rule
 from constitution.errors import Location, Problem, UserError, problems_of, shown, suggest
 from constitution.principles import Constitution, Id, Principle, Weight
 from constitution.yaml_source import Source, read
@@ -92,6 +93,7 @@ def load_with_places(path: Path | str) -> ConstitutionWithPlaces:
     _check_objectives(merged)
     if merged.problems or constitution is None:
         raise UserError(sorted(set(merged.problems), key=lambda p: (*merged.order.get(p.place, (p.place, 0)), p)))
+    constitution = _with_own_rules(merged, constitution)
     places = {str(item["id"]): at.source.place(at.location) for item, at in merged.principles}
     return ConstitutionWithPlaces(constitution, places, merged.place(("objectives",)))
 
@@ -236,6 +238,28 @@ def _check_template_syntax(merged: _Merged) -> None:
                 name = found.group(1) or found.group(2)
                 allowed = "plain text: the conversation and the responses are added around it"
                 merged.add(("principles", i, key), f"unknown variable {name!r} in {found.group(0)!r}", allowed)
+
+
+def _with_own_rules(merged: _Merged, constitution: Constitution) -> Constitution:
+    """The constitution with the sources of its own rules. Raises UserError for those that were not loaded.
+
+    A run's copy names its sources, and is read without them.
+    """
+    principles = list[Principle]()
+    for i, principle in enumerate(constitution.principles):
+        check = principle.check
+        if check and check.own and not check.own_source:
+            try:
+                source = the_rule(check.own).source
+            except UserError as error:
+                (problem,) = error.problems
+                merged.add(("principles", i, "check", "own"), problem.got, problem.allowed, problem.fix)
+                continue
+            principle = principle.model_copy(update={"check": check.model_copy(update={"own_source": source})})
+        principles.append(principle)
+    if merged.problems:
+        raise UserError(merged.problems)
+    return constitution.model_copy(update={"principles": tuple(principles)})
 
 
 def _check_objectives(merged: _Merged) -> None:

@@ -9,17 +9,15 @@ from typing import Annotated, Literal
 
 import regex
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
-    JsonValue,
     StrictBool,
     StrictStr,
-    field_validator,
     model_validator,
 )
 
+from constitution.checks.check import Check
 from constitution.digest import digest, integer
 from constitution.errors import invalid, shown
 from constitution.records import Strict
@@ -63,60 +61,6 @@ class AppliesTo(Strict):
 
     tags: tuple[StrictStr, ...] = Field(min_length=1)
     """A prompt that has any of them."""
-
-
-def _pattern(value: str) -> str:
-    try:
-        regex.compile(value)
-    except regex.error as error:
-        raise invalid(f"got {shown(value)}", "a regular expression", f"mend it: {error}") from None
-    return value
-
-
-Pattern = Annotated[StrictStr, AfterValidator(_pattern)]
-
-
-class Check(Strict):
-    """A principle judged by rule. Every part that is set must hold."""
-
-    max_words: int | None = Field(default=None, gt=0, strict=True)
-    """Most words of the response; in scripts without spaces, each character is a word."""
-    min_words: int | None = Field(default=None, gt=0, strict=True)
-    """Fewest words of the response."""
-    must_match: Pattern | None = None
-    """A regular expression found somewhere in the response."""
-    must_not_match: Pattern | None = None
-    """A regular expression found nowhere in the response."""
-    json_schema: dict[str, JsonValue] | None = None
-    """JSON schema (draft 2020-12) of the response's text, with or without a code fence, or of tool calls."""
-    json_schema_of: Literal["response", "arguments"] = "response"
-    """What the schema describes: the response's text, or each tool call's arguments."""
-    max_repetition: float | None = Field(default=None, gt=0, le=1)
-    """Largest share of repeated word 3-grams."""
-    refusal: Literal["allowed", "required", "forbidden"] | None = None
-    """Whether the response must or must not be a refusal."""
-
-    @field_validator("json_schema")
-    @classmethod
-    def _schema(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
-        if value is not None:
-            import jsonschema  # here, since few constitutions need it and every command would wait for it
-
-            try:
-                jsonschema.Draft202012Validator.check_schema(value)
-            except jsonschema.SchemaError as error:
-                raise invalid(f"is not a JSON schema ({shown(error.message)})", fix="see json-schema.org") from None
-        return value
-
-    @model_validator(mode="after")
-    def _something(self) -> Check:
-        if not self.model_fields_set - {"json_schema_of"}:
-            names = ", ".join(name for name in type(self).model_fields if name != "json_schema_of")
-            raise invalid("is empty", f"at least one of {names}")
-        if self.max_words and self.min_words and self.min_words > self.max_words:
-            fix = "lower it: no response can satisfy both"
-            raise invalid(f"got {self.min_words}", f"at most max_words, {self.max_words}", fix, key="min_words")
-        return self
 
 
 class Principle(Strict):

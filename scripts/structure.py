@@ -22,7 +22,7 @@ REST = "."
 """Stands, in an order, for all modules and folders of the package that it does not name."""
 ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "constitution": ((REST,),),
-    "critics": (("templating", "transcript"), ("text",), (REST,), ("ranking",)),
+    "critics": (("templating", "transcript"), ("text",), ("rules",), (REST,), ("ranking",)),
     "generation": (
         ("data",), ("settings", "request", "reads", "reasons", "console"), ("engines",), ("servers",), ("calls",), ("roles",),
         ("unread", "config"), ("models",), ("fitted",), ("output",), ("pipeline",), ("cluster",), (REST,),

@@ -13,7 +13,7 @@ from constitution.records import VIOLATION, LabelSource, Prompt, Response, Vote
 from critics.ranking.pooling import Counted, Pooling, kish
 from critics.ranking.vetoes import Veto, veto
 from critics.ranking.weights import Weights
-from critics.text.rules import violates
+from critics.rules.check import violates
 
 RULE_LOG_ODDS = math.log(0.95 / 0.05)
 """Vote of a rule that one response keeps and the other breaks, as it is recorded, and as it counts where rules alone decide: a rule
@@ -60,7 +60,7 @@ class Score:
 def rule_vote(prompt: Prompt, a: Response, b: Response, principle: Principle) -> Vote | None:
     """The vote of a principle judged by rule: RULE_LOG_ODDS for the response that keeps it; None when both or neither do."""
     assert principle.check is not None
-    kept_a, kept_b = (violates(principle.check, response.message) is None for response in (a, b))
+    kept_a, kept_b = (violates(principle.check, prompt, response.message) is None for response in (a, b))
     if kept_a == kept_b:
         return None
     z = RULE_LOG_ODDS * (kept_a - kept_b)

@@ -19,9 +19,9 @@ from critics.ranking.aggregate import Score
 from critics.ranking.kinds import Targets
 from critics.ranking.pooling import Counted
 from critics.ranking.targets import targets
+from critics.rules.check import violates
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
-from critics.text.rules import violates
 from generation.config import Decoding, Plan
 from generation.engines.base import CallError, Completion, Sampling, Subject
 from generation.models.chat_model import ChatModel, derive_seed
@@ -159,7 +159,7 @@ def broken_rules(prompt: Prompt, response: Response, constitution: Constitution)
         if principle.check is None:
             continue
         try:
-            broken = violates(principle.check, response.message)
+            broken = violates(principle.check, prompt, response.message)
         except UserError as error:
             found.append(Failure(prompt.id, "critique", "rule_error", str(error), response.id))
             continue

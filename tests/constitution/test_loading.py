@@ -48,7 +48,7 @@ def problems(folder: Path, text: str | bytes) -> str:
         pytest.param("name: laws", "name: 'ß!'", "c.yaml:1: name: got 'ß!'; allowed: at most 64 lower-case letters, digits, `-` and `_`", id="no-slug"),
         pytest.param("text: Be kind.", "text: x\n    applies_to: {tags: billing}", "c.yaml:8: principles.kind.applies_to.tags: got 'billing'; allowed: a list; write [billing]", id="no-list"),
         pytest.param("text: Be kind.", "text: x\n    applies_to: billing", "principles.kind.applies_to: got 'billing'; allowed: a mapping with tags", id="no-mapping"),
-        pytest.param("text: Be kind.", "text: x\n    check: {max_length: 3}", "principles.kind.check.max_length: unknown key (did you mean max_repetition or max_words?)", id="other-key"),
+        pytest.param("text: Be kind.", "text: x\n    check: {max_length: 3}", "principles.kind.check.max_length: unknown key (did you mean max_sentences?)", id="other-key"),
         pytest.param("name: laws", "extend: x.yaml\nname: laws", "c.yaml:1: extend: unknown key (did you mean extends?); allowed: description, extends, license", id="top-key"),
         pytest.param("objectives: {good: 1.0, calm: 2.0}", "objectives: {good: 1.0, calm: 2.0, Big One: 1}", "c.yaml:3: objectives.Big One: got 'Big One'; allowed: at most 64 lower-case letters, digits, `-` and `_`; write big-one", id="key"),
         pytest.param("id: kind", "id: still", "c.yaml:8: principles.still.id: 'still' occurs twice (first at c.yaml:5); rename or delete one", id="twice"),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from constitution.principles import Check, Example, Principle
+from constitution.checks.check import Check
+from constitution.principles import Example, Principle
 from constitution.records import Critique, Function, Message, Prompt, Response, ToolCall
 from critics import compare, contrast, critique, revise, rubric, score
 from critics.transcript import nonces

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from constitution.principles import Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import Constitution, Principle
 from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Vote
 from generation.output.dataset import DatasetWriter
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens

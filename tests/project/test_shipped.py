@@ -10,7 +10,7 @@ import pytest
 from constitution.loading import load
 from constitution.records import Message, Prompt, Response
 from critics.ranking.aggregate import rule_vote, score
-from critics.text.rules import violates
+from critics.rules.check import violates
 from evaluation.audit.overlap import near_duplicates
 from generation.data.prompts import read
 from training.loop import inputs as loop_inputs
@@ -68,7 +68,7 @@ def broken(constitution: str, text: str) -> set[str]:
     """Ids of the rules that a reply breaks."""
     message = Message(role="assistant", content=text)
     laws = load(GOLD / constitution).principles
-    return {law.id for law in laws if law.check and violates(law.check, message)}
+    return {law.id for law in laws if law.check and violates(law.check, ASKED, message)}
 
 
 @pytest.mark.parametrize("name", ["concise", "pirate"])

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Prompt, Response
-from critics.text.rules import violates
+from critics.rules.check import violates
 from training.monitor.moves import PRINCIPLE
 
 STAGE = "reward"
@@ -57,7 +57,9 @@ class Rules:
         if not rules:
             return no_principle(prompt, response, self._constitution)
         try:
-            kept = {rule.id: float(violates(rule.check, response.message) is None) for rule in rules if rule.check}
+            kept = {
+                rule.id: float(violates(rule.check, prompt, response.message) is None) for rule in rules if rule.check
+            }
         except UserError as error:
             return Failure(prompt.id, STAGE, "rule_error", str(error), response.id)
         details = {f"{PRINCIPLE}{name}": value for name, value in kept.items()}

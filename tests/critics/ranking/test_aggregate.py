@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constitution.principles import Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import Constitution, Principle
 from constitution.records import VIOLATION, Message, Origin, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent, Score, pooled, rule_vote, score
 from critics.ranking.pooling import Pooling

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks.styles import STYLES
+from constitution.checks.check import Check
 from constitution.errors import UserError
-from constitution.principles import Check, Constitution, Principle
+from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Message, Vote
 from evaluation.__main__ import main
 from evaluation.attack.command import Robustness, weightiest

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from constitution.checks.check import Check
 from constitution.errors import UserError
 from constitution.loading import load, to_yaml
-from constitution.principles import Check, Constitution, Principle
+from constitution.principles import Constitution, Principle
 from evaluation.policy.provenance import history
 from generation.output.files import write_sealed
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from constitution.principles import AppliesTo, Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import AppliesTo, Constitution, Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent
 from critics.ranking.weights import Origin, Weights

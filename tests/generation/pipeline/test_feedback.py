@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from constitution.principles import AppliesTo, Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import AppliesTo, Constitution, Principle
 from constitution.records import Message, Prompt, Response
 from critics.ranking.kinds import Schedule
 from generation.config import Decoding, Defences, Plan, ShowReference

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from constitution.principles import Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics.methods import METHODS
 from critics.ranking.weights import Stopping, Weights

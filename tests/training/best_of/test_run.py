@@ -15,7 +15,7 @@ import yaml
 from constitution.errors import UserError
 from constitution.loading import load as load_laws
 from constitution.records import Message, Prompt, Response
-from critics.text.rules import violates
+from critics.rules.check import violates
 from generation.engines.checkpoint import load_tokenizer
 from generation.engines.replay import Replay
 from generation.models.encoder import Encoder
@@ -118,7 +118,7 @@ def test_the_best_of_each_prompt_are_learnt(
 
     def kept(text: str) -> float:
         message = Message(role="assistant", content=text)
-        return sum(violates(rule, message) is None for rule in rules if rule) / 2
+        return sum(violates(rule, Prompt(id="p", messages=()), message) is None for rule in rules if rule) / 2
 
     rows = rows_of(out)
     for row in rows:

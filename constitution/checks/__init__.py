@@ -1,0 +1,1 @@
+"""What a principle judged by rule asks of a response, and rules of the user's own."""

@@ -1,0 +1,1 @@
+"""Principles judged by rule: what a check says of one response."""

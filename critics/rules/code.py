@@ -1,0 +1,56 @@
+"""Whether the fenced blocks of a response are code that parses. Nothing of it is run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import tomllib
+import warnings
+from collections.abc import Callable, Mapping
+
+import yaml
+
+from constitution.checks.check import Parses
+from critics.text.sentences import fenced_blocks
+
+MAX_CHARACTERS = 50_000
+"""Of one block."""
+_NAMES: Mapping[Parses, frozenset[str]] = {
+    "python": frozenset(("python", "py", "python3")),
+    "json": frozenset(("json",)),
+    "yaml": frozenset(("yaml", "yml")),
+    "toml": frozenset(("toml",)),
+}
+
+
+def unparsed(language: Parses, text: str) -> str | None:
+    """Why a block of that language is none; None where all parse, or where there is none.
+
+    Where no block has the language's name, those without a name count.
+    """
+    blocks = fenced_blocks(text)
+    chosen = [block for block in blocks if block.name in _NAMES[language]] or [one for one in blocks if not one.name]
+    for number, block in enumerate(chosen, 1):
+        if len(block.code) > MAX_CHARACTERS:
+            return f"block {number} is longer than {MAX_CHARACTERS:,} characters"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of code that parses and yet is odd
+                _READS[language](block.code)
+        except (ValueError, SyntaxError, yaml.YAMLError, RecursionError, MemoryError) as error:
+            return f"block {number} is no {language} ({type(error).__name__}{_line(error)})"
+    return None
+
+
+def _line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else getattr(error, "lineno", None)
+    return f" at line {line}" if line else ""
+
+
+_READS: Mapping[Parses, Callable[[str], object]] = {
+    "python": ast.parse,
+    "json": json.loads,
+    "yaml": yaml.safe_load,
+    "toml": tomllib.loads,
+}
