@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from constitution.checks import own
 from constitution.command import run_command
 from constitution.diff import diff
 from constitution.errors import UserError
@@ -79,7 +80,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     lint = commands.add_parser("lint", help="report every error and warning, with file and line")
     lint.add_argument("paths", nargs="+", metavar="PATH")
     lint.add_argument("--strict", action="store_true", help="exit 1 when there are warnings")
-    commands.add_parser("show", help="print objectives and principles").add_argument("path", metavar="PATH")
+    show = commands.add_parser("show", help="print objectives and principles")
+    show.add_argument("path", metavar="PATH")
     compare = commands.add_parser("diff", help="what an edit changes, and which calls it makes again")
     compare.add_argument("old", metavar="OLD")
     compare.add_argument("new", metavar="NEW")
@@ -94,6 +96,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--objective", default="harmlessness", help="the objective all of them serve (default: harmlessness)"
     )
     imported.add_argument("-o", "--out", type=Path, metavar="OUT", help="the YAML file to write (default: print it)")
+    for command in (lint, show, compare):
+        command.add_argument(own.FLAG, action=own.LoadRules, metavar="FILE", help=own.HELP)
     return parser
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from constitution.checks.own import RulesFiles
 from constitution.options import Option, Options
 
 Forget = Literal["failed", "damaged"]
@@ -41,6 +42,8 @@ class FeedbackSettings(Options):
     certainty on labels keep plan.max_error."""
     acceptance: Annotated[Path | None, Option("FILE")] = None
     """What is accepted under plan.max_error, from `solon evaluate judge --max-error P --accept FILE`, or an earlier calibration."""
+    rules: RulesFiles = ()
+    """Python file or module with rules of your own, which the constitution's checks name by `own`; repeatable."""
     limit: Annotated[int | None, Option("N")] = Field(default=None, ge=1)
     """Read only the first N rows of the prompts."""
     reuse: Annotated[tuple[Path, ...], Option("RUN")] = ()

@@ -20,6 +20,8 @@ _MODULES = {
     "fit_weights": "solon.fitting",
     "Weights": "critics.ranking.weights",
     "run_sync": "solon.blocking",
+    "rule": "constitution.checks.own",
+    "load_rules": "constitution.checks.own",
     "Constitution": "constitution.principles",
     "Principle": "constitution.principles",
     "Message": "constitution.records",

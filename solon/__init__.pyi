@@ -1,3 +1,5 @@
+from constitution.checks.own import load_rules as load_rules
+from constitution.checks.own import rule as rule
 from constitution.errors import Unavailable as Unavailable
 from constitution.errors import UserError as UserError
 from constitution.principles import Constitution as Constitution

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from constitution.checks import own
 from constitution.command import run_command
 from constitution.errors import Problem, UserError
 from constitution.listing import add_listing
@@ -48,6 +49,7 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
         c.add_argument(
             "--out", type=Path, required=True, metavar="FOLDER", help="folder for everything that is written"
         )
+        c.add_argument(own.FLAG, action=own.LoadRules, metavar="FILE", help=own.HELP)
         c.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one setting, as in {entry.example}"
         )

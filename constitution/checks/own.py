@@ -5,6 +5,7 @@ A constitution may come from anybody, and so names such a rule without saying wh
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import inspect
 import sys
@@ -36,6 +37,8 @@ class OwnRule(NamedTuple):
 
 
 _rules: dict[str, OwnRule] = {}
+FLAG = "--rules"
+HELP = "Python file or module with rules of your own, named by `own` in a check; repeatable"
 
 
 def rule(function: F) -> F:
@@ -44,6 +47,9 @@ def rule(function: F) -> F:
     >>> @solon.rule
     ... def short(prompt, response):
     ...     return len(response.content) <= 200 or "is too long"
+    >>> asked = solon.Message(role="user", content="Hi!")
+    >>> short(solon.Prompt(id="hi", messages=(asked,)), solon.Message(role="assistant", content="Hello!"))
+    True
     """
     setattr(function, _MARK, True)
     return function
@@ -54,13 +60,18 @@ def own_rules() -> Mapping[str, OwnRule]:
     return MappingProxyType(_rules)
 
 
-def load_rules(name: str) -> tuple[str, ...]:
+def load_rules(name: str | Path) -> tuple[str, ...]:
     """Run a file, or a module by its dotted name, and take its rules; returns their names. Raises UserError.
 
     A rule is a function marked with `solon.rule`, or, where none is marked, any function of the file's own with two arguments and a
-    name that does not begin with an underscore.
+    name that does not begin with an underscore. A constitution that is loaded afterwards may name them: `check: {own: short}`.
+
+    >>> from pathlib import Path
+    >>> _ = Path("rules.py").write_text("def short(prompt, response): return len(response.content) <= 200")
+    >>> solon.load_rules("rules.py")
+    ('short',)
     """
-    path = _file(name)
+    path = _file(str(name))
     module = _run(path)
     functions = {key: value for key, value in vars(module).items() if inspect.isfunction(value)}
     marked = {key: value for key, value in functions.items() if hasattr(value, _MARK)}
@@ -77,6 +88,22 @@ def load_rules(name: str) -> tuple[str, ...]:
             raise UserError(Problem("--rules", str(path), f"has a rule {key!r}, as {known.file} has", fix="rename one"))
         _rules[key] = OwnRule(function, source, str(path))
     return tuple(found)
+
+
+class LoadRules(argparse.Action):
+    """An option whose files are run as the command line is read. Raises UserError."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, flag: str | None = None
+    ) -> None:
+        """Load one file."""
+        load_rules(str(values))
+
+
+def loading_options() -> list[str]:
+    """The options that load in another process what was loaded in this one."""
+    files = dict.fromkeys(str(Path(one.file).resolve()) for one in _rules.values())
+    return [part for file in files for part in (FLAG, file)]
 
 
 def the_rule(name: str) -> OwnRule:
@@ -127,7 +154,8 @@ def _fits(name: str, function: Callable[..., object]) -> bool:
     return not name.startswith("_") and len(kinds) == 2 and all(kind in positional for kind in kinds)
 
 
-def _loaded(name: str) -> str:
+def loaded(name: str) -> str:
+    """The name of a file or module, once its rules are loaded. Raises ValueError with a problem's parts."""
     try:
         load_rules(name)
     except UserError as error:
@@ -136,5 +164,5 @@ def _loaded(name: str) -> str:
     return name
 
 
-RulesFiles = Annotated[tuple[Annotated[str, AfterValidator(_loaded)], ...], Option("FILE")]
+RulesFiles = Annotated[tuple[Annotated[str, AfterValidator(loaded)], ...], Option("FILE")]
 """Setting of a command: files or modules with rules, which are run as the command line is read."""

@@ -10,7 +10,7 @@ import regex
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)")
 _ENDS = regex.compile(r"[.!?…。！？]+[\"'”’)\]»*_]*(?=\s|\Z)|[。！？]")
 _ABBREVIATION = regex.compile(
-    r"(?:^|[\s(])(?:\p{L}|e\.g|i\.e|etc|vs|cf|dr|mr|mrs|ms|prof|st|no|approx|dept|fig|inc|jr|sr|z\.b|d\.h|bzw|ca)\.\Z",
+    r"(?:^|[\s(])(?:(?:\p{L}\.)*\p{L}|etc|vs|cf|dr|mr|mrs|ms|prof|st|no|approx|dept|fig|inc|jr|sr|bzw|ca)\.\Z",
     regex.IGNORECASE,
 )
 _LOOK_BACK = 12

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from constitution.checks.own import RulesFiles
 from constitution.errors import invalid
 from constitution.options import Option, Options, flag
 from critics.ranking.accept import Test
@@ -21,6 +22,8 @@ class PanelSettings(Options):
 
     constitution: Annotated[Path | None, Option("FILE")] = None
     """Principles, as YAML."""
+    rules: RulesFiles = ()
+    """Python file or module with rules of your own, which the constitution's checks name by `own`; repeatable."""
     judge: Annotated[str | None, Option("MODEL")] = None
     """The judge: `embedded`, a local folder or a hub id (default: the one that the settings name)."""
     engine: Annotated[str | None, Option("NAME")] = None

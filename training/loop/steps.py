@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from constitution.checks.own import loading_options
 from constitution.options import arguments as command_line
 from evaluation.policy.settings import PolicySettings
 from generation.config import RunConfig
@@ -204,7 +205,15 @@ def _step(
 ) -> Step:
     """A command of ours with its file of settings beside what it writes."""
     file = folder / f"{name}.yaml"
-    command = (*(start or (sys.executable,)), "-m", *module, *map(str, arguments), "--config", str(file))
+    command = (
+        *(start or (sys.executable,)),
+        "-m",
+        *module,
+        *map(str, arguments),
+        *loading_options(),
+        "--config",
+        str(file),
+    )
     title = name if folder == this.folder else f"{folder.name}-{name}"
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     return Step(title, command, done, this.folder / "log" / f"{title}.txt", file, text)
