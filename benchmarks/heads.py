@@ -47,7 +47,7 @@ def whole(encoder: Encoder, asked: Sequence[Principle]) -> tuple[list[list[int]]
     for prompt, one, two in map(pair, range(PAIRS)):
         for principle in asked:
             for order in ((one, two), (two, one)):
-                templating.render_once.cache_clear()
+                templating.rendered.cache_clear()
                 messages = compare.render(prompt, *order, principle)
                 found.append(encoder._ids(encoder._render(messages, None, judged=True)))
     return found, time.process_time() - begin

@@ -40,7 +40,7 @@ PRINCIPLES = 4
 async def once(folder: Path, files: ModelFiles, tokenizer: ChatTokenizer | None) -> tuple[int, int, float]:
     """All prompts; (calls made, calls that the store had, seconds of CPU)."""
     constitution, counts = load(folder / "c.yaml"), [0, 0]
-    templating.render_once.cache_clear()
+    templating.rendered.cache_clear()
     encoder = Encoder(tokenizer) if tokenizer else None
 
     async def opened() -> Engine:

@@ -6,13 +6,15 @@ import datetime
 import json
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from constitution.digest import digest
-from constitution.errors import invalid
+from constitution.errors import UserError, invalid
 from constitution.records import MAIN, Prompt, Strict
+from critics import templating
 from critics.methods import METHODS
 from critics.ranking.accept import Below
 from critics.ranking.aggregate import PositionInconsistent
@@ -58,6 +60,16 @@ def over_defaults(kind: type[BaseModel], given: object) -> object:
     }
 
 
+def _templates(folder: Path | None) -> Path | None:
+    if folder is not None:
+        try:
+            templating.load(folder)
+        except UserError as error:
+            raise invalid(str(error).replace("\n", "; "), fix=f"the shipped ones are in {templating.FOLDER}") from None
+    return folder
+
+
+TemplatesFolder = Annotated[Path | None, AfterValidator(_templates)]
 Reader = Literal["judge", "critic"]
 """Who may be shown a reference answer."""
 ShowReference = Literal["none", "judge", "critic", "both"]
@@ -146,6 +158,8 @@ class Plan(Strict):
     show_reference: ShowReference = "none"
     """Who is shown a prompt's reference answer (`reference` in its row): judge, critic, both or none. The judge reads it by every
     method that puts a question; the reviser never does, or its responses would copy it."""
+    templates: TemplatesFolder = None
+    """Folder of prompt templates of your own, which stand before the shipped ones by their file names, as compare.jinja."""
     defences: Defences = Defences()
     """Protection of judges against manipulation."""
     controls: int = Field(default=64, ge=0)

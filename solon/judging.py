@@ -118,7 +118,8 @@ class Judge:
         self._run = run.judge_alone()
         if weights:
             judging, names = run.plan.judging(), model_registry(self._run).digests()
-            refuse_other(weights, Path("weights"), self.constitution.digest, names, templating.digest(), judging)
+            words = templating.digest(run.plan.templates)
+            refuse_other(weights, Path("weights"), self.constitution.digest, names, words, judging)
         self._weights = weights
         self._calls = Path(calls) if calls else None
         self._exit = AsyncExitStack()

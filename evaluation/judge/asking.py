@@ -114,7 +114,7 @@ async def ask_about(
     origin = Origin(
         constitution=constitution.digest,
         judges={judge.name: judge.model.digest for judge in answers.panel.judges},
-        templates=templating.digest(),
+        templates=templating.digest(run.plan.templates),
         judging=run.plan.judging(),
         forms=answers.panel.forms(constitution, run.plan),
         data=source_digest(data),

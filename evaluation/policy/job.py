@@ -340,7 +340,8 @@ def _weights(path: Path | None, constitution: Constitution, run: RunConfig, regi
             )
         return None
     weights = read_weights(path)
-    refuse_other(weights, path, constitution.digest, registry.digests(), templating.digest(), run.plan.judging())
+    words = templating.digest(run.plan.templates)
+    refuse_other(weights, path, constitution.digest, registry.digests(), words, run.plan.judging())
     _, judges = chat_models(run, registry, lambda _: Replay.pseudo())
     check_voters(panel_of(run, judges, weights), constitution)
     return weights

@@ -20,6 +20,7 @@ from critics.ranking.kinds import Targets
 from critics.ranking.pooling import Counted
 from critics.ranking.targets import targets
 from critics.rules.check import violates
+from critics.templating import use as use_templates
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
 from generation.config import Decoding, Plan
@@ -172,6 +173,7 @@ async def criticise(
     judge: ChatModel, prompt: Prompt, response: Response, principle: Principle, turn: int, plan: Plan
 ) -> Critique | Failure:
     """One critique of one response under one principle."""
+    use_templates(plan.templates)
     sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
     completion = await judge.ask(
         critique.render(plan.as_shown(prompt, "critic"), response, principle, plan.defences.nonce, plan.improve_in),
@@ -198,6 +200,7 @@ async def rewrite(
     name = f"{response.id}/r{turn}"
     principles = [constitution.by_id(record.principle) for record in found]
     sampling = _sampling(plan.revise, plan, prompt, "revise", name)
+    use_templates(plan.templates)
     messages = revise.render(prompt, response, found, principles, plan.defences.nonce, plan.improve_in)
     completion = await judge.ask(messages, stage="revise", sampling=sampling, subject=Subject(prompt.id, (name,)))
     if completion.error:

@@ -177,7 +177,7 @@ def _digests(
     names = registry.digests()
     return Digests(
         constitution=constitution.digest,
-        templates=templating.digest(),
+        templates=templating.digest(config.plan.templates),
         policy="" if config.policies else registry.policy.digest,
         policies={name: spec.digest for name, spec in registry.policies.items()} if config.policies else {},
         judge=names.pop(MAIN),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from constitution.records import Failure, Prompt, Response, Vote
 from critics import rubric
+from critics.templating import use as use_templates
 from generation.config import Plan
 from generation.engines.base import Subject
 from generation.pipeline.panel import SHARED, Judge, Voter
@@ -68,6 +69,7 @@ async def _shares(batch: Batch, prompt: Prompt, shown: tuple[Response, Response]
     """Log-odds of the first-listed response under each principle, or why there are none."""
     model, n = batch.judge.model, len(batch.voters)
     principles, seen = [voter.principle for voter in batch.voters], plan.as_shown(prompt, "judge")
+    use_templates(plan.templates)
     messages = rubric.render(seen, *shown, principles, plan.defences.nonce)
     names = ", ".join(voter.name for voter in batch.voters)
     subject = Subject(prompt.id, tuple(response.id for response in shown), names)

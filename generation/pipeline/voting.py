@@ -15,6 +15,7 @@ from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.vetoes import veto
 from critics.ranking.weights import Stopping
+from critics.templating import use as use_templates
 from critics.text.thoughts import split
 from critics.transcript import message_text
 from generation.config import Plan
@@ -145,6 +146,7 @@ async def pointwise_vote(
 async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan: Plan, ended: bool = True) -> Odds:
     """Ask about the responses in the order shown, or about the one."""
     assert voter.judge is not None
+    use_templates(plan.templates)
     model, method, prompt = voter.judge.model, METHODS[voter.method], plan.as_shown(prompt, "judge")
     subject = Subject(prompt.id, tuple(response.id for response in shown), voter.name)
     if method.conditions:
