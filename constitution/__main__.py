@@ -96,8 +96,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--objective", default="harmlessness", help="the objective all of them serve (default: harmlessness)"
     )
     imported.add_argument("-o", "--out", type=Path, metavar="OUT", help="the YAML file to write (default: print it)")
-    for command in (lint, show, compare):
-        command.add_argument(own.FLAG, action=own.LoadRules, metavar="FILE", help=own.HELP)
+    for judging in (lint, show, compare):
+        judging.add_argument(own.FLAG, action=own.LoadRules, metavar="FILE", help=own.HELP)
     return parser
 
 
