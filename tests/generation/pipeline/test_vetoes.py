@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from constitution.principles import Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from generation.config import Plan
 from generation.engines.base import Completion, Request
