@@ -31,7 +31,8 @@ def given_weights(
         raise UserError(Problem("", "plan.early_stop_error", got, fix=fix))
     if constitution and registry:
         judging = settings.plan.judging() if settings else weights.fitted_on.judging
-        refuse_other(weights, path, constitution.digest, registry.digests(), templating.digest(), judging)
+        words = templating.digest(settings.plan.templates if settings else None)
+        refuse_other(weights, path, constitution.digest, registry.digests(), words, judging)
     return weights
 
 
@@ -74,7 +75,7 @@ def origin(
     return Origin(
         constitution=constitution.digest,
         judges=registry.digests(),
-        templates=templating.digest(),
+        templates=templating.digest(run.plan.templates),
         judging=run.plan.judging(),
         data=data,
         pairs=pairs,
