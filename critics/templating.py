@@ -11,13 +11,14 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import AfterValidator
 
 from constitution.digest import hasher
-from constitution.errors import Problem, UserError, suggest
+from constitution.errors import Problem, UserError, invalid, suggest
 from constitution.principles import Principle
 
 FOLDER = Path(__file__).parent / "templates"
@@ -85,6 +86,19 @@ def load(folder: Path) -> Templates:
         raise UserError(sorted(problems))
     _own[folder] = found
     return found
+
+
+def _usable(folder: Path | None) -> Path | None:
+    if folder is not None:
+        try:
+            load(folder)
+        except UserError as error:
+            raise invalid("; ".join(map(str, error.problems)), fix=f"the shipped ones are in {FOLDER}") from None
+    return folder
+
+
+TemplatesFolder = Annotated[Path | None, AfterValidator(_usable)]
+"""A setting: a folder of templates, which is read and checked as settings are read."""
 
 
 def use(folder: Path | None) -> None:

@@ -6,19 +6,18 @@ import datetime
 import json
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from constitution.digest import digest
-from constitution.errors import UserError, invalid
+from constitution.errors import invalid
 from constitution.records import MAIN, Prompt, Strict
-from critics import templating
 from critics.methods import METHODS
 from critics.ranking.accept import Below
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy, Targets
+from critics.templating import TemplatesFolder
 from critics.transcript import AskedIn
 from generation.calls.prices import Price
 from generation.reads import ReadIf, check_read
@@ -60,16 +59,6 @@ def over_defaults(kind: type[BaseModel], given: object) -> object:
     }
 
 
-def _templates(folder: Path | None) -> Path | None:
-    if folder is not None:
-        try:
-            templating.load(folder)
-        except UserError as error:
-            raise invalid(str(error).replace("\n", "; "), fix=f"the shipped ones are in {templating.FOLDER}") from None
-    return folder
-
-
-TemplatesFolder = Annotated[Path | None, AfterValidator(_templates)]
 Reader = Literal["judge", "critic"]
 """Who may be shown a reference answer."""
 ShowReference = Literal["none", "judge", "critic", "both"]
