@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from constitution.principles import Check, Constitution, Principle
+from constitution.checks.check import Check
+from constitution.principles import Constitution, Principle
 from constitution.records import Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS, pooled, score
 from critics.ranking.pooling import pool
