@@ -18,8 +18,8 @@ LEVEL = 0.01 / TESTS
 """Chance that one of them raises an alarm about a share that is at its threshold."""
 RARE = 0.005
 """Share of rows with a defect that careful public datasets have too."""
-SHOWN = 3
-"""Rows that are named as examples."""
+FEW = 3
+"""Rows with a defect that are told as a warning, in a small dataset."""
 
 
 class Finding(NamedTuple):
@@ -67,5 +67,10 @@ def is_blind(hits: int, n: int) -> bool:
 
 
 def graded(severity: Severity, hits: int, n: int, background: float = RARE) -> Severity:
-    """The severity of a defect that single rows have: a note where they are no more than is usual."""
-    return severity if above(hits, n, background) else "note"
+    """The severity of a defect that single rows have: a note where they are no more than is usual.
+
+    Such a row is certain, whatever noise there is: so a few, of a share that is twice what is usual, are a warning.
+    """
+    if above(hits, n, background):
+        return severity
+    return "warning" if hits >= FEW and hits >= 2 * background * n else "note"

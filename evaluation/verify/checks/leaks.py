@@ -54,9 +54,9 @@ def _near(scan: Scan, fix: str) -> Iterator[Finding]:
     if apart:
         what = f"a prompt nearly repeats one of another split{part}"
         places = tuple(f"{scan.place(*a)} and {scan.place(*b)}" for a, b in apart[:2])
-        yield Finding(
-            "near_split_leaks", graded("error", len(apart), len(names)), len(apart), len(names), what, fix, places
-        )
+        largest = int(np.bincount([split for split, _ in names.values()]).argmax())
+        n = sum(split != largest for split, _ in names.values())
+        yield Finding("near_split_leaks", graded("error", len(apart), n), len(apart), n, what, fix, places)
     if within := len(found) - len(apart):
         what = f"a prompt nearly repeats another{part}"
         places = tuple(

@@ -138,13 +138,13 @@ def _repeated(scan: Scan) -> Iterator[Finding]:
         if sizes[which][0] == 0 or sizes[which][0] < 8:
             continue
         hits = len(np.unique(prompts[which])) if prompts.any() else int(counts[top])
-        if hits >= 5 and above(hits, scan.pairs, 0.01):
+        if hits >= 5 and (grade := graded("error", hits, scan.pairs, 0.01)) != "note":
             other = scan.numbers.of("rejected" if word == "chosen" else "chosen")
             alone = int((other == values[top]).sum()) < hits / 10
             what = f"one and the same text is the {word} response to {hits:,} prompts"
             fix = "find out what wrote it; where it stands for a failure, leave the rows out"
             yield Finding(
-                "repeated_response", "error" if alone else "warning", hits, scan.pairs, what, fix, scan.places(which)
+                "repeated_response", grade if alone else "warning", hits, scan.pairs, what, fix, scan.places(which)
             )
 
 

@@ -73,7 +73,7 @@ def _default(
         either = int((known & ((chosen == at[top]) | (rejected == at[top]))).sum())
         rest, others = ties - int(often[top]), n - either
         alone = upper(rest, others) if others else 1.0
-        if above(int(often[top]), n, MIXED) and above(int(often[top]), either, min(0.9, max(0.2, 3 * alone))):
+        if above(int(often[top]), n, MIXED) and above(int(often[top]), either, min(0.9, max(0.1, 2 * alone))):
             reasons[float(at[top])] = f"both responses have it in {often[top]:,} pairs, which are labelled all the same"
     for value, why in _spikes(values, counts):
         reasons.setdefault(value, why)

@@ -26,7 +26,9 @@ def test_a_share_at_its_threshold_raises_hardly_an_alarm() -> None:
         assert alarms <= 2  # 0.16 are expected
 
 
-@pytest.mark.parametrize(("hits", "severity"), [(1, "note"), (5, "note"), (20, "error")])
+@pytest.mark.parametrize(
+    ("hits", "severity"), [(1, "note"), (2, "note"), (3, "warning"), (5, "warning"), (20, "error")]
+)
 def test_few_rows_are_a_note(hits: int, severity: str) -> None:
     assert graded("error", hits, 300) == severity
 
