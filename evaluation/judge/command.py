@@ -101,7 +101,7 @@ def _evaluate(
         panel = panel_of(evidence, given, settings)
         found = judged(evidence, panel, other, settings)
         if settings.max_error is not None:
-            acceptance = acceptance_of(evidence.matrix, panel, evidence.origin, settings)
+            acceptance = acceptance_of(evidence.matrix, panel, evidence.plain, evidence.origin, settings)
             found = found.model_copy(update={"acceptance": acceptance})
             if settings.accept and not evidence.lost:
                 write(settings.accept, acceptance.model_dump_json(indent=1) + "\n")

@@ -13,7 +13,7 @@ from constitution.errors import Problem, UserError
 from critics.ranking.accept import Acceptance, optimistic
 from critics.ranking.weights import Method, Origin, Stopping, Weights, read_weights
 from evaluation.judge.agreement import doubts
-from evaluation.judge.crossval import EarlyStopping, calibrated_stopping, cross_validated, stop_early
+from evaluation.judge.crossval import EarlyStopping, calibrated_stopping, cross_validated, out_of_fold, stop_early
 from evaluation.judge.fitting import LEAST_GROUPS, Fit, Fitter, fitter, scale_of
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import JudgeSettings
@@ -22,6 +22,10 @@ from evaluation.statistics import Floats, quality
 
 UNLABELLED: tuple[Method, ...] = ("agreement", "agreement_by_judge")
 """Methods that need no label."""
+
+
+CUTS = 5
+"""Cuts into folds whose mean log-odds a threshold is found on."""
 
 
 class Panel(NamedTuple):
@@ -133,7 +137,9 @@ def weights_file(
     )
 
 
-def acceptance_of(matrix: VoteMatrix, panel: Panel, origin: Origin, settings: JudgeSettings) -> Acceptance:
+def acceptance_of(
+    matrix: VoteMatrix, panel: Panel, plain: Floats, origin: Origin, settings: JudgeSettings
+) -> Acceptance:
     """What can be promised of labels by this panel. origin: of the pairs. Raises UserError for weights fitted on these pairs."""
     assert settings.max_error is not None
     path = settings.fit or settings.weights
@@ -141,14 +147,24 @@ def acceptance_of(matrix: VoteMatrix, panel: Panel, origin: Origin, settings: Ju
     if settings.weights and optimistic(weights, origin.data):
         fix = "leave --weights out, which cross-validates, or take other labelled pairs"
         raise UserError(Problem("--max-error", got=f"{path} was fitted on these same pairs", fix=fix))
+    logits = (
+        panel.logits if settings.weights else steady(matrix, fitter(settings.method, plain, settings.seed), settings)
+    )
     return accepting(
-        panel.logits,
+        logits,
         matrix.groups,
         origin,
         (settings.max_error, settings.confidence, settings.test),
         digest(weights.model_dump_json()) if weights else "",
-        _kinds(matrix, panel.logits),
+        _kinds(matrix, logits),
     )
+
+
+def steady(matrix: VoteMatrix, fit: Fitter, settings: JudgeSettings) -> Floats:
+    """[pairs] cross-validated log-odds, their mean over CUTS cuts into folds: one cut ranks pairs of different folds by chance."""
+    cuts = [out_of_fold(matrix, fit, settings.folds, settings.seed + cut) for cut in range(CUTS)]
+    mean: Floats = np.mean(cuts, axis=0)
+    return mean
 
 
 def _kinds(matrix: VoteMatrix, logits: Floats) -> dict[str, Flags]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
 
 from critics.ranking.accept import Acceptance, Kind, Seen, Step, Test
 from critics.ranking.weights import Origin
 from evaluation.risk.splits import halves
-from evaluation.risk.thresholds import threshold
-from evaluation.statistics import Floats
+from evaluation.risk.thresholds import loosest, rank_steps, threshold
+from evaluation.statistics import Floats, nll
 
 HALVED = 20
 """Fewer labelled pairs than this are not halved to see the error out of sample."""
+SCALES = (-3.0, 3.0)
+"""Logarithms of the least and the largest divisor of a step's log-odds."""
 Flags = NDArray[np.bool_]
 
 
@@ -59,26 +62,30 @@ def stepwise(
 ) -> Acceptance:
     """As the steps of a cascade ask; one step where all judges are asked together.
 
-    logits: [pairs, steps] for the better response, by all votes up to each step. The threshold of a step is found on the pairs that
-    come to it, so that each step keeps the error among what it accepts; with a confidence, the doubt is shared out among the steps.
-    digests: of the weights, and of the settings that say who votes.
+    logits: [pairs, steps] for the better response, by all votes up to each step. Each step's log-odds are put on one scale, by the
+    divisor that makes the labels most likely, and one threshold on it is found for the cascade as a whole. digests: of the weights,
+    and of the settings that say who votes.
     """
     error, confidence, test = promised
-    shared = None if confidence is None else 1 - (1 - confidence) / logits.shape[1]
-    left, found = np.ones(len(logits), dtype=bool), []
-    for number in range(logits.shape[1]):
-        own = np.where(left, np.nan_to_num(logits[:, number]), 0.0)
-        at = threshold(own[left], error, shared, test)
+    clean = np.nan_to_num(logits)
+    scales = step_scales(clean)
+    at = loosest(rank_steps(clean / scales), error, confidence, test)
+    left, found = np.ones(len(clean), dtype=bool), []
+    for number, scale in enumerate(scales):
+        least = None if at.least is None else at.least * float(scale)
+        enough = (
+            np.abs(clean[:, number]) >= least * (1 - 1e-9) if least is not None else np.zeros(len(clean), dtype=bool)
+        )
+        taken = left & enough
         step = Step(
             judges=(cascade[number],) if cascade else (),
-            threshold=at.least,
+            threshold=None if least is None else least * (1 - 1e-9),
             labels=int(left.sum()),
-            accepted=at.accepted,
-            wrong=at.wrong,
+            accepted=int(taken.sum()),
+            wrong=int((clean[taken, number] < 0).sum()),
         )
         found.append(step)
-        if at.least is not None:
-            left &= np.abs(own) < at.least
+        left &= ~enough
     return Acceptance(
         max_error=error,
         confidence=confidence,
@@ -88,9 +95,21 @@ def stepwise(
         voting="" if digests[0] else digests[1],
         prompts=len(set(groups)),
         steps=tuple(found),
-        seen=out_of_sample(logits[:, 0], error, confidence, test) if logits.shape[1] == 1 else None,
+        seen=out_of_sample(clean[:, 0], error, confidence, test) if clean.shape[1] == 1 else None,
         kinds=selected(kinds, ~left),
     )
+
+
+def step_scales(logits: Floats) -> Floats:
+    """[steps] what the log-odds of each step are divided by to be as sure as they are right; 1 where there is one step."""
+    if logits.shape[1] == 1:
+        return np.ones(1)
+    return np.array([_temperature(logits[:, step]) for step in range(logits.shape[1])])
+
+
+def _temperature(logits: Floats) -> float:
+    found = scipy.optimize.minimize_scalar(lambda log_t: nll(logits / np.exp(log_t)), bounds=SCALES, method="bounded")
+    return float(np.exp(found.x))
 
 
 def out_of_sample(logits: Floats, error: float, confidence: float | None, test: Test) -> Seen | None:

@@ -54,45 +54,50 @@ class Ranked(NamedTuple):
     """[thresholds] pairs that are at least so sure."""
     wrong: NDArray[np.int64]
     """[thresholds] of those, wrong ones."""
+    expected: Floats
+    """[thresholds] wrong ones that the log-odds themselves expect."""
+    pairs: int
+    """All of them."""
 
 
 def threshold(logits: Floats, error: float, confidence: float | None, test: Test = "mid-p") -> Threshold:
     """By the rule that is asked for: on average where there is no confidence."""
-    return on_average(logits, error) if confidence is None else with_confidence(logits, error, confidence, test)
+    return loosest(rank(logits), error, confidence, test)
 
 
-def on_average(logits: Floats, error: float) -> Threshold:
+def loosest(ranked: Ranked, error: float, confidence: float | None, test: Test = "mid-p") -> Threshold:
+    """As `threshold`, of pairs that are ranked already."""
+    return on_average(ranked, error) if confidence is None else with_confidence(ranked, error, confidence, test)
+
+
+def on_average(ranked: Ranked, error: float) -> Threshold:
     """The loosest threshold at which (wrong + 1) / (accepted + 1) is at most the error."""
-    ranked = rank(logits)
     kept = np.flatnonzero(ranked.wrong + 1 <= error * (ranked.accepted + 1))
     return _at(ranked, int(kept[-1]) if len(kept) else None)
 
 
-def with_confidence(logits: Floats, error: float, confidence: float, test: Test = "mid-p") -> Threshold:
+def with_confidence(ranked: Ranked, error: float, confidence: float, test: Test = "mid-p") -> Threshold:
     """The loosest threshold that fixed-sequence testing reaches.
 
     Where it starts depends on no label: where the panel, as sure as it says, is likeliest to pass. It goes on by steps that accept
     a fortieth of the pairs more.
     """
-    ranked = rank(logits)
-    allowed = most_wrong(len(logits), error, confidence, test)[ranked.accepted]
+    allowed = most_wrong(ranked.pairs, error, confidence, test)[ranked.accepted]
     place = None
-    for step in _sequence(ranked, allowed, logits):
+    for step in _sequence(ranked, allowed):
         if ranked.wrong[step] > allowed[step]:
             break
         place = step
     return _at(ranked, place)
 
 
-def _sequence(ranked: Ranked, allowed: NDArray[np.int64], logits: Floats) -> list[int]:
+def _sequence(ranked: Ranked, allowed: NDArray[np.int64]) -> list[int]:
     """Places of the thresholds to test; none where no number of wrong pairs would pass."""
     if not (allowed >= 0).any():
         return []
-    sure = np.sort(np.abs(np.nan_to_num(logits)))[::-1]
-    expected = np.cumsum(scipy.special.expit(-sure))[ranked.accepted - 1]
-    passing = np.where(allowed >= 0, scipy.special.pdtr(np.maximum(allowed, 0), expected), 0.0)
+    passing = np.where(allowed >= 0, scipy.special.pdtr(np.maximum(allowed, 0), ranked.expected), 0.0)
     first, last = int(ranked.accepted[np.argmax(passing >= passing.max() - ALIKE)]), int(ranked.accepted[-1])
-    wanted = np.linspace(first, last, 1 + math.ceil(STEPS * (last - first) / len(logits)))
+    wanted = np.linspace(first, last, 1 + math.ceil(STEPS * (last - first) / ranked.pairs))
     return sorted(set(np.searchsorted(ranked.accepted, np.floor(wanted)).tolist()))
 
 
@@ -103,7 +108,24 @@ def rank(logits: Floats) -> Ranked:
     ordered = ordered[ordered != 0]
     sure = np.abs(ordered)
     last = np.flatnonzero(np.append(sure[1:] != sure[:-1], True)) if len(sure) else np.array([], dtype=int)
-    return Ranked(sure[last], last + 1, np.cumsum(ordered < 0)[last])
+    expected = np.cumsum(scipy.special.expit(-sure))[last]
+    return Ranked(sure[last], last + 1, np.cumsum(ordered < 0)[last], expected, len(clean))
+
+
+def rank_steps(logits: Floats) -> Ranked:
+    """logits: [pairs, steps of a cascade] on one scale. At a threshold, a pair has the label of the first step that is so sure."""
+    clean = np.nan_to_num(logits)
+    sure = np.abs(clean)
+    levels = np.unique(sure[sure > 0])[::-1]
+    accepted, wrong = np.zeros(len(levels), dtype=np.int64), np.zeros(len(levels), dtype=np.int64)
+    expected = np.zeros(len(levels))
+    for place, least in enumerate(levels):
+        enough = sure >= least
+        taken = enough.any(1)
+        said = clean[np.arange(len(clean)), enough.argmax(1)][taken]
+        accepted[place], wrong[place] = taken.sum(), (said < 0).sum()
+        expected[place] = scipy.special.expit(-np.abs(said)).sum()
+    return Ranked(levels, accepted, wrong, expected, len(clean))
 
 
 def least_labels(error: float, confidence: float, test: Test = "mid-p") -> int:

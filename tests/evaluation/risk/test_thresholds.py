@@ -14,6 +14,7 @@ from evaluation.risk.thresholds import (
     most_wrong,
     on_average,
     rank,
+    rank_steps,
     threshold,
     upper,
     with_confidence,
@@ -41,15 +42,15 @@ def wrong(*sure: float) -> list[float]:
 def test_on_average_one_more_wrong_pair_would_still_keep_the_error() -> None:
     logits = np.array(right(*np.linspace(9, 5, 19)) + wrong(4) + right(*np.linspace(3, 2, 19)) + wrong(1))
     # 19 right: 1 / 20; then 39 with one wrong: 2 / 40; the last would make it 3 / 41
-    assert on_average(logits, 0.05) == Threshold(2.0, 39, 1)
-    assert on_average(logits[:19], 0.05) == Threshold(5.0, 19, 0)
-    assert on_average(logits[:18], 0.05) == Threshold(None, 0, 0), "18 right ones do not show 5%"
+    assert on_average(rank(logits), 0.05) == Threshold(2.0, 39, 1)
+    assert on_average(rank(logits[:19]), 0.05) == Threshold(5.0, 19, 0)
+    assert on_average(rank(logits[:18]), 0.05) == Threshold(None, 0, 0), "18 right ones do not show 5%"
 
 
 def test_pairs_that_are_equally_sure_are_accepted_together_or_not() -> None:
     logits = np.array(right(*[2.0] * 25) + wrong(*[1.0] * 3) + right(*[1.0] * 30))
     assert rank(logits).accepted.tolist() == [25, 58]
-    assert on_average(logits, 0.05) == Threshold(2.0, 25, 0)
+    assert on_average(rank(logits), 0.05) == Threshold(2.0, 25, 0)
 
 
 def test_ties_and_missing_votes_are_never_accepted() -> None:
@@ -65,8 +66,8 @@ def test_ties_and_missing_votes_are_never_accepted() -> None:
 def test_with_confidence_needs_so_many_right_labels(test: Test, least: int) -> None:
     assert least_labels(0.05, 0.9, test) == least
     logits = np.linspace(9, 1, least)
-    assert with_confidence(logits, 0.05, 0.9, test) == Threshold(1.0, least, 0)
-    assert with_confidence(logits[:-1], 0.05, 0.9, test).least is None
+    assert with_confidence(rank(logits), 0.05, 0.9, test) == Threshold(1.0, least, 0)
+    assert with_confidence(rank(logits[:-1]), 0.05, 0.9, test).least is None
 
 
 def test_the_most_wrong_ones_are_those_of_the_binomial_test() -> None:
@@ -81,9 +82,9 @@ def test_the_most_wrong_ones_are_those_of_the_binomial_test() -> None:
 def test_testing_ends_at_the_first_threshold_that_fails() -> None:
     sure = np.linspace(12, 6, 200)
     logits = np.where(np.arange(200) < 100, sure, -sure)
-    found = with_confidence(logits, 0.05, 0.9)
+    found = with_confidence(rank(logits), 0.05, 0.9)
     assert 60 <= found.accepted <= 110, "the surest hundred are right, the others wrong"
-    assert with_confidence(-logits, 0.05, 0.9).least is None, "the surest are wrong: nothing is accepted"
+    assert with_confidence(rank(-logits), 0.05, 0.9).least is None, "the surest are wrong: nothing is accepted"
 
 
 def test_the_upper_bound_is_clopper_and_pearsons() -> None:
@@ -103,9 +104,9 @@ def test_the_promise_is_kept(kind: str, error: float) -> None:
         sure = np.abs(generator.normal(size=120)) * 3
         logits = np.where(generator.random(120) < CHANCE[kind](sure), -sure, sure)
         found = {
-            "average": on_average(logits, error),
-            "exact": with_confidence(logits, error, 0.9, "exact"),
-            "mid-p": with_confidence(logits, error, 0.9, "mid-p"),
+            "average": on_average(rank(logits), error),
+            "exact": with_confidence(rank(logits), error, 0.9, "exact"),
+            "mid-p": with_confidence(rank(logits), error, 0.9, "mid-p"),
         }
         for name, at in found.items():
             taken = everyone >= at.least if at.least is not None else np.zeros(len(everyone), dtype=bool)
@@ -128,3 +129,15 @@ def test_halving_shows_what_the_rule_would_have_come_to() -> None:
     assert careful.accepted < found.accepted
     assert careful.error < found.error
     assert halves(np.zeros(30), 0.1, None, draws=5) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_cascade_takes_the_label_of_the_first_step_that_is_sure_enough() -> None:
+    logits = np.array([[3.0, 3.0], [-2.5, 4.0], [1.0, 2.0], [0.5, -2.0], [0.0, 0.0]])
+    ranked = rank_steps(logits)
+    assert ranked.least.tolist() == [4.0, 3.0, 2.5, 2.0, 1.0, 0.5]
+    assert ranked.accepted.tolist() == [1, 2, 2, 4, 4, 4]
+    assert ranked.wrong.tolist() == [0, 0, 1, 2, 2, 1], "at 2.5 the first step is sure of the second pair, and wrong"
+    alone = rank(logits[:, 0])
+    same = rank_steps(logits[:, :1])
+    for one, other in zip(alone, same, strict=True):
+        assert np.allclose(one, other)
