@@ -17,7 +17,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     All calls share one loop, in a thread of its own, so that what one call opened another may use and close. Ctrl-C cancels
     the coroutine. Raises RuntimeError from inside a coroutine that `run_sync` itself runs: use `await` there.
 
-    >>> judgment = solon.run_sync(solon.judge("hhh", "Say hello.", "Hello!", "No.", engine="replay"))
+    >>> judgment = solon.run_sync(solon.judge("concise", "Say hello.", "Hello!", "No.", engine="replay"))
     >>> judgment.votes[0].method
     'compare'
     """
