@@ -92,13 +92,16 @@ def start(function: Callable[..., int], *arguments: object, log: Path) -> Proces
 
 
 def python() -> Path:
-    """A program that stands for this interpreter where it is called with `-m MODULE` or `-c CODE`, also in what it runs."""
-    return _place() / "python"
+    """A program that stands for this interpreter where it is called with `-m MODULE` or `-c CODE`, also in what it runs.
+
+    The interpreter itself but on Linux: elsewhere what has loaded the system's own libraries may not always be forked.
+    """
+    return _place() / "python" if sys.platform == "linux" else Path(sys.executable)
 
 
 def worker() -> Path:
     """The same for a process of pytest's, whose tests start interpreters that are new."""
-    return _place() / "worker"
+    return _place() / "worker" if sys.platform == "linux" else Path(sys.executable)
 
 
 def _place() -> Path:

@@ -79,7 +79,6 @@ TRAINS = re.compile(r"solon train (?!loop)|evaluate policy")
 )
 def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     folder = scratch(tmp_path, trains=bool(TRAINS.search(page.read_text(encoding="utf-8"))))
-    (folder / "bin" / "python").symlink_to(python())
     environment = {
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -106,7 +105,8 @@ def scratch(tmp_path: Path, *, trains: bool) -> Path:
     """A folder with what a clone has, prompts of two kinds, and a `solon` that is quick."""
     folder = tmp_path / "page"
     (folder / "bin").mkdir(parents=True)
-    for name, text in {"solon": SHIM, "make": "#!/bin/sh\nexit 0\n"}.items():
+    programs = {"solon": SHIM, "make": "#!/bin/sh\nexit 0\n", "python": f'#!/bin/sh\nexec "{python()}" "$@"\n'}
+    for name, text in programs.items():
         program = folder / "bin" / name
         program.write_text(text)
         program.chmod(program.stat().st_mode | stat.S_IXUSR)

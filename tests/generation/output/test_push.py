@@ -54,7 +54,7 @@ class Hub:
             return 200, {"commitUrl": f"{self.url}/datasets/me/data/commit/c", "commitOid": "c", "pullRequestUrl": None}
         if method == "GET" and path.startswith("/api/datasets/me/data"):
             return 200, {"id": "me/data", "private": self.private, "sha": "c", "siblings": []}
-        return 404, {"error": f"no {path}"}
+        return 404, {"error": f"no {path}" + " here" * 100}
 
 
 @pytest.fixture
@@ -173,8 +173,11 @@ def test_an_upload_that_fails_says_what_to_do(
     feedback: Callable[..., int], hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert feedback("--push", "other/data") == 2
-    assert "--push other/data: the upload failed (" in (said := capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert "--push other/data: the upload failed (" in said
     assert "run the same command again to retry" in said
+    reason = said[said.index("the upload failed (") + len("the upload failed (") : said.index("); check the name")]
+    assert len(" ".join(reason.split())) == 300
 
 
 def test_public_without_push_is_refused(feedback: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
