@@ -34,7 +34,7 @@ async def fit_weights(
 
     pairs: rows with `prompt`, `chosen` and `rejected`, or a file, folder or hub id with them; at least ten different prompts, and
     some hundred pairs where there are many voters. method: `logistic` fits a weight for each voter, `temperature` only how sure
-    their sum is.
+    their sum is; `agreement` and `agreement_by_judge` weigh by how voters agree, and use labels for `quality` alone.
     config, calls, settings: as for `Judge`.
 
     The result goes into `Judge` and `generate_feedback`; `quality` has the accuracy on pairs that were held out of the fit.

@@ -32,6 +32,14 @@ def test_voters_are_left_out_by_name() -> None:
     assert matrix().without("nobody").voters == matrix().voters
 
 
+def test_whose_votes_a_voter_s_are_is_known() -> None:
+    """A rule has no judge behind it: it is one of its own."""
+    rule = Vote("p1", "better", "worse", "short", 1.0, -1.0, "rule", "")
+    found = from_votes([Vote("p1", "better", "worse", "kind", 2.0, -1.0), rule], ["p1"], ["g"], [""], [0.0])
+    assert found.judges == ("judge", "rule/short")
+    assert matrix().without("^judge/").judges == ("other",)
+
+
 def test_who_is_not_there_has_no_vote() -> None:
     found = from_votes([], ["p"], ["g"], [""], [0.0])
     assert found.votes.shape == (1, 0)

@@ -34,7 +34,7 @@ def test_verdicts_become_votes_for_the_better_response(tmp_path: Path) -> None:
             row(pair="p3", label="2", text="no idea"),
         )
     )
-    assert (found.pairs, found.voters) == (("p1", "p2", "p3"), ("j/plain",))
+    assert (found.pairs, found.voters, found.judges) == (("p1", "p2", "p3"), ("j/plain",), ("j",))
     # p1: the better is first, then second, and chosen both times. p2: the first place is chosen both times.
     np.testing.assert_array_equal(found.better_first, [[1.0], [1.0], [np.nan]])
     np.testing.assert_array_equal(found.better_second, [[-1.0], [1.0], [np.nan]])
@@ -54,7 +54,7 @@ def test_probabilities_become_log_odds_and_stay_finite(tmp_path: Path) -> None:
 def test_several_answers_are_averaged_and_a_method_may_be_absent(tmp_path: Path) -> None:
     rows = [row(method="", text=text) for text in ("A", "A", "B", "who knows")]
     found, parsing = read_recorded(write(tmp_path / "v.jsonl", *rows))
-    assert found.voters == ("j",)
+    assert found.voters == found.judges == ("j",)
     assert found.better_first[0, 0] == pytest.approx(1 / 3)
     assert (parsing.texts, parsing.unread) == (4, 1)
 
