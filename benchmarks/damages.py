@@ -1,9 +1,10 @@
 """Every file of finished and unfinished runs damaged in every way, and what each command says: nothing silent, no traceback.
 
-    python -m benchmarks.damages [--every N]
+    python -m benchmarks.damages [--every N] [--processes N]
 
 A damage is named where its file is in what the command says. It is harmless where nothing is said and what comes out is the same,
-byte for byte, as without it. It is silent where nothing is said and something else comes out, or nothing at all.
+byte for byte, as without it. It is silent where nothing is said and something else comes out, or nothing at all. Damages are tried
+by several processes, each with runs of its own: two seconds of CPU a damage.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, closing, redirect_stderr, redirect_stdout
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -296,30 +298,67 @@ def files_of(run: Path) -> list[str]:
     return [name for name in names if not name.startswith((".lock", ".writing"))]
 
 
-def trials(inputs: Inputs, every: int = 1) -> Iterator[list[Trial]]:
-    """The trials of each damage; of every N-th only."""
-    cases = [
-        (attempt, name, kind, damage)
+class Case(NamedTuple):
+    """A damage of a run."""
+
+    attempt: Callable[[Inputs, str, str, Damage], Iterator[Trial]]
+    file: str
+    kind: str
+    damage: Damage
+
+
+def cases(inputs: Inputs) -> list[Case]:
+    """Every damage of every file, the same for all inputs."""
+    return [
+        Case(attempt, name, kind, damage)
         for run, attempt in (("whole", try_finished), ("half", try_unfinished))
         for name in files_of(inputs.folder / run)
         for kind, damage in damages_of(name).items()
     ]
-    for attempt, name, kind, damage in cases[::every]:
-        if found := [*attempt(inputs, name, kind, damage)]:
-            yield found
+
+
+_made: list[Inputs] = []
+"""Those of this process."""
+
+
+def made(root: Path) -> Inputs:
+    """Inputs of this process, made once."""
+    if not _made:
+        folder = root / str(os.getpid())
+        folder.mkdir()
+        inputs = Inputs(folder)
+        inputs.make()
+        _made.append(inputs)
+    return _made[0]
+
+
+def count(root: Path) -> int:
+    """How many damages there are."""
+    return len(cases(made(root)))
+
+
+def attempt(number: int, root: Path) -> list[Trial]:
+    """The trials of a damage, by its place among all; none where it changes nothing."""
+    inputs = made(root)
+    case = cases(inputs)[number]
+    return [*case.attempt(inputs, case.file, case.kind, case.damage)]
 
 
 def main() -> None:
     """Damage, listen, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="try every N-th damage only")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count(), metavar="N", help="at once (default: %(default)s)"
+    )
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     tried = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        inputs = Inputs(Path(scratch))
-        inputs.make()
-        for found in trials(inputs, options.every):
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        root = Path(scratch)
+        pool = stack.enter_context(get_context("spawn").Pool(options.processes))
+        numbers = range(0, pool.apply(count, (root,)), options.every)
+        for found in filter(None, pool.imap_unordered(partial(attempt, root=root), numbers)):
             tried += 1
             counts.update(trial.outcome for trial in found)
             if tried % 20 == 0:
