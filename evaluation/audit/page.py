@@ -11,7 +11,7 @@ from evaluation.audit.measures import verdicts
 from evaluation.audit.sections import texts, votes
 from evaluation.audit.sections.policies import policies
 from evaluation.audit.sections.texts import UNCOUNTED
-from evaluation.pages.section import LISTED, Section, Table, percent
+from evaluation.pages.section import LISTED, NOTHING, Section, Table, percent
 from generation.output.pages import render_html
 from generation.reasons import advice, told
 
@@ -23,8 +23,8 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 def render(audit: Audit) -> str:
     """The whole of report.html."""
     makers: Sequence[Callable[[Audit], Section]] = (
-        _measures, policies, votes.places, texts.biases, texts.refusals, votes.decisions, votes.agreement, votes.objectives,
-        texts.revision, texts.indicators, votes.controls, _left_out, texts.prompts,
+        _measures, _accepted, policies, votes.places, texts.biases, texts.refusals, votes.decisions, votes.agreement,
+        votes.objectives, texts.revision, texts.indicators, votes.controls, _left_out, texts.prompts,
     )  # fmt: skip
     return render_html(
         TEMPLATE,
@@ -61,6 +61,26 @@ def _measures(audit: Audit) -> Section:
     return Section(
         "Measures", text, [Table("", ("measure", "what is counted", "#of", "#value", "#95%", "#limit"), rows)]
     )
+
+
+def _accepted(audit: Audit) -> Section:
+    """What is promised of the labels; no section where nothing is."""
+    found = audit.manifest.accepted
+    if found is None:
+        return NOTHING
+    text = (
+        f"{found.promise} Accepted: {found.accepted:,} of {found.judged:,} pairs with a label. Acceptance selects what is easy to "
+        "judge: the table says of what kind accepted pairs are."
+    )
+    rows = [(name, percent(kind.accepted), percent(kind.all)) for name, kind in found.kinds.items()]
+    steps = [(step, count) for step, count in enumerate(found.ended, 1)]
+    parts = [Table("What acceptance selects", ("kind of pair", "#of the accepted", "#of all"), rows)]
+    parts += (
+        [Table("Comparisons by where asking ended", ("step of the cascade", "#comparisons"), steps)]
+        if len(steps) > 1
+        else []
+    )
+    return Section("Labels with a stated error", text, parts)
 
 
 def _interval(name: str, low: float, high: float) -> str:

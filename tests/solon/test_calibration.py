@@ -11,6 +11,7 @@ import pytest
 import solon
 from constitution.errors import UserError
 from critics.ranking.accept import Acceptance, read_acceptance
+from evaluation.__main__ import main as evaluation
 from generation.output.manifest import Manifest, whole
 
 PLAN: Mapping[str, Any] = {
@@ -56,7 +57,7 @@ def made(folder: Path, name: str, plan: Mapping[str, Any] = PLAN, **more: Any) -
     return out, whole(out)
 
 
-def test_labels_are_accepted_or_wait_for_a_person(folder: Path) -> None:
+def test_labels_are_accepted_or_wait_for_a_person(folder: Path, tmp_path: Path) -> None:
     out, manifest = made(folder, "run", calibration=folder / "labelled.jsonl")
     acceptance = read_acceptance(out / "acceptance.json")
     least = acceptance.steps[0].threshold
@@ -77,6 +78,9 @@ def test_labels_are_accepted_or_wait_for_a_person(folder: Path) -> None:
     card = (out / "README.md").read_text()
     assert acceptance.promise() in card
     assert "Acceptance selects" in card
+    report = tmp_path / "report.html"
+    assert evaluation(["audit", str(out), "--out", str(report)]) in (0, 1)
+    assert "Labels with a stated error" in report.read_text()
     again, _ = made(folder, "run", calibration=folder / "labelled.jsonl")
     assert whole(again) == manifest, "the same command finds it finished"
     dropped, other = made(folder, "dropped", {**PLAN, "unaccepted": "drop"}, acceptance=out / "acceptance.json")
