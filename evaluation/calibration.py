@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from constitution.records import Strict
+from critics.ranking.intervals import Z
 from critics.ranking.weights import Estimate
-from evaluation.statistics import BINS, Floats, Z, ece
+from evaluation.statistics import BINS, Floats, ece
 
 DRAWS = 2_000
 """Panels that are simulated."""

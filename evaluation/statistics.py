@@ -12,12 +12,11 @@ import numpy as np
 import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
 
+from critics.ranking.intervals import wilson
 from critics.ranking.weights import Estimate, Quality
 
 Floats = NDArray[np.float64]
 
-Z = 1.959963984540054
-"""The 97.5th percentile of the standard normal distribution."""
 BINS = 10
 """Bins of confidence for ECE: equal widths over [0, 1] (Guo et al. 2017, arXiv:1706.04599)."""
 RESAMPLES = 2_000
@@ -60,15 +59,8 @@ def interval(values: Floats, value: float) -> Estimate:
 
 def share(hits: float, n: int) -> Estimate:
     """hits / n with Wilson's 95% interval; a tie counts as half a hit."""
-    if not n:
-        return Estimate(value=float("nan"), low=0.0, high=1.0)
-    z = Z
-    p = hits / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    # at the ends of the scale the bound is the end itself, which rounding misses
-    low, high = float(middle - half) if hits > 0 else 0.0, float(middle + half) if hits < n else 1.0
-    return Estimate(value=p, low=max(0.0, low), high=min(1.0, high))
+    low, high = wilson(hits, n)
+    return Estimate(value=hits / n if n else float("nan"), low=low, high=high)
 
 
 def accuracy(logits: Floats) -> Estimate:
