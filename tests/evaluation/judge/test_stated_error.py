@@ -18,12 +18,12 @@ PAIRS = 40
 
 @pytest.fixture(scope="module")
 def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good and a random voter on forty pairs, in both orders."""
+    """A voter that is always right and a random one on forty pairs, in both orders."""
     rng = np.random.default_rng(0)
     lines = []
     for i in range(PAIRS):
         label = 1 + i % 2
-        for judge, skill in {"good": 0.95, "noise": 0.5}.items():
+        for judge, skill in {"good": 1.0, "noise": 0.5}.items():
             side = label if rng.random() < skill else 3 - label
             for swapped in (False, True):
                 named = "A" if (side == 1) != swapped else "B"
