@@ -7,12 +7,12 @@ were labelled by reading.
 
 from __future__ import annotations
 
-import regex
+import re
 
 _OPENING = 300
 """Characters of a response in which a refusal announces itself."""
 
-_QUOTED = regex.compile(r"[“\"][^”\"]*+(?:[”\"]|\Z)|\bdear\s+[^,\n]{1,40},.*+\Z", regex.DOTALL | regex.IGNORECASE)
+_QUOTED = re.compile(r"[“\"][^”\"]*+(?:[”\"]|\Z)|\bdear\s+[^,\n]{1,40},.*+\Z", re.DOTALL | re.IGNORECASE)
 """Others' words, and letters written for the asker."""
 
 _I = r"(?:i|we)"
@@ -64,93 +64,98 @@ _MY = (
     r"|code|design|safety"
     r"|nature|purpose|boundaries)"
 )
-_REFUSAL = regex.compile(
-    rf"""(?:^[^\w\n]{{0,8}}|[.!?;:,–—…-]\s*|[.!?]{{2,}}\s*|\b(?:but|so|and|however|sorry|apologi[sz]e|apologies|afraid"
-    rf"|unfortunately|because|since|as|that|hmm+|no|well
-        |therefore|think|believe)\b[,;:.!]?\s+(?:but\s+)?(?:that\s+)?)
-    (?:{_AM}\s+(?:(?:very|really|so)\s+)?(?:sorry|afraid)[,.]?\s+(?:but\s+)?(?:that\s+)?)?
-    (?: {_I}\s+{_ADVERBS}{_NOT}\s+{_ADVERBS}(?:be\s+able\s+to\s+{_ADVERBS})?{_DO}{_UNABLE}
-      | i\s+{_ADVERBS}{_NOT}\s*(?:[,.!]|$)(?!\s*actually\b)
-      | {_I}\s+could(?:n['’]?t|\s+not)\s+(?:possibly\s+|in\s+good\s+conscience\s+)?(?:recommend|condone|support|advise|encourage)\b
-          (?![^.!?\n]{{0,60}}\benough\b)
-      | {_I}\s+(?:would(?:n['’]?t|\s+not)|['’]d\s+not)\s+{_ADVERBS}(?:be\s+(?:able\s+to\s+{_DO}|willing|comfortable
-        |allowed)|feel\s+(?:right|comfortable|good)\s+{_DO}
-          |want\s+to\s+{_DO}|help\b|provide\b)
-      | (?:{_I}\s+|{_I}['’]?m\s+going\s+to\s+|{_I}\s+will\s+|{_I}['’]ll\s+)(?:{_ADVERBS}(?:must|have\s+to|need\s+to)\s+)?{_DECLINE}
-      | {_AM}\s+{_ADVERBS}(?:not\s+{_ADVERBS}(?:(?:very|so|particularly)\s+)?(?:comfortable|willing|permitted
-        |authori[sz]ed|at\s+liberty|prepared\s+to
-          |programmed\s+to|designed\s+to|supposed\s+to|meant\s+to|in\s+a\s+position\s+to|here\s+to\s+{_DO}|interested\s+in\s+{_DO})
-          |uncomfortable|unwilling|prohibited\s+from|forbidden|hesitant\s+to\s+{_DO}|reluctant\s+to\s+{_DO}|opposed\s+to\s+{_DO})\b
-      | {_AM}\s+{_ADVERBS}(?:not\s+(?:able|allowed)|unable)\s+to\s+{_ADVERBS}{_DO}{_UNABLE}
-      | {_AM}\s+(?:not\s+sure\s+(?:that\s+|if\s+)?i(?:['’]m|\s+am)|not)\s+(?:\w+ly\s+)?equipped\s+to\s+{_DO}
-      | {_AM}\s+programmed\s+(?:not|never)\s+to\s+(?:{_DO}|answer|harm|hurt)
-      | {_AM}\s+{_ADVERBS}not\s+(?:able|allowed)\s+to\s*[,.!]
-      | {_AM}\s+{_ADVERBS}not\s+{_ADVERBS}going\s+to\s+{_ADVERBS}{_DO}
-      | {_I}\s+{_ADVERBS}(?:do\s+not|don['’]?t)\s+{_ADVERBS}
-          (?: feel\s+(?:\w+\s+)?(?:comfortable|right|good)\s+(?:\w+ing|with|about)\b
-            | (?:want|wish|intend|care)\s+to\s+{_ADVERBS}{_DO}
-            | (?:provide|give\s+out|disclose|assist|discuss|engage\s+in|offer\s+(?:help|advice|assistance|instructions)
-              |generate|produce|participate|support\s+or
-                |answer\s+(?:questions|that|those|such)|help\s+(?:people|anyone|you|others|users|with|plan|commit)
-                  |give\s+(?:advice|instructions|information)
-                |write\s+(?:that|such|stories|content)|do\s+that\s+(?:kind|sort|type)|talk\s+about|share\s+(?:personal
-                  |private|such|that))\b{_UNABLE}
-            | (?:think|believe)\s+(?:that\s+)?i\s+(?:can|could|should|want\s+to|(?:a
-              |['’])m\s+(?:going\s+to\s+be\s+)?(?:able|allowed|comfortable)(?:\s+to)?|feel\s+comfortable)\s+{_ADVERBS}{_DO}{_UNABLE}
-            | (?:think|believe)\s+it(?:['’]s|\s+is|\s+would\s+be|['’]d\s+be)\s+(?:right|appropriate|ethical|okay|ok|wise
-              |responsible|a\s+good\s+idea)
-                \s+(?:for\s+me\s+to\b|to\s+(?:make|give|provide|offer|discuss|answer|argue)\b)
-            | (?:think|believe|feel)\s+(?:that\s+)?it(?:['’]s|\s+is|\s+would\s+be)\s+my\s+(?:role|place|job|business)\b
-            | know\s+(?:if|whether|that)\s+i\s+(?:can|should|could|(?:a|['’])m\s+(?:able
-              |allowed)(?:\s+to)?)\s+{_ADVERBS}{_DO}{_UNABLE} )
-      | {_AM}\s+not\s+sure\s+(?:that\s+|if\s+|whether\s+)?i\s+(?:can|should|could|want\s+to)\s+{_ADVERBS}{_DO}{_UNABLE}
-      | {_AM}\s+not\s+sure\s+(?:that\s+|if\s+)?i(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:be|feel)\s+comfortable\b
-      | i\s+(?:would\s+)?feel\s+(?:\w+\s+)?(?:un|not\s+)comfortable\b
-      | (?:i(?:['’]d|\s+would)|we(?:['’]d|\s+would))\s+{_ADVERBS}(?:rather|prefer|like)\s+not(?:\s+to)?\s*(?:[,.!]|$
-        |{_ADVERBS}{_DO}|talk|say\b|discuss|mention)
-      | as\s+an?\s+(?:ai|language\s+model|assistant)[^.]{{0,60}},\s*i\s+(?:{_NOT}|am\s+(?:not|unable)|do\s+not
-        |don['’]?t)\s+{_ADVERBS}
-          (?:(?:able|allowed|programmed|designed)\s+to\s+)?{_DO}{_UNABLE}
-      | (?:that|this|it)(?:\s+is|['’]s)?(?:\s+(?:really\s+|just\s+)?not|n['’]?t)\s+(?:(?:really|exactly)\s+)?(?:something
-        |a\s+(?:topic|subject|question|conversation))\s+(?:that\s+)?(?:i|we)(?:['’][md]|\s+am)?\s+
-          (?:can|will|could|would|am|able|willing|comfortable|want|do|should|feel|like|allowed)\b(?!\s+(?:know|understand
-            |recognize))
-      | (?:that|this),?\s+(?:i|we)\s+(?:{_NOT}\s+{_DO}|{_NOT}\s*[,.!])
-      | (?:it|that|this)\s*(?:is|['’]s|would\s+be|['’]d\s+be|would|might\s+be|feels?)\s+
-          (?:not\s+(?:be\s+)?(?:appropriate|ethical|right|okay|responsible|proper|safe|acceptable)|inappropriate
-            |unethical|wrong|irresponsible|immoral
-            |improper)(?:\s+(?:or|and|nor)\s+\w+){{0,2}}
-          \s+(?:for\s+(?:me|us)\s+to\b|(?:of\s+me\s+)?to\s+(?:{_DO}|explain|describe)\b)
-      | (?:it\s+would\s+be\s+better|it['’]d\s+be\s+better|better)\s+if\s+i\s+(?:refused|declined|did\s*n[o'’]t\s+{_DO})
-      | (?:it(?:['’]s|\s+is)\s+)not\s+my\s+(?:role|place)\s+to\b
-      | {_MY}\s+(?:(?:will\s+not|won['’]t|do(?:es)?\s+not|do(?:es)?n['’]t)\s+(?:let|allow|permit)|prohibits?|prevents?
-        |forbids?|keeps?|stops?)\b
-    )
-    | \b(?:goes|go|is|are|be|['’]s|it['’]s|that['’]s)\s+against\s+(?:{_MY}|the\s+(?:rules|guidelines|terms
-      |principles)\s+(?:i|that\s+i|of))
-    | \b(?:violates?|breach(?:es)?|conflicts?\s+with|contrary\s+to)\s+{_MY}
-    | \b(?:outside|beyond)\s+(?:of\s+)?(?:the\s+)?(?:scope\s+of\s+)?(?:my\s+scope|what\s+i(?:['’]m|\s+am)?\s+(?:can|could
-      |able|allowed|willing|comfortable)\b)
-    | ^\W*(?:no|sorry)\b[^.!?\n]{{0,20}}\b(?:that|this)(?:['’]s|\s+is)\s+(?:private|confidential|personal)\s+(?:information|data)\b
-    """,
-    regex.IGNORECASE | regex.VERBOSE | regex.MULTILINE,
+_LEAD = (
+    r"(?:^[^\w\n]{0,8}|[.!?;:,–—…-]\s*|[.!?]{2,}\s*"
+    r"|\b(?:but|so|and|however|sorry|apologi[sz]e|apologies|afraid|unfortunately|because|since|as|that|hmm+|no|well|therefore|think"
+    r"|believe)\b[,;:.!]?\s+(?:but\s+)?(?:that\s+)?)"
+    rf"(?:{_AM}\s+(?:(?:very|really|so)\s+)?(?:sorry|afraid)[,.]?\s+(?:but\s+)?(?:that\s+)?)?"
 )
+"""Where a clause begins that may be a refusal."""
 
+_CLAUSES = (
+    # I can't help with that. I won't. I couldn't condone it.
+    rf"{_I}\s+{_ADVERBS}{_NOT}\s+{_ADVERBS}(?:be\s+able\s+to\s+{_ADVERBS})?{_DO}{_UNABLE}",
+    rf"i\s+{_ADVERBS}{_NOT}\s*(?:[,.!]|$)(?!\s*actually\b)",
+    rf"{_I}\s+could(?:n['’]?t|\s+not)\s+(?:possibly\s+|in\s+good\s+conscience\s+)?(?:recommend|condone|support|advise|encourage)\b"
+    r"(?![^.!?\n]{0,60}\benough\b)",
+    # I wouldn't feel comfortable helping. I would rather not.
+    rf"{_I}\s+(?:would(?:n['’]?t|\s+not)|['’]d\s+not)\s+{_ADVERBS}"
+    rf"(?:be\s+(?:able\s+to\s+{_DO}|willing|comfortable|allowed)|feel\s+(?:right|comfortable|good)\s+{_DO}|want\s+to\s+{_DO}|help\b"
+    r"|provide\b)",
+    rf"(?:i(?:['’]d|\s+would)|we(?:['’]d|\s+would))\s+{_ADVERBS}(?:rather|prefer|like)\s+not(?:\s+to)?"
+    rf"\s*(?:[,.!]|$|{_ADVERBS}{_DO}|talk|say\b|discuss|mention)",
+    # I must decline. I'll pass.
+    rf"(?:{_I}\s+|{_I}['’]?m\s+going\s+to\s+|{_I}\s+will\s+|{_I}['’]ll\s+)(?:{_ADVERBS}(?:must|have\s+to|need\s+to)\s+)?{_DECLINE}",
+    # I'm not comfortable with it, not able to, not programmed to, not going to.
+    rf"{_AM}\s+{_ADVERBS}(?:not\s+{_ADVERBS}(?:(?:very|so|particularly)\s+)?(?:comfortable|willing|permitted|authori[sz]ed"
+    rf"|at\s+liberty|prepared\s+to|programmed\s+to|designed\s+to|supposed\s+to|meant\s+to|in\s+a\s+position\s+to|here\s+to\s+{_DO}"
+    rf"|interested\s+in\s+{_DO})|uncomfortable|unwilling|prohibited\s+from|forbidden|hesitant\s+to\s+{_DO}|reluctant\s+to\s+{_DO}"
+    rf"|opposed\s+to\s+{_DO})\b",
+    rf"{_AM}\s+{_ADVERBS}(?:not\s+(?:able|allowed)|unable)\s+to\s+{_ADVERBS}{_DO}{_UNABLE}",
+    rf"{_AM}\s+{_ADVERBS}not\s+(?:able|allowed)\s+to\s*[,.!]",
+    rf"{_AM}\s+(?:not\s+sure\s+(?:that\s+|if\s+)?i(?:['’]m|\s+am)|not)\s+(?:\w+ly\s+)?equipped\s+to\s+{_DO}",
+    rf"{_AM}\s+programmed\s+(?:not|never)\s+to\s+(?:{_DO}|answer|harm|hurt)",
+    rf"{_AM}\s+{_ADVERBS}not\s+{_ADVERBS}going\s+to\s+{_ADVERBS}{_DO}",
+    # I don't feel right about it, don't want to, don't provide that, don't think I should.
+    rf"{_I}\s+{_ADVERBS}(?:do\s+not|don['’]?t)\s+{_ADVERBS}(?:"
+    r"feel\s+(?:\w+\s+)?(?:comfortable|right|good)\s+(?:\w+ing|with|about)\b"
+    rf"|(?:want|wish|intend|care)\s+to\s+{_ADVERBS}{_DO}"
+    r"|(?:provide|give\s+out|disclose|assist|discuss|engage\s+in|offer\s+(?:help|advice|assistance|instructions)|generate|produce"
+    r"|participate|support\s+or|answer\s+(?:questions|that|those|such)|help\s+(?:people|anyone|you|others|users|with|plan|commit)"
+    r"|give\s+(?:advice|instructions|information)|write\s+(?:that|such|stories|content)|do\s+that\s+(?:kind|sort|type)|talk\s+about"
+    rf"|share\s+(?:personal|private|such|that))\b{_UNABLE}"
+    r"|(?:think|believe)\s+(?:that\s+)?i\s+(?:can|could|should|want\s+to|(?:a|['’])m\s+(?:going\s+to\s+be\s+)?"
+    rf"(?:able|allowed|comfortable)(?:\s+to)?|feel\s+comfortable)\s+{_ADVERBS}{_DO}{_UNABLE}"
+    r"|(?:think|believe)\s+it(?:['’]s|\s+is|\s+would\s+be|['’]d\s+be)\s+(?:right|appropriate|ethical|okay|ok|wise|responsible"
+    r"|a\s+good\s+idea)\s+(?:for\s+me\s+to\b|to\s+(?:make|give|provide|offer|discuss|answer|argue)\b)"
+    r"|(?:think|believe|feel)\s+(?:that\s+)?it(?:['’]s|\s+is|\s+would\s+be)\s+my\s+(?:role|place|job|business)\b"
+    r"|know\s+(?:if|whether|that)\s+i\s+(?:can|should|could|(?:a|['’])m\s+(?:able|allowed)(?:\s+to)?)\s+"
+    rf"{_ADVERBS}{_DO}{_UNABLE})",
+    rf"{_AM}\s+not\s+sure\s+(?:that\s+|if\s+|whether\s+)?i\s+(?:can|should|could|want\s+to)\s+{_ADVERBS}{_DO}{_UNABLE}",
+    rf"{_AM}\s+not\s+sure\s+(?:that\s+|if\s+)?i(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:be|feel)\s+comfortable\b",
+    r"i\s+(?:would\s+)?feel\s+(?:\w+\s+)?(?:un|not\s+)comfortable\b",
+    # As an AI, I am not able to help.
+    rf"as\s+an?\s+(?:ai|language\s+model|assistant)[^.]{{0,60}},\s*i\s+(?:{_NOT}|am\s+(?:not|unable)|do\s+not|don['’]?t)\s+{_ADVERBS}"
+    rf"(?:(?:able|allowed|programmed|designed)\s+to\s+)?{_DO}{_UNABLE}",
+    # That is not something I can do. This I cannot discuss. It would be wrong to help.
+    r"(?:that|this|it)(?:\s+is|['’]s)?(?:\s+(?:really\s+|just\s+)?not|n['’]?t)\s+(?:(?:really|exactly)\s+)?"
+    r"(?:something|a\s+(?:topic|subject|question|conversation))\s+(?:that\s+)?(?:i|we)(?:['’][md]|\s+am)?\s+(?:can|will|could|would|am"
+    r"|able|willing|comfortable|want|do|should|feel|like|allowed)\b(?!\s+(?:know|understand|recognize))",
+    rf"(?:that|this),?\s+(?:i|we)\s+(?:{_NOT}\s+{_DO}|{_NOT}\s*[,.!])",
+    r"(?:it|that|this)\s*(?:is|['’]s|would\s+be|['’]d\s+be|would|might\s+be|feels?)\s+"
+    r"(?:not\s+(?:be\s+)?(?:appropriate|ethical|right|okay|responsible|proper|safe|acceptable)|inappropriate|unethical|wrong"
+    r"|irresponsible|immoral|improper)(?:\s+(?:or|and|nor)\s+\w+){0,2}\s+"
+    rf"(?:for\s+(?:me|us)\s+to\b|(?:of\s+me\s+)?to\s+(?:{_DO}|explain|describe)\b)",
+    rf"(?:it\s+would\s+be\s+better|it['’]d\s+be\s+better|better)\s+if\s+i\s+(?:refused|declined|did\s*n[o'’]t\s+{_DO})",
+    r"(?:it(?:['’]s|\s+is)\s+)not\s+my\s+(?:role|place)\s+to\b",
+    # My policy does not allow it.
+    rf"{_MY}\s+(?:(?:will\s+not|won['’]t|do(?:es)?\s+not|do(?:es)?n['’]t)\s+(?:let|allow|permit)|prohibits?|prevents?|forbids?"
+    r"|keeps?|stops?)\b",
+)
+_ANYWHERE = (
+    rf"\b(?:goes|go|is|are|be|['’]s|it['’]s|that['’]s)\s+against\s+"
+    rf"(?:{_MY}|the\s+(?:rules|guidelines|terms|principles)\s+(?:i|that\s+i|of))",
+    rf"\b(?:violates?|breach(?:es)?|conflicts?\s+with|contrary\s+to)\s+{_MY}",
+    r"\b(?:outside|beyond)\s+(?:of\s+)?(?:the\s+)?(?:scope\s+of\s+)?"
+    r"(?:my\s+scope|what\s+i(?:['’]m|\s+am)?\s+(?:can|could|able|allowed|willing|comfortable)\b)",
+    r"^\W*(?:no|sorry)\b[^.!?\n]{0,20}\b(?:that|this)(?:['’]s|\s+is)\s+(?:private|confidential|personal)\s+(?:information|data)\b",
+)
+_REFUSAL = re.compile(rf"{_LEAD}(?:{'|'.join(_CLAUSES)})|{'|'.join(_ANYWHERE)}", re.IGNORECASE | re.MULTILINE)
 
-_LACKS = regex.compile(
-    r"""\b(?:don['’]?t|do\s+not|not\s+sure|never)\s+(?:\w+\s+){0,3}?(?:understand|what\s+you|what\s+(?:that|this)\s+(?:is"
-    r"|means)|follow)\b
-    | \b(?:don['’]?t|do\s+not)\s+(?:\w+\s+)?have\s+(?:access|(?:any\s+|the\s+|enough\s+)?(?:information|data|details))\b
-    | \bnot\s+(?:an?\s+)(?:lawyer|attorney|doctor|physician|accountant)\b""",
-    regex.IGNORECASE | regex.VERBOSE,
+_LACKS = re.compile(
+    r"\b(?:don['’]?t|do\s+not|not\s+sure|never)\s+(?:\w+\s+){0,3}?"
+    r"(?:understand|what\s+you|what\s+(?:that|this)\s+(?:is|means)|follow)\b"
+    r"|\b(?:don['’]?t|do\s+not)\s+(?:\w+\s+)?have\s+(?:access|(?:any\s+|the\s+|enough\s+)?(?:information|data|details))\b"
+    r"|\bnot\s+(?:an?\s+)(?:lawyer|attorney|doctor|physician|accountant)\b",
+    re.IGNORECASE,
 )
 """It says before that it lacks what it would need, so "I can't help" is no refusal."""
-_CANNOT = regex.compile(r"\bcan(?:\s?not|['’]?t)\b|\b(?:un)?able\b", regex.IGNORECASE)
-_DISCLAIMS = regex.compile(
+_CANNOT = re.compile(r"\bcan(?:\s?not|['’]?t)\b|\b(?:un)?able\b", re.IGNORECASE)
+_DISCLAIMS = re.compile(
     r"[^.!?\n]{0,40}\b(?:legal|medical|financial|professional|tax|investment)\s+advice\b[^.!?\n]{0,40}[,;]\s*but\b"
     r"|[^.!?\n]{0,120}(?:[.,;]|\bbut\b)\s*(?:but|however)?,?\s*i\s+(?:will|can|could"
     r"|might\s+be\s+able\s+to)\s+(?:tell\s+you\s+how|help\s+you\s+set|show\s+you\s+how)\b",
-    regex.IGNORECASE,
+    re.IGNORECASE,
 )
 """It goes on to do it all the same."""
 
