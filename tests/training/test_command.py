@@ -120,7 +120,7 @@ def test_what_is_wrong_with_folder_model_and_data_is_told_at_once(refused: Say, 
 def test_each_recipe_says_what_it_needs(recipe: str, refused: Say, write_rows: Write) -> None:
     needs = "prompt and completion, or messages" if recipe == "sft" else "prompt, chosen and rejected"
     said = refused("--data", write_rows([{"a": 1}]), recipe=recipe)
-    assert f"some rows cannot be trained on; each needs {needs}\n" in said
+    assert f"1 of 1 rows cannot be trained on (and none is left); each needs {needs}\n" in said
 
 
 def test_wrong_settings_are_told_all_at_once(refused: Say, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_line_has_the_columns_of_sft_and_how_it_was_chosen(path: Path) -> None
 def test_it_is_read_as_it_was_written_here_and_as_data_of_sft(path: Path) -> None:
     found = read(path)
     system = Message(role="system", content="Be brief.")
-    called = 'Calls tool: {"name": "look", "arguments": {"at": "sky"}}'
+    called = Message(role="assistant", tool_calls=(CALL,))
     assert found == {
         "train": [Target(RowPrompt("p0", (Message(role="user", content="Why?"),)), "so", 1.0)],
         "test": [

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from constitution.errors import UserError
+from generation.output.files import write_sealed
 from tests.training.ppo_small import small_model
 from tests.training.small_loop import DPO, LAWS, small_settings
 from tests.training.small_run import write_run
@@ -128,7 +129,7 @@ def test_what_is_sound_is_let_through(changes: dict[str, Any], here: dict[str, A
 
 def test_gold_is_not_what_a_run_was_labelled_by(here: dict[str, Any]) -> None:
     write_run(Path("run"))
-    write("run/run.yaml", {})
+    write_sealed(Path("run/run.yaml"), "{}\n")
     write("run/constitution.yaml", {**LAWS, "name": "older", "objectives": {"form": 1.0}, "principles": [
         {"id": "length", "objective": "form", "text": "y", "check": {"min_words": 12}},
     ]})  # fmt: skip

@@ -253,7 +253,7 @@ def test_a_loop_goes_on_with_the_same_settings_alone(settings: dict[str, Any], t
         ({"retry": {"lr_factor": 0.1}}, "retry.lr_factor: was 0.5, now 0.1"),
         ({"phases": [{**DPO, "older": 0}]}, "rounds.1.older: was 0.5, now 0.0"),
         ({"phases": [{"recipe": "sft"}]}, "rounds.1.recipe: was 'dpo', now 'sft'"),
-        ({"feedback": {"engine": "replay"}}, "feedback.plan.controls: was 4, now 8"),
+        ({"feedback": {"engine": "replay"}}, "feedback.plan.controls: was 4, now 64"),
     ):
         with pytest.raises(UserError) as error:
             claim_loop(out, {**settings, **changes})
