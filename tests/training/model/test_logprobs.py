@@ -111,3 +111,17 @@ def test_no_table_of_all_logits_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         token_scores(hidden.requires_grad_(), weight, targets)
     assert max(kept) == hidden.numel()
+
+
+def test_under_autocast_logits_keep_the_digits_that_bfloat16_has_not() -> None:
+    hidden, weight, targets = data(40, width=64, seed=3)
+    hidden, weight = hidden.requires_grad_(), 3 * weight
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, entropy = token_scores(hidden, weight, targets)
+    rounded = hidden.bfloat16().double() @ weight.bfloat16().double().t()
+    assert rounded.abs().max() > 32
+    exact = rounded.log_softmax(-1).gather(-1, targets[:, None])[:, 0].float()
+    torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-4)
+    (by_hidden,) = torch.autograd.grad((ours + entropy).sum(), hidden)
+    assert torch.isfinite(by_hidden).all()
+    assert by_hidden.abs().max() > 0
