@@ -35,6 +35,9 @@ class Vendor(ThreadingHTTPServer):
         """How others are answered."""
         self.hangs_up_after: set[str] = set()
         """Paths of requests that are done and not answered, once."""
+        self.holds = ""
+        """The request, as in `asked`, that is done and not answered before `let_go` is set, and not after it either."""
+        self.let_go = threading.Event()
         self.lists = True
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -132,6 +135,10 @@ class Handler(BaseHTTPRequestHandler):
         return found
 
     def reply(self, body: dict[str, Any]) -> None:
+        if f"{self.command} {self.path}" == self.server.holds:
+            self.server.let_go.wait(60)
+            self.close_connection = True
+            return
         if self.path in self.server.hangs_up_after and self.command == "POST":
             self.server.hangs_up_after.discard(self.path)
             self.close_connection = True

@@ -61,8 +61,10 @@ def finished(folder: Path, vendor: Vendor, out: str, *more: str) -> str:
 
 
 def killed(folder: Path, vendor: Vendor, out: str, when: str) -> None:
-    """Kill the process, and all it started, as soon as the server was asked so."""
+    """Kill the process, and all it started, while the server does what it was asked and has not answered yet."""
     before = vendor.asked.count(when)
+    vendor.holds = when
+    vendor.let_go.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         process = forks.start(main, command(folder, vendor, out), log=folder / "log")
@@ -70,6 +72,8 @@ def killed(folder: Path, vendor: Vendor, out: str, when: str) -> None:
         forks.wait_until(lambda: vendor.asked.count(when) > before, process)
     finally:
         forks.kill(process)
+        vendor.holds = ""
+        vendor.let_go.set()
 
 
 def manifest(folder: Path, out: str) -> Manifest:

@@ -66,12 +66,12 @@ def test_what_is_frozen_gets_no_gradient(frozen: str) -> None:
     assert (weight.grad is None) == (frozen == "weight")
 
 
-def test_autocast_multiplies_in_bfloat16_and_sums_in_float32() -> None:
+def test_autocast_rounds_factors_to_bfloat16_and_sums_in_float32() -> None:
     hidden, weight, targets = data(30)
     inputs = hidden.requires_grad_(), weight.requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         ours = token_scores(hidden, weight, targets)
-        theirs = plain(hidden, weight, targets)
+    theirs = plain(hidden.bfloat16().float(), weight.bfloat16().float(), targets)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     grads = gradients(ours, torch.ones(30), torch.ones(30), *inputs)
     exact = gradients(plain(hidden, weight, targets), torch.ones(30), torch.ones(30), *inputs)
