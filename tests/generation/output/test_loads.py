@@ -47,3 +47,19 @@ def test_datasets_load_every_config_that_the_card_lists(
     assert all(f"'{name}')" in line for name, line in zip(listed, told, strict=True))
     default = datasets.load_dataset(str(run), cache_dir=str(tmp_path / "cache"))
     assert default["train"].column_names == found["preferences"]["train"].column_names
+
+
+def test_a_run_of_the_same_name_is_not_taken_for_one_that_datasets_has_in_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "laws.yaml").write_text(CONSTITUTION)
+    for word in ("one", "two"):
+        row = {"prompt": f"Is it {word}?", "responses": [f"Yes, {word}.", f"No, not {word}."]}
+        (tmp_path / f"{word}.jsonl").write_text(json.dumps(row) + "\n")
+        run = tmp_path / word / "run"
+        files = ("--constitution", tmp_path / "laws.yaml", "--prompts", tmp_path / f"{word}.jsonl", "--out", run)
+        assert generate_feedback.main([*map(str, files), "--engine", "replay"]) == 0
+        for config in DATASETS:
+            found = datasets.load_dataset(str(run), config, cache_dir=str(tmp_path / "cache"))
+            assert found["train"][0]["prompt"][0]["content"] == f"Is it {word}?"
