@@ -17,7 +17,7 @@ demo: setup  ## a constitution and prompts in, preference data out, on the embed
 	$(BIN)/python generate_feedback.py --constitution principles/demo.yaml --prompts principles/prompts/demo.jsonl \
 		--config configs/demo.yaml --weights principles/weights/demo.json --out runs/demo
 
-loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; some twenty minutes
+loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; about half an hour
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
 
 loop-pirate: setup  ## the same with a persona: read a few responses before and after
