@@ -294,7 +294,13 @@ def _some_prompt(run: Path) -> str:
 
 def files_of(run: Path) -> list[str]:
     """Files of a run that a damage can hit: all but the lock and what is written anew in any case."""
-    names = (str(path.relative_to(run)) for path in sorted(run.rglob("*")) if path.is_file())
+    # SQLite makes its shared memory anew at every opening, and an empty file has no byte to damage
+    paths = (
+        path
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.stat().st_size and path.suffix != ".sqlite-shm"
+    )
+    names = (str(path.relative_to(run)) for path in paths)
     return [name for name in names if not name.startswith((".lock", ".writing"))]
 
 
