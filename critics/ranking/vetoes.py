@@ -47,7 +47,8 @@ def _of(principle: str, votes: Sequence[Vote]) -> Veto | None:
     kept_b = math.fsum(vote.logit_ba for vote in votes) / len(votes)
     if (kept_a < 0) == (kept_b < 0):
         return None
-    return Veto(principle, log_odds(kept_a, kept_b))
+    logit = log_odds(kept_a, kept_b)
+    return Veto(principle, logit) if logit else None  # so near one half that it has no side
 
 
 def log_odds(kept_a: float, kept_b: float) -> float:

@@ -30,6 +30,7 @@ def ruled(value: float, principle: str = "short") -> Vote:
         pytest.param(5.0, 0.1, "", id="neither-violates"),
         pytest.param(0.0, 0.0, "", id="one-half-is-no-violation"),
         pytest.param(0.0, -1.0, "a", id="nor-beside-one"),
+        pytest.param(0.0, -1e-38, "", id="too-near-one-half-to-have-a-side"),
     ],
 )
 def test_one_that_violates_loses_to_one_that_does_not(kept_a: float, kept_b: float, better: str) -> None:
