@@ -243,7 +243,8 @@ def judge(said: Said, name: str, same: bool) -> str:
     """The outcome. same: what came out is what comes out without the damage."""
     if said.crashed or "Traceback" in said.text:
         return "traceback"
-    if Path(name).name in said.text or (name == "manifest.json" and "no finished run" in said.text):
+    words = {"manifest.json": "no finished run", "run.yaml": "belongs to other settings"}.get(name, name)
+    if Path(name).name in said.text or words in said.text:
         return "named"
     return "harmless" if same else "silent"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from constitution.errors import Problem, UserError
 
@@ -42,7 +42,7 @@ def write_sealed(path: Path, text: str) -> None:
 
 def read_sealed(path: Path) -> str:
     """A text that `write_sealed` wrote. Raises FileNotFoundError, other OSErrors, and ValueError for any other text."""
-    found = path.read_text(encoding="utf-8")
+    found = contents(path).decode()
     text = found.rpartition(SEAL)[0]
     if found != _sealed(text):
         raise ValueError("is damaged, or was changed by hand")
@@ -96,8 +96,23 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def ordinary(path: Path) -> BinaryIO:
+    """A file of a folder of ours, opened to be read. Raises OSError, also for what is no ordinary file: a pipe would never end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(0, "is no ordinary file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def contents(path: Path) -> bytes:
+    """All of an `ordinary` file."""
+    with ordinary(path) as file:
+        return file.read()
+
+
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file. Raises OSError, also for what is no ordinary file: a pipe would never end."""
+    """Hex digest of an `ordinary` file. Raises OSError."""
     status = path.stat()
     return _sha256(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -106,9 +121,7 @@ def file_sha256(path: Path) -> str:
 def _sha256(path: Path, *_: int) -> str:
     """Once in a process for a file that is still the same one."""
     h = sha256()
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "is no ordinary file", str(path))
+    with ordinary(path) as file:
         while chunk := file.read(1 << 20):
             h.update(chunk)
     return h.hexdigest()

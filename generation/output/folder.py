@@ -16,7 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from constitution.errors import Problem, UserError
-from generation.output.files import read_sealed, refuse_links, write_atomically, write_sealed
+from generation.output.files import contents, read_sealed, refuse_links, write_atomically, write_sealed
 
 SETTINGS = "run.yaml"
 TRAINING = "training.yaml"
@@ -101,7 +101,7 @@ class OwnedFolder:
     def snapshot(self) -> Snapshot | None:
         """What the folder's file says; None where the folder is free. Raises UserError where the file is damaged."""
         try:
-            if self.released and (self.path / self.marker).read_text(encoding="utf-8") == self.released:
+            if self.released and contents(self.path / self.marker).decode() == self.released:
                 return None
             found = yaml.safe_load(read_sealed(self.path / self.marker))
         except FileNotFoundError:
@@ -130,8 +130,8 @@ class OwnedFolder:
 
     def _holder(self) -> str:
         try:
-            return (self.path / HOLDER).read_text(encoding="utf-8") or "another process"
-        except OSError:
+            return contents(self.path / HOLDER).decode() or "another process"
+        except (OSError, ValueError):
             return "another process"
 
     def _refused(self, got: str, fix: str) -> UserError:
@@ -144,7 +144,7 @@ def day_of(*folders: Path) -> datetime.date:
     """
     for folder in folders:
         try:
-            return datetime.date.fromisoformat((folder / DATE).read_text(encoding="utf-8").strip())
+            return datetime.date.fromisoformat(contents(folder / DATE).decode().strip())
         except (OSError, ValueError):
             pass
         for marker in (SETTINGS, TRAINING):

@@ -19,7 +19,7 @@ from constitution.terminal import complain
 from critics.ranking.accept import Acceptance
 from critics.ranking.pooling import Pooling, ProbabilityKind
 from generation.output.accepted import Accepted, AcceptedTally
-from generation.output.files import file_sha256, write_atomically
+from generation.output.files import contents, file_sha256, write_atomically
 from generation.output.folder import ACCEPTANCE, CONSTITUTION, PROMPTS, SETTINGS, WEIGHTS
 from generation.output.records import ControlOutcome, Feedback
 
@@ -237,7 +237,7 @@ def seal(folder: Path, manifest: Manifest, names: Iterable[str] = BESIDE) -> Man
 def read(folder: Path) -> Manifest | None:
     """The folder's manifest; None where there is none, as the run is not finished. Raises UserError for one that is damaged."""
     try:
-        text = (folder / NAME).read_bytes().decode()
+        text = contents(folder / NAME).decode()
         found = Manifest.model_validate_json(text)
         if found.text() == text:
             return found

@@ -20,7 +20,7 @@ from critics.labels import Reading
 from generation.engines.base import Meter, Request, Sampling, Unkept, Usage
 from generation.engines.capabilities import EXACT, Capabilities
 from generation.models.chat_model import ONE_TOKEN, ChatModel
-from generation.output.files import write_atomically
+from generation.output.files import contents, write_atomically
 from generation.servers.probe import Questions
 
 FILE = "capabilities.json"
@@ -108,7 +108,7 @@ class _Takes:
 def read(folder: Path) -> list[Found]:
     """What the folder's probes found; nothing where there were none. Raises UserError."""
     try:
-        file = _File.model_validate_json((folder / FILE).read_bytes())
+        file = _File.model_validate_json(contents(folder / FILE))
     except FileNotFoundError:
         return []
     except (OSError, ValidationError):
