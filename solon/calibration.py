@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from constitution.terminal import complain
 from constitution.words import word_count
 from critics.ranking.accept import Acceptance, optimistic
 from evaluation.judge.labelled import LabelledPair, read_labelled
-from evaluation.risk.accepting import Flags, stepwise
+from evaluation.risk.accepting import Flags, accepting
 from generation.data.source import source_digest
 from generation.engines.base import TransientError
 from generation.fitted import digest_of, origin
@@ -29,13 +28,6 @@ from generation.pipeline.voting import votes_on
 
 BESIDE = ".calibration"
 """What the folder of a calibration ends in, beside that of its run."""
-
-
-class Said(NamedTuple):
-    """What each step of a cascade says of one labelled pair."""
-
-    logits: list[float]
-    """Log-odds for the better response after each step; 0 where there is no label, or a vote is missing."""
 
 
 async def calibrated(job: Job, data: str) -> Path:
@@ -67,10 +59,10 @@ async def _asked(job: Job, data: str, pairs: list[LabelledPair], folder: Path) -
         panel = panel_of(run, judges, job.weights)
         check_forms(panel, job.constitution, plan, job.weights_file)
 
-        async def one(pair: LabelledPair) -> Said:
+        async def one(pair: LabelledPair) -> list[float]:
             async with rows:
                 said = await _said(panel, job, pair)
-            session.prompt_done(pair.prompt.id, failed=not any(said.logits))
+            session.prompt_done(pair.prompt.id, failed=not any(said))
             return said
 
         try:
@@ -81,8 +73,8 @@ async def _asked(job: Job, data: str, pairs: list[LabelledPair], folder: Path) -
             ) from error
     here = origin(job.constitution, job.config, job.registry, source_digest(data), len(pairs))
     here = here.model_copy(update={"forms": panel.forms(job.constitution, plan)})
-    return stepwise(
-        np.array([said.logits for said in found]),
+    return accepting(
+        np.array(found),
         job.config.cascade,
         [pair.group for pair in pairs],
         here,
@@ -92,8 +84,9 @@ async def _asked(job: Job, data: str, pairs: list[LabelledPair], folder: Path) -
     )
 
 
-async def _said(panel: Panel, job: Job, pair: LabelledPair) -> Said:
-    """As the run asks about a pair, but every step of the cascade in any case."""
+async def _said(panel: Panel, job: Job, pair: LabelledPair) -> list[float]:
+    """Log-odds for the better response after each step of the cascade, all of which are asked; 0 where there is no label, or a vote
+    is missing."""
     plan, prompt, constitution = job.config.plan, pair.prompt, job.constitution
     voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
     vetoes = panel.vetoes(constitution.applicable(prompt.tags))
@@ -106,7 +99,7 @@ async def _said(panel: Panel, job: Job, pair: LabelledPair) -> Said:
         logits.append(score.logit if score and whole and not score.undecided else 0.0)
         if score and score.veto:
             break
-    return Said(logits + logits[-1:] * (max(1, len(job.config.cascade)) - len(logits)))
+    return logits + logits[-1:] * (max(1, len(job.config.cascade)) - len(logits))
 
 
 def _kinds(pairs: list[LabelledPair]) -> dict[str, Flags]:

@@ -151,19 +151,23 @@ def scale_of(votes: Floats) -> Floats:
 
 def _weights(rows: Floats) -> Floats:
     """[voters] the mean over PENALTIES of the most likely weights; each fit starts from the one before."""
-    fits: list[Floats] = [np.zeros(rows.shape[1])]
+    fits: list[Floats] = []
     for penalty in PENALTIES:
-        fits.append(_most_likely(rows, penalty, fits[-1]))
-    weights: Floats = np.mean(fits[1:], axis=0)
+        fits.append(most_likely(rows, penalty, fits[-1] if fits else None))
+    weights: Floats = np.mean(fits, axis=0)
     return weights
 
 
-def _most_likely(rows: Floats, penalty: float, weights: Floats) -> Floats:
-    """Newton's method with step halving; the loss is convex, and the penalty makes it strictly so."""
+def most_likely(rows: Floats, penalty: float, weights: Floats | None = None) -> Floats:
+    """[voters] the weights under which votes [pairs, voters] for the better response are most likely, with an L2 penalty.
+
+    Newton's method with step halving; the loss is convex, and the penalty makes it strictly so. weights: where to start.
+    """
 
     def loss(weights: Floats) -> float:
         return float(np.logaddexp(0, -rows @ weights).sum() + penalty / 2 * weights @ weights)
 
+    weights = np.zeros(rows.shape[1]) if weights is None else weights
     now = loss(weights)
     for _ in range(ROUNDS):
         wrong = expit(-rows @ weights)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from constitution.digest import digest
 from constitution.errors import Problem, UserError
 from critics.ranking.accept import Acceptance, optimistic
 from critics.ranking.weights import Method, Origin, Stopping, Weights, read_weights
@@ -19,6 +18,7 @@ from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.settings import JudgeSettings
 from evaluation.risk.accepting import Flags, accepting
 from evaluation.statistics import Floats, quality
+from generation.fitted import digest_of
 
 UNLABELLED: tuple[Method, ...] = ("agreement", "agreement_by_judge")
 """Methods that need no label."""
@@ -151,11 +151,12 @@ def acceptance_of(
         panel.logits if settings.weights else steady(matrix, fitter(settings.method, plain, settings.seed), settings)
     )
     return accepting(
-        logits,
+        logits[:, None],
+        (),
         matrix.groups,
         origin,
         (settings.max_error, settings.confidence, settings.test),
-        digest(weights.model_dump_json()) if weights else "",
+        (digest_of(weights), ""),
         _kinds(matrix, logits),
     )
 

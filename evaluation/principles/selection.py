@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
 from critics.ranking.weights import Estimate
-from evaluation.judge.fitting import folds
-from evaluation.statistics import Floats, share
+from evaluation.judge.fitting import folds, most_likely
+from evaluation.statistics import Floats, accuracy
 
 FOLDS = 5
 PENALTY = 2.0
@@ -24,8 +23,6 @@ LEAST = 0.01
 """Nats a pair that a longer list must gain."""
 SAME = 0.95
 """Correlation of votes from which one of two principles is enough."""
-STEPS = 50
-"""Of Newton's method, at most."""
 
 
 class Chosen(NamedTuple):
@@ -66,7 +63,7 @@ def choose(votes: Floats, groups: Sequence[str], most: int, seed: int = 0) -> Ch
     taken = taken[: _smallest(path)]
     if not taken:
         return Chosen((), np.zeros(0))
-    return Chosen(tuple(taken), _fitted(rows[:, taken]) / scale[taken])
+    return Chosen(tuple(taken), most_likely(rows[:, taken], PENALTY) / scale[taken])
 
 
 def measure(votes: Floats, groups: Sequence[str], most: int, seed: int = 0) -> Measured:
@@ -78,12 +75,8 @@ def measure(votes: Floats, groups: Sequence[str], most: int, seed: int = 0) -> M
         if found.places:
             logits[0, test] = np.nan_to_num(votes[np.ix_(test, found.places)]) @ found.weights
         rows, scale = _scaled(votes[train])
-        logits[1, test] = np.nan_to_num(votes[test]) @ (_fitted(rows) / scale)
-    return Measured(*(_accuracy(row) for row in logits))
-
-
-def _accuracy(logits: Floats) -> Estimate:
-    return share(float((logits > 0).sum() + 0.5 * (logits == 0).sum()), len(logits))
+        logits[1, test] = np.nan_to_num(votes[test]) @ (most_likely(rows, PENALTY) / scale)
+    return Measured(*(accuracy(row) for row in logits))
 
 
 def _scaled(votes: Floats) -> tuple[Floats, Floats]:
@@ -107,26 +100,5 @@ def _held_out(rows: Floats, cuts: Sequence[tuple[list[int], list[int]]]) -> tupl
     """([pairs] loss of each outside the fold it was fitted on, whether every weight is positive when all are fitted)."""
     losses = np.zeros(len(rows))
     for train, test in cuts:
-        losses[test] = np.logaddexp(0, -rows[test] @ _fitted(rows[train]))
-    return losses, bool((_fitted(rows) > 0).all())
-
-
-def _fitted(rows: Floats) -> Floats:
-    """[principles] the most likely weights, by Newton's method with step halving."""
-
-    def loss(weights: Floats) -> float:
-        return float(np.logaddexp(0, -rows @ weights).sum() + PENALTY / 2 * weights @ weights)
-
-    weights = np.zeros(rows.shape[1])
-    now = loss(weights)
-    for _ in range(STEPS):
-        wrong = expit(-rows @ weights)
-        gradient = rows.T @ wrong - PENALTY * weights
-        if np.abs(gradient).max(initial=0.0) < 1e-6:
-            break
-        curvature = (rows * (wrong * (1 - wrong))[:, None]).T @ rows + PENALTY * np.eye(len(weights))
-        step = np.linalg.solve(curvature, gradient)
-        while (after := loss(weights + step)) > now + 1e-9 and np.abs(step).max() > 1e-9:
-            step = step / 2
-        weights, now = weights + step, after
-    return weights
+        losses[test] = np.logaddexp(0, -rows[test] @ most_likely(rows[train], PENALTY))
+    return losses, bool((most_likely(rows, PENALTY) > 0).all())

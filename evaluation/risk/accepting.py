@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from critics.ranking.accept import Acceptance, Kind, Seen, Step, Test
 from critics.ranking.weights import Origin
 from evaluation.risk.splits import halves
-from evaluation.risk.thresholds import loosest, rank_steps, threshold
+from evaluation.risk.thresholds import loosest, rank_steps
 from evaluation.statistics import Floats, nll
 
 HALVED = 20
@@ -23,36 +23,6 @@ Flags = NDArray[np.bool_]
 
 def accepting(
     logits: Floats,
-    groups: Sequence[str],
-    origin: Origin,
-    promised: tuple[float, float | None, Test],
-    weights: str = "",
-    kinds: Mapping[str, Flags] | None = None,
-) -> Acceptance:
-    """Where everybody is asked about every pair.
-
-    logits: [pairs] for the better response, each by weights that did not see the pair. groups: [pairs] the prompt of each.
-    promised: error, confidence and test. weights: digest of the weights' file. kinds: kind of pair -> [pairs] whether each is one.
-    """
-    error, confidence, test = promised
-    clean = np.nan_to_num(logits)
-    found = threshold(clean, error, confidence, test)
-    taken = np.abs(clean) >= found.least if found.least is not None else np.zeros(len(clean), dtype=bool)
-    return Acceptance(
-        max_error=error,
-        confidence=confidence,
-        test=test,
-        found_on=origin,
-        weights=weights,
-        prompts=len(set(groups)),
-        steps=(Step(threshold=found.least, labels=len(clean), accepted=found.accepted, wrong=found.wrong),),
-        seen=out_of_sample(clean, error, confidence, test),
-        kinds=selected(kinds or {}, taken),
-    )
-
-
-def stepwise(
-    logits: Floats,
     cascade: Sequence[str],
     groups: Sequence[str],
     origin: Origin,
@@ -60,11 +30,12 @@ def stepwise(
     digests: tuple[str, str],
     kinds: Mapping[str, Flags],
 ) -> Acceptance:
-    """As the steps of a cascade ask; one step where all judges are asked together.
+    """Where labels are accepted as the steps of a cascade ask; one step where all judges are asked together.
 
-    logits: [pairs, steps] for the better response, by all votes up to each step. Each step's log-odds are put on one scale, by the
-    divisor that makes the labels most likely, and one threshold on it is found for the cascade as a whole. digests: of the weights,
-    and of the settings that say who votes.
+    logits: [pairs, steps] for the better response, by all votes up to each step, and by weights that did not see the pair. Each
+    step's log-odds are put on one scale, by the divisor that makes the labels most likely, and one threshold on it is found for the
+    cascade as a whole. groups: [pairs] the prompt of each. promised: error, confidence and test. digests: of the weights, and of
+    the settings that say who votes. kinds: kind of pair -> [pairs] whether each is one.
     """
     error, confidence, test = promised
     clean = np.nan_to_num(logits)

@@ -20,6 +20,7 @@ import scipy  # whose parts are loaded where they are first used
 from pydantic import Field
 
 from constitution.records import Strict
+from critics.ranking.intervals import wilson
 from critics.ranking.weights import Estimate
 from evaluation.statistics import Floats, share
 
@@ -137,10 +138,8 @@ def interval(value: float, variance: float, labels: int, freedom: float) -> Esti
         return share(value * labels, labels)
     inside = min(max(value, 1e-3), 1 - 1e-3)
     draws = inside * (1 - inside) / variance if variance > 0 else float(labels)
-    z = float(scipy.special.stdtrit(freedom, 0.975))
-    middle = (inside + z * z / (2 * draws)) / (1 + z * z / draws)
-    half = z * math.sqrt(inside * (1 - inside) / draws + z * z / (4 * draws * draws)) / (1 + z * z / draws)
-    return Estimate(value=value, low=max(0.0, min(value, middle - half)), high=min(1.0, max(value, middle + half)))
+    low, high = wilson(inside * draws, draws, float(scipy.special.stdtrit(freedom, 0.975)))
+    return Estimate(value=value, low=min(value, low), high=max(value, high))
 
 
 def rogan_gladen(human: Floats, judged: Floats, others: Floats) -> Estimate | None:

@@ -114,6 +114,8 @@ def rank(logits: Floats) -> Ranked:
 
 def rank_steps(logits: Floats) -> Ranked:
     """logits: [pairs, steps of a cascade] on one scale. At a threshold, a pair has the label of the first step that is so sure."""
+    if logits.shape[1] == 1:
+        return rank(logits[:, 0])
     clean = np.nan_to_num(logits)
     sure = np.abs(clean)
     levels = np.unique(sure[sure > 0])[::-1]

@@ -93,13 +93,8 @@ def spoken(key: str, value: Any, told: Told) -> tuple[str, str]:
         value = found
     if value is None:
         return "", ""
-    if type(value) is list and value:
-        try:
-            texts = [turn["content"] for turn in value if turn["role"] != "system"]
-            if texts and type(texts[-1]) is str and (key not in _SIDES or value[-1]["role"] == "assistant"):
-                return ("\n".join(texts[:-1]), texts[-1]) if len(texts) > 1 else ("", texts[0])
-        except (KeyError, TypeError):
-            pass  # messages of another form
+    if plain := _plain(key, value):
+        return plain
     messages = [m for m in shapes.spoken(key, shapes.unpadded(value), told) if m.role != "system"]
     if not messages:
         return "", ""
@@ -107,6 +102,19 @@ def spoken(key: str, value: Any, told: Told) -> tuple[str, str]:
         raise BadRow("bad_response", f"got role {messages[-1].role!r}", "a response of the assistant", key=key)
     calls = "".join(f"\n{call.model_dump_json()}" for call in messages[-1].tool_calls)
     return "\n".join(m.content for m in messages[:-1]), messages[-1].content + calls
+
+
+def _plain(key: str, value: Any) -> tuple[str, str] | None:
+    """As `spoken`, of messages of texts alone, which are nearly all; None for any other form, which takes a closer look."""
+    if type(value) is not list:
+        return None
+    try:
+        texts = [turn["content"] for turn in value if turn["role"] != "system"]
+    except (KeyError, TypeError):
+        return None
+    if not texts or type(texts[-1]) is not str or (key in _SIDES and value[-1]["role"] != "assistant"):
+        return None
+    return "\n".join(texts[:-1]), texts[-1]
 
 
 def _prompt(row: Mapping[str, Any], layout: Layout, told: Told) -> tuple[str, bool]:

@@ -26,23 +26,6 @@ DECIDES = 0.95
 STRONG = 0.85
 """Shares of longer or of shorter responses among the chosen from which length alone decides, or nearly does."""
 _ENDED = re.compile(r"""[.!?:;…。！？)\]}>"'”’`*_|~=\-–—/\\]\s*$|[^\w\s,]\s*$""")
-OPENING = 300
-"""Characters in which a response declines."""
-_DECLINING = (
-    "n't",
-    "n’t",
-    "not",
-    "cant",
-    "wont",
-    "refus",
-    "declin",
-    "rather",
-    "unable",
-    "uncomfort",
-    "unwilling",
-    "sorry",
-    "afraid",
-)
 _SENTENCES = re.compile(r"[.!?。！？][\"'”)]?\s")
 _LONG = 80
 """Characters below which a text may well end without a full stop."""
@@ -57,7 +40,7 @@ def find(scan: Scan) -> Iterator[Finding]:
     yield from _one_size(scan)
     yield from _broken(scan)
     yield from _repeated(scan)
-    refuses = _one_sided(scan, refuses_to)
+    refuses = _one_sided(scan, is_refusal)
     yield from _tells(
         scan,
         "refusal_decides",
@@ -182,12 +165,6 @@ def _tells(
             side = f"the {word} one in {hits / alone:.1%} of these"
             what = f"only one response {does} in {alone / n:.1%} of the pairs, and it is {side}: {it} tells the label"
             yield Finding(name, "error" if most or "truncated" in name else "warning", alone, n, what, fix, places)
-
-
-def refuses_to(text: str) -> bool:
-    """Whether a response opens by declining: first it is seen, quickly, whether it has a word that this takes."""
-    opening = text[:OPENING].lower()
-    return any(word in opening for word in _DECLINING) and is_refusal(text)
 
 
 def breaks_off(text: str) -> bool:
