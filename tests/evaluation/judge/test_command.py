@@ -12,6 +12,7 @@ from rich.console import Console
 from constitution.digest import file_digest
 from critics.ranking.weights import read_weights
 from evaluation.__main__ import main
+from tests.evaluation.judge.command_line import run
 
 PAIRS = 40
 SKILL = {"good/plain": 0.9, "good/cot": 0.85, "wrong/plain": 0.15, "noise/plain": 0.5}
@@ -39,14 +40,6 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("judge") / "votes.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    """(exit code, what was printed)."""
-    console = Console(width=160, file=io.StringIO(), soft_wrap=True)
-    code = main(["judge", *map(str, arguments)], console=console)
-    assert isinstance(console.file, io.StringIO)
-    return code, console.file.getvalue()
 
 
 @pytest.fixture(scope="module")

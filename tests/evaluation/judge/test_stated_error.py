@@ -1,17 +1,15 @@
 """`solon evaluate judge --max-error`: what is written and shown, and what is refused."""
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from constitution.digest import digest
 from critics.ranking.accept import read_acceptance
 from critics.ranking.weights import read_weights
-from evaluation.__main__ import main
+from tests.evaluation.judge.command_line import run
 
 PAIRS = 40
 
@@ -33,14 +31,6 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("judge") / "votes.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    """(exit code, what was printed)."""
-    console = Console(width=160, file=io.StringIO(), soft_wrap=True)
-    code = main(["judge", *map(str, arguments)], console=console)
-    assert isinstance(console.file, io.StringIO)
-    return code, console.file.getvalue()
 
 
 def test_an_error_is_stated_with_what_it_rests_on(votes: Path, tmp_path: Path) -> None:

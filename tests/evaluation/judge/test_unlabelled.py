@@ -1,23 +1,13 @@
 """`solon evaluate judge` without labels, where judges share a bias."""
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from critics.ranking.weights import read_weights
-from evaluation.__main__ import main
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    """(exit code, what was printed)."""
-    console = Console(width=160, file=io.StringIO(), soft_wrap=True)
-    code = main(["judge", *map(str, arguments)], console=console)
-    assert isinstance(console.file, io.StringIO)
-    return code, console.file.getvalue()
+from tests.evaluation.judge.command_line import run
 
 
 @pytest.fixture
