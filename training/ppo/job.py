@@ -24,7 +24,7 @@ from training.data import rows
 from training.data.batches import Example
 from training.model import launch
 from training.model import memory_estimate as memory
-from training.model.models import choose_layout
+from training.model.loading import choose_layout
 from training.ppo.config import PPO
 from training.rollout.config import Rewards
 from training.rollout.rewards import RewardSum, open_rewards

@@ -29,7 +29,9 @@ from training.data.batches import Batch, Example
 from training.data.encode import PromptRow
 from training.model import launch
 from training.model import process_memory as heap
-from training.model.models import Policy, RewardModel, load_critic, load_policy, save
+from training.model.loading import load_critic, load_policy
+from training.model.modules import Policy, RewardModel
+from training.model.saving import save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.checkpoint import load_state, restore, save_state, weights

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from training.data.batches import collate
-from training.model.models import Policy, RewardModel
+from training.model.modules import Policy, RewardModel
 from training.ppo.config import PPO
 from training.ppo.experience import Experience, chunks, in_precision, on_device, tabled
 from training.ppo.losses import masked_mean, policy_loss, value_loss

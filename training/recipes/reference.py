@@ -22,7 +22,7 @@ from generation.models.digests import cache_folder
 from training.data.batches import Layout, by_response
 from training.data.encode import PairRow
 from training.model import process_memory as heap
-from training.model.models import Policy
+from training.model.modules import Policy
 from training.recipes.recipe import pair_batch
 
 Scores = dict[PairRow, tuple[float, float]]

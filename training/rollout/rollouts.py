@@ -16,7 +16,7 @@ from generation.engines.checkpoint import ModelFiles
 from generation.models.chat_model import derive_seed
 from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
-from training.model.models import Policy
+from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
 
 COMPACT = 0.75

@@ -18,7 +18,7 @@ from generation.engines.vllm import VLLM, unavailable
 from training.config import Training
 from training.data.encode import PromptRow
 from training.model import launch
-from training.model.models import Policy
+from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
 from training.rollout.rollouts import Generate, Rollout, Writer
 from training.run.card import RANKS

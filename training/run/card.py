@@ -14,7 +14,7 @@ from generation.output.card import fenced
 from generation.output.files import write_atomically
 from generation.output.pages import render_markdown
 from training.config import RecipeName
-from training.model.models import ADAPTER
+from training.model.saving import ADAPTER
 from training.run.metrics import describe
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"

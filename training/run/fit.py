@@ -15,7 +15,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from constitution.errors import Problem, SolonError, UserError
 from training.config import DPO, Reward, Training
 from training.model import launch
-from training.model.models import Policy, TrainableModel, choose_padding, load_policy, load_reward, save
+from training.model.loading import load_policy, load_reward
+from training.model.modules import Policy, TrainableModel
+from training.model.padding import choose_padding
+from training.model.saving import save
 from training.recipes import reference
 from training.recipes.dpo import DPORecipe
 from training.run import folder as output

@@ -21,7 +21,7 @@ from training.data import rows
 from training.data.batches import order
 from training.model import launch
 from training.model import memory_estimate as memory
-from training.model.models import choose_layout
+from training.model.loading import choose_layout
 from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import Recipe
 from training.recipes.reward import RewardRecipe

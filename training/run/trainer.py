@@ -24,7 +24,7 @@ from training.config import Training
 from training.data.batches import Batch
 from training.model import launch
 from training.model import process_memory as heap
-from training.model.models import TrainableModel
+from training.model.modules import TrainableModel
 from training.recipes.recipe import WEIGHT, Recipe
 from training.run.folder import CHECKPOINTS
 

@@ -15,7 +15,7 @@ from generation.models.files import resolve
 from generation.settings import load
 from tests.training.ppo_small import LETTER, SHORT, numbers, run_small, small_inputs, small_model
 from training.data.batches import Example, collate
-from training.model.models import load_critic, load_reward
+from training.model.loading import load_critic, load_reward
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
 from training.ppo.experience import Responses, by_group, chunks, shape_reward

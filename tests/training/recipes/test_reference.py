@@ -14,7 +14,7 @@ from generation.engines.checkpoint import ModelFiles
 from training.config import DPO
 from training.data.batches import Example
 from training.data.encode import PairRow
-from training.model.models import load_policy
+from training.model.loading import load_policy
 from training.recipes import reference
 
 PAIRS = [

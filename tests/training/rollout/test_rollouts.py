@@ -15,7 +15,7 @@ from training.config import Lora
 from training.data.batches import Example, collate
 from training.data.encode import PromptRow
 from training.data.rows import RowPrompt
-from training.model.models import load_policy
+from training.model.loading import load_policy
 from training.ppo.config import PPO
 from training.rollout.config import SamplerSettings
 from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, seeds_of, to_bf16

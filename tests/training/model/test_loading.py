@@ -27,7 +27,9 @@ from training.config import DPO, SFT, Lora, Reward
 from training.data.batches import Example, collate
 from training.model import launch
 from training.model.attention import segments
-from training.model.models import RewardModel, choose_padding, load_critic, load_policy, load_reward
+from training.model.loading import load_critic, load_policy, load_reward
+from training.model.modules import RewardModel
+from training.model.padding import choose_padding
 from training.run.trainer import arguments
 
 END = 2

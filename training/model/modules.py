@@ -1,0 +1,158 @@
+"""The models that are trained: transformers' own, inside modules whose forward gives what the losses need.
+
+Log-probabilities and rewards are computed inside `forward`, so that wrappers which gather weights for a forward pass (FSDP) and
+those which watch its outputs (DDP) see all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedModel
+
+from constitution.errors import Problem
+from generation.engines.base import ModelError
+from training.data.batches import Batch, Example, Layout, collate
+from training.model import attention
+from training.model.logprobs import token_scores
+
+
+class TokenScores(NamedTuple):
+    """Of each response token of a batch."""
+
+    logprobs: Tensor
+    """[N] float32, in nats, given all tokens before it."""
+    entropy: Tensor
+    """[N] float32, in nats, of the distribution it was drawn from."""
+
+
+class TrainableModel(nn.Module):  # type: ignore[misc]
+    """A transformers model, or its PeftModel, as `model`."""
+
+    accepts_loss_kwargs = False
+    """Asked by transformers' Trainer; the losses are ours."""
+
+    def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
+        super().__init__()
+        self.model = model
+        self.layout: Layout = layout
+        self.saved_dtype: torch.dtype = torch.float32
+        """Of the checkpoint it came from."""
+        self.base_name = ""
+        """Of that checkpoint; its place on this machine is nobody's business."""
+
+    @property
+    def inner(self) -> PreTrainedModel:
+        """The transformers model, adapters included."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The transformers configuration."""
+        return self.inner.config
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Asked by accelerate: the layers that FSDP shards one by one, those that this model has."""
+        present = {type(module).__name__ for module in self.modules()}
+        return [name for name in self.inner._no_split_modules or () if name in present]
+
+    def tie_weights(self) -> None:
+        """Asked by accelerate, which takes weights apart that are one when it shards them."""
+        self.inner.tie_weights()
+
+    @property
+    def adapted(self) -> bool:
+        """True when low-rank updates are trained and not the weights."""
+        return isinstance(self.model, PeftModel)
+
+    def compile_layers(self) -> None:
+        """Let torch.compile fuse what a decoder layer does; layers of one shape share what is compiled, as do batches of any size.
+
+        What is fused is rounded where single operations would be, to stay close to the same training without it. Raises ModelError
+        for a model that does not say which modules are its layers.
+        """
+        layers = self._no_split_modules
+        if not layers:
+            got = f"got true, and model {self.config.model_type} does not name its layers"
+            raise ModelError(Problem("", "compile", got, fix="leave compile out"))
+        for module in self.modules():
+            if type(module).__name__ in layers:
+                module.compile(dynamic=True, options={"emulate_precision_casts": True})
+
+    def _hidden(self, batch: Batch) -> Tensor:
+        """Last hidden states of all tokens, flat: [tokens, width]."""
+        return self._run(self.inner.base_model, batch).last_hidden_state.flatten(0, 1)
+
+    @staticmethod
+    def _run(model: nn.Module, batch: Batch) -> Any:
+        packed = "prompts" in batch
+        more = {"segments": attention.segments(batch)} if packed else {"attention_mask": batch["mask"]}
+        return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
+
+
+class Policy(TrainableModel):
+    """A causal language model that says how likely given responses are."""
+
+    def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
+        """Raises ModelError for a model whose logits are squashed after the head."""
+        super().__init__(model, layout)
+        config = self.inner.config.get_text_config()
+        if getattr(config, "final_logit_softcapping", None):
+            got = "its logits have a soft cap, which training does not apply"
+            raise ModelError(Problem(f"model {config.model_type}", got=got, fix="train another model"))
+        self._scale = float(getattr(config, "logits_scaling", 1.0) or 1.0) / float(
+            getattr(config, "logit_scale", 1.0) or 1.0
+        )
+
+    def forward(self, batch: Batch, temperature: float = 1.0, reference: bool = False) -> TokenScores:
+        """Scores of each response token. reference: with the adapter off; raises ValueError where there is none."""
+        if reference and not self.adapted:
+            raise ValueError("only a model with an adapter is its own reference")
+        with self.model.disable_adapter() if reference else nullcontext():
+            hidden = self._hidden(batch).index_select(0, batch["where"])
+        head = self.inner.get_output_embeddings()
+        bias = getattr(head, "bias", None)
+        return TokenScores(*token_scores(hidden, head.weight, batch["targets"], temperature * self._scale, bias))
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def check_head(self) -> None:
+        """Raises ModelError where the model's own logits are not what one linear layer makes of its hidden states."""
+        batch = collate([Example([0, 1], [[2, 1]])], self.layout)
+        logits = self._run(self.inner, batch).logits.flatten(0, 1)[batch["where"]].float()
+        own = logits.log_softmax(-1).gather(-1, batch["targets"][:, None]).squeeze(-1)
+        if not torch.allclose(self(batch).logprobs, own, rtol=1e-3, atol=1e-3, equal_nan=True):
+            got = "its head is more than one linear layer, which training does not compute"
+            raise ModelError(Problem(f"model {self.config.model_type}", got=got, fix="train another model"))
+
+    @contextmanager
+    def generating(self) -> Iterator[PreTrainedModel]:
+        """The transformers model in a state to `generate`: evaluation mode, ordinary attention."""
+        model, training = self.inner, self.training
+        before = model.config._attn_implementation
+        if before == attention.NAME:
+            model.set_attn_implementation("sdpa")
+        self.eval()
+        try:
+            with torch.compiler.set_stance("force_eager"):
+                yield model
+        finally:
+            self.train(training)
+            model.set_attn_implementation(before)
+
+
+class RewardModel(TrainableModel):
+    """A decoder with one or more scalar heads."""
+
+    def forward(self, batch: Batch, tokens: bool = False) -> Tensor:
+        """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
+        places = batch["where"] if tokens else batch["last"]
+        hidden = self._hidden(batch).index_select(0, places)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return functional.linear(hidden.float(), self.inner.score.weight.float())
