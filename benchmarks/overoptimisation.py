@@ -31,12 +31,12 @@ from benchmarks.ppo_rules import THINGS
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
 from generation.settings import load
-from training.config import Reward
 from training.monitor.file import read_checks
 from training.monitor.moves import best_of
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
 from training.ppo.job import prepare
+from training.recipes.config import Reward
 from training.run import fit, job
 from training.run.fit import Stopped
 

@@ -30,9 +30,9 @@ from generation.engines.vllm import VLLM, VLLMSettings
 from generation.models.chat_model import ONE_TOKEN
 from generation.models.files import resolve
 from generation.roles import default_engine
-from training.config import DPO, Reward
 from training.data import rows
 from training.data.batches import Example
+from training.recipes.config import DPO, Reward
 from training.run import fit, job
 
 HELD_OUT = 0.2

@@ -34,10 +34,11 @@ from benchmarks.common import show
 from generation import settings as reading
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
-from training.config import DPO, Reward, Training
+from training.config import Training
 from training.data import rows
 from training.data.encode import encode_pairs
 from training.model import launch
+from training.recipes.config import DPO, Reward
 from training.run import fit, job
 from training.run.trainer import peak_memory
 

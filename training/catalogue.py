@@ -24,17 +24,23 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "sft": Entry("training.config.SFT", "supervised fine-tuning, as on the accepted revisions of a run", "lora.r=8"),
+    "sft": Entry(
+        "training.recipes.config.SFT", "supervised fine-tuning, as on the accepted revisions of a run", "lora.r=8"
+    ),
     "best_of": Entry(
         "training.best_of.config.BestOf",
         "rejection sampling: supervised fine-tuning on the best of several responses of the policy",
         "samples=8",
     ),
     "reward": Entry(
-        "training.config.Reward", "a reward model on preference pairs, with the judge's probability as label", "heads=4"
+        "training.recipes.config.Reward",
+        "a reward model on preference pairs, with the judge's probability as label",
+        "heads=4",
     ),
     "dpo": Entry(
-        "training.config.DPO", "direct preference optimization on preference pairs, without a reward model", "beta=0.1"
+        "training.recipes.config.DPO",
+        "direct preference optimization on preference pairs, without a reward model",
+        "beta=0.1",
     ),
     "ppo": Entry(
         "training.ppo.config.PPO",

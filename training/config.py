@@ -58,11 +58,8 @@ def _compiler(wanted: bool) -> bool:
     return wanted
 
 
-HARD = ("sigmoid", "reference_free")
-"""Losses that take every label as certain."""
 _LEAKS = ReadIf("leak_rows is set", lambda watch, _: watch.leak_rows is not None)
 BY_EPOCHS = ReadIf("steps is not set", lambda training, _: training.steps is None)
-_SOFT = ReadIf("loss is soft, ipo, cdpo, robust or gdpo", lambda _, whole: getattr(whole, "loss", "") not in HARD)
 
 
 class WatchSettings(Strict):
@@ -197,67 +194,4 @@ class Training(Strict):
             got = f"got {self.save_every}, and load_best saves where an evaluation is"
             raise invalid(got, f"multiples of eval_every ({self.eval_every})", key="save_every")
         check_read(self)
-        return self
-
-
-class Labels(Strict):
-    """How the judge's probabilities become training labels."""
-
-    floor: Annotated[float, _SOFT] = Field(default=0.0, ge=0, lt=0.5)
-    """Probabilities are clipped to [floor, 1 - floor]."""
-    temperature: Annotated[float, _SOFT] = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Divides the log-odds of the labels: above 1 makes labels less extreme."""
-    min_confidence: float = Field(default=0.5, ge=0.5, le=1)
-    """Pairs with a smaller p_chosen are dropped and counted."""
-
-
-class SFT(Training):
-    """Supervised fine-tuning on the accepted revisions: the first phase of Constitutional AI (arXiv:2212.08073)."""
-
-    learning_rate: float = Field(default=2e-5, gt=0, allow_inf_nan=False)
-    """Peak learning rate. With `lora` the default is 10 times higher."""
-
-
-class Reward(Training):
-    """A reward model: a scalar head on the last token of a response, trained on pairs."""
-
-    labels: Labels = Labels()
-    """How a pair's probability becomes the loss's label."""
-    heads: int = Field(default=1, ge=1, le=64)
-    """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their standard deviation is the uncertainty."""
-    center: float = Field(default=0.0, ge=0)
-    """Weight of the squared sum of both rewards, which keeps rewards around 0 (arXiv:2312.09244)."""
-    margins: bool = False
-    """Subtract the column `margin`, which each row must have, from the difference of rewards. For data whose margin is not
-    derived from the label."""
-
-
-class DPO(Training):
-    """Direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290) on soft labels."""
-
-    labels: Labels = Labels()
-    """How a pair's probability becomes the loss's label."""
-    learning_rate: float = Field(default=5e-6, gt=0, allow_inf_nan=False)
-    """Peak learning rate. With `lora` the default is 10 times higher."""
-    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
-    """Strength of the pull towards the reference."""
-    loss: Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo", "reference_free"] = "soft"
-    """soft: cross-entropy with p_chosen. sigmoid: the paper's loss, which counts every label as 1. cdpo, robust: with
-    label_smoothing. reference_free: without a reference."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """Assumed share of wrong labels, above 0; only for cdpo and robust."""
-    normalize: bool = False
-    """Divide log-probabilities by the length of the response."""
-    sft_weight: float = Field(default=0.0, ge=0)
-    """Weight of an additional SFT loss: the mean negative log-likelihood of the chosen response."""
-
-    @model_validator(mode="after")
-    def _smoothed(self) -> DPO:
-        reads = self.loss in ("cdpo", "robust")
-        if self.label_smoothing and not reads:
-            got = f"got {self.label_smoothing}, which loss: {self.loss} does not read"
-            raise invalid(got, fix="set loss: cdpo or robust, or leave label_smoothing out", key="label_smoothing")
-        if reads and not self.label_smoothing:
-            got = f"got 0, with which loss: {self.loss} is soft"
-            raise invalid(got, fix="set label_smoothing above 0, as in 0.1", key="label_smoothing")
         return self

@@ -330,7 +330,7 @@ def test_help_says_every_recipe_and_exit_codes(capsys: pytest.CaptureFixture[str
 
 def test_help_does_not_wait_for_what_trains() -> None:
     """No library that computes, and no recipe's settings, are imported for it."""
-    heavy = "{'torch', 'transformers', 'numpy', 'scipy', 'training.ppo.config', 'training.config'}"
+    heavy = "{'torch', 'transformers', 'numpy', 'scipy', 'training.ppo.config', 'training.recipes.config', 'training.config'}"
     code = f"import sys, training.__main__ as m; m.parser(); print({heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
 

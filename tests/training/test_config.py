@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from constitution.errors import problems_of
 from tests.defaults import assert_golden
 from training import config
-from training.config import DPO, SFT, Lora, Reward, Training
+from training.config import Lora, Training
 from training.ppo.config import PPO
+from training.recipes.config import DPO, SFT, Reward
 
 RULES = {"reward": {"rules": {"constitution": "laws.yaml"}}}
 

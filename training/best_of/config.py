@@ -11,7 +11,7 @@ from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 from generation.roles import EngineName, engine_beside
 from generation.servers.settings import Servers
-from training.config import SFT
+from training.recipes.config import SFT
 from training.rollout.config import ENGINE_SETTINGS, Rewards, check_run
 
 

@@ -11,9 +11,10 @@ from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from constitution.terminal import complain
 from generation.models.encoder import Encoder
-from training.config import Labels, Training
+from training.config import Training
 from training.data.batches import Example
 from training.data.columns import Pair, RowPrompt, Said, Target
+from training.data.labels import Labels
 from training.data.unusable import SHOWN
 
 

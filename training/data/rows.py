@@ -14,7 +14,7 @@ from constitution.records import Prompt
 from constitution.terminal import complain
 from generation.data.message import Told
 from generation.output.dataset import split_of
-from training.config import Reward, Training
+from training.config import Training
 from training.data.columns import Pair, RowPrompt, Target, bad
 from training.data.parsing import pair, prompted, target
 from training.data.sources import Kind, Raw, Row, read
@@ -70,9 +70,12 @@ class Split:
 Made = TypeVar("Made", Pair, Target, RowPrompt)
 
 
-def pairs(settings: Training) -> Split:
-    """Preference pairs of every source. Raises UserError where too few rows of one are such, with the first problems of them."""
-    if isinstance(settings, Reward) and settings.margins:
+def pairs(settings: Training, margins: bool = False) -> Split:
+    """Preference pairs of every source. margins: each says how far apart its responses are.
+
+    Raises UserError where too few rows of one are such, with the first problems of them.
+    """
+    if margins:
         return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin")
     return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
 

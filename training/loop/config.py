@@ -12,10 +12,11 @@ from generation.config import RunConfig
 from generation.reads import ReadIf, check_read
 from generation.roles import POLICY
 from training.best_of.config import BestOf
-from training.config import DPO, SFT, Reward, Training
+from training.config import Training
 from training.loop.gates import Gates
 from training.monitor.config import MonitorSettings
 from training.ppo.config import PPO
+from training.recipes.config import DPO, SFT, Reward
 
 RETRAINED = "retrained"
 """Among the `paths` of a phase's reward models: the one that the loop trains for the round."""

@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from training.config import DPO
 from training.data.batches import Batch, Layout, by_response
 from training.data.encode import PairRow
+from training.recipes.config import DPO
 from training.recipes.losses import dpo, length_normalized, pairwise_accuracy, reference_free
 from training.recipes.recipe import Outcome, pair_batch
 

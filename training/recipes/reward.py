@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from constitution.digest import integer
-from training.config import Reward
 from training.data.batches import Batch, Layout
 from training.data.encode import PairRow
+from training.recipes.config import Reward
 from training.recipes.losses import bradley_terry, pairwise_accuracy
 from training.recipes.recipe import Outcome, pair_batch
 

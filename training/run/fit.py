@@ -13,13 +13,14 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from constitution.errors import Problem, SolonError, UserError
-from training.config import DPO, Reward, Training
+from training.config import Training
 from training.model import launch
 from training.model.loading import load_policy, load_reward
 from training.model.modules import Policy, TrainableModel
 from training.model.padding import choose_padding
 from training.model.saving import save
 from training.recipes import reference
+from training.recipes.config import DPO, Reward
 from training.recipes.dpo import DPORecipe
 from training.run import folder as output
 from training.run import rank

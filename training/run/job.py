@@ -15,13 +15,14 @@ from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.output.folder import day_of
-from training.config import DPO, SFT, Reward, Training
+from training.config import Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import order
 from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.loading import choose_layout
+from training.recipes.config import DPO, SFT, Reward
 from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import Recipe
 from training.recipes.reward import RewardRecipe
@@ -75,7 +76,7 @@ def prepare(settings: Training, out: Path) -> Job:
         files = resolve(settings.model)
         encoder = Encoder(tokenizer := load_tokenizer(files), day=day)
     with problems.collect():
-        split = rows.targets(settings) if isinstance(settings, SFT) else rows.pairs(settings)
+        split = _rows(settings)
     problems.check()
     assert files
     assert split
@@ -87,6 +88,13 @@ def prepare(settings: Training, out: Path) -> Job:
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     run_record = settings_snapshot(recipe.name, settings, digests, day)
     return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
+
+
+def _rows(settings: Training) -> rows.Split:
+    """What the recipe that the settings are of learns from. Raises UserError."""
+    if isinstance(settings, SFT):
+        return rows.targets(settings)
+    return rows.pairs(settings, margins=isinstance(settings, Reward) and settings.margins)
 
 
 def check_eval_rows(settings: Training, test: data.EncodedSplit) -> None:

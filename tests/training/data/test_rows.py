@@ -14,8 +14,8 @@ from constitution.records import Message
 from generation.output.dataset import split_of
 from tests.training.builders import some_pairs, some_targets
 from tests.training.small_run import CALL, LAWS, write_run
-from training.config import DPO, SFT, Reward
 from training.data import rows
+from training.recipes.config import DPO, SFT, Reward
 
 Write = Callable[..., Path]
 
@@ -97,7 +97,7 @@ def test_a_call_of_a_tool_stays_a_message(tmp_path: Path) -> None:
 def test_margins_that_are_subtracted_must_be_there(write_rows: Write) -> None:
     path = write_rows([{**PLAIN, "margin": 0.0}, PLAIN])
     with pytest.raises(UserError) as told:
-        rows.pairs(Reward(data={str(path): 1.0}, margins=True))
+        rows.pairs(Reward(data={str(path): 1.0}), margins=True)
     head, line = str(told.value).split("\n")
     assert head.endswith("each needs prompt, chosen, rejected and margin")
     assert (

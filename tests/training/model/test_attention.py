@@ -11,11 +11,11 @@ import transformers
 
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles
-from training.config import SFT
 from training.data.batches import Example, collate
 from training.model import attention
 from training.model.loading import choose_layout, load_policy
 from training.model.modules import Policy
+from training.recipes.config import SFT
 
 SMALL = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0}  # fmt: skip

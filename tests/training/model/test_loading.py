@@ -23,13 +23,14 @@ from transformers import (
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.files import resolve
-from training.config import DPO, SFT, Lora, Reward
+from training.config import Lora
 from training.data.batches import Example, collate
 from training.model import launch
 from training.model.attention import segments
 from training.model.loading import load_critic, load_policy, load_reward
 from training.model.modules import RewardModel
 from training.model.padding import choose_padding
+from training.recipes.config import DPO, SFT, Reward
 from training.run.trainer import arguments
 
 END = 2

@@ -14,10 +14,11 @@ from torch._dynamo.utils import counters
 
 from generation.engines.checkpoint import ModelFiles
 from tests.training.builders import some_pairs, some_targets
-from training.config import DPO, SFT, Lora, Reward, Training
+from training.config import Lora, Training
 from training.data.batches import Example, Layout
 from training.data.encode import PairRow, TargetRow
 from training.model.loading import load_policy, load_reward
+from training.recipes.config import DPO, SFT, Reward
 from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import WEIGHT, pair_batch
 from training.recipes.reward import BOOTSTRAP, RewardRecipe, bootstrap

@@ -11,11 +11,11 @@ from accelerate import Accelerator
 
 from constitution.errors import UserError
 from generation.engines.checkpoint import ModelFiles
-from training.config import DPO
 from training.data.batches import Example
 from training.data.encode import PairRow
 from training.model.loading import load_policy
 from training.recipes import reference
+from training.recipes.config import DPO
 
 PAIRS = [
     PairRow("a", Example((1, 8, 9), ((10, 11, 2), (12, 2))), 0.8, 0.0, 1.0),

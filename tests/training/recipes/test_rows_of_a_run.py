@@ -15,10 +15,11 @@ from generation.models.encoder import Encoder
 from generation.output.card import write_card
 from generation.output.manifest import read
 from tests.training.small_run import LAWS, write_run
-from training.config import DPO, SFT, Reward, Training
+from training.config import Training
 from training.data import rows
 from training.data.batches import Batch, by_response, collate
 from training.data.encode import encode_pairs, encode_targets
+from training.recipes.config import DPO, SFT, Reward
 from training.recipes.losses import bradley_terry, dpo
 
 pytestmark = pytest.mark.model

@@ -11,9 +11,9 @@ from generation.engines.vllm import unavailable
 from generation.models.files import resolve
 from tests.forks import start, wait
 from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
-from training.config import SFT
 from training.model.loading import load_policy
 from training.model.saving import save
+from training.recipes.config import SFT
 from training.run.metrics import read
 
 CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}

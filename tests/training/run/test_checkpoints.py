@@ -22,12 +22,13 @@ from generation.engines.vllm import VLLM
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from tests.training.builders import some_pairs, some_targets
-from training.config import DPO, SFT, Lora, Reward, Training
+from training.config import Lora, Training
 from training.data.batches import Example, collate
 from training.model.attention import NAME
 from training.model.loading import load_policy
 from training.model.modules import TrainableModel
 from training.model.saving import save
+from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 
 ROWS = [Example((1, 8, 9, 10), ((11, 12, 13, 2), (14, 2))), Example((1, 9), ((15, 16, 9, 9, 9, 2),))]

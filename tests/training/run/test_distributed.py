@@ -25,9 +25,9 @@ from tests.forks import Process, kill, start, wait, wait_until
 from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from training.__main__ import main
-from training.config import DPO, SFT, Reward
 from training.ppo.config import PPO
 from training.ppo.job import prepare
+from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 from training.run.metrics import read
 

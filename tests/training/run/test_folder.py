@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from constitution.errors import UserError
-from training.config import DPO
+from training.recipes.config import DPO
 from training.run.folder import (
     CHECKPOINTS,
     DONE,

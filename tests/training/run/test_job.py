@@ -10,7 +10,7 @@ import yaml
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
 from tests.training.builders import some_targets
-from training.config import SFT
+from training.recipes.config import SFT
 from training.run import folder, job
 
 DAY = datetime.date(2001, 2, 3)

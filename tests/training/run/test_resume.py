@@ -20,8 +20,9 @@ from generation.models.files import resolve
 from tests.forks import start, wait_until
 from tests.training.builders import some_pairs, some_targets
 from training.__main__ import main
-from training.config import DPO, SFT, Lora, Reward, Training
+from training.config import Lora, Training
 from training.model.loading import load_policy
+from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 from training.run.folder import STATE, last_checkpoint
 from training.run.metrics import read

@@ -1,0 +1,25 @@
+"""How a judge's probability becomes the label that a loss reads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from constitution.records import Strict
+from generation.reads import ReadIf
+
+HARD = ("sigmoid", "reference_free")
+"""Losses that take every label as certain."""
+_SOFT = ReadIf("loss is soft, ipo, cdpo, robust or gdpo", lambda _, whole: getattr(whole, "loss", "") not in HARD)
+
+
+class Labels(Strict):
+    """How the judge's probabilities become training labels."""
+
+    floor: Annotated[float, _SOFT] = Field(default=0.0, ge=0, lt=0.5)
+    """Probabilities are clipped to [floor, 1 - floor]."""
+    temperature: Annotated[float, _SOFT] = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Divides the log-odds of the labels: above 1 makes labels less extreme."""
+    min_confidence: float = Field(default=0.5, ge=0.5, le=1)
+    """Pairs with a smaller p_chosen are dropped and counted."""
