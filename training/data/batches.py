@@ -3,13 +3,16 @@
 A batch is a mapping of tensors, so that every library can move and split it. Responses are numbered in order over the examples.
 
     tokens, positions  [1, T] packed, each prompt once and its responses after it; [R, L] padded, the prompt before each response
-    where              [N] place, in the flattened tokens, of the hidden state that predicts each response token
+    where              [N] place, in the flattened tokens, of the hidden state that predicts each trained token
     targets            [N] those tokens
     row                [N] the response that each belongs to
-    last               [R] place of each response's last token
-    lengths            [R] tokens of each response
+    last               [R] place of each response's last token, trained or not
+    lengths            [R] trained tokens of each response
+    sizes              [R] all tokens of each response; packed only
     prompts, responses   [P] tokens of each prompt, and how many responses it has; packed only
     mask               [R, L] which tokens are real; padded only
+
+A token that is not trained is read by those after it, and is no target: whatever counts or sums targets passes over it.
 """
 
 from __future__ import annotations
@@ -35,12 +38,19 @@ class Example(NamedTuple):
 
     prompt: Sequence[int]
     responses: Sequence[Sequence[int]]
-    """None is empty: a response ends with the token that ends a turn."""
+    """None is empty."""
+    trained: Sequence[Sequence[bool]] | None = None
+    """Which tokens of each response are learnt, some of each; None where all are."""
 
     @property
     def size(self) -> int:
         """Tokens, the prompt counted once."""
         return len(self.prompt) + sum(map(len, self.responses))
+
+    @property
+    def lengths(self) -> list[int]:
+        """Trained tokens of each response."""
+        return [*map(len, self.responses)] if self.trained is None else [*map(sum, self.trained)]
 
 
 def collate(examples: Sequence[Example], layout: Layout) -> Batch:
@@ -54,7 +64,7 @@ def _packed(examples: Sequence[Example]) -> Batch:
     where: list[NDArray[np.int64]] = []
     last: list[int] = []
     first = 0
-    for prompt, responses in examples:
+    for prompt, responses, _ in examples:
         n, before = len(prompt), first + len(prompt) - 1
         parts.append(prompt)
         positions.append(np.arange(n))
@@ -70,6 +80,7 @@ def _packed(examples: Sequence[Example]) -> Batch:
         "tokens": _flat(parts)[None],
         "positions": torch.from_numpy(np.concatenate(positions))[None],
         **_responses(examples, where, last),
+        "sizes": torch.tensor([len(response) for e in examples for response in e.responses]),
         "prompts": torch.tensor([len(e.prompt) for e in examples]),
         "responses": torch.tensor([len(e.responses) for e in examples]),
     }
@@ -91,14 +102,28 @@ def _padded(examples: Sequence[Example]) -> Batch:
 
 
 def _responses(examples: Sequence[Example], where: Sequence[NDArray[np.int64]], last: Sequence[int]) -> Batch:
-    lengths = torch.tensor([len(response) for e in examples for response in e.responses])
+    """where: the place before each token of each response, trained or not."""
+    lengths = torch.tensor([n for e in examples for n in e.lengths])
+    places = torch.from_numpy(np.concatenate(where))
+    targets = _flat([response for e in examples for response in e.responses])
+    if any(e.trained is not None for e in examples):
+        trained = torch.from_numpy(np.concatenate([_trained(e) for e in examples]))
+        places, targets = places[trained], targets[trained]
     return {
-        "where": torch.from_numpy(np.concatenate(where)),
-        "targets": _flat([response for e in examples for response in e.responses]),
+        "where": places,
+        "targets": targets,
         "row": torch.repeat_interleave(torch.arange(len(lengths)), lengths),
         "last": torch.tensor(last),
         "lengths": lengths,
     }
+
+
+def _trained(example: Example) -> NDArray[np.bool_]:
+    """Of each token of the responses, in order."""
+    tokens = sum(map(len, example.responses))
+    if example.trained is None:
+        return np.ones(tokens, bool)
+    return np.fromiter(chain.from_iterable(example.trained), bool, tokens)
 
 
 def _flat(parts: Sequence[Sequence[int]]) -> Tensor:

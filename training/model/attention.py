@@ -71,7 +71,7 @@ def segments(batch: Batch) -> Segments:
     prompts: list[int | None] = []
     counts: list[int] = []
     spans: list[NDArray[np.int64]] = []
-    lengths = iter(batch["lengths"].tolist())
+    lengths = iter(batch["sizes"].tolist())
     start = 0
     for prompt, responses in zip(batch["prompts"].tolist(), batch["responses"].tolist(), strict=True):
         home, begin = len(sizes), np.arange(start, start + prompt)

@@ -39,8 +39,8 @@ class Responses:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest response, at least 1."""
-        return max((len(response) for example in self.examples for response in example.responses), default=1)
+        """Trained tokens of the response that has most, at least 1."""
+        return max((n for example in self.examples for n in example.lengths), default=1)
 
     def table(self, rows: Sequence[Sequence[float]]) -> Any:
         """Values per token as [rows, longest] float32, filled up with 0."""
@@ -51,7 +51,7 @@ class Responses:
 
     def mask(self) -> Any:
         """[rows, longest] bool: the responses' own tokens."""
-        return self.table([[1.0] * len(response) for example in self.examples for response in example.responses]).bool()
+        return self.table([[1.0] * n for example in self.examples for n in example.lengths]).bool()
 
 
 @dataclass(slots=True)
@@ -73,12 +73,13 @@ def chunks(examples: Sequence[Example], rows: int) -> Iterator[list[Example]]:
     """The examples in order, cut into parts of at most `rows` responses; responses to one prompt may be cut apart."""
     part: list[Example] = []
     room = rows
-    for prompt, responses in examples:
-        left = list(responses)
-        while left:
-            taken, left = left[:room], left[room:]
-            part.append(Example(prompt, taken))
-            room -= len(taken)
+    for prompt, responses, trained in examples:
+        done = 0
+        while done < len(responses):
+            taken = slice(done, done + room)
+            part.append(Example(prompt, responses[taken], trained and trained[taken]))
+            done += len(part[-1].responses)
+            room -= len(part[-1].responses)
             if not room:
                 yield part
                 part, room = [], rows

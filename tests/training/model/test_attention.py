@@ -63,7 +63,7 @@ def policy(family: str = "llama", packed: bool = True) -> Policy:
 def one_by_one(module: Policy, examples: list[Example]) -> Any:
     """Log-probabilities by the model's own logits, a response at a time."""
     found = []
-    for prompt, responses in examples:
+    for prompt, responses, _ in examples:
         for response in responses:
             logits = module.model(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
             found.append(logits.float().log_softmax(-1).gather(-1, torch.tensor(response)[:, None])[:, 0])
