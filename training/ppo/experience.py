@@ -77,7 +77,7 @@ def chunks(examples: Sequence[Example], rows: int) -> Iterator[list[Example]]:
         done = 0
         while done < len(responses):
             taken = slice(done, done + room)
-            part.append(Example(prompt, responses[taken], trained and trained[taken]))
+            part.append(Example(prompt, [*responses[taken]], trained and trained[taken]))
             done += len(part[-1].responses)
             room -= len(part[-1].responses)
             if not room:

@@ -10,7 +10,9 @@ from training.data.batches import MEGABATCH, Example, Layout, by_response, colla
 TWO = [Example([5, 6, 7], [[8, 9], [10]]), Example([11], [[12, 13, 14]])]
 
 tokens = st.lists(st.integers(1, 99), min_size=1, max_size=6)
-examples = st.lists(st.builds(Example, tokens, st.lists(tokens, min_size=1, max_size=3), st.none()), min_size=1, max_size=4)
+examples = st.lists(
+    st.builds(Example, tokens, st.lists(tokens, min_size=1, max_size=3), st.none()), min_size=1, max_size=4
+)
 layouts = st.sampled_from(["packed", "padded"])
 
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation.engines.checkpoint import ModelFiles
-from training.config import DPO, SFT, Reward
 from training.data.batches import Example, Layout, collate
 from training.data.encode import PairRow, TargetRow
-from training.model.models import load_policy, load_reward
+from training.model.loading import load_policy, load_reward
 from training.ppo.experience import Responses, chunks, tabled
+from training.recipes.config import DPO, SFT, Reward
 from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import WEIGHT
 from training.recipes.reward import RewardRecipe
@@ -34,7 +34,9 @@ TARGETS = [
 ]
 
 tokens = st.lists(st.integers(1, 99), min_size=1, max_size=6)
-examples = st.lists(st.builds(Example, tokens, st.lists(tokens, min_size=1, max_size=3), st.none()), min_size=1, max_size=4)
+examples = st.lists(
+    st.builds(Example, tokens, st.lists(tokens, min_size=1, max_size=3), st.none()), min_size=1, max_size=4
+)
 
 
 @settings(deadline=None)
