@@ -12,9 +12,8 @@ from constitution.records import Failure, Prompt, Vote
 from constitution.terminal import complain
 from constitution.words import word_count
 from critics.ranking.accept import Acceptance, optimistic
-from evaluation.judge.labelled import LabelledPair, read_labelled
+from evaluation.judge.labelled import LabelledPair, labelled_digest, read_labelled
 from evaluation.risk.accepting import Flags, accepting
-from generation.data.source import source_digest
 from generation.engines.base import TransientError
 from generation.fitted import digest_of, origin
 from generation.models.factory import chat_models, model_registry
@@ -35,7 +34,7 @@ async def calibrated(job: Job, data: str) -> Path:
 
     Raises UserError for labels that cannot be used, and Unavailable when a judge could not be reached for some pairs.
     """
-    if optimistic(job.weights, source_digest(data)):
+    if optimistic(job.weights, labelled_digest(data)):
         fix = "take other labelled pairs, or `solon evaluate judge --max-error` on these, which cross-validates"
         raise UserError(Problem("--calibration", got=f"{data} is what the weights were fitted on", fix=fix))
     pairs, _ = read_labelled(data, tell=complain)
@@ -71,7 +70,7 @@ async def _asked(job: Job, data: str, pairs: list[LabelledPair], folder: Path) -
             raise Unavailable(
                 f"{folder}: a judge was unavailable ({error}); run the same command again to resume"
             ) from error
-    here = origin(job.constitution, job.config, job.registry, source_digest(data), len(pairs))
+    here = origin(job.constitution, job.config, job.registry, labelled_digest(data), len(pairs))
     here = here.model_copy(update={"forms": panel.forms(job.constitution, plan)})
     return accepting(
         np.array(found),

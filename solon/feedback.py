@@ -22,7 +22,7 @@ from generation.data.mapping import as_options
 from generation.output.files import create, file_sha256
 from generation.output.folder import PROMPTS, run_folder
 from generation.output.run import Run, open_run
-from generation.pipeline.job import Job, already_done, prepare, produce
+from generation.pipeline.job import Job, prepare, produce
 from generation.request import FeedbackSettings
 from solon.calibration import calibrated
 from solon.settings import constitution_of, named
@@ -105,7 +105,7 @@ async def _prepared(given: Mapping[str, object], values: Mapping[str, object]) -
 
 
 async def _finish(job: Job, report: bool) -> None:
-    if already_done(job):
+    if job.finished():
         return
     await produce(job, write_report if report else None)
 

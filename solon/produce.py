@@ -11,7 +11,7 @@ from constitution.terminal import complain
 from evaluation.audit.command import write_report
 from generation.output.push import push
 from generation.output.summary import show, show_forecast
-from generation.pipeline.job import already_done, plan_ahead, prepare, produce
+from generation.pipeline.job import plan_ahead, prepare, produce
 from generation.pipeline.outcome import shortfall
 from generation.request import FeedbackSettings
 from solon.calibration import calibrated
@@ -42,7 +42,7 @@ def run(settings: FeedbackSettings, console: Console) -> int:
             return 1
         show_forecast(ahead.calls, ahead.takes, ahead.spent, job.tariff, console)
         return 0
-    manifest = already_done(job)
+    manifest = job.finished()
     if manifest is None:
         try:
             manifest = asyncio.run(produce(job, write_report))

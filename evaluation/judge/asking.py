@@ -19,14 +19,13 @@ from critics import templating
 from critics.ranking.aggregate import effective_vote
 from critics.ranking.weights import Origin, Weights
 from evaluation.judge.batching import BatchAgreement, batch_agreement
-from evaluation.judge.labelled import LabelledPair, read_labelled
+from evaluation.judge.labelled import LabelledPair, labelled_digest, read_labelled
 from evaluation.judge.matrix import VoteMatrix, from_votes
 from evaluation.judge.panels import enough
 from evaluation.judge.settings import PanelSettings
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
 from generation.data.matching import unmatched
-from generation.data.source import source_digest
 from generation.engines.base import TransientError
 from generation.models.factory import chat_models, model_registry
 from generation.output.folder import SETTINGS
@@ -117,7 +116,7 @@ async def ask_about(
         templates=templating.digest(run.plan.templates),
         judging=run.plan.judging(),
         forms=answers.panel.forms(constitution, run.plan),
-        data=source_digest(data),
+        data=labelled_digest(data),
         pairs=len(pairs),
     )
     matrix = _matrix(

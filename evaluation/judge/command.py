@@ -17,7 +17,7 @@ from evaluation.judge import asking, unlabelled
 from evaluation.judge.assessment import Assessment, assess, compared
 from evaluation.judge.batching import BatchAgreement
 from evaluation.judge.fitting import fitter
-from evaluation.judge.labelled import read_labelled
+from evaluation.judge.labelled import labelled_digest, read_labelled
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.page import page
 from evaluation.judge.panels import (
@@ -211,7 +211,7 @@ def _write_weights(weights: Weights, path: Path) -> None:
 
 def judged(evidence: Evidence, panel: Panel, other: Other | None, settings: JudgeSettings) -> Assessment:
     """Every figure."""
-    data = tuple(source_digest(spec) for spec in (settings.data, settings.votes, settings.subsets) if spec)
+    data = tuple(labelled_digest(spec) for spec in (settings.data, settings.votes, settings.subsets) if spec)
     figures = assess(evidence.matrix, panel, evidence.plain, settings.early_stop_error, settings.min_log_odds)
     found = Assessment.model_validate(
         figures

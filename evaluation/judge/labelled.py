@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from constitution.digest import digest
 from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt, Response
 from generation.data.pairs import PairReader, PairRow
+from generation.data.source import source_digest
+from generation.output.manifest import NAME, whole
+from generation.output.reading import split_files
 
 MOST_PROBLEMS = 20
 """Problems of rows that are told where no row is a pair."""
@@ -42,27 +46,44 @@ def read_labelled(
 ) -> tuple[list[LabelledPair], tuple[Problem, ...]]:
     """(pairs, what is wrong with the rows that are none). Raises UserError when there is no pair at all.
 
+    Of a run's folder the pairs are read that people labelled; a judge's label says nothing about judges.
     columns: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time.
     """
-    reader = PairReader(str(spec), columns)
+    readers = [PairReader(name, columns) for name in _files(spec)]
     pairs: dict[str, LabelledPair] = {}
     problems: list[Problem] = []
-    with closing(reader.rows()) as rows:
-        for row in rows:
-            if limit is not None and len(pairs) == limit:
-                break
-            if isinstance(row, Problem):
-                problems.append(row)
-                continue
-            name = _unique(row, pairs)
-            pairs[name] = made_pair(name, row.before, row.chosen, row.rejected, row.subset, row.tags, row.tools)
+    for reader in readers:
+        with closing(reader.rows()) as rows:
+            for row in rows:
+                if limit is not None and len(pairs) == limit:
+                    break
+                if isinstance(row, Problem):
+                    problems.append(row)
+                    continue
+                name = _unique(row, pairs)
+                pairs[name] = made_pair(name, row.before, row.chosen, row.rejected, row.subset, row.tags, row.tools)
     if not pairs:
         first = Problem(str(spec), got="holds no labelled pair", fix="each row needs prompt, chosen and rejected")
         raise UserError((first, *problems[:MOST_PROBLEMS]))
     if tell:
-        for line in (*_told(str(spec), problems), *reader.notes()):
+        for line in (*_told(str(spec), problems), *chain.from_iterable(reader.notes() for reader in readers)):
             tell(line)
     return list(pairs.values()), tuple(problems)
+
+
+def labelled_digest(spec: str) -> str:
+    """Hex digest of what `read_labelled` reads. Raises UserError."""
+    found = [source_digest(name) for name in _files(spec)]
+    return found[0] if len(found) == 1 else digest("\n".join(found))
+
+
+def _files(spec: str | Path) -> list[str]:
+    """The files of a finished run's pairs; the source itself where it is none. Raises UserError for a damaged run."""
+    folder = Path(spec)
+    if not (folder / NAME).is_file():
+        return [str(spec)]
+    whole(folder)
+    return [str(path) for _, path in split_files(folder, "preferences")] or [str(spec)]
 
 
 def _told(spec: str, problems: Sequence[Problem]) -> Iterator[str]:

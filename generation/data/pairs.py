@@ -16,7 +16,7 @@ from generation.data.record import BadRow, Record
 from generation.data.source import source
 
 FIELDS = (
-    "prompt", "messages", "conversations", "system", "chosen", "rejected", "id", "subset", "tags", "tools",
+    "prompt", "messages", "conversations", "system", "chosen", "rejected", "id", "subset", "tags", "tools", "label_source",
 )  # fmt: skip
 
 
@@ -78,6 +78,9 @@ class PairReader:
             if name not in present:
                 got = f"is missing{suggest(name, names)}"
                 raise BadRow("bad_row", got, fix="each row needs prompt, chosen and rejected", key=name)
+        if (by := fields.get("label_source")) not in (None, "", "human"):
+            got = f"got {shapes.name(by)}: a judge's label, which says nothing about judges"
+            raise BadRow("bad_row", got, "human, or no such column", "leave such rows out", key="label_source")
         before, replies = asked({"chosen": None, "rejected": None, **fields}, present, self._told)
         if len(replies) != len(_SIDES):
             raise BadRow("bad_row", "chosen and rejected are null", "two responses")

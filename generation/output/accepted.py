@@ -48,12 +48,13 @@ class AcceptedTally:
     every: Counter[str] = field(default_factory=Counter)
 
     def add(self, feedback: Feedback) -> None:
-        """Count one prompt's pairs."""
-        every = [*feedback.pairs, *(one.pair for one in feedback.unaccepted)]
+        """Count one prompt's pairs; a person's label needs no promise."""
+        accepted = [pair for pair in feedback.pairs if pair.source != "human"]
+        every = [*accepted, *(one.pair for one in feedback.unaccepted)]
         self.judged += len(every)
-        self.accepted += len(feedback.pairs)
+        self.accepted += len(accepted)
         self.ended.update(dict(enumerate(feedback.ended)))
-        for found, pairs in ((self.taken, feedback.pairs), (self.every, every)):
+        for found, pairs in ((self.taken, accepted), (self.every, every)):
             found.update(chain.from_iterable(kinds_of(pair, feedback.prompt) for pair in pairs))
 
     def whole(self, acceptance: Acceptance) -> Accepted:

@@ -50,6 +50,8 @@ class Counts(Strict):
     pairs: int
     rule_pairs: int = 0
     """Of the pairs, those that rules alone decided."""
+    human_pairs: int = 0
+    """Of the pairs, those that people decided."""
     targets: int
     """Responses to imitate in supervised training."""
 
@@ -172,6 +174,8 @@ class Digests(Strict):
     """Of the fitted weights; empty where the YAML's were used."""
     acceptance: str = ""
     """Of what is accepted under a stated error; empty where none is stated."""
+    labels: str = ""
+    """Of what people said of its pairs; empty where nobody did."""
     prompts: str
     settings: str
 
@@ -331,6 +335,7 @@ class Tally:
             vetoed=feedback.vetoed,
             pairs=len(feedback.pairs),
             rule_pairs=sum(pair.source == "rule" for pair in feedback.pairs),
+            human_pairs=sum(pair.source == "human" for pair in feedback.pairs),
             targets=len(feedback.targets),
         )
         self.outcomes[feedback.outcome] += 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import permutations
 from typing import NamedTuple
 
 from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote
 from critics.ranking.accept import Unaccepted
+from critics.ranking.human import Verdict, overrule
 from generation.calls.prices import Spent
 
 CONTROL = "control"
@@ -47,6 +50,22 @@ class Feedback:
         if self.pairs:
             return "pairs"
         return "failed" if self.failures else "dropped"
+
+    def overruled(self, verdicts: Iterable[Verdict]) -> tuple[Feedback, list[Verdict]]:
+        """(the same with what people say of its pairs, verdicts on responses that it does not have)."""
+        labelled = [*self.pairs, *(one.pair for one in self.unaccepted)]
+        found = overrule(self.prompt.id, self.candidates, labelled, self.votes, verdicts)
+        if not found.spoken:
+            return self, found.unknown
+        accepted = {id(pair) for pair in self.pairs}
+        spoken = {f"{a} vs {b}" for pair in found.spoken for a, b in permutations(pair)}
+        waiting = [one for one in self.unaccepted if f"{one.pair.chosen.id} vs {one.pair.rejected.id}" not in spoken]
+        return replace(
+            self,
+            pairs=tuple(pair for pair in found.pairs if pair.source == "human" or id(pair) in accepted),
+            unaccepted=tuple(waiting),
+            dropped=(*(one for one in self.dropped if one.subject not in spoken), *found.dropped),
+        ), found.unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Settled:
         self._store = store
         self._again = again
         h = hasher()
-        h.update(json.dumps([digests.model_dump(), *found, code()]).encode())
+        h.update(json.dumps([digests.model_dump(exclude={"labels"}), *found, code()]).encode())
         self._state = h.digest()
 
     def get(self, prompt: Prompt) -> Feedback | None:

@@ -27,7 +27,11 @@ LOOKED_AT = 1000
 CLIP = 600
 """Most characters of one response in an example."""
 NOTHING = Estimate(Spent(), Spent())
-_DECIDED = {"vetoed": "of the comparisons, decided by a veto", "rule_pairs": "of the pairs, decided by rules alone"}
+_DECIDED = {
+    "vetoed": "of the comparisons, decided by a veto",
+    "rule_pairs": "of the pairs, decided by rules alone",
+    "human_pairs": "of the pairs, decided by people",
+}
 _ASSUMED = (
     "Expected: every call that may follow is made, and takes what such calls took so far; before there are any, a text is half as "
     "long as it may be. Tokens of prompts that only a server counts are guessed from their characters."
@@ -53,7 +57,7 @@ def _table(manifest: Manifest) -> Table:
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, count in manifest.counts.model_dump().items():
-        if name in ("vetoed", "rule_pairs"):
+        if name in _DECIDED:
             if count:
                 table.add_row(_DECIDED[name], f"{count:,}")
         elif name != "censored_votes":

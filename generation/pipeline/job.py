@@ -28,6 +28,7 @@ from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
 from generation.config import EXAMPLE, MEMBERS_MACHINE, RESULTS, RunConfig
 from generation.data import prompts
+from generation.data.labels import Labels
 from generation.data.matching import unmatched
 from generation.data.prompts import SourceInfo
 from generation.engines.capabilities import Capabilities
@@ -38,8 +39,8 @@ from generation.models.policies import Policy
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
-from generation.output.files import write_atomically
-from generation.output.folder import ACCEPTANCE, CONSTITUTION, MACHINE, WEIGHTS, day_of, run_folder
+from generation.output.files import contents, write_atomically
+from generation.output.folder import ACCEPTANCE, CONSTITUTION, LABELS, MACHINE, WEIGHTS, day_of, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
 from generation.output.settled import Settled
@@ -47,7 +48,7 @@ from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback, mean_votes
 from generation.pipeline.forecast import DryRunEngine, forecast
-from generation.pipeline.outcome import incomplete
+from generation.pipeline.outcome import Heard, already_done, incomplete
 from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.scheduler import UNAVAILABLE, run
@@ -87,6 +88,13 @@ class Job:
     """What the weights were read from."""
     acceptance_file: Path
     """What was accepted was read from there."""
+
+    labels: Labels
+    """What people said of the run's pairs so far."""
+
+    def finished(self) -> Manifest | None:
+        """The manifest, where its folder holds this very run, whole, and none of its calls are to be made again."""
+        return None if self.forget else already_done(self.out, self.digests)
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
@@ -145,6 +153,7 @@ def prepare(
     problems.check()
     if not (constitution and config and info and registry and known):
         raise AssertionError("what could not be read is a problem")
+    labels = _labels(settings.out)
     return Job(
         settings.out,
         constitution,
@@ -157,12 +166,25 @@ def prepare(
         weights,
         acceptance,
         tuple(calls),
-        _digests(constitution, config, registry, weights, acceptance, info),
+        _digests(constitution, config, registry, weights, acceptance, info, labels),
         known,
         settings.forget,
         settings.weights or settings.out / WEIGHTS,
         settings.acceptance or settings.out / ACCEPTANCE,
+        labels,
     )
+
+
+def _labels(out: Path) -> Labels:
+    """What people said of the pairs of the run in this folder. Raises UserError where the file cannot be read."""
+    path = out / LABELS
+    try:
+        return Labels(contents(path), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return Labels(b"")
+    except OSError as error:
+        got = f"cannot be read ({error.strerror or error})"
+        raise UserError(Problem(str(path), got=got, fix="move it away, or mend it")) from None
 
 
 def _digests(
@@ -172,6 +194,7 @@ def _digests(
     weights: Weights | None,
     acceptance: Acceptance | None,
     info: SourceInfo,
+    labels: Labels,
 ) -> Digests:
     """What the run is made from."""
     names = registry.digests()
@@ -184,6 +207,7 @@ def _digests(
         panel=names,
         weights=digest_of(weights),
         acceptance=digest(acceptance.model_dump_json()) if acceptance else "",
+        labels=labels.digest,
         prompts=info.fingerprint,
         settings=digest(json.dumps(config.results(), sort_keys=True)),
     )
@@ -198,42 +222,6 @@ def _dated(config: RunConfig, settings: FeedbackSettings) -> RunConfig:
     """The settings with the day that chat templates take for today, which is no part of their digest."""
     day = config.date or day_of(settings.out, *settings.reuse)
     return config.model_copy(update={"date": day})
-
-
-def already_done(job: Job) -> Manifest | None:
-    """The manifest, when the folder holds this very run, finished, and none of its calls are to be made again.
-
-    None as well where a file of it is damaged or missing, which is told: then it is written anew from the calls.
-    """
-    if job.forget:
-        return None
-    try:
-        found = manifest.read(job.out)
-        if found is None or found.digests != job.digests:
-            return None
-        problems = manifest.damages(job.out, found)
-    except UserError as error:
-        found, problems = None, [*error.problems]
-    lost = _lost_calls(job.out / CALLS, found)
-    if lost and problems:
-        raise UserError([*problems, *(problem._replace(fix="choose another --out") for problem in lost)])
-    complain_of = lost or [problem._replace(fix="it is written anew from the stored calls") for problem in problems]
-    if complain_of:
-        complain(UserError(complain_of))
-    return None if problems else found
-
-
-def _lost_calls(path: Path, found: Manifest | None) -> tuple[Problem, ...]:
-    """What is wrong with the calls of a run: nothing is made anew from fewer than it made."""
-    fix = "the data is whole, but nothing can be made from them again"
-    try:
-        with closing(StoredCalls([path])) as calls:
-            stored = calls.totals(path)
-    except UserError as error:
-        return tuple(problem._replace(fix=fix) for problem in error.problems)
-    if found and (stored.made, stored.reused) != (found.calls.made, found.calls.reused):
-        return (Problem(str(path), got="does not have the calls of the run", fix=fix),)
-    return ()
 
 
 def _tell(job: Job) -> None:
@@ -339,9 +327,11 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
 
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
     lost: list[Failure] = []
+    heard = Heard(job.labels)
     try:
         async with aclosing(run(job.rows(), work, job.config.prompts_in_flight, judged)) as outcomes:
             async for outcome in outcomes:
+                outcome = heard.applied(outcome)
                 tally.add(outcome)
                 writer.write(outcome)
                 for votes in mean_votes(outcome, panel, job.constitution, job.config.plan):
@@ -357,6 +347,8 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     if lost:
         writer.abandon()
         raise incomplete(job.out, lost, tally.counts["prompts"])
+    for line in heard.problems(job.out / LABELS):
+        complain(line)
     draft = _close(job, session, writer, tally, pooled.pooling())
     if report:
         _report(job.out, draft, report)

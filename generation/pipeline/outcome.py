@@ -1,19 +1,26 @@
-"""How a run ended: incomplete, short of what was wanted, or well; and the words for it."""
+"""How a run ended: not yet, incomplete, short of what was wanted, or well; and the words for it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-from constitution.errors import Unavailable
+from constitution.errors import Problem, Unavailable, UserError
 from constitution.records import Failure
-from constitution.terminal import printable
-from generation.output.manifest import Manifest
+from constitution.terminal import complain, printable
+from critics.ranking.human import Verdict
+from generation.calls.reading import StoredCalls
+from generation.data.labels import Labels
+from generation.output.manifest import Digests, Manifest, damages, read
 from generation.output.reading import read_failures
-from generation.output.records import CONTROL
+from generation.output.records import CONTROL, Feedback
+from generation.pipeline.session import CALLS
 from generation.reasons import advice, told
 
+TOLD = 3
+"""Lines that are no labels and are told one by one."""
 CLIP = 300
 """Most characters of an error's words in a message."""
 
@@ -33,6 +40,70 @@ def incomplete(out: Path, lost: Iterable[Failure], prompts: int) -> Incomplete:
         f"{out}: incomplete, a model was unavailable for {where}, most often ({count:,}) because: {clip(words)}; "
         "run the same command again to resume"
     )
+
+
+def already_done(out: Path, digests: Digests) -> Manifest | None:
+    """The manifest, when the folder holds this very run, finished.
+
+    None as well where a file of it is damaged or missing, which is told: then it is written anew from the calls.
+    """
+    try:
+        found = read(out)
+        if found is None or found.digests != digests:
+            return None
+        problems = damages(out, found)
+    except UserError as error:
+        found, problems = None, [*error.problems]
+    lost = _lost_calls(out / CALLS, found)
+    if lost and problems:
+        raise UserError([*problems, *(problem._replace(fix="choose another --out") for problem in lost)])
+    complain_of = lost or [problem._replace(fix="it is written anew from the stored calls") for problem in problems]
+    if complain_of:
+        complain(UserError(complain_of))
+    return None if problems else found
+
+
+def _lost_calls(path: Path, found: Manifest | None) -> tuple[Problem, ...]:
+    """What is wrong with the calls of a run: nothing is made anew from fewer than it made."""
+    fix = "the data is whole, but nothing can be made from them again"
+    try:
+        with closing(StoredCalls([path])) as calls:
+            stored = calls.totals(path)
+    except UserError as error:
+        return tuple(problem._replace(fix=fix) for problem in error.problems)
+    if found and (stored.made, stored.reused) != (found.calls.made, found.calls.reused):
+        return (Problem(str(path), got="does not have the calls of the run", fix=fix),)
+    return ()
+
+
+class Heard:
+    """What people said of a run's pairs, as it is put in the place of what the panel said."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._met: set[str] = set()
+        self._unknown: list[Verdict] = []
+
+    def applied(self, outcome: Feedback) -> Feedback:
+        """A prompt's outcome with what people said of its pairs."""
+        said = [*self._labels.of(outcome.prompt.id)]
+        if not said:
+            return outcome
+        self._met.add(outcome.prompt.id)
+        found, unknown = outcome.overruled(said)
+        self._unknown += unknown
+        return found
+
+    def problems(self, path: Path) -> Iterator[Problem]:
+        """What of the file at this path counts for nothing, once all prompts were met."""
+        yield from self._labels.problems[:TOLD]
+        if len(self._labels.problems) > TOLD:
+            yield Problem(str(path), got=f"{len(self._labels.problems):,} lines are no labels")
+        lost = [*self._labels.besides(self._met), *(f"{a} vs {b}" for a, b, _ in self._unknown)]
+        if lost:
+            yield Problem(
+                str(path), got=f"{len(lost):,} labels are of no pair of this run, as {lost[0]}", fix="mend their ids"
+            )
 
 
 def shortfall(out: Path, manifest: Manifest, max_failed: float) -> str:

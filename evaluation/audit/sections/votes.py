@@ -103,9 +103,10 @@ def _probability(found: Probability) -> str:
 
 def _others(counts: Counts) -> str:
     """The labels that are no votes of the panel."""
+    people = f" People decided {counts.human_pairs:,} pairs." if counts.human_pairs else ""
     return (
         f"Vetoes decided {counts.vetoed:,} of {counts.comparisons:,} comparisons, and rules alone {counts.rule_pairs:,} of "
-        f"{counts.pairs:,} pairs."
+        f"{counts.pairs:,} pairs.{people}"
     )
 
 

@@ -20,7 +20,7 @@ from generation.output.folder import run_folder
 from generation.output.manifest import Manifest, read
 from generation.output.records import Forecast
 from generation.output.run import open_run
-from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
+from generation.pipeline.job import Job, plan_ahead, prepare, produce
 from generation.request import FeedbackSettings
 from tests.forks import start, wait_until
 
@@ -182,9 +182,9 @@ def test_a_plan_changes_nothing_and_loads_no_model(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_recognised(tmp_path: Path) -> None:
     first = job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"))
-    assert already_done(first) is None
+    assert first.finished() is None
     manifest = asyncio.run(produce(first))
-    found = already_done(first)
+    found = first.finished()
     assert found
     assert found.sha256
     assert found.model_copy(update={"sha256": ""}) == manifest

@@ -16,7 +16,7 @@ from generation.output.card import recorded
 from generation.output.manifest import Cost
 from generation.output.manifest import read as read_manifest
 from generation.output.run import open_run
-from generation.pipeline.job import Job, already_done, plan_ahead, prepare, produce
+from generation.pipeline.job import Job, plan_ahead, prepare, produce
 from generation.request import FeedbackSettings
 from solon.__main__ import main
 from tests.chat_server import agreeable, served
@@ -101,7 +101,7 @@ def test_a_plan_of_several_policies_holds_and_a_restart_pays_nothing_again(tmp_p
     assert models == {digests[str(name)]: count for name, count in sampled.items()}
     assert (made := read_manifest(tmp_path / "a"))
     assert made.calls.made <= ahead.calls.most()
-    assert already_done(job(tmp_path, "a", TWO)) == made
+    assert job(tmp_path, "a", TWO).finished() == made
     (tmp_path / "a" / "manifest.json").unlink()
     again = asyncio.run(produce(job(tmp_path, "a", TWO)))
     assert (again.calls.made, again.files) == (made.calls.made, made.files)

@@ -1,0 +1,92 @@
+"""What people said of a run's pairs: its `review.jsonl`, whose lines are added one by one and never rewritten.
+
+A line names the prompt, two of its responses and what was said: `{"prompt_id": "p7", "a": "p7/s0", "b": "p7/s1", "label": "a"}`.
+Of one person's lines on a pair the last counts; of several people the majority does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from constitution.digest import hasher
+from constitution.errors import Problem, problems_of
+from constitution.records import Strict
+
+Answer = Literal["a", "b", "tie", "both_bad", "skip"]
+"""The better of the two; `both_bad`: neither should be learnt from; `skip`: takes back what the same person said before."""
+Said = Literal["a", "b", "human_tie", "both_bad", "people_disagree"]
+"""What people say of a pair together; but for `a` and `b` the reason why it has no label."""
+_TURNED: dict[str, Answer] = {"a": "b", "b": "a"}
+
+
+class Label(Strict):
+    """One line."""
+
+    prompt_id: str
+    a: str = Field(min_length=1)
+    """Id of a response, as in `chosen_id` and `rejected_id`."""
+    b: str = Field(min_length=1)
+    label: Answer
+    by: str = ""
+    """Who says so."""
+    note: str = ""
+    time: str = ""
+    """When it was said."""
+
+
+class Labels:
+    """All lines of a file, by prompt."""
+
+    def __init__(self, body: bytes, place: str = "review.jsonl") -> None:
+        """body: of the file. What is no label is no label's loss: see `problems`."""
+        self.problems: list[Problem] = []
+        """Lines that are none."""
+        self._said: dict[str, dict[tuple[str, str], dict[str, Answer]]] = {}
+        """Prompt -> (a, b), in one order -> who -> what."""
+        for number, line in enumerate(body.splitlines(), 1):
+            if line.strip():
+                self._add(line, f"{place}:{number}")
+        h = hasher()
+        h.update(json.dumps({name: [*self.of(name)] for name in sorted(self._said)}).encode())
+        self.digest = h.hexdigest() if self._said else ""
+        """Of what is said; empty where nothing is."""
+
+    def of(self, prompt_id: str) -> Iterator[tuple[str, str, Said]]:
+        """(a, b, what is said) of each pair of a prompt that people said something of."""
+        for (a, b), said in sorted(self._said.get(prompt_id, {}).items()):
+            if found := _together([answer for answer in said.values() if answer != "skip"]):
+                yield a, b, found
+
+    def besides(self, prompt_ids: set[str]) -> list[str]:
+        """The prompts of labels that are not among these."""
+        return sorted(self._said.keys() - prompt_ids)
+
+    def _add(self, line: bytes, place: str) -> None:
+        try:
+            label = Label.model_validate_json(line)
+        except ValidationError as error:
+            self.problems.append(problems_of(error, Label, place)[0])
+            return
+        if label.a == label.b:
+            self.problems.append(Problem(place, "b", f"got {label.b!r}, as a", "another response"))
+            return
+        turned = label.b < label.a
+        pair = (label.b, label.a) if turned else (label.a, label.b)
+        answer = _TURNED.get(label.label, label.label) if turned else label.label
+        self._said.setdefault(label.prompt_id, {}).setdefault(pair, {})[label.by] = answer
+
+
+def _together(answers: list[Answer]) -> Said | None:
+    """What most say; where as many say another thing, that they disagree. None where nobody says anything."""
+    counts = Counter(answers).most_common(2)
+    if not counts:
+        return None
+    if len(counts) == 2 and counts[0][1] == counts[1][1]:
+        return "people_disagree"
+    found = counts[0][0]
+    return "human_tie" if found == "tie" else None if found == "skip" else found
