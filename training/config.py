@@ -165,6 +165,9 @@ class Training(Strict):
     """Save the model of the best evaluation, not the last one. Needs eval_every; save_every, where set, is a multiple of it."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(_reporters)] = ("tensorboard",)
     """Where live metrics are sent, besides metrics.jsonl."""
+    save_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the saved weights; auto: that of `model`. What is reported is measured on the weights as saved. Small updates need
+    float32 to be kept whole."""
     license: str = "unknown"
     """License field of the model card. Fill it in yourself: it depends on model and data."""
     watch: WatchSettings = WatchSettings()

@@ -115,7 +115,9 @@ def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> PreTrainedMod
 
 def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
     saved = AutoConfig.from_pretrained(files.path).dtype
-    module.saved_dtype = saved if isinstance(saved, torch.dtype) else torch.float32
+    module.base_dtype = saved if isinstance(saved, torch.dtype) else torch.float32
+    named = settings.save_dtype
+    module.saved_dtype = module.base_dtype if named == "auto" else getattr(torch, named)
     module.base_name = files.name
     if settings.gradient_checkpointing:
         module.inner.gradient_checkpointing_enable({"use_reentrant": False})

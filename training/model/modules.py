@@ -21,6 +21,7 @@ from generation.engines.base import ModelError
 from training.data.batches import Batch, Example, Layout, collate
 from training.model import attention
 from training.model.logprobs import token_scores
+from training.model.rounding import HALVES
 
 
 class TokenScores(NamedTuple):
@@ -42,8 +43,10 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.layout: Layout = layout
-        self.saved_dtype: torch.dtype = torch.float32
+        self.base_dtype: torch.dtype = torch.float32
         """Of the checkpoint it came from."""
+        self.saved_dtype: torch.dtype = torch.float32
+        """Of the checkpoint that is written."""
         self.base_name = ""
         """Of that checkpoint; its place on this machine is nobody's business."""
 
@@ -66,6 +69,11 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
     def tie_weights(self) -> None:
         """Asked by accelerate, which takes weights apart that are one when it shards them."""
         self.inner.tie_weights()
+
+    @property
+    def rounds_at_random(self) -> bool:
+        """True where weights are saved in the base's own half precision, in which small updates would vanish."""
+        return self.saved_dtype in HALVES and self.saved_dtype == self.base_dtype and not self.adapted
 
     @property
     def adapted(self) -> bool:

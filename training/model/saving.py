@@ -1,23 +1,56 @@
-"""A trained module -> an ordinary checkpoint."""
+"""A trained module -> an ordinary checkpoint, by way of the weights as they are saved, which are what is measured."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from accelerate import PartialState
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from generation.engines.checkpoint import ModelFiles
 from generation.output.files import write_atomically
+from training.config import Training
 from training.model.modules import TrainableModel
+from training.model.rounding import Movement, round_weights
 
 ADAPTER = "adapter_config.json"
 """File that tells a LoRA adapter from a whole checkpoint."""
 
 
+def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> Movement | None:
+    """Give a trained module the weights that `save` writes, still in float32 and fit to be evaluated.
+
+    An adapter is merged where the settings say so. Weights are rounded to the type they are saved in: at random where the base has
+    that type too, as small updates would vanish otherwise. files: the base. Returns how far the weights are from the base's; None
+    for an adapter that is saved alone, and in other processes than the main one. Raises UserError for weights beyond the type's
+    range.
+    """
+    module.zero_grad(set_to_none=True)
+    module.model.float()
+    if module.adapted and settings.lora and settings.lora.merge:
+        module.model = module.model.merge_and_unload()
+    alone = module.adapted or not PartialState().is_main_process
+    base = {} if alone else _base(module, files)
+    moved = round_weights(module.inner, module.saved_dtype, base, module.rounds_at_random, settings.seed)
+    return None if alone else moved
+
+
+def _base(module: TrainableModel, files: ModelFiles) -> dict[str, Tensor]:
+    """The base's weights by name, in its own type; without those that it lacks, as a new head."""
+    model, report = type(module.inner).from_pretrained(
+        files.path, dtype=module.base_dtype, use_safetensors=True, local_files_only=True, ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )  # fmt: skip
+    new = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    return {name: weight.data for name, weight in model.named_parameters() if name not in new}
+
+
 def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Path, merge: bool) -> None:
     """Write an ordinary checkpoint: weights, configuration and tokenizer; or the adapter alone, where it is not merged.
 
-    The module is done with afterwards: its weights have the checkpoint's type, and a merged one has no adapter any more.
+    The module is done with afterwards: its weights have the type they are saved in, and a merged one has no adapter any more.
     """
     if module.adapted and merge:
         module.model = module.model.merge_and_unload()

@@ -151,7 +151,7 @@ class Loop:
         set_seed(s.seed)  # an adapter's first weights are drawn
         self.policy: Policy = load_policy(job.files, s)
         mixed = s.precision == "bf16"
-        if self.policy.adapted and mixed and self.policy.saved_dtype == torch.bfloat16:
+        if self.policy.adapted and mixed and self.policy.base_dtype == torch.bfloat16:
             to_bf16(self.policy.inner, frozen=True)
         self._reference: Policy | None = None
         if not self.policy.adapted:

@@ -68,7 +68,7 @@ class FromVLLM:
             self._adapter = _adapter(self._turn, folder)
             return
         named = self._settings.vllm.dtype
-        kind = policy.saved_dtype if named == "auto" else getattr(torch, named)
+        kind = policy.base_dtype if named == "auto" else getattr(torch, named)
         state = {name: value.to(kind) for name, value in policy.inner.state_dict().items()}
         policy.inner.save_pretrained(folder, state_dict=state)
         self._runner.run(self._engine.reload(folder))

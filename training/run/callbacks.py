@@ -27,7 +27,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self._watch = watch
         self._console = console
         self._steps = steps
-        self._evaluated = {row.step for row in earlier if row.split == EVAL}
+        self._evaluated = [(row.step, row.values) for row in earlier if row.split == EVAL]
+        self.saves: int | None = None
+        """Step of the weights that are saved, once what is evaluated are these, whatever else was evaluated at that step."""
         self.stopped: Alert | None = None
         """The alert that ended the run."""
         for row in earlier:
@@ -51,9 +53,19 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         values = {name: float(v) for name, v in (logs or {}).items() if isinstance(v, int | float) and name != "epoch"}
         if "loss" in values:
             self._train(state.global_step, values, control)
-        elif f"{EVAL}_loss" in values and state.global_step not in self._evaluated:
-            self._evaluated.add(state.global_step)
-            self._write(state.global_step, {name.removeprefix(f"{EVAL}_"): v for name, v in values.items()}, EVAL)
+        elif f"{EVAL}_loss" in values:
+            step = state.global_step if self.saves is None else self.saves
+            found = (step, {name.removeprefix(f"{EVAL}_"): v for name, v in values.items()})
+            known = any(step == row[0] and (self.saves is None or found == row) for row in self._evaluated)
+            if not known:
+                self._evaluated.append(found)
+                self._write(*found, EVAL)
+
+    def warn(self, step: int, text: str) -> None:
+        """Tell something that is no health check's."""
+        if self._metrics:
+            self._metrics.warn(step, text)
+            self._console.print(f"warning: {text}", markup=False)
 
     def _train(self, step: int, values: dict[str, float], control: TrainerControl) -> None:
         self._write(step, values, "train")

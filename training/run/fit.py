@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
@@ -14,11 +15,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from constitution.errors import Problem, SolonError, UserError
 from training.config import Training
+from training.data.encode import PairRow
 from training.model import launch
 from training.model.loading import load_policy, load_reward
 from training.model.modules import Policy, TrainableModel
 from training.model.padding import choose_padding
-from training.model.saving import save
+from training.model.rounding import Movement, round_weights
+from training.model.saving import as_saved, save
 from training.recipes import reference
 from training.recipes.config import DPO, Reward
 from training.recipes.dpo import DPORecipe
@@ -29,9 +32,11 @@ from training.run.card import Base, Data, write_card
 from training.run.job import Job
 from training.run.metrics import Metrics
 from training.run.page import write_page
-from training.run.trainer import RowTrainer, Turns, arguments
+from training.run.trainer import Exact, RowTrainer, Turns, arguments
 from training.run.watch import Watch
 
+VANISHING = 0.5
+"""Share of the trained weights whose updates are too small for the saved type, above which a run warns."""
 FORWARD = 4
 """Micro-batches that a GPU takes at once where nothing is kept for a backward pass."""
 
@@ -80,8 +85,7 @@ def train(job: Job, console: Console) -> dict[str, Any]:
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
         if recorder.stopped:
             raise Stopped(recorder.stopped.text)
-        results = {**job.figures, **(trainer.evaluate() if job.test.rows else {})}
-        whole = _whole(job, trainer, module)
+        results, whole = _results(job, trainer, module, recorder)
         if main:
             _write(job, whole, results)
     finally:
@@ -119,33 +123,75 @@ def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowT
     return trainer
 
 
+def _results(
+    job: Job, trainer: RowTrainer, module: TrainableModel, recorder: Recorder
+) -> tuple[dict[str, float], TrainableModel]:
+    """What is reported of the weights as they are saved, and the module that has them all.
+
+    Where weights are spread over processes an adapter is evaluated before it is merged, and only the main process has the module.
+    """
+    spread = trainer.is_fsdp_enabled
+    if spread and not module.adapted:
+        round_weights(module.inner, module.saved_dtype, {}, module.rounds_at_random, job.settings.seed)
+    moved = None if spread else as_saved(module, job.files, job.settings)
+    state = trainer.state
+    recorder.saves = state.best_global_step if job.settings.load_best else state.global_step
+    found = trainer.evaluate() if job.test.rows else {}
+    whole = _whole(job, trainer, module)
+    if spread and launch.state().is_main_process:
+        moved = as_saved(whole, job.files, job.settings)
+    results = {**job.figures, **found}
+    if moved:
+        results["weights_moved"] = moved.moved
+        if moved.vanishing > VANISHING:
+            recorder.warn(trainer.state.global_step, vanishing(moved, module))
+    return results, whole
+
+
+def vanishing(moved: Movement, module: TrainableModel) -> str:
+    """Warning of updates that are too small for the type they are saved in."""
+    kind = str(module.saved_dtype).removeprefix("torch.")
+    lost = "were rounded at random, which is right on average only" if module.rounds_at_random else "are lost"
+    return (
+        f"the updates of {moved.vanishing:.0%} of the trained weights are under half the spacing of {kind}, in which they are "
+        f"saved, and {lost}: {moved.moved:.0%} of the weights differ from the base's. To keep them whole set save_dtype: float32; "
+        "for larger updates raise learning_rate or epochs."
+    )
+
+
 def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Policy) -> None:
     """Give the recipe the reference's log-probabilities: those on disk, or new ones.
 
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
     """
-    rows = [*(job.train.rows[turn] for turn in sorted({*job.order})), *job.test.rows]
     main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
+    train = [job.train.rows[turn] for turn in sorted({*job.order})]
     bf16 = job.settings.precision == "bf16"
-    precision = job.settings.precision + "-sharded" * (sharded and bf16) + "-compiled" * (job.settings.compile and bf16)
-    name = reference.digest(job.files.digest, rows, precision, module.layout, trainer.accelerator.device.type)
-    known = reference.cached(name, rows) if main else None
-    table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]
-    if table is not None:
-        recipe.references = dict(zip(rows, table, strict=True))
-        return
+    mixed = bf16 and not sharded  # then held-out rows are evaluated in float32
+    parts = [(True, train), (False, job.test.rows)] if mixed else [(bf16, [*train, *job.test.rows])]
 
-    def compute(model: nn.Module) -> None:
-        cast = bf16 and not sharded  # a sharded model casts by itself
+    def name(half: bool, rows: Sequence[PairRow]) -> str:
+        how = "-sharded" * (sharded and half) + "-compiled" * (job.settings.compile and half)
+        precision = ("bf16" if half else "fp32") + how
+        return reference.digest(job.files.digest, rows, precision, module.layout, trainer.accelerator.device.type)
+
+    def compute(model: nn.Module | None, half: bool, rows: Sequence[PairRow]) -> None:
+        cast = half and not sharded  # a sharded model casts by itself
         at_once = job.settings.micro_batch_size * (1 if launch.on_cpu() else FORWARD)
-        recipe.references = reference.compute(model, module, rows, at_once, trainer.accelerator, cast)
-        if main and (warning := reference.keep(name, rows, recipe.references)):
+        found = reference.compute(model or trainer.model_wrapped, module, rows, at_once, trainer.accelerator, cast)
+        recipe.references |= found
+        if main and (warning := reference.keep(name(half, rows), rows, found)):
             rank.tell(warning)
 
-    if sharded:
-        trainer.add_callback(_AtBegin(lambda: compute(trainer.model_wrapped), module.adapted))
-    else:
-        compute(module)
+    for half, rows in parts:
+        known = reference.cached(name(half, rows), rows) if main else None
+        table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]
+        if table is not None:
+            recipe.references |= dict(zip(rows, table, strict=True))
+        elif sharded:
+            trainer.add_callback(_AtBegin(partial(compute, None, half, rows), module.adapted))
+        else:
+            compute(module if half else Exact(module), half, rows)
 
 
 class _AtBegin(TrainerCallback):  # type: ignore[misc]

@@ -120,7 +120,7 @@ def results_record(
 ) -> dict[str, Any]:
     """What training.json says. snapshot: what only the recipe knows, `recipe`, `steps` and `digests` at least."""
     rows = {split: dict(count) for split, count in counts.items()}
-    rounded = {name: round(value, 6) for name, value in results.items()}
+    rounded = {name: float(f"{value:.7g}") for name, value in results.items()}
     return {**snapshot, "seconds": round(seconds, 1), "rows": rows, "results": rounded}
 
 

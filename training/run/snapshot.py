@@ -29,6 +29,7 @@ MACHINE_SETTINGS = (
     "sampler.transformers",
     "sampler.endpoints",
     "reuse",
+    "save_dtype",
     "license",
     "watch",
     *(f"monitor.{name}" for name in MonitorSettings.model_fields),

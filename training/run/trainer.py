@@ -45,6 +45,20 @@ class Turns(Dataset):  # type: ignore[misc]
         return self._rows[self._order[turn]]
 
 
+class Exact(nn.Module):  # type: ignore[misc]
+    """A module as it is without automatic mixed precision, which accelerate puts around its `forward`, and uncompiled."""
+
+    def __init__(self, module: TrainableModel) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: Batch, **more: Any) -> Any:
+        """As the module's own."""
+        kind = batch["tokens"].device.type
+        with torch.autocast(kind, enabled=False), torch.compiler.set_stance("force_eager"):
+            return type(self.module).forward(self.module, batch, **more)
+
+
 class RowTrainer(Trainer):  # type: ignore[misc]
     """Trains a module on rows by a recipe."""
 
@@ -111,9 +125,8 @@ class RowTrainer(Trainer):  # type: ignore[misc]
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = EVAL
     ) -> dict[str, float]:
-        """Loss and metrics of the held-out rows, each counted once."""
-        ready = self.is_in_train or self.is_fsdp_enabled
-        module = self.model_wrapped if ready else self.accelerator.prepare_model(self.model, evaluation_mode=True)
+        """Loss and metrics of the held-out rows, each counted once, in float32 where each process has all weights."""
+        module = self.model_wrapped if self.is_fsdp_enabled else Exact(self.accelerator.unwrap_model(self.model))
         module.eval()
         sums: dict[str, float] = defaultdict(float)
         with torch.no_grad():
