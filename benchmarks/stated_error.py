@@ -25,10 +25,9 @@ from evaluation.judge.crossval import out_of_fold
 from evaluation.judge.fitting import fitter
 from evaluation.judge.matrix import VoteMatrix
 from evaluation.judge.recorded import read_recorded, two_orders
-from evaluation.risk.accepting import step_scales
 from evaluation.risk.inference import interval, powered, rogan_gladen
 from evaluation.risk.splits import DRAWS, halves
-from evaluation.risk.thresholds import loosest, rank_steps
+from evaluation.risk.thresholds import labels_by, loosest, rank_steps, step_scales
 from evaluation.statistics import Floats
 
 CUTS = 5
@@ -95,12 +94,11 @@ def cascade(name: str, matrix: VoteMatrix, error: float = 0.05) -> None:
         order = generator.permutation(len(logits))
         known, other = logits[order[: len(order) // 2]], logits[order[len(order) // 2 :]]
         scales = step_scales(known)
-        least = loosest(rank_steps(known / scales), error, None).least or np.inf
-        sure = np.abs(other / scales) >= least
-        taken = sure.any(1)
-        said = other[np.arange(len(other)), sure.argmax(1)]
-        wrong = (said[taken] < 0).mean() if taken.any() else 0.0
-        figures.append((taken.mean(), wrong, asked[0] + asked[1] * (1 - sure[:, 0].mean())))
+        least = loosest(rank_steps(known / scales), error, None).least
+        said = labels_by(other / scales, least)
+        wrong = (said[said != 0] < 0).mean() if said.any() else 0.0
+        first = labels_by(other[:, :1] / scales[:1], least) != 0
+        figures.append(((said != 0).mean(), wrong, asked[0] + asked[1] * (1 - first.mean())))
     share, wrong, calls = np.mean(figures, axis=0)
     whole = halves(logits_of(matrix), error, None).accepted
     title = (

@@ -134,6 +134,15 @@ _CLAUSE = re.compile(r"[,;:—]|\b(?:and|but|so|therefore|thus|hence|because|sin
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
 
 
+_DEGREES = re.compile(r"\[\[\s?(?:[AB1-2]\s?(?P<more>>{1,3})\s?[AB1-2]|[AB1-2]\s?(?P<less><{1,3})\s?[AB1-2])\s?\]\]")
+
+
+def clearly(text: str) -> bool:
+    """Whether the last verdict of the form `[[A>B]]` says that one is much better: `[[A>>B]]`, as in Arena-Hard (2406.11939)."""
+    found = [*_DEGREES.finditer(text[-MAX_CHARACTERS:])]
+    return bool(found) and len(found[-1]["more"] or found[-1]["less"]) > 1
+
+
 def verdict(text: str) -> Side | None:
     """The response the text declares better, or None.
 

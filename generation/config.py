@@ -14,7 +14,7 @@ from constitution.digest import digest
 from constitution.errors import invalid
 from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
-from critics.ranking.accept import Below
+from critics.ranking.accept import Below, Test
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule, Strategy, Targets
 from critics.templating import TemplatesFolder
@@ -97,6 +97,7 @@ _WRITES = ReadIf(
 )
 _SEVERAL = ReadIf("plan.verdict.temperature is above 0", lambda plan, _: plan.verdict.temperature > 0)
 _ERROR = ReadIf("plan.max_error is given", lambda plan, _: plan.max_error is not None)
+_CONFIDENCE = ReadIf("plan.error_confidence is given", lambda plan, _: plan.error_confidence is not None)
 _SCHEDULED = ReadIf("plan.pairs is not revision_original", lambda plan, _: plan.pairs != "revision_original")
 
 
@@ -164,9 +165,10 @@ class Plan(Strict):
     --calibration or --acceptance."""
     error_confidence: Annotated[float | None, _ERROR] = Field(default=None, gt=0.5, lt=1)
     """Probability with which max_error holds, as 0.9; on average where absent."""
+    error_test: Annotated[Test, _CONFIDENCE] = "mid-p"
+    """How that is shown on the labelled pairs: exact holds always, mid-p about, and accepts more labels."""
     unaccepted: Annotated[Below, _ERROR] = "review"
-    """Pairs that are not accepted: review keeps them in review_queue.parquet for a person, drop leaves them out; both count them.
-    """
+    """Pairs that are not accepted: review keeps them in review_queue.parquet, drop leaves them out; both count them."""
     keep_truncated: bool = False
     """Keep sampled responses that max_tokens cut. They are marked, and training adds no end of turn to them. If they are dropped, a
     policy with long responses is compared by its short ones alone."""

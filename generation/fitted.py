@@ -62,7 +62,7 @@ def given_acceptance(
     found = read_acceptance(settings.acceptance)
     if constitution and registry:
         here = origin(constitution, run, registry)
-        promised = run.plan.max_error, run.plan.error_confidence
+        promised = run.plan.max_error, run.plan.error_confidence, run.plan.error_test
         known = digest_of(weights)
         refuse_other_acceptance(found, settings.acceptance, here, known, run.voting(), promised, run.cascade)
     return found

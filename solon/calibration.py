@@ -77,7 +77,7 @@ async def _asked(job: Job, data: str, pairs: list[LabelledPair], folder: Path) -
         job.config.cascade,
         [pair.group for pair in pairs],
         here,
-        (plan.max_error, plan.error_confidence, "mid-p"),
+        (plan.max_error, plan.error_confidence, plan.error_test),
         (digest_of(job.weights), job.config.voting()),
         _kinds(pairs),
     )

@@ -182,19 +182,20 @@ def refuse_other_acceptance(
     here: Origin,
     weights: str,
     voting: str,
-    promised: tuple[float, float | None],
+    promised: tuple[float, float | None, Test],
     cascade: tuple[str, ...],
 ) -> None:
     """Raises UserError where it holds for something else than this run.
 
     here: what the run is made from; its data and pairs do not count. weights, voting: digests, as the file has them. promised: the
-    error and the confidence that the run is to state.
+    error and the confidence that the run is to state, and the test by which they are shown.
     """
     wrong = differences(acceptance.found_on, here)
     if acceptance.weights != weights:
         wrong.append(f"file of weights {acceptance.weights[:12] or 'none'} (this run has {weights[:12] or 'none'})")
-    if (acceptance.max_error, acceptance.confidence) != promised:
-        has, wants = (_stated(*one) for one in ((acceptance.max_error, acceptance.confidence), promised))
+    own = acceptance.max_error, acceptance.confidence, acceptance.test if acceptance.confidence else promised[2]
+    if own != promised:
+        has, wants = (_stated(*one) for one in (own, promised))
         wrong.append(f"promise, {has} (this run states {wants})")
     if acceptance.voting and acceptance.voting != voting:
         wrong.append("choice of voters (plan.principles, methods, methods_of, panel)")
@@ -227,5 +228,9 @@ def optimistic(weights: Weights | None, data: str) -> bool:
     return weights is not None and weights.fitted_on.data == data
 
 
-def _stated(error: float, confidence: float | None) -> str:
-    return f"{error:g} on average" if confidence is None else f"{error:g} with confidence {confidence:g}"
+def _stated(error: float, confidence: float | None, test: Test) -> str:
+    return (
+        f"{error:g} on average"
+        if confidence is None
+        else f"{error:g} with confidence {confidence:g} by the {test} test"
+    )

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from constitution.errors import Problem, Problems, UserError, invalid, problems_of, suggest
 from constitution.records import Strict
 from constitution.words import word_count
-from critics.verdict import verdict
+from critics.verdict import clearly, verdict
 from evaluation.judge.labelled import LabelledPair
 from evaluation.judge.matrix import VoteMatrix
 from generation.data.conversation import name as name_of
@@ -25,6 +25,8 @@ from generation.data.source import source
 
 CERTAIN = 1e-6
 """Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
+CLEARLY = 2.0
+"""Log-odds of a verdict that one response is much better, where one that it is better has 1; the fit scales both."""
 MOST_PROBLEMS = 20
 """Rows with a problem that are named before reading ends."""
 NAMES = ("pair", "judge", "method", "subset")
@@ -82,7 +84,7 @@ class RecordedVote(Strict):
         return f"{self.judge}/{self.method}" if self.method else self.judge
 
     def log_odds(self, order: WinnerOrder) -> float | None:
-        """Of the first-listed response: from p, or +1 and -1 for a verdict in words or a winner; None for no verdict."""
+        """Of the first-listed response: from p, or of size 1 for words or a winner, CLEARLY for `[[A>>B]]`; None for no verdict."""
         if self.p is not None:
             p = min(max(self.p, CERTAIN), 1 - CERTAIN)
             return math.log(p / (1 - p))
@@ -90,7 +92,8 @@ class RecordedVote(Strict):
             chosen = self.place(order)
             return None if chosen is None else 1.0 if (chosen == "1") != self.swapped else -1.0
         found = verdict(self.text)
-        return None if found is None else 1.0 if found == "first" else -1.0
+        size = CLEARLY if clearly(self.text) else 1.0
+        return None if found is None else size if found == "first" else -size
 
     def place(self, order: WinnerOrder) -> Literal["1", "2"] | None:
         """The winner's place in the pair."""

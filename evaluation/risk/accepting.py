@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
 
 from critics.ranking.accept import Acceptance, Kind, Seen, Step, Test
 from critics.ranking.weights import Origin
 from evaluation.risk.splits import halves
-from evaluation.risk.thresholds import loosest, rank_steps
-from evaluation.statistics import Floats, nll
+from evaluation.risk.thresholds import loosest, rank_steps, step_scales
+from evaluation.statistics import Floats
 
 HALVED = 20
 """Fewer labelled pairs than this are not halved to see the error out of sample."""
-SCALES = (-3.0, 3.0)
-"""Logarithms of the least and the largest divisor of a step's log-odds."""
 Flags = NDArray[np.bool_]
 
 
@@ -66,25 +63,13 @@ def accepting(
         voting="" if digests[0] else digests[1],
         prompts=len(set(groups)),
         steps=tuple(found),
-        seen=out_of_sample(clean[:, 0], error, confidence, test) if clean.shape[1] == 1 else None,
+        seen=out_of_sample(clean, error, confidence, test),
         kinds=selected(kinds, ~left),
     )
 
 
-def step_scales(logits: Floats) -> Floats:
-    """[steps] what the log-odds of each step are divided by to be as sure as they are right; 1 where there is one step."""
-    if logits.shape[1] == 1:
-        return np.ones(1)
-    return np.array([_temperature(logits[:, step]) for step in range(logits.shape[1])])
-
-
-def _temperature(logits: Floats) -> float:
-    found = scipy.optimize.minimize_scalar(lambda log_t: nll(logits / np.exp(log_t)), bounds=SCALES, method="bounded")
-    return float(np.exp(found.x))
-
-
 def out_of_sample(logits: Floats, error: float, confidence: float | None, test: Test) -> Seen | None:
-    """The error seen where halves of the labels choose the threshold for the others; None for too few."""
+    """The error seen where halves of the labels choose the threshold for the others; None for too few. logits: [pairs, steps]."""
     if len(logits) < HALVED:
         return None
     found = halves(logits, error, confidence, test)

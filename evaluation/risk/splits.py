@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from critics.ranking.accept import Test
-from evaluation.risk.thresholds import threshold
+from evaluation.risk.thresholds import labels_by, loosest, rank_steps, step_scales
 from evaluation.statistics import Floats
 
 DRAWS = 500
@@ -28,17 +28,27 @@ class SplitCheck(NamedTuple):
 
 
 def halves(
-    logits: Floats, error: float, confidence: float | None, test: Test = "mid-p", draws: int = DRAWS, seed: int = 0
+    logits: Floats,
+    error: float,
+    confidence: float | None,
+    test: Test = "mid-p",
+    draws: int | None = None,
+    seed: int = 0,
 ) -> SplitCheck:
-    """logits: [pairs] for the better response, each by a fit that did not see the pair."""
+    """logits: [pairs] or [pairs, steps of a cascade] for the better response, each by a fit that did not see the pair.
+
+    draws: DRAWS where None, a fifth of that for a cascade.
+    """
     generator = np.random.default_rng(seed)
-    clean = np.nan_to_num(logits)
+    clean = np.nan_to_num(logits).reshape(len(logits), -1)
+    draws = draws or (DRAWS if clean.shape[1] == 1 else DRAWS // 5)
     figures = []
     for _ in range(draws):
         order = generator.permutation(len(clean))
         known, other = clean[order[: len(clean) // 2]], clean[order[len(clean) // 2 :]]
-        least = threshold(known, error, confidence, test).least
-        taken = np.abs(other) >= least if least is not None else np.zeros(len(other), dtype=bool)
-        wrong = float((other[taken] < 0).mean()) if taken.any() else 0.0
+        scales = step_scales(known)
+        said = labels_by(other / scales, loosest(rank_steps(known / scales), error, confidence, test).least)
+        taken = said != 0
+        wrong = float((said[taken] < 0).mean()) if taken.any() else 0.0
         figures.append((taken.mean(), wrong, wrong > error, not taken.any()))
     return SplitCheck(*(float(value) for value in np.mean(figures, axis=0)))

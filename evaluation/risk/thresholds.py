@@ -26,8 +26,10 @@ import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
 
 from critics.ranking.accept import Test
-from evaluation.statistics import Floats
+from evaluation.statistics import Floats, nll
 
+SCALES = (-3.0, 3.0)
+"""Logarithms of the least and the largest divisor of a step's log-odds."""
 STEPS = 40
 """Thresholds of a fixed sequence that would accept all pairs."""
 ALIKE = 0.02
@@ -58,6 +60,13 @@ class Ranked(NamedTuple):
     """[thresholds] wrong ones that the log-odds themselves expect."""
     pairs: int
     """All of them."""
+
+
+def labels_by(logits: Floats, least: float | None) -> Floats:
+    """[pairs] the log-odds of the first step of a cascade that is so sure; 0 where none is. logits: [pairs, steps] on one scale."""
+    enough = np.abs(logits) >= (np.inf if least is None else least)
+    said: Floats = np.where(enough.any(1), logits[np.arange(len(logits)), enough.argmax(1)], 0.0)
+    return said
 
 
 def threshold(logits: Floats, error: float, confidence: float | None, test: Test = "mid-p") -> Threshold:
@@ -122,12 +131,23 @@ def rank_steps(logits: Floats) -> Ranked:
     accepted, wrong = np.zeros(len(levels), dtype=np.int64), np.zeros(len(levels), dtype=np.int64)
     expected = np.zeros(len(levels))
     for place, least in enumerate(levels):
-        enough = sure >= least
-        taken = enough.any(1)
-        said = clean[np.arange(len(clean)), enough.argmax(1)][taken]
-        accepted[place], wrong[place] = taken.sum(), (said < 0).sum()
+        said = labels_by(clean, least)
+        said = said[said != 0]
+        accepted[place], wrong[place] = len(said), (said < 0).sum()
         expected[place] = scipy.special.expit(-np.abs(said)).sum()
     return Ranked(levels, accepted, wrong, expected, len(clean))
+
+
+def step_scales(logits: Floats) -> Floats:
+    """[steps] what the log-odds of each step are divided by to be as sure as they are right; 1 where there is one step."""
+    if logits.shape[1] == 1:
+        return np.ones(1)
+    return np.array([_temperature(logits[:, step]) for step in range(logits.shape[1])])
+
+
+def _temperature(logits: Floats) -> float:
+    found = scipy.optimize.minimize_scalar(lambda log_t: nll(logits / np.exp(log_t)), bounds=SCALES, method="bounded")
+    return float(np.exp(found.x))
 
 
 def least_labels(error: float, confidence: float, test: Test = "mid-p") -> int:

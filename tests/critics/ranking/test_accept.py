@@ -13,6 +13,7 @@ from constitution.errors import UserError
 from critics.ranking.accept import (
     Acceptance,
     Step,
+    Test,
     optimistic,
     read_acceptance,
     refuse_other_acceptance,
@@ -87,20 +88,24 @@ def test_a_file_is_read_back_and_another_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "weights", "promised", "cascade", "words"),
     [
-        ({}, "", (0.05, None), (), ""),
-        ({"data": "other", "pairs": 3}, "", (0.05, None), (), ""),
-        ({"constitution": "x"}, "", (0.05, None), (), "constitution"),
-        ({"judges": {"judge": "x"}}, "", (0.05, None), (), "judge 'judge'"),
-        ({"templates": "x"}, "", (0.05, None), (), "prompt templates"),
-        ({"judging": "x"}, "", (0.05, None), (), "counting of votes"),
-        ({}, "w", (0.05, None), (), "file of weights none"),
-        ({}, "", (0.1, None), (), "promise, 0.05 on average"),
-        ({}, "", (0.05, 0.9), (), "0.05 with confidence 0.9"),
-        ({}, "", (0.05, None), ("small",), "cascade, none"),
+        ({}, "", (0.05, None, "mid-p"), (), ""),
+        ({"data": "other", "pairs": 3}, "", (0.05, None, "mid-p"), (), ""),
+        ({"constitution": "x"}, "", (0.05, None, "mid-p"), (), "constitution"),
+        ({"judges": {"judge": "x"}}, "", (0.05, None, "mid-p"), (), "judge 'judge'"),
+        ({"templates": "x"}, "", (0.05, None, "mid-p"), (), "prompt templates"),
+        ({"judging": "x"}, "", (0.05, None, "mid-p"), (), "counting of votes"),
+        ({}, "w", (0.05, None, "mid-p"), (), "file of weights none"),
+        ({}, "", (0.1, None, "mid-p"), (), "promise, 0.05 on average"),
+        ({}, "", (0.05, 0.9, "exact"), (), "0.05 with confidence 0.9 by the exact test"),
+        ({}, "", (0.05, None, "mid-p"), ("small",), "cascade, none"),
     ],
 )
 def test_it_is_refused_for_another_run(
-    change: dict[str, object], weights: str, promised: tuple[float, float | None], cascade: tuple[str, ...], words: str
+    change: dict[str, object],
+    weights: str,
+    promised: tuple[float, float | None, Test],
+    cascade: tuple[str, ...],
+    words: str,
 ) -> None:
     here = ORIGIN.model_copy(update=change)
     if not words:

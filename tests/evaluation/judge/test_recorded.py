@@ -11,7 +11,7 @@ import pytest
 from constitution.errors import UserError
 from constitution.records import Message
 from evaluation.judge.labelled import made_pair
-from evaluation.judge.recorded import described, read_recorded
+from evaluation.judge.recorded import RecordedVote, described, read_recorded
 
 
 def row(**fields: Any) -> dict[str, Any]:
@@ -232,3 +232,18 @@ def test_a_label_after_rows_without_any_is_told_with_the_first_of_them(tmp_path:
     with pytest.raises(UserError) as error:
         read_recorded(path, labels=False)
     assert f"{path}:2: label: got 1, and line 1 has none; give all or none" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("My final verdict is: [[A>>B]]", 2.0),
+        ("My final verdict is: [[A>B]]", 1.0),
+        ("[[B<<A]]", 2.0),
+        ("First I thought [[A>>B]]. Wait, on reflection: [[A>B]]", 1.0),
+        ("[[A]]", 1.0),
+    ],
+)
+def test_a_verdict_that_one_is_much_better_counts_for_more(text: str, size: float) -> None:
+    vote = RecordedVote(pair="p", judge="j", swapped=False, text=text)
+    assert vote.log_odds("pair") == size

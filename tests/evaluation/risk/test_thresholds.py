@@ -141,3 +141,16 @@ def test_a_cascade_takes_the_label_of_the_first_step_that_is_sure_enough() -> No
     same = rank_steps(logits[:, :1])
     for one, other in zip(alone, same, strict=True):
         assert np.allclose(one, other)
+
+
+def test_a_cascade_is_halved_too() -> None:
+    generator = np.random.default_rng(3)
+    logits = []
+    for size in (1.0, 3.0):  # the second step is surer, and rightly so
+        sure = np.abs(generator.normal(size=200)) * size
+        logits.append(np.where(generator.random(200) < scipy.special.expit(-sure), -sure, sure))
+    both = halves(np.stack(logits, axis=1), 0.1, None, draws=20)
+    first = halves(logits[0], 0.1, None, draws=20)
+    assert first.accepted < both.accepted < 1
+    assert both.error < 0.13
+    assert halves(logits[1][:, None], 0.1, None, draws=20) == halves(logits[1], 0.1, None, draws=20)
