@@ -22,6 +22,7 @@ from constitution.records import Message
 from generation.data.message import message
 from generation.engines.base import ModelError
 from generation.models.encoder import Encoder
+from generation.models.shape import RowKind
 
 Chat = list[dict[str, Any]]
 
@@ -66,7 +67,7 @@ class Row(NamedTuple):
 
     prompt: Chat
     side: Chat
-    kind: str = "answers"
+    kind: RowKind = "answers"
     """As `examine_training` has it."""
     tools: Any = None
     told: Mapping[str, Any] = {}
