@@ -22,11 +22,8 @@ from training.data.batches import order
 from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.loading import choose_layout
-from training.recipes.config import DPO, SFT, Reward
-from training.recipes.dpo import DPORecipe
+from training.recipes import kinds
 from training.recipes.recipe import Recipe
-from training.recipes.reward import RewardRecipe
-from training.recipes.sft import SFTRecipe
 from training.run import folder as output
 from training.run.snapshot import settings_snapshot
 
@@ -66,7 +63,7 @@ def prepare(settings: Training, out: Path) -> Job:
 
     Raises UserError with the problems of launcher, folder, model and data at once, else with those of the rendered rows.
     """
-    problems, day = Problems(), day_of(out)
+    problems, day, kind = Problems(), day_of(out), kinds.of(settings)
     files, split = None, None
     with problems.collect():
         launch.sharded()
@@ -76,25 +73,20 @@ def prepare(settings: Training, out: Path) -> Job:
         files = resolve(settings.model)
         encoder = Encoder(tokenizer := load_tokenizer(files), day=day)
     with problems.collect():
-        split = _rows(settings)
+        split = kind.read(settings)
     problems.check()
     assert files
     assert split
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    recipe, train, test = _encoded(settings, split, encoder)
+    recipe = kind.recipe(settings)
+    train, test = (kind.encode(part, encoder, settings) for part in split)
+    split.tell(train.counts, test.counts)
     data.check_some(train, settings)
     check_eval_rows(settings, test)
     turn = order_of_rows(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     run_record = settings_snapshot(recipe.name, settings, digests, day)
     return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
-
-
-def _rows(settings: Training) -> rows.Split:
-    """What the recipe that the settings are of learns from. Raises UserError."""
-    if isinstance(settings, SFT):
-        return rows.targets(settings)
-    return rows.pairs(settings, margins=isinstance(settings, Reward) and settings.margins)
 
 
 def check_eval_rows(settings: Training, test: data.EncodedSplit) -> None:
@@ -113,21 +105,6 @@ def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.Pai
     layout = choose_layout(files, settings)
     memory.check(files, settings, examples, turn, layout, memory.available())
     return turn
-
-
-def _encoded(
-    settings: Training, split: rows.Split, encoder: Encoder
-) -> tuple[Recipe, data.EncodedSplit, data.EncodedSplit]:
-    """The recipe that the settings are of, and its rows to train on and to evaluate, as token ids."""
-    if isinstance(settings, SFT):
-        train, test = (data.encode_targets(part, encoder, settings) for part in split)
-        recipe: Recipe = SFTRecipe()
-    else:
-        assert isinstance(settings, Reward | DPO)
-        recipe = RewardRecipe(settings) if isinstance(settings, Reward) else DPORecipe(settings)
-        train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
-    split.tell(train.counts, test.counts)
-    return recipe, train, test
 
 
 def _turns(settings: Training, count: int, world: int) -> int:
