@@ -8,9 +8,12 @@ loop that first used it.
 """
 
 import asyncio
+import gc
 import os
+import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -18,7 +21,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: processes side by side have one each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.disable()  # until all is collected: nothing of that is garbage
 
+from evaluation.pages import plots
+from evaluation.pages.plots import Plot
 from generation.engines.base import Completion, Request
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
@@ -61,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The processes of a run are forked from one that has imported what all need, and which serves the tests as well."""
     gateways = getattr(config.option, "tx", None) or []
     if len(gateways) > 1 and {*gateways} == {"popen"} and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile all tests, every time
         config.option.tx = [f"popen//python={worker()}"] * len(gateways)
 
 
@@ -75,10 +82,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     That are pages, then files with many tests of models, then those with many tests.
     """
+    gc.enable()
+    gc.freeze()  # what is collected stays to the end, and need not be looked through again and again
     if "PYTEST_XDIST_WORKER" in os.environ:
         sizes = Counter(scope(item.nodeid) for item in items)
         models = Counter(scope(item.nodeid) for item in items if item.get_closest_marker("model"))
         items.sort(key=lambda item: (not is_page(item.nodeid), -models[of := scope(item.nodeid)], -sizes[of]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def power() -> Iterator[None]:
+    """No power fails in a test: nobody waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn() -> Iterator[None]:
+    """A plot of the same numbers is drawn once in a process: to draw them takes half of a page's time."""
+    shown: dict[bytes, Plot] = {}
+
+    def once(draw: Callable[..., Plot]) -> Callable[..., Plot]:
+        @wraps(draw)
+        def plot(*arguments: object, **named: object) -> Plot:
+            key = pickle.dumps((draw.__name__, arguments, named))
+            if key not in shown:
+                shown[key] = draw(*arguments, **named)
+            return shown[key]
+
+        return plot
+
+    with pytest.MonkeyPatch.context() as patch:
+        for draw in (plots.line, plots.bars, plots.heat, plots.counted):
+            patch.setattr(plots, draw.__name__, once(draw))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,23 @@
 import base64
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
+
+
+@pytest.fixture(scope="module", autouse=True)
+def anew(drawn: None) -> Iterator[None]:
+    """What is tested here is drawing: nothing is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("line", "bars", "heat", "counted"):
+            patch.setattr(plots, name, getattr(plots, name).__wrapped__)
+        yield
+
 
 HOSTILE = "<script>alert(1)</script> $\\frac{1}{2}$ & \u202e\ud800 \x00 中"
 
