@@ -10,10 +10,8 @@ loop that first used it.
 import asyncio
 import gc
 import os
-import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from functools import wraps
 from typing import Any
 
 import pytest
@@ -23,8 +21,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: proces
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gc.disable()  # until all is collected: nothing of that is garbage
 
-from evaluation.pages import plots
-from evaluation.pages.plots import Plot
 from generation.engines.base import Completion, Request
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
@@ -95,27 +91,6 @@ def power() -> Iterator[None]:
     """No power fails in a test: nobody waits for the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def drawn() -> Iterator[None]:
-    """A plot of the same numbers is drawn once in a process: to draw them takes half of a page's time."""
-    shown: dict[bytes, Plot] = {}
-
-    def once(draw: Callable[..., Plot]) -> Callable[..., Plot]:
-        @wraps(draw)
-        def plot(*arguments: object, **named: object) -> Plot:
-            key = pickle.dumps((draw.__name__, arguments, named))
-            if key not in shown:
-                shown[key] = draw(*arguments, **named)
-            return shown[key]
-
-        return plot
-
-    with pytest.MonkeyPatch.context() as patch:
-        for draw in (plots.line, plots.bars, plots.heat, plots.counted):
-            patch.setattr(plots, draw.__name__, once(draw))
         yield
 
 

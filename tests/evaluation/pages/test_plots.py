@@ -10,14 +10,16 @@ import pytest
 
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
+from tests.drawn import KINDS
 
 
 @pytest.fixture(scope="module", autouse=True)
-def anew(drawn: None) -> Iterator[None]:
+def anew() -> Iterator[None]:
     """What is tested here is drawing: nothing is remembered."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("line", "bars", "heat", "counted"):
-            patch.setattr(plots, name, getattr(plots, name).__wrapped__)
+        for kind in KINDS:
+            draw = getattr(plots, kind)
+            patch.setattr(plots, kind, getattr(draw, "__wrapped__", draw))
         yield
 
 
