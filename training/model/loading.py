@@ -15,10 +15,9 @@ from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, check_weights
 from training.config import Training
 from training.data.batches import Layout
-from training.model import attention, launch
+from training.model import attention, launch, noise
 from training.model.adapters import adapted
 from training.model.modules import Policy, RewardModel, TrainableModel
-from training.model.noise import still
 
 T = TypeVar("T", bound=TrainableModel)
 HEAD = "score"
@@ -69,7 +68,7 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
 
 
 def _load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", **more: Any) -> tuple[Any, dict[str, Any]]:
-    """(the model in float32 and without dropout, what transformers says of the weights it found).
+    """(the model in float32 and in evaluation mode, what transformers says of the weights it found).
 
     new: name of a layer that may be missing or of another size. Raises ModelError where another weight is.
     """
@@ -92,7 +91,6 @@ def _load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", **more: A
         raise ModelError(Problem(f"model {files.path}", got=got, fix="check the folder")) from error
     if PartialState().is_main_process:  # others may not have the weights yet
         check_weights(model, report, files, new)
-    still(model)
     return model, report
 
 
@@ -120,9 +118,13 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
     module.saved_dtype = module.base_dtype if named == "auto" else getattr(torch, named)
     module.base_name = files.name
     if settings.gradient_checkpointing:
-        module.inner.gradient_checkpointing_enable({"use_reentrant": False})
+        noise.recompute(module.inner)
         if module.adapted:
             module.inner.enable_input_require_grads()
     if settings.compile:
         module.compile_layers()
+    module.told_of_training = noise.in_training(module.model)
+    if PartialState().is_main_process:  # others may not have the weights yet
+        module.train()
+        noise.check(module.hidden, module.layout, files.name)
     return module
