@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from constitution.errors import Problem
 from generation.engines.base import ModelError
 from generation.engines.quiet import quiet
 
+_CONSTANTS = ("inv_freq", "attn.bias", "attn.masked_bias", "position_ids")
+"""Ends of names under which checkpoints of older programs keep what is computed from the configuration."""
 _NAMED = 5
 """Most tensors that a message names."""
 
@@ -39,31 +43,83 @@ def load_tokenizer(files: ModelFiles) -> Any:
         ) from error
 
 
-def check_weights(model: Any, report: Mapping[str, Any], files: ModelFiles, new: str = "") -> None:
-    """Refuse a model that transformers filled up with random numbers, or whose checkpoint holds more layers than it has.
+def load_config(files: ModelFiles) -> Any:
+    """config.json as transformers has it (a PretrainedConfig). Raises ModelError."""
+    quiet()
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(files.path, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # a wrong value in it may raise anything
+        reason = " ".join(str(error).split())[:300]
+        if _own_code(files.path):
+            got = "needs code of its own (auto_map in config.json), which is never run"
+            fix = "name a model whose architecture comes with transformers, or its conversion to one"
+        else:
+            got = f"transformers cannot read its config.json ({reason})"
+            fix = "fetch config.json again, or update transformers where the model is newer"
+        raise ModelError(Problem(f"model {files.path}", got=got, fix=fix)) from error
+
+
+def _own_code(path: Path) -> bool:
+    try:
+        return "auto_map" in json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def exact_attention(config: Any) -> str | None:
+    """The attention that computes all that a model's layers ask for; None where transformers' own choice does.
+
+    transformers' fused kernels leave out the soft cap of attention scores (Gemma 2) without a word.
+    """
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
+
+
+def trunk(model: Any) -> tuple[str, Any]:
+    """(name, module) of all of a model but its head; some classes name another module than the one they have."""
+    name = model.base_model_prefix if hasattr(model, model.base_model_prefix) else "model"
+    return name, getattr(model, name, model)
+
+
+def check_weights(model: Any, report: Mapping[str, Any], files: ModelFiles, new: str = "") -> list[str]:
+    """Refuse a model that transformers filled up with random numbers, whose checkpoint holds more layers than it has, or whose
+    numbers are none.
 
     report: what `from_pretrained(..., output_loading_info=True)` returns beside the model. new: name of a layer that is made
-    anew where the checkpoint has none, or one of another size. Heads of other kinds of models may be left over.
+    anew where the checkpoint has none, or one of another size.
 
-    Raises ModelError with the names of the tensors.
+    Returns names of tensors that are left over and harmless: heads of other kinds of models, and constants that a model computes
+    itself. Raises ModelError with the names of the tensors.
     """
-    trunk = f"{model.base_model_prefix}."
+    prefix = f"{trunk(model)[0]}."
 
     def names(found: Any) -> list[str]:
         plain = (name if isinstance(name, str) else name[0] for name in found)
         return sorted(name for name in plain if not (new and name.startswith(f"{new}.")))
 
+    left = names(report["unexpected_keys"])
+    lost = [name for name in left if name.startswith(prefix) and not name.endswith(_CONSTANTS)]
+    numbers = [name for name, weight in model.named_parameters() if not _finite(weight)]
     wrong = [
         (names(report["missing_keys"]), "missing tensors, which would be random numbers"),
         (names(report["mismatched_keys"]), "tensors of another size than config.json says"),
-        ([n for n in names(report["unexpected_keys"]) if n.startswith(trunk)], "tensors without a place in the model"),
+        (lost, "tensors without a place in the model"),
+        (numbers, "weights that are not finite"),
     ]
     problems = [f"{what}: {_listed(tensors)}" for tensors, what in wrong if tensors]
     if problems:
         raise ModelError(
             f"model {files.path}: as a {type(model).__name__} it has {'; '.join(problems)}; allowed: every tensor that config.json "
-            "describes and no other layers; fetch the checkpoint again, or save the whole model with save_pretrained"
+            "describes, of finite numbers, and no other layers; fetch the checkpoint again, or save the whole model with "
+            "save_pretrained"
         )
+    return [name for name in left if name not in lost]
+
+
+def _finite(weight: Any) -> bool:
+    """A sum over finite numbers may be infinite, hence the second look."""
+    return weight.is_meta or bool(weight.sum().isfinite()) or bool(weight.isfinite().all())
 
 
 def _listed(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from generation.engines.base import Completion, ModelError, Request, Usage, validate_request
 from generation.engines.batching import Batcher, padded
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, load_config, trunk
 from generation.engines.quiet import quiet
 from generation.engines.transformers import TransformersSettings, load_model, unknown_tokens
 
@@ -26,9 +26,9 @@ class Reward:
     def __init__(self, files: ModelFiles, settings: TransformersSettings) -> None:
         """Load the model. Raises ModelError for a checkpoint that is no such classifier."""
         quiet()
-        from transformers import AutoConfig, AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
-        check(AutoConfig.from_pretrained(files.path, trust_remote_code=False, local_files_only=True), files)
+        check(load_config(files), files)
         self._context = files.context
         self._model = load_model(AutoModelForSequenceClassification, files, settings)
         if not hasattr(self._model, "score"):
@@ -59,7 +59,7 @@ class Reward:
         device = self._model.device
         last = torch.tensor([len(r.tokens) - 1 for r in requests], device=device)
         with torch.inference_mode():
-            hidden = self._model.base_model(
+            hidden = trunk(self._model)[1](
                 ids.to(device), attention_mask=mask.to(device), use_cache=False
             ).last_hidden_state
             rewards = self._model.score(hidden[torch.arange(len(requests), device=device), last]).tolist()

@@ -22,7 +22,7 @@ from generation.engines.base import (
     validate_request,
 )
 from generation.engines.batching import Batcher, SeededGumbel, padded
-from generation.engines.checkpoint import ModelFiles, check_weights, load_tokenizer
+from generation.engines.checkpoint import ModelFiles, check_weights, exact_attention, load_config, load_tokenizer
 from generation.engines.float32_head import compute_head_in_float32
 from generation.engines.quiet import quiet
 
@@ -134,13 +134,14 @@ class Transformers:
 def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> Any:
     """The checkpoint as `kind`, one of transformers' AutoModel classes. Raises ModelError."""
     import torch
-    from safetensors import SafetensorError
 
+    config = load_config(files)
     device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model, report = kind.from_pretrained(
             files.path,
             dtype=settings.dtype,
+            attn_implementation=exact_attention(config),
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
@@ -149,7 +150,9 @@ def load_model(kind: Any, files: ModelFiles, settings: TransformersSettings) -> 
         )
         check_weights(model, report, files)
         return model.to(device).eval()
-    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a wrong value in config.json may raise anything
         reason = " ".join(str(error).split())[:500]
         raise ModelError(
             f"model {files.path}: transformers cannot load it ({reason}); check the folder, transformers.device "

@@ -18,6 +18,7 @@ from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
 from training.model import launch
+from training.model.checkpoint.examine import check_tokens
 from training.rollout.rewards import open_rewards
 from training.rollout.rollouts import room_for_prompts
 from training.run import folder as output
@@ -70,6 +71,8 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     split = rows.prompts(settings)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
+    examined = job.tell_examined(files, tokenizer, settings, "policy")
+    check_tokens((row.tokens for part in (train, test) for row in part.rows), examined.vocabulary, tokenizer, files)
     data.check_some(train, settings)
     job.check_eval_rows(settings, test)
     # the most and the longest rows that can come of the prompts

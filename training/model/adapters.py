@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
 from transformers import PreTrainedModel
 
-from constitution.errors import Problem
+from constitution.errors import Problem, suggest
 from generation.engines.base import ModelError
 from training.config import Lora
 
@@ -16,6 +17,13 @@ def adapted(model: PreTrainedModel, lora: Lora | None, task: TaskType) -> PreTra
     if lora is None:
         return model
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    if isinstance(targets, list) and (unmatched := _unmatched(model, targets)):
+        layers = sorted(
+            {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+        )
+        hints = (suggest(target, layers) for target in unmatched)
+        got = "no layer of the model is named " + ", ".join(f"{t}{h}" for t, h in zip(unmatched, hints, strict=True))
+        raise ModelError(Problem("", "lora.targets", got, ", ".join(layers)))
     settings = LoraConfig(
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type=task
     )
@@ -33,3 +41,9 @@ def adapted(model: PreTrainedModel, lora: Lora | None, task: TaskType) -> PreTra
         allowed = "layers between the embedding and the head, such as all-linear"
         raise ModelError(Problem("", "lora.targets", f"got {lora.targets}", allowed))
     return changed
+
+
+def _unmatched(model: PreTrainedModel, targets: list[str]) -> list[str]:
+    """Names that peft would leave out without a word."""
+    names = [name for name, _ in model.named_modules()]
+    return [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in names)]

@@ -6,6 +6,7 @@ name, so it works in every model whose attention can be exchanged there.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -178,7 +179,26 @@ def packs(config: PretrainedConfig, length: int) -> str | None:
         return f"its attention sees {window} tokens and rows have up to {length}"
     if getattr(config, "attn_logit_softcapping", None):
         return "its attention has a soft cap"
+    if model is not None and not _reached(model, config):
+        return "its layers do not hand on what packed attention must be told"
     return None
+
+
+def _reached(model: Any, config: PretrainedConfig) -> bool:
+    """Whether the layers hand `attend` what it must be told, as seen in a model without weights."""
+    register()
+    places = torch.zeros(0)
+    one = Segments([2], [None], places, places, places, (2, 2))
+    with torch.device("meta"), torch.no_grad():
+        ids = torch.zeros((1, 2), dtype=torch.long)
+        try:
+            empty = model._from_config(copy.deepcopy(config), attn_implementation=NAME)
+            empty(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, segments=one)
+        except ModelError:
+            return False
+        except Exception:  # behind the first attention a layer may look at numbers, and there are none
+            return True
+    return True
 
 
 @cache

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from accelerate import PartialState
 from peft import TaskType
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from constitution.errors import Problem
 from generation.engines.base import ModelError
-from generation.engines.checkpoint import ModelFiles, check_weights
+from generation.engines.checkpoint import ModelFiles, check_weights, exact_attention, load_config
 from training.config import Training
 from training.data.batches import Layout
-from training.model import attention, launch, noise
+from training.model import attention, launch
 from training.model.adapters import adapted
+from training.model.checkpoint.quantized import reading
 from training.model.modules import Policy, RewardModel, TrainableModel
+from training.model.noise import still
 
 T = TypeVar("T", bound=TrainableModel)
 HEAD = "score"
 """Layer of scalar heads of a sequence classifier, which a reward model or a critic makes anew where there is none."""
 
 
+class Loaded(NamedTuple):
+    """A transformers model, and what was found in its files."""
+
+    model: Any
+    report: dict[str, Any]
+    """What transformers says of the tensors."""
+    left: list[str]
+    """Tensors that are not used and that nobody misses."""
+
+    @property
+    def other_heads(self) -> int:
+        """How many heads the checkpoint has, where that is not how many are asked for; else 0."""
+        shapes = [shape for name, shape, _ in self.report["mismatched_keys"] if name.startswith(HEAD)]
+        return int(shapes[0][0]) if shapes else 0
+
+
 def load_policy(files: ModelFiles, settings: Training) -> Policy:
     """The checkpoint as a policy, with an adapter where the settings ask for one. Raises ModelError."""
     layout = choose_layout(files, settings)
-    policy = Policy(_load(AutoModelForCausalLM, files, layout)[0], layout)
+    policy = Policy(load(AutoModelForCausalLM, files, layout).model, layout)
     if PartialState().is_main_process:  # others may not have the weights yet
         policy.check_head()
     policy.model = adapted(policy.model, settings.lora, TaskType.CAUSAL_LM)
@@ -37,7 +57,7 @@ def load_policy(files: ModelFiles, settings: Training) -> Policy:
 def load_reward(files: ModelFiles, heads: int, settings: Training) -> RewardModel:
     """The checkpoint with scalar heads: its own where it has as many, otherwise new ones of zeros. Raises ModelError."""
     layout = choose_layout(files, settings)
-    model = _classifier(files, layout, num_labels=heads)
+    model = classifier(files, layout, num_labels=heads).model
     model.config.reward_heads = heads
     reward = RewardModel(adapted(model, settings.lora, TaskType.SEQ_CLS), layout)
     return _prepared(reward, files, settings)
@@ -46,7 +66,7 @@ def load_reward(files: ModelFiles, heads: int, settings: Training) -> RewardMode
 def load_critic(files: ModelFiles, settings: Training) -> RewardModel:
     """The checkpoint with one scalar head: the mean of those it has, otherwise zeros. Raises ModelError."""
     layout = choose_layout(files, settings)
-    model = _classifier(files, layout)
+    model = classifier(files, layout).model
     mean = model.score.weight.detach().mean(0, keepdim=True)
     model.score = nn.Linear(mean.shape[1], 1, bias=False)
     model.score.weight = nn.Parameter(mean)
@@ -60,71 +80,95 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     exact_on_gpu = settings.precision == "fp32" and not launch.on_cpu()  # whose kernel takes half precision alone
     if settings.layout == "padded" or (settings.layout == "auto" and exact_on_gpu):
         return "padded"
-    reason = attention.packs(AutoConfig.from_pretrained(files.path).get_text_config(), settings.max_length)
+    reason = attention.packs(load_config(files).get_text_config(), settings.max_length)
     if reason and settings.layout == "packed":
         got = f"got packed, but model {files.name} cannot be packed: {reason}"
         raise ModelError(Problem("", "layout", got, fix="set layout: auto"))
     return "padded" if reason else "packed"
 
 
-def _load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", **more: Any) -> tuple[Any, dict[str, Any]]:
-    """(the model in float32 and in evaluation mode, what transformers says of the weights it found).
+def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: bool = False, **more: Any) -> Loaded:
+    """The model in float32 and without noise.
 
-    new: name of a layer that may be missing or of another size. Raises ModelError where another weight is.
+    kind: one of transformers' AutoModel classes. new: name of a layer that may be missing or of another size. empty: names and
+    shapes alone, without weights. Raises ModelError where another weight is missing, and for a checkpoint that cannot be trained.
     """
     attention.register()
+    config = load_config(files)
+    more |= reading(config, files)
     try:
         model, report = kind.from_pretrained(
             files.path,
             dtype=torch.float32,
-            attn_implementation=attention.NAME if layout == "packed" else None,
+            attn_implementation=attention.NAME if layout == "packed" else exact_attention(config),
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            device_map="meta" if empty else None,
             **more,
         )
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:500]
-        got = f"transformers cannot load it ({reason})"
-        raise ModelError(Problem(f"model {files.path}", got=got, fix="check the folder")) from error
-    if PartialState().is_main_process:  # others may not have the weights yet
-        check_weights(model, report, files, new)
-    return model, report
+    except Exception as error:  # a wrong value in config.json may raise anything
+        raise ModelError(Problem(f"model {files.path}", **_refused(error, config))) from error
+    left: list[str] = []
+    if PartialState().is_main_process or empty:  # others may not have the weights yet
+        left = check_weights(model, report, files, new)
+        _check_parts(model, left, config, files)
+    still(model)
+    return Loaded(model, report, left)
 
 
-def _classifier(files: ModelFiles, layout: Layout, **more: Any) -> PreTrainedModel:
+def _refused(error: Exception, config: PretrainedConfig) -> dict[str, str]:
+    """Why transformers does not load a checkpoint, and what to do."""
+    reason = " ".join(str(error).split())[:300]
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        got = f"is a {config.model_type} model, which transformers cannot load as a language model of text alone"
+        return {"got": got, "fix": "name a model of text, such as the language model inside it saved on its own"}
+    return {"got": f"transformers cannot load it ({reason})", "fix": "fetch config.json and the weights again"}
+
+
+def _check_parts(model: PreTrainedModel, left: Sequence[str], config: PretrainedConfig, files: ModelFiles) -> None:
+    """Raises ModelError for a model of several parts that would be saved without one of them."""
+    if left and config.get_text_config() is not config:
+        got = f"as a {type(model).__name__} it would lose what it has beside the language model ({', '.join(left[:3])}, ...)"
+        fix = "name a model of text, such as the language model inside it saved on its own"
+        raise ModelError(Problem(f"model {files.path}", got=got, fix=fix))
+
+
+def classifier(files: ModelFiles, layout: Layout, empty: bool = False, **more: Any) -> Loaded:
     """The checkpoint with a linear layer of scalar heads, of zeros where it has none of that size. Raises ModelError."""
-    model, report = _load(AutoModelForSequenceClassification, files, layout, new=HEAD, **more)
+    config = load_config(files)
+    if config.get_text_config() is not config:
+        got = "has parts beside its language model, of which no reward model is made"
+        raise ModelError(Problem(f"model {files.path}", got=got, fix="name a model of text"))
+    loaded = load(AutoModelForSequenceClassification, files, layout, HEAD, empty, **more)
+    model = loaded.model
     if not isinstance(getattr(model, HEAD, None), nn.Linear):
         got = f"{type(model).__name__} has no linear head named {HEAD}"
         raise ModelError(Problem(f"model {files.path}", got=got, fix="train another model"))
-    missing = any(name.startswith(HEAD) for name in report["missing_keys"])
+    missing = any(name.startswith(HEAD) for name in loaded.report["missing_keys"])
     kind = ", ".join(model.config.architectures or ())
     if missing and kind.endswith("ForSequenceClassification"):
         got = f"is a {kind} without its head (no tensor {HEAD}.weight)"
         fix = "fetch the checkpoint again, or name the model that it was trained from"
         raise ModelError(Problem(f"model {files.path}", got=got, fix=fix))
-    if missing or any(name.startswith(HEAD) for name, *_ in report["mismatched_keys"]):
+    if (missing or loaded.other_heads) and not empty:
         nn.init.zeros_(model.score.weight)
-    return model
+    return loaded
 
 
 def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
-    saved = AutoConfig.from_pretrained(files.path).dtype
+    saved = load_config(files).dtype
     module.base_dtype = saved if isinstance(saved, torch.dtype) else torch.float32
     named = settings.save_dtype
     module.saved_dtype = module.base_dtype if named == "auto" else getattr(torch, named)
     module.base_name = files.name
+    module.base_folder = files.path
     if settings.gradient_checkpointing:
-        noise.recompute(module.inner)
+        module.inner.gradient_checkpointing_enable({"use_reentrant": False})
         if module.adapted:
             module.inner.enable_input_require_grads()
     if settings.compile:
         module.compile_layers()
-    module.told_of_training = noise.in_training(module.model)
-    if PartialState().is_main_process:  # others may not have the weights yet
-        module.train()
-        noise.check(module.hidden, module.layout, files.name)
     return module

@@ -24,22 +24,34 @@ def chunk(device: str) -> int:
 
 
 def token_scores(
-    hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0, bias: Tensor | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    temperature: float = 1.0,
+    bias: Tensor | None = None,
+    cap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(log-probability of each target [N], entropy in nats at its position [N]), both float32.
 
-    hidden: [N, width], weight: [vocabulary, width], targets: [N]. The logits are divided by the temperature. Differentiable in
+    hidden: [N, width], weight: [vocabulary, width], targets: [N]. The logits are squashed to ±cap, as cap * tanh(logit / cap)
+    (Gemma 2, arXiv:2408.00118), where there is one, then divided by the temperature. Differentiable in
     hidden, weight and bias, by the log-probabilities and by the entropies. Under autocast, factors are rounded to its type; logits
     are float32 all the same: in bfloat16 those between 16 and 32 are multiples of 1/8, which is more than most steps change.
     """
-    scores: tuple[Tensor, Tensor] = _TokenScores.apply(hidden, weight, targets, temperature, bias)
+    scores: tuple[Tensor, Tensor] = _TokenScores.apply(hidden, weight, targets, temperature, bias, cap)
     return scores
 
 
 class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, bias: Tensor | None
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        temperature: float,
+        bias: Tensor | None,
+        cap: float | None,
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         kind = hidden.device.type
@@ -48,7 +60,7 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
         rows = max(1, chunk(kind) // len(weight))
         logprobs, entropies, totals = [], [], []
         for part, wanted in zip(h.split(rows), targets.split(rows), strict=True):
-            logits = _logits(part, w, bias, temperature)
+            logits = _logits(part, w, bias, temperature, cap)
             total = logits.logsumexp(-1)
             logprobs.append(logits.gather(-1, wanted[:, None]).squeeze(-1) - total)
             logits -= total[:, None]
@@ -56,7 +68,7 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
             totals.append(total)
         logprob, entropy, total = torch.cat(logprobs), torch.cat(entropies), torch.cat(totals)
         ctx.save_for_backward(hidden, weight, targets, total, entropy, bias)
-        ctx.temperature, ctx.dtype, ctx.rows = temperature, dtype, rows
+        ctx.temperature, ctx.cap, ctx.dtype, ctx.rows = temperature, cap, dtype, rows
         return logprob, entropy
 
     @staticmethod
@@ -71,7 +83,10 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
         by_logprob = torch.zeros_like(totals) if by_logprob is None else by_logprob
         for start in range(0, len(h), ctx.rows):
             part = slice(start, start + ctx.rows)
-            logp = _logits(left[part], right, bias, ctx.temperature).sub_(totals[part, None])
+            logp = _logits(left[part], right, bias, ctx.temperature, ctx.cap)
+            # d capped / d logit = 1 - tanh^2
+            slope = 1 - (logp * (ctx.temperature / ctx.cap)).square_() if ctx.cap else None
+            logp -= totals[part, None]
             if by_entropy is None:
                 grad = logp.exp_().mul_(-by_logprob[part, None])
             else:
@@ -80,6 +95,8 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
                 grad = logp.mul_(-by_entropy[part, None]).sub_(by_p).mul_(p)
             grad.scatter_add_(-1, targets[part, None], by_logprob[part, None])
             grad = grad.div_(ctx.temperature)
+            if slope is not None:
+                grad *= slope
             if grad_bias is not None:
                 grad_bias += grad.sum(0)
             grad = grad.to(ctx.dtype)
@@ -93,6 +110,7 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
             None,
             None,
             grad_bias,
+            None,
         )
 
 
@@ -101,7 +119,7 @@ def _factors(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return (hidden, weight) if hidden.is_cuda else (hidden.float(), weight.float())
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float, cap: float | None) -> Tensor:
     """A table of its own in float32, which may be overwritten. hidden, weight: as `_factors` has them."""
     with torch.autocast(hidden.device.type, enabled=False):
         if hidden.dtype in (torch.bfloat16, torch.float16):
@@ -110,4 +128,6 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: fl
             logits = (hidden @ weight.t()).float()
     if bias is not None:
         logits += bias.float()
+    if cap:
+        logits = logits.div_(cap).tanh_().mul_(cap)
     return logits.div_(temperature) if temperature != 1.0 else logits

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig
 
 from constitution.errors import Problem, UserError
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, load_config
 from training.config import Lora, Training
 from training.data.batches import Example, Layout
 from training.model import launch
@@ -70,9 +69,10 @@ def largest(examples: Sequence[Example], order: Sequence[int], micro_batch_size:
 
 def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     """What training holds at its peak. The factors were fitted to measured peaks of Llama-shaped models."""
-    config = AutoConfig.from_pretrained(files.path).get_text_config()
+    config = load_config(files).get_text_config()
     layers, width = config.num_hidden_layers, config.hidden_size
-    inner = int(getattr(config, "intermediate_size", None) or 4 * width)
+    sizes = getattr(config, "intermediate_size", None) or 4 * width
+    inner = max(sizes) if isinstance(sizes, list) else int(sizes)
     count = parameters(files)
     half = settings.precision == "bf16"
     trained = count if settings.lora is None else 2 * settings.lora.r * layers * (8 * width + 3 * inner)

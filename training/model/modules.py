@@ -6,9 +6,10 @@ those which watch its outputs (DDP) see all there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple, Self
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from peft import PeftModel
@@ -18,6 +19,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from constitution.errors import Problem
 from generation.engines.base import ModelError
+from generation.engines.checkpoint import trunk
 from training.data.batches import Batch, Example, Layout, collate
 from training.model import attention
 from training.model.logprobs import token_scores
@@ -49,16 +51,8 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         """Of the checkpoint that is written."""
         self.base_name = ""
         """Of that checkpoint; its place on this machine is nobody's business."""
-
-        self.told_of_training: Sequence[nn.Module] = ()
-        """Parts of the model that know of training; all others stay in evaluation mode (see noise.py)."""
-
-    def train(self, mode: bool = True) -> Self:
-        """The weights of a model are trained with its noise off: training mode is for the recipe and for adapters."""
-        self.training = mode
-        for part in self.told_of_training:
-            part.training = mode
-        return self
+        self.base_folder: Path | None = None
+        """Where its files are."""
 
     @property
     def inner(self) -> PreTrainedModel:
@@ -104,9 +98,9 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
             if type(module).__name__ in layers:
                 module.compile(dynamic=True, options={"emulate_precision_casts": True})
 
-    def hidden(self, batch: Batch) -> Tensor:
+    def _hidden(self, batch: Batch) -> Tensor:
         """Last hidden states of all tokens, flat: [tokens, width]."""
-        return self._run(self.inner.base_model, batch).last_hidden_state.flatten(0, 1)
+        return self._run(trunk(self.inner)[1], batch).last_hidden_state.flatten(0, 1)
 
     @staticmethod
     def _run(model: nn.Module, batch: Batch) -> Any:
@@ -119,12 +113,10 @@ class Policy(TrainableModel):
     """A causal language model that says how likely given responses are."""
 
     def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
-        """Raises ModelError for a model whose logits are squashed after the head."""
         super().__init__(model, layout)
         config = self.inner.config.get_text_config()
-        if getattr(config, "final_logit_softcapping", None):
-            got = "its logits have a soft cap, which training does not apply"
-            raise ModelError(Problem(f"model {config.model_type}", got=got, fix="train another model"))
+        cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
+        self._cap = float(cap) if cap else None
         self._scale = float(getattr(config, "logits_scaling", 1.0) or 1.0) / float(
             getattr(config, "logit_scale", 1.0) or 1.0
         )
@@ -134,10 +126,12 @@ class Policy(TrainableModel):
         if reference and not self.adapted:
             raise ValueError("only a model with an adapter is its own reference")
         with self.model.disable_adapter() if reference else nullcontext():
-            hidden = self.hidden(batch).index_select(0, batch["where"])
+            hidden = self._hidden(batch).index_select(0, batch["where"])
         head = self.inner.get_output_embeddings()
         bias = getattr(head, "bias", None)
-        return TokenScores(*token_scores(hidden, head.weight, batch["targets"], temperature * self._scale, bias))
+        return TokenScores(
+            *token_scores(hidden, head.weight, batch["targets"], temperature * self._scale, bias, self._cap)
+        )
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def check_head(self) -> None:
@@ -171,6 +165,6 @@ class RewardModel(TrainableModel):
     def forward(self, batch: Batch, tokens: bool = False) -> Tensor:
         """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
         places = batch["where"] if tokens else batch["last"]
-        hidden = self.hidden(batch).index_select(0, places)
+        hidden = self._hidden(batch).index_select(0, places)
         with torch.autocast(hidden.device.type, enabled=False):
             return functional.linear(hidden.float(), self.inner.score.weight.float())

@@ -9,9 +9,11 @@ from accelerate import PartialState
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, load_config
 from generation.output.files import write_atomically
 from training.config import Training
+from training.model.checkpoint.configs import keep_processor, write_model
+from training.model.checkpoint.quantized import reading
 from training.model.modules import TrainableModel
 from training.model.rounding import Movement, round_weights
 
@@ -41,7 +43,7 @@ def _base(module: TrainableModel, files: ModelFiles) -> dict[str, Tensor]:
     """The base's weights by name, in its own type; without those that it lacks, as a new head."""
     model, report = type(module.inner).from_pretrained(
         files.path, dtype=module.base_dtype, use_safetensors=True, local_files_only=True, ignore_mismatched_sizes=True,
-        output_loading_info=True,
+        output_loading_info=True, **reading(load_config(files), files),
     )  # fmt: skip
     new = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
     return {name: weight.data for name, weight in model.named_parameters() if name not in new}
@@ -56,7 +58,8 @@ def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
         module.model = module.model.merge_and_unload()
     module.model.to(module.saved_dtype)
     module.inner.config.dtype = module.saved_dtype
-    module.model.save_pretrained(folder)
+    write_model(module.model, module.base_folder, folder)
+    keep_processor(module.base_folder, folder)
     tokenizer.save_pretrained(folder)
     if module.adapted:
         path = folder / ADAPTER

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.run.folder import CHECKPOINTS, STATE
+from generation.output.files import remove, sync
+from training.run.folder import CHECKPOINTS, rotate
+from training.run.sealed import seal
 
 FILE = "state.pt"
 
 
 def save_state(out: Path, iteration: int, parts: Mapping[str, Any], kept: int) -> None:
-    """Write the state after an iteration and delete all but the newest `kept`."""
+    """Write the state after an iteration and, once it is whole, delete all but the newest `kept`. Raises OSError."""
     folder = out / CHECKPOINTS
     scratch, target = folder / "writing", folder / f"checkpoint-{iteration}"
-    shutil.rmtree(scratch, ignore_errors=True)
+    remove(scratch)
     scratch.mkdir(parents=True)
-    torch.save({**parts, "rng": torch.get_rng_state()}, scratch / FILE)
-    (scratch / STATE).write_text(json.dumps({"global_step": iteration}), encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
+    with (scratch / FILE).open("wb") as file:
+        torch.save({**parts, "rng": torch.get_rng_state()}, file)
+    seal(scratch)
+    remove(target)
     scratch.rename(target)
-    for old in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[:-kept]:
-        shutil.rmtree(old)
+    sync(folder)
+    rotate(out, kept)
 
 
 def load_state(folder: Path, device: Any) -> dict[str, Any]:

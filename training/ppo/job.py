@@ -24,6 +24,7 @@ from training.data import rows
 from training.data.batches import Example
 from training.model import launch
 from training.model import memory_estimate as memory
+from training.model.checkpoint.examine import check_tokens
 from training.model.loading import choose_layout
 from training.ppo.config import PPO
 from training.rollout.config import Rewards
@@ -31,6 +32,7 @@ from training.rollout.rewards import RewardSum, open_rewards
 from training.rollout.rollouts import room_for_prompts
 from training.run import folder as output
 from training.run import rank
+from training.run.job import tell_examined
 from training.run.snapshot import settings_snapshot
 
 
@@ -107,7 +109,11 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)
     _check_counts(settings, len(train.rows), len(test.rows))
+    examined = tell_examined(files, tokenizer, settings, "policy")
+    check_tokens((row.tokens for part in (train, test) for row in part.rows), examined.vocabulary, tokenizer, files)
     critic = _critic(settings, files, tokenizer)
+    if critic:
+        tell_examined(critic, tokenizer, settings, "critic")
     _check_memory(settings, files, critic, train)
     count = len(train.rows)
     steps = settings.steps or max(1, round(settings.epochs * (count // settings.prompts)))

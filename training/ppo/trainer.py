@@ -48,7 +48,6 @@ from training.run import folder as output
 from training.run.card import Base, Data, write_card
 from training.run.fit import Stopped
 from training.run.metrics import Metrics
-from training.run.page import write_page
 from training.run.trainer import peak_memory
 
 RESPONSES = "responses.jsonl"
@@ -95,9 +94,7 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
         finally:
             loop.close()
             accelerator.end_training()
-            if metrics:
-                metrics.close()
-                write_page(job.out)
+            output.close(metrics, job.out)
     known = {"recipe": "ppo", "steps": ended.steps, "digests": job.run_record["digests"]}
     if ended.halted:
         known |= {"halted": ended.halted, "best_step": ended.best}

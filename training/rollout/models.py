@@ -9,14 +9,13 @@ from asyncio import Task, create_task, gather
 from collections.abc import Mapping
 
 from scipy.special import expit
-from transformers import AutoConfig
 
 from constitution.errors import Problem, Problems, UserError
 from constitution.principles import Constitution, assign
 from constitution.records import VIOLATION, Failure, Prompt, Response
 from critics.transcript import message_text
 from generation.engines.base import Completion, Engine, Request, TransientError
-from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.engines.checkpoint import ModelFiles, load_config, load_tokenizer
 from generation.engines.reward import Reward, check, head_rewards
 from generation.engines.transformers import TransformersSettings
 from generation.models.chat_model import ChatModel
@@ -170,7 +169,7 @@ def _reward_model(
     async def open_engine() -> Engine:
         return Reward(files, settings)
 
-    check(AutoConfig.from_pretrained(files.path), files)
+    check(load_config(files), files)
     encoder = Encoder(load_tokenizer(files), day=day)
     _ = encoder.end_of_turn  # a template without one is told now
     return ChatModel(files.name, files.digest, wrap(open_engine), encoder, files.context)

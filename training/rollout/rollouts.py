@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt, Response
 from generation.engines.batching import SeededGumbel
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, exact_attention, load_config
 from generation.models.chat_model import derive_seed
 from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
@@ -189,7 +189,11 @@ def _load_copy(files: ModelFiles) -> Any:
     automatic mixed precision.
     """
     model = AutoModelForCausalLM.from_pretrained(
-        files.path, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False, local_files_only=True
+        files.path,
+        dtype=torch.float32,
+        attn_implementation=exact_attention(load_config(files)),
+        trust_remote_code=False,
+        local_files_only=True,
     )
     to_bf16(model)
     return model.requires_grad_(False).eval()

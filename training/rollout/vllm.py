@@ -18,6 +18,7 @@ from generation.engines.vllm import VLLM, unavailable
 from training.config import Training
 from training.data.encode import PromptRow
 from training.model import launch
+from training.model.checkpoint.configs import write_model
 from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
 from training.rollout.rollouts import Generate, Rollout, Writer
@@ -70,7 +71,7 @@ class FromVLLM:
         named = self._settings.vllm.dtype
         kind = policy.base_dtype if named == "auto" else getattr(torch, named)
         state = {name: value.to(kind) for name, value in policy.inner.state_dict().items()}
-        policy.inner.save_pretrained(folder, state_dict=state)
+        write_model(policy.inner, policy.base_folder, folder, state_dict=state)
         self._runner.run(self._engine.reload(folder))
 
     def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:

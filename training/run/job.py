@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,15 @@ from training.data import rows
 from training.data.batches import order
 from training.model import launch
 from training.model import memory_estimate as memory
+from training.model.checkpoint.examine import Examined, Kind, check_tokens, examine
 from training.model.loading import choose_layout
-from training.recipes import kinds
+from training.recipes.config import DPO, SFT, Reward
+from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import Recipe
+from training.recipes.reward import RewardRecipe
+from training.recipes.sft import SFTRecipe
 from training.run import folder as output
+from training.run import rank
 from training.run.snapshot import settings_snapshot
 
 
@@ -63,7 +68,7 @@ def prepare(settings: Training, out: Path) -> Job:
 
     Raises UserError with the problems of launcher, folder, model and data at once, else with those of the rendered rows.
     """
-    problems, day, kind = Problems(), day_of(out), kinds.of(settings)
+    problems, day = Problems(), day_of(out)
     files, split = None, None
     with problems.collect():
         launch.sharded()
@@ -73,20 +78,46 @@ def prepare(settings: Training, out: Path) -> Job:
         files = resolve(settings.model)
         encoder = Encoder(tokenizer := load_tokenizer(files), day=day)
     with problems.collect():
-        split = kind.read(settings)
+        split = _rows(settings)
     problems.check()
     assert files
     assert split
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    recipe = kind.recipe(settings)
-    train, test = (kind.encode(part, encoder, settings) for part in split)
-    split.tell(train.counts, test.counts)
+    kind: Kind = "reward" if isinstance(settings, Reward) else "policy"
+    heads = settings.heads if isinstance(settings, Reward) else 1
+    examined = tell_examined(files, tokenizer, settings, kind, heads)
+    recipe, train, test = _encoded(settings, split, encoder)
+    check_tokens(_tokens(train, test), examined.vocabulary, tokenizer, files)
     data.check_some(train, settings)
     check_eval_rows(settings, test)
     turn = order_of_rows(settings, files, train.rows)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     run_record = settings_snapshot(recipe.name, settings, digests, day)
     return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
+
+
+def _rows(settings: Training) -> rows.Split:
+    """What the recipe that the settings are of learns from. Raises UserError."""
+    if isinstance(settings, SFT):
+        return rows.targets(settings)
+    return rows.pairs(settings, margins=isinstance(settings, Reward) and settings.margins)
+
+
+def tell_examined(
+    files: ModelFiles, tokenizer: PreTrainedTokenizerBase, settings: Training, kind: Kind, heads: int = 1
+) -> Examined:
+    """As `examine`, with what is worth knowing told once on stderr."""
+    examined = examine(files, tokenizer, settings, kind, heads)
+    for note in examined.notes if rank.first() else ():
+        rank.tell(note)
+    return examined
+
+
+def _tokens(*splits: data.EncodedSplit) -> Iterator[Sequence[int]]:
+    """Every prompt and response of encoded rows."""
+    for row in (row for split in splits for row in split.rows):
+        yield row.example.prompt
+        yield from row.example.responses
 
 
 def check_eval_rows(settings: Training, test: data.EncodedSplit) -> None:
@@ -105,6 +136,21 @@ def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.Pai
     layout = choose_layout(files, settings)
     memory.check(files, settings, examples, turn, layout, memory.available())
     return turn
+
+
+def _encoded(
+    settings: Training, split: rows.Split, encoder: Encoder
+) -> tuple[Recipe, data.EncodedSplit, data.EncodedSplit]:
+    """The recipe that the settings are of, and its rows to train on and to evaluate, as token ids."""
+    if isinstance(settings, SFT):
+        train, test = (data.encode_targets(part, encoder, settings) for part in split)
+        recipe: Recipe = SFTRecipe()
+    else:
+        assert isinstance(settings, Reward | DPO)
+        recipe = RewardRecipe(settings) if isinstance(settings, Reward) else DPORecipe(settings)
+        train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
+    split.tell(train.counts, test.counts)
+    return recipe, train, test
 
 
 def _turns(settings: Training, count: int, world: int) -> int:

@@ -26,7 +26,8 @@ from training.model import launch
 from training.model import process_memory as heap
 from training.model.modules import TrainableModel
 from training.recipes.recipe import WEIGHT, Recipe
-from training.run.folder import CHECKPOINTS
+from training.run.folder import CHECKPOINTS, rotate
+from training.run.sealed import seal
 
 EVAL = "eval"
 
@@ -175,6 +176,20 @@ class RowTrainer(Trainer):  # type: ignore[misc]
             "pairs_per_second": (self._pairs - pairs) / passed * processes,
             "peak_memory_gb": peak_memory() / 1e9,
         }
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As Trainer's, but an older checkpoint is deleted once the new one is known to be whole."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()  # each process writes files of its own
+        if self.args.should_save:
+            folder = Path(self.args.output_dir)
+            seal(folder / f"checkpoint-{self.state.global_step}")
+            best = self.state.best_model_checkpoint
+            rotate(folder.parent, limit, Path(best) if best else None)
 
     def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """What training changes, for going on from; the model itself is written at the end."""

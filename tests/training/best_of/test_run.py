@@ -29,6 +29,7 @@ from training.best_of import rows as best_of_rows
 from training.best_of.config import BestOf
 from training.best_of.responses import outcomes
 from training.data.encode import encode_targets
+from training.run.sealed import seal
 
 SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 16}}
 PLAIN = {"id": "plain", "objective": "form", "text": "Say plain.", "check": {"must_match": "(?i)plain"}}
@@ -211,6 +212,7 @@ def test_a_folder_that_training_began_in_stays_its_own(
     (out / "training.json").unlink()
     (out / "checkpoints/checkpoint-1").mkdir(parents=True)
     (out / "checkpoints/checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
+    seal(out / "checkpoints/checkpoint-1")
     assert best(batch_size=4, micro_batch_size=3) == 2
     assert (
         capfd.readouterr()

@@ -16,6 +16,8 @@ from transformers import (
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
     RobertaConfig,
     RobertaForCausalLM,
 )
@@ -140,7 +142,8 @@ def test_a_whole_model_has_no_adapter_to_turn_off(tiny_files: ModelFiles) -> Non
 @pytest.mark.parametrize(
     ("targets", "text"),
     [
-        (("q_prog",), "lora.targets: got ('q_prog',); Target modules {'q_prog'} not found in the base model"),
+        (("q_prog",), "lora.targets: no layer of the model is named q_prog (did you mean q_proj?); allowed: down"),
+        (("q_proj", "w1"), "lora.targets: no layer of the model is named w1; allowed: down_proj, gate_proj, k_proj"),
         (("q_proj", "lm_head"), "allowed: layers between the embedding and the head, such as all-linear"),
         (("embed_tokens",), "allowed: layers between the embedding and the head, such as all-linear"),
     ],
@@ -153,32 +156,75 @@ def test_targets_that_cannot_be_adapted_are_refused(
     assert text in str(error.value)
 
 
+SMALL = {"vocab_size": 24, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
 def test_heads_that_are_more_than_a_linear_layer_are_refused(tmp_path: Path) -> None:
-    small = {
-        "vocab_size": 24,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 4,
-    }
-    for name, kind, config, text in (
-        ("capped", Gemma2ForCausalLM, Gemma2Config(**small, head_dim=8), "its logits have a soft cap"),
-        (
-            "dense",
-            RobertaForCausalLM,
-            RobertaConfig(**small, is_decoder=True),
-            "its head is more than one linear layer",
-        ),
-    ):
-        kind(config).save_pretrained(tmp_path / name)
-        with pytest.raises(ModelError, match=text):
-            load_policy(ModelFiles(name, tmp_path / name, "0" * 32, 128), SFT())
+    RobertaForCausalLM(RobertaConfig(**SMALL, is_decoder=True)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="its head is more than one linear layer"):
+        load_policy(ModelFiles("dense", tmp_path, "0" * 32, 128), SFT())
+
+
+def gemma2(folder: Path, **caps: float) -> ModelFiles:
+    """Large weights, so that a cap shows."""
+    torch.manual_seed(0)
+    model = Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2, pad_token_id=0, **caps))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(8 if weight.dim() > 1 else 1)
+    model.save_pretrained(folder)
+    return ModelFiles("gemma2", folder, "0" * 32, 128)
+
+
+def test_soft_caps_are_computed(tmp_path: Path) -> None:
+    """In the head by the losses, in attention by the one implementation of transformers' that does."""
+    files = gemma2(tmp_path, final_logit_softcapping=3.0, attn_logit_softcapping=0.5)
+    own = Gemma2ForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    ids = torch.tensor([[1, 8, 9, 10, 11, 12, 13, END]])
+    with torch.no_grad():
+        logits = own(ids).logits[0, 3:-1]
+        hidden = own.model(ids).last_hidden_state[0, -1]
+    module = load_policy(files, SFT(layout="auto")).eval()
+    assert logits.abs().max() < 3.0
+    wanted = logits.log_softmax(-1)[range(4), ROWS[0].responses[0]]
+    torch.testing.assert_close(module(collate(ROWS, module.layout)).logprobs[:4], wanted, rtol=0, atol=1e-4)
+    assert module.config._attn_implementation == "eager"
+    reward = woken(files)
+    rewards = reward(collate(ROWS, reward.layout))
+    torch.testing.assert_close(rewards[0, 0], hidden @ reward.inner.score.weight[0], rtol=1e-4, atol=1e-4)
+    without = Gemma2ForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa").eval()
+    assert (without.model(ids).last_hidden_state[0, -1] - hidden).abs().max() > 0.01
+
+
+def test_a_model_whose_class_names_another_trunk_is_trained(tmp_path: Path) -> None:
+    """Llama 4's language model on its own."""
+    more = {"num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1, "moe_layers": []}
+    config = Llama4TextConfig(
+        **SMALL, **more, intermediate_size_mlp=48, pad_token_id=0, layer_types=["full_attention"] * 2
+    )
+    torch.manual_seed(0)
+    own = Llama4ForCausalLM(config).eval()
+    own.save_pretrained(tmp_path)
+    module = load_policy(ModelFiles("llama4", tmp_path, "0" * 32, 128), SFT(layout="padded")).eval()
+    with torch.no_grad():
+        logits = own(torch.tensor([[1, 8, 9, 10, 11, 12, 13, END]])).logits[0, 3:-1]
+    wanted = logits.log_softmax(-1)[range(4), ROWS[0].responses[0]]
+    torch.testing.assert_close(module(collate(ROWS, "padded")).logprobs[:4], wanted, rtol=0, atol=1e-4)
 
 
 def test_a_damaged_folder_is_one_message(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "llama", "vocab_size": 24}')
-    with pytest.raises(ModelError, match="transformers cannot load it"):
-        load_policy(ModelFiles("x", tmp_path, "0" * 32, 128), SFT())
+    for config, text in (
+        ('{"model_type": "llama", "vocab_size": 24}', "transformers cannot load it"),
+        ('{"model_type": "llama", "vocab_size": "many"}', "transformers cannot read its config.json"),
+        ('{"model_type": "novel"}', "transformers cannot read its config.json"),
+        (
+            '{"model_type": "novel", "auto_map": {"AutoModel": "m.M"}}',
+            "needs code of its own .auto_map in config.json.",
+        ),
+    ):
+        (tmp_path / "config.json").write_text(config)
+        with pytest.raises(ModelError, match=text):
+            load_policy(ModelFiles("x", tmp_path, "0" * 32, 128), SFT())
 
 
 def changed(source: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> ModelFiles:
@@ -206,6 +252,14 @@ CHANGES = [
         lambda w: w.update({NORM: torch.ones(3)}),
         f"tensors of another size than config.json says: {NORM};",
         id="another-size",
+    ),
+    pytest.param(
+        lambda w: w[LAYER].view(-1)[3:4].fill_(float("nan")),
+        f"weights that are not finite: {LAYER};",
+        id="not-a-number",
+    ),
+    pytest.param(
+        lambda w: w[NORM].view(-1)[3:4].fill_(float("inf")), f"weights that are not finite: {NORM};", id="infinite"
     ),
     pytest.param(
         lambda w: w.update({"model.layers.7.mlp.down_proj.weight": w[LAYER].clone()}),

@@ -9,9 +9,12 @@ from training.model import logprobs as head
 from training.model.logprobs import token_scores
 
 
-def plain(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0, bias: Any = None) -> tuple[Any, Any]:
+def plain(
+    hidden: Any, weight: Any, targets: Any, temperature: float = 1.0, bias: Any = None, cap: float | None = None
+) -> tuple[Any, Any]:
     """The same two numbers by the book, with full logits."""
-    logp = (torch.nn.functional.linear(hidden, weight, bias).float() / temperature).log_softmax(-1)
+    logits = torch.nn.functional.linear(hidden, weight, bias).float()
+    logp = ((cap * torch.tanh(logits / cap) if cap else logits) / temperature).log_softmax(-1)
     return logp.gather(-1, targets[:, None])[:, 0], -(logp.exp() * logp).sum(-1)
 
 
@@ -27,16 +30,18 @@ def gradients(scores: Any, by_logprob: Any, by_entropy: Any, *inputs: Any) -> li
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 20], ids="chunk{}".format)
-@pytest.mark.parametrize(("temperature", "biased"), [(1.0, False), (0.7, False), (2.0, True)])
+@pytest.mark.parametrize(
+    ("temperature", "biased", "cap"), [(1.0, False, None), (0.7, False, None), (2.0, True, None), (0.7, True, 5.0)]
+)
 @pytest.mark.parametrize("paths", ["logprob", "entropy", "both"])
 def test_values_and_gradients_are_those_of_log_softmax(
-    monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, biased: bool, paths: str
+    monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, biased: bool, cap: float | None, paths: str
 ) -> None:
     monkeypatch.setitem(head.CHUNK, "cpu", 50 * rows)
     hidden, weight, targets = data(7)
     bias = torch.randn(50, generator=torch.Generator().manual_seed(1)) if biased else None
     inputs = [x.requires_grad_() for x in (hidden, weight, bias) if x is not None]
-    ours, theirs = (f(hidden, weight, targets, temperature, bias) for f in (token_scores, plain))
+    ours, theirs = (f(hidden, weight, targets, temperature, bias, cap) for f in (token_scores, plain))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     assert [x.dtype for x in ours] == [torch.float32] * 2
     by_logprob = torch.randn(7) if paths != "entropy" else torch.zeros(7)

@@ -189,7 +189,7 @@ def fsdp2(folder: Path, tiny: Path, data: dict[str, str]) -> None:
     process = launch(folder, "fsdp2", __file__, str(plan), log=folder / "fsdp2.log")
     try:
         saved = folder / "killed" / "checkpoints"
-        wait_until(lambda: [*saved.glob("checkpoint-*/trainer_state.json")], process, 240)
+        wait_until(lambda: [*saved.glob("checkpoint-*/digests.json")], process, 240)
     except AssertionError as error:
         raise AssertionError((folder / "fsdp2.log").read_text()[-3000:]) from error
     finally:

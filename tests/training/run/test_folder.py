@@ -1,27 +1,39 @@
 """The output folder: whose it is, what it goes on from, when it is done."""
 
-import json
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from constitution.errors import UserError
+from constitution.errors import Unavailable, UserError
 from training.recipes.config import DPO
 from training.run.folder import (
     CHECKPOINTS,
     DONE,
-    STATE,
     check,
     claim,
     finish,
     finished,
     last_checkpoint,
     resume_state,
+    rotate,
+    run_exclusively,
 )
 from training.run.metrics import Metrics
 from training.run.page import SETTINGS
+from training.run.sealed import SEAL, seal
 from training.run.snapshot import MACHINE_SETTINGS, settings_snapshot
+
+
+def chained(cause: Exception) -> Exception:
+    """An error that another one hides."""
+    error = RuntimeError("cannot serialize")
+    error.__cause__ = cause
+    return error
 
 
 def said(**changes: object) -> dict[str, object]:
@@ -81,26 +93,89 @@ def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     check(tmp_path)
 
 
-def checkpoint(folder: Path, step: int, state: str | None) -> Path:
+def checkpoint(folder: Path, step: int) -> Path:
     path = folder / CHECKPOINTS / f"checkpoint-{step}"
     path.mkdir(parents=True)
-    if state is not None:
-        (path / STATE).write_text(state)
+    (path / "model.safetensors").write_bytes(b"weights" * step)
+    (path / "optimizer.pt").write_bytes(b"moments" * step)
+    seal(path)
     return path
 
 
-def test_the_newest_whole_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
+def fifo(path: Path) -> None:
+    (path / "optimizer.pt").unlink()
+    os.mkfifo(path / "optimizer.pt")
+
+
+DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
+    ("cut-short", lambda path: (path / SEAL).unlink(), "it was cut short"),
+    ("half-a-seal", lambda path: (path / SEAL).write_text('{"model'), "it cannot be read ("),
+    ("seal-of-nothing", lambda path: (path / SEAL).write_text("{}"), f"{SEAL} names no files"),
+    ("seal-a-list", lambda path: (path / SEAL).write_text("[1]"), f"{SEAL} names no files"),
+    ("file-missing", lambda path: (path / "optimizer.pt").unlink(), "optimizer.pt is missing"),
+    ("file-empty", lambda path: (path / "optimizer.pt").write_bytes(b""), "optimizer.pt is not what was written"),
+    (
+        "bit-flipped",
+        lambda path: (path / "model.safetensors").write_bytes(b"weightS"),
+        "model.safetensors is not what was",
+    ),
+    ("pipe", fifo, "optimizer.pt is missing"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [case[1:] for case in DAMAGES], ids=[case[0] for case in DAMAGES])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
+    spoil: Callable[[Path], object], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint(tmp_path, 9)
+    ten, eleven = checkpoint(tmp_path, 10), checkpoint(tmp_path, 11)
+    assert last_checkpoint(tmp_path) == (eleven, 11)
+    assert capsys.readouterr().err == ""
+    spoil(eleven)
+    assert last_checkpoint(tmp_path) == (ten, 10)
+    assert f"{eleven}: is no checkpoint to go on from: {reason}" in capsys.readouterr().err
+    assert not eleven.exists()
+
+
+def test_without_a_checkpoint_there_is_none(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
-    for step in (9, 10):
-        checkpoint(tmp_path, step, json.dumps({"global_step": step}))
-    cut = [checkpoint(tmp_path, 11, None), checkpoint(tmp_path, 12, '{"global'), checkpoint(tmp_path, 13, "{}")]
-    assert last_checkpoint(tmp_path) == (tmp_path / CHECKPOINTS / "checkpoint-10", 10)
-    assert not any(path.exists() for path in cut)
+
+
+def test_the_newest_and_the_best_checkpoints_stay(tmp_path: Path) -> None:
+    made = [checkpoint(tmp_path, step) for step in (2, 9, 10, 11)]
+    rotate(tmp_path, 2, made[0])
+    assert [path.exists() for path in made] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), id="as-it-is"),
+        pytest.param(chained(OSError(errno.ENOSPC, "No space left on device")), id="behind-another"),
+    ],
+)
+def test_a_full_disk_is_a_sentence(error: Exception, tmp_path: Path) -> None:
+    def full() -> dict[str, Any]:
+        raise error
+
+    with pytest.raises(
+        Unavailable, match=r"cannot be written \(No space left on device\); make room, then run the same"
+    ):
+        run_exclusively(tmp_path, said(), "nothing", full)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), OSError(errno.ENOENT, "no such file")])
+def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> None:
+    def wrong() -> dict[str, Any]:
+        raise error
+
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        run_exclusively(tmp_path, said(), "nothing", wrong)
 
 
 def test_a_run_is_done_once_its_results_are_written(tmp_path: Path) -> None:
     assert finished(tmp_path) is None
-    checkpoint(tmp_path, 1, "{}")
+    checkpoint(tmp_path, 1)
     finish(tmp_path, {"steps": 3})
     assert finished(tmp_path) == {"steps": 3}
     assert not (tmp_path / CHECKPOINTS).exists()
@@ -118,7 +193,7 @@ def test_what_is_counted_is_logged_before_the_first_step_and_once(tmp_path: Path
         (0, "data", {"test/rows": 2.0}),
         (0, "data", {"kl": 0.5}),
     ]
-    path = checkpoint(tmp_path, 3, json.dumps({"global_step": 3}))
+    path = checkpoint(tmp_path, 3)
     assert resume_state(tmp_path, Metrics(tmp_path), counts, {"kl": 0.5}) == ((path, 3), rows)
 
 

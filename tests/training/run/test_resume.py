@@ -24,8 +24,9 @@ from training.config import Lora, Training
 from training.model.loading import load_policy
 from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
-from training.run.folder import STATE, last_checkpoint
+from training.run.folder import last_checkpoint
 from training.run.metrics import read
+from training.run.sealed import SEAL
 from training.run.trainer import arguments
 
 SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}
@@ -162,7 +163,7 @@ def test_a_checkpoint_that_was_cut_short_is_left_out(
     with pytest.raises(Killed):
         train(chosen, out, Dying(7))
     assert last_checkpoint(out) == (out / "checkpoints" / "checkpoint-6", 6)
-    state = out / "checkpoints" / "checkpoint-6" / STATE
+    state = out / "checkpoints" / "checkpoint-6" / SEAL
     text = state.read_text()
     state.unlink() if damage == "missing" else state.write_text(text[: len(text) // 2] if damage == "cut" else "")
     assert last_checkpoint(out) == (out / "checkpoints" / "checkpoint-4", 4)
