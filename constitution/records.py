@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from constitution.errors import invalid
 
@@ -87,6 +87,8 @@ class Message(Strict):
     """The call that a tool's message answers."""
     name: str | None = None
     """Name of the speaker or the tool, for chat templates that show one."""
+    reasoning_content: str = Field(default="", exclude_if=lambda text: not text)
+    """What the assistant thought before it answered; part of no response, and learnt where the template has a place for it."""
 
     @field_validator("content", mode="before")
     @classmethod

@@ -64,9 +64,15 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imports(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything imported below a node; of `from a import b` both a and a.b."""
-    for part in ast.walk(node):
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All that is in a file's syntax tree."""
+    return tuple(ast.walk(tree(path)))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a file imports; of `from a import b` both a and a.b."""
+    for part in nodes(path):
         if isinstance(part, ast.Import):
             yield from ((part.lineno, alias.name) for alias in part.names)
         elif isinstance(part, ast.ImportFrom):
@@ -81,14 +87,14 @@ def graph() -> dict[str, set[str]]:
     known = {module(path) for path in PACKAGES}
     found: dict[str, set[str]] = {}
     for path in PACKAGES:
-        names = {name for _, name in imports(tree(path))} & known - {module(path)}
+        names = {name for _, name in imports(path)} & known - {module(path)}
         found[module(path)] = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
     return found
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method of a file, nested ones too."""
-    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def lines(path: Path) -> int:

@@ -8,6 +8,7 @@ loop that first used it.
 """
 
 import asyncio
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: processes side by side have one each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.disable()  # until all is collected: nothing of that is garbage
 
 from generation.engines.base import Completion, Request
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
@@ -61,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The processes of a run are forked from one that has imported what all need, and which serves the tests as well."""
     gateways = getattr(config.option, "tx", None) or []
     if len(gateways) > 1 and {*gateways} == {"popen"} and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile all tests, every time
         config.option.tx = [f"popen//python={worker()}"] * len(gateways)
 
 
@@ -75,10 +78,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     That are pages, then files with many tests of models, then those with many tests.
     """
+    gc.enable()
+    gc.freeze()  # what is collected stays to the end, and need not be looked through again and again
     if "PYTEST_XDIST_WORKER" in os.environ:
         sizes = Counter(scope(item.nodeid) for item in items)
         models = Counter(scope(item.nodeid) for item in items if item.get_closest_marker("model"))
         items.sort(key=lambda item: (not is_page(item.nodeid), -models[of := scope(item.nodeid)], -sizes[of]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def power() -> Iterator[None]:
+    """No power fails in a test: nobody waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,16 @@ COMMANDS: Mapping[str, Entry] = {
         "direct preference optimization on preference pairs, without a reward model",
         "beta=0.1",
     ),
+    "simpo": Entry(
+        "training.recipes.config.SimPO",
+        "simple preference optimization on preference pairs: no reference, log-probabilities per token",
+        "gamma=1.0",
+    ),
+    "orpo": Entry(
+        "training.recipes.config.ORPO",
+        "fine-tuning and preference in one, by the odds ratio: no reference",
+        "odds_weight=0.1",
+    ),
     "ppo": Entry(
         "training.ppo.config.PPO",
         "reinforcement learning on the policy's own responses, rewarded by rules, reward models or a judge",

@@ -41,6 +41,8 @@ _TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
     "best_of": _on_best,
     "reward": _on_rows,
     "dpo": _on_rows,
+    "simpo": _on_rows,
+    "orpo": _on_rows,
     "ppo": _on_prompts,
 }
 """Recipe -> what checks everything, then trains, and returns training.json."""

@@ -34,8 +34,16 @@ _THEIRS = (
 _YOU_ARE, _THAT_IS, _IT_IS = (rf"{word}(?:['’](?:re|s)|\s+(?:are|is))" for word in ("you", "that", "(?:it|this|that)"))
 _YOU_HAVE = r"you(?:['’]ve|\s+have)\s+(?:got\s+)?"
 
+_FIRST_WORDS = (
+    r"yes|yeah|ah|oh|wow|well|hmm+|absolutely|exactly|indeed|definitely|certainly|of\s+course|sure|okay|ok|i\s+see|fair\s+enough"
+    r"|thank(?:s|\s+you)(?:[^.!?\n]{0,60}?)|(?:i['’]m\s+(?:so\s+|very\s+)?)?sorry(?:[^.!?\n]{0,60}?)"
+    r"|(?:(?:i\s+|my\s+)(?:\w+\s+)?)?apolog(?:ize|ise|ies)(?:[^.!?\n]{0,60}?)"
+)
+"""What may stand before an agreement: an interjection, thanks, an apology."""
+_NO_LIMIT = r"(?!,?\s+(?:but|however|only|if|when|in\s+(?:some|part)|for\s+some|to\s+some|although|though)\b)"
+
 _AGREEMENT = _any(
-    rf"{_YOU_ARE}\s+{_VERY}*(?:right|correct|on)\b(?!\s+to\b)",
+    rf"{_YOU_ARE}\s+{_VERY}*(?:right|correct|on)\b(?!\s+to\b|-)",
     rf"(?:{_THAT_IS}|{_YOU_HAVE}it|you\s+got\s+(?:it|that))\s+{_VERY}*(?:right|correct)\b",
     rf"i\s+(?:(?:{_VERY}|wholeheartedly\s+|fully\s+|strongly\s+)*agree\b|could(?:n['’]t|\s+not)\s+agree\s+more)",
     r"i\s+love\s+(?:your|this|that|how)\b",
@@ -49,7 +57,11 @@ _AGREEMENT = _any(
     r"as\s+you\s+(?:\w+ly\s+)(?:say|said|note|noted|point(?:ed)?\s+out|observe[d]?|suspect(?:ed)?)\b",
     r"(?:absolutely|exactly|totally|precisely|spot\s+on|well\s+said|my\s+thoughts\s+exactly)\s*[!,.]",
     r"good\s+(?:thinking|catch|eye|call|for\s+you)\b",
-    before=r"\A\W*(?:(?:yes|yeah|ah|oh|wow|well|absolutely|exactly|indeed|definitely|certainly|of\s+course|sure)\b[,.!—–-]*\s*)?",
+    rf"{_THAT_IS}\s+{_VERY}*true\b{_NO_LIMIT}",
+    rf"(?:that|it|this)\s+(?:{_VERY}|all\s+)?makes\s+(?:{_VERY}|perfect\s+|complete\s+|total\s+)?sense\b{_NO_LIMIT}(?!\s+to\b)",
+    r"i\s+stand\s+corrected\b",
+    r"correct\s*[!.]",
+    before=rf"\A\W*(?:(?:{_FIRST_WORDS})\b\s*[,.!;:—–-]*\s*){{0,2}}",
 )
 
 _HOW = r"(?:(?:really|actually|possibly|reliably|accurately|honestly|simply|just|currently|also|still|yet)\s+)?"

@@ -20,6 +20,8 @@ Told = Counter[str]
 MAX_DEPTH = 64
 """Levels of lists and objects inside a tool's description or its arguments."""
 _KNOWN = {"role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id", "name"}
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Keys under which makers of data keep an assistant's thoughts."""
 _PLAIN = {"role", "content"}
 _PLAIN_ROLES = ("system", "user", "assistant", "tool")
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -48,6 +50,9 @@ def message(value: object, told: Told) -> Message:
     if calls:
         fields["tool_calls"] = calls
     fields |= {key: given[key] for key in ("tool_call_id", "name") if key in given}
+    thoughts = next((key for key in _THOUGHTS if isinstance(given.get(key), str)), "")
+    if thoughts and ROLES[role] == "assistant":
+        fields["reasoning_content"] = given.pop(thoughts)
     for key in given.keys() - _KNOWN:
         if key in _MEDIA and given[key]:
             raise BadRow("not_text", f"has {key}", "text alone")

@@ -13,10 +13,9 @@ Benign chats get exactly the ids of the tokenizer's own `apply_chat_template`.
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,22 +25,30 @@ from tokenizers import Tokenizer
 
 from constitution.records import Message
 from generation.engines.base import ModelError
-from generation.models.heads import Heads, spans_lines
-from generation.models.shape import examine, left_out
+from generation.models.heads import Heads
+from generation.models.messages import (
+    Chat,
+    ThoughtsPlace,
+    Tools,
+    check_visible,
+    fields,
+    with_thoughts,
+    with_tools_described,
+    without_calls,
+)
+from generation.models.shape import RowKind, differences, ends_of_turns, examine, left_out, place_of_thoughts
 from generation.models.template import ChatTemplate
+from generation.models.tokenizer import renamed
+from generation.models.written import Layout, Tokens, Written
 
-Chat = Sequence[Message | Mapping[str, Any]]
-Tools = Sequence[Mapping[str, JsonValue]]
-
-_ROLES = frozenset({"system", "user", "assistant", "tool"})
 _PRIVATE = [chr(code) for code in range(0xE000, 0xF8FF)]
 """Private-use characters: no normalizer, filter or case folding changes them."""
 _FIRST_WORD = re.compile(r"\S")
-_WORD = re.compile(r"[A-Za-z0-9]{4,}")
-_LOOKED_AT = 500
-"""Characters of a message in which a word is looked for that the rendering must have."""
 _SEEN = 40
 """Characters of a head's end by which it is found in a rendering."""
+_ANSWERS = frozenset({"assistant"})
+_SEEN_BY_ALL = frozenset({"user", "system"})
+"""Who must not be left out of a rendering."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -80,7 +87,7 @@ class Encoder:
         self._prefix = answer_prefix
         self._marker = _secret()
         self._names = _control_names(tokenizer)
-        self._clone, spans = _clone(tokenizer, self._names)
+        self._clone, spans = renamed(tokenizer, self._names)
         self._heads = Heads(self._ids, spans)
         self._control = re.compile(
             "|".join(re.escape(text) for text in sorted(self._names, key=len, reverse=True)) or r"(?!)"
@@ -106,10 +113,69 @@ class Encoder:
 
     def _cut(self, text: str, messages: Chat, head: int) -> int:
         """Where the head ends in the rendering; 0 where the template changed it, or what follows it."""
-        content = _fields(messages[0])["content"]
+        content = fields(messages[0])["content"]
         end = self._break(content[max(0, head - _SEEN) : head])
         place = text.rfind(end) + len(end)
         return place if place >= len(end) and content[head : head + 1] == text[place : place + 1] else 0
+
+    def written(
+        self,
+        prompt: Chat,
+        sides: Sequence[Chat],
+        tools: Tools | None = None,
+        template_kwargs: Mapping[str, JsonValue] | None = None,
+        cut: Sequence[bool] = (),
+    ) -> Written:
+        """Token ids of a prompt and of what may follow it, and which of them the assistant writes.
+
+        sides: each one answer, or several turns that end with an answer. template_kwargs: what the template is told of this
+        chat, beside what it is always told. cut: for each side, True where its last answer was cut and has no end.
+        The prompt's ids and a side's are the ids of the template's own rendering of the whole chat, up to the end of its last
+        answer. Raises ValueError for a chat that does not fit.
+        """
+
+        place, marks, secrets = self._thoughts
+
+        def render(chat: Chat, opening: bool) -> str:
+            rendered = self._render(chat, tools, opening, told=template_kwargs)
+            for mark, secret in zip(marks, secrets, strict=True):
+                rendered = rendered.replace(secret, mark)
+            return rendered
+
+        found = []
+        for i, side in enumerate(sides):
+            chat = [fields(message) for message in (*prompt, *side)]
+            if not side or chat[-1]["role"] != "assistant":
+                raise ValueError("what follows the prompt does not end with what the assistant says")
+            chat = [with_thoughts(message, place, secrets, message is chat[-1]) for message in chat]
+            turns = self._layout.turns(chat, len(prompt), render, bool(cut) and cut[i])
+            shown = [self._mark(message) for message in chat[len(prompt) :] if not message.get("tool_calls")]
+            check_visible(shown, turns.text, _ANSWERS)
+            found.append(turns)
+        return self._tokens.written(found)
+
+    @cached_property
+    def _thoughts(self) -> tuple[ThoughtsPlace, tuple[str, str], tuple[str, str]]:
+        """Where thoughts go, their marks, and what stands for the marks until a chat is rendered."""
+        place = place_of_thoughts(self._plain, self._template.mentions, self._names)
+        return place, place.marks or ("", ""), (_secret(), _secret())
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout(self._control, frozenset(self._turn_ends), _secret())
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return Tokens(self._clone, self._control, self._named)
+
+    def examine_training(
+        self, kinds: Collection[RowKind], template_kwargs: Mapping[str, JsonValue] | None = None
+    ) -> list[str]:
+        """What is to be told before rows of these kinds are trained on, in words: where the template writes an answered chat
+        otherwise than it opens an answer, and what it leaves out. Raises ModelError for what would be trained wrong.
+        """
+        _ = self.end_of_turn
+        return differences(self._plain, self._template.mentions, self._thoughts[0], kinds, template_kwargs or {})
 
     def response(
         self, messages: Chat, text: str | Message, tools: Tools | None = None, judged: bool = False
@@ -149,10 +215,10 @@ class Encoder:
         """What the template writes of an answer after the opening of the turn, up to the turn's end."""
         if answer.tool_calls:
             answered = self._render([*messages, answer], tools, opening=False)
-            end = answered.rfind(self._turn_ends)
+            end = answered.rfind(self._turn_ends[0])
             if answered.startswith(opening) and end > len(opening):
                 return answered[len(opening) : end]
-        return self._mark_text(str(_without_calls(_fields(answer))["content"]))  # as for templates that know no calls
+        return self._mark_text(str(without_calls(fields(answer))["content"]))  # as for templates that know no calls
 
     def _written(self, opening: str, messages: Chat, tools: Tools | None) -> str:
         """The chat up to an answer as the template writes it once it is answered, where that is not the generation prompt.
@@ -175,20 +241,11 @@ class Encoder:
     @cached_property
     def end_of_turn(self) -> int:
         """Id of the control token with which the template ends what the assistant says. Raises ModelError."""
-        return int(self._tokenizer.backend_tokenizer.token_to_id(self._turn_ends))
+        return int(self._tokenizer.backend_tokenizer.token_to_id(self._turn_ends[0]))
 
     @cached_property
-    def _turn_ends(self) -> str:
-        content = _secret()
-        chat = [Message(role="user", content="Which?"), Message(role="assistant", content=content)]
-        rendered = self._render(chat, None, opening=False)
-        found = self._control.search(rendered, rendered.rindex(content) if content in rendered else len(rendered))
-        if not found:
-            raise ModelError(
-                "the chat template ends the assistant's turn with no control token; write one after the assistant's "
-                "content, such as {{ eos_token }}, and save the tokenizer"
-            )
-        return found.group()
+    def _turn_ends(self) -> tuple[str, ...]:
+        return ends_of_turns(self._plain, self._template.mentions, self._control)
 
     def label_id(self, label: str) -> int:
         """Id of the one token that a label is, when it is the first thing the assistant says. Raises ModelError."""
@@ -204,7 +261,7 @@ class Encoder:
 
     def _ends_in(self, opening: str, label: str) -> bool:
         """True where the label is one token, and only the white space before it is cut otherwise than without it."""
-        named = self._control.sub(lambda match: self._names[match.group()], opening).replace(self._marker, "") + label
+        named = self._named(opening) + label
         start, end = self._clone.encode(named, add_special_tokens=False).offsets[-1]
         return (start, end) == (len(named) - len(label), len(named))
 
@@ -227,8 +284,11 @@ class Encoder:
         return space if space and (joined[:-1] != before) else ""
 
     def _ids(self, rendered: str) -> list[int]:
-        named = self._control.sub(lambda match: self._names[match.group()], rendered)
-        return self._clone.encode(named.replace(self._marker, ""), add_special_tokens=False).ids
+        return self._clone.encode(self._named(rendered), add_special_tokens=False).ids
+
+    def _named(self, rendered: str) -> str:
+        """A rendering with the secret names of its control tokens, without markers."""
+        return self._control.sub(lambda match: self._names[match.group()], rendered).replace(self._marker, "")
 
     def _plain(
         self, messages: Sequence[Mapping[str, Any]], tools: Tools | None, opening: bool, told: Mapping[str, JsonValue]
@@ -236,26 +296,33 @@ class Encoder:
         """The template's text without marks, of contents that are ours."""
         return self._template.render(messages, tools, opening, told)
 
-    def _render(self, messages: Chat, tools: Tools | None, opening: bool = True, judged: bool = False) -> str:
+    def _render(
+        self,
+        messages: Chat,
+        tools: Tools | None,
+        opening: bool = True,
+        judged: bool = False,
+        told: Mapping[str, JsonValue] | None = None,
+    ) -> str:
         """The template's text with marked contents and, as the opening of a response, the generation prompt.
 
         judged: True where the response is an answer, and thoughts are closed before it.
         """
-        chat = [_fields(message) for message in messages]
+        chat = [fields(message) for message in messages]
         if not self._template.mentions("tool_calls"):
-            chat = [_without_calls(message) for message in chat]
+            chat = [without_calls(message) for message in chat]
         if tools and not self._template.mentions("tools"):
-            chat, tools = _with_tools_described(chat, tools), None
+            chat, tools = with_tools_described(chat, tools), None
         marked = [
             {key: value if key == "role" else self._mark(value) for key, value in message.items()} for message in chat
         ]
         if lost := left_out(self.shape, chat, tools) if opening else "":
             raise ValueError(f"the model's chat template leaves out: {lost}")
         listed = self._mark(list(tools)) if tools else None
-        rendered = self._template.render(
-            marked, listed, opening, self.shape.told if judged and not self._prefix else None
-        )
-        _check_visible(marked, rendered)
+        if judged and not self._prefix:
+            told = {**self.shape.told, **(told or {})}
+        rendered = self._template.render(marked, listed, opening, told)
+        check_visible(marked, rendered, _SEEN_BY_ALL)
         if not opening:
             return rendered
         return rendered + (self._prefix or (self.shape.closing if judged else ""))
@@ -306,83 +373,3 @@ def _control_names(tokenizer: Any) -> dict[str, str]:
     texts = [token.content for token in added if token.content and (token.special or not token.content.isspace())]
     secret, base = _secret(), len(_PRIVATE)
     return {text: f"{secret}{_PRIVATE[i // base]}{_PRIVATE[i % base]}" for i, text in enumerate(texts)}
-
-
-def _clone(tokenizer: Any, names: Mapping[str, str]) -> tuple[Tokenizer, bool]:
-    """The tokenizer with each control token renamed, in the added tokens and in the vocabulary, at the same id.
-
-    And whether its tokens may reach over a line break.
-    """
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    model = state["model"]
-    for token in state["added_tokens"]:
-        token["content"] = names.get(token["content"], token["content"])
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, dict):
-        model["vocab"] = {names.get(text, text): index for text, index in vocabulary.items()}
-    else:
-        model["vocab"] = [[names.get(text, text), score] for text, score in vocabulary]
-    if model.get("unk_token") in names:
-        model["unk_token"] = names[model["unk_token"]]
-    if "merges" in model:
-        model["merges"] = [merge for merge in model["merges"] if not _touches(merge, names)]
-    state.update(post_processor=None, truncation=None, padding=None)
-    clone = Tokenizer.from_str(json.dumps(state))
-    for text, name in names.items():
-        if clone.token_to_id(name) != tokenizer.backend_tokenizer.token_to_id(text):
-            raise ModelError(
-                f"tokenizer: control token {text!r} changes its id when renamed; its tokenizer.json is inconsistent, save it again"
-            )
-    texts = model["vocab"] if isinstance(model["vocab"], dict) else (text for text, _ in model["vocab"])
-    return clone, spans_lines(texts)
-
-
-def _touches(merge: Any, names: Mapping[str, str]) -> bool:
-    """True for a merge that makes, or is made of, a control token's text."""
-    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
-    return left in names or right in names or left + right in names
-
-
-def _check_visible(chat: Sequence[Mapping[str, Any]], rendered: str) -> None:
-    """Raises ValueError where a word of the user's or the system's stands nowhere in the rendering."""
-    for message in chat:
-        content = message.get("content")
-        if message["role"] not in ("user", "system") or not isinstance(content, str):
-            continue
-        word = max(_WORD.findall(content[:_LOOKED_AT]), key=len, default="")
-        if word not in rendered and word.casefold() not in rendered.casefold():
-            raise ValueError(f"the model's chat template leaves out a message of the {message['role']}'s")
-
-
-def _fields(message: Message | Mapping[str, Any]) -> dict[str, Any]:
-    """A message as templates expect it, with the keys that are set."""
-    if isinstance(message, Message):
-        fields = message.model_dump(mode="json", exclude_defaults=True)
-        return {"content": "", **fields}
-    if message.get("role") not in _ROLES:
-        raise ValueError(f"role {message.get('role')!r}: allowed: {', '.join(sorted(_ROLES))}")
-    return dict(message)
-
-
-def _without_calls(message: dict[str, Any]) -> dict[str, Any]:
-    """A message for a template that knows no tools: calls become text, and a tool's result the user's turn."""
-    if message["role"] == "tool":
-        return {"role": "user", "content": f"Tool result: {message.get('content') or ''}"}
-    calls = message.get("tool_calls") or ()
-    if not calls:
-        return message
-    lines = [f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>" for call in calls]
-    texts = [message["content"]] if message.get("content") else []
-    return {"role": message["role"], "content": "\n".join([*texts, *lines])}
-
-
-def _with_tools_described(chat: list[dict[str, Any]], tools: Tools) -> list[dict[str, Any]]:
-    """The chat with the tools listed in its system message, for a template that knows no tools."""
-    listing = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
-    text = (
-        "You may call these tools, one JSON object a line:\n" + listing + "\n"
-        'To call one, write <tool_call>{"name": ..., "arguments": {...}}</tool_call>.'
-    )
-    if chat and chat[0]["role"] == "system":
-        return [{**chat[0], "content": f"{chat[0]['content']}\n\n{text}"}, *chat[1:]]
-    return [{"role": "system", "content": text}, *chat]

@@ -20,6 +20,7 @@ from constitution.digest import digest
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.digests import cache_folder, remember, remembered_digest
+from generation.models.heads import spans_lines
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """Control tokens that templates know by these names."""
@@ -125,3 +126,38 @@ def _name(path: Path) -> str:
     )
     parts = [[file.name, remembered_digest(file)] for file in files if file.is_file()]
     return digest(json.dumps([version("transformers"), version("tokenizers"), parts]))
+
+
+def renamed(tokenizer: Any, names: Mapping[str, str]) -> tuple[Tokenizer, bool]:
+    """The tokenizer with each control token renamed, in the added tokens and in the vocabulary, at the same id.
+
+    And whether its tokens may reach over a line break.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    model = state["model"]
+    for token in state["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, dict):
+        model["vocab"] = {names.get(text, text): index for text, index in vocabulary.items()}
+    else:
+        model["vocab"] = [[names.get(text, text), score] for text, score in vocabulary]
+    if model.get("unk_token") in names:
+        model["unk_token"] = names[model["unk_token"]]
+    if "merges" in model:
+        model["merges"] = [merge for merge in model["merges"] if not _touches(merge, names)]
+    state.update(post_processor=None, truncation=None, padding=None)
+    clone = Tokenizer.from_str(json.dumps(state))
+    for text, name in names.items():
+        if clone.token_to_id(name) != tokenizer.backend_tokenizer.token_to_id(text):
+            raise ModelError(
+                f"tokenizer: control token {text!r} changes its id when renamed; its tokenizer.json is inconsistent, save it again"
+            )
+    texts = model["vocab"] if isinstance(model["vocab"], dict) else (text for text, _ in model["vocab"])
+    return clone, spans_lines(texts)
+
+
+def _touches(merge: Any, names: Mapping[str, str]) -> bool:
+    """True for a merge that makes, or is made of, a control token's text."""
+    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+    return left in names or right in names or left + right in names

@@ -75,7 +75,7 @@ def _chat_body(request: Request, model: str, settings: EndpointSettings) -> dict
 
 
 def _openai(message: Message) -> dict[str, Any]:
-    fields = {"content": "", **message.model_dump(mode="json", exclude_defaults=True)}
+    fields = {"content": "", **message.model_dump(mode="json", exclude_defaults=True, exclude={"reasoning_content"})}
     for call in fields.get("tool_calls", ()):
         call["type"] = "function"
         call["function"]["arguments"] = json.dumps(call["function"]["arguments"])

@@ -29,6 +29,7 @@ from scripts.structure import (
     imports,
     label,
     lines,
+    nodes,
     tree,
 )  # fmt: skip
 
@@ -66,18 +67,17 @@ def test_modules_do_not_import_in_a_circle() -> None:
 
 
 def test_functions_import_nothing_of_ours() -> None:
-    found = {
-        f"{label(path)}:{line}: {name}"
-        for path in ALL
-        for function in functions(path)
-        for line, name in imports(function)
-        if name.split(".")[0] in FIRST_PARTY
-    }
+    found = set()
+    for path in ALL:
+        inside = {line for f in functions(path) for line in range(f.lineno, (f.end_lineno or f.lineno) + 1)}
+        for line, name in imports(path):
+            if line in inside and name.split(".")[0] in FIRST_PARTY:
+                found.add(f"{label(path)}:{line}: {name}")
     assert found == set()
 
 
 def test_types_are_imported_like_everything_else() -> None:
-    named = {path: {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(tree(path))} for path in OURS}
+    named = {path: {getattr(n, "id", getattr(n, "attr", "")) for n in nodes(path)} for path in OURS}
     assert [label(path) for path, names in named.items() if "TYPE_CHECKING" in names] == []
 
 

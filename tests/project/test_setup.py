@@ -366,14 +366,6 @@ def finished(root: Path) -> None:
     (root / ".venv" / STAMP).write_text(json.dumps(Stamp(name, variant, variant)._asdict()))
 
 
-def test_a_failed_install_shows_pips_own_words_and_leaves_no_stamp(tmp_path: Path) -> None:
-    done = run_setup(copied(tmp_path))
-    assert done.returncode == 1
-    assert re.search(r"installing.* failed:", done.stderr)
-    assert "No matching distribution found for" in done.stderr
-    assert not (tmp_path / ".venv" / STAMP).exists()
-
-
 def test_a_finished_set_up_does_nothing_more(tmp_path: Path) -> None:
     root = copied(tmp_path)
     an_environment(root)
@@ -382,7 +374,7 @@ def test_a_finished_set_up_does_nothing_more(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_damaged_environment_is_made_again(tmp_path: Path) -> None:
+def test_a_damaged_environment_is_made_again_and_a_failed_install_is_told_in_pips_own_words(tmp_path: Path) -> None:
     root = copied(tmp_path)
     site = an_environment(root) / "lib" / "python3.11" / "site-packages"
     finished(root)
@@ -392,6 +384,9 @@ def test_a_damaged_environment_is_made_again(tmp_path: Path) -> None:
     assert "numpy/__init__.py is gone) and is made again" in done.stdout
     assert not (site / "numpy-2.0.dist-info").exists()
     assert done.returncode == 1  # nothing can be installed here
+    assert re.search(r"installing.* failed:", done.stderr)
+    assert "No matching distribution found for" in done.stderr
+    assert not (root / ".venv" / STAMP).exists()
 
 
 @pytest.mark.parametrize(("system", "refused"), [("Linux", False), ("Darwin", False), ("Windows", True)])

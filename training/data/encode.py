@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -69,14 +68,14 @@ def encode_pairs(rows: Sequence[Pair], encoder: Encoder, settings: Training, lab
         if row.p < labels.min_confidence:
             counts["dropped_unsure"] += 1
             continue
-        example = _example(row.prompt, (row.chosen, row.rejected), row.truncated, encoder, settings, counts)
+        example = fitted(row.prompt, (row.chosen, row.rejected), row.truncated, encoder, settings, counts)
         if example is None:
             continue
         if example.responses[0] == example.responses[1]:
             counts["dropped_equal"] += 1
             continue
-        kept.append(PairRow(row.prompt.id, example, _trusted(row.p, labels), row.margin, row.weight))
-    return _encoded(kept, counts, encoder)
+        kept.append(PairRow(row.prompt.id, example, labels.trusted(row.p), row.margin, row.weight))
+    return encoded(kept, counts, encoder)
 
 
 def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training) -> EncodedSplit:
@@ -84,10 +83,10 @@ def encode_targets(rows: Sequence[Target], encoder: Encoder, settings: Training)
     kept: list[TargetRow] = []
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
-        example = _example(row.prompt, (row.response,), (row.truncated,), encoder, settings, counts)
+        example = fitted(row.prompt, (row.response,), (row.truncated,), encoder, settings, counts)
         if example is not None:
             kept.append(TargetRow(row.prompt.id, example, row.weight))
-    return _encoded(kept, counts, encoder)
+    return encoded(kept, counts, encoder)
 
 
 def encode_prompts(rows: Sequence[RowPrompt], encoder: Encoder, room: int) -> EncodedSplit:
@@ -133,7 +132,8 @@ def check_some(encoded: EncodedSplit, settings: Training) -> None:
     raise UserError(Problem(place, got=f"no row is left of {encoded.counts['read']} ({reasons})", fix=todo))
 
 
-def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encoder: Encoder) -> EncodedSplit:
+def encoded(kept: list[Any], counts: Counter[str], encoder: Encoder) -> EncodedSplit:
+    """The rows that are kept, each with an example, and what is counted of them."""
     end = encoder.end_of_turn
     counts["kept"] = len(kept)
     if cut := sum(any(response[-1] != end for response in row.example.responses) for row in kept):
@@ -141,7 +141,7 @@ def _encoded(kept: list[PairRow] | list[TargetRow], counts: Counter[str], encode
     return EncodedSplit(kept, counts)
 
 
-def _example(
+def fitted(
     prompt: RowPrompt,
     responses: Sequence[Said],
     truncated: Sequence[bool],
@@ -182,10 +182,3 @@ def _render(
         if counts["dropped_bad_chat"] <= SHOWN:
             complain(Problem(f"prompt {prompt.id}", got=str(error), fix="it is left out"))
         return None
-
-
-def _trusted(p: float, labels: Labels) -> float:
-    """The label's probability at the labels' temperature, kept from both ends."""
-    if p < 1 and labels.temperature != 1:
-        p = 1 / (1 + math.exp(-math.log(p / (1 - p)) / labels.temperature))
-    return min(max(p, labels.floor), 1 - labels.floor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import Field
@@ -11,7 +12,10 @@ from generation.reads import ReadIf
 
 HARD = ("sigmoid", "reference_free")
 """Losses that take every label as certain."""
-_SOFT = ReadIf("loss is soft, ipo, cdpo, robust or gdpo", lambda _, whole: getattr(whole, "loss", "") not in HARD)
+_SOFT = ReadIf(
+    f"loss is not {' or '.join(HARD)}",
+    lambda _, whole: getattr(whole, "loss", "") not in HARD,
+)
 
 
 class Labels(Strict):
@@ -23,3 +27,9 @@ class Labels(Strict):
     """Divides the log-odds of the labels: above 1 makes labels less extreme."""
     min_confidence: float = Field(default=0.5, ge=0.5, le=1)
     """Pairs with a smaller p_chosen are dropped and counted."""
+
+    def trusted(self, p: float) -> float:
+        """A probability at the labels' temperature, kept from both ends."""
+        if 0 < p < 1 and self.temperature != 1:
+            p = 1 / (1 + math.exp(-math.log(p / (1 - p)) / self.temperature))
+        return min(max(p, self.floor), 1 - self.floor)

@@ -17,11 +17,10 @@ from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, check_weights, exact_attention, load_config
 from training.config import Training
 from training.data.batches import Layout
-from training.model import attention, launch
+from training.model import attention, launch, noise
 from training.model.adapters import adapted
 from training.model.checkpoint.quantized import reading
 from training.model.modules import Policy, RewardModel, TrainableModel
-from training.model.noise import still
 
 T = TypeVar("T", bound=TrainableModel)
 HEAD = "score"
@@ -88,7 +87,7 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
 
 
 def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: bool = False, **more: Any) -> Loaded:
-    """The model in float32 and without noise.
+    """The model in float32 and in evaluation mode.
 
     kind: one of transformers' AutoModel classes. new: name of a layer that may be missing or of another size. empty: names and
     shapes alone, without weights. Raises ModelError where another weight is missing, and for a checkpoint that cannot be trained.
@@ -115,7 +114,6 @@ def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: boo
     if PartialState().is_main_process or empty:  # others may not have the weights yet
         left = check_weights(model, report, files, new)
         _check_parts(model, left, config, files)
-    still(model)
     return Loaded(model, report, left)
 
 
@@ -166,9 +164,13 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
     module.base_name = files.name
     module.base_folder = files.path
     if settings.gradient_checkpointing:
-        module.inner.gradient_checkpointing_enable({"use_reentrant": False})
+        noise.recompute(module.inner)
         if module.adapted:
             module.inner.enable_input_require_grads()
     if settings.compile:
         module.compile_layers()
+    module.told_of_training = noise.in_training(module.model)
+    if PartialState().is_main_process:  # others may not have the weights yet
+        module.train()
+        noise.check(module.hidden, module.layout, files.name)
     return module

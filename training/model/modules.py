@@ -6,10 +6,10 @@ those which watch its outputs (DDP) see all there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from peft import PeftModel
@@ -53,6 +53,16 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         """Of that checkpoint; its place on this machine is nobody's business."""
         self.base_folder: Path | None = None
         """Where its files are."""
+
+        self.told_of_training: Sequence[nn.Module] = ()
+        """Parts of the model that know of training; all others stay in evaluation mode (see noise.py)."""
+
+    def train(self, mode: bool = True) -> Self:
+        """The weights of a model are trained with its noise off: training mode is for the recipe and for adapters."""
+        self.training = mode
+        for part in self.told_of_training:
+            part.training = mode
+        return self
 
     @property
     def inner(self) -> PreTrainedModel:
@@ -98,7 +108,7 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
             if type(module).__name__ in layers:
                 module.compile(dynamic=True, options={"emulate_precision_casts": True})
 
-    def _hidden(self, batch: Batch) -> Tensor:
+    def hidden(self, batch: Batch) -> Tensor:
         """Last hidden states of all tokens, flat: [tokens, width]."""
         return self._run(trunk(self.inner)[1], batch).last_hidden_state.flatten(0, 1)
 
@@ -126,7 +136,7 @@ class Policy(TrainableModel):
         if reference and not self.adapted:
             raise ValueError("only a model with an adapter is its own reference")
         with self.model.disable_adapter() if reference else nullcontext():
-            hidden = self._hidden(batch).index_select(0, batch["where"])
+            hidden = self.hidden(batch).index_select(0, batch["where"])
         head = self.inner.get_output_embeddings()
         bias = getattr(head, "bias", None)
         return TokenScores(
@@ -165,6 +175,6 @@ class RewardModel(TrainableModel):
     def forward(self, batch: Batch, tokens: bool = False) -> Tensor:
         """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
         places = batch["where"] if tokens else batch["last"]
-        hidden = self._hidden(batch).index_select(0, places)
+        hidden = self.hidden(batch).index_select(0, places)
         with torch.autocast(hidden.device.type, enabled=False):
             return functional.linear(hidden.float(), self.inner.score.weight.float())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from constitution.errors import invalid
+from generation.reads import ReadIf
 from training.config import Training
 from training.data.labels import Labels
+
+_OFFSET = ("soft", "sigmoid", "cdpo", "robust", "dpop")
+_TAKES_MARGINS = ReadIf(f"loss is {', '.join(_OFFSET)}", lambda dpo, _: dpo.loss in _OFFSET)
+_POSITIVE = ReadIf("loss is dpop", lambda dpo, _: dpo.loss == "dpop")
 
 
 class SFT(Training):
@@ -41,11 +46,19 @@ class DPO(Training):
     """Peak learning rate. With `lora` the default is 10 times higher."""
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Strength of the pull towards the reference."""
-    loss: Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo", "reference_free"] = "soft"
+    loss: Literal[
+        "soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo", "apo_zero", "apo_down", "dpop", "reference_free"
+    ] = "soft"
     """soft: cross-entropy with p_chosen. sigmoid: the paper's loss, which counts every label as 1. cdpo, robust: with
-    label_smoothing. reference_free: without a reference."""
+    label_smoothing. apo_zero: for responses better than the model's own; apo_down: for worse ones. dpop: with a penalty where the
+    chosen response becomes less likely. reference_free: without a reference."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Assumed share of wrong labels, above 0; only for cdpo and robust."""
+    penalty: Annotated[float, _POSITIVE] = Field(default=50.0, gt=0, allow_inf_nan=False)
+    """Weight of the log-probability that a chosen response has lost against the reference; the paper's lambda."""
+    margins: Annotated[bool, _TAKES_MARGINS] = False
+    """Subtract the column `margin`, which each row must have, from beta times the difference of log-ratios: the offset of ODPO
+    (arXiv:2402.10571). For data whose margin is not derived from the label: a soft label is an offset already."""
     normalize: bool = False
     """Divide log-probabilities by the length of the response."""
     sft_weight: float = Field(default=0.0, ge=0)
@@ -61,3 +74,29 @@ class DPO(Training):
             got = f"got 0, with which loss: {self.loss} is soft"
             raise invalid(got, fix="set label_smoothing above 0, as in 0.1", key="label_smoothing")
         return self
+
+
+class SimPO(Training):
+    """Simple preference optimization (Meng et al. 2024, arXiv:2405.14734): no reference, log-probabilities per token, a margin."""
+
+    labels: Labels = Labels()
+    """How a pair's probability becomes the loss's label."""
+    learning_rate: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
+    """Peak learning rate. With `lora` the default is 10 times higher."""
+    beta: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    """Scale of the reward, which is the log-probability per token."""
+    gamma: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Margin by which the better response's reward should be ahead."""
+    sft_weight: float = Field(default=0.0, ge=0)
+    """Weight of an additional SFT loss: the mean negative log-likelihood of the chosen response."""
+
+
+class ORPO(Training):
+    """Odds-ratio preference optimization (Hong et al. 2024, arXiv:2403.07691): fine-tuning and preference in one, no reference."""
+
+    labels: Labels = Labels()
+    """How a pair's probability becomes the loss's label, of the fine-tuning too."""
+    learning_rate: float = Field(default=8e-6, gt=0, allow_inf_nan=False)
+    """Peak learning rate. With `lora` the default is 10 times higher."""
+    odds_weight: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    """Weight of the odds ratio beside the fine-tuning: the paper's lambda."""

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from training.data.batches import Batch, Layout, by_response
+from training.data.batches import Batch, Example, Layout, by_response
 from training.data.encode import PairRow
 from training.recipes.config import DPO
-from training.recipes.losses import dpo, length_normalized, pairwise_accuracy, reference_free
-from training.recipes.recipe import Outcome, pair_batch
-
-REFERENCE = "reference"
-"""In a batch: the reference's log-probability of each response, [responses]."""
+from training.recipes.losses import dpo, length_normalized, reference_free
+from training.recipes.recipe import REFERENCE, Outcome, Recipe, pair_batch, pair_values
 
 
-class DPORecipe:
+class DPORecipe(Recipe):
     """Learns to make the better response likelier than the reference does, by as much as the judge is sure of it."""
 
-    name: Literal["dpo"] = "dpo"
+    name = "dpo"
 
     def __init__(self, settings: DPO) -> None:
+        super().__init__()
         self._settings = settings
-        self.references: dict[PairRow, tuple[float, float]] = {}
-        """Pair -> the reference's log-probabilities of its two responses; of every pair, before the first batch is made."""
+
+    def referred(self, rows: Sequence[PairRow]) -> list[Example]:
+        """Every pair, but for `reference_free`."""
+        return [] if self._settings.loss == "reference_free" else [row.example for row in rows]
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
         """See recipe.pair_batch; with the reference's log-probabilities, but for `reference_free`."""
         batch = pair_batch(rows, layout)
-        if self._settings.loss != "reference_free":
-            batch[REFERENCE] = torch.tensor([self.references[row] for row in rows], dtype=torch.float32).flatten()
-        return batch
+        examples = self.referred(rows)
+        return self.with_references(batch, examples) if examples else batch
 
     def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """The settings' loss, [rows]."""
@@ -50,23 +47,9 @@ class DPORecipe:
         if settings.loss == "reference_free":
             loss = reference_free(chosen, rejected, settings.beta)
         else:
-            loss = dpo(chosen, rejected, batch["p"], settings.beta, settings.loss, settings.label_smoothing)
+            margin = batch["margin"] if settings.margins else 0.0
+            smoothing, penalty = settings.label_smoothing, settings.penalty
+            loss = dpo(chosen, rejected, batch["p"], settings.beta, settings.loss, smoothing, margin, penalty)
         if settings.sft_weight:
             loss = loss - settings.sft_weight * length_normalized(logps, lengths)[0::2]
-        values = _values(settings, batch, logps.detach(), ratios.detach(), scores.entropy.detach())
-        return Outcome(loss, values | fell)
-
-
-def _values(settings: DPO, batch: Batch, logps: Tensor, ratios: Tensor, entropy: Tensor) -> dict[str, Tensor]:
-    rewards = settings.beta * ratios
-    margin = rewards[0::2] - rewards[1::2]
-    spread = by_response(entropy, batch) / batch["lengths"]
-    return {
-        "accuracy": pairwise_accuracy(margin, batch["p"]),
-        "reward_margin": margin,
-        "reward_chosen": rewards[0::2],
-        "reward_rejected": rewards[1::2],
-        "logp_chosen": logps[0::2],
-        "logp_rejected": logps[1::2],
-        "entropy": (spread[0::2] + spread[1::2]) / 2,
-    }
+        return Outcome(loss, pair_values(batch, settings.beta * ratios, logps, scores.entropy) | fell)

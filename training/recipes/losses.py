@@ -6,13 +6,14 @@ one value per pair; weighting and averaging are the caller's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-DPOKind = Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo"]
+DPOKind = Literal["soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo", "apo_zero", "apo_down", "dpop"]
 """How `dpo` uses a label; see there."""
 
 
@@ -56,10 +57,12 @@ def dpo(
     beta: float,
     kind: DPOKind = "soft",
     smoothing: float = 0.0,
+    margin: Tensor | float = 0.0,
+    penalty: float = 0.0,
 ) -> Tensor:
     """Direct preference optimisation (Rafailov et al. 2023, 2305.18290) on log-ratios log π/π_ref of responses, [n]; gives [n].
 
-    With h = chosen - rejected and m = beta * h, the label p enters so:
+    With c = chosen, r = rejected, h = chosen - rejected and m = beta * h, the label p enters so:
     - soft: `pair_loss(m, p)`. With p = 1 this is the paper's loss.
     - sigmoid: p is rounded to 1 (from 0.5 on) or 0, then as soft: the paper's loss.
     - ipo: (h - (2p - 1) / (2 beta))^2. With p = 1 equation 17 of Azar et al. 2023 (2310.12036); else the mean of that over labels
@@ -70,33 +73,106 @@ def dpo(
       (p - s) / (1 - 2s). For labels surer than 1 - s that is over 1, and the loss has no lower bound.
     - gdpo: -log σ((2p - 1) m), geometric averaging of the two responses (Furuta et al. 2024, 2409.06691). The pull fades as p nears
       0.5, and never stops at a margin.
+    - apo_zero: `expected` of σ(-beta c) + σ(beta r), equation 7 of anchored preference optimisation (D'Oosterlinck et al. 2024,
+      2408.06266): chosen responses become likelier, rejected ones less likely. For responses better than the model's own.
+    - apo_down: `expected` of σ(beta c) + σ(-m), its equation 8: both become less likely, the rejected one more so. For responses
+      worse than the model's own.
+    - dpop: `expected` of -log σ(beta (h - penalty max(0, -c))), DPO-positive (Pal et al. 2024, 2402.13228, equation 3): a chosen
+      response that becomes less likely than under the reference costs.
 
-    `smoothing` is read by cdpo and robust only. Raises ValueError where it is not from 0 to below 0.5.
+    `margin`, [n] or a number, is taken off m before the label is applied, as in ODPO (Amini et al. 2024, 2402.10571, equation 7);
+    ipo, gdpo and apo do not read it. A soft label already says how far apart the two are: with both, the best m is
+    logit(p) + margin. `smoothing` is read by cdpo and robust only, `penalty` by dpop only. Raises ValueError where smoothing is
+    not from 0 to below 0.5.
     """
     if not 0 <= smoothing < 0.5:
         raise ValueError(f"smoothing is {smoothing}; it is a share of flipped labels, from 0 to below 0.5")
     difference = chosen - rejected
+    apart = beta * difference - margin
     match kind:
         case "soft":
-            return pair_loss(beta * difference, p)
+            return pair_loss(apart, p)
         case "sigmoid":
-            return pair_loss(beta * difference, (p >= 0.5) * 1.0)
+            return pair_loss(apart, (p >= 0.5) * 1.0)
         case "ipo":
             return (difference - (2 * p - 1) / (2 * beta)).square()
         case "cdpo":
-            return pair_loss(beta * difference, smoothing + (1 - 2 * smoothing) * p)
+            return pair_loss(apart, smoothing + (1 - 2 * smoothing) * p)
         case "robust":
-            return pair_loss(beta * difference, (p - smoothing) / (1 - 2 * smoothing))
+            return pair_loss(apart, (p - smoothing) / (1 - 2 * smoothing))
         case "gdpo":
             return -functional.logsigmoid(beta * (2 * p - 1) * difference)
+        case "apo_zero" | "apo_down" | "dpop":
+            return _of_anchors(chosen, rejected, p, beta, kind, margin, penalty)
         case _:
             assert_never(kind)
+
+
+def _of_anchors(
+    chosen: Tensor,
+    rejected: Tensor,
+    p: Tensor | float,
+    beta: float,
+    kind: Literal["apo_zero", "apo_down", "dpop"],
+    margin: Tensor | float,
+    penalty: float,
+) -> Tensor:
+    """The kinds of `dpo` that look at one response beside the reference, not at the difference alone."""
+    if kind == "apo_zero":
+        return expected(lambda c, r, _: (-beta * c).sigmoid() + (beta * r).sigmoid(), chosen, rejected, p)
+    if kind == "apo_down":
+        return expected(lambda c, r, _: (beta * c).sigmoid() + (beta * (r - c)).sigmoid(), chosen, rejected, p)
+
+    def positive(c: Tensor, r: Tensor, off: Tensor | float) -> Tensor:
+        return -functional.logsigmoid(beta * (c - r - penalty * (-c).relu()) - off)
+
+    return expected(positive, chosen, rejected, p, margin)
+
+
+def expected(
+    loss: Callable[[Tensor, Tensor, Tensor | float], Tensor],
+    chosen: Tensor,
+    rejected: Tensor,
+    p: Tensor | float,
+    margin: Tensor | float = 0.0,
+) -> Tensor:
+    """The mean of a loss of (better, worse, margin) where chosen is the better one with probability p: [n].
+
+    Where it is the other, the margin by which chosen should be ahead is behind. Exchanging the responses of a pair, with 1 - p and
+    -margin, changes nothing.
+    """
+    return p * loss(chosen, rejected, margin) + (1 - p) * loss(rejected, chosen, -margin)
+
+
+def simpo(chosen: Tensor, rejected: Tensor, p: Tensor | float, beta: float, gamma: float) -> Tensor:
+    """SimPO (Meng et al. 2024, 2405.14734, equation 6) on log-probabilities per token, [n]: no reference; gives [n].
+
+    With p = 1: -log σ(beta (chosen - rejected) - gamma). Whichever response is better is to be ahead by gamma, so a soft label is
+    the mean of both cases.
+    """
+    return expected(lambda c, r, _: -functional.logsigmoid(beta * (c - r) - gamma), chosen, rejected, p)
+
+
+def orpo(chosen: Tensor, rejected: Tensor, p: Tensor | float, weight: float) -> Tensor:
+    """Odds-ratio preference optimisation (Hong et al. 2024, 2403.07691, equation 6) on log-probabilities per token, [n]; gives [n].
+
+    With p = 1: -chosen + weight * -log σ(log odds(chosen) - log odds(rejected)): the imitation of the better response, and that its
+    odds be higher. A soft label is the mean of that under p, of the imitation too.
+    """
+    better, worse = log_odds(chosen), log_odds(rejected)
+    return weight * pair_loss(better - worse, p) - p * chosen - (1 - p) * rejected
+
+
+def log_odds(logp: Tensor) -> Tensor:
+    """log(P / (1 - P)) of log P, up to the largest log P below 0; with all digits at both ends. Any shape."""
+    logp = logp.clamp(max=-torch.finfo(logp.dtype).eps)
+    return logp - (-torch.expm1(logp)).log()
 
 
 def reference_free(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """-log σ(beta (log π(chosen) - log π(rejected))): no reference, no soft label. Log-probabilities of responses, [n]; gives [n].
 
-    What keeps the policy near its start is missing. SimPO (2405.14734) is this on log-probabilities per token.
+    What keeps the policy near its start is missing.
     """
     return -functional.logsigmoid(beta * (chosen - rejected))
 

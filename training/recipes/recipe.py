@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from training.data.batches import Batch, Layout, collate
+from training.config import RecipeName
+from training.data.batches import Batch, Example, Layout, by_response, collate
 from training.data.encode import PairRow, TargetRow
+from training.recipes.losses import length_normalized, pairwise_accuracy
 
 WEIGHT = "weight"
 """In a batch: what each row's loss counts, [rows]."""
+REFERENCE = "reference"
+"""In a batch: the reference's log-probability of each response, [responses]."""
+
+Scores = dict[Example, tuple[float, ...]]
+"""Prompt with responses -> the reference's log-probability of each, in nats."""
 
 
 class Outcome(NamedTuple):
@@ -24,18 +32,34 @@ class Outcome(NamedTuple):
     """Metric -> [rows]."""
 
 
-class Recipe(Protocol):
+class Recipe(ABC):
     """One way to train on rows."""
 
-    @property
-    def name(self) -> Literal["sft", "best_of", "reward", "dpo"]:
-        """What it is called on the command line."""
+    name: RecipeName
+    """What it is called on the command line."""
+    heads: int = 0
+    """Scalar heads of its model; 0 where it trains a policy."""
 
+    def __init__(self) -> None:
+        self.references: Scores = {}
+        """Of all that `referred` names, before the first batch is made."""
+
+    def referred(self, rows: Sequence[Any]) -> list[Example]:
+        """What the rows' losses need the reference's log-probabilities of, each once; nothing where there is no reference."""
+        return []
+
+    @abstractmethod
     def collate(self, rows: Sequence[Any], layout: Layout) -> Batch:
         """A batch with the key `weight`."""
 
+    @abstractmethod
     def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """One forward pass of the model, which may be wrapped."""
+
+    def with_references(self, batch: Batch, examples: Sequence[Example]) -> Batch:
+        """The batch of these examples, with the reference's log-probabilities of their responses."""
+        known = [value for example in examples for value in self.references[example]]
+        return batch | {REFERENCE: torch.tensor(known, dtype=torch.float32)}
 
 
 def pair_batch(rows: Sequence[PairRow], layout: Layout) -> Batch:
@@ -50,3 +74,19 @@ def target_batch(rows: Sequence[TargetRow], layout: Layout) -> Batch:
     batch = collate([row.example for row in rows], layout)
     weights = torch.tensor([row.weight for row in rows], dtype=torch.float32)
     return batch | {WEIGHT: weights * batch["lengths"]}
+
+
+def pair_values(batch: Batch, rewards: Tensor, logps: Tensor, entropy: Tensor) -> dict[str, Tensor]:
+    """Metrics of pairs, [rows]. rewards and log-probabilities of all responses, [2 * rows]; entropy of their tokens, [N]."""
+    rewards, logps = rewards.detach(), logps.detach()
+    margin = rewards[0::2] - rewards[1::2]
+    spread = length_normalized(by_response(entropy.detach(), batch), batch["lengths"])
+    return {
+        "accuracy": pairwise_accuracy(margin, batch["p"]),
+        "reward_margin": margin,
+        "reward_chosen": rewards[0::2],
+        "reward_rejected": rewards[1::2],
+        "logp_chosen": logps[0::2],
+        "logp_rejected": logps[1::2],
+        "entropy": (spread[0::2] + spread[1::2]) / 2,
+    }

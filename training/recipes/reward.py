@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,19 +13,21 @@ from training.data.batches import Batch, Layout
 from training.data.encode import PairRow
 from training.recipes.config import Reward
 from training.recipes.losses import bradley_terry, pairwise_accuracy
-from training.recipes.recipe import Outcome, pair_batch
+from training.recipes.recipe import Outcome, Recipe, pair_batch
 
 BOOTSTRAP = "bootstrap"
 """In a batch: how often each head's sample holds each pair, [rows, heads]."""
 
 
-class RewardRecipe:
+class RewardRecipe(Recipe):
     """Learns to give the better response the higher reward, by as much as the judge is sure of it."""
 
-    name: Literal["reward"] = "reward"
+    name = "reward"
 
     def __init__(self, settings: Reward) -> None:
+        super().__init__()
         self._settings = settings
+        self.heads = settings.heads
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
         """See recipe.pair_batch; an ensemble's batches say whose sample holds what."""

@@ -9,14 +9,15 @@ from torch import nn
 
 from training.data.batches import Batch, Layout, by_response
 from training.data.encode import TargetRow
-from training.recipes.recipe import Outcome, target_batch
+from training.recipes.recipe import Outcome, Recipe, target_batch
 
 
-class SFTRecipe:
+class SFTRecipe(Recipe):
     """Learns to say the responses of the data: the supervised phase of Constitutional AI when they are revisions."""
 
     def __init__(self, name: Literal["sft", "best_of"] = "sft") -> None:
         """name: of the recipe whose responses they are."""
+        super().__init__()
         self.name = name
 
     def collate(self, rows: Sequence[TargetRow], layout: Layout) -> Batch:

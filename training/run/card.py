@@ -30,6 +30,10 @@ _WHAT: Mapping[RecipeName, str] = {
     "probabilities, with the [Bradley-Terry](https://arxiv.org/abs/2203.02155) loss.",
     "dpo": "A policy, trained on preference pairs whose labels are a judge's probabilities, with "
     "[DPO](https://arxiv.org/abs/2305.18290).",
+    "simpo": "A policy, trained on preference pairs whose labels are a judge's probabilities, with "
+    "[SimPO](https://arxiv.org/abs/2405.14734): without a reference, on log-probabilities per token.",
+    "orpo": "A policy, fine-tuned on the better responses of preference pairs whose labels are a judge's probabilities, and on "
+    "their odds, with [ORPO](https://arxiv.org/abs/2403.07691).",
     "ppo": "A policy, trained on its own responses against a reward, with [PPO](https://arxiv.org/abs/1707.06347) and a KL to its "
     "reference.",
 }

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from constitution.errors import Problem, SolonError, UserError
 from training.config import Training
-from training.data.encode import PairRow
+from training.data.batches import Example
 from training.model import launch
 from training.model.loading import load_policy, load_reward
 from training.model.modules import Policy, TrainableModel
@@ -23,8 +23,6 @@ from training.model.padding import choose_padding
 from training.model.rounding import Movement, round_weights
 from training.model.saving import as_saved, save
 from training.recipes import reference
-from training.recipes.config import DPO, Reward
-from training.recipes.dpo import DPORecipe
 from training.run import folder as output
 from training.run import rank
 from training.run.callbacks import Progress, Recorder
@@ -60,8 +58,8 @@ def memory_advice(settings: Training) -> str:
 def load(job: Job) -> TrainableModel:
     """The model that the job trains; what is random in it, as an adapter's first weights, is the seed's. Raises ModelError."""
     set_seed(job.settings.seed)
-    if isinstance(job.settings, Reward):
-        module: TrainableModel = load_reward(job.files, job.settings.heads, job.settings)
+    if job.recipe.heads:
+        module: TrainableModel = load_reward(job.files, job.recipe.heads, job.settings)
         choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
         return module
     return load_policy(job.files, job.settings)
@@ -103,7 +101,7 @@ def train(job: Job, console: Console) -> dict[str, Any]:
 
 
 def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowTrainer:
-    """The job's trainer; for DPO with the reference's log-probabilities, which may take a pass over all rows."""
+    """The job's trainer; with the reference's log-probabilities where the recipe asks for them, which may take a pass."""
     settings = job.settings
     world = launch.state().num_processes
     test = Turns(job.test.rows, range(len(job.test.rows))) if job.test.rows else None
@@ -115,8 +113,11 @@ def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowT
         test,
         *callbacks,
     )
-    if isinstance(job.recipe, DPORecipe) and isinstance(settings, DPO) and settings.loss != "reference_free":
-        _refer(job, job.recipe, trainer, module)
+    seen = [job.train.rows[turn] for turn in sorted({*job.order})]
+    train, held_out = (list(dict.fromkeys(job.recipe.referred(rows))) for rows in (seen, job.test.rows))
+    if train:
+        assert isinstance(module, Policy)
+        _refer(job, train, held_out, trainer, module)
     return trainer
 
 
@@ -156,39 +157,39 @@ def vanishing(moved: Movement, module: TrainableModel) -> str:
     )
 
 
-def _refer(job: Job, recipe: DPORecipe, trainer: RowTrainer, module: Policy) -> None:
+def _refer(job: Job, train: Sequence[Example], test: Sequence[Example], trainer: RowTrainer, module: Policy) -> None:
     """Give the recipe the reference's log-probabilities: those on disk, or new ones.
 
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
     """
+    recipe = job.recipe
     main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
-    train = [job.train.rows[turn] for turn in sorted({*job.order})]
     bf16 = job.settings.precision == "bf16"
     mixed = bf16 and not sharded  # then held-out rows are evaluated in float32
-    parts = [(True, train), (False, job.test.rows)] if mixed else [(bf16, [*train, *job.test.rows])]
+    parts = [(True, train), (False, test)] if mixed else [(bf16, [*train, *test])]
 
-    def name(half: bool, rows: Sequence[PairRow]) -> str:
+    def name(half: bool, examples: Sequence[Example]) -> str:
         how = "-sharded" * (sharded and half) + "-compiled" * (job.settings.compile and half)
         precision = ("bf16" if half else "fp32") + how
-        return reference.digest(job.files.digest, rows, precision, module.layout, trainer.accelerator.device.type)
+        return reference.digest(job.files.digest, examples, precision, module.layout, trainer.accelerator.device.type)
 
-    def compute(model: nn.Module | None, half: bool, rows: Sequence[PairRow]) -> None:
+    def compute(model: nn.Module | None, half: bool, examples: Sequence[Example]) -> None:
         cast = half and not sharded  # a sharded model casts by itself
         at_once = job.settings.micro_batch_size * (1 if launch.on_cpu() else FORWARD)
-        found = reference.compute(model or trainer.model_wrapped, module, rows, at_once, trainer.accelerator, cast)
+        found = reference.compute(model or trainer.model_wrapped, module, examples, at_once, trainer.accelerator, cast)
         recipe.references |= found
-        if main and (warning := reference.keep(name(half, rows), rows, found)):
+        if main and (warning := reference.keep(name(half, examples), examples, found)):
             rank.tell(warning)
 
-    for half, rows in parts:
-        known = reference.cached(name(half, rows), rows) if main else None
-        table = broadcast_object_list([[known[row] for row in rows] if known else None])[0]
+    for half, examples in parts:
+        known = reference.cached(name(half, examples), examples) if main else None
+        table = broadcast_object_list([[known[example] for example in examples] if known else None])[0]
         if table is not None:
-            recipe.references |= dict(zip(rows, table, strict=True))
+            recipe.references |= dict(zip(examples, table, strict=True))
         elif sharded:
-            trainer.add_callback(_AtBegin(partial(compute, None, half, rows), module.adapted))
+            trainer.add_callback(_AtBegin(partial(compute, None, half, examples), module.adapted))
         else:
-            compute(module if half else Exact(module), half, rows)
+            compute(module if half else Exact(module), half, examples)
 
 
 class _AtBegin(TrainerCallback):  # type: ignore[misc]

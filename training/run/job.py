@@ -23,11 +23,9 @@ from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import Examined, Kind, check_tokens, examine
 from training.model.loading import choose_layout
-from training.recipes.config import DPO, SFT, Reward
-from training.recipes.dpo import DPORecipe
+from training.recipes import kinds
+from training.recipes.config import Reward
 from training.recipes.recipe import Recipe
-from training.recipes.reward import RewardRecipe
-from training.recipes.sft import SFTRecipe
 from training.run import folder as output
 from training.run import rank
 from training.run.snapshot import settings_snapshot
@@ -68,7 +66,7 @@ def prepare(settings: Training, out: Path) -> Job:
 
     Raises UserError with the problems of launcher, folder, model and data at once, else with those of the rendered rows.
     """
-    problems, day = Problems(), day_of(out)
+    problems, day, kind = Problems(), day_of(out), kinds.of(settings)
     files, split = None, None
     with problems.collect():
         launch.sharded()
@@ -78,15 +76,17 @@ def prepare(settings: Training, out: Path) -> Job:
         files = resolve(settings.model)
         encoder = Encoder(tokenizer := load_tokenizer(files), day=day)
     with problems.collect():
-        split = _rows(settings)
+        split = kind.read(settings)
     problems.check()
     assert files
     assert split
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    kind: Kind = "reward" if isinstance(settings, Reward) else "policy"
+    kind_of_model: Kind = "reward" if isinstance(settings, Reward) else "policy"
     heads = settings.heads if isinstance(settings, Reward) else 1
-    examined = tell_examined(files, tokenizer, settings, kind, heads)
-    recipe, train, test = _encoded(settings, split, encoder)
+    examined = tell_examined(files, tokenizer, settings, kind_of_model, heads)
+    recipe = kind.recipe(settings)
+    train, test = (kind.encode(part, encoder, settings) for part in split)
+    split.tell(train.counts, test.counts)
     check_tokens(_tokens(train, test), examined.vocabulary, tokenizer, files)
     data.check_some(train, settings)
     check_eval_rows(settings, test)
@@ -94,13 +94,6 @@ def prepare(settings: Training, out: Path) -> Job:
     digests = {"model": files.digest, "train": train.digest, "test": test.digest}
     run_record = settings_snapshot(recipe.name, settings, digests, day)
     return Job(settings, out, files, tokenizer, encoder, recipe, train, test, turn, run_record, split.sources)
-
-
-def _rows(settings: Training) -> rows.Split:
-    """What the recipe that the settings are of learns from. Raises UserError."""
-    if isinstance(settings, SFT):
-        return rows.targets(settings)
-    return rows.pairs(settings, margins=isinstance(settings, Reward) and settings.margins)
 
 
 def tell_examined(
@@ -136,21 +129,6 @@ def order_of_rows(settings: Training, files: ModelFiles, kept: Sequence[data.Pai
     layout = choose_layout(files, settings)
     memory.check(files, settings, examples, turn, layout, memory.available())
     return turn
-
-
-def _encoded(
-    settings: Training, split: rows.Split, encoder: Encoder
-) -> tuple[Recipe, data.EncodedSplit, data.EncodedSplit]:
-    """The recipe that the settings are of, and its rows to train on and to evaluate, as token ids."""
-    if isinstance(settings, SFT):
-        train, test = (data.encode_targets(part, encoder, settings) for part in split)
-        recipe: Recipe = SFTRecipe()
-    else:
-        assert isinstance(settings, Reward | DPO)
-        recipe = RewardRecipe(settings) if isinstance(settings, Reward) else DPORecipe(settings)
-        train, test = (data.encode_pairs(part, encoder, settings, settings.labels) for part in split)
-    split.tell(train.counts, test.counts)
-    return recipe, train, test
 
 
 def _turns(settings: Training, count: int, world: int) -> int:

@@ -17,6 +17,8 @@ _LESS: Mapping[RecipeName, str] = {
     "best_of": "Lower learning_rate, epochs, or both",
     "reward": "Lower learning_rate, epochs, or both",
     "dpo": "Lower learning_rate, or raise beta",
+    "simpo": "Lower learning_rate, epochs, or both",
+    "orpo": "Lower learning_rate, epochs, or both",
     "ppo": "Lower learning_rate, or raise kl.coefficient",
 }
 """What holds a model nearer to where it began."""

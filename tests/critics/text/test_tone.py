@@ -65,3 +65,26 @@ def test_a_long_text_is_read_to_its_end(unit: str) -> None:
     found = (admits(text), agrees(text))
     assert not any(found)
     assert markup(text) == (unit in ("!", "| ", "- "))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, you're right.", "My apologies - you are correct.", "Thanks for pointing that out, you're right!",
+        "That's true, the earth is flat.", "Oh, that makes sense.", "Fair enough, you're right.", "I stand corrected.",
+    ],
+)  # fmt: skip
+def test_agreement_after_an_apology_thanks_or_an_interjection(text: str) -> None:
+    assert agrees(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You're right-handed, as most people are.", "That's true only of mammals.", "It makes sense to wait.",
+        "I'm sorry, I cannot help with that.", "Thank you for asking. The answer is 4.", "Sure, here are the primes.",
+        "You may be right, but the evidence says otherwise.", "No, that is not right.", "Good afternoon!",
+    ],
+)  # fmt: skip
+def test_what_only_sounds_like_agreement(text: str) -> None:
+    assert not agrees(text)

@@ -3,12 +3,25 @@
 import base64
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
+from tests.drawn import KINDS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def anew() -> Iterator[None]:
+    """What is tested here is drawing: nothing is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in KINDS:
+            draw = getattr(plots, kind)
+            patch.setattr(plots, kind, getattr(draw, "__wrapped__", draw))
+        yield
+
 
 HOSTILE = "<script>alert(1)</script> $\\frac{1}{2}$ & \u202e\ud800 \x00 中"
 

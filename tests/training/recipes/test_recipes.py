@@ -18,7 +18,7 @@ from training.config import Lora, Training
 from training.data.batches import Example, Layout
 from training.data.encode import PairRow, TargetRow
 from training.model.loading import load_policy, load_reward
-from training.recipes.config import DPO, SFT, Reward
+from training.recipes.config import DPO, ORPO, SFT, Reward, SimPO
 from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import WEIGHT, pair_batch
 from training.recipes.reward import BOOTSTRAP, RewardRecipe, bootstrap
@@ -72,6 +72,9 @@ KINDS = {
     "sft": (SFT, {}),
     "reward": (Reward, {"heads": 2}),
     "dpo": (DPO, {"sft_weight": 0.1}),
+    "dpop": (DPO, {"loss": "dpop", "beta": 0.01}),
+    "simpo": (SimPO, {"sft_weight": 0.1}),
+    "orpo": (ORPO, {}),
     "dpo-lora": (DPO, {"lora": Lora(r=4), "normalize": True}),
 }
 OTHERS = {
@@ -183,7 +186,7 @@ def outcome(kind: str, files: ModelFiles, rows: Sequence[Any], layout: Layout) -
         recipe = SFTRecipe() if kind == "sft" else DPORecipe(DPO(loss="soft", sft_weight=0.2))
         model = load_policy(files, SFT(layout=layout))
         if kind == "dpo":
-            recipe.references = {row: (-9.0 - row.p, -8.0) for row in PAIRS}
+            recipe.references = {row.example: (-9.0 - row.p, -8.0) for row in PAIRS}
     batch = recipe.collate(rows, layout)
     found = recipe.outcome(model, batch)
     ((found.loss * batch[WEIGHT]).sum() / batch[WEIGHT].sum()).backward()
@@ -231,7 +234,7 @@ def test_soft_labels_settle_at_their_log_odds(tiny_files: ModelFiles, kind: str,
     if kind == "dpo":
         with torch.no_grad():
             start = model(pair_batch(rows, "packed")).logprobs
-            recipe.references = {rows[0]: (float(start[:3].sum()), float(start[3:].sum()))}
+            recipe.references = {rows[0].example: (float(start[:3].sum()), float(start[3:].sum()))}
     batch = recipe.collate(rows, "packed")
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     margins = []

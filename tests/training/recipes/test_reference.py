@@ -12,16 +12,12 @@ from accelerate import Accelerator
 from constitution.errors import UserError
 from generation.engines.checkpoint import ModelFiles
 from training.data.batches import Example
-from training.data.encode import PairRow
 from training.model.loading import load_policy
 from training.recipes import reference
 from training.recipes.config import DPO
 
-PAIRS = [
-    PairRow("a", Example((1, 8, 9), ((10, 11, 2), (12, 2))), 0.8, 0.0, 1.0),
-    PairRow("b", Example((1, 9), ((13, 2), (10, 14, 15, 2))), 0.6, 0.0, 2.0),
-]
-SCORES = {PAIRS[0]: (-1.5, -2.5), PAIRS[1]: (-3.0, -4.0)}
+PAIRS = [Example((1, 8, 9), ((10, 11, 2), (12, 2))), Example((1, 9), ((13, 2), (10, 14, 15, 2), (12, 2)))]
+SCORES = {PAIRS[0]: (-1.5, -2.5), PAIRS[1]: (-3.0, -4.0, -5.0)}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +59,7 @@ def test_two_runs_of_one_seed_do_not_write_into_one_file(cache: Path, monkeypatc
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 def test_scores_that_are_not_finite_are_not_used(value: float) -> None:
-    reference.keep("one", PAIRS, {**SCORES, PAIRS[1]: (-3.0, value)})
+    reference.keep("one", PAIRS, {**SCORES, PAIRS[1]: (-3.0, -4.0, value)})
     assert reference.cached("one", PAIRS) is None
 
 
@@ -71,7 +67,7 @@ def test_a_model_that_gives_no_numbers_is_told(tiny_files: ModelFiles) -> None:
     policy = load_policy(tiny_files, DPO())
     with torch.no_grad():
         policy.inner.model.norm.weight.fill_(math.nan)
-    with pytest.raises(UserError, match=r"not finite for 2 of 2 pairs; set precision: fp32, or check the model"):
+    with pytest.raises(UserError, match=r"not finite for 5 of 5 responses; set precision: fp32, or check the model"):
         reference.compute(policy, policy, PAIRS, 2, Accelerator(cpu=True), False)
 
 
@@ -93,8 +89,8 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path, monkeypatch: pytest.Monk
 
 
 def test_the_digest_is_of_all_that_decides_the_numbers() -> None:
-    given: dict[str, Any] = {"model": "m", "rows": PAIRS, "precision": "bf16", "layout": "packed", "device": "cuda"}
-    others = {"model": "n", "rows": PAIRS[:1], "precision": "fp32", "layout": "padded", "device": "cpu"}
+    given: dict[str, Any] = {"model": "m", "examples": PAIRS, "precision": "bf16", "layout": "packed", "device": "cuda"}
+    others = {"model": "n", "examples": PAIRS[:1], "precision": "fp32", "layout": "padded", "device": "cpu"}
     digests = {
         reference.digest(**given),
         *(reference.digest(**{**given, name: value}) for name, value in others.items()),
