@@ -19,6 +19,7 @@ _TARGET = ReadIf("target is set", lambda kl, _: kl.target is not None)
 _CHECKED = ReadIf(
     "monitor.every or eval_every is set", lambda ppo, _: ppo.check_every or ppo.monitor.gold or ppo.monitor.reference
 )
+_RESAMPLES = ReadIf("equal_groups is resample", lambda ppo, _: ppo.equal_groups == "resample")
 _SAVED = ReadIf("save_every is set", lambda ppo, _: ppo.save_every is not None)
 
 
@@ -39,6 +40,15 @@ class KLControl(Strict):
             got = "got 0 with a target, and the coefficient is multiplied to reach it"
             raise invalid(got, "above 0", "or leave target out", key="coefficient")
         return self
+
+
+class Overlong(Strict):
+    """A penalty that grows with the length of a response near the limit (soft overlong punishment of DAPO, arXiv:2503.14476)."""
+
+    tokens: int = Field(ge=1)
+    """The last so many tokens before sampler.max_tokens are penalized, linearly from 0 at their first to `penalty` at the limit."""
+    penalty: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Subtracted from the score of a response that reaches the limit."""
 
 
 class PPOMonitor(MonitorSettings):
@@ -62,7 +72,7 @@ class PPOMonitor(MonitorSettings):
 
 
 _OF_OTHERS = {
-    "critic": ("leave_one_out", "scale"),
+    "critic": ("leave_one_out", "scale", "equal_groups"),
     "group": ("whiten_rewards", "gamma", "lam", "critic", "critic_learning_rate", "critic_warmup"),
 }
 """Baseline -> settings that it does not read. `value_clip` may be off with either."""
@@ -114,14 +124,36 @@ class PPO(Training):
     """group: the mean of the other responses alone (arXiv:2402.14740), not of all (arXiv:2402.03300)."""
     scale: bool = False
     """group: divide by the group's standard deviation."""
+    equal_groups: Literal["keep", "drop", "resample"] = "keep"
+    """group: what becomes of responses to a prompt whose scores are all equal (see min_spread), which have nothing to tell: their
+    advantage is 0. keep: their tokens count in the mean that the loss is. drop: they do not. resample: other prompts are drawn in
+    place of theirs (dynamic sampling of DAPO, arXiv:2503.14476), then they are dropped."""
+    resample_times: Annotated[int, _RESAMPLES] = Field(default=3, ge=1)
+    """How often other prompts are drawn in an iteration."""
+    min_spread: float = Field(default=1e-3, ge=0, allow_inf_nan=False)
+    """Scores of which the highest is above the lowest by no more than this are equal. Equal scores give no step to the policy: what is
+    left is noise, which scaling to variance 1 would make a whole step of. group: those of a prompt. critic: those of an iteration."""
     whiten_rewards: bool = False
     """Divide rewards per token by their standard deviation over the iteration; critic only."""
     whiten_advantages: bool = True
-    """Advantages have mean 0 and variance 1 over the iteration."""
+    """critic: advantages have mean 0 and variance 1 over the tokens of an iteration. group: they are divided by their root mean square
+    over responses, and not shifted: each group's mean is 0 already, and a mean over tokens would give long responses more say in it."""
     reward_clip: float | None = Field(default=None, gt=0)
     """Scores are clipped to plus and minus this."""
     missing_end_penalty: float = Field(default=0.0, ge=0)
     """Subtracted from the score of a response without an end of turn."""
+    overlong: Overlong | None = None
+    """Penalty of responses near the length limit; none where None."""
+    hidden_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Subtracted from the score of a response that hides something: special tokens, or white space at its ends, which most rules and
+    readers do not see. Rewards are shown both as they were written; `hidden` is the share of such responses."""
+    loss_mean: Literal["tokens", "responses", "max_tokens"] = "tokens"
+    """What the policy's loss is a mean of. tokens: every token of an optimizer step counts the same (DAPO). responses: every response
+    does, whatever its length (GRPO). max_tokens: the sum over tokens is divided by responses times sampler.max_tokens, so that no
+    token counts less in a longer response or batch (Dr. GRPO, arXiv:2503.20783)."""
+    importance_cap: float | None = Field(default=2.0, ge=1, allow_inf_nan=False)
+    """Truncated importance sampling: each token's loss is multiplied by π/π_sampler before the update, at most by this, since engine
+    and trainer round differently (mismatch_weight). None: not corrected."""
     clip: float = Field(default=0.2, gt=0, lt=1)
     """The ratio π/π_old is clipped to 1 ± clip."""
     clip_high: float | None = Field(default=None, gt=0)
@@ -150,6 +182,9 @@ class PPO(Training):
         if self.baseline == "group" and self.samples < 2:
             got = f"got {self.samples}, and baseline: group compares the responses to a prompt"
             raise invalid(got, "at least 2", key="samples")
+        if self.overlong and self.overlong.tokens >= self.sampler.max_tokens:
+            allowed = f"less than sampler.max_tokens ({self.sampler.max_tokens})"
+            raise invalid(f"got {self.overlong.tokens}", allowed, key="overlong.tokens")
         if self.load_best or self.patience:
             key = "load_best" if self.load_best else "patience"
             raise invalid("needs an evaluation loss, and PPO has none", fix="leave it out", key=key)

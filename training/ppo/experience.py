@@ -10,10 +10,19 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
+from accelerate.utils import gather_object
 
 from training.data.batches import Batch, Example, Layout, collate, unflatten
 from training.ppo.config import PPO
-from training.ppo.losses import explained_variance, gae, group_advantages, kl_estimates, token_rewards, whiten
+from training.ppo.losses import (
+    explained_variance,
+    gae,
+    group_advantages,
+    importance,
+    kl_estimates,
+    token_rewards,
+    whiten,
+)
 
 
 @dataclass(slots=True)
@@ -28,6 +37,8 @@ class Responses:
     """Of each response, as `shape_reward` gives them."""
     sampled: list[Sequence[float]]
     """Log-probabilities of each response's tokens as its sampler saw them."""
+    dropped: frozenset[int] = frozenset()
+    """Examples that the policy does not learn from."""
 
     @property
     def starts(self) -> list[int]:
@@ -64,6 +75,8 @@ class Experience:
     """Of the policy before the update, by the same forward pass that trains it: the ratio starts at 1."""
     ref_logp: Any
     advantages: Any
+    importance: Any = None
+    """Weight of each token's loss; None where it is 1."""
     values: Any = None
     """The critic's, before the update; None without a critic."""
     returns: Any = None
@@ -133,11 +146,22 @@ def whitened(table: Any, mask: Any, accelerator: Any, shift_mean: bool = True) -
     return whiten(values, every, shift_mean)[ours, : table.shape[1]]
 
 
-def shape_reward(score: float, ended: bool, settings: PPO) -> float:
-    """The score that is learnt from: clipped, then less the penalty of a response that was cut."""
+def shape_reward(score: float, ended: bool, settings: PPO, length: int = 0, hidden: bool = False) -> float:
+    """The score that is learnt from: clipped, then less the penalties of a response that was cut, is nearly too long, or hides
+    something. length: in tokens.
+    """
     most = settings.reward_clip
     held = score if most is None else max(-most, min(most, score))
+    if near := settings.overlong:
+        into = length - (settings.sampler.max_tokens - near.tokens)
+        held -= near.penalty * min(max(into / near.tokens, 0.0), 1.0)
+    held -= settings.hidden_penalty if hidden else 0.0
     return held if ended else held - settings.missing_end_penalty
+
+
+def equal(scores: Sequence[float], settings: PPO) -> bool:
+    """Whether scores differ by so little that they have nothing to tell."""
+    return not scores or max(scores) - min(scores) <= settings.min_spread
 
 
 def build_experience(
@@ -148,39 +172,64 @@ def build_experience(
     rewards = token_rewards(torch.tensor(responses.scores), logp, ref_logp, mask, coefficient)
     returns = None
     if values is None:
-        advantages = by_group(rewards.sum(1), responses, settings)[:, None] * mask
+        advantages = by_group(rewards.sum(1), responses, settings)
+        if settings.whiten_advantages:
+            advantages = scaled(advantages, accelerator)
+        advantages = advantages[:, None] * mask
     else:
         if settings.whiten_rewards:
             rewards = whitened(rewards, mask, accelerator, shift_mean=False)
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
-    if settings.whiten_advantages:
-        advantages = whitened(advantages, mask, accelerator)
-    return Experience(responses, mask, logp, ref_logp, advantages, values, returns)
+        if equal(gather_object(list(responses.scores)), settings):
+            advantages = torch.zeros_like(advantages)
+        elif settings.whiten_advantages:
+            advantages = whitened(advantages, mask, accelerator)
+    cap = settings.importance_cap
+    weights = None if cap is None else importance(logp, responses.table(responses.sampled), mask, cap).weights
+    return Experience(responses, mask, logp, ref_logp, advantages, weights, values, returns)
 
 
 def by_group(totals: Any, responses: Responses, settings: PPO) -> Any:
-    """Each response's advantage over the others to its prompt, [rows]; 0 where it is the only one."""
+    """Each response's advantage over the others to its prompt, [rows]; 0 where it is the only one, and where their scores are equal.
+
+    totals: scores less the KL penalty. Of equal scores the penalty would be all that is left, which is noise.
+    """
     baseline: Literal["leave_one_out", "mean"] = "leave_one_out" if settings.leave_one_out else "mean"
-    starts = responses.starts
-    groups = [
-        group_advantages(totals[None, start:end], baseline=baseline, scale=settings.scale)[0]
-        for start, end in pairwise(starts)
-    ]
+    groups = []
+    for start, end in pairwise(responses.starts):
+        group = totals[start:end]
+        if equal(responses.scores[start:end], settings):
+            groups.append(torch.zeros_like(group))
+        else:
+            groups.append(group_advantages(group[None], baseline=baseline, scale=settings.scale)[0])
     return torch.cat(groups) if groups else totals
 
 
-def figures(experience: Experience, sampled: Any, accelerator: Any) -> dict[str, float]:
-    """What is logged of an iteration's responses before the update, over all processes."""
+def scaled(advantages: Any, accelerator: Any) -> Any:
+    """Advantages [rows] over their root mean square, over all processes, among those that are not 0. Their mean stays what it is."""
+    own = torch.stack([advantages.square().sum(), (advantages != 0).sum().float()])
+    squares, count = accelerator.reduce(own.to(accelerator.device), "sum").tolist()
+    return advantages / (squares / count) ** 0.5 if count else advantages
+
+
+def figures(experience: Experience, sampled: Any, accelerator: Any, cap: float | None = None) -> dict[str, float]:
+    """What is logged of an iteration's responses before the update, over all processes. cap: of importance weights."""
     e = experience
     tables = [e.logp, e.ref_logp, sampled, *([e.values, e.returns] if e.values is not None else [])]
     (mask, logp, ref_logp, seen, *critic), _ = gather_tables(accelerator, e.mask, *tables)
     tokens, rows = mask.sum().clamp(min=1), mask.any(1).sum().clamp(min=1)
+    kl = kl_estimates(logp, ref_logp, mask)
     found = {
-        "kl": float(kl_estimates(logp, ref_logp, mask).k1.sum() / rows),
+        "kl": float(kl.k1.sum() / rows),
+        "kl_k3": float(kl.k3.sum() / rows),
         "mismatch": float(((seen - logp).abs() * mask).sum() / tokens),
         "mismatch_kl": float(kl_estimates(seen, logp, mask).k3.sum() / tokens),
         "length": float(tokens / rows),
     }
+    if cap is not None:
+        weights, truncated = importance(logp, seen, mask, cap)
+        found["mismatch_weight"] = float(weights.sum() / tokens)
+        found["mismatch_truncated"] = float(truncated.sum() / tokens)
     if critic:
         values, returns = critic
         found["explained_variance"] = float(explained_variance(values, returns, mask))

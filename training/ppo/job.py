@@ -67,6 +67,14 @@ class PPOJob:
         order = np.random.default_rng([s.seed, epoch]).permutation(count)
         return [self.train.rows[i] for i in order[turn * s.prompts : (turn + 1) * s.prompts]]
 
+    def other_prompt(self, iteration: int, turn: int, place: int) -> data.PromptRow | None:
+        """One to ask in place of that of a place, which differs for each place and turn; None where all were asked."""
+        asked = {row.prompt.id for row in self.prompts(iteration)}
+        rest = [row for row in self.train.rows if row.prompt.id not in asked]
+        order = np.random.default_rng([self.settings.seed, iteration, 1]).permutation(len(rest))
+        number = turn * self.settings.prompts + place
+        return rest[order[number]] if number < len(rest) else None
+
     def held_out(self) -> list[data.PromptRow]:
         """Prompts of an evaluation."""
         return self.test.rows[: self.settings.evaluated]

@@ -109,20 +109,50 @@ def policy_loss(
     clip: float,
     clip_high: float | None = None,
     total: float | None = None,
+    weights: Tensor | None = None,
 ) -> PolicyLoss:
     """PPO's clipped objective (Schulman et al. 2017, 1707.06347), negated, as a mean over tokens.
 
     Per token -min(ρ A, clip(ρ, 1 - clip, 1 + clip_high) A) with ρ = π/π_old; clip_high is clip unless given (DAPO, 2503.14476).
     Every token of the batch counts the same, whichever response it is in. advantages [rows, tokens], or [rows, 1] for one each.
-    `total`: tokens of the whole batch, where this is a part of it. A ratio beyond e^±20 is held there and has no gradient.
+    `total`: tokens of the whole batch, where this is a part of it. weights [rows, tokens] or [rows, 1]: what each token's loss is
+    multiplied by (`response_weights`, `importance`). A ratio beyond e^±20 is held there and has no gradient.
     """
     log_ratio = _kept(logp - old_logp, mask).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP)
     ratio = log_ratio.exp()
     free = ratio * advantages
     clipped = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high)) * advantages
     loss = -torch.minimum(free, clipped)
+    loss = loss if weights is None else loss * weights
     per_token = loss, (clipped < free).to(ratio), (ratio - 1 - log_ratio).detach(), ratio.detach()
     return PolicyLoss(*(masked_mean(x, mask, total) for x in per_token))
+
+
+def response_weights(mask: Tensor, total: float, responses: float, divisor: float | None = None) -> Tensor:
+    """What makes of a mean over `total` tokens a mean over so many `responses`, each the sum over its tokens divided by its length, or
+    by `divisor`: [rows, 1].
+    """
+    lengths = mask.sum(1, keepdim=True).clamp(min=1).float()
+    return total / (responses * (lengths if divisor is None else torch.full_like(lengths, divisor)))
+
+
+class Importance(NamedTuple):
+    """Truncated importance weights of tokens that another distribution than the policy's was sampled from."""
+
+    weights: Tensor
+    """min(π/π_sampler, cap), [rows, tokens], 0 outside the mask."""
+    truncated: Tensor
+    """True where the cap held, [rows, tokens] bool."""
+
+
+def importance(logp: Tensor, sampled: Tensor, mask: Tensor, cap: float) -> Importance:
+    """Weights by which a mean over sampled tokens becomes one over the policy's own (truncated as in Ionides 2008; for engines that
+    round differently: Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training").
+
+    logp: of the policy that is trained, before the update; sampled: of the distribution that tokens were drawn from.
+    """
+    ratio = _kept(logp - sampled, mask).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP).exp()
+    return Importance(_kept(ratio.clamp(max=cap), mask), mask.bool() & (ratio > cap))
 
 
 def value_loss(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +19,8 @@ from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from rich.console import Console
 from transformers import set_seed
 
-from constitution.errors import Unavailable
-from constitution.records import Failure
-from generation.engines.base import TransientError
 from generation.output.files import write_atomically
-from generation.pipeline.scheduler import UNAVAILABLE
 from training.data.batches import Batch, Example
-from training.data.encode import PromptRow
 from training.model import launch
 from training.model import process_memory as heap
 from training.model.loading import load_critic, load_policy
@@ -35,14 +29,14 @@ from training.model.saving import save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.checkpoint import load_state, restore, save_state, weights
-from training.ppo.evaluate import Grade, PPOWatch, responses_of
-from training.ppo.experience import Responses, build_experience, figures, in_precision, measured, shape_reward
+from training.ppo.evaluate import PPOWatch, responses_of
+from training.ppo.experience import Responses, build_experience, figures, in_precision, measured
 from training.ppo.job import PPOJob
 from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo.record import Record, averages
+from training.ppo.sampling import Sampling, responses_to_learn, sampling_figures
 from training.ppo.update import Update, trainable_parameters
-from training.rollout.rewards import RewardSum
-from training.rollout.rollouts import Rollout, as_prompt, as_response, ends_of, seeds_of, to_bf16
+from training.rollout.rollouts import ends_of, seeds_of, to_bf16
 from training.rollout.vllm import open_writer
 from training.run import folder as output
 from training.run.card import Base, Data, write_card
@@ -162,6 +156,7 @@ class Loop:
         _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
         self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
         self._writer = open_writer(s, s.sampler, job.files, self._ends, runner)
+        self._sampling = Sampling(job, self._writer, runner)
         self._update = Update(self.policy, self.critic, s, accelerator, job.steps)
         k = s.kl
         self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)
@@ -204,9 +199,12 @@ class Loop:
         places = range(self._accelerator.process_index, len(prompts), self._accelerator.num_processes)
         mine = [prompts[place] for place in places]
         self._writer.refresh(self.policy, iteration)
-        written = self._write(mine, seeds_of(s.seed, iteration, mine, s.samples))
+        groups, replaced = self._sampling.resampled(self._sampling.groups(mine, list(places), iteration), iteration)
         wrote = time.monotonic()
-        responses, means = self._rewarded(mine, list(places), written, iteration)
+        means, failures = sampling_figures(groups, replaced, s, iteration)
+        if failures:
+            self._record.failures(iteration + 1, failures)
+        responses = responses_to_learn(groups, s)
         logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)
         critic = self.critic
         values = (
@@ -215,7 +213,7 @@ class Loop:
             else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], responses, critic.layout)
         )
         experience = build_experience(responses, logp, ref_logp, values, self._kl.value, s, self._accelerator)
-        found = {**means, **figures(experience, responses.table(responses.sampled), self._accelerator)}
+        found = {**means, **figures(experience, responses.table(responses.sampled), self._accelerator, s.importance_cap)}
         found["kl_coefficient"] = self._kl.value
         found |= self._update.learn(experience, iteration)
         self._kl.update(found["kl"], round(means["rewarded"]))
@@ -226,58 +224,6 @@ class Loop:
             "seconds_writing": wrote - began,
             "peak_memory_gb": peak_memory() / 1e9,
         }
-
-    def _rewarded(
-        self, prompts: Sequence[PromptRow], places: Sequence[int], written: Sequence[Sequence[Rollout]], iteration: int
-    ) -> tuple[Responses, dict[str, float]]:
-        """The responses that have a reward, and what is told of all of them. Raises Stopped where none has one, Unavailable where
-        that is because models were unavailable.
-        """
-        graded = self._graded(prompts, written, self._job.rewards)
-        responses = Responses([], [], [], [])
-        rows: list[dict[str, float]] = []
-        failures: list[str] = []
-        for prompt, place, answers, grades in zip(prompts, places, written, graded, strict=True):
-            kept: list[Sequence[int]] = []
-            for answer, (_, grade) in zip(answers, grades, strict=True):
-                rows.append({"truncated": float(not answer.ended), "no_end": float(not answer.ended)})
-                if isinstance(grade, Failure):
-                    failures.append(f"{grade.reason}: {grade.detail}")
-                    continue
-                rows[-1] |= {"score": grade.score, **grade.parts}
-                kept.append(answer.tokens)
-                responses.scores.append(shape_reward(grade.score, answer.ended, self._settings))
-                responses.sampled.append(answer.logprobs)
-            if kept:
-                responses.examples.append(Example(prompt.tokens, kept))
-                responses.places.append(place)
-        texts = [response.text for grades in graded for response, _ in grades]
-        rows, failures, texts = (gather_object(part) for part in (rows, failures, texts))
-        if len(failures) == len(rows):
-            why = f"step {iteration + 1}: none of {len(rows)} responses has a reward; the first says: {failures[0]}"
-            if any(failure.startswith(f"{UNAVAILABLE}: ") for failure in failures):
-                raise Unavailable(f"incomplete: {why}; run the same command again to resume from the last checkpoint")
-            raise Stopped(why)
-        if failures:
-            self._record.failures(iteration + 1, Counter(failures))
-        means = averages(rows) | {"failed": float(len(failures)), "rewarded": float(len(rows) - len(failures))}
-        return responses, means | {"distinct": len(set(texts)) / len(texts)}
-
-    def _graded(
-        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Rollout]], rewards: RewardSum
-    ) -> list[list[Grade]]:
-        """Each response as text with its reward."""
-        texts = [
-            [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
-            for prompt, answers in zip(prompts, written, strict=True)
-        ]
-        asked = [
-            (as_prompt(prompt), response, answer.ended)
-            for prompt, responses, answers in zip(prompts, texts, written, strict=True)
-            for response, answer in zip(responses, answers, strict=True)
-        ]
-        grades = iter(self._runner.run(rewards.grade_all(asked)))
-        return [[(response, next(grades)) for response in responses] for responses in texts]
 
     def _scored(self, responses: Responses, reference: bool) -> Any:
         """Log-probabilities [rows, longest] by the policy, or by the reference."""
@@ -295,13 +241,6 @@ class Loop:
 
         return measured(mixed, responses, self._settings.micro_batch_size, layout, self._accelerator.device)
 
-    def _write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
-        """Responses by the sampler. Raises Unavailable where it failed."""
-        try:
-            return self._writer.write(prompts, seeds)
-        except TransientError as error:
-            raise Unavailable(f"the sampler failed ({error}); run the same command again to resume") from None
-
     def _evaluate(self, iteration: int) -> dict[str, float]:
         """One response to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
         rows = self._job.held_out()
@@ -312,9 +251,9 @@ class Loop:
         places = range(self._accelerator.process_index, len(rows), self._accelerator.num_processes)
         mine = [rows[place] for place in places]
         self._writer.refresh(self.policy, iteration)
-        written = self._write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
-        graded = self._graded(mine, written, self._job.rewards)
-        gold = self._graded(mine, written, self._job.gold) if self._job.gold and due else None
+        written = self._sampling.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
+        graded = self._sampling.graded(mine, written, self._job.rewards)
+        gold = self._sampling.graded(mine, written, self._job.gold) if self._job.gold and due else None
         examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
         responses = Responses(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
         logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from training.data.batches import collate
 from training.model.modules import Policy, RewardModel
 from training.ppo.config import PPO
 from training.ppo.experience import Experience, chunks, in_precision, on_device, tabled
-from training.ppo.losses import masked_mean, policy_loss, value_loss
+from training.ppo.losses import masked_mean, policy_loss, response_weights, value_loss
 
 POLICY_FIGURES = ("loss", "policy_loss", "clip_fraction", "approx_kl", "ratio", "entropy")
 CRITIC_FIGURES = ("value_loss", "value_clip_fraction")
@@ -50,6 +50,13 @@ def minibatches(settings: PPO, places: Sequence[int], iteration: int) -> Iterato
             yield [ours[place] for place in sorted(part.tolist()) if place in ours]
 
 
+class BatchSize(NamedTuple):
+    """What an optimizer step is of, over all processes."""
+
+    tokens: float
+    responses: float
+
+
 class Update:
     """The optimizer of the policy and of its critic. Gradients are summed over processes by hand, since each has its own number of
     responses; the loss is the mean over all tokens of a minibatch in all processes.
@@ -82,41 +89,48 @@ class Update:
         return {**means, "lr": self.optimizer.param_groups[0]["lr"]}
 
     def _step(self, e: Experience, part: Sequence[int], iteration: int) -> dict[str, float]:
-        """One optimizer step, on some of the examples."""
+        """One optimizer step, on some of the examples. Where they have nothing to tell the policy, its weights stay as they are."""
         starts = e.responses.starts
+        part = [i for i in part if i not in e.responses.dropped]
         rows = [row for i in part for row in range(starts[i], starts[i + 1])]
-        (total,) = self._summed([float(e.mask[rows].sum())])
+        own = [float(e.mask[rows].sum()), float(e.mask[rows].any(1).sum()), float(e.advantages[rows].abs().sum())]
+        total, responses, told = self._summed(own)
         if not total:
             return {}
         alone = iteration < self._settings.critic_warmup and self._critic is not None
         sums = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
+        size = BatchSize(total, responses)
         start = 0
         for examples in chunks([e.responses.examples[i] for i in part], self._settings.micro_batch_size):
             count = sum(len(example.responses) for example in examples)
-            self._backward(e, examples, rows[start : start + count], total, alone, sums)
+            self._backward(e, examples, rows[start : start + count], size, alone, sums)
             start += count
         found = dict(zip(sums, self._summed(list(sums.values())), strict=True))
         if not alone:
             found["grad_norm"] = self._clip(self._policy)
         if self._critic:
             found["critic_grad_norm"] = self._clip(self._critic)
+        if not told and not self._settings.entropy:
+            for p in trainable_parameters(self._policy):
+                p.grad = None  # a gradient of 0 would still let the optimizer's momentum move the weights
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return found
 
     def _backward(
-        self, e: Experience, examples: Any, rows: Sequence[int], total: float, alone: bool, sums: dict[str, float]
+        self, e: Experience, examples: Any, rows: Sequence[int], size: BatchSize, alone: bool, sums: dict[str, float]
     ) -> None:
         """Add the gradient of some responses, and their part of what is logged. alone: of the critic, not of the policy."""
-        s, device = self._settings, self._accelerator.device
+        s, device, total = self._settings, self._accelerator.device, size.tokens
         batch = on_device(collate(examples, self._policy.layout), device)
         mask, old, advantages = (table[rows].to(device) for table in (e.mask, e.logp, e.advantages))
+        weights = self._weights(e, rows, size)
         width = mask.shape[1]
         with torch.set_grad_enabled(not alone):
             with in_precision(s, device):
                 scores = self._policy(batch, s.sampler.temperature)
             logp, entropy = (tabled(values, batch, width) for values in scores)
-            surrogate = policy_loss(logp, old, advantages, mask, s.clip, s.clip_high, total)
+            surrogate = policy_loss(logp, old, advantages, mask, s.clip, s.clip_high, total, weights)
             spread = masked_mean(entropy, mask, total)
             loss = surrogate.loss - s.entropy * spread if s.entropy else surrogate.loss
         if not alone:
@@ -139,6 +153,15 @@ class Update:
             found += tuple(error)
         for name, value in zip(sums, found, strict=True):
             sums[name] += float(value.detach())
+
+    def _weights(self, e: Experience, rows: Sequence[int], size: BatchSize) -> Any:
+        """What each token's loss is multiplied by, beside being one of all tokens; None where by 1."""
+        s, weights = self._settings, None if e.importance is None else e.importance[rows]
+        if s.loss_mean != "tokens":
+            divisor = s.sampler.max_tokens if s.loss_mean == "max_tokens" else None
+            share = response_weights(e.mask[rows], size.tokens, size.responses, divisor)
+            weights = share if weights is None else weights * share
+        return None if weights is None else weights.to(self._accelerator.device)
 
     def _clip(self, module: Any) -> float:
         """Gradients summed over processes and held within the norm that is allowed; the norm before."""

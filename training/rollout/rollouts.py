@@ -242,15 +242,32 @@ def ends_of(model: Any, end_of_turn: int) -> frozenset[int]:
 
 
 def as_response(prompt: PromptRow, number: int, written: Rollout, tokenizer: Any) -> Response:
-    """What a response says. A malformed tool call stays text, for the reward to judge."""
+    """What a response says, as it was written: special tokens and white space are there for the reward to see. A malformed tool call
+    stays text, for the reward to judge.
+    """
     name = f"{prompt.prompt.id}/s{number}"
-    tokens = written.tokens[:-1] if written.ended else written.tokens
-    text = str(tokenizer.decode(tokens, skip_special_tokens=True))
-    message = Message(role="assistant", content=text.strip())
+    text = _text(written, tokenizer)
+    message = Message(role="assistant", content=text.removeprefix(" "))  # some tokenizers write it before every first word
     if prompt.prompt.tools:
         with suppress(ValueError):
             message = parse_tool_calls(text)
-    return Response(name, prompt.prompt.id, message, "sampled", text)
+    return Response(name, prompt.prompt.id, message, "sampled", text, truncated=not written.ended)
+
+
+def hides(written: Rollout, tokenizer: Any) -> bool:
+    """True of a response with special tokens, or with white space at its ends: what most rules and readers do not see."""
+    special = frozenset(tokenizer.all_special_ids)
+    text = _text(written, tokenizer).removeprefix(" ")
+    return text != text.strip() or any(token in special for token in _own(written))
+
+
+def _own(written: Rollout) -> tuple[int, ...]:
+    """Its tokens but that which ended it."""
+    return written.tokens[:-1] if written.ended else written.tokens
+
+
+def _text(written: Rollout, tokenizer: Any) -> str:
+    return str(tokenizer.decode(_own(written), skip_special_tokens=False))
 
 
 def as_prompt(row: PromptRow) -> Prompt:

@@ -144,6 +144,23 @@ def _collapse(
                 f"{name} collapsed",
                 f"{name} is {values[name]:.3g} {what} Under {limit:g} for {rows} rows. {advice}",
             )
+    least = limits.min_score_std
+    if "score_std" in values and least is not None and traces["score_std"].stays(lambda value: value < least, rows):
+        yield Alert(
+            "warn",
+            "score_std too low",
+            f"score_std is {values['score_std']:.3g}: all responses are rewarded alike, and nothing is learned from them. Under "
+            f"{least:g} for {rows} rows. Check the reward on some responses, or end the run where it is as high as it can be.",
+        )
+    lowest = limits.min_kl
+    if "kl" in values and lowest is not None and traces["kl"].stays(lambda value: value < lowest, rows):
+        yield Alert(
+            "stop",
+            "kl below 0",
+            f"kl is {values['kl']:.3g} nats per response, under {lowest:g} for {rows} rows. The mean of log π/π_ref over responses that "
+            "the policy sampled is below 0 only by chance, so they come from another distribution, and a KL penalty rewards the "
+            "distance. Check that the sampler has the newest weights and the same temperature, and that sampler.top_p is 1.",
+        )
     ends = traces["no_end"] if "no_end" in values else None
     if limits.endless and ends and ends.first[0] < 1 and ends.stays(lambda value: value >= 1, rows):
         yield Alert(
@@ -165,6 +182,8 @@ def _crossed(
          "Lower learning_rate, or passes."),
         ("warn", "mismatch_kl", limits.max_mismatch_kl, "nats per token between sampler and trainer: responses are off-policy",
          "Check that the sampler has the newest weights, and use the same precision and temperature in both."),
+        ("warn", "hidden", limits.max_hidden, "of the responses hide special tokens or white space from who reads them",
+         "Read some of them, and set hidden_penalty above 0."),
         ("warn", "truncated", limits.max_truncated, "of the responses are cut at the length limit",
          "Raise sampler.max_tokens, or reward shorter ones."),
     )  # fmt: skip
