@@ -75,9 +75,9 @@ class WatchSettings(Strict):
     max_kl: float | None = Field(default=100.0, gt=0)
     """Stop above this KL from the reference, in nats per response."""
     min_kl: float | None = Field(default=-1.0, le=0)
-    """Stop when the KL from the reference stays below this, in nats per response. It is the mean of log π/π_ref over responses, which
-    only chance takes below 0 where they were sampled by π: further below they were sampled by something else, and the KL penalty
-    rewards what it should punish."""
+    """Stop when the KL from the reference stays below this, in nats per response. It is the mean of log π/π_ref over responses,
+    which only chance takes below 0 where they were sampled by π: further below they were sampled by something else, and the KL
+    penalty rewards what it should punish."""
     min_score_std: float | None = Field(default=1e-3, ge=0)
     """Warn when the standard deviation of an iteration's scores stays below this: all responses are rewarded alike."""
     max_hidden: float | None = Field(default=0.2, ge=0, le=1)

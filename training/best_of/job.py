@@ -19,7 +19,7 @@ from training.data import rows
 from training.data.batches import Example
 from training.model import launch
 from training.model.checkpoint.examine import check_tokens
-from training.rollout.rewards import open_rewards
+from training.rollout.rewards import CONSTITUTIONS, open_rewards
 from training.rollout.rollouts import room_for_prompts
 from training.run import folder as output
 from training.run import job
@@ -51,9 +51,10 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
         output.check(out)
     with problems.collect():
         launch.check_engine("sampler.engine", settings.sampler.engine, launch.ENGINES)
-    if settings.reward.judge:
-        with problems.collect():
-            launch.check_judges("reward.judge", settings.reward.judge.run())
+    for place, judge in (("judge", settings.reward.judge), ("compare", settings.reward.compare)):
+        if judge:
+            with problems.collect():
+                launch.check_judges(f"reward.{place}", judge.run())
     rewards = None
     with problems.collect():
         rewards = open_rewards(settings.reward, settings.seed, day=day)
@@ -80,9 +81,7 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     most = [data.TargetRow(row.prompt.id, Example(row.tokens, (response,)), 1.0) for row in train.rows] * settings.keep
     job.order_of_rows(settings, files, most)
     digests = {"model": files.digest, "train": train.digest, "test": test.digest, **rewards.digests}
-    constitutions = tuple(
-        digest for name, digest in rewards.digests.items() if name in ("reward/rules", "reward/judge")
-    )
+    constitutions = tuple(digest for name, digest in rewards.digests.items() if name in CONSTITUTIONS)
     sources = tuple(source._replace(constitutions=constitutions) for source in split.sources)
     run_record = settings_snapshot("best_of", settings, digests, day)
     return BestOfJob(settings, out, files, tokenizer, encoder, train, test, run_record, sources)

@@ -20,6 +20,7 @@ from generation.pipeline.session import CALLS, Session
 from training.best_of.choice import Choice, RewardedSample, choose
 from training.best_of.config import BestOf
 from training.rollout.rewards import ResponseReward, open_rewards
+from training.rollout.rules import Candidates
 
 Samples = Sequence[Response | Failure]
 """What each sample of a prompt came to, in order."""
@@ -97,7 +98,8 @@ async def _grade(
     async def one(prompt: Prompt, drawn: Samples) -> list[ResponseReward | Failure]:
         responses = [response for response in drawn if isinstance(response, Response)]
         async with in_flight:
-            found = await rewards.grade_all([(prompt, response, not response.truncated) for response in responses])
+            ended = [not response.truncated for response in responses]
+            found = await rewards.grade(Candidates(prompt, responses, ended))
         session.prompt_done(prompt.id, failed=all(isinstance(grade, Failure) for grade in found))
         return found
 

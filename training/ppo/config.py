@@ -131,13 +131,15 @@ class PPO(Training):
     resample_times: Annotated[int, _RESAMPLES] = Field(default=3, ge=1)
     """How often other prompts are drawn in an iteration."""
     min_spread: float = Field(default=1e-3, ge=0, allow_inf_nan=False)
-    """Scores of which the highest is above the lowest by no more than this are equal. Equal scores give no step to the policy: what is
-    left is noise, which scaling to variance 1 would make a whole step of. group: those of a prompt. critic: those of an iteration."""
+    """Scores of which the highest is above the lowest by no more than this are equal. Equal scores give no step to the policy: what
+    is left is noise, which scaling to variance 1 would make a whole step of. group: those of a prompt. critic: those of an
+    iteration."""
     whiten_rewards: bool = False
     """Divide rewards per token by their standard deviation over the iteration; critic only."""
     whiten_advantages: bool = True
-    """critic: advantages have mean 0 and variance 1 over the tokens of an iteration. group: they are divided by their root mean square
-    over responses, and not shifted: each group's mean is 0 already, and a mean over tokens would give long responses more say in it."""
+    """critic: advantages have mean 0 and variance 1 over the tokens of an iteration. group: they are divided by their root mean
+    square over responses, and not shifted: each group's mean is 0 already, and a mean over tokens would give long responses more
+    say in it."""
     reward_clip: float | None = Field(default=None, gt=0)
     """Scores are clipped to plus and minus this."""
     missing_end_penalty: float = Field(default=0.0, ge=0)
@@ -145,15 +147,15 @@ class PPO(Training):
     overlong: Overlong | None = None
     """Penalty of responses near the length limit; none where None."""
     hidden_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Subtracted from the score of a response that hides something: special tokens, or white space at its ends, which most rules and
-    readers do not see. Rewards are shown both as they were written; `hidden` is the share of such responses."""
+    """Subtracted from the score of a response that hides something: special tokens, or white space at its ends, which most rules
+    and readers do not see. Rewards are shown both as they were written; `hidden` is the share of such responses."""
     loss_mean: Literal["tokens", "responses", "max_tokens"] = "tokens"
-    """What the policy's loss is a mean of. tokens: every token of an optimizer step counts the same (DAPO). responses: every response
-    does, whatever its length (GRPO). max_tokens: the sum over tokens is divided by responses times sampler.max_tokens, so that no
-    token counts less in a longer response or batch (Dr. GRPO, arXiv:2503.20783)."""
+    """What the policy's loss is a mean of. tokens: every token of an optimizer step counts the same (DAPO). responses: every
+    response does, whatever its length (GRPO). max_tokens: the sum over tokens is divided by responses times sampler.max_tokens, so
+    that no token counts less in a longer response or batch (Dr. GRPO, arXiv:2503.20783)."""
     importance_cap: float | None = Field(default=2.0, ge=1, allow_inf_nan=False)
-    """Truncated importance sampling: each token's loss is multiplied by π/π_sampler before the update, at most by this, since engine
-    and trainer round differently (mismatch_weight). None: not corrected."""
+    """Truncated importance sampling: each token's loss is multiplied by π/π_sampler before the update, at most by this, since
+    engine and trainer round differently (mismatch_weight). None: not corrected."""
     clip: float = Field(default=0.2, gt=0, lt=1)
     """The ratio π/π_old is clipped to 1 ± clip."""
     clip_high: float | None = Field(default=None, gt=0)

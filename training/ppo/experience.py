@@ -190,7 +190,8 @@ def build_experience(
 
 
 def by_group(totals: Any, responses: Responses, settings: PPO) -> Any:
-    """Each response's advantage over the others to its prompt, [rows]; 0 where it is the only one, and where their scores are equal.
+    """Each response's advantage over the others to its prompt, [rows]; 0 where it is the only one, and where their scores are
+    equal.
 
     totals: scores less the KL penalty. Of equal scores the penalty would be all that is left, which is noise.
     """
@@ -206,7 +207,8 @@ def by_group(totals: Any, responses: Responses, settings: PPO) -> Any:
 
 
 def scaled(advantages: Any, accelerator: Any) -> Any:
-    """Advantages [rows] over their root mean square, over all processes, among those that are not 0. Their mean stays what it is."""
+    """Advantages [rows] over their root mean square, over all processes, among those that are not 0. Their mean stays what it
+    is."""
     own = torch.stack([advantages.square().sum(), (advantages != 0).sum().float()])
     squares, count = accelerator.reduce(own.to(accelerator.device), "sum").tolist()
     return advantages / (squares / count) ** 0.5 if count else advantages

@@ -151,9 +151,10 @@ def _check_engines(settings: PPO, problems: Problems) -> None:
     with problems.collect():
         launch.check_engine("sampler.engine", settings.sampler.engine, "generate")
     for key, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
-        if rewards and rewards.judge:
-            with problems.collect():
-                launch.check_judges(f"{key}.judge", rewards.judge.run())
+        for place, judge in (("judge", rewards.judge), ("compare", rewards.compare)) if rewards else ():
+            if judge:
+                with problems.collect():
+                    launch.check_judges(f"{key}.{place}", judge.run())
 
 
 def _check_counts(settings: PPO, train: int, test: int) -> None:
@@ -178,19 +179,28 @@ def _items(settings: Rewards, opened: RewardSum) -> dict[str, dict[Hashable, str
     digests = {name.removeprefix("reward/"): digest for name, digest in opened.digests.items()}
     found["models"] = {digest: name for name, digest in digests.items() if name.startswith("models.")}
     if settings.rules:
-        checks = (principle.check for principle in load(settings.rules.constitution).principles)
-        found["rules"] = {check.model_dump_json(): "rules" for check in checks if check}
-    if judge := settings.judge:
+        found["rules"] = _checks(settings.rules.constitution, "rules")
+    if settings.compare:
+        found["rules"] |= _checks(settings.compare.constitution, "compare")
+    for kind, judge in (("judge", settings.judge), ("compare", settings.compare)):
+        if judge is None:
+            continue
         judged = [principle for principle in load(judge.constitution).principles if principle.judged]
         members = {member.name: member for member in judge.panel}
         for place, digest in digests.items():
-            member = members.get(place.removeprefix("judge."))
+            member = members.get(place.removeprefix(f"{kind}."))
             if member and member.rewards:
                 found["models"][digest] = place
-            elif place.startswith("judge."):
+            elif place.startswith(f"{kind}."):
                 own = member.principles if member else ()
-                found["judge"] |= {(digest, p.text): "judge" for p in judged if not own or p.id in own}
+                found["judge"] |= {(digest, p.text): kind for p in judged if not own or p.id in own}
     return found
+
+
+def _checks(constitution: str, place: str) -> dict[Hashable, str]:
+    """What the rules of a constitution check."""
+    checks = (principle.check for principle in load(constitution).principles)
+    return {check.model_dump_json(): place for check in checks if check}
 
 
 def _apart(reward: Mapping[str, Mapping[Hashable, str]], gold: Mapping[str, Mapping[Hashable, str]]) -> None:

@@ -129,9 +129,8 @@ def policy_loss(
 
 
 def response_weights(mask: Tensor, total: float, responses: float, divisor: float | None = None) -> Tensor:
-    """What makes of a mean over `total` tokens a mean over so many `responses`, each the sum over its tokens divided by its length, or
-    by `divisor`: [rows, 1].
-    """
+    """What makes of a mean over `total` tokens a mean over so many `responses`, each the sum over its tokens divided by its length,
+    or by `divisor`: [rows, 1]."""
     lengths = mask.sum(1, keepdim=True).clamp(min=1).float()
     return total / (responses * (lengths if divisor is None else torch.full_like(lengths, divisor)))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from accelerate.utils import gather_object
 
 from constitution.errors import Unavailable
-from constitution.records import Failure
+from constitution.records import Failure, Response
 from generation.engines.base import TransientError
 from generation.pipeline.scheduler import UNAVAILABLE
 from training.data.batches import Example
@@ -23,6 +23,7 @@ from training.ppo.job import PPOJob
 from training.ppo.record import averages
 from training.rollout.rewards import RewardSum
 from training.rollout.rollouts import Rollout, Writer, as_prompt, as_response, hides, seeds_of
+from training.rollout.rules import Candidates
 from training.run.fit import Stopped
 
 
@@ -60,21 +61,34 @@ class Sampling:
         except TransientError as error:
             raise Unavailable(f"the sampler failed ({error}); run the same command again to resume") from None
 
-    def graded(
-        self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Rollout]], rewards: RewardSum
-    ) -> list[list[Grade]]:
-        """Each response as text with its reward."""
-        texts = [
+    def said(self, prompts: Sequence[PromptRow], written: Sequence[Sequence[Rollout]]) -> list[list[Response]]:
+        """Each response as text."""
+        return [
             [as_response(prompt, i, answer, self._job.tokenizer) for i, answer in enumerate(answers)]
             for prompt, answers in zip(prompts, written, strict=True)
         ]
+
+    def graded(
+        self,
+        prompts: Sequence[PromptRow],
+        written: Sequence[Sequence[Rollout]],
+        rewards: RewardSum,
+        others: Mapping[str, Response] | None = None,
+    ) -> list[list[Grade]]:
+        """Each response with its reward. others: prompt -> the response that comparisons are made with, in place of the group's
+        own."""
+        said = self.said(prompts, written)
         asked = [
-            (as_prompt(prompt), response, answer.ended)
-            for prompt, responses, answers in zip(prompts, texts, written, strict=True)
-            for response, answer in zip(responses, answers, strict=True)
+            Candidates(
+                as_prompt(prompt),
+                responses,
+                [answer.ended for answer in answers],
+                [others[prompt.prompt.id]] if others else (),
+            )
+            for prompt, responses, answers in zip(prompts, said, written, strict=True)
         ]
-        grades = iter(self._runner.run(rewards.grade_all(asked)))
-        return [[(response, next(grades)) for response in responses] for responses in texts]
+        grades = self._runner.run(rewards.grade_all(asked))
+        return [list(zip(*both, strict=True)) for both in zip(said, grades, strict=True)]
 
     def groups(self, prompts: Sequence[PromptRow], places: Sequence[int], iteration: int) -> list[Group]:
         """As many responses to each prompt as the settings say, with their rewards."""

@@ -28,6 +28,7 @@ from training.model.modules import Policy, RewardModel
 from training.model.saving import save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
+from training.ppo.baseline import Baseline, baseline
 from training.ppo.checkpoint import load_state, restore, save_state, weights
 from training.ppo.evaluate import PPOWatch, responses_of
 from training.ppo.experience import Responses, build_experience, figures, in_precision, measured
@@ -36,6 +37,7 @@ from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo.record import Record, averages
 from training.ppo.sampling import Sampling, responses_to_learn, sampling_figures
 from training.ppo.update import Update, trainable_parameters
+from training.rollout.rewards import CONSTITUTIONS
 from training.rollout.rollouts import ends_of, seeds_of, to_bf16
 from training.rollout.vllm import open_writer
 from training.run import folder as output
@@ -107,7 +109,7 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
         recipe="ppo",
         base=Base(job.files.name, job.files.digest),
         data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
-        constitutions=[d for name, d in job.rewards.digests.items() if name in ("reward/rules", "reward/judge")],
+        constitutions=[d for name, d in job.rewards.digests.items() if name in CONSTITUTIONS],
         settings=job.run_record,
         results=results,
         license=job.settings.license,
@@ -137,6 +139,7 @@ class Loop:
         s = job.settings
         self._job, self._settings, self._accelerator, self._runner, self._record = job, s, accelerator, runner, record
         self._watch = watch
+        self._baseline: Baseline | None = None
         self._halted = ""
         """Why the monitor ended the run."""
         set_seed(s.seed)  # an adapter's first weights are drawn
@@ -164,6 +167,12 @@ class Loop:
     def run(self, found: tuple[Path, int] | None) -> TrainingEnd:
         """All iterations from the state on that was found, or up to the one at which the monitor halts. Raises Stopped."""
         s, done, results = self._settings, 0, dict[str, float]()
+        held_out = self._job.held_out()
+        if held_out and any(rewards and rewards.compares for rewards in (self._job.rewards, self._job.gold)):
+            mine = [held_out[place] for place in self._places(len(held_out))]
+            self._writer.refresh(self.policy, 0)
+            main = self._accelerator.is_main_process
+            self._baseline = baseline(self._job.out, self._sampling, mine, s.seed, main)
         if found:
             self._restore(found[0])
             done = found[1]
@@ -196,7 +205,7 @@ class Loop:
         heap.give_back()
         s, began = self._settings, time.monotonic()
         prompts = self._job.prompts(iteration)
-        places = range(self._accelerator.process_index, len(prompts), self._accelerator.num_processes)
+        places = self._places(len(prompts))
         mine = [prompts[place] for place in places]
         self._writer.refresh(self.policy, iteration)
         groups, replaced = self._sampling.resampled(self._sampling.groups(mine, list(places), iteration), iteration)
@@ -213,7 +222,10 @@ class Loop:
             else self._measured(lambda batch: critic(batch, tokens=True)[:, 0], responses, critic.layout)
         )
         experience = build_experience(responses, logp, ref_logp, values, self._kl.value, s, self._accelerator)
-        found = {**means, **figures(experience, responses.table(responses.sampled), self._accelerator, s.importance_cap)}
+        found = {
+            **means,
+            **figures(experience, responses.table(responses.sampled), self._accelerator, s.importance_cap),
+        }
         found["kl_coefficient"] = self._kl.value
         found |= self._update.learn(experience, iteration)
         self._kl.update(found["kl"], round(means["rewarded"]))
@@ -224,6 +236,10 @@ class Loop:
             "seconds_writing": wrote - began,
             "peak_memory_gb": peak_memory() / 1e9,
         }
+
+    def _places(self, count: int) -> range:
+        """Ours among so many prompts."""
+        return range(self._accelerator.process_index, count, self._accelerator.num_processes)
 
     def _scored(self, responses: Responses, reference: bool) -> Any:
         """Log-probabilities [rows, longest] by the policy, or by the reference."""
@@ -248,12 +264,12 @@ class Loop:
             return {}
         every = self._settings.check_every
         due = every is not None and (iteration % every == 0 or iteration == self._job.steps)
-        places = range(self._accelerator.process_index, len(rows), self._accelerator.num_processes)
+        places = self._places(len(rows))
         mine = [rows[place] for place in places]
         self._writer.refresh(self.policy, iteration)
         written = self._sampling.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
-        graded = self._sampling.graded(mine, written, self._job.rewards)
-        gold = self._sampling.graded(mine, written, self._job.gold) if self._job.gold and due else None
+        graded = self._sampling.graded(mine, written, self._job.rewards, self._baseline)
+        gold = self._sampling.graded(mine, written, self._job.gold, self._baseline) if self._job.gold and due else None
         examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
         responses = Responses(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
         logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)

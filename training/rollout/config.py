@@ -10,16 +10,20 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from constitution.errors import invalid, problems_of, shown, suggest
 from constitution.records import Strict
 from critics.methods import CHOICES, METHODS
+from critics.ranking.aggregate import PositionInconsistent
+from critics.ranking.kinds import Schedule
 from generation.config import Plan, RunConfig, over_defaults
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 from generation.reads import ReadIf
-from generation.roles import EngineName, Member, engine_beside
+from generation.roles import EngineName, Member, Methods, engine_beside
 from generation.servers.settings import Servers
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+ALL = 1 << 30
+"""Principles: all there are."""
 ENGINE_SETTINGS = ("endpoints", "engine", "vllm", "transformers")
 """Settings of what runs a model. A run's settings tell those that were given from those that were not."""
 
@@ -66,23 +70,19 @@ class ModelsReward(Strict):
     """Settings of the engine that runs the reward models."""
 
 
-class JudgeReward(Strict):
-    """A model that judges each response under the principles of a constitution during training; the reward is in log-odds."""
+class JudgeSettings(Strict):
+    """Who judges responses during training, under which constitution."""
 
     constitution: str
-    """A YAML file; principles with a rule are ignored here, `rules` can use them."""
+    """A YAML file. `judge` ignores principles with a rule, which `rules` can use; `compare` asks those too."""
     model: str = "embedded"
     """`embedded`, a local folder or a hub id."""
     weight: SourceWeight = 1.0
     """Weight of this source in the sum."""
-    methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
-    """Judging methods under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
-    contrast: likelihood of the response under the principle minus that under its antithesis. likelihood: that under the principle
-    alone. relevance: that minus the one without the conversation."""
     principles: int | None = Field(default=None, ge=1)
     """Judged principles, drawn at random for each prompt, under which its responses are judged; all if None."""
     panel: tuple[Member, ...] = ()
-    """More judges with pointwise methods, such as reward models."""
+    """More judges, such as reward models; those of `judge` look at one response alone."""
     endpoints: Servers = ()
     """Servers of the judge, which runs there where any are given."""
     engine: EngineName = Field(default_factory=engine_beside)
@@ -94,6 +94,28 @@ class JudgeReward(Strict):
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine, where it is the engine."""
 
+    def run(self) -> RunConfig:
+        """The same as settings of a run, whose judge it is."""
+        return RunConfig(
+            policy=self.model,
+            panel=self.panel,
+            plan=self._plan(),
+            calls_in_flight=self.calls_in_flight,
+            **{name: getattr(self, name) for name in ENGINE_SETTINGS if name in self.model_fields_set},
+        )
+
+    def _plan(self) -> Plan:
+        raise NotImplementedError
+
+
+class JudgeReward(JudgeSettings):
+    """A model that judges each response under the principles of a constitution during training; the reward is in log-odds."""
+
+    methods: tuple[PointwiseMethod, ...] = Field(default=("score",), min_length=1)
+    """Judging methods under each principle; their answers are averaged. score: expected grade. yesno: log-odds of yes.
+    contrast: likelihood of the response under the principle minus that under its antithesis. likelihood: that under the principle
+    alone. relevance: that minus the one without the conversation."""
+
     @model_validator(mode="after")
     def _one_by_one(self) -> JudgeReward:
         for member in self.panel:
@@ -104,14 +126,40 @@ class JudgeReward(Strict):
         check_run(self.run)
         return self
 
-    def run(self) -> RunConfig:
-        """The same as settings of a run, whose judge it is."""
-        return RunConfig(
-            policy=self.model,
-            panel=self.panel,
-            plan=Plan(methods=self.methods, principles=self.principles or 1 << 30),
-            calls_in_flight=self.calls_in_flight,
-            **{name: getattr(self, name) for name in ENGINE_SETTINGS if name in self.model_fields_set},
+    def _plan(self) -> Plan:
+        return Plan(methods=self.methods, principles=self.principles or ALL)
+
+
+class CompareReward(JudgeSettings):
+    """A panel that compares the responses to a prompt with each other, under every principle and in both orders, as a run labels
+    pairs. A response is worth what it is against the others, in log-odds; a vote that is missing says nothing of either."""
+
+    methods: Methods = ("compare",)
+    """Judging methods under each principle, as plan.methods of a run: compare and reasoned look at pairs, the others at each
+    response."""
+    worth: Literal["bradley_terry", "mean"] = "bradley_terry"
+    """What the comparisons come to. bradley_terry: strengths, as a run ranks candidates, which are never infinite and fill in for
+    pairs that nobody judged. mean: the mean log-odds against the others."""
+    schedule: Schedule = "all"
+    """Which responses are compared: all pairs, or rounds of swiss, knockout or adaptive by uncertainty."""
+    comparisons: int | None = Field(default=None, ge=1)
+    """Maximum comparisons of a swiss or adaptive schedule for one prompt."""
+    position_inconsistent: PositionInconsistent = "keep"
+    """How a vote counts whose judge prefers the same position in both orders: keep, half, drop."""
+
+    @model_validator(mode="after")
+    def _of_pairs(self) -> CompareReward:
+        check_run(self.run)
+        return self
+
+    def _plan(self) -> Plan:
+        given = {name for name in ("comparisons", "position_inconsistent") if name in self.model_fields_set}
+        return Plan(
+            methods=self.methods,
+            principles=self.principles or ALL,
+            pairs="all_pairs",
+            schedule=self.schedule,
+            **{name: getattr(self, name) for name in given},
         )
 
 
@@ -123,13 +171,15 @@ class Rewards(Strict):
     models: ModelsReward | None = None
     """Trained reward models."""
     judge: JudgeReward | None = None
-    """A model that judges each response under the constitution."""
+    """A model that judges each response by itself under the constitution."""
+    compare: CompareReward | None = None
+    """A panel that compares the responses to a prompt with each other under the constitution."""
 
     @model_validator(mode="after")
     def _some(self) -> Rewards:
-        if not (self.rules or self.models or self.judge):
-            fix = "set rules, models or judge, as in `--set reward.rules.constitution=FILE` or `--set reward.models.paths=[FOLDER]`"
-            raise invalid("no source is configured", fix=fix)
+        if not (self.rules or self.models or self.judge or self.compare):
+            example = "`--set reward.rules.constitution=FILE` or `--set reward.models.paths=[FOLDER]`"
+            raise invalid("no source is configured", fix=f"set rules, models, judge or compare, as in {example}")
         return self
 
 

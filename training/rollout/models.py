@@ -14,6 +14,7 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.principles import Constitution, assign
 from constitution.records import VIOLATION, Failure, Prompt, Response
 from critics.transcript import message_text
+from generation.config import RunConfig
 from generation.engines.base import Completion, Engine, Request, TransientError
 from generation.engines.checkpoint import ModelFiles, load_config, load_tokenizer
 from generation.engines.reward import Reward, check, head_rewards
@@ -92,6 +93,40 @@ class Ensemble:
             await model.engine.close()
 
 
+class LivePanel:
+    """A panel that is asked during training: its engines open at their first call."""
+
+    def __init__(self, config: RunConfig, constitution: Constitution, wrap: Wrap = Lazy) -> None:
+        """Raises UserError for settings that name principles which are none, and for models that cannot be read."""
+        if unknown := unknown_principles(config, constitution):
+            raise UserError(unknown)
+        self._engines: list[Engine] = []
+        self._put_before = wrap
+        registry = model_registry(config)
+        self._known: Task[object] | None = None
+        self.panel: Panel = panel_of(config, chat_models(config, registry, self._wrap)[1], None)
+        self.digests: Mapping[str, str] = registry.digests()
+
+    async def known(self) -> None:
+        """What the judges' servers take and give is asked once. Raises TransientError, and asks again at the next response."""
+        known = self._known = self._known or create_task(preflight([judge.model for judge in self.panel.judges]))
+        try:
+            await known
+        except TransientError:
+            if self._known is known:
+                self._known = None
+            raise
+
+    async def close(self) -> None:
+        """Close all engines."""
+        for engine in self._engines:
+            await engine.close()
+
+    def _wrap(self, open_engine: OpenEngine) -> Engine:
+        self._engines.append(self._put_before(open_engine))
+        return self._engines[-1]
+
+
 class LiveJudge:
     """A panel that looks at each response by itself under the judged principles of a constitution: log-odds that it is good.
 
@@ -111,36 +146,27 @@ class LiveJudge:
             got = f"{constitution.name} has no principle that a model judges"
             raise UserError(Problem("", "constitution", got, fix="use rules"))
         config = settings.run().model_copy(update={"date": day})
-        if unknown := unknown_principles(config, constitution):
-            raise UserError(unknown)
         self._plan = config.plan
         self._constitution = constitution
         self._seed = seed
-        self._engines: list[Engine] = []
-        self._put_before = wrap
-        registry = model_registry(config)
-        self._known: Task[object] | None = None
-        self._panel: Panel = panel_of(config, chat_models(config, registry, self._wrap)[1], None)
+        self._live = LivePanel(config, constitution, wrap)
         self.digests: Mapping[str, str] = {
             "judge": constitution.digest,
-            **{f"judge.{name}": d for name, d in registry.digests().items()},
+            **{f"judge.{name}": d for name, d in self._live.digests.items()},
         }
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any voter has no answer: the mean over fewer voters would be another reward."""
         judged = applicable(self._constitution, prompt, judged=True)
         drawn = assign(judged, f"{self._seed} {prompt.id}", self._plan.principles)
-        voters = self._panel.voters(drawn)
+        voters = self._live.panel.voters(drawn)
         if not voters:
             return no_principle(prompt, response, self._constitution)
-        voters += self._panel.vetoes(judged)
-        known = self._known = self._known or create_task(preflight([judge.model for judge in self._panel.judges]))
+        voters += self._live.panel.vetoes(judged)
         try:
-            await known
+            await self._live.known()
             answers = await gather(*(pointwise_vote(voter, prompt, response, self._plan, ended) for voter in voters))
         except TransientError as error:
-            if self._known is known and known.done() and known.exception():
-                self._known = None  # asked again at the next response
             return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
         graded: dict[str, list[float]] = {}
         spared: dict[str, list[float]] = {}
@@ -155,12 +181,7 @@ class LiveJudge:
 
     async def close(self) -> None:
         """Close all engines."""
-        for engine in self._engines:
-            await engine.close()
-
-    def _wrap(self, open_engine: OpenEngine) -> Engine:
-        self._engines.append(self._put_before(open_engine))
-        return self._engines[-1]
+        await self._live.close()
 
 
 def _reward_model(

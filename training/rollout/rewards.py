@@ -15,9 +15,13 @@ from constitution.records import Failure, Prompt, Response
 from generation.engines.base import TransientError
 from generation.models.factory import Wrap
 from generation.pipeline.scheduler import UNAVAILABLE
+from training.rollout.compare import PairwiseJudge
 from training.rollout.config import Rewards
 from training.rollout.models import Ensemble, Lazy, LiveJudge
-from training.rollout.rules import STAGE, Rules, Source
+from training.rollout.rules import STAGE, Candidates, GroupSource, Part, Rules, Source
+
+CONSTITUTIONS = ("reward/rules", "reward/judge", "reward/compare")
+"""Digests that are those of constitutions."""
 
 
 class ResponseReward(NamedTuple):
@@ -32,7 +36,7 @@ class ResponseReward(NamedTuple):
 class RewardSum:
     """Sources by name, each with its weight."""
 
-    def __init__(self, sources: Mapping[str, tuple[float, Source]]) -> None:
+    def __init__(self, sources: Mapping[str, tuple[float, Source | GroupSource]]) -> None:
         self._sources = dict(sources)
 
     @property
@@ -40,15 +44,29 @@ class RewardSum:
         """`reward/...` -> digest of each constitution and model that the reward comes from."""
         return {f"reward/{name}": digest for _, s in self._sources.values() for name, digest in s.digests.items()}
 
-    async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> ResponseReward | Failure:
-        """The sum, or the first failure of a source. ended: False for a response that was cut at the limit."""
+    @property
+    def compares(self) -> bool:
+        """Whether a response has a reward beside others alone."""
+        return any(isinstance(source, GroupSource) for _, source in self._sources.values())
+
+    async def grade(self, group: Candidates) -> list[ResponseReward | Failure]:
+        """The sum for each response, or the first failure of a source."""
         try:
-            answers = await gather(*(source.grade(prompt, response, ended) for _, source in self._sources.values()))
+            columns = await gather(*(_graded(source, group) for _, source in self._sources.values()))
         except TransientError as error:
-            return Failure(prompt.id, STAGE, UNAVAILABLE, str(error), response.id)
+            return [Failure(group.prompt.id, STAGE, UNAVAILABLE, str(error), one.id) for one in group.responses]
+        return [
+            self._sum(group.prompt, response, parts) for response, *parts in zip(group.responses, *columns, strict=True)
+        ]
+
+    async def grade_all(self, groups: Sequence[Candidates]) -> list[list[ResponseReward | Failure]]:
+        """All at once, in their order."""
+        return list(await gather(*map(self.grade, groups)))
+
+    def _sum(self, prompt: Prompt, response: Response, found: Sequence[Part | Failure]) -> ResponseReward | Failure:
         parts: dict[str, float] = {}
         score = 0.0
-        for (name, (weight, _)), part in zip(self._sources.items(), answers, strict=True):
+        for (name, (weight, _)), part in zip(self._sources.items(), found, strict=True):
             if isinstance(part, Failure):
                 return part
             if not math.isfinite(part.value):
@@ -57,14 +75,18 @@ class RewardSum:
             parts |= {f"reward/{name}": part.value, **part.details}
         return ResponseReward(score, parts)
 
-    async def grade_all(self, responses: Sequence[tuple[Prompt, Response, bool]]) -> list[ResponseReward | Failure]:
-        """All at once, in their order. Each with its prompt, and whether it ended."""
-        return list(await gather(*(self.grade(*response) for response in responses)))
-
     async def close(self) -> None:
         """Close all sources."""
         for _, source in self._sources.values():
             await source.close()
+
+
+async def _graded(source: Source | GroupSource, group: Candidates) -> list[Part | Failure]:
+    """What a source says of each response."""
+    if isinstance(source, GroupSource):
+        return await source.grade_group(group)
+    asked = zip(group.responses, group.ended, strict=True)
+    return list(await gather(*(source.grade(group.prompt, response, ended) for response, ended in asked)))
 
 
 def open_rewards(
@@ -76,7 +98,7 @@ def open_rewards(
     each engine, which it opens at its first call. key: where the settings stand. day: what chat templates take for today.
     Raises UserError with the problems of all sources.
     """
-    sources: dict[str, tuple[float, Source]] = {}
+    sources: dict[str, tuple[float, Source | GroupSource]] = {}
     problems = Problems()
     if rules := settings.rules:
         with problems.collect(f"{key}.rules"):
@@ -87,6 +109,10 @@ def open_rewards(
     if judge := settings.judge:
         with problems.collect(f"{key}.judge"):
             sources["judge"] = judge.weight, LiveJudge(judge, _constitution(judge.constitution), seed, wrap, day)
+    if compare := settings.compare:
+        with problems.collect(f"{key}.compare"):
+            constitution = _constitution(compare.constitution)
+            sources["compare"] = compare.weight, PairwiseJudge(compare, constitution, seed, wrap, day)
     problems.check()
     return RewardSum(sources)
 

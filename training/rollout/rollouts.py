@@ -242,12 +242,11 @@ def ends_of(model: Any, end_of_turn: int) -> frozenset[int]:
 
 
 def as_response(prompt: PromptRow, number: int, written: Rollout, tokenizer: Any) -> Response:
-    """What a response says, as it was written: special tokens and white space are there for the reward to see. A malformed tool call
-    stays text, for the reward to judge.
-    """
+    """What a response says, as it was written: special tokens and white space are there for the reward to see. A malformed tool
+    call stays text, for the reward to judge."""
     name = f"{prompt.prompt.id}/s{number}"
     text = _text(written, tokenizer)
-    message = Message(role="assistant", content=text.removeprefix(" "))  # some tokenizers write it before every first word
+    message = Message(role="assistant", content=text.removeprefix(" "))  # written by some tokenizers before any word
     if prompt.prompt.tools:
         with suppress(ValueError):
             message = parse_tool_calls(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from constitution.errors import Problem, UserError
 from constitution.principles import Constitution, Principle
@@ -25,6 +25,17 @@ class Part(NamedTuple):
     """More that is logged: `success`, `head_spread`, and `principle/ID`, the share to which a response keeps a principle."""
 
 
+class Candidates(NamedTuple):
+    """Responses to one prompt that are rewarded together."""
+
+    prompt: Prompt
+    responses: Sequence[Response]
+    ended: Sequence[bool]
+    """Of each response; False where it was cut at the limit."""
+    others: Sequence[Response] = ()
+    """Responses that comparisons are made with in place of these among each other."""
+
+
 class Source(Protocol):
     """Something that rewards responses."""
 
@@ -33,6 +44,22 @@ class Source(Protocol):
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """The reward, or why there is none. Never a guess. ended: False for a response that was cut at the limit."""
+        ...
+
+    async def close(self) -> None:
+        """Release models. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class GroupSource(Protocol):
+    """Something that rewards responses to the same prompt by each other."""
+
+    digests: Mapping[str, str]
+    """Name -> digest of what it judges by."""
+
+    async def grade_group(self, group: Candidates) -> list[Part | Failure]:
+        """The reward of each response, or why there is none."""
         ...
 
     async def close(self) -> None:

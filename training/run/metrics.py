@@ -92,6 +92,8 @@ METRICS: Mapping[str, Metric] = {
     "reward/rules": Metric("policy", "share", "Weighted share of the rules that a response satisfies.", "high", _SOURCES),
     "reward/models": Metric("policy", "", "Mean of the reward models' heads, minus the pessimism penalty.", "high", _SOURCES),
     "reward/judge": Metric("policy", "log-odds", "The judge's log-odds that a response is good.", "high", _SOURCES),
+    "reward/compare": Metric("policy", "log-odds", "Worth against other responses; held out: the first ones.", "high", _SOURCES),
+    "votes_missing": Metric("policy", "share", "Votes of comparisons that were asked for and have no answer.", "low"),
     "head_spread": Metric("policy", "", "Standard deviation of a response's reward over all heads of the reward models.", "low"),
     "approx_kl": Metric("policy", "nats per token", "KL between the policy that sampled the responses and the one being trained."),
     "ratio": Metric("policy", "", "Mean ratio of a token's probability to that before the update; near 1 for small steps."),

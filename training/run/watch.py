@@ -157,9 +157,10 @@ def _collapse(
         yield Alert(
             "stop",
             "kl below 0",
-            f"kl is {values['kl']:.3g} nats per response, under {lowest:g} for {rows} rows. The mean of log π/π_ref over responses that "
-            "the policy sampled is below 0 only by chance, so they come from another distribution, and a KL penalty rewards the "
-            "distance. Check that the sampler has the newest weights and the same temperature, and that sampler.top_p is 1.",
+            f"kl is {values['kl']:.3g} nats per response, under {lowest:g} for {rows} rows. The mean of log π/π_ref over "
+            "responses that the policy sampled is below 0 only by chance, so they come from another distribution, and a KL penalty "
+            "rewards the distance. Check that the sampler has the newest weights and the same temperature, and that sampler.top_p "
+            "is 1.",
         )
     ends = traces["no_end"] if "no_end" in values else None
     if limits.endless and ends and ends.first[0] < 1 and ends.stays(lambda value: value >= 1, rows):

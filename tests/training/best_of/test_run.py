@@ -333,7 +333,7 @@ def test_prompts_that_teach_nothing_are_told(best: Best, tmp_path: Path, capfd: 
         ),
         ({"sampler": {"engine": "endpoint"}}, "sampler.endpoints: got none, but engine is 'endpoint'"),
         ({"samples": 1}, "samples: got 1; allowed: at least 2"),
-        ({"reward": {}}, "reward: no source is configured; set rules, models or judge"),
+        ({"reward": {}}, "reward: no source is configured; set rules, models, judge or compare"),
         (
             {"sampler": {"tokens": 3}},
             "sampler.tokens: unknown key (did you mean max_tokens?); allowed: calls_in_flight, endpoints, engine",

@@ -14,10 +14,12 @@ from training.ppo.losses import (
     explained_variance,
     gae,
     group_advantages,
+    importance,
     kl_estimates,
     last_token,
     masked_mean,
     policy_loss,
+    response_weights,
     token_rewards,
     value_loss,
     whiten,
@@ -315,3 +317,27 @@ def test_explained_variance_by_hand(values: list[float], explained: float) -> No
 def test_nothing_is_explained_where_returns_do_not_vary() -> None:
     close(explained_variance(t([1, 2]), t([4, 4]), torch.ones(1, 2)), 0)
     close(explained_variance(t([1, 2]), t([3, 4]), torch.zeros(1, 2)), 0)
+
+
+# What weighs tokens
+
+
+def test_importance_weights_by_hand() -> None:
+    """Ratios 2, 1/2 and 8 of the first response; the cap of 2 holds at the third alone."""
+    logp, sampled = t([LN2, -LN2, 3 * LN2], [0, X, X], [X, X, X]), t([0, 0, 0], [LN2, X, X], [X, X, X])
+    found = importance(logp, sampled, MASK, 2.0)
+    close(found.weights, [2, 0.5, 2], [0.5, 0, 0], [0, 0, 0])
+    assert found.truncated.tolist() == [[False, False, True], [False] * 3, [False] * 3]
+
+
+def test_a_loss_may_be_the_mean_over_responses_or_over_the_limit() -> None:
+    """Ratio 1, so a token's loss is minus its advantage: -1 for three tokens of a response, -4 for the one of the other. The mean over
+    tokens is -7/4, over responses -(1 + 4)/2, over twice ten tokens -(3 + 4)/20.
+    """
+    mask = MASK[:2]
+    logp, advantages = torch.zeros(2, 3), torch.tensor([[1.0], [4.0]])
+    by_tokens = policy_loss(logp, logp, advantages, mask, 0.2, total=4.0)
+    weights = [response_weights(mask, 4.0, 2.0), response_weights(mask, 4.0, 2.0, 10.0)]
+    by_response, by_limit = (policy_loss(logp, logp, advantages, mask, 0.2, None, 4.0, one) for one in weights)
+    assert [float(found.loss) for found in (by_tokens, by_response, by_limit)] == pytest.approx([-1.75, -2.5, -0.35])
+    assert {float(found.ratio_mean) for found in (by_tokens, by_response, by_limit)} == {1.0}

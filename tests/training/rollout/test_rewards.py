@@ -27,7 +27,7 @@ from training.ppo.config import PPO
 from training.rollout.config import JudgeReward, ModelsReward, Rewards, RulesReward
 from training.rollout.models import Ensemble
 from training.rollout.rewards import ResponseReward, RewardSum, open_rewards
-from training.rollout.rules import Part, Rules, merit
+from training.rollout.rules import Candidates, Part, Rules, merit
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Why?"),), tags=("a",))
 
@@ -53,6 +53,8 @@ JUDGED = {"id": "kind", "objective": "form", "text": "Be kind."}
 def grade(source: Any, text: str, prompt: Prompt = PROMPT) -> Any:
     async def once() -> Any:
         try:
+            if isinstance(source, RewardSum):
+                return (await source.grade(Candidates(prompt, [saying(text)], [True])))[0]
             return await source.grade(prompt, saying(text))
         finally:
             await source.close()
@@ -271,7 +273,9 @@ def test_a_model_that_is_none_is_refused_before_anything_loads(tmp_path: Path) -
     ("override", "message"),
     [
         pytest.param(
-            "reward={}", "--set: reward: no source is configured; set rules, models or judge, as in", id="nothing"
+            "reward={}",
+            "--set: reward: no source is configured; set rules, models, judge or compare, as in",
+            id="nothing",
         ),
         pytest.param("reward.rules.weight=0", "reward.rules.weight: got 0; allowed: greater than 0", id="weight"),
         pytest.param(

@@ -18,7 +18,7 @@ from training.data.rows import RowPrompt
 from training.model.loading import load_policy
 from training.ppo.config import PPO
 from training.rollout.config import SamplerSettings
-from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, seeds_of, to_bf16
+from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, hides, seeds_of, to_bf16
 
 SETTINGS = SamplerSettings(max_tokens=12)
 PROMPTS = [(5, 6, 7), (9, 10, 11, 12, 13, 14, 15, 16), (20,), (END, END, 30)]
@@ -151,6 +151,18 @@ def test_a_response_is_its_text_without_the_token_that_ended_it(path: Path) -> N
     cut = as_response(prompt, 2, Rollout(tokens, (0.0,) * len(tokens), False), tokenizer)
     assert ended.message == cut.message == Message(role="assistant", content="some words")
     assert (ended.id, ended.prompt_id) == ("a/s2", "a")
+
+
+def test_what_a_policy_adds_is_there_for_the_reward_and_told(path: Path) -> None:
+    tokenizer = load_tokenizer(resolve(str(path)))
+
+    def rollout(text: str) -> Rollout:
+        return Rollout((*tokenizer.encode(text, add_special_tokens=False), END), (), True)
+
+    marked, spaced, plain = (rollout(text) for text in ("<|im_start|>some words", "some words\n \n", " some words"))
+    said = [as_response(row((1,), "a"), 0, one, tokenizer).text for one in (marked, spaced, plain)]
+    assert said == ["<|im_start|>some words", "some words\n \n", "some words"]
+    assert [hides(one, tokenizer) for one in (marked, spaced, plain)] == [True, True, False]
 
 
 def test_tool_calls_are_read_and_malformed_ones_stay_text(path: Path) -> None:
