@@ -94,18 +94,15 @@ class JudgeSettings(Strict):
     transformers: TransformersSettings = TransformersSettings()
     """Settings of the transformers engine, where it is the engine."""
 
-    def run(self) -> RunConfig:
-        """The same as settings of a run, whose judge it is."""
+    def run_with(self, plan: Plan) -> RunConfig:
+        """The same as settings of a run with this plan, whose judge it is."""
         return RunConfig(
             policy=self.model,
             panel=self.panel,
-            plan=self._plan(),
+            plan=plan,
             calls_in_flight=self.calls_in_flight,
             **{name: getattr(self, name) for name in ENGINE_SETTINGS if name in self.model_fields_set},
         )
-
-    def _plan(self) -> Plan:
-        raise NotImplementedError
 
 
 class JudgeReward(JudgeSettings):
@@ -126,8 +123,9 @@ class JudgeReward(JudgeSettings):
         check_run(self.run)
         return self
 
-    def _plan(self) -> Plan:
-        return Plan(methods=self.methods, principles=self.principles or ALL)
+    def run(self) -> RunConfig:
+        """The same as settings of a run, whose judge it is."""
+        return self.run_with(Plan(methods=self.methods, principles=self.principles or ALL))
 
 
 class CompareReward(JudgeSettings):
@@ -152,15 +150,17 @@ class CompareReward(JudgeSettings):
         check_run(self.run)
         return self
 
-    def _plan(self) -> Plan:
+    def run(self) -> RunConfig:
+        """The same as settings of a run, whose judge it is."""
         given = {name for name in ("comparisons", "position_inconsistent") if name in self.model_fields_set}
-        return Plan(
+        plan = Plan(
             methods=self.methods,
             principles=self.principles or ALL,
             pairs="all_pairs",
             schedule=self.schedule,
             **{name: getattr(self, name) for name in given},
         )
+        return self.run_with(plan)
 
 
 class Rewards(Strict):
