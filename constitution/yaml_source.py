@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from constitution.errors import Location, Problem, UserError
 
+QUICK: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's reader where PyYAML was built with it, ten times as fast. What it refuses is read by PyYAML's own, which says why."""
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 
@@ -47,8 +50,7 @@ def read(path: Path) -> Source:
         line = raw[: error.start].count(b"\n") + 1
         raise _wrong(path, line, "is not UTF-8", fix="save it as UTF-8") from None
     try:
-        _check_events(text, path)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _node(text, path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         got = f"is not YAML ({error.problem or error.context})"
@@ -60,14 +62,32 @@ def read(path: Path) -> Source:
     return Source(path, data, lines)
 
 
+def parse(text: str) -> object:
+    """What `yaml.safe_load` gives, and raises."""
+    try:
+        return yaml.load(text, QUICK)
+    except (yaml.YAMLError, UnicodeError):
+        return yaml.safe_load(text)
+
+
+def _node(text: str, path: Path) -> yaml.Node | None:
+    try:
+        _check_events(text, path, QUICK)
+        node: yaml.Node | None = yaml.compose(text, Loader=QUICK)
+    except yaml.YAMLError:
+        _check_events(text, path, yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    return node
+
+
 def _wrong(path: Path, line: int, got: str, allowed: str = "", fix: str = "") -> UserError:
     return UserError(Problem(f"{path}:{line}", got=got, allowed=allowed, fix=fix))
 
 
-def _check_events(text: str, path: Path) -> None:
+def _check_events(text: str, path: Path, loader: Any) -> None:
     """Refuse aliases and deep nesting on the flat event stream, before anything recursive sees them."""
     depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if anchor := getattr(event, "anchor", None):
             raise _wrong(path, line, f"got an anchor or alias {anchor!r}", "plain values", "write it out")
@@ -91,7 +111,7 @@ def _plain(node: yaml.Node, location: Location, lines: dict[Location, int], path
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, location, lines, path)
     try:
-        value: object = yaml.SafeLoader("").construct_object(node)
+        value: object = yaml.constructor.SafeConstructor().construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         raise _wrong(path, line, f"got {node.value!r} ({error})", "plain strings, numbers and lists") from None
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from constitution.errors import Location, Problem, Problems, UserError, problems_of
 from constitution.listing import as_yaml
 from constitution.records import Strict
+from constitution.yaml_source import parse
 
 T = TypeVar("T", bound=Strict)
 _BAD_YAML = (yaml.YAMLError, ValueError, RecursionError)
@@ -69,7 +70,7 @@ def _places(path: Path | None, overrides: Sequence[str], flags: Mapping[str, obj
 
 def _read(path: Path, example: str) -> dict[str, object]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         fix = "--config takes a YAML file of settings"
         raise UserError(Problem(str(path), got=f"cannot be read ({error.strerror})", fix=fix)) from None

@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from constitution.errors import Problem, UserError
+from constitution.yaml_source import parse
 from generation.output.files import contents, read_sealed, refuse_links, write_atomically, write_sealed
 
 SETTINGS = "run.yaml"
@@ -105,7 +106,7 @@ class OwnedFolder:
         try:
             if self.released and contents(self.path / self.marker).decode() == self.released:
                 return None
-            found = yaml.safe_load(read_sealed(self.path / self.marker))
+            found = parse(read_sealed(self.path / self.marker))
         except FileNotFoundError:
             return None
         except (OSError, yaml.YAMLError, ValueError):

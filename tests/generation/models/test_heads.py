@@ -107,7 +107,8 @@ def prompts(question: str, a: str, b: str, requests: list[str], nonce: bool = Tr
 def same(own: Encoder, chats: list[tuple[Message, ...]]) -> None:
     asked = [(chat, labels) for chat in chats for labels in (False, True)]
     whole = [
-        own._ids(own._render(chat, None, judged=labels) + (own._before_labels if labels else "")) for chat, labels in asked
+        own._ids(own._render(chat, None, judged=labels) + (own._before_labels if labels else ""))
+        for chat, labels in asked
     ]
     for _ in range(2):
         for (chat, labels), ids in zip(asked, whole, strict=True):

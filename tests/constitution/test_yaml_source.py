@@ -1,0 +1,38 @@
+"""The quick reader of YAML gives what PyYAML's own gives, line numbers too."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from constitution import yaml_source
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = {
+    "shipped": (ROOT / "principles" / "hhh.yaml").read_text(encoding="utf-8"),
+    "scalars": "a: 1\nb: 2024-07-26\nc: off\nd: 1e3\ne: 0o7\nf: ~\ng: .inf\nh: 12:30\ni:\n\nj: ''\n",
+    "texts": "a: |\n  one\n\n  two\nb: >-\n  one\n  two\nc: \"\\u00e4\\n\\u6f22\"\nd: 'it''s'\n",
+    "flow": "a: [1, {b: c}, ]\n\n# said\nd:\n- e\n-   f: 1\n    g: 2\n",
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_both_readers_read_the_same(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(TEXTS[kind], encoding="utf-8")
+    quick = yaml_source.read(path), yaml_source.parse(TEXTS[kind])
+    monkeypatch.setattr(yaml_source, "QUICK", yaml.SafeLoader)
+    assert (yaml_source.read(path), yaml_source.parse(TEXTS[kind])) == quick
+    assert quick[1]
+
+
+@pytest.mark.parametrize("text", ["a: b: c", "a: '", '"\\ud800"', "\t- x", "a: \x01"])
+def test_what_is_refused_is_told_in_the_words_of_pyyaml(text: str) -> None:
+    def told(read: Callable[[str], object]) -> str:
+        try:
+            return repr(read(text))
+        except yaml.YAMLError as error:
+            return f"{type(error).__name__}: {error}"
+
+    assert told(yaml_source.parse) == told(yaml.safe_load)
