@@ -69,7 +69,7 @@ def served(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             """Quiet."""
 
     server = Quiet(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", seen

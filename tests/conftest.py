@@ -38,6 +38,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if files else min(os.cpu_count() or 1, PROCESSES)
 
 
+LONG = (
+    "test_setup.py", "test_forecast_resume.py", "test_sandbox.py", "test_contributing.py", "test_batched_run.py", "test_planted.py",
+    "test_browser.py", "test_clean.py", "solon/test_fitting.py", "solon/test_main.py", "test_learnt.py", "test_loads.py",
+)  # fmt: skip
+"""Files of few tests that take long."""
+
+
 class ByFile(LoadScopeScheduling):
     """Gives whole files to processes; pages of the documentation one by one, and to one process all that names vLLM or a GPU."""
 
@@ -76,14 +83,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For several processes: what takes long first, so that none is left with it when the others are done.
 
-    That are pages, then files with many tests of models, then those with many tests.
+    That are pages, then files with many tests of models, then long files, then those with many tests.
     """
     gc.enable()
     gc.freeze()  # what is collected stays to the end, and need not be looked through again and again
     if "PYTEST_XDIST_WORKER" in os.environ:
         sizes = Counter(scope(item.nodeid) for item in items)
         models = Counter(scope(item.nodeid) for item in items if item.get_closest_marker("model"))
-        items.sort(key=lambda item: (not is_page(item.nodeid), -models[of := scope(item.nodeid)], -sizes[of]))
+        items.sort(
+            key=lambda item: (
+                not is_page(item.nodeid),
+                -models[of := scope(item.nodeid)],
+                not of.endswith(LONG),
+                -sizes[of],
+            )
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)
