@@ -12,7 +12,7 @@ from constitution.digest import integer
 from constitution.records import Message, Stage
 from critics.methods import JudgingMethod
 from critics.ranking.weights import JudgingForm
-from critics.transcript import shared_head
+from critics.transcript import message_text, shared_head
 from generation.engines.base import (
     NOBODY,
     Completion,
@@ -123,27 +123,31 @@ class ChatModel:
     async def likelihood(
         self,
         messages: Sequence[Message],
-        response: str,
+        response: str | Message,
         tools: Tools = (),
         ended: bool = False,
         subject: Subject = NOBODY,
     ) -> Completion:
         """Completion.scores: the log-probability of each token of the response after the conversation.
 
-        ended: True to score the token that ends the turn too; a server of messages has none that is known.
+        response: a text as a model samples it after the generation prompt; a message that calls tools is what the template writes
+        of it. ended: True to score the token that ends the turn too; a server of messages has none that is known.
         """
+        message = Message(role="assistant", content=response) if isinstance(response, str) else response
         asked = Request(
-            self.digest, "compare", (), ONE_TOKEN, messages=_with_response(messages, response), tools=_as_json(tools),
-            subject=subject,
-        )  # fmt: skip
+            self.digest, "compare", (), ONE_TOKEN, messages=(*messages, message), tools=_as_json(tools), subject=subject
+        )
         if not self.encoder:
-            return await self._send(replace(asked, scored=len(response.split())))
+            return await self._send(replace(asked, scored=len(message_text(message).split())))
         try:
-            prompt, tokens = self.encoder.response(messages, response, tools or None, judged=True)
+            if message.tool_calls:
+                before, (side,) = self.encoder.written(messages, [[message]], tools or None, cut=[not ended])
+                prompt, tokens = before, side.tokens
+            else:
+                prompt, tokens = self.encoder.response(messages, message.content, tools or None, judged=True)
+                tokens = [*tokens, self.encoder.end_of_turn] if ended else tokens
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
-        if ended:
-            tokens = [*tokens, self.encoder.end_of_turn]
         if not tokens:
             return Completion("")
         return await self._send(replace(asked, tokens=(*prompt, *tokens), scored=len(tokens)))
@@ -151,27 +155,26 @@ class ChatModel:
     async def reward(
         self,
         messages: Sequence[Message],
-        response: str,
+        response: Message,
         tools: Tools = (),
         ended: bool = True,
         subject: Subject = NOBODY,
     ) -> Completion:
-        """Completion.logprobs[REWARD]: what a reward model gives for the response.
+        """Completion.logprobs[REWARD]: what a reward model gives for the response, written as reward models are trained on it.
 
         ended: False for a response that was cut, after which no end of the turn is written; a server of messages writes one.
         """
         asked = Request(
-            self.digest, "compare", (), ONE_TOKEN, ((REWARD, -1),), messages=_with_response(messages, response),
+            self.digest, "compare", (), ONE_TOKEN, ((REWARD, -1),), messages=(*messages, response),
             tools=_as_json(tools), subject=subject,
         )  # fmt: skip
         if not self.encoder:
             return await self._send(asked)
         try:
-            prompt, tokens = self.encoder.response(messages, response, tools or None, judged=True)
+            before, (side,) = self.encoder.written(messages, [[response]], tools or None, cut=[not ended])
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))
-        whole = (*prompt, *tokens, *([self.encoder.end_of_turn] if ended else []))
-        return await self._send(replace(asked, tokens=whole))
+        return await self._send(replace(asked, tokens=(*before, *side.tokens)))
 
     async def _send(self, request: Request) -> Completion:
         """The engine's answer, or the error of a request that it refused. Raises TransientError and ModelError as it does."""
@@ -182,10 +185,6 @@ class ChatModel:
             return await self.engine.generate(replace(request, numerics=self.numerics) if self.numerics else request)
         except RefusedError as error:
             return Completion("", error=error.error)
-
-
-def _with_response(messages: Sequence[Message], response: str) -> tuple[Message, ...]:
-    return (*messages, Message(role="assistant", content=response))
 
 
 def _as_json(tools: Tools) -> str:

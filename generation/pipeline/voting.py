@@ -17,7 +17,6 @@ from critics.ranking.vetoes import veto
 from critics.ranking.weights import Stopping
 from critics.templating import use as use_templates
 from critics.text.thoughts import split
-from critics.transcript import message_text
 from generation.config import Plan
 from generation.engines.base import Sampling, Subject
 from generation.engines.reward import REWARD
@@ -215,9 +214,9 @@ async def _likelihood_ratio(
     subject: Subject,
 ) -> Odds:
     """Mean log-probability of the response's tokens in one conversation, less that in the other where there are two."""
-    text = message_text(response.message)
+    message = response.message
     completions = await together(
-        *(model.likelihood(messages, text, prompt.tools, subject=subject) for messages in conditions)
+        *(model.likelihood(messages, message, prompt.tools, subject=subject) for messages in conditions)
     )
     values: list[float] = []
     for completion in completions:
@@ -231,7 +230,7 @@ async def _likelihood_ratio(
 
 
 async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool, subject: Subject) -> Odds:
-    completion = await model.reward(prompt.messages, message_text(response.message), prompt.tools, ended, subject)
+    completion = await model.reward(prompt.messages, response.message, prompt.tools, ended, subject)
     if completion.error:
         return NoOdds(*completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))

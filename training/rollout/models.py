@@ -13,7 +13,6 @@ from scipy.special import expit
 from constitution.errors import Problem, Problems, UserError
 from constitution.principles import Constitution, assign
 from constitution.records import VIOLATION, Failure, Prompt, Response
-from critics.transcript import message_text
 from generation.config import RunConfig
 from generation.engines.base import Completion, Engine, Request, TransientError
 from generation.engines.checkpoint import ModelFiles, load_config, load_tokenizer
@@ -72,8 +71,8 @@ class Ensemble:
 
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
-        text = message_text(response.message)
-        answers = await gather(*(model.reward(prompt.messages, text, prompt.tools, ended) for model in self._models))
+        message = response.message
+        answers = await gather(*(model.reward(prompt.messages, message, prompt.tools, ended) for model in self._models))
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):
             if answer.error:

@@ -13,7 +13,6 @@ from constitution.errors import UserError
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution, Principle
 from constitution.records import Failure, Function, Message, Prompt, Response, ToolCall
-from critics.transcript import message_text
 from generation.config import Plan
 from generation.engines.base import Completion, Request
 from generation.engines.replay import Replay
@@ -157,8 +156,15 @@ def test_a_reward_model_is_told_of_tools_calls_and_cuts(tmp_path: Path) -> None:
         model = Ensemble(ModelsReward(paths=(path,)))
         values.append(asyncio.run(closing(model, prompt, response, ended)))
     assert len(set(values)) == 3
-    model = Ensemble(ModelsReward(paths=(path,)))
-    assert asyncio.run(closing(model, PROMPT, saying(message_text(calling)), True)) == values[0]
+
+
+def test_a_reward_model_reads_a_call_as_it_is_trained_on() -> None:
+    calling = Message(role="assistant", tool_calls=(ToolCall(function=Function(name="look", arguments={})),))
+    encoder = Encoder(STYLES["chatml"]())
+    before, (side,) = encoder.written(PROMPT.messages, [[calling]])
+    asked = heard(PROMPT, Response("p/s0", "p", calling, "sampled", ""))
+    assert asked == (*before, *side.tokens)
+    assert encoder._tokenizer.decode(side.tokens) == '<tool_call>{"arguments": {}, "name": "look"}</tool_call><|im_end|>'
 
 
 async def closing(model: Ensemble, prompt: Prompt, response: Response, ended: bool) -> float:
