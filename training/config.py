@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from constitution.errors import invalid
 from constitution.records import Strict
@@ -109,6 +109,8 @@ class Training(Strict):
 
     model: str = "embedded"
     """The model that is trained: `embedded`, a local folder, or a hub id."""
+    chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the model's chat template is told, as in `{enable_thinking: false}`; a row's own column of that name comes before it."""
     data: dict[str, float] = Field(default_factory=dict)
     """Run folder, or whatever `solon feedback --prompts` takes -> weight of its rows in the loss."""
     columns: dict[str, str] = Field(default_factory=dict)

@@ -111,12 +111,13 @@ class Layout:
     def _cut(self, whole: str, chat: Sequence[Mapping[str, Any]], span: tuple[int, int], render: Rendered) -> int:
         """The end of what the last answer says, without what the template writes after it."""
         last = chat[-1]
+        if last.get("tool_calls"):  # which stand behind the content
+            return [match.start() for match in self._control.finditer(whole, *span) if match.group() in self._ends][-1]
         marked = render([*chat[:-1], {**last, "content": f"{last.get('content') or ''}{self._secret}"}], False)
         tail = marked.rpartition(self._secret)[2]
         if self._secret in marked and whole.endswith(tail) and len(whole) - len(tail) >= span[0]:
             return len(whole) - len(tail)
-        found = [match.start() for match in self._control.finditer(whole, *span)]
-        return found[-1] if found else span[1]
+        return [match.start() for match in self._control.finditer(whole, *span)][-1]
 
     def _content(self, whole: str, chat: Sequence[Mapping[str, Any]], place: int, render: Rendered) -> int:
         """Where the content of a message begins in the whole."""

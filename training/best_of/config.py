@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from collections.abc import Mapping
+
+from pydantic import Field, JsonValue, model_validator
 
 from constitution.errors import invalid
 from constitution.records import Strict
@@ -48,11 +50,12 @@ class BestOfSampler(Strict):
         check_run(lambda: self.run("model", 0, 1))
         return self
 
-    def run(self, model: str, seed: int, samples: int) -> RunConfig:
-        """The same as settings of a run, whose policy it is. samples: responses to each prompt."""
+    def run(self, model: str, seed: int, samples: int, told: Mapping[str, JsonValue] | None = None) -> RunConfig:
+        """The same as settings of a run, whose policy it is. samples: responses to each prompt. told: to the chat template."""
         drawn = Decoding(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p)
         return RunConfig(
             policy=model,
+            chat_template_kwargs=dict(told or {}),
             plan=Plan(
                 sample=drawn,
                 seed=seed,

@@ -8,7 +8,7 @@ from typing import Any
 
 from constitution.errors import Problems
 from generation.calls.reading import StoredCalls
-from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.engines.checkpoint import ModelFiles
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.output.folder import day_of
@@ -17,6 +17,7 @@ from training.best_of.config import BestOf
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
+from training.data.template import chat_encoder, examine_rows
 from training.model import launch
 from training.model.checkpoint.examine import check_tokens
 from training.rollout.rewards import CONSTITUTIONS, open_rewards
@@ -62,14 +63,13 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
         StoredCalls([Path(folder) / CALLS for folder in settings.reuse]).close()
     with problems.collect():
         files = resolve(settings.model)
-        tokenizer = load_tokenizer(files)
-        encoder = Encoder(tokenizer, day=day)
-        _ = encoder.end_of_turn  # a template without one is told now
+        tokenizer, encoder = chat_encoder(files, settings, day)
         settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
         room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
     problems.check()
     assert rewards is not None
     split = rows.prompts(settings)
+    examine_rows(files, encoder, (row for part in split for row in part), thinks=encoder.thinks)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     examined = job.tell_examined(files, tokenizer, settings, "policy")

@@ -67,7 +67,9 @@ async def _outcomes(settings: BestOf, prompts: Sequence[Prompt], folder: Path) -
 
 
 async def _sample(settings: BestOf, prompts: Sequence[Prompt], session: Session) -> list[Samples]:
-    config = session.dated(settings.sampler.run(settings.model, settings.seed, settings.samples))
+    config = session.dated(
+        settings.sampler.run(settings.model, settings.seed, settings.samples, settings.chat_template_kwargs)
+    )
     policy = chat_model(config, model_registry(config).policy, session.wrap)
     await session.preflight(policy)
     in_flight = asyncio.Semaphore(settings.sampler.prompts_in_flight)

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import FiniteFloat, JsonValue
 
 from constitution.errors import Problem, UserError
-from constitution.records import Message, Strict
+from constitution.records import Message, Response, Strict
+from critics.text import thoughts
 from generation.data.record import BadRow
 from generation.data.source import source
 from generation.output.dataset import SPLITS
@@ -71,7 +72,7 @@ def _rows(one: Outcome, split: str) -> Iterable[BestRow]:
     for number, response, score in one.choice.kept:
         yield BestRow(
             prompt=one.prompt.messages,
-            completion=(response.message,),
+            completion=(_imitated(response),),
             score=score,
             mean=one.choice.mean,
             sample=number,
@@ -82,6 +83,12 @@ def _rows(one: Outcome, split: str) -> Iterable[BestRow]:
             tools=one.prompt.tools,
             tags=one.prompt.tags,
         )
+
+
+def _imitated(response: Response) -> Message:
+    """What was written, thoughts and all: an answer alone would be learnt where the policy has not thought yet."""
+    thought = thoughts.split(response.raw).thoughts
+    return response.message.model_copy(update={"reasoning_content": thought})
 
 
 def read(path: Path) -> dict[str, list[Target]]:

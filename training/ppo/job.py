@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from training.config import Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
+from training.data.template import chat_encoder
 from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import check_tokens
@@ -105,7 +105,8 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     with problems.collect():
         reference = _reference(settings)
     with problems.collect():
-        files, tokenizer, encoder = _model(settings, day)
+        files = resolve(settings.model)
+        tokenizer, encoder = chat_encoder(files, settings, day)
         settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
         room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
     problems.check()
@@ -135,15 +136,6 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         settings, out, files, critic, tokenizer, encoder, rewards, gold, reference, train, test, steps, run_record,
         split.sources,
     )  # fmt: skip
-
-
-def _model(settings: PPO, day: datetime.date) -> tuple[ModelFiles, Any, Encoder]:
-    """The policy's files, tokenizer and encoder. Raises UserError, also for a chat template without an end of turn."""
-    files = resolve(settings.model)
-    tokenizer = load_tokenizer(files)
-    encoder = Encoder(tokenizer, day=day)
-    _ = encoder.end_of_turn
-    return files, tokenizer, encoder
 
 
 def _check_engines(settings: PPO, problems: Problems) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from constitution.errors import Problem, Problems, UserError
-from generation.engines.checkpoint import ModelFiles, load_tokenizer
+from generation.engines.checkpoint import ModelFiles
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.output.folder import day_of
@@ -19,6 +19,7 @@ from training.config import Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import order
+from training.data.template import chat_encoder, examine_rows
 from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import Examined, Kind, check_tokens, examine
@@ -74,7 +75,7 @@ def prepare(settings: Training, out: Path) -> Job:
         output.check(out)
     with problems.collect():
         files = resolve(settings.model)
-        encoder = Encoder(tokenizer := load_tokenizer(files), day=day)
+        tokenizer, encoder = chat_encoder(files, settings, day)
     with problems.collect():
         split = kind.read(settings)
     problems.check()
@@ -85,6 +86,7 @@ def prepare(settings: Training, out: Path) -> Job:
     heads = settings.heads if isinstance(settings, Reward) else 1
     examined = tell_examined(files, tokenizer, settings, kind_of_model, heads)
     recipe = kind.recipe(settings)
+    examine_rows(files, encoder, (row for part in split for row in part))
     train, test = (kind.encode(part, encoder, settings) for part in split)
     split.tell(train.counts, test.counts)
     check_tokens(_tokens(train, test), examined.vocabulary, tokenizer, files)

@@ -10,13 +10,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from benchmarks.styles import STYLES
-from constitution.records import Message
+from constitution.records import Function, Message, ToolCall
 from critics.text import thoughts
 from generation.config import RunConfig
 from generation.engines.base import Completion, Engine, Request, Sampling
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.transformers import TransformersSettings
 from generation.models.chat_model import ChatModel
+from generation.models.encoder import Encoder
 from generation.models.factory import ModelSpec, chat_models, model_registry
 from generation.models.files import resolve
 from generation.servers.settings import EndpointSettings
@@ -123,6 +124,18 @@ def test_thoughts_that_the_prompt_opened_are_marked_and_a_judge_has_none(folder:
     assert ends == ["\n<think>\n", "\n"]
     asyncio.run(model.likelihood([ASKED], "Yes"))
     assert str(tokenizer.decode(engine.asked[-1].tokens)).endswith("assistant\nYes")
+
+
+def test_the_likelihood_of_a_call_is_that_of_what_the_template_writes() -> None:
+    engine, tokenizer = Echo(), STYLES["chatml"]()
+    model = ChatModel("judge", "0", engine, Encoder(tokenizer), 0)
+    call = ToolCall(function=Function(name="look", arguments={"at": "sky"}))
+    said = Message(role="assistant", content="Let me look.", tool_calls=(call,))
+    for ended in (False, True):
+        asyncio.run(model.likelihood([ASKED], said, ended=ended))
+    scored = [str(tokenizer.decode(request.tokens[-request.scored :])) for request in engine.asked]
+    written = 'Let me look.<tool_call>{"name": "look", "arguments": {"at": "sky"}}</tool_call>'
+    assert scored == [written, f"{written}<|im_end|>"]
 
 
 def test_a_row_with_what_the_template_leaves_out_fails_in_words(folder: Path) -> None:

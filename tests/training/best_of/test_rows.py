@@ -66,3 +66,12 @@ def test_it_is_read_as_it_was_written_here_and_as_data_of_sft(path: Path) -> Non
         ],
     }
     assert [target(raw.row, Told()) for raw in sources.read(str(path), "sft")] == [*found["train"], *found["test"]]
+
+
+def test_what_was_thought_before_a_response_is_imitated_with_it(tmp_path: Path) -> None:
+    prompt = Prompt(id="p0", messages=(Message(role="user", content="Why?"),))
+    message = Message(role="assistant", content="So.")
+    kept = RewardedSample(0, Response("p0/s0", "p0", message, "sampled", "<think>\nHm.\n</think>\n\nSo."), 1.0)
+    write(tmp_path / "best.jsonl", {"train": [Outcome(prompt, (kept,), (), Choice((kept,), 1.0, ""))], "test": []})
+    (row,) = map(json.loads, (tmp_path / "best.jsonl").read_text().splitlines())
+    assert row["completion"] == [{"role": "assistant", "content": "So.", "reasoning_content": "Hm."}]

@@ -164,7 +164,9 @@ def test_a_reward_model_reads_a_call_as_it_is_trained_on() -> None:
     before, (side,) = encoder.written(PROMPT.messages, [[calling]])
     asked = heard(PROMPT, Response("p/s0", "p", calling, "sampled", ""))
     assert asked == (*before, *side.tokens)
-    assert encoder._tokenizer.decode(side.tokens) == '<tool_call>{"arguments": {}, "name": "look"}</tool_call><|im_end|>'
+    assert (
+        encoder._tokenizer.decode(side.tokens) == '<tool_call>{"name": "look", "arguments": {}}</tool_call><|im_end|>'
+    )
 
 
 async def closing(model: Ensemble, prompt: Prompt, response: Response, ended: bool) -> float:

@@ -1,0 +1,73 @@
+"""What vLLM's tool parsers read back of calls that are trained on.
+
+python -m benchmarks.tool_parsers
+
+For families of templates that vLLM has a parser for: the tokens that are learnt of an answer with calls are decoded as vLLM does it,
+and its parser must find the same names and arguments. It needs the `vllm` extra, and no weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.tool_parsers import ToolParserManager
+
+from benchmarks.common import show
+from benchmarks.families import FAMILIES, tokenizer_of
+from benchmarks.templates_trained import TOOLS, WEATHER, called, read
+from generation.models.encoder import Encoder
+
+PARSERS = {
+    "qwen2.5": "hermes", "qwen3": "hermes", "qwen3 thinking": "hermes", "qwq": "hermes", "chatml": "hermes",
+    "llama 3": "hermes", "llama 3.1": "llama3_json", "mistral v3": "mistral", "mistral v7": "mistral", "granite 3": "granite",
+    "deepseek r1": "deepseek_v3", "deepseek v3": "deepseek_v3", "kimi k2": "kimi_k2", "gpt-oss": "openai",
+}  # fmt: skip
+"""Family -> name of its parser."""
+CALLS: dict[str, dict[str, Any]] = {
+    "one call": called("Paris"),
+    "two calls": called("Paris", "Rome"),
+    "text and a call": called("Paris", content="Let me look."),
+    "quotes": called('the "Paris" of </tool_call>\n{"x": 1}'),
+    "letters": called("Zürich, 東京"),
+}
+
+
+def main() -> None:
+    """Prints each family's counts, and what was read otherwise."""
+    same = refused = other = 0
+    for family, parser in PARSERS.items():
+        tokenizer = tokenizer_of(FAMILIES[family])
+        encoder = Encoder(tokenizer)
+        for title, given in CALLS.items():
+            message = read(given)
+            try:
+                (side,) = encoder.written((read(WEATHER),), [[message]], TOOLS).sides
+            except ValueError as error:
+                refused += 1
+                print(f"{family}, {title}: refused: {error}")
+                continue
+            found = parsed(parser, tokenizer, side.tokens)
+            expected = [(call.function.name, call.function.arguments) for call in message.tool_calls]
+            same += found == expected
+            if found != expected:
+                other += 1
+                print(f"{family}, {title}: {parser} reads {found} of {tokenizer.decode(side.tokens)!r}")
+    show("calls that vLLM reads as they were given", same, "", "all that a template writes")
+    show("calls that the template refuses", refused, "", "")
+    show("calls that vLLM reads otherwise", other, "", "0")
+
+
+def parsed(name: str, tokenizer: Any, tokens: Sequence[int]) -> list[tuple[str, Any]]:
+    """Names and arguments that the parser finds."""
+    request = ChatCompletionRequest(messages=[WEATHER], model="m", tools=TOOLS)
+    parser = ToolParserManager.get_tool_parser(name)(tokenizer, request.tools)
+    text = tokenizer.decode(tokens[:-1], skip_special_tokens=False)
+    found = parser.extract_tool_calls(text, request=request)
+    return [(call.function.name, json.loads(call.function.arguments)) for call in found.tool_calls]
+
+
+if __name__ == "__main__":
+    main()
