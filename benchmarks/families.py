@@ -122,6 +122,7 @@ _MISTRAL_TOOLS = (
 )
 _HARMONY = ["<|start|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|call|>", "<|end|>", "<|return|>"]
 _GPT_OSS = (
+    "{% if tools %}{{ '<|start|>developer<|message|># Tools\n' + (tools | tojson) + '<|end|>' }}{% endif %}"
     "{% for m in messages %}{% if m.role == 'assistant' %}{% if m.tool_calls %}"
     "{% if m.thinking or m.content %}{{ '<|start|>assistant<|channel|>analysis<|message|>' + (m.thinking or m.content) + '<|end|>' }}{% endif %}"
     "{{ '<|start|>assistant to=functions.' + m.tool_calls[0].function.name + '<|channel|>commentary json<|message|>'"
@@ -131,7 +132,8 @@ _GPT_OSS = (
     "{% if loop.last and not add_generation_prompt %}<|return|>{% else %}<|end|>{% endif %}{% endif %}"
     "{% elif m.role == 'tool' %}{{ '<|start|>functions.look to=assistant<|channel|>commentary<|message|>' + (m.content | tojson) + '<|end|>' }}"
     "{% else %}{{ '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{% endif %}{% endfor %}"
-    "{% if tools %}{# tools #}{% endif %}" + OPEN + "<|start|>assistant{% endif %}"
+    + OPEN
+    + "<|start|>assistant{% endif %}"
 )
 _COHERE = ["<BOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>",
            "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_THINKING|>", "<|END_THINKING|>", "<|END_OF_TURN_TOKEN|>"]  # fmt: skip
@@ -283,7 +285,7 @@ def _backend(special: tuple[str, ...], plain: tuple[str, ...], kind: str, strips
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
         tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
-        alphabet, first = [*map(chr, range(33, 127)), "\n"], ["<unk>"]
+        alphabet, first = [*map(chr, range(33, 127)), *"\nü東京"], ["<unk>"]
     trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=first, initial_alphabet=alphabet)
     tokenizer.train_from_iterator(CORPUS * 4, trainer)
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=strips) for text in special])

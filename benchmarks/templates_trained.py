@@ -50,7 +50,7 @@ ASKED = said("user", "Why is the sky blue?")
 WEATHER = said("user", "What is the weather in Paris?")
 ANSWER = said("assistant", "It scatters light.")
 SYSTEM = said("system", "Hello there, friend!")
-TOOLS = [
+TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
         "function": {

@@ -2,8 +2,8 @@
 
 python -m benchmarks.tool_parsers
 
-For families of templates that vLLM has a parser for: the tokens that are learnt of an answer with calls are decoded as vLLM does it,
-and its parser must find the same names and arguments. It needs the `vllm` extra, and no weights.
+For families of templates that vLLM has a parser for: the tokens that are learnt of an answer with calls are decoded as vLLM does
+it, and its parser must find the same names and arguments. It needs the `vllm` extra, and no weights.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from generation.models.encoder import Encoder
 PARSERS = {
     "qwen2.5": "hermes", "qwen3": "hermes", "qwen3 thinking": "hermes", "qwq": "hermes", "chatml": "hermes",
     "llama 3": "hermes", "llama 3.1": "llama3_json", "mistral v3": "mistral", "mistral v7": "mistral", "granite 3": "granite",
-    "deepseek r1": "deepseek_v3", "deepseek v3": "deepseek_v3", "kimi k2": "kimi_k2", "gpt-oss": "openai",
+    "deepseek r1": "deepseek_v3", "deepseek v3": "deepseek_v3", "kimi k2": "kimi_k2",
 }  # fmt: skip
 """Family -> name of its parser."""
 CALLS: dict[str, dict[str, Any]] = {
     "one call": called("Paris"),
     "two calls": called("Paris", "Rome"),
     "text and a call": called("Paris", content="Let me look."),
-    "quotes": called('the "Paris" of </tool_call>\n{"x": 1}'),
+    "quotes": called('the "Paris" of\n{"x": [1]}'),
+    "the mark that ends a call": called("Paris</tool_call>"),
     "letters": called("Zürich, 東京"),
 }
 
@@ -56,7 +57,7 @@ def main() -> None:
                 other += 1
                 print(f"{family}, {title}: {parser} reads {found} of {tokenizer.decode(side.tokens)!r}")
     show("calls that vLLM reads as they were given", same, "", "all that a template writes")
-    show("calls that the template refuses", refused, "", "")
+    show("calls that are refused in words", refused, "", "")
     show("calls that vLLM reads otherwise", other, "", "0")
 
 

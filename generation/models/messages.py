@@ -53,6 +53,13 @@ def with_tools_described(chat: list[dict[str, Any]], tools: Tools) -> list[dict[
     return [{"role": "system", "content": text}, *chat]
 
 
+def check_calls(chat: Sequence[Mapping[str, Any]], rendered: str) -> None:
+    """Raises ValueError where a call's arguments hold the mark that ends calls, so that no parser would read the call back."""
+    calls = json.dumps([message.get("tool_calls") or [] for message in chat], ensure_ascii=False)
+    if "</tool_call>" in calls and "<tool_call>" in rendered:
+        raise ValueError("a tool call's arguments hold </tool_call>, which would end the call")
+
+
 class ThoughtsPlace(NamedTuple):
     """Where a template and its tokenizer have what the assistant thought before it answered."""
 

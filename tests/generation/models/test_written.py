@@ -277,6 +277,13 @@ def test_a_template_that_leaves_out_what_is_called_is_refused() -> None:
         Encoder(tokenizer).examine_training(["calls"])
 
 
+def test_a_call_that_no_parser_would_read_back_is_told() -> None:
+    with pytest.raises(ValueError, match="arguments hold </tool_call>, which would end the call"):
+        written("qwen2.5", [WEATHER], [called("Paris</tool_call>")])
+    learnt, _ = texts("mistral v7", written("mistral v7", [WEATHER], [called("Paris</tool_call>")]))[0]
+    assert learnt == '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris</tool_call>"}}]</s>'
+
+
 def test_system_messages_and_tools_stand_before_the_sides() -> None:
     found = written("qwen2.5", [SYSTEM, WEATHER], [called("Paris")], [said("assistant", "No.")], tools=TOOLS)
     before = made("qwen2.5")[0].decode(found.before)
