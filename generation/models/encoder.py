@@ -150,7 +150,7 @@ class Encoder:
                 raise ValueError("what follows the prompt does not end with what the assistant says")
             chat = [with_thoughts(message, place, secrets, message is chat[-1]) for message in chat]
             turns = self._layout.turns(chat, len(prompt), render, bool(cut) and cut[i])
-            check_calls(chat[len(prompt) :], turns.text.replace(self._marker, ""))
+            check_calls(chat[len(prompt) :], turns.text[turns.spans[0][0] :].replace(self._marker, ""))
             shown = [self._mark(message) for message in chat[len(prompt) :] if not message.get("tool_calls")]
             check_visible(shown, turns.text, _ANSWERS)
             found.append(turns)

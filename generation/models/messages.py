@@ -54,10 +54,14 @@ def with_tools_described(chat: list[dict[str, Any]], tools: Tools) -> list[dict[
 
 
 def check_calls(chat: Sequence[Mapping[str, Any]], rendered: str) -> None:
-    """Raises ValueError where a call's arguments hold the mark that ends calls, so that no parser would read the call back."""
-    calls = json.dumps([message.get("tool_calls") or [] for message in chat], ensure_ascii=False)
-    if "</tool_call>" in calls and "<tool_call>" in rendered:
-        raise ValueError("a tool call's arguments hold </tool_call>, which would end the call")
+    """Raises ValueError where a call is left out, or holds the mark that ends calls, so that no parser would read it back."""
+    for call in (call for message in chat for call in message.get("tool_calls") or []):
+        given = (call.get("function") or call).get("arguments")
+        text = json.dumps(list(given.values()) if isinstance(given, Mapping) else given, ensure_ascii=False)
+        if max(_WORD.findall(text), key=len, default="") not in rendered:
+            raise ValueError("the model's chat template leaves out a tool call")
+        if "</tool_call>" in text and "<tool_call>" in rendered:
+            raise ValueError("a tool call's arguments hold </tool_call>, which would end the call")
 
 
 class ThoughtsPlace(NamedTuple):

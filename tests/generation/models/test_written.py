@@ -284,6 +284,11 @@ def test_a_call_that_no_parser_would_read_back_is_told() -> None:
     assert learnt == '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris</tool_call>"}}]</s>'
 
 
+def test_a_call_that_the_template_leaves_out_is_told() -> None:
+    with pytest.raises(ValueError, match="leaves out a tool call"):
+        written("gpt-oss", [WEATHER], [called("Paris", "Rome")])
+
+
 def test_system_messages_and_tools_stand_before_the_sides() -> None:
     found = written("qwen2.5", [SYSTEM, WEATHER], [called("Paris")], [said("assistant", "No.")], tools=TOOLS)
     before = made("qwen2.5")[0].decode(found.before)
