@@ -23,6 +23,7 @@ from generation.engines.checkpoint import trunk
 from training.data.batches import Batch, Example, Layout, collate
 from training.model import attention
 from training.model.logprobs import token_scores
+from training.model.rotary import Rotary
 from training.model.rounding import HALVES
 
 
@@ -45,6 +46,7 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.layout: Layout = layout
+        self._rotary = Rotary(model)
         self.base_dtype: torch.dtype = torch.float32
         """Of the checkpoint it came from."""
         self.saved_dtype: torch.dtype = torch.float32
@@ -112,11 +114,11 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         """Last hidden states of all tokens, flat: [tokens, width]."""
         return self._run(trunk(self.inner)[1], batch).last_hidden_state.flatten(0, 1)
 
-    @staticmethod
-    def _run(model: nn.Module, batch: Batch) -> Any:
+    def _run(self, model: nn.Module, batch: Batch) -> Any:
         packed = "prompts" in batch
         more = {"segments": attention.segments(batch)} if packed else {"attention_mask": batch["mask"]}
-        return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
+        with self._rotary.of(batch):
+            return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
 
 
 class Policy(TrainableModel):
@@ -135,6 +137,7 @@ class Policy(TrainableModel):
         """Scores of each response token. reference: with the adapter off; raises ValueError where there is none."""
         if reference and not self.adapted:
             raise ValueError("only a model with an adapter is its own reference")
+        batch = self._rotary.apart(batch)
         with self.model.disable_adapter() if reference else nullcontext():
             hidden = self.hidden(batch).index_select(0, batch["where"])
         head = self.inner.get_output_embeddings()
@@ -174,6 +177,7 @@ class RewardModel(TrainableModel):
 
     def forward(self, batch: Batch, tokens: bool = False) -> Tensor:
         """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
+        batch = self._rotary.apart(batch)
         places = batch["where"] if tokens else batch["last"]
         hidden = self.hidden(batch).index_select(0, places)
         with torch.autocast(hidden.device.type, enabled=False):
