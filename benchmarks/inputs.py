@@ -82,6 +82,11 @@ def of_votes(spec: str, case: Case) -> Iterator[str]:
         yield f"{name}: {matrix.better_first[i, 0]:.2f} {matrix.better_second[i, 0]:.2f}"
 
 
+def said(side: Sequence[Message]) -> str:
+    """A response on one line: its text, or its turns where it has several."""
+    return message_text(side[0]) if len(side) == 1 else turns(side)
+
+
 def of_training(spec: str, case: Case) -> Iterator[str]:
     """What training makes of the rows."""
     for raw in read_rows(spec, "sft" if case.sft else "preferences", given=dict(one.split("=") for one in case.mapped)):
@@ -90,7 +95,7 @@ def of_training(spec: str, case: Case) -> Iterator[str]:
         except UserError as error:
             yield f"!{error}"
         else:
-            replies = f"{made.chosen} > {made.rejected}" if isinstance(made, Pair) else made.response
+            replies = f"{said(made.chosen)} > {said(made.rejected)}" if isinstance(made, Pair) else said(made.response)
             yield f"{turns(made.prompt.messages)} => {replies}"
 
 

@@ -281,7 +281,7 @@ SHAPES = (
     Case("chosen and rejected as conversations", jsonl({**HI, "chosen": [user("Hi?"), bot("a")], "rejected": [user("Hi?"), bot("b")]}), ("user: Hi? => a / b",)),
     Case("chosen and rejected without a prompt", jsonl({"chosen": [*TALK, bot("a")], "rejected": [*TALK, bot("b")]}), (f"{TOLD} => a / b",)),
     Case("chosen and rejected as dialogues", jsonl({"chosen": f"{HH}a", "rejected": f"{HH}b"}), ("user: Hi? => a / b",)),
-    Case("chosen and rejected that differ early", jsonl({"chosen": [user("Hi?"), bot("a")], "rejected": [user("Ho?"), bot("b")]}), ("!differ before their last message",)),
+    Case("chosen and rejected that differ early", jsonl({"chosen": [user("Hi?"), bot("a")], "rejected": [user("Ho?"), bot("b")]}), ("!answer different conversations",)),
     Case("chosen without rejected", jsonl({**HI, "chosen": "a", "rejected": None}), ("!is null", "user: Hi? => a")),
     Case("calls of tools", jsonl({"messages": [user("Hi?"), CALL, {"role": "tool", "content": "21"}]}), (f"user: Hi? | assistant: {CALLED} | tool: 21",)),
     Case("calls of tools in ShareGPT", jsonl({"conversations": [{"from": "human", "value": "Hi?"}, {"from": "function_call", "value": '{"name": "w", "arguments": {"at": "Rome"}}'}, {"from": "observation", "value": "21"}]}), (f"user: Hi? | assistant: {CALLED} | tool: 21",)),

@@ -56,31 +56,104 @@ class Pair(NamedTuple):
     rejected: Message | BadRow
 
 
-def pair(given: Messages | None, chosen: object, rejected: object, told: Told, empty: bool = False) -> Pair:
-    """Two responses, and what they answer: the given conversation, or what both begin with. Raises BadRow where there is none.
+class Sides(NamedTuple):
+    """Two ways in which one conversation goes on, each of them the turns from an answer to the last; either may be none."""
 
-    empty: a response may be.
+    before: Messages
+    chosen: Messages | BadRow
+    rejected: Messages | BadRow
+
+
+def pair(given: Messages | None, chosen: object, rejected: object, told: Told, empty: bool = False) -> Pair:
+    """Two sides of one message each. empty: a response may be. Raises BadRow."""
+    found = sides(given, chosen, rejected, told, empty)
+    return Pair(found.before, _single("chosen", found.chosen), _single("rejected", found.rejected))
+
+
+def _single(key: str, side: Messages | BadRow) -> Message | BadRow:
+    if isinstance(side, BadRow):
+        return side
+    if len(side) > 1:
+        return BadRow(
+            "bad_response", f"has {len(side)} turns after the prompt", "one message of the assistant", key=key
+        )
+    return side[0]
+
+
+def sides(given: Messages | None, chosen: object, rejected: object, told: Told, empty: bool = False) -> Sides:
+    """What both answer, which is given or what both begin with, and how each goes on. Raises BadRow where there is none.
+
+    A side is a text, or the assistant's and other turns, or a whole conversation. empty: a side may say nothing.
     """
-    sides: list[Messages | BadRow] = []
+    found: list[Messages | BadRow] = []
     for key, value in (("chosen", chosen), ("rejected", rejected)):
         try:
-            sides.append(spoken(key, value, told))
+            found.append(spoken(key, value, told))
         except BadRow as error:
-            sides.append(error)
-    heads = [side[:-1] for side in sides if not isinstance(side, BadRow) and len(side) > 1]
-    if len(heads) == 2 and _words(heads[0]) != _words(heads[1]):
-        raise BadRow(
-            "bad_row", "chosen and rejected differ before their last message", "two responses to one conversation"
-        )
+            found.append(error)
+    read = [side for side in found if not isinstance(side, BadRow)]
+    whole = [side for side in read if len(side) > 1 and (given is None or side[0].role != "assistant")]
     before = given
-    if heads and (given is None or _within(given, heads[0])):
-        before = heads[0]
+    if len(whole) == 2:
+        shared = whole[0][: _parting(*whole)]
+        before = shared if given is None or _within(given, shared) else given
+    elif whole:
+        before = _asked(whole[0], given)
     if before is None:
         raise BadRow("bad_row", "has no prompt, and chosen and rejected are responses alone", fix="add a column prompt")
-    chosen_reply, rejected_reply = (
-        reply(key, side, before, empty) for key, side in zip(("chosen", "rejected"), sides, strict=True)
-    )
-    return Pair(before, chosen_reply, rejected_reply)
+    answers = (answer(key, side, before, empty) for key, side in zip(("chosen", "rejected"), found, strict=True))
+    return Sides(before, *answers)
+
+
+def answer(key: str, turns: Messages | BadRow, before: Messages, empty: bool = False) -> Messages | BadRow:
+    """How turns that may begin with `before` go on from there, or why they do not: from an answer to an answer.
+
+    empty: it may say nothing.
+    """
+    rest = None if isinstance(turns, BadRow) else _after(before, turns)
+    if rest is None:
+        one = reply(key, turns, before, empty)
+        return one if isinstance(one, BadRow) else (one,)
+    if any(turn.role == "system" for turn in rest):
+        return BadRow("wrong_roles", "has a system message after the prompt", "assistant, tool, user", key=key)
+    if not empty and not all(turn.content.strip() or turn.tool_calls for turn in rest if turn.role == "assistant"):
+        return BadRow("bad_response", "is empty", "an assistant's response that is not empty", key=key)
+    return rest
+
+
+def _after(before: Messages, turns: Messages) -> Messages | None:
+    """The several turns that follow `before`, whether or not turns begin with it; None where there are no such."""
+    if not turns or turns[-1].role != "assistant" or _within(turns[:-1], before):
+        return None
+    rest = turns[len(before) :] if _begins(turns, before) else turns
+    return rest if rest[0].role == "assistant" else None
+
+
+def _begins(turns: Messages, some: Messages) -> bool:
+    """Whether turns begin with messages, and go on."""
+    return 0 < len(some) < len(turns) and _words(turns[: len(some)]) == _words(some)
+
+
+def _asked(whole: Messages, given: Messages | None) -> Messages | None:
+    """What comes before the response in a whole conversation that stands beside a response alone."""
+    if given is None:
+        return whole[:-1]
+    system = 1 if whole[0].role == "system" and not _begins(whole, given) else 0
+    end = system + len(given)
+    one_answer = all(turn.role != "user" for turn in whole[end:])  # perhaps with calls of tools and what they gave
+    if one_answer and _begins(whole[system:], given) and whole[end].role == "assistant":
+        return whole[:end]
+    return whole[:-1] if _within(given, whole[:-1]) else given
+
+
+def _parting(one: Messages, other: Messages) -> int:
+    """Messages that two conversations begin with, both going on with an answer. Raises BadRow where there are none."""
+    same = next((i for i, (a, b) in enumerate(zip(_words(one), _words(other), strict=False)) if a != b), None)
+    most = min(len(one), len(other)) - 1
+    for place in range(most if same is None else same, 0, -1):
+        if one[place].role == other[place].role == "assistant" and one[place - 1].role != "assistant":
+            return place
+    raise BadRow("bad_row", "chosen and rejected answer different conversations", "two responses to one conversation")
 
 
 def reply(key: str, turns: Messages | BadRow, before: Messages, empty: bool = False) -> Message | BadRow:
@@ -151,6 +224,17 @@ def tools(value: object) -> tuple[dict[str, Any], ...]:
     return tuple(finite(tool, "tools") for tool in found)
 
 
+def template_kwargs(value: object) -> dict[str, Any]:
+    """What a row tells the chat template: an object, or its JSON. Raises BadRow."""
+    if value in (None, "", {}):
+        return {}
+    found = _under("chat_template_kwargs", lambda: parsed(value) if isinstance(value, str) else value)
+    if not isinstance(found, Mapping):
+        allowed = "an object, as in {enable_thinking: false}, or its JSON"
+        raise BadRow("bad_row", f"got {shown(value)}", allowed, key="chat_template_kwargs")
+    return {str(key): inner for key, inner in finite(found, "chat_template_kwargs").items() if inner is not None}
+
+
 def tags(value: object) -> tuple[str, ...]:
     """Tags: a list, or a text that commas or semicolons divide, or else white space. Raises BadRow."""
     if value is None:
@@ -211,8 +295,8 @@ def _rows(value: Mapping[str, Any]) -> list[Any]:
     return [value]
 
 
-def _words(messages: Messages) -> list[tuple[str, str]]:
-    return [(m.role, m.content.strip()) for m in messages]
+def _words(messages: Messages) -> list[tuple[str, ...]]:
+    return [(m.role, m.content.strip(), *(call.function.model_dump_json() for call in m.tool_calls)) for m in messages]
 
 
 def _within(some: Messages, whole: Messages) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from constitution.errors import Problems, suggest
 
 OPTION = "--map"
+ALPACA = ("instruction", "input", "history", "output")
+"""Columns of the Alpaca data set and those that are like it."""
 LIKELY = ("question", "instruction", "query", "input", "text", "problem", "content")
 """Columns that are likely to hold the prompt, where none is named so."""
 
@@ -32,6 +34,28 @@ class Columns(NamedTuple):
         taken = self.read
         fields = {name: row[column] for name in self.fields if (column := self.mapped.get(name, name)) in row}
         return fields, {name: value for name, value in row.items() if name not in taken}
+
+    def instructed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row of Alpaca's form as one with a prompt and a completion; others as they are."""
+        if not isinstance(row.get("instruction"), str) or self.mapped.keys() & {"prompt", "completion"}:
+            return row
+        if any(row.get(self.mapped.get(name, name)) is not None for name in ("prompt", "messages", "conversations")):
+            return row
+        history = row.get("history") or ()
+        if not all(isinstance(turn, list | tuple) and len(turn) == 2 for turn in history):
+            return row
+        texts = (row.get(name) for name in ("instruction", "input"))
+        asked = "\n".join(text for text in texts if isinstance(text, str) and text.strip())
+        earlier = [
+            {"role": role, "content": text}
+            for turn in history
+            for role, text in zip(("user", "assistant"), turn, strict=True)
+        ]
+        others = {name: value for name, value in row.items() if name not in ALPACA}
+        made: dict[str, Any] = {"prompt": [*earlier, {"role": "user", "content": asked}] if earlier else asked}
+        if isinstance(row.get("output"), str) and row.get("completion") is None:
+            made["completion"] = row["output"]
+        return {**others, **made}
 
     def check(self, place: str, seen: Collection[str], needed: Sequence[str]) -> None:
         """Raises UserError where a column that was named is not there, or no needed field is.

@@ -17,7 +17,7 @@ from generation.data.source import source
 from generation.output.dataset import SPLITS
 from generation.output.files import write_atomically
 from training.best_of.responses import Outcome
-from training.data.columns import RowPrompt, Target, said
+from training.data.columns import RowPrompt, Target
 
 FILE = "best.jsonl"
 FIXES: Mapping[str, str] = {
@@ -58,7 +58,7 @@ class BestRow(Strict):
     def target(self) -> Target:
         """As it is trained on."""
         prompt = RowPrompt(self.prompt_id, self.prompt, self.tools, self.tags)
-        return Target(prompt, said(self.completion[0]), 1.0, self.completion_truncated)
+        return Target(prompt, self.completion, 1.0, self.completion_truncated)
 
 
 def write(path: Path, made: Mapping[str, Sequence[Outcome]]) -> None:

@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import regex
 
@@ -24,8 +25,18 @@ RENDERED = regex.compile(
     r"|<\|(?:user|assistant|system)\|>|<\|turn>|<｜(?:User|Assistant)｜>|</s>\s*$"
 )
 """Signs that a text went through some model's chat template already."""
+MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+"""Columns of what is no text."""
 _BOTH = ("chosen", "rejected")
 _ASKED = ("prompt", "messages", "conversations")
+_PROMPT = (*_ASKED, "system", "tools", "id", "prompt_id", "constitution_digest")
+_WRITTEN = (*_PROMPT, "chat_template_kwargs", "weight")
+OF_PAIR = (*_WRITTEN, *_BOTH, "p_chosen", "chosen_truncated", "rejected_truncated", "tags")
+"""Columns that are read of a pair; `margin` where it is subtracted."""
+OF_TARGET = (*_WRITTEN, "completion", "completion_truncated", "tags")
+OF_PROMPT = (*_PROMPT, "tags")
+TrainOn = Literal["last", "all"]
+"""Which of the assistant's turns are learnt."""
 _RUN_UP = 16
 """Characters from which a response that begins with its prompt's text is taken to hold it."""
 
@@ -37,23 +48,19 @@ class RowPrompt(NamedTuple):
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     tags: tuple[str, ...] = ()
-
-
-Said = str | Message
-"""A response: its text; the message itself where it calls tools, which the model's template has its own form for."""
-
-
-def said(message: Message) -> Said:
-    """What of a response is learnt."""
-    return message if message.tool_calls else message.content
+    template_kwargs: Mapping[str, Any] = MappingProxyType({})
+    """What the chat template is told of this row: column `chat_template_kwargs`."""
 
 
 class Pair(NamedTuple):
-    """Two responses to one prompt, and how sure it is that the first is better."""
+    """Two responses to one prompt, and how sure it is that the first is better.
+
+    A response is one message of the assistant, or several turns that begin and end with one, of which the assistant's are learnt.
+    """
 
     prompt: RowPrompt
-    chosen: Said
-    rejected: Said
+    chosen: Messages
+    rejected: Messages
     p: float
     """Probability that chosen is better, 0.5 to 1; 1 where the data knows none."""
     margin: float
@@ -64,10 +71,10 @@ class Pair(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A prompt and the response to learn."""
+    """A prompt and the response to learn: one message, or several turns, as in a pair."""
 
     prompt: RowPrompt
-    response: Said
+    response: Messages
     weight: float
     truncated: bool = False
     """Whether the response was cut as it was written: column `completion_truncated`."""
@@ -87,7 +94,7 @@ def pair(row: Mapping[str, Any], told: Told) -> Pair:
     before, chosen, rejected = _sides(row, told)
     prompt = _prompt(row, before)
     if all(
-        isinstance(row[name], str) and _repeats(side.content, prompt)
+        isinstance(row[name], str) and _repeats(side[0].content, prompt)
         for name, side in ((_BOTH[0], chosen), (_BOTH[1], rejected))
     ):
         raise bad(
@@ -95,24 +102,26 @@ def pair(row: Mapping[str, Any], told: Told) -> Pair:
             "begin with the prompt, which would be trained on twice",
             fix="keep the responses alone",
         )
+    if len(chosen) > 1 or len(rejected) > 1:
+        told["the responses of pairs have several turns, of which what the assistant says is compared"] += 1
     p, margin = _number(row, "p_chosen", 1.0), _number(row, "margin", 0.0)
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
-    return checked(Pair(prompt, said(chosen), said(rejected), p, margin, _weight(row), truncated))
+    return checked(Pair(prompt, chosen, rejected, p, margin, _weight(row), truncated))
 
 
-def _sides(row: Mapping[str, Any], told: Told) -> tuple[Messages, Message, Message]:
+def _sides(row: Mapping[str, Any], told: Told) -> tuple[Messages, Messages, Messages]:
     """(what both answer, chosen, rejected). Raises UserError."""
     with read_as_rows():
-        found = shapes.pair(turns(row, told), row["chosen"], row["rejected"], told, empty=True)
+        found = shapes.sides(turns(row, told), row["chosen"], row["rejected"], told, empty=True)
+        sides = []
         for side in (found.chosen, found.rejected):
             if isinstance(side, BadRow):
                 raise side
-    assert isinstance(found.chosen, Message)
-    assert isinstance(found.rejected, Message)
-    for name, side in zip(_BOTH, (found.chosen, found.rejected), strict=True):
-        if row[name] == side.content:
-            _check_unrendered(name, side.content)
-    return found.before, found.chosen, found.rejected
+            sides.append(side)
+    for name, side in zip(_BOTH, sides, strict=True):
+        if row[name] == side[0].content:
+            _check_unrendered(name, side[0].content)
+    return found.before, sides[0], sides[1]
 
 
 @contextmanager
@@ -133,33 +142,39 @@ def checked(pair: Pair) -> Pair:
     return pair
 
 
-def target(row: Mapping[str, Any], told: Told) -> Target:
-    """Columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
+def target(row: Mapping[str, Any], told: Told, train_on: TrainOn = "last") -> Target:
+    """Columns prompt and completion, or messages that end with the assistant's. Raises UserError.
+
+    train_on: of messages, whether the last answer alone is learnt or all are; a prompt's answers are not, and a completion's are.
+    """
     if row.get("completion") is None:
-        before, response = _last(row, told)
+        before, response = _answered(row, told, train_on)
         return Target(_prompt(row, before), response, _weight(row), _flag(row, "completion_truncated"))
     if all(row.get(name) is None for name in _ASKED):
         raise bad("", f"has columns {', '.join(row)}", fix="add prompt and completion, or messages")
     prompt = prompted(row, told)
     with read_as_rows():
-        answer = shapes.reply(
+        answer = shapes.answer(
             "completion", shapes.spoken("completion", row["completion"], told), prompt.messages, empty=True
         )
         if isinstance(answer, BadRow):
             raise answer
-    if row["completion"] == answer.content:
-        _check_unrendered("completion", answer.content)
-        if _repeats(answer.content, prompt):
+    if row["completion"] == answer[0].content:
+        _check_unrendered("completion", answer[0].content)
+        if _repeats(answer[0].content, prompt):
             raise bad(
                 "completion",
                 "begins with the prompt, which would be trained on twice",
                 fix="keep the response alone, or give it as a message where it does repeat the prompt",
             )
-    return Target(prompt, said(answer), _weight(row), _flag(row, "completion_truncated"))
+    return Target(prompt, answer, _weight(row), _flag(row, "completion_truncated"))
 
 
-def _last(row: Mapping[str, Any], told: Told) -> tuple[Messages, Said]:
-    """(a conversation without its last message, which is the assistant's; what that says). Raises UserError."""
+def _answered(row: Mapping[str, Any], told: Told, train_on: TrainOn) -> tuple[Messages, Messages]:
+    """A conversation that ends with the assistant's message: (what is before the first turn that is learnt, the rest).
+
+    Raises UserError.
+    """
     name = next((name for name in _ASKED[1:] if row.get(name)), None)
     if name is None:
         raise bad("", f"has columns {', '.join(row) or 'none'}", fix="add prompt and completion, or messages")
@@ -167,10 +182,13 @@ def _last(row: Mapping[str, Any], told: Told) -> tuple[Messages, Said]:
         messages = shapes.conversation(name, row[name], told, structured=True)
     if not messages:
         raise bad(name, "has no messages", "messages that end with the assistant's")
-    *before, last = messages
-    if last.role != "assistant":
-        raise bad(name, f"the last to speak is {last.role}", "the assistant, whose response is learnt")
-    return tuple(before), said(last)
+    if messages[-1].role != "assistant":
+        raise bad(name, f"the last to speak is {messages[-1].role}", "the assistant, whose response is learnt")
+    begin = len(messages) - 1
+    if train_on == "all":  # an answer before anybody asked has no prompt, and is not learnt
+        answers = (i for i, message in enumerate(messages) if message.role == "assistant")
+        begin = next((i for i in answers if i and messages[i - 1].role in ("user", "tool")), begin)
+    return messages[:begin], messages[begin:]
 
 
 def _repeats(text: str, prompt: RowPrompt) -> bool:
@@ -203,15 +221,18 @@ def prompted(row: Mapping[str, Any], told: Told) -> RowPrompt:
 
 def _prompt(row: Mapping[str, Any], messages: Messages) -> RowPrompt:
     """A conversation with what the row says of it. Raises UserError."""
+    if media := next((name for name in MEDIA if row.get(name)), ""):
+        raise bad(media, "is not empty, and training reads text alone", fix="leave such rows out, or empty the column")
     given = row.get("prompt")
     if isinstance(given, str) and [m.content for m in messages] == [given]:
         _check_unrendered("prompt", given)
     with read_as_rows():
         system = with_system(messages, row.get("system"))
         tools, tags = shapes.tools(row.get("tools")), shapes.tags(row.get("tags"))
+        template_kwargs = shapes.template_kwargs(row.get("chat_template_kwargs"))
     own = next((row[key] for key in ("prompt_id", "id") if row.get(key) not in (None, "")), None)
     name = shapes.name(own) if own is not None else _name(system)
-    return answerable(RowPrompt(name, system, tools, tags))
+    return answerable(RowPrompt(name, system, tools, tags, template_kwargs))
 
 
 def answerable(prompt: RowPrompt) -> RowPrompt:
@@ -244,9 +265,9 @@ def _flag(row: Mapping[str, Any], name: str) -> bool:
 
 
 def _number(row: Mapping[str, Any], name: str, default: float) -> float:
-    if name not in row:
+    value = row.get(name)
+    if value is None:
         return default
-    value = row[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise bad(name, f"got {shown(value)}", f"a finite number, or no column {name}")
     return float(value)

@@ -14,7 +14,7 @@ from generation.data.record import BadRow
 from generation.output import reading
 from generation.output.reading import TrainingPair
 from training.data import columns
-from training.data.columns import Pair, RowPrompt, Target, answerable, checked, said
+from training.data.columns import Pair, RowPrompt, Target, TrainOn, answerable, checked
 from training.data.sources import Row
 
 
@@ -31,20 +31,18 @@ def pair(row: Row, told: Told) -> Pair:
     if isinstance(row, Mapping):
         return columns.pair(row, told)
     assert isinstance(row, TrainingPair)
-    chosen, rejected = said(row.chosen), said(row.rejected)
+    sides = (row.chosen,), (row.rejected,)
     truncated = (row.chosen_truncated, row.rejected_truncated)
-    return checked(
-        Pair(prompted(row, told), chosen, rejected, row.p_chosen, margin=0.0, weight=1.0, truncated=truncated)
-    )
+    return checked(Pair(prompted(row, told), *sides, row.p_chosen, margin=0.0, weight=1.0, truncated=truncated))
 
 
-def target(row: Row, told: Told) -> Target:
-    """A prompt and the response to learn. Raises UserError where there is none."""
+def target(row: Row, told: Told, train_on: TrainOn = "last") -> Target:
+    """A prompt and the response to learn. train_on: see columns.target. Raises UserError where there is none."""
     row = _read(row)
     if isinstance(row, Mapping):
-        return columns.target(row, told)
+        return columns.target(row, told, train_on)
     assert isinstance(row, reading.Target)
-    return Target(prompted(row, told), said(row.completion), weight=1.0)
+    return Target(prompted(row, told), (row.completion,), weight=1.0)
 
 
 def prompted(row: Row, told: Told) -> RowPrompt:

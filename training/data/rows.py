@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from constitution.digest import hasher
@@ -15,7 +16,7 @@ from constitution.terminal import complain
 from generation.data.message import Told
 from generation.output.dataset import split_of
 from training.config import Training
-from training.data.columns import Pair, RowPrompt, Target, bad
+from training.data.columns import OF_PAIR, OF_PROMPT, OF_TARGET, Pair, RowPrompt, Target, TrainOn, bad
 from training.data.parsing import pair, prompted, target
 from training.data.sources import Kind, Raw, Row, read
 from training.data.unusable import LISTED, Unusable
@@ -76,32 +77,40 @@ def pairs(settings: Training, margins: bool = False) -> Split:
     Raises UserError where too few rows of one are such, with the first problems of them.
     """
     if margins:
-        return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin")
-    return _collect(settings, "preferences", pair, "prompt, chosen and rejected")
+        used = (*OF_PAIR, "margin")
+        return _collect(settings, "preferences", _apart, "prompt, chosen, rejected and margin", used)
+    return _collect(settings, "preferences", pair, "prompt, chosen and rejected", OF_PAIR)
 
 
 def _apart(row: Row, told: Told) -> Pair:
     """A pair that says how far apart its responses are; a run's do not. Raises UserError."""
     found = pair(row, told)
-    if not isinstance(row, Mapping) or "margin" not in row:
+    if not isinstance(row, Mapping) or row.get("margin") is None:
         raise bad("margin", "is missing, and margins: true subtracts it", fix="add the column, or set margins: false")
     return found
 
 
-def targets(settings: Training) -> Split:
-    """Responses to imitate: columns prompt and completion, or messages that end with the assistant's. Raises UserError."""
-    return _collect(settings, "sft", target, "prompt and completion, or messages")
+def targets(settings: Training, train_on: TrainOn = "last") -> Split:
+    """Responses to imitate: columns prompt and completion, or messages that end with the assistant's. Raises UserError.
+
+    train_on: see columns.target.
+    """
+    make = partial(target, train_on=train_on)
+    return _collect(settings, "sft", make, "prompt and completion, or messages", OF_TARGET)
 
 
 def prompts(settings: Training) -> Split:
     """Different prompts, whatever came after them; with other tools or tags it is another. Raises UserError."""
-    split = _collect(settings, "preferences", prompted, "prompt, or messages")
+    split = _collect(settings, "preferences", prompted, "prompt, or messages", OF_PROMPT)
     train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
     left_out = (len(split.train) - len(train), len(split.test) - len(test))
     return Split(train, test, split.sources, left_out, split.moved, split.untested, split.unusable)
 
 
-def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], needed: str) -> Split:
+def _collect(
+    settings: Training, kind: Kind, make: Callable[[Row, Told], Made], needed: str, used: Collection[str]
+) -> Split:
+    """needed: columns, in words. used: names of all that are read."""
     if not settings.data:
         raise UserError(Problem("--data", got="got none", fix="name a run folder, as in --data runs/NAME"))
     problems = Problems()
@@ -110,9 +119,10 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], 
     sources, lost = [], [0, 0]
     for spec, weight in settings.data.items():
         digest, constitutions, count = hasher(), set[str](), 0
-        told, unusable = Told(), Unusable(spec)
+        told, unusable, seen = Told(), Unusable(spec), dict[str, None]()
+        raws = read(spec, kind, settings.limit, settings.columns, seen)
         with problems.collect():
-            for raw, row in _made(spec, kind, settings, make, told, unusable):
+            for raw, row in _made(raws, make, told, unusable):
                 digest.update(repr(row).encode())
                 count += 1
                 if raw.constitution:
@@ -124,6 +134,9 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], 
         lost = [lost[0] + unusable.train, lost[1] + unusable.test]
         for what, count in told.items():
             complain(f"--data {spec}: {what} ({count:,} times)")
+        unread = seen.keys() - {settings.columns.get(name, name) for name in used}
+        if count and unread:
+            complain(f"--data {spec}: columns not read: {', '.join(sorted(unread))}")
         sources.append(Source(spec, digest.hexdigest(), count, weight, tuple(sorted(constitutions))))
     problems.check()
     # what one source holds out, another may have among its rows to train on
@@ -147,11 +160,11 @@ def _collect(settings: Training, kind: Kind, make: Callable[[Row, Told], Made], 
 
 
 def _made(
-    spec: str, kind: Kind, settings: Training, make: Callable[[Row, Told], Made], told: Told, unusable: Unusable
+    raws: Iterable[Raw], make: Callable[[Row, Told], Made], told: Told, unusable: Unusable
 ) -> Iterator[tuple[Raw, Made]]:
     """A source's rows. Those that cannot be used go to `unusable`; reading ends once many are read and none can be."""
     usable = False
-    for raw in read(spec, kind, settings.limit, settings.columns):
+    for raw in raws:
         try:
             row = make(raw.row, told)
         except Exception as error:  # nobody knows what a row can hold; whatever it is, its place is told

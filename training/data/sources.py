@@ -25,7 +25,8 @@ Row = Mapping[str, Any] | TrainingPair | Target | BadRow
 """Columns of any dataset, a record of a run, or why a row is neither."""
 FIELDS = (
     "prompt", "messages", "conversations", "system", "chosen", "rejected", "completion", "tools", "tags", "id", "prompt_id",
-    "p_chosen", "margin", "weight", "chosen_truncated", "rejected_truncated", "completion_truncated", "constitution_digest",
+    "chat_template_kwargs", "p_chosen", "margin", "weight", "chosen_truncated", "rejected_truncated", "completion_truncated",
+    "constitution_digest",
 )  # fmt: skip
 """Columns that are read."""
 
@@ -48,11 +49,18 @@ class Raw(NamedTuple):
 
 
 def read(
-    spec: str, kind: Kind, limit: int | None = None, given: Mapping[str, str] = MappingProxyType({})
+    spec: str,
+    kind: Kind,
+    limit: int | None = None,
+    given: Mapping[str, str] = MappingProxyType({}),
+    seen: dict[str, None] | None = None,
 ) -> Iterator[Raw]:
-    """All rows, `limit` at most of each split. given: field -> its column. Raises UserError where there is nothing to read."""
+    """All rows, `limit` at most of each split. given: field -> its column. seen: names of columns, which are added to.
+
+    Raises UserError where there is nothing to read.
+    """
     fields = columns(FIELDS, given)
-    seen = dict[str, None]()
+    seen = dict[str, None]() if seen is None else seen
     for rows in _parts(spec, kind, fields, seen):
         yield from itertools.islice(rows, limit)
     if seen:
@@ -85,6 +93,7 @@ def _rows(records: Iterator[Record], split: str, fields: Columns, seen: dict[str
     for record in records:
         row = record.row
         if not isinstance(row, BadRow):
+            row = fields.instructed(row)
             seen |= dict.fromkeys(row)
             own, others = fields.split(row)
             row = {**others, **({key: unpadded(value) for key, value in own.items()} if record.columnar else own)}

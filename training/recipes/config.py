@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from constitution.errors import invalid
 from generation.reads import ReadIf
 from training.config import Training
+from training.data.columns import TrainOn
 from training.data.labels import Labels
 
 _OFFSET = ("soft", "sigmoid", "cdpo", "robust", "dpop")
@@ -21,6 +22,9 @@ class SFT(Training):
 
     learning_rate: float = Field(default=2e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate. With `lora` the default is 10 times higher."""
+    train_on: TrainOn = "last"
+    """Which of the assistant's messages in a conversation (`messages`) are learnt: the `last`, or `all`. What users and tools say
+    is never learnt; of a `completion` every message of the assistant's is."""
 
 
 class Reward(Training):

@@ -36,12 +36,16 @@ def _pairs(settings: DPO | Reward | SimPO | ORPO) -> Split:
     return rows.pairs(settings, margins=isinstance(settings, DPO | Reward) and settings.margins)
 
 
+def _targets(settings: SFT) -> Split:
+    return rows.targets(settings, settings.train_on)
+
+
 def _encoded_pairs(split: Sequence[Any], encoder: Encoder, settings: DPO | Reward | SimPO | ORPO) -> EncodedSplit:
     return encode_pairs(split, encoder, settings, settings.labels)
 
 
 _KINDS: Mapping[type[Training], Kind] = {
-    SFT: Kind(rows.targets, encode_targets, lambda _: SFTRecipe()),
+    SFT: Kind(_targets, encode_targets, lambda _: SFTRecipe()),
     Reward: Kind(_pairs, _encoded_pairs, RewardRecipe),
     DPO: Kind(_pairs, _encoded_pairs, DPORecipe),
     SimPO: Kind(_pairs, _encoded_pairs, SimPORecipe),

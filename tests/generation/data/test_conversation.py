@@ -137,7 +137,7 @@ def test_one_response_may_be_none() -> None:
 
 
 def test_what_is_no_pair() -> None:
-    with pytest.raises(BadRow, match="differ before their last message"):
+    with pytest.raises(BadRow, match="answer different conversations"):
         both(None, [USER, BOT], [{"role": "user", "content": "He"}, BOT])
     with pytest.raises(BadRow, match="has no prompt"):
         both(None, "Ho", "No")

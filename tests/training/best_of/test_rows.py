@@ -53,13 +53,13 @@ def test_a_line_has_the_columns_of_sft_and_how_it_was_chosen(path: Path) -> None
 def test_it_is_read_as_it_was_written_here_and_as_data_of_sft(path: Path) -> None:
     found = read(path)
     system = Message(role="system", content="Be brief.")
-    called = Message(role="assistant", tool_calls=(CALL,))
+    called, said = Message(role="assistant", tool_calls=(CALL,)), Message(role="assistant", content="so")
     assert found == {
-        "train": [Target(RowPrompt("p0", (Message(role="user", content="Why?"),)), "so", 1.0)],
+        "train": [Target(RowPrompt("p0", (Message(role="user", content="Why?"),)), (said,), 1.0)],
         "test": [
             Target(
                 RowPrompt("p1", (system, Message(role="user", content="How?")), TOOLS, ("hard",)),
-                called,
+                (called,),
                 1.0,
                 truncated=True,
             )

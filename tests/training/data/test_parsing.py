@@ -35,7 +35,7 @@ COLUMNS: dict[str, Any] = {
 
 
 def test_a_pair_of_a_run_is_what_its_columns_say() -> None:
-    expected = Pair(PROMPT, ROW.chosen, "No.", 0.75, 0.0, 1.0, (False, True))
+    expected = Pair(PROMPT, (ROW.chosen,), (ROW.rejected,), 0.75, 0.0, 1.0, (False, True))
     assert pair(ROW, Told()) == pair(COLUMNS, Told()) == expected
     assert prompted(ROW, Told()) == prompted(COLUMNS, Told()) == expected.prompt
 
@@ -43,7 +43,7 @@ def test_a_pair_of_a_run_is_what_its_columns_say() -> None:
 def test_a_target_of_a_run_is_what_its_columns_say() -> None:
     row = reading.Target(ASKED, ROW.rejected, "p0", "p0/s1", "revised", "m", (TOOL,), ("sky",), None, "digest", "test")
     columns = {**COLUMNS, "completion": COLUMNS["rejected"]}
-    assert target(row, Told()) == target(columns, Told()) == Target(PROMPT, "No.", 1.0)
+    assert target(row, Told()) == target(columns, Told()) == Target(PROMPT, (ROW.rejected,), 1.0)
 
 
 @pytest.mark.parametrize(
