@@ -70,7 +70,7 @@ def recipe_and_model(kind: str, files: ModelFiles, layout: Layout) -> tuple[Any,
     if kind == "sft":
         return SFTRecipe(), load_policy(files, SFT(layout=layout)), TARGETS
     recipe = DPORecipe(DPO(loss="soft", sft_weight=0.2, normalize=kind == "normalized"))
-    recipe.references = {row: (-9.0 + i, -8.0) for i, row in enumerate(PAIRS)}
+    recipe.references = {row.example: (-9.0 + i, -8.0) for i, row in enumerate(PAIRS)}
     return recipe, load_policy(files, DPO(layout=layout)), PAIRS
 
 
@@ -127,7 +127,7 @@ def test_the_label_of_a_masked_token_decides_nothing(tiny_files: ModelFiles, kin
     example = rows[1].example
     other = [rows[0], rows[1]._replace(example=example._replace(responses=((13, 16), *example.responses[1:]))), rows[2]]
     if kind == "dpo":
-        recipe.references[other[1]] = recipe.references[rows[1]]
+        recipe.references[other[1].example] = recipe.references[example]
     found, grads, *_ = outcome(recipe, model, rows, layout)
     changed, others, *_ = outcome(recipe, model, other, layout)
     assert changed.loss.tolist() == found.loss.tolist()
