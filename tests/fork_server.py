@@ -29,7 +29,8 @@ from typing import Any
 _PRELOADED = (
     "pytest", "generate_feedback", "training.commands", "training.loop.command", "accelerate.commands.launch", "solon.calls",
     "solon.export", "evaluation.audit.command", "evaluation.judge.command", "evaluation.policy.command", "evaluation.attack.command",
-    "matplotlib.backends.backend_svg", "matplotlib.figure", "matplotlib.font_manager", "PIL.Image", "jsonschema",
+    "matplotlib.backends.backend_svg", "matplotlib.figure", "matplotlib.font_manager", "PIL.Image", "jsonschema", "hypothesis", "hypothesis.strategies",
+    "evaluation.principles.command", "evaluation.verify.command", "evaluation.diff.command",
 )  # fmt: skip
 """What takes seconds to import. None of it starts a thread."""
 

@@ -125,3 +125,18 @@ def test_labels_that_were_not_drawn_at_random_are_noticed() -> None:
     judged, others = np.array([1.0] * 38 + [0.0] * 2), np.array([1.0, 0.0] * 100)
     assert not corrected(judged, judged, others).typical
     assert corrected(others[:40], others[:40], others[40:]).typical
+
+
+def test_a_corrections_interval_is_as_wide_as_its_values_scatter() -> None:
+    dice = np.random.default_rng(3)
+
+    def judged(truth: Floats) -> Floats:
+        return np.where(dice.random(len(truth)) < 0.85, truth, 1 - truth)
+
+    found = []
+    for _ in range(300):
+        human, rest = ((dice.random(size) < 0.6).astype(float) for size in (80, 2000))
+        found.append(rogan_gladen(human, judged(human), judged(rest)))
+    values, widths = np.array([(one.value, one.high - one.low) for one in found if one]).T
+    assert len(values) == 300
+    assert widths.mean() == pytest.approx(2 * 1.99 * values.std(), rel=0.15)

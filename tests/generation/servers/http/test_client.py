@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,17 +38,17 @@ def test_encodings_are_read(encoding: str, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("encoding", "content"),
     [
-        pytest.param("gzip", gzip.compress(bytes(MAX_BYTES + 1)), id="bomb"),
-        pytest.param("gzip, gzip", gzip.compress(gzip.compress(bytes(MAX_BYTES + 1))), id="bomb-in-a-bomb"),
-        pytest.param("gzip", gzip.compress(bytes(MAX_BYTES // 2)) * 3, id="bomb-of-members"),
-        pytest.param("gzip", gzip.compress(TEXT)[:-9], id="cut"),
-        pytest.param("gzip", b"\x1f\x8bwords", id="no-gzip"),
-        pytest.param("br", b"", id="not-asked-for"),
+        pytest.param("gzip", lambda: gzip.compress(bytes(MAX_BYTES + 1)), id="bomb"),
+        pytest.param("gzip, gzip", lambda: gzip.compress(gzip.compress(bytes(MAX_BYTES + 1))), id="bomb-in-a-bomb"),
+        pytest.param("gzip", lambda: gzip.compress(bytes(MAX_BYTES // 2)) * 3, id="bomb-of-members"),
+        pytest.param("gzip", lambda: gzip.compress(TEXT)[:-9], id="cut"),
+        pytest.param("gzip", lambda: b"\x1f\x8bwords", id="no-gzip"),
+        pytest.param("br", bytes, id="not-asked-for"),
     ],
 )
-def test_what_is_too_large_or_cannot_be_read_is_refused(encoding: str, content: bytes) -> None:
+def test_what_is_too_large_or_cannot_be_read_is_refused(encoding: str, content: Callable[[], bytes]) -> None:
     with pytest.raises(TooLargeError):
-        decompress(content, encoding)
+        decompress(content(), encoding)
 
 
 def test_a_compressed_answer_is_read_and_a_bomb_is_none(serve: Any) -> None:
