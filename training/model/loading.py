@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from accelerate import PartialState
 from peft import TaskType
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
@@ -47,7 +46,7 @@ def load_policy(files: ModelFiles, settings: Training) -> Policy:
     """The checkpoint as a policy, with an adapter where the settings ask for one. Raises ModelError."""
     layout = choose_layout(files, settings)
     policy = Policy(load(AutoModelForCausalLM, files, layout).model, layout)
-    if PartialState().is_main_process:  # others may not have the weights yet
+    if launch.state().is_main_process:  # others may not have the weights yet
         policy.check_head()
     policy.model = adapted(policy.model, settings.lora, TaskType.CAUSAL_LM)
     return _prepared(policy, files, settings)
@@ -111,7 +110,7 @@ def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: boo
     except Exception as error:  # a wrong value in config.json may raise anything
         raise ModelError(Problem(f"model {files.path}", **_refused(error, config))) from error
     left: list[str] = []
-    if PartialState().is_main_process or empty:  # others may not have the weights yet
+    if launch.state().is_main_process or empty:  # others may not have the weights yet
         left = check_weights(model, report, files, new)
         _check_parts(model, left, config, files)
     return Loaded(model, report, left)
@@ -170,7 +169,7 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
     if settings.compile:
         module.compile_layers()
     module.told_of_training = noise.in_training(module.model)
-    if PartialState().is_main_process:  # others may not have the weights yet
+    if launch.state().is_main_process:  # others may not have the weights yet
         module.train()
         noise.check(module.hidden, module.layout, files.name)
     return module

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from accelerate import PartialState
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from generation.engines.checkpoint import ModelFiles, load_config
 from generation.output.files import write_atomically
 from training.config import Training
+from training.model import launch
 from training.model.checkpoint.configs import keep_processor, write_model
 from training.model.checkpoint.quantized import reading
 from training.model.modules import TrainableModel
@@ -33,7 +33,7 @@ def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> M
     module.model.float()
     if module.adapted and settings.lora and settings.lora.merge:
         module.model = module.model.merge_and_unload()
-    alone = module.adapted or not PartialState().is_main_process
+    alone = module.adapted or not launch.state().is_main_process
     base = {} if alone else _base(module, files)
     moved = round_weights(module.inner, module.saved_dtype, base, module.rounds_at_random, settings.seed)
     return None if alone else moved
