@@ -122,7 +122,8 @@ class Training(Strict):
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many rows of each split of each source."""
     max_failed: float = Field(default=0.2, ge=0, le=1)
-    """Share of a source's rows that may be unusable: they are left out and counted. With more of them nothing is trained."""
+    """Share of a source's rows that may be unusable: they are left out and counted. With more of them nothing is trained. One row
+    may be in any case, unless this is 0."""
     seed: int = Field(default=0, ge=0)
     """Seeds the order of the rows, dropout and fresh weights."""
     epochs: Annotated[float, BY_EPOCHS] = Field(default=1.0, gt=0, allow_inf_nan=False)

@@ -37,6 +37,7 @@ OF_TARGET = (*_WRITTEN, "completion", "completion_truncated", "tags")
 OF_PROMPT = (*_PROMPT, "tags")
 TrainOn = Literal["last", "all"]
 """Which of the assistant's turns are learnt."""
+_FLAGS = {"true": True, "false": False}
 _RUN_UP = 16
 """Characters from which a response that begins with its prompt's text is taken to hold it."""
 
@@ -259,15 +260,20 @@ def _check_unrendered(name: str, text: str) -> None:
 
 def _flag(row: Mapping[str, Any], name: str) -> bool:
     value = row.get(name)
-    if not isinstance(value, bool | None):
+    known = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value  # a CSV holds texts alone
+    if not isinstance(known, bool) and value is not None:
         raise bad(name, f"got {shown(value)}", f"true, false, or no column {name}")
-    return bool(value)
+    return bool(known)
 
 
 def _number(row: Mapping[str, Any], name: str, default: float) -> float:
     value = row.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
         raise bad(name, f"got {shown(value)}", f"a finite number, or no column {name}")
-    return float(value)
+    return number

@@ -16,7 +16,7 @@ from training.config import Training
 from training.data.batches import Example
 from training.data.columns import Pair, RowPrompt, Target
 from training.data.labels import Labels
-from training.data.unusable import SHOWN
+from training.data.unusable import SHOWN, allowed
 
 
 class PairRow(NamedTuple):
@@ -110,7 +110,7 @@ def check_some(encoded: EncodedSplit, settings: Training) -> None:
     """Raises UserError when nothing is left to train on, or nothing of what is left counts."""
     place = f"--data {', '.join(settings.data)}"
     unfit, read = encoded.counts["dropped_bad_chat"], encoded.counts["read"]
-    if encoded.rows and unfit > settings.max_failed * read:
+    if encoded.rows and unfit > allowed(read, settings.max_failed):
         got = f"{unfit:,} of {read:,} chats do not fit the model's template (allowed by max_failed: {settings.max_failed:.0%})"
         raise UserError(Problem(place, got=got, fix="train a model whose template takes them, or leave them out"))
     if encoded.rows:

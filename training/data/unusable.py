@@ -12,6 +12,11 @@ SHOWN = 3
 """Rows that are told one by one where the others are trained on."""
 
 
+def allowed(rows: int, most: float) -> float:
+    """How many of so many rows may be lost, by the largest share of them: one in any case, unless none may."""
+    return max(1.0, most * rows) if most else 0.0
+
+
 class Unusable:
     """What is wrong with rows, and of how many."""
 
@@ -39,7 +44,7 @@ class Unusable:
     def check(self, usable: int, most: float, needed: str) -> None:
         """Raises UserError where nothing is left, or more than this share is lost. usable: rows that are left."""
         rows = usable + self.total
-        if not self.total or (usable and self.total <= most * rows):
+        if not self.total or (usable and self.total <= allowed(rows, most)):
             return
         left = f"allowed by max_failed: {most:.0%}" if usable else "and none is left"
         got = f"{self.total:,} of {rows:,} rows cannot be trained on ({left})"

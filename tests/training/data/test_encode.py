@@ -261,9 +261,9 @@ def test_a_chat_that_the_template_refuses_is_left_out_and_named(capsys: pytest.C
     )
     check_some(encoded, settings)
     with pytest.raises(
-        UserError, match=r"--data d: 1 of 5 chats do not fit the model's template \(allowed by max_failed: 10%\)"
+        UserError, match=r"--data d: 1 of 5 chats do not fit the model's template \(allowed by max_failed: 0%\)"
     ):
-        check_some(encoded, settings.model_copy(update={"max_failed": 0.1}))
+        check_some(encoded, settings.model_copy(update={"max_failed": 0.0}))
     with pytest.raises(
         UserError, match=r"no row is left of 1 \(dropped bad chat 1\); train a model whose template takes"
     ):

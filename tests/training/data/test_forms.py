@@ -192,6 +192,14 @@ def test_what_training_does_not_read_is_left_out_and_told(
     assert message in capsys.readouterr().err
 
 
+def test_numbers_and_flags_of_a_table_of_texts(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,chosen,rejected,p_chosen,chosen_truncated,weight\nHi?,a,b,0.7,True,\nHo?,a,b,,,2\n")
+    first, second = rows.pairs(dpo(path)).train
+    assert (first.p, first.truncated, first.weight) == (0.7, (True, False), 1.0)
+    assert (second.p, second.truncated, second.weight) == (1.0, (False, False), 2.0)
+
+
 def test_columns_that_are_not_read_are_named_once(write_rows: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_rows([{**PLAIN, "margin": 1.0, "score_chosen": 9.0, "weight": 2.0}] * 3)
     rows.pairs(dpo(path))

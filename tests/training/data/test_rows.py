@@ -103,7 +103,7 @@ def test_a_call_of_a_tool_stays_a_message(tmp_path: Path) -> None:
 def test_margins_that_are_subtracted_must_be_there(write_rows: Write) -> None:
     path = write_rows([{**PLAIN, "margin": 0.0}, PLAIN])
     with pytest.raises(UserError) as told:
-        rows.pairs(Reward(data={str(path): 1.0}), margins=True)
+        rows.pairs(Reward(data={str(path): 1.0}, max_failed=0), margins=True)
     head, line = str(told.value).split("\n")
     assert head.endswith("each needs prompt, chosen, rejected and margin")
     assert (
@@ -224,7 +224,9 @@ BAD = [
     pytest.param({**PLAIN, "p_chosen": math.nan}, "p_chosen: got nan; allowed: a finite number", id="nan"),
     pytest.param({**PLAIN, "p_chosen": 0.3}, "p_chosen: got 0.3; allowed: 0.5 to 1; where rejected is", id="p-low"),
     pytest.param({**PLAIN, "p_chosen": 1.2}, "p_chosen: got 1.2; allowed: 0.5 to 1", id="p-high"),
-    pytest.param({**PLAIN, "p_chosen": "0.7"}, "p_chosen: got '0.7'; allowed: a finite", id="p-text"),
+    pytest.param({**PLAIN, "p_chosen": "sure"}, "p_chosen: got 'sure'; allowed: a finite", id="p-text"),
+    pytest.param({**PLAIN, "p_chosen": [0.7]}, "p_chosen: got [0.7]; allowed: a finite", id="p-list"),
+    pytest.param({**PLAIN, "weight": 10**400}, "weight: got ", id="weight-too-large"),
     pytest.param({**PLAIN, "p_chosen": True}, "p_chosen: got True", id="p-bool"),
     pytest.param({**PLAIN, "rejected_truncated": 1}, "rejected_truncated: got 1; allowed: true, false, or no column", id="cut"),
     pytest.param({**PLAIN, "margin": math.inf}, "margin: got inf; allowed: a finite number", id="margin"),
@@ -257,9 +259,9 @@ BAD = [
 def test_a_bad_pair_is_named(row: dict[str, Any], message: str, write_rows: Write) -> None:
     path = write_rows([PLAIN, row])
     with pytest.raises(UserError) as told:
-        rows.pairs(dpo(path))
+        rows.pairs(dpo(path, max_failed=0))
     head, line, *more = str(told.value).split("\n")
-    allowed = "(allowed by max_failed: 20%)"
+    allowed = "(allowed by max_failed: 0%)"
     assert head == f"--data {path}: 1 of 2 rows cannot be trained on {allowed}; each needs prompt, chosen and rejected"
     assert line.startswith(f"{path}:2: ")
     assert message in line
@@ -279,7 +281,7 @@ def test_a_bad_pair_is_named(row: dict[str, Any], message: str, write_rows: Writ
 def test_a_bad_target_is_named(row: dict[str, Any], message: str, write_rows: Write) -> None:
     path = write_rows([*some_targets(1), row])
     with pytest.raises(UserError) as told:
-        rows.targets(SFT(data={str(path): 1.0}))
+        rows.targets(SFT(data={str(path): 1.0}, max_failed=0))
     assert f"\n{path}:2: {message}" in str(told.value)
 
 
@@ -334,6 +336,15 @@ def test_a_few_bad_rows_are_left_out_told_and_counted(write_rows: Write, capsys:
     assert counts == ({"read": 5, "dropped_unusable": 5}, {})
     with pytest.raises(UserError, match="5 of 25 rows cannot be trained on"):
         rows.pairs(dpo(path, max_failed=0.19))
+
+
+def test_one_bad_row_of_few_is_left_out(write_rows: Write) -> None:
+    path = write_rows([PLAIN, {**PLAIN, "p_chosen": 2}])
+    split = rows.pairs(dpo(path))
+    assert (len(split.train), split.unusable) == (1, (1, 0))
+    two = write_rows([PLAIN, {**PLAIN, "p_chosen": 2}, {**PLAIN, "p_chosen": 3}], "two.jsonl")
+    with pytest.raises(UserError, match="2 of 3 rows cannot be trained on"):
+        rows.pairs(dpo(two))
 
 
 def test_with_many_bad_rows_the_first_are_listed(write_rows: Write) -> None:
