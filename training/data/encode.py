@@ -124,7 +124,7 @@ def check_some(encoded: EncodedSplit, settings: Training) -> None:
         "dropped_equal": f"raise max_length (now {settings.max_length})",
         "dropped_bad_chat": "train a model whose template takes the chats",
         "dropped_empty": "give responses with some text",
-        "dropped_masked": f"raise max_length (now {settings.max_length})",
+        "dropped_masked": "leave out responses that were cut before they said anything",
         "dropped_unsure": "lower labels.min_confidence",
     }
     met = {name: n for name, n in encoded.counts.most_common() if n and name in fixes}
@@ -173,7 +173,8 @@ def fitted(
         return None
     if any(lost) and not all(lost):  # then none has an end
         written = _written(prompt, sides, [True] * len(sides), encoder, counts)
-        assert written
+        if written is None:
+            return None
     responses, masks = zip(*(_cut(side, room) for side in written.sides), strict=True)
     if not all(map(any, masks)):
         counts["dropped_masked"] += 1
