@@ -343,13 +343,14 @@ def test_a_cut_ends_with_what_the_assistant_says(less: int) -> None:
 
 
 def test_a_response_of_which_nothing_is_learnt_is_dropped_and_counted() -> None:
-    """A call that its limit cut is not learnt, as nobody knows how it went on, and nothing else was said."""
-    encoder = Encoder(STYLES["chatml"]())
-    call = (Message(role="assistant", tool_calls=(CALL,)),)
-    cut = Pair(prompt("hi"), said("hello"), call, 1.0, 0.0, 1.0, (False, True))
+    """The template writes what follows a mark, and a limit cut the response before that."""
+    tokenizer = STYLES["chatml"]()
+    tokenizer.chat_template = tokenizer.chat_template.replace("</think>", "###")
+    encoder, before = Encoder(tokenizer), said("Hm ###")
+    cut = Pair(prompt("hi"), said("hello"), before, 1.0, 0.0, 1.0, (False, True))
     encoded = encode_pairs([cut, pair("yes", "no")], encoder, DPO(), Labels())
     assert encoded.counts == {"read": 2, "kept": 1, "dropped_masked": 1}
-    found = encode_targets([Target(prompt("hi"), call, 1.0, truncated=True)], encoder, SFT())
+    found = encode_targets([Target(prompt("hi"), before, 1.0, truncated=True)], encoder, SFT())
     assert found.counts == {"read": 1, "kept": 0, "dropped_masked": 1}
     asked = SFT.model_validate({"data": {"rows.jsonl": 1}})
     with pytest.raises(UserError, match="no row is left of 1 \\(dropped masked 1\\)"):
