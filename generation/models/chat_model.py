@@ -130,8 +130,8 @@ class ChatModel:
     ) -> Completion:
         """Completion.scores: the log-probability of each token of the response after the conversation.
 
-        response: a text as a model samples it after the generation prompt; a message that calls tools is what the template writes
-        of it. ended: True to score the token that ends the turn too; a server of messages has none that is known.
+        response: a text as a model samples it after the generation prompt; what calls tools or begins with thoughts is scored as
+        the template writes it. ended: True to score the token that ends the turn too; a server of messages has none that is known.
         """
         message = Message(role="assistant", content=response) if isinstance(response, str) else response
         asked = Request(
@@ -140,11 +140,11 @@ class ChatModel:
         if not self.encoder:
             return await self._send(replace(asked, scored=len(message_text(message).split())))
         try:
-            if message.tool_calls:
+            if self.encoder.is_structured(message):
                 before, (side,) = self.encoder.written(messages, [[message]], tools or None, cut=[not ended])
                 prompt, tokens = before, side.tokens
             else:
-                prompt, tokens = self.encoder.response(messages, message.content, tools or None, judged=True)
+                prompt, tokens = self.encoder.response(messages, message.content, tools or None)
                 tokens = [*tokens, self.encoder.end_of_turn] if ended else tokens
         except ValueError as error:
             return failed(ErrorReason.BAD_CHAT, str(error))

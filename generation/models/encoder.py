@@ -33,6 +33,7 @@ from generation.models.messages import (
     check_calls,
     check_visible,
     fields,
+    thoughts_block,
     with_thoughts,
     with_tools_described,
     without_calls,
@@ -179,66 +180,26 @@ class Encoder:
         _ = self.end_of_turn
         return differences(self._plain, self._template.mentions, self._thoughts[0], kinds, template_kwargs or {})
 
-    def response(
-        self, messages: Chat, text: str | Message, tools: Tools | None = None, judged: bool = False
-    ) -> tuple[list[int], list[int]]:
-        """Token ids of a chat up to where an answer begins, and of the text as what the assistant says there.
+    def response(self, messages: Chat, text: str, tools: Tools | None = None) -> tuple[list[int], list[int]]:
+        """Token ids of a chat up to where an answer begins, thoughts closed, and of the text as what the model writes there.
 
-        That is where the template itself writes an answer: after the generation prompt, and for models that think where an answered
-        chat has it, whose thoughts are closed or left out. judged: True where the text is looked at after the generation prompt,
-        whose thoughts are then closed. A message is written as the template writes it, its calls too. The turn's end is not among
-        the ids. Where the last token before the text would merge with its first, the text is encoded on its own, as a model
-        would have to write it. Raises ValueError as `encode` does.
+        The end of the turn is not among the ids. Where the last token before the text would merge with its first, the text is
+        encoded on its own, as a model would have to write it. No token reaches over a control token, so what comes before the last
+        one is not encoded again with each text. Raises ValueError as `encode` does.
         """
-        before, (response,) = self.responses(messages, (text,), tools, judged)
-        return before, response
-
-    def responses(
-        self, messages: Chat, texts: Sequence[str | Message], tools: Tools | None = None, judged: bool = False
-    ) -> tuple[list[int], list[list[int]]]:
-        """As `response`, of several texts after one chat, which is rendered and encoded once.
-
-        No token reaches over a control token, so what comes before the last one is not encoded again with each text.
-        """
-        opening = self._render(messages, tools, judged=judged)
-        opening = opening if judged else self._written(opening, messages, tools)
+        opening = self._render(messages, tools, judged=True)
         before = self._heads.encode(opening)
         border = opening[max((match.start() for match in self._control.finditer(opening)), default=0) :]
         known = self._ids(border)
         if before[len(before) - len(known) :] != known:  # a tokenizer whose tokens do reach over
             border, known = opening, before
-        said = (
-            self._mark_text(text) if isinstance(text, str) else self._said(opening, messages, text, tools)
-            for text in texts
-        )
-        return before, [self._after(border, known, text) for text in said]
+        said = self._mark_text(text)
+        whole = self._ids(border + said)
+        return before, whole[len(known) :] if whole[: len(known)] == known else self._ids(said)
 
-    def _said(self, opening: str, messages: Chat, answer: Message, tools: Tools | None) -> str:
-        """What the template writes of an answer after the opening of the turn, up to the turn's end."""
-        if answer.tool_calls:
-            answered = self._render([*messages, answer], tools, opening=False)
-            end = answered.rfind(self._turn_ends[0])
-            if answered.startswith(opening) and end > len(opening):
-                return answered[len(opening) : end]
-        return self._mark_text(str(without_calls(fields(answer))["content"]))  # as for templates that know no calls
-
-    def _written(self, opening: str, messages: Chat, tools: Tools | None) -> str:
-        """The chat up to an answer as the template writes it once it is answered, where that is not the generation prompt.
-
-        opening: the chat with the generation prompt.
-        """
-        if self._prefix or not (self.shape.opens_thoughts or self.shape.told or self.shape.closing):
-            return opening
-        answer = _secret()
-        try:
-            answered = self._render([*messages, Message(role="assistant", content=answer)], tools, opening=False)
-        except ValueError:  # it writes no answered chats
-            return opening
-        return answered.partition(answer)[0]
-
-    def _after(self, border: str, known: list[int], text: str) -> list[int]:
-        whole = self._ids(border + text)
-        return whole[len(known) :] if whole[: len(known)] == known else self._ids(text)
+    def is_structured(self, message: Message) -> bool:
+        """True for an answer that is more than text: it calls tools, or begins with thoughts whose marks the model knows."""
+        return bool(message.tool_calls) or thoughts_block(message.content, self._thoughts[0]) is not None
 
     @cached_property
     def end_of_turn(self) -> int:

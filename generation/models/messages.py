@@ -75,6 +75,14 @@ class ThoughtsPlace(NamedTuple):
     """True where the template takes thoughts out of what the assistant says."""
 
 
+def thoughts_block(text: str, place: ThoughtsPlace) -> re.Match[str] | None:
+    """What a text begins with, where that is a whole block of thoughts: the thoughts, and what follows."""
+    if place.marks is None:
+        return None
+    first, last = map(re.escape, place.marks)
+    return re.match(rf"\s*{first}(.*?){last}(.*)", text, re.DOTALL)
+
+
 def with_thoughts(
     message: dict[str, Any], place: ThoughtsPlace, marks: tuple[str, str], is_last: bool
 ) -> dict[str, Any]:
@@ -86,10 +94,7 @@ def with_thoughts(
     """
     thoughts, content = message.get("reasoning_content") or "", message.get("content") or ""
     kept = {key: value for key, value in message.items() if key != "reasoning_content"}
-    block = None
-    if place.marks and isinstance(content, str) and not thoughts:
-        first, last = map(re.escape, place.marks)
-        block = re.match(rf"\s*{first}(.*?){last}(.*)", content, re.DOTALL)
+    block = thoughts_block(content, place) if isinstance(content, str) and not thoughts else None
     if message["role"] != "assistant" or not (thoughts or block):
         return kept
     if block:

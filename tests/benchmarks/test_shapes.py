@@ -17,11 +17,9 @@ def test_prompts_and_responses_have_so_many_tokens(embedded: ModelFiles, encoder
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         chat = [{"role": "user", "content": row["prompt"]}]
-        before, responses = encoder.responses(chat, (row["chosen"], row["rejected"]))
-        assert (len(before), [len(response) + 1 for response in responses]) == (
-            64,
-            [20, 20],
-        )  # each with its end of turn
+        sides = [[{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")]
+        written = encoder.written(chat, sides)
+        assert (len(written.before), [len(side.tokens) for side in written.sides]) == (64, [20, 20])
     assert len({row[name] for row in rows for name in row}) == 15
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from benchmarks.families import FAMILIES, tokenizer_of
 from benchmarks.styles import STYLES
 from constitution.records import Function, Message, ToolCall
 from critics.text import thoughts
@@ -136,6 +137,15 @@ def test_the_likelihood_of_a_call_is_that_of_what_the_template_writes() -> None:
     scored = [str(tokenizer.decode(request.tokens[-request.scored :])) for request in engine.asked]
     written = 'Let me look.<tool_call>{"name": "look", "arguments": {"at": "sky"}}</tool_call>'
     assert scored == [written, f"{written}<|im_end|>"]
+
+
+def test_the_likelihood_of_what_was_sampled_with_thoughts_is_that_after_the_prompt_that_opens_them() -> None:
+    engine, tokenizer = Echo(), tokenizer_of(FAMILIES["deepseek r1"])
+    model = ChatModel("policy", "0", engine, Encoder(tokenizer), 0)
+    asyncio.run(model.likelihood([ASKED], "<think>\nHm.\n</think>\n\nThis one.", ended=True))
+    (asked,) = engine.asked
+    assert tokenizer.decode(asked.tokens[: -asked.scored]).endswith("<｜Assistant｜><think>\n")
+    assert tokenizer.decode(asked.tokens[-asked.scored :]) == "Hm.\n</think>\n\nThis one.<｜end▁of▁sentence｜>"
 
 
 def test_a_row_with_what_the_template_leaves_out_fails_in_words(folder: Path) -> None:

@@ -23,14 +23,6 @@ CHANNELS = (
     "{{ '<|message|>' + m['content'] + '<|im_end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"
 )
-QWEN = (
-    "{% for m in messages %}{% if m['role'] == 'assistant' and loop.last %}"
-    "{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' + m['content'] + '<|im_end|>\\n' }}{% else %}"
-    + TURN
-    + "{% endif %}{% endfor %}"
-    + SWITCH[len(TURNS) :]
-)
-"""As SWITCH, and the last answer stands after empty thoughts."""
 NO_SYSTEM = TURNS.replace("in messages", "in messages if m['role'] != 'system'") + OPEN
 LAST = "{% for m in messages[-1:] %}" + TURN + "{% endfor %}" + OPEN
 NO_TOOL = "{# tool_calls #}" + TURNS.replace("in messages", "in messages if m['role'] != 'tool'") + OPEN
@@ -148,33 +140,3 @@ def test_a_model_that_thinks_is_known() -> None:
     assert not encoder(SWITCH, template_kwargs={"enable_thinking": False}).thinks
     assert encoder(R1).opens_thoughts == "<think>"
     assert encoder(R1, answer_prefix="</think>").opens_thoughts == ""
-
-
-EARLIER = [USER, {"role": "assistant", "content": "The first."}, {"role": "user", "content": "And now?"}]
-
-
-@pytest.mark.parametrize("answer", ["The second one.", "A"])
-@pytest.mark.parametrize("messages", [[USER], EARLIER], ids=["one-turn", "two-turns"])
-@pytest.mark.parametrize(
-    ("template", "told"),
-    [
-        pytest.param(PLAIN, {}, id="plain"),
-        pytest.param(R1, {}, id="thoughts-are-opened"),
-        pytest.param(SWITCH, {}, id="a-switch"),
-        pytest.param(QWEN, {}, id="empty-thoughts"),
-        pytest.param(QWEN, {"enable_thinking": False}, id="empty-thoughts-in-the-prompt"),
-        pytest.param(CHANNELS, {}, id="a-header-of-the-answer"),
-    ],
-)
-def test_what_is_trained_on_is_what_the_template_writes(
-    template: str, told: dict[str, Any], messages: list[dict[str, str]], answer: str
-) -> None:
-    """The prompt, the answer and its end are the answered chat, and no thoughts are left open before the answer."""
-    made = encoder(template, template_kwargs=told)
-    prompt, response = made.response(messages, answer)
-    tokenizer = made._tokenizer
-    answered = [*messages, {"role": "assistant", "content": answer}]
-    rendered = tokenizer.apply_chat_template(answered, tokenize=False, **told)
-    assert tokenizer.decode([*prompt, *response, made.end_of_turn]) + "\n" * (template != CHANNELS) == rendered
-    assert tokenizer.decode(response) == answer
-    assert tokenizer.decode(prompt).count("<think>") == tokenizer.decode(prompt).count("</think>")
