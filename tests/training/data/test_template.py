@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from benchmarks.families import FAMILIES, tokenizer_of
 from constitution.errors import UserError
 from constitution.records import Function, Message, ToolCall
 from generation.engines.checkpoint import load_tokenizer
+from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from tests.training.builders import TEMPLATE, some_targets
-from training.data.columns import RowPrompt
+from training.data.columns import Pair, RowPrompt
+from training.data.encode import encode_pairs
+from training.data.labels import Labels
 from training.data.template import kinds_of
-from training.recipes.config import SFT
+from training.recipes.config import DPO, SFT
 from training.run import job
 
 ASKED = RowPrompt("p", (Message(role="user", content="why ?"),))
@@ -77,3 +81,12 @@ def test_the_template_is_told_what_the_settings_say(prepare: Callable[..., job.J
     plain = prepare(SWITCHES).train.rows[0].example
     told = prepare(SWITCHES, chat_template_kwargs={"enable_thinking": False}).train.rows[0].example
     assert (len(told.prompt), told.responses) == (len(plain.prompt) + 1, plain.responses)
+
+
+def test_a_call_that_lost_its_end_is_learnt_without_it() -> None:
+    encoder = Encoder(tokenizer_of(FAMILIES["qwen2.5"]))
+    call, text = (CALL,), (Message(role="assistant", content="hello"),)
+    cut = Pair(ASKED, text, call, 1.0, 0.0, 1.0, (False, True))
+    (row,) = encode_pairs([cut], encoder, DPO(), Labels()).rows
+    whole = encoder.written(ASKED.messages, [text, call])
+    assert [list(response) for response in row.example.responses] == [side.tokens[:-1] for side in whole.sides]
