@@ -9,6 +9,7 @@ from pydantic import Field
 
 from constitution.checks.own import RulesFiles
 from constitution.options import Option, Options
+from generation.shard import ShardOption
 
 Forget = Literal["failed", "damaged"]
 """Which stored calls are made again."""
@@ -48,6 +49,10 @@ class FeedbackSettings(Options):
     """Read only the first N rows of the prompts."""
     reuse: Annotated[tuple[Path, ...], Option("RUN")] = ()
     """Take calls that this run made; repeatable."""
+    shard: Annotated[ShardOption | None, Option("I/N")] = None
+    """Take only the prompts of part I of N, from 0/N to N-1/N: the same command on N machines, each with its own --out."""
+    merge: Annotated[tuple[Path, ...], Option("RUN")] = ()
+    """Make the run of all prompts from the finished runs of all N shards, without a call; repeatable."""
     forget: Forget | None = None
     """Make calls again: `failed`, those that came to an error or to nothing, such as refusals and answers without
     log-probabilities; `damaged`, those that are no longer as they were stored."""

@@ -62,10 +62,14 @@ class StoredCalls:
         return bytes(found[0]) if found else None
 
     def outcome(self, prompt: str, state: bytes) -> bytes | None:
-        """What the first file keeps of a prompt's outcome in this state. Raises StoreError."""
-        path, connection = self._files[0]
-        found = read_row(path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state)
-        return bytes(found[0]) if found else None
+        """What a file keeps of a prompt's outcome in this state, the first that does. Raises StoreError."""
+        for path, connection in self._files:
+            found = read_row(
+                path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state
+            )
+            if found:
+                return bytes(found[0])
+        return None
 
     def asked(self, place: int, row: Row) -> Asked | None:
         """What a call of that file asked; None where it was not kept. Raises StoreError where its texts are damaged."""

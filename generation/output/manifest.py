@@ -177,6 +177,8 @@ class Digests(Strict):
     labels: str = ""
     """Of what people said of its pairs; empty where nobody did."""
     prompts: str
+    shard: str = ""
+    """`I/N` of a run over a part of the prompts; empty for all of them."""
     settings: str
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from constitution.digest import hasher
+from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
+from generation.calls.reading import StoredCalls
 from generation.calls.store import CallStore
 from generation.engines.base import ErrorReason
-from generation.output.manifest import Digests
+from generation.output.manifest import Digests, whole
 from generation.output.records import Feedback
+from generation.shard import Shard
 
 UNSETTLED = {str(reason) for reason in ErrorReason if not reason.of_request} | {"internal_error"}
 """Reasons of failures that may be gone at the next start."""
@@ -32,30 +35,48 @@ _LEVEL = 1
 
 
 class Settled:
-    """The outcomes that a run has kept."""
+    """The outcomes that a run has kept, and those of the shards that it is merged from."""
 
-    def __init__(self, store: CallStore, digests: Digests, found: Iterable[str], again: bool) -> None:
-        """found: what else an outcome depends on, as capabilities of servers. again: True to make failed prompts anew."""
+    def __init__(
+        self,
+        store: CallStore,
+        digests: Digests,
+        found: Iterable[str],
+        again: bool,
+        shards: Sequence[Path] = (),
+        ended: bool = False,
+    ) -> None:
+        """found: what else an outcome depends on, as capabilities of servers. again: True to make failed prompts anew.
+
+        shards: calls of finished runs over parts of the prompts. ended: True to keep what the next start may mend too, for a merge.
+        """
         self._store = store
         self._again = again
+        self._shards = StoredCalls(shards) if shards else None
         h = hasher()
-        h.update(json.dumps([digests.model_dump(exclude={"labels"}), *found, code()]).encode())
+        h.update(json.dumps([digests.model_dump(exclude={"labels", "shard"}), *found, code()]).encode())
         self._state = h.digest()
+        self._ended = h.digest()[::-1] if ended else None
 
     def get(self, prompt: Prompt) -> Feedback | None:
         """The prompt's outcome; None where it is not known for this state. Raises StoreError."""
-        body = self._store.outcome(prompt.id, self._state)
-        if body is None:
+        kept = _read(self._store.outcome(prompt.id, self._state), prompt)
+        return None if kept is None or (self._again and kept.failures) else kept
+
+    def merged(self, prompt: Prompt) -> Feedback | None:
+        """What a shard's run came to, whatever that was; None where none has it for this state. Raises StoreError."""
+        if self._shards is None:
             return None
-        try:
-            kept = _feedback.validate_json(zlib.decompress(body))
-        except (ValidationError, zlib.error, ValueError):
-            return None
-        return None if kept.prompt != prompt or (self._again and kept.failures) else kept
+        for state in (self._state, self._state[::-1]):
+            if kept := _read(self._shards.outcome(prompt.id, state), prompt):
+                return kept
+        return None
 
     def put(self, outcome: Feedback) -> None:
         """Keep an outcome, unless the next start may come to another. Raises StoreError."""
-        if any(failure.reason in UNSETTLED for failure in outcome.failures):
+        unsettled = any(failure.reason in UNSETTLED for failure in outcome.failures)
+        state = self._ended if unsettled else self._state
+        if state is None:
             return
         try:
             body = to_json(outcome, inf_nan_mode="constants")
@@ -64,7 +85,48 @@ class Settled:
             UnicodeEncodeError,
         ):  # half a character, which only sqlite and we let through
             return
-        self._store.put_outcome(outcome.prompt.id, self._state, zlib.compress(body, _LEVEL))
+        self._store.put_outcome(outcome.prompt.id, state, zlib.compress(body, _LEVEL))
+
+
+def _read(body: bytes | None, prompt: Prompt) -> Feedback | None:
+    """The outcome that is kept as these bytes, where it is this prompt's."""
+    if body is None:
+        return None
+    try:
+        kept = _feedback.validate_json(zlib.decompress(body))
+    except (ValidationError, zlib.error, ValueError):
+        return None
+    return kept if kept.prompt == prompt else None
+
+
+def check_shards(runs: Sequence[Path], digests: Digests) -> None:
+    """Raises UserError unless these are the finished runs of all shards of the run with these digests, whole and each once."""
+    problems, found = Problems(), dict[str, Path]()
+    for path in runs:
+        with problems.collect():
+            shard = whole(path, "--merge").digests
+            others = [
+                name for name, value in digests if name not in ("labels", "shard") and getattr(shard, name) != value
+            ]
+            if others:
+                got = f"has other {', '.join(others)} than this command"
+                raise UserError(Problem(str(path), got=got, fix="give the command of the shards, without --shard"))
+            if not shard.shard:
+                raise UserError(Problem(str(path), got="is the run of no shard", fix="leave it out"))
+            if shard.shard in found:
+                got = f"is of shard {shard.shard}, as {found[shard.shard]} is"
+                raise UserError(Problem(str(path), got=got, fix="give one of the two"))
+            found[shard.shard] = path
+    counts = {name.partition("/")[2] for name in found}
+    if len(counts) > 1:
+        got = f"has shards of {' and of '.join(sorted(counts))}"
+        problems.found.append(Problem("--merge", got=got, fix="give the shards of one division"))
+    elif counts:
+        wanted = [str(Shard(index, int(*counts))) for index in range(int(*counts))]
+        if lacking := [name for name in wanted if name not in found]:
+            got = f"lacks shard {', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"
+            problems.found.append(Problem("--merge", got=got, fix="give the finished runs of all shards"))
+    problems.check()
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from constitution.digest import digest
-from constitution.errors import Problem, Problems, UserError
+from constitution.errors import Problem, Problems
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
 from constitution.records import MAIN, Failure, Prompt, Stage
@@ -26,7 +26,7 @@ from critics.ranking.weights import Weights
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
-from generation.config import EXAMPLE, MEMBERS_MACHINE, RESULTS, RunConfig
+from generation.config import EXAMPLE, MEMBERS_MACHINE, RESULTS, Plan, RunConfig
 from generation.data import prompts
 from generation.data.labels import Labels
 from generation.data.matching import unmatched
@@ -39,23 +39,24 @@ from generation.models.policies import Policy
 from generation.output import manifest
 from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
-from generation.output.files import contents, write_atomically
+from generation.output.files import write_atomically
 from generation.output.folder import ACCEPTANCE, CONSTITUTION, LABELS, MACHINE, WEIGHTS, day_of, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
-from generation.output.settled import Settled
+from generation.output.settled import Settled, check_shards
 from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback, mean_votes
 from generation.pipeline.forecast import DryRunEngine, forecast
-from generation.pipeline.outcome import Heard, already_done, incomplete
+from generation.pipeline.outcome import Heard, already_done, incomplete, labels_of, unavailable
 from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
-from generation.pipeline.scheduler import UNAVAILABLE, run
+from generation.pipeline.scheduler import run
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
 from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
+from generation.shard import Shard
 from generation.unread import unread_in_run
 
 T = TypeVar("T")
@@ -79,6 +80,10 @@ class Job:
     acceptance: Acceptance | None
     """When a label is accepted; None where no error is stated, or the labelled pairs are yet to be judged."""
     reuse: tuple[Path, ...]
+    shard: Shard | None
+    """The part of the prompts that it is over."""
+    merge: tuple[Path, ...]
+    """Finished runs of all shards that it is made from, without a call."""
     digests: Digests
     tariff: Tariff
     """What its models' calls cost."""
@@ -90,7 +95,7 @@ class Job:
     """What was accepted was read from there."""
 
     labels: Labels
-    """What people said of the run's pairs so far."""
+    """What people said of the run's pairs."""
 
     def finished(self) -> Manifest | None:
         """The manifest, where its folder holds this very run, whole, and none of its calls are to be made again."""
@@ -98,7 +103,14 @@ class Job:
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
-        return prompts.read(self.source, self.limit, self.columns)
+        rows = prompts.read(self.source, self.limit, self.columns)
+        return self.shard.of(rows) if self.shard else rows
+
+    @property
+    def plan(self) -> Plan:
+        """That of the settings; of several shards the first alone judges the control pairs."""
+        plan = self.config.plan
+        return plan.model_copy(update={"controls": 0}) if self.shard and self.shard.number else plan
 
     def settings(self, known: Mapping[str, Capabilities] = MappingProxyType({})) -> dict[str, object]:
         """`run.yaml`: what ran. known: name of a model behind servers -> what they take and give."""
@@ -137,7 +149,7 @@ def prepare(
     config = config or attempt(partial(_config, settings, values))
     info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
     attempt(run_folder(settings.out).check)
-    calls = [path / CALLS for path in settings.reuse]
+    calls = [path / CALLS for path in (*settings.reuse, *settings.merge)]
     attempt(lambda: StoredCalls(calls).close())
     registry = attempt(partial(model_registry, config)) if config else None
     known = attempt(partial(tariff, config, registry)) if config and registry else None
@@ -153,7 +165,7 @@ def prepare(
     problems.check()
     if not (constitution and config and info and registry and known):
         raise AssertionError("what could not be read is a problem")
-    labels = _labels(settings.out)
+    labels = labels_of(settings.out)
     return Job(
         settings.out,
         constitution,
@@ -166,25 +178,15 @@ def prepare(
         weights,
         acceptance,
         tuple(calls),
-        _digests(constitution, config, registry, weights, acceptance, info, labels),
+        settings.shard,
+        settings.merge,
+        _digests(constitution, config, registry, weights, acceptance, info, labels, settings.shard),
         known,
         settings.forget,
         settings.weights or settings.out / WEIGHTS,
         settings.acceptance or settings.out / ACCEPTANCE,
         labels,
     )
-
-
-def _labels(out: Path) -> Labels:
-    """What people said of the pairs of the run in this folder. Raises UserError where the file cannot be read."""
-    path = out / LABELS
-    try:
-        return Labels(contents(path), str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return Labels(b"")
-    except OSError as error:
-        got = f"cannot be read ({error.strerror or error})"
-        raise UserError(Problem(str(path), got=got, fix="move it away, or mend it")) from None
 
 
 def _digests(
@@ -195,6 +197,7 @@ def _digests(
     acceptance: Acceptance | None,
     info: SourceInfo,
     labels: Labels,
+    shard: Shard | None,
 ) -> Digests:
     """What the run is made from."""
     names = registry.digests()
@@ -209,6 +212,7 @@ def _digests(
         acceptance=digest(acceptance.model_dump_json()) if acceptance else "",
         labels=labels.digest,
         prompts=info.fingerprint,
+        shard=str(shard or ""),
         settings=digest(json.dumps(config.results(), sort_keys=True)),
     )
 
@@ -265,7 +269,7 @@ async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
         remember(models, job.out, *(path.parent for path in job.reuse))
         if probe:
             await preflight(models, tools=job.info.has_tools)
-        plan = job.config.plan
+        plan = job.plan
         check_forms(panel, job.constitution, plan, job.weights_file, job.acceptance_file)
         await forecast(job.rows(), job.constitution, policies, panel, plan, engine, result)
         takes = estimate(result, calls.means(), job.tariff, policies, panel, job.constitution, plan)
@@ -279,6 +283,8 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
     Raises UserError, and Unavailable where it is incomplete: a model stayed unavailable for some prompts, or a limit was reached.
     """
     folder = run_folder(job.out)
+    if job.merge:
+        check_shards(job.merge, job.digests)
     with folder.locked():
         folder.claim(job.settings())
         write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
@@ -289,7 +295,7 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
         async with Session(
             job.out / CALLS,
             reuse=job.reuse,
-            prompts=job.info.rows,
+            prompts=-(-job.info.rows // job.shard.parts) if job.shard else job.info.rows,
             forget=job.forget,
             tariff=job.tariff,
             limits=Limits(job.config.max_cost, job.config.max_calls, job.config.max_tokens),
@@ -300,14 +306,17 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
 
 async def _produce(job: Job, session: Session, report: Report | None) -> Manifest:
     _tell(job)
-    policies, panel = _models(job, session.wrap)
+    policies, panel = _models(job, session.wrap_stored if job.merge else session.wrap)
     models = [*(policy.model for policy in policies), *(judge.model for judge in panel.judges)]
-    shared = job.config.plan.batch_principles > 1
-    found = await session.preflight(*models, tools=job.info.has_tools, structured=shared)
-    if found:
-        run_folder(job.out).claim(job.settings(found))
-    check_forms(panel, job.constitution, job.config.plan, job.weights_file, job.acceptance_file)
-    if unread := idle(panel, job.config.plan):
+    if job.merge:
+        remember(models, job.out, *job.merge)
+    else:
+        shared = job.plan.batch_principles > 1
+        found = await session.preflight(*models, tools=job.info.has_tools, structured=shared)
+        if found:
+            run_folder(job.out).claim(job.settings(found))
+    check_forms(panel, job.constitution, job.plan, job.weights_file, job.acceptance_file)
+    if unread := idle(panel, job.plan):
         complain(unread)
     tally, pooled = Tally(), PooledVotes()
     writer = DatasetWriter(
@@ -316,16 +325,17 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     )  # fmt: skip
 
     given = [model.capabilities.model_dump_json() for model in models]
-    settled = Settled(session.store, job.digests, given, again=job.forget == "failed")
+    shards = [path / CALLS for path in job.merge]
+    settled = Settled(session.store, job.digests, given, job.forget == "failed", shards, ended=job.shard is not None)
 
     async def work(prompt: Prompt) -> Feedback:
-        known = settled.get(prompt)
+        known = settled.merged(prompt) if job.merge else settled.get(prompt)
         if known is None:
             known = await feedback(prompt, job.constitution, policies, panel, job.config.plan, job.config.sft.targets)
             settled.put(known)
         return known
 
-    judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.config.plan))
+    judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.plan))
     lost: list[Failure] = []
     heard = Heard(job.labels)
     try:
@@ -336,28 +346,23 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
                 writer.write(outcome)
                 for votes in mean_votes(outcome, panel, job.constitution, job.config.plan):
                     pooled.add(votes)
-                lost += _unavailable(outcome.failures)
+                lost += unavailable(outcome.failures)
                 session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
         known = await judged
     finally:
         await cancel([judged])
     tally.add_controls(known)
     writer.write_controls(known)
-    lost += [failure for control in known for failure in _unavailable(control.failures)]
+    lost += [failure for control in known for failure in unavailable(control.failures)]
     if lost:
         writer.abandon()
         raise incomplete(job.out, lost, tally.counts["prompts"])
-    for line in heard.problems(job.out / LABELS):
-        complain(line)
+    heard.tell(job.out / LABELS)
     draft = _close(job, session, writer, tally, pooled.pooling())
     if report:
         _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
     return draft
-
-
-def _unavailable(failures: Iterable[Failure]) -> list[Failure]:
-    return [failure for failure in failures if failure.reason == UNAVAILABLE]
 
 
 def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally, pooling: Pooling | None) -> Manifest:
@@ -367,12 +372,7 @@ def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally, pool
     usage = totals.tokens
     return tally.manifest(
         Calls(made=totals.made, reused=totals.reused, unkept=totals.unkept),
-        Tokens(
-            prompt=usage.prompt,
-            cached=usage.cached,
-            completion=usage.completion,
-            estimated=usage.estimated,
-        ),
+        Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion, estimated=usage.estimated),
         Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
         writer.close(pooling),
         job.digests,

@@ -13,9 +13,12 @@ from constitution.terminal import complain, printable
 from critics.ranking.human import Verdict
 from generation.calls.reading import StoredCalls
 from generation.data.labels import Labels
+from generation.output.files import contents
+from generation.output.folder import LABELS
 from generation.output.manifest import Digests, Manifest, damages, read
 from generation.output.reading import read_failures
 from generation.output.records import CONTROL, Feedback
+from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS
 from generation.reasons import advice, told
 
@@ -27,6 +30,11 @@ CLIP = 300
 
 class Incomplete(Unavailable):
     """A model stayed unavailable for some prompts. What was made is stored; the same command resumes."""
+
+
+def unavailable(failures: Iterable[Failure]) -> list[Failure]:
+    """Those after which a run is incomplete: a model could not be reached."""
+    return [failure for failure in failures if failure.reason == UNAVAILABLE]
 
 
 def incomplete(out: Path, lost: Iterable[Failure], prompts: int) -> Incomplete:
@@ -76,6 +84,18 @@ def _lost_calls(path: Path, found: Manifest | None) -> tuple[Problem, ...]:
     return ()
 
 
+def labels_of(out: Path) -> Labels:
+    """What people said of the pairs of the run in this folder. Raises UserError where the file cannot be read."""
+    path = out / LABELS
+    try:
+        return Labels(contents(path), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return Labels(b"")
+    except OSError as error:
+        got = f"cannot be read ({error.strerror or error})"
+        raise UserError(Problem(str(path), got=got, fix="move it away, or mend it")) from None
+
+
 class Heard:
     """What people said of a run's pairs, as it is put in the place of what the panel said."""
 
@@ -94,8 +114,12 @@ class Heard:
         self._unknown += unknown
         return found
 
-    def problems(self, path: Path) -> Iterator[Problem]:
-        """What of the file at this path counts for nothing, once all prompts were met."""
+    def tell(self, path: Path) -> None:
+        """Say what of the file at this path counts for nothing, once all prompts were met."""
+        for problem in self._problems(path):
+            complain(problem)
+
+    def _problems(self, path: Path) -> Iterator[Problem]:
         yield from self._labels.problems[:TOLD]
         if len(self._labels.problems) > TOLD:
             yield Problem(str(path), got=f"{len(self._labels.problems):,} lines are no labels")
@@ -112,6 +136,8 @@ def shortfall(out: Path, manifest: Manifest, max_failed: float) -> str:
     asked = counts.prompts
     why = commonest(out)
     again = f"run the same command with --forget failed to ask again; every failure is in {out / 'failures.parquet'}"
+    if manifest.digests.shard and not asked:
+        return ""
     if not counts.pairs and not counts.targets:
         return f"{out}: no pair and no target came out of {asked:,} prompts{why}; {again}"
     if outcomes.failed > max_failed * asked:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from constitution.errors import Unavailable
+from constitution.errors import Problem, Unavailable, UserError
 from generation.calls.budget import NO_LIMITS, Budget, LimitReached, Limits, Metered
 from generation.calls.prices import Tariff
 from generation.calls.store import CallStore
@@ -113,6 +113,18 @@ class Session:
         self._engines.append(engine)
         self._stack.push_async_callback(engine.close)
         return engine
+
+    def wrap_stored(self, _: OpenEngine) -> Engine:
+        """An engine that answers from the store alone. Its calls raise UserError where the answer is not there."""
+
+        async def none() -> Engine:
+            got, fix = (
+                "do not hold a call that is needed",
+                "finish all shards with this version of Solon, then merge them",
+            )
+            raise UserError(Problem("--merge", got=got, fix=fix))
+
+        return self.wrap(none)
 
     async def preflight(
         self, *models: ChatModel, tools: bool = False, structured: bool = False

@@ -72,6 +72,22 @@ def test_what_may_pass_is_not_kept(reason: str, tmp_path: Path) -> None:
     assert kept(tmp_path, replace(WHOLE, failures=(Failure("p", "engine", reason),))) is None
 
 
+@pytest.mark.parametrize("reason", ["verdict_missing", "server_refused"])
+def test_a_shard_keeps_how_it_ended_for_the_run_that_is_merged_from_it(reason: str, tmp_path: Path) -> None:
+    ended = replace(WHOLE, failures=(Failure("p", "engine", reason),))
+    first = store(tmp_path)
+    Settled(first, DIGESTS.model_copy(update={"shard": "0/2"}), ["x"], again=False, ended=True).put(ended)
+    first.close()
+    again = store(tmp_path)
+    assert Settled(again, DIGESTS, ["x"], again=False).get(PROMPT) == (ended if reason == "verdict_missing" else None)
+    again.close()
+    whole = CallStore(tmp_path / "all.sqlite")
+    merged = Settled(whole, DIGESTS, ["x"], again=False, shards=[tmp_path / "c.sqlite"])
+    assert merged.merged(PROMPT) == ended
+    assert merged.merged(PROMPT.model_copy(update={"id": "q"})) is None
+    whole.close()
+
+
 def test_half_a_character_is_not_kept_and_harms_nothing(tmp_path: Path) -> None:
     odd = Response("p/s0", "p", Message(role="assistant", content="x"), "sampled", "\ud83d")
     assert kept(tmp_path, replace(WHOLE, candidates=(odd,))) is None
