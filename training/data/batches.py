@@ -1,6 +1,7 @@
 """Token ids -> the tensors of one micro-batch, and the order in which rows are seen.
 
-A batch is a mapping of tensors, so that every library can move and split it. Responses are numbered in order over the examples.
+A batch is a mapping of tensors, and of segments that move as tensors do, so that every library can move it. Responses are
+numbered in order over the examples.
 
     tokens, positions  [1, T] packed, each prompt once and its responses after it; [R, L] padded, the prompt before each response
     where              [N] place, in the flattened tokens, of the hidden state that predicts each trained token
@@ -8,8 +9,7 @@ A batch is a mapping of tensors, so that every library can move and split it. Re
     row                [N] the response that each belongs to
     last               [R] place of each response's last token, trained or not
     lengths            [R] trained tokens of each response
-    sizes              [R] all tokens of each response; packed only
-    prompts, responses   [P] tokens of each prompt, and how many responses it has; packed only
+    segments           how the row is made up of prompts and responses, for attention; packed only
     mask               [R, L] which tokens are real; padded only
 
 A token that is not trained is read by those after it, and is no target: whatever counts or sums targets passes over it.
@@ -19,15 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.data.segments import segments
+
 Layout = Literal["packed", "padded"]
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 
 MEGABATCH = 50
 """Batches among which rows are sorted by length; more would make the order of lengths too regular."""
@@ -80,9 +82,7 @@ def _packed(examples: Sequence[Example]) -> Batch:
         "tokens": _flat(parts)[None],
         "positions": torch.from_numpy(np.concatenate(positions))[None],
         **_responses(examples, where, last),
-        "sizes": torch.tensor([len(response) for e in examples for response in e.responses]),
-        "prompts": torch.tensor([len(e.prompt) for e in examples]),
-        "responses": torch.tensor([len(e.responses) for e in examples]),
+        "segments": segments([(len(e.prompt), [len(response) for response in e.responses]) for e in examples]),
     }
 
 

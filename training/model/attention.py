@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import varlen
 from transformers import AttentionInterface, PretrainedConfig
-from transformers.masking_utils import AttentionMaskInterface
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from constitution.errors import Problem
 from generation.engines.base import ModelError
-from training.data.batches import Batch
+from training.data.segments import Segments
 
 NAME = "solon_packed"
 """What a model's attn_implementation is called that uses it."""
@@ -36,62 +32,6 @@ MORE = ("s_aux", "softcap", "position_bias")
 
 _ASKS_FOR_GROUPS = "enable_gqa" in inspect.signature(varlen.varlen_attn).parameters
 """Whether torch wants to be told of fewer heads of keys than of queries; 2.11 takes them as they are."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """How one row of tokens is made up of pieces: each a prompt, or a response that sees the prompt before it too."""
-
-    sizes: list[int]
-    """Tokens of each piece, in order."""
-    prompts: list[int | None]
-    """Which piece is the prompt of each; None for a prompt."""
-    gather: Tensor
-    """[K] places of the keys, piece after piece with its prompt's before it; for variable-length kernels."""
-    queries: Tensor
-    """[pieces + 1] where each piece's queries begin, int32."""
-    keys: Tensor
-    """[pieces + 1] where each piece's keys begin, int32."""
-    longest: tuple[int, int]
-    """Most queries and most keys of a piece."""
-
-    @cached_property
-    def masks(self) -> list[Tensor | None]:
-        """[tokens, prompt + tokens] bool of each response: what each token sees. None for a prompt, which is plainly causal."""
-        return [
-            None
-            if home is None
-            else torch.ones(n, self.sizes[home] + n, dtype=torch.bool, device=self.gather.device).tril(self.sizes[home])
-            for n, home in zip(self.sizes, self.prompts, strict=True)
-        ]
-
-
-def segments(batch: Batch) -> Segments:
-    """The pieces of a packed batch, made once for all layers."""
-    sizes: list[int] = []
-    prompts: list[int | None] = []
-    counts: list[int] = []
-    spans: list[NDArray[np.int64]] = []
-    lengths = iter(batch["sizes"].tolist())
-    start = 0
-    for prompt, responses in zip(batch["prompts"].tolist(), batch["responses"].tolist(), strict=True):
-        home, begin = len(sizes), np.arange(start, start + prompt)
-        sizes.append(prompt)
-        prompts.append(None)
-        counts.append(prompt)
-        spans.append(begin)
-        start += prompt
-        for _ in range(responses):
-            n = next(lengths)
-            sizes.append(n)
-            prompts.append(home)
-            counts.append(prompt + n)
-            spans += [begin, np.arange(start, start + n)]
-            start += n
-    places = (np.concatenate(spans), _starts(sizes), _starts(counts))
-    device = batch["tokens"].device
-    gather, queries, keys = (torch.from_numpy(x).to(device) for x in places)
-    return Segments(sizes, prompts, gather, queries, keys, (max(sizes), max(counts)))
 
 
 def attend(
@@ -203,10 +143,5 @@ def _reached(model: Any, config: PretrainedConfig) -> bool:
 
 @cache
 def register() -> None:
-    """Make the attention known to transformers."""
+    """Make the attention known to transformers, which makes no mask, and asks nothing of positions, where no mask is registered."""
     AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, lambda *_, **__: None)
-
-
-def _starts(sizes: list[int]) -> NDArray[np.int32]:
-    return np.cumsum([0, *sizes], dtype=np.int32)

@@ -33,7 +33,7 @@ class TokenScores(NamedTuple):
     logprobs: Tensor
     """[N] float32, in nats, given all tokens before it."""
     entropy: Tensor
-    """[N] float32, in nats, of the distribution it was drawn from."""
+    """[N] float32, in nats, of the distribution it was drawn from; NaN where the policy is told to leave it out."""
 
 
 class TrainableModel(nn.Module):  # type: ignore[misc]
@@ -115,8 +115,9 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         return self._run(trunk(self.inner)[1], batch).last_hidden_state.flatten(0, 1)
 
     def _run(self, model: nn.Module, batch: Batch) -> Any:
-        packed = "prompts" in batch
-        more = {"segments": attention.segments(batch)} if packed else {"attention_mask": batch["mask"]}
+        """Padding stands after what is real, so that no causal model sees it: a mask would cost a slower kernel, and a wait to see
+        whether it hides anything."""
+        more = {"segments": batch["segments"]} if "segments" in batch else {}
         with self._rotary.of(batch):
             return model(input_ids=batch["tokens"], position_ids=batch["positions"], use_cache=False, **more)
 
@@ -129,6 +130,8 @@ class Policy(TrainableModel):
         config = self.inner.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
         self._cap = float(cap) if cap else None
+        self.entropies = True
+        """Whether entropies are computed: two more passes over all logits."""
         self._scale = float(getattr(config, "logits_scaling", 1.0) or 1.0) / float(
             getattr(config, "logit_scale", 1.0) or 1.0
         )
@@ -141,10 +144,8 @@ class Policy(TrainableModel):
         with self.model.disable_adapter() if reference else nullcontext():
             hidden = self.hidden(batch).index_select(0, batch["where"])
         head = self.inner.get_output_embeddings()
-        bias = getattr(head, "bias", None)
-        return TokenScores(
-            *token_scores(hidden, head.weight, batch["targets"], temperature * self._scale, bias, self._cap)
-        )
+        bias, heat = getattr(head, "bias", None), temperature * self._scale
+        return TokenScores(*token_scores(hidden, head.weight, batch["targets"], heat, bias, self._cap, self.entropies))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def check_head(self) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from training.data.batches import Batch
+from training.data.segments import segments
 
 
 class Switch(NamedTuple):
@@ -55,14 +56,12 @@ class Rotary:
 
     def apart(self, batch: Batch) -> Batch:
         """The batch with a prompt of its own for each response where those of one prompt have different frequencies."""
-        if not self.switches or "prompts" not in batch:
+        if not self.switches or "segments" not in batch:
             return batch
-        prompts, counts, sizes = (batch[name].tolist() for name in ("prompts", "responses", "sizes"))
-        splits, first = [], 0
-        for prompt, count in zip(prompts, counts, strict=True):
-            whole = torch.tensor(sizes[first : first + count]) + prompt
+        splits = []
+        for prompt, own in batch["segments"].groups:
+            whole = torch.tensor(own) + prompt
             splits.append(any(len(switch.side(whole).unique()) > 1 for switch in self.switches))
-            first += count
         return _apart(batch, splits) if any(splits) else batch
 
     def _by_sequence(self, part: nn.Module, forward: Callable[..., Any], found: dict[str | None, Switch]) -> Any:
@@ -91,34 +90,27 @@ def lengths(batch: Batch) -> Tensor:
     """Tokens of the sequence that each token is of: [1, T] packed, of a prompt the longest; [R, 1] padded."""
     if "mask" in batch:
         return batch["mask"].sum(-1, keepdim=True)
-    prompts, counts, sizes = (batch[name].tolist() for name in ("prompts", "responses", "sizes"))
     pieces: list[int] = []
     tokens: list[int] = []
-    first = 0
-    for prompt, count in zip(prompts, counts, strict=True):
-        own = sizes[first : first + count]
+    for prompt, own in batch["segments"].groups:
         pieces += [prompt + max(own), *(prompt + size for size in own)]
         tokens += [prompt, *own]
-        first += count
     return torch.from_numpy(np.repeat(pieces, tokens))[None].to(batch["tokens"].device)
 
 
 def _apart(batch: Batch, splits: Sequence[bool]) -> Batch:
     """splits: of which prompts each response gets one of its own."""
-    prompts, counts, sizes = (batch[name].tolist() for name in ("prompts", "responses", "sizes"))
-    taken, heads, shares = [], list[int](), list[int]()
+    taken, groups = [], list[tuple[int, list[int]]]()
     starts, shifts, homes = list[int](), list[int](), list[int]()
-    left, first, at = iter(sizes), 0, 0
-    for prompt, count, split in zip(prompts, counts, splits, strict=True):
+    first, at = 0, 0
+    for (prompt, own), split in zip(batch["segments"].groups, splits, strict=True):
         begin = first + prompt
-        for group in [1] * count if split else [count]:
+        for group in [[size] for size in own] if split else [own]:
             taken.append(np.arange(first, first + prompt))
             at += prompt
             home = at - 1
-            heads.append(prompt)
-            shares.append(group)
-            for _ in range(group):
-                size = next(left)
+            groups.append((prompt, group))
+            for size in group:
                 taken.append(np.arange(begin, begin + size))
                 starts.append(begin)
                 shifts.append(at - begin)
@@ -134,8 +126,7 @@ def _apart(batch: Batch, splits: Sequence[bool]) -> Batch:
         "positions": batch["positions"][:, order],
         "where": torch.where(where >= start[row], where + shift[row], home_of[row]),
         "last": batch["last"] + shift,
-        "prompts": torch.tensor(heads, device=batch["prompts"].device),
-        "responses": torch.tensor(shares, device=batch["responses"].device),
+        "segments": segments(groups).to(device),
     }
 
 

@@ -89,6 +89,7 @@ def compute(
     table = torch.zeros(places[-1], device=device)
     training = policy.training
     policy.eval()
+    policy.entropies = False
     for first in range(0, len(batches), world):
         heap.give_back()
         mine = batches[min(first + rank, len(batches) - 1)]
@@ -99,6 +100,7 @@ def compute(
             where = [place for i in mine for place in range(places[i], places[i + 1])]
             table[where] = by_response(scores.logprobs, batch)
     policy.train(training)
+    policy.entropies = True
     table = accelerator.reduce(table, "sum").cpu()
     if broken := int((~table.isfinite()).sum()):
         got = f"log-probabilities of the reference are not finite for {broken} of {len(table)} responses"

@@ -24,12 +24,14 @@ from training.config import Training
 from training.data.batches import Batch
 from training.model import launch
 from training.model import process_memory as heap
-from training.model.modules import TrainableModel
+from training.model.modules import Policy, TrainableModel
 from training.recipes.recipe import WEIGHT, Recipe
 from training.run.folder import CHECKPOINTS, rotate
 from training.run.sealed import seal
 
 EVAL = "eval"
+ENTROPY = "entropy"
+"""A metric that only steps with a row of metrics pay for."""
 
 
 class Turns(Dataset):  # type: ignore[misc]
@@ -74,9 +76,10 @@ class RowTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         self._recipe = recipe
         self._sums: dict[str, Any] = defaultdict(float)
-        self._rows = 0
-        self._began = (time.monotonic(), 0, 0)
-        self._tokens, self._pairs = 0, 0
+        self._rows: dict[str, int] = defaultdict(int)
+        self._began = (time.monotonic(), 0.0, 0)
+        self._tokens: Any = 0
+        self._pairs = 0
         super().__init__(
             model=module,
             args=arguments,
@@ -103,6 +106,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
     ) -> tuple[list[Batch], Tensor | int]:
         """The micro-batches of one step, and the weight of all its rows in all processes."""
         heap.give_back()
+        self._measure(self._has_row(self.state.global_step + 1))
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         ours = sum((batch[WEIGHT].sum() for batch in batches), torch.zeros(())).to(device)
         return batches, self.accelerator.reduce(ours, "sum").clamp(min=1e-9)
@@ -129,7 +133,9 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         """Loss and metrics of the held-out rows, each counted once, in float32 where each process has all weights."""
         module = self.model_wrapped if self.is_fsdp_enabled else Exact(self.accelerator.unwrap_model(self.model))
         module.eval()
-        sums: dict[str, float] = defaultdict(float)
+        self._measure(True)
+        sums: dict[str, Any] = defaultdict(float)
+        rows = 0
         with torch.no_grad():
             for batch in self.get_eval_dataloader(eval_dataset):
                 heap.give_back()
@@ -137,42 +143,61 @@ class RowTrainer(Trainer):  # type: ignore[misc]
                 outcome = self._recipe.outcome(module, batch)
                 weighed = {"loss": outcome.loss * batch[WEIGHT], WEIGHT: batch[WEIGHT], **outcome.values}
                 for name, values in self.accelerator.gather_for_metrics(weighed).items():
-                    sums[name] += float(values.sum())
-                sums["rows"] += len(self.accelerator.gather_for_metrics(batch[WEIGHT]))
-        weight, rows = sums.pop(WEIGHT), sums.pop("rows")
-        loss = sums.pop("loss") / max(weight, 1e-9)
-        metrics = {f"{EVAL}_loss": loss, **{f"{EVAL}_{name}": value / rows for name, value in sums.items()}}
+                    sums[name] += values.double().sum()
+                rows += len(self.accelerator.gather_for_metrics(batch[WEIGHT]))
+        totals = dict(zip(sums, torch.stack([*sums.values()]).tolist(), strict=True))
+        weight = totals.pop(WEIGHT)
+        loss = totals.pop("loss") / max(weight, 1e-9)
+        metrics = {f"{EVAL}_loss": loss, **{f"{EVAL}_{name}": value / rows for name, value in totals.items()}}
         self.log(dict(metrics))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         module.train()
         return metrics
 
+    def _has_row(self, step: int) -> bool:
+        """Whether a row of metrics is logged after a step: also with each checkpoint, evaluation, and at the end."""
+        every = [self.args.logging_steps, self.args.save_steps]
+        every += [self.args.eval_steps] if self.args.eval_strategy == "steps" else []
+        return step == 1 or step >= self.state.max_steps or any(step % n == 0 for n in every)
+
+    def _measure(self, wanted: bool) -> None:
+        module = self.accelerator.unwrap_model(self.model)
+        if isinstance(module, Policy):
+            module.entropies = wanted
+
     def _count(self, batch: Batch, values: Mapping[str, Tensor]) -> None:
-        self._rows += len(batch[WEIGHT])
+        """Add up on the device what the rows' metrics are; nothing here waits for it."""
+        module = self.accelerator.unwrap_model(self.model)
         for name, value in values.items():
-            self._sums[name] += value.sum()
-        self._tokens += batch["mask"].sum().item() if "mask" in batch else batch["tokens"].numel()
+            if name != ENTROPY or not isinstance(module, Policy) or module.entropies:
+                self._sums[name] += value.sum()
+                self._rows[name] += len(value)
+        self._tokens += batch["mask"].sum() if "mask" in batch else batch["tokens"].numel()
         self._pairs += len(batch[WEIGHT])
 
     def _averages(self) -> dict[str, float]:
-        """Each metric's mean over the rows of all processes since the last time."""
+        """Each metric's mean over the rows of all processes since the last time: one transfer for all of them."""
         names = sorted(self._sums)
-        sums = torch.tensor([float(self._sums[name]) for name in names] + [float(self._rows)], device=self.args.device)
-        *totals, rows = self.accelerator.reduce(sums, "sum").tolist()
+        if not names:
+            return {}
+        sums = torch.stack([self._sums[name].float() for name in names])
+        rows = torch.tensor([float(self._rows[name]) for name in names]).to(sums.device, non_blocking=True)
+        totals, counts = self.accelerator.reduce(torch.stack([sums, rows]), "sum").tolist()
         self._sums.clear()
-        self._rows = 0
-        return {name: total / max(rows, 1) for name, total in zip(names, totals, strict=True)}
+        self._rows.clear()
+        return {name: total / max(count, 1) for name, total, count in zip(names, totals, counts, strict=True)}
 
     def _speed(self) -> dict[str, float]:
         """Throughput of this process since the last time, times processes; the most memory of this one."""
         now, processes = time.monotonic(), self.accelerator.num_processes
         then, tokens, pairs = self._began
         passed = max(now - then, 1e-9)
-        self._began = (now, self._tokens, self._pairs)
+        seen_tokens = float(self._tokens)
+        self._began = (now, seen_tokens, self._pairs)
         seen = self.state.global_step * self.args.train_batch_size * self.args.gradient_accumulation_steps
         return {
             "pairs": float(seen * processes),
-            "tokens_per_second": (self._tokens - tokens) / passed * processes,
+            "tokens_per_second": (seen_tokens - tokens) / passed * processes,
             "pairs_per_second": (self._pairs - pairs) / passed * processes,
             "peak_memory_gb": peak_memory() / 1e9,
         }

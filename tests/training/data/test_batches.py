@@ -32,7 +32,10 @@ def test_packed_has_each_prompt_once_and_its_responses_after_it() -> None:
     assert batch["row"].tolist() == [0, 0, 1, 2, 2, 2]
     assert batch["last"].tolist() == [4, 5, 9]
     assert batch["lengths"].tolist() == [2, 1, 3]
-    assert (batch["prompts"].tolist(), batch["responses"].tolist()) == ([3, 1], [2, 1])
+    pieces = batch["segments"]
+    assert (pieces.sizes, pieces.prompts, pieces.longest) == ([3, 2, 1, 1, 3], [None, 0, 0, None, 3], (3, 5))
+    assert pieces.gather.tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 0, 1, 2, 5, 6, 6, 7, 8, 9]
+    assert (pieces.queries.tolist(), pieces.keys.tolist()) == ([0, 3, 5, 6, 7, 10], [0, 3, 8, 12, 13, 17])
 
 
 def test_padded_has_the_prompt_before_each_response() -> None:
@@ -48,7 +51,11 @@ def test_padded_has_the_prompt_before_each_response() -> None:
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 def test_no_number_has_two_names_in_memory(layout: Layout) -> None:
     """Or it could not be copied into the pinned memory from which a GPU reads."""
-    assert all(values.is_contiguous() for values in collate(TWO, layout).values())
+    batch = collate(TWO, layout)
+    pieces = batch.pop("segments", None)
+    assert all(values.is_contiguous() for values in batch.values())
+    assert (pieces is None) == (layout == "padded")
+    assert pieces is None or all(x.is_contiguous() for x in (pieces.gather, pieces.queries, pieces.keys))
 
 
 @settings(deadline=None)

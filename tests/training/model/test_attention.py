@@ -152,7 +152,7 @@ def test_the_variable_length_kernel_gets_each_piece_with_its_prompt(monkeypatch:
 
     monkeypatch.setattr(attention.varlen, "varlen_attn", by_the_book)
     batch = collate(EXAMPLES, "packed")
-    pieces = attention.segments(batch)
+    pieces = batch["segments"]
     total = batch["tokens"].numel()
     g = torch.Generator().manual_seed(0)
     shapes = ((1, 4, total, 8), (1, 2, total, 8), (1, 2, total, 8))
@@ -223,7 +223,7 @@ def test_a_windowed_model_gets_its_own_numbers(windowed: ModelFiles) -> None:
     "more", [{"attention_mask": torch.ones(1)}, {"s_aux": torch.ones(4)}, {"softcap": 30.0}, {"segments": None}]
 )
 def test_attention_of_its_own_kind_is_refused(more: dict[str, Any]) -> None:
-    pieces = attention.segments(collate(EXAMPLES[:1], "packed"))
+    pieces = collate(EXAMPLES[:1], "packed")["segments"]
     x = torch.randn(1, 4, 17, 8)
     call: dict[str, Any] = {"segments": pieces} | more
     with pytest.raises(

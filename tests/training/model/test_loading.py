@@ -28,7 +28,6 @@ from generation.models.files import resolve
 from training.config import Lora
 from training.data.batches import Example, collate
 from training.model import launch
-from training.model.attention import segments
 from training.model.loading import load_critic, load_policy, load_reward
 from training.model.modules import RewardModel
 from training.model.padding import choose_padding
@@ -61,7 +60,8 @@ def test_temperature_divides_the_logits(tiny_files: ModelFiles, layout: Any) -> 
 
 def plain(module: Any) -> dict[str, Any]:
     """What a packed model must be told to look at one whole sequence."""
-    return {"segments": segments(collate([Example([0] * 4, [[0] * 4])], "packed"))} if module.layout == "packed" else {}
+    batch = collate([Example([0] * 4, [[0] * 4])], module.layout)
+    return {"segments": batch["segments"]} if module.layout == "packed" else {}
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])

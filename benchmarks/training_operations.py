@@ -1,0 +1,140 @@
+"""Operations and waits of a training step of DPO, ours and TRL's, on the same batch: what a GPU's speed on small models hangs on.
+
+    python -m benchmarks.training_operations [--layers 30] [--pairs 4] [--lengths 64/64]
+
+It needs no GPU: it counts what one would be told by the forward pass, the loss, its metrics and the backward pass of one step
+that logs nothing, the reference's log-probabilities known to both beforehand. The variable-length attention kernel exists on
+GPUs alone, so one operation stands in for each of its calls. Clipping and the optimizer are left out: both libraries do them in
+the same few fused operations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from torch.nn.attention import varlen
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import DPOConfig, DPOTrainer
+
+from benchmarks import shapes
+from benchmarks.common import show
+from benchmarks.operations import Operations
+from training.data.batches import Example, Layout
+from training.data.encode import PairRow
+from training.model import attention
+from training.model.modules import Policy
+from training.recipes.config import DPO
+from training.recipes.dpo import DPORecipe
+
+WORDS = 1000
+"""Of the vocabulary; each is one token."""
+
+
+class _Kernel(torch.autograd.Function):  # type: ignore[misc]
+    """Stands in for the variable-length kernel: one operation forward and one backward, of the right shapes."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(key, value)
+        return query.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        key, value = ctx.saved_tensors
+        return grad.clone(), torch.empty_like(key), torch.empty_like(value)
+
+
+def main() -> None:
+    """Print both counts."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--layers", type=int, default=30)
+    p.add_argument("--pairs", type=int, default=4, help="of a step")
+    p.add_argument(
+        "--lengths", type=shapes.parse, default=(shapes.Shape(64, 64), None), metavar="PROMPT/RESPONSE", help="tokens"
+    )
+    options = p.parse_args()
+    shape = options.lengths[0]
+    g = torch.Generator().manual_seed(0)
+    sizes = [shape.prompt, shape.response, shape.response]
+    pairs = [[tuple(torch.randint(3, WORDS, (n,), generator=g).tolist()) for n in sizes] for _ in range(options.pairs)]
+    for padded in (True, False):
+        ours, theirs = _ours(options.layers, pairs, padded), _trl(options.layers, pairs)
+        name = f"DPO {shape}, {options.pairs} pairs, {options.layers} layers, {'padded' if padded else 'packed'}"
+        show(f"{name}: operations, TRL", theirs.launched.total(), "a step", "baseline")
+        show(f"{name}: operations, ours", ours.launched.total(), "a step", "<= TRL's")
+        show(f"{name}: waits, TRL", theirs.waited.total(), "a step", "baseline")
+        show(f"{name}: waits, ours", ours.waited.total(), "a step", "0" if not padded else "<= TRL's")
+    print("most of ours:", *(f"{name} {n}" for name, n in Counter(ours.launched).most_common(12)), sep="\n    ")
+
+
+def _model(layers: int, attn: str) -> LlamaForCausalLM:
+    """A small Llama of so many layers: widths do not change how many operations there are."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=WORDS, hidden_size=64, intermediate_size=96, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True, pad_token_id=0,
+    )  # fmt: skip
+    config._attn_implementation = attn
+    return LlamaForCausalLM(config)
+
+
+def _ours(layers: int, pairs: Sequence[Sequence[tuple[int, ...]]], padded: bool) -> Operations:
+    attention.register()
+    attention._piecewise = lambda q, k, v, scaling, dropout, pieces: attention._varlen(q, k, v, scaling, pieces)
+    varlen.varlen_attn = lambda q, k, v, *_, **__: _Kernel.apply(q, k, v)
+    layout: Layout = "padded" if padded else "packed"
+    policy = Policy(_model(layers, "sdpa" if padded else attention.NAME), layout).train()
+    policy.entropies = False
+    recipe = DPORecipe(DPO())
+    rows = [PairRow(str(i), Example(p, (a, b)), 0.8, 0.0, 1.0) for i, (p, a, b) in enumerate(pairs)]
+    recipe.references = {row.example: (-50.0, -60.0) for row in rows}
+    batch = recipe.collate(rows, layout)
+    return _counted(lambda: recipe.outcome(policy, batch).loss.mean())
+
+
+def _trl(layers: int, pairs: Sequence[Sequence[tuple[int, ...]]]) -> Operations:
+    names = [f"w{i}" for i in range(WORDS)]
+    backend = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="w0"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="w0", eos_token="w1", unk_token="w0")
+
+    def text(ids: tuple[int, ...]) -> str:
+        return " ".join(names[i] for i in ids)
+
+    texts = [{"prompt": text(p), "chosen": " " + text(a[:-1]), "rejected": " " + text(b[:-1])} for p, a, b in pairs]
+    data = Dataset.from_list(texts)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = DPOConfig(
+            output_dir=str(Path(folder)), per_device_train_batch_size=len(pairs), use_cpu=True, bf16=True, report_to="none",
+            gradient_checkpointing=False, precompute_ref_log_probs=True, max_length=None, disable_tqdm=True,
+        )  # fmt: skip
+        model = _model(layers, "sdpa")
+        trainer = DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        trainer.model.train()
+        return _counted(lambda: trainer.compute_loss(trainer.model, batch))
+
+
+def _counted(loss: Any) -> Operations:
+    """Once to warm up, then one step."""
+    counts = Operations()
+    for _ in range(2):
+        counts.clear()
+        with counts.counted():
+            with torch.autocast("cpu", torch.bfloat16):
+                value = loss()
+            value.backward()
+    return counts
+
+
+if __name__ == "__main__":
+    main()
