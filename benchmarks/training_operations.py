@@ -69,10 +69,9 @@ def main() -> None:
     for padded in (True, False):
         ours, theirs = _ours(options.layers, pairs, padded), _trl(options.layers, pairs)
         name = f"DPO {shape}, {options.pairs} pairs, {options.layers} layers, {'padded' if padded else 'packed'}"
-        show(f"{name}: operations, TRL", theirs.launched.total(), "a step", "baseline")
-        show(f"{name}: operations, ours", ours.launched.total(), "a step", "<= TRL's")
-        show(f"{name}: waits, TRL", theirs.waited.total(), "a step", "baseline")
-        show(f"{name}: waits, ours", ours.waited.total(), "a step", "0" if not padded else "<= TRL's")
+        for column, counts in (("TRL", theirs), ("ours", ours)):
+            show(f"{name}: operations", counts.launched.total(), "", "<= TRL's", column)
+            show(f"{name}: waits", counts.waited.total(), "", "<= TRL's" if padded else "0", column)
     print("most of ours:", *(f"{name} {n}" for name, n in Counter(ours.launched).most_common(12)), sep="\n    ")
 
 

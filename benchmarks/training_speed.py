@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from ctypes import CDLL
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,7 +130,7 @@ def _case(
 def compare(recipe: str, settings: Training, folder: Path, best: bool = False) -> list[SpeedResult]:
     """TRL's run, ours, and TRL's at its best where it is asked for, which comes second."""
     plan = job.prepare(settings, folder / "ours")
-    theirs = [measured(lambda at=at: _trl(recipe, plan, folder, at), plan) for at in (False, True)[: 1 + best]]
+    theirs = [measured(partial(_trl, recipe, plan, folder, at), plan) for at in (False, True)[: 1 + best]]
     ours = measured(lambda: _ours(plan), plan)
     return [theirs[0], ours, *theirs[1:]]
 

@@ -160,6 +160,9 @@ class Training(Strict):
     """Recompute activations in the backward pass to save memory."""
     compile: Annotated[bool, AfterValidator(_compiler)] = False
     """Fuse the operations of each decoder layer with torch.compile: faster and smaller steps for half a minute at the start."""
+    kernels: Literal["plain", "liger"] = "plain"
+    """liger: Liger's fused kernels in place of a model's norms, rotary positions and gated layers; on a GPU, with liger-kernel
+    installed."""
     lora: Lora | None = None
     """Train a low-rank adapter; null trains all weights."""
     log_every: int = Field(default=1, ge=1)

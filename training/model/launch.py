@@ -52,7 +52,13 @@ def check_judges(place: str, run: RunConfig) -> None:
 
 
 def sharded() -> bool:
-    """True where the launcher asks for weights that are spread over processes. Raises UserError for FSDP's first version."""
+    """True where the launcher asks for weights that are spread over processes.
+
+    Raises UserError for DeepSpeed, and for FSDP's first version.
+    """
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        fix = "launch it with configs/accelerate/fsdp2.yaml, which spreads what ZeRO-3 spreads, or ddp.yaml"
+        raise UserError(Problem("", "distributed_type", "got DEEPSPEED", "FSDP or MULTI_GPU", fix))
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return False
     version = os.environ.get("FSDP_VERSION", "1")

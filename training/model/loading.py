@@ -16,7 +16,7 @@ from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, check_weights, exact_attention, load_config
 from training.config import Training
 from training.data.batches import Layout
-from training.model import attention, launch, noise
+from training.model import attention, kernels, launch, noise
 from training.model.adapters import adapted
 from training.model.checkpoint.quantized import reading
 from training.model.modules import Policy, RewardModel, TrainableModel
@@ -166,6 +166,9 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
         noise.recompute(module.inner)
         if module.adapted:
             module.inner.enable_input_require_grads()
+    if settings.kernels == "liger":
+        kernels.check(settings)
+        kernels.fuse(module.inner)
     if settings.compile:
         module.compile_layers()
     module.told_of_training = noise.in_training(module.model)

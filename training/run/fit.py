@@ -18,6 +18,7 @@ from training.config import Training
 from training.data.batches import Example
 from training.model import launch
 from training.model.loading import load_policy, load_reward
+from training.model.logprobs import amx
 from training.model.modules import Policy, TrainableModel
 from training.model.padding import choose_padding
 from training.model.rounding import Movement, round_weights
@@ -170,6 +171,7 @@ def _refer(job: Job, train: Sequence[Example], test: Sequence[Example], trainer:
 
     def name(half: bool, examples: Sequence[Example]) -> str:
         how = "-sharded" * (sharded and half) + "-compiled" * (job.settings.compile and half)
+        how += "-amx" * (half and launch.on_cpu() and amx()) + "-liger" * (job.settings.kernels == "liger")
         precision = ("bf16" if half else "fp32") + how
         return reference.digest(job.files.digest, examples, precision, module.layout, trainer.accelerator.device.type)
 

@@ -20,7 +20,7 @@ from training.data import encode as data
 from training.data import rows
 from training.data.batches import order
 from training.data.template import chat_encoder, examine_rows
-from training.model import launch
+from training.model import kernels, launch
 from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import Examined, Kind, check_tokens, examine
 from training.model.loading import choose_layout
@@ -71,6 +71,8 @@ def prepare(settings: Training, out: Path) -> Job:
     files, split = None, None
     with problems.collect():
         launch.sharded()
+    with problems.collect():
+        kernels.check(settings)
     with problems.collect():
         output.check(out)
     with problems.collect():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from constitution.errors import UserError
 from training.model import launch
 
 
@@ -21,3 +22,11 @@ def test_training_is_on_cpus_where_the_launcher_says_so(monkeypatch: pytest.Monk
     assert launch.on_cpu()
     monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
     assert launch.on_cpu() == (not torch.cuda.is_available())
+
+
+def test_deepspeed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(
+        UserError, match=r"distributed_type: got DEEPSPEED; allowed: FSDP or MULTI_GPU; launch it with .*fsdp2.yaml"
+    ):
+        launch.sharded()
