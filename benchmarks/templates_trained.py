@@ -14,6 +14,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from benchmarks.common import show
@@ -112,17 +113,23 @@ ROWS: dict[str, Row] = {
 }  # fmt: skip
 
 
+@cache
+def made(name: str) -> tuple[Any, Encoder]:
+    """A family's tokenizer and its encoder. Raises ModelError for a template that cannot be used."""
+    tokenizer = tokenizer_of(FAMILIES[name])
+    return tokenizer, Encoder(tokenizer)
+
+
 def judged(name: str, row: Row) -> tuple[str, str]:
     """What became of a row, and more of it."""
-    tokenizer = tokenizer_of(FAMILIES[name])
-    if row.is_text:
-        row = json_with(row, tokenizer.eos_token)
     try:
-        encoder = Encoder(tokenizer)
+        tokenizer, encoder = made(name)
         _ = encoder.end_of_turn
         notes = encoder.examine_training({row.kind, "answers"}, row.told)
     except ModelError as error:
         return "refused", str(error)
+    if row.is_text:
+        row = json_with(row, tokenizer.eos_token)
     prompt, side = (tuple(read(one) for one in chat) for chat in (row.prompt, row.side))
     try:
         written = encoder.written(prompt, [side], row.tools, row.told)
