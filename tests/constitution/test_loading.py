@@ -191,7 +191,9 @@ def test_a_shipped_file_with_a_piece_cut_out_loads_or_is_a_constitution_error(
 
 def test_problems_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
     """Not in that of the checks, which look at texts before they look at objectives."""
-    principles = "- {id: one, objective: none, text: x}\n- {id: two, objective: good, text: x, compare: 'Is {{ a }} kind?'}\n"
+    principles = (
+        "- {id: one, objective: none, text: x}\n- {id: two, objective: good, text: x, compare: 'Is {{ a }} kind?'}\n"
+    )
     told = problems(tmp_path, f"name: x\nversion: 1\nobjectives: {{good: 1}}\nprinciples:\n{principles}")
     assert [line.split(": ")[:2] for line in told.splitlines()] == [
         ["c.yaml:5", "principles.one.objective"],

@@ -86,3 +86,19 @@ def test_what_no_table_of_rows_is_is_refused(
     write(tmp_path / "p.parquet")
     with pytest.raises(UserError, match=message):
         list(source(str(tmp_path / "p.parquet")).one()[0]())
+
+
+@pytest.mark.parametrize(
+    ("array", "size"),
+    [
+        pytest.param(pa.array([1, 2, 3, 4]), 4 * 8, id="numbers"),
+        pytest.param(indexed("ab", "c", times=3), 3 * (2 + 1) + 6 * 8, id="texts-held-once"),
+        pytest.param(pa.array([7, 7, 7]).dictionary_encode(), 3 * 8, id="numbers-held-once"),
+        pytest.param(pa.array([{"a": 1, "b": 2}] * 5), 5 * (8 + 8 + 8), id="groups"),
+        pytest.param(pa.array([[1, 2, 3], []] * 4), 4 * 3 * 8 + 8 * 8, id="lists"),
+        pytest.param(nested(indexed("ab", "c", times=2), 2), 2 * (2 + 1) + 4 * (8 + 8) + 2 * 8, id="turns"),
+        pytest.param(pa.array([[(1, 2)], [(3, 4)]], pa.map_(pa.int64(), pa.int64())), 2 * (8 + 8), id="maps"),
+    ],
+)
+def test_what_values_take_when_each_is_held_by_itself(array: pa.Array, size: int) -> None:
+    assert tables._size(pa.record_batch([array], ["x"])) == size
