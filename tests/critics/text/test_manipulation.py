@@ -167,3 +167,13 @@ def test_a_response_of_tool_calls_alone_says_something() -> None:
     call = ToolCall(function=Function(name="weather", arguments={"place": "here"}))
     assert indicators_of(prompt, Message(role="assistant", tool_calls=(call,))) == ()
     assert indicators_of(prompt, Message(role="assistant")) == ("empty",)
+
+
+@pytest.mark.parametrize(
+    ("sign", "size", "most"), [("\u200b", 100, 3), ("\u200b", 5000, 10), ("\u00ad", 60, 5), ("\u00ad", 400, 20)]
+)
+def test_how_many_unseen_signs_hide_something(sign: str, size: int, most: int) -> None:
+    """Some slip in with what is copied from a page."""
+    for number, hidden in ((most, False), (most + 1, True)):
+        text = "".join(letter + sign * (i < number) for i, letter in enumerate("word " * (size // 5)))[:size]
+        assert ("invisible" in indicators(text)) is hidden

@@ -249,3 +249,21 @@ def test_calls_under_way_are_finished_or_given_up(drains: bool, tmp_path: Path) 
 
     assert asyncio.run(leave()) == (ANSWER if drains else None)
     assert (engine.finished, engine.closed) == (int(drains), 1)
+
+
+def test_an_observer_hears_of_every_answer_and_whether_a_call_was_made(tmp_path: Path) -> None:
+    heard: list[tuple[int, Completion, bool, bool]] = []
+
+    async def engine() -> Counting:
+        return Counting(ANSWER)
+
+    async def twice() -> None:
+        with closing(CallStore(tmp_path / "calls.sqlite")) as store:
+            ours = Stored(store, engine, lambda r, c, reused, s: heard.append((r.index, c, reused, s > 0)))
+            await asyncio.gather(ours.generate(request()), ours.generate(request()))
+            await ours.generate(request())
+            await ours.close()
+
+    asyncio.run(twice())
+    assert sorted(heard[:2], key=lambda one: one[2]) == [(0, ANSWER, False, True), (0, ANSWER, True, True)]
+    assert heard[2:] == [(0, ANSWER, True, False)]
