@@ -46,6 +46,12 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
             )
             c.add_argument("--model", help="the model to train: `embedded`, a local folder or a hub id")
             c.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML")
+        if entry.online:
+            c.add_argument(
+                "--online",
+                action="store_true",
+                help="learn from pairs of the policy's own responses, which online.judge compares as they come",
+            )
         c.add_argument(
             "--out", type=Path, required=True, metavar="FOLDER", help="folder for everything that is written"
         )
@@ -80,7 +86,8 @@ def settings_of(options: argparse.Namespace) -> Any:
     """The settings model that a recipe's command line gives. Raises UserError with every problem at once."""
     flags = {"model": options.model, "data": _sources(options.data) or None}
     example = COMMANDS[options.command].example
-    return load(settings_model(options.command), options.config, options.set, flags, example=example)
+    online = getattr(options, "online", False)
+    return load(settings_model(options.command, online), options.config, options.set, flags, example=example)
 
 
 def _sources(given: Sequence[str]) -> dict[str, float]:

@@ -21,6 +21,8 @@ class Entry(NamedTuple):
     purpose: str
     example: str
     """A setting, as `--set` takes it."""
+    online: str = ""
+    """Dotted name of its settings model with `--online`; empty where there is no such flag."""
 
 
 COMMANDS: Mapping[str, Entry] = {
@@ -41,6 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
         "training.recipes.config.DPO",
         "direct preference optimization on preference pairs, without a reward model",
         "beta=0.1",
+        "training.online.config.OnlineDPO",
     ),
     "simpo": Entry(
         "training.recipes.config.SimPO",
@@ -65,6 +68,6 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
-def settings_model(name: str) -> type[Any]:
-    """The pydantic model of a command's settings."""
-    return model_named(COMMANDS[name].settings)
+def settings_model(name: str, online: bool = False) -> type[Any]:
+    """The pydantic model of a command's settings. online: with that flag."""
+    return model_named(COMMANDS[name].online if online else COMMANDS[name].settings)

@@ -16,6 +16,8 @@ from training.best_of import run as best_of
 from training.best_of.config import BestOf
 from training.config import Training
 from training.model import launch
+from training.online import trainer as online
+from training.online.config import OnlineDPO
 from training.ppo import job as ppo_job
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
@@ -32,6 +34,10 @@ def _on_prompts(settings: PPO, out: Path, console: Console) -> dict[str, Any]:
     return ppo.run(ppo_job.prepare(settings, out), console)
 
 
+def _on_dpo(settings: Training, out: Path, console: Console) -> dict[str, Any]:
+    return online.run(settings, out, console) if isinstance(settings, OnlineDPO) else _on_rows(settings, out, console)
+
+
 def _on_best(settings: BestOf, out: Path, console: Console) -> dict[str, Any]:
     return best_of.run(best_of_job.prepare(settings, out), console)
 
@@ -40,7 +46,7 @@ _TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
     "sft": _on_rows,
     "best_of": _on_best,
     "reward": _on_rows,
-    "dpo": _on_rows,
+    "dpo": _on_dpo,
     "simpo": _on_rows,
     "orpo": _on_rows,
     "ppo": _on_prompts,

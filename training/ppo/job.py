@@ -17,7 +17,7 @@ from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.output.folder import day_of
-from training.config import Training
+from training.config import RecipeName, Training
 from training.data import encode as data
 from training.data import rows
 from training.data.batches import Example
@@ -59,6 +59,8 @@ class PPOJob:
     run_record: dict[str, Any]
     """training.yaml."""
     sources: tuple[rows.Source, ...]
+    recipe: RecipeName = "ppo"
+    """What learns from the responses."""
 
     def prompts(self, iteration: int) -> list[data.PromptRow]:
         """Those of one iteration: a function of seed and iteration alone. In a pass over the prompts none comes twice."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LOG_RATIO_CAP = 20.0
+LOG_RATIO_CAP = 20.0
 """A ratio is kept within e^±20, so that one token of a policy that ran away cannot turn a whole batch into inf or NaN."""
 
 
@@ -118,7 +118,7 @@ def policy_loss(
     `total`: tokens of the whole batch, where this is a part of it. weights [rows, tokens] or [rows, 1]: what each token's loss is
     multiplied by (`response_weights`, `importance`). A ratio beyond e^±20 is held there and has no gradient.
     """
-    log_ratio = _kept(logp - old_logp, mask).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP)
+    log_ratio = _kept(logp - old_logp, mask).clamp(-LOG_RATIO_CAP, LOG_RATIO_CAP)
     ratio = log_ratio.exp()
     free = ratio * advantages
     clipped = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high)) * advantages
@@ -150,7 +150,7 @@ def importance(logp: Tensor, sampled: Tensor, mask: Tensor, cap: float) -> Impor
 
     logp: of the policy that is trained, before the update; sampled: of the distribution that tokens were drawn from.
     """
-    ratio = _kept(logp - sampled, mask).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP).exp()
+    ratio = _kept(logp - sampled, mask).clamp(-LOG_RATIO_CAP, LOG_RATIO_CAP).exp()
     return Importance(_kept(ratio.clamp(max=cap), mask), mask.bool() & (ratio > cap))
 
 
@@ -174,7 +174,7 @@ def kl_estimates(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> KL:
     http://joschu.net/blog/kl-approx.html).
     """
     difference = _kept(logp - ref_logp, mask)
-    inverse = (-difference).clamp(-_LOG_RATIO_CAP, _LOG_RATIO_CAP)
+    inverse = (-difference).clamp(-LOG_RATIO_CAP, LOG_RATIO_CAP)
     return KL(difference.sum(1), 0.5 * difference.square().sum(1), (torch.expm1(inverse) - inverse).sum(1))
 
 

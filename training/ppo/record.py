@@ -8,13 +8,27 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 
+from training.config import RecipeName
 from training.monitor.monitor import Verdict
 from training.ppo.config import PPO
 from training.run.fit import Stopped
 from training.run.metrics import Metrics, Row
 from training.run.watch import Watch
 
-SHOWN = ("score", "gold", "success", "kl", "length", "entropy", "clip_fraction", "mismatch", "failed", "seconds")
+SHOWN = (
+    "score",
+    "judged_pairs",
+    "accuracy",
+    "gold",
+    "success",
+    "kl",
+    "length",
+    "entropy",
+    "clip_fraction",
+    "mismatch",
+    "failed",
+    "seconds",
+)
 """What a line on the terminal says."""
 
 Live = Callable[[Mapping[str, float], int], None]
@@ -24,13 +38,20 @@ class Record:
     """Every process watches the same numbers, so that all end together; the main one writes them."""
 
     def __init__(
-        self, metrics: Metrics | None, past: Sequence[Row], settings: PPO, console: Console, steps: int, live: Live
+        self,
+        metrics: Metrics | None,
+        past: Sequence[Row],
+        settings: PPO,
+        console: Console,
+        steps: int,
+        live: Live,
+        recipe: RecipeName = "ppo",
     ) -> None:
         """metrics: None in processes that write nothing. past: rows that were logged before a restart. live: takes numbers by name
         and their step, for whoever else shows them.
         """
         self._metrics = metrics
-        self._watch = Watch(settings.watch)
+        self._watch = Watch(settings.watch, recipe)
         self._every = settings.log_every
         self._saved = settings.save_every or 0
         self._console = console

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from transformers import set_seed
 
 from generation.output.files import write_atomically
 from training.data.batches import Batch, Example
+from training.data.encode import PromptRow
 from training.model import launch
 from training.model import process_memory as heap
 from training.model.loading import load_critic, load_policy
@@ -53,8 +54,12 @@ LIVE = "tensorboard"
 """Where TensorBoard finds the numbers while they come."""
 
 
-def run(job: PPOJob, console: Console) -> dict[str, Any]:
-    """Train, or go on training, and write the checkpoint; returns what training.json says.
+Opened = Callable[[PPOJob, Accelerator, asyncio.Runner, Record, PPOWatch], "Loop"]
+"""What loads everything."""
+
+
+def run(job: PPOJob, console: Console, opened: Opened | None = None) -> dict[str, Any]:
+    """Train, or go on training, and write the checkpoint; returns what training.json says. opened: the loop, in place of `Loop`.
 
     Raises UserError for a folder that cannot be used, Unavailable where a sampling or judge model was unavailable, Stopped for
     a run that a health check ended; where it was the monitor that ended it, the policy of the best gold check is saved, and
@@ -65,23 +70,25 @@ def run(job: PPOJob, console: Console) -> dict[str, Any]:
     )
     now = f"micro_batch_size (now {job.settings.micro_batch_size}), sampler.responses_in_flight, sampler.max_tokens"
     lower = f"{now}, or set gradient_checkpointing: true"
-    written = output.run_exclusively(job.out, job.run_record, lower, lambda: _train(job, console, accelerator))
+    written = output.run_exclusively(
+        job.out, job.run_record, lower, lambda: _train(job, console, accelerator, opened or Loop)
+    )
     if halted := written.get("halted"):
         raise Stopped(f"{halted} Saved is the policy of step {written['best_step']}.")
     return written
 
 
-def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str, Any]:
+def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Opened) -> dict[str, Any]:
     began = time.monotonic()
     main = accelerator.is_main_process
     metrics = Metrics(job.out) if main else None
     found, past = broadcast_object_list([output.resume_state(job.out, metrics, job.counts) if metrics else None])[0]
     checks = broadcast_object_list([resume(job.out, found[1] if found else -1) if main else None])[0]
     if job.settings.report_to:
-        accelerator.init_trackers("ppo")
-    record = Record(metrics, past, job.settings, console, job.steps, accelerator.log)
+        accelerator.init_trackers(job.recipe)
+    record = Record(metrics, past, job.settings, console, job.steps, accelerator.log, job.recipe)
     with asyncio.Runner() as runner:
-        loop = Loop(job, accelerator, runner, record, PPOWatch(job.settings.monitor, job.out, checks, main))
+        loop = opened(job, accelerator, runner, record, PPOWatch(job.settings.monitor, job.out, checks, main))
         try:
             ended = loop.run(found)
             results = {f"eval_{name}": value for name, value in ended.results.items()}
@@ -91,7 +98,7 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator) -> dict[str,
             loop.close()
             accelerator.end_training()
             output.close(metrics, job.out)
-    known = {"recipe": "ppo", "steps": ended.steps, "digests": job.run_record["digests"]}
+    known = {"recipe": job.recipe, "steps": ended.steps, "digests": job.run_record["digests"]}
     if ended.halted:
         known |= {"halted": ended.halted, "best_step": ended.best}
     written = output.results_record(known, job.counts, results, time.monotonic() - began)
@@ -106,7 +113,7 @@ def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge)
     write_card(
         job.out,
-        recipe="ppo",
+        recipe=job.recipe,
         base=Base(job.files.name, job.files.digest),
         data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
         constitutions=[d for name, d in job.rewards.digests.items() if name in CONSTITUTIONS],
@@ -203,12 +210,23 @@ class Loop:
 
     def _iteration(self, iteration: int) -> dict[str, float]:
         heap.give_back()
-        s, began = self._settings, time.monotonic()
+        began = time.monotonic()
         prompts = self._job.prompts(iteration)
         places = self._places(len(prompts))
         mine = [prompts[place] for place in places]
         self._writer.refresh(self.policy, iteration)
-        groups, replaced = self._sampling.resampled(self._sampling.groups(mine, list(places), iteration), iteration)
+        found = self._learned(mine, list(places), iteration)
+        seconds = time.monotonic() - began
+        return found | {
+            "tokens_per_second": found["length"] * found["rewarded"] / seconds,
+            "seconds": seconds,
+            "peak_memory_gb": peak_memory() / 1e9,
+        }
+
+    def _learned(self, prompts: Sequence[PromptRow], places: Sequence[int], iteration: int) -> dict[str, float]:
+        """Sample, reward, learn; what is logged of it. prompts, places: ours of the iteration."""
+        s, began = self._settings, time.monotonic()
+        groups, replaced = self._sampling.resampled(self._sampling.groups(prompts, places, iteration), iteration)
         wrote = time.monotonic()
         means, failures = sampling_figures(groups, replaced, s, iteration)
         if failures:
@@ -229,26 +247,18 @@ class Loop:
         found["kl_coefficient"] = self._kl.value
         found |= self._update.learn(experience, iteration)
         self._kl.update(found["kl"], round(means["rewarded"]))
-        seconds = time.monotonic() - began
-        return found | {
-            "tokens_per_second": found["length"] * means["rewarded"] / seconds,
-            "seconds": seconds,
-            "seconds_writing": wrote - began,
-            "peak_memory_gb": peak_memory() / 1e9,
-        }
+        return found | {"seconds_writing": wrote - began}
 
     def _places(self, count: int) -> range:
         """Ours among so many prompts."""
         return range(self._accelerator.process_index, count, self._accelerator.num_processes)
 
-    def _scored(self, responses: Responses, reference: bool) -> Any:
-        """Log-probabilities [rows, longest] by the policy, or by the reference."""
+    def _scored(self, responses: Responses, reference: bool, temperature: float | None = None) -> Any:
+        """Log-probabilities [rows, longest] by the policy, or the reference; at the sampler's temperature where none is given."""
         policy = self._reference if reference and self._reference is not None else self.policy
         off = reference and self._reference is None
-        temperature = self._settings.sampler.temperature
-        return self._measured(
-            lambda batch: policy(batch, temperature, reference=off).logprobs, responses, policy.layout
-        )
+        warm = self._settings.sampler.temperature if temperature is None else temperature
+        return self._measured(lambda batch: policy(batch, warm, reference=off).logprobs, responses, policy.layout)
 
     def _measured(self, run: Any, responses: Responses, layout: Any) -> Any:
         def mixed(batch: Batch) -> Any:

@@ -76,12 +76,15 @@ class Update:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._rates = [group["lr"] for group in groups]
 
+    def set_rate(self, factor: float) -> None:
+        """Multiply the peak learning rates."""
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+
     def learn(self, experience: Experience, iteration: int) -> dict[str, float]:
         """All passes over an iteration's responses; the means of what is logged of them."""
         sums: dict[str, list[float]] = defaultdict(list)
-        factor = rate_factor(self._settings, self._iterations, iteration)
-        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+        self.set_rate(rate_factor(self._settings, self._iterations, iteration))
         for part in minibatches(self._settings, experience.responses.places, iteration):
             for name, value in self._step(experience, part, iteration).items():
                 sums[name].append(value)

@@ -87,6 +87,7 @@ METRICS: Mapping[str, Metric] = {
     "reward_chosen": Metric("preference", "log-odds", "Reward of the chosen response; implicit for DPO.", "", _REWARD),
     "reward_rejected": Metric("preference", "log-odds", "Reward of the rejected response; implicit for DPO.", "", _REWARD),
     "pairs": Metric("preference", "pairs", "Pairs trained on since the start."),
+    "judged_pairs": Metric("preference", "pairs", "Pairs of an iteration that were judged and learned from."),
     "disagreement": Metric("preference", "log-odds", "Standard deviation of the margin between the heads of an ensemble.", "low"),
     "score": Metric("policy", "", "Reward of a response before the KL penalty.", "high"),
     "reward/rules": Metric("policy", "share", "Weighted share of the rules that a response satisfies.", "high", _SOURCES),
