@@ -32,8 +32,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
     ),
     "training": (
-        ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("best_of",),
-        ("loop",), (REST,),
+        ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("online",),
+        ("best_of",), ("loop",), (REST,),
     ),
     "studio": ((REST,),),
     "solon": ((REST,),),

@@ -28,8 +28,8 @@ def small_model(path: Path, kind: str = "LlamaForCausalLM", seed: int = 0, **set
     tokenizer = STYLES["chatml"]()
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=256, eos_token_id=END, pad_token_id=END, bos_token_id=None,
-        **{**shape, **settings},
+        vocab_size=len(tokenizer), eos_token_id=END, pad_token_id=END, bos_token_id=None,
+        **{"max_position_embeddings": 256, **shape, **settings},
     )  # fmt: skip
     getattr(transformers, kind)(config).save_pretrained(path)
     tokenizer.save_pretrained(path)

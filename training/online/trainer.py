@@ -50,17 +50,20 @@ from training.rollout.rollouts import Rollout, as_prompt, hides, seeds_of
 from training.run.fit import Stopped
 
 
-def run(settings: OnlineDPO, out: Path, console: Console, wrap: Wrap | None = None) -> dict[str, Any]:
+def run(
+    settings: OnlineDPO, out: Path, console: Console, wrap: Wrap | None = None, loop: type[OnlineLoop] | None = None
+) -> dict[str, Any]:
     """Train, or go on training, and write the checkpoint; returns what training.json says. Raises as `ppo.trainer.run`.
 
-    wrap: puts something in front of the judge's engines, behind the store of calls.
+    wrap: puts something in front of the judge's engines, behind the store of calls. loop: a kind of OnlineLoop, in its place.
     """
-    return ppo.run(prepare(settings, out), console, partial(_opened, settings, wrap))
+    return ppo.run(prepare(settings, out), console, partial(_opened, settings, wrap, loop or OnlineLoop))
 
 
 def _opened(
     settings: OnlineDPO,
     wrap: Wrap | None,
+    loop: type[OnlineLoop],
     job: PPOJob,
     accelerator: Accelerator,
     runner: asyncio.Runner,
@@ -75,7 +78,7 @@ def _opened(
     stored = _stored(session, wrap) if wrap else session.wrap
     judge = PairwiseJudge(settings.online.judge, constitution, settings.seed, stored, day_of(job.out))
     rewards = RewardSum({"compare": (1.0, judge)})
-    return OnlineLoop(settings, judge, session, replace(job, rewards=rewards), accelerator, runner, record, watch)
+    return loop(settings, judge, session, replace(job, rewards=rewards), accelerator, runner, record, watch)
 
 
 def _stored(session: Session, wrap: Wrap) -> Wrap:
@@ -133,14 +136,14 @@ class OnlineLoop(Loop):
     def _learned(self, prompts: Sequence[PromptRow], places: Sequence[int], iteration: int) -> dict[str, float]:
         """Sample, compare, learn. Raises Unavailable where models were unavailable, Stopped where nothing can be judged."""
         s, began = self._settings, time.monotonic()
-        written = self._sampling.write(prompts, seeds_of(s.seed, iteration, prompts, s.samples)) if prompts else []
+        written = self._responses(prompts, iteration) if prompts else []
         wrote = time.monotonic()
         said = self._sampling.said(prompts, written)
         found = self._compared(prompts, said)
         counts = self._told(found, iteration)
         self._keep(prompts, found, iteration)
         examples = [Example(p.tokens, [one.tokens for one in own]) for p, own in zip(prompts, written, strict=True)]
-        sampled = [one.logprobs for own in written for one in own]
+        sampled: list[Sequence[float]] = [one.logprobs for own in written for one in own]
         responses = Responses(examples, list(places), [0.0] * len(sampled), sampled)
         logp, ref = self._scored(responses, reference=False), self._scored(responses, reference=True, temperature=1.0)
         at = ref if s.sampler.temperature == 1 else self._scored(responses, reference=True)
@@ -155,6 +158,11 @@ class OnlineLoop(Loop):
             **self._update.learn_pairs(pairs.rows, places, iteration),
             "seconds_writing": wrote - began,
         }
+
+    def _responses(self, prompts: Sequence[PromptRow], iteration: int) -> list[list[Rollout]]:
+        """What the policy writes."""
+        s = self._settings
+        return self._sampling.write(prompts, seeds_of(s.seed, iteration, prompts, s.samples))
 
     def _compared(self, prompts: Sequence[PromptRow], said: Sequence[Sequence[Response]]) -> list[Judged]:
         """What the judge says of each prompt's responses."""
