@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from benchmarks.common import settings as as_flags
 from benchmarks.common import show
 from benchmarks.ppo_rules import QUESTIONS, THINGS
 from constitution.loading import load as load_constitution
@@ -126,10 +127,10 @@ def measure(toy: str, loop: type[OnlineLoop], steps: int, more: Sequence[str], f
     cap = {"importance_cap": None if way == "offline" else 2.0}
     given = {**TUNED, **data, "steps": steps, "eval_every": steps, "online": {**ONLINE, **cap, "judge": judge}}
     before, after = folder / "before", folder / "after"
-    run(load(OnlineDPO, None, more, {**given, "steps": 1, "learning_rate": 1e-12}), before, console)
-    record = run(load(OnlineDPO, None, more, given), after, console, loop=loop)
+    run(_settings({**given, "steps": 1, "eval_every": 1}, [*more, "learning_rate=1e-12"]), before, console)
+    record = run(_settings(given, more), after, console, loop=loop)
     judged = len((after / FILE).read_text(encoding="utf-8").splitlines())
-    (held_out,) = (row.values for row in read(after / "metrics.jsonl") if row.split == "eval")
+    *_, held_out = (row.values for row in read(after / "metrics.jsonl") if row.split == "eval")
     name = f"{toy}, {way}"
     show(f"{name}: success before", 100 * success(before, constitution), "% held out", "")
     show(f"{name}: success after", 100 * success(after, constitution), "% held out", "")
@@ -137,6 +138,11 @@ def measure(toy: str, loop: type[OnlineLoop], steps: int, more: Sequence[str], f
     show(f"{name}: KL to the first policy", held_out["kl"], "nats per response", "")
     show(f"{name}: judged pairs", judged, "", "")
     show(f"{name}: time", record["seconds"], "s", "under 150")
+
+
+def _settings(given: dict[str, Any], more: Sequence[str]) -> OnlineDPO:
+    flags = [flag for flag in as_flags(given) if flag != "--set"]
+    return load(OnlineDPO, None, [*flags, *more])
 
 
 def main() -> None:
