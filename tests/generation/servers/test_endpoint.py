@@ -277,3 +277,12 @@ def test_no_more_calls_than_allowed_are_at_the_server(serve: Any) -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="allowed: http:// and https:// addresses"):
         EndpointSettings(url=url)
+
+
+@pytest.mark.parametrize("attempts", [2, 4])
+def test_a_key_that_worked_before_is_tried_as_often_as_a_request(serve: Any, attempts: int) -> None:
+    """A gateway may have a hiccup; a key that was taken back ends the run."""
+    server = serve({"json": CHAT}, {"status": 401, "json": {"error": {"message": "Incorrect API key provided"}}})
+    _, error = in_turn(settings(server, attempts=attempts), SAY, SAY)
+    assert isinstance(error, ModelError)
+    assert len(server.seen) == 1 + attempts
