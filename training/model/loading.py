@@ -19,6 +19,7 @@ from training.data.batches import Layout
 from training.model import attention, kernels, launch, noise
 from training.model.adapters import adapted
 from training.model.checkpoint.quantized import reading
+from training.model.heads import draw_priors
 from training.model.modules import Policy, RewardModel, TrainableModel
 
 T = TypeVar("T", bound=TrainableModel)
@@ -34,6 +35,11 @@ class Loaded(NamedTuple):
     """What transformers says of the tensors."""
     left: list[str]
     """Tensors that are not used and that nobody misses."""
+
+    @property
+    def new_heads(self) -> bool:
+        """True where the heads that are asked for are not the checkpoint's."""
+        return bool(self.other_heads) or any(name.startswith(HEAD) for name in self.report["missing_keys"])
 
     @property
     def other_heads(self) -> int:
@@ -52,12 +58,18 @@ def load_policy(files: ModelFiles, settings: Training) -> Policy:
     return _prepared(policy, files, settings)
 
 
-def load_reward(files: ModelFiles, heads: int, settings: Training) -> RewardModel:
-    """The checkpoint with scalar heads: its own where it has as many, otherwise new ones of zeros. Raises ModelError."""
+def load_reward(files: ModelFiles, heads: int, settings: Training, prior: float = 0.0) -> RewardModel:
+    """The checkpoint with scalar heads: its own where it has as many, otherwise new ones. Raises ModelError.
+
+    prior: standard deviation of a new head's rewards, whose mean over the heads is 0; see heads.py.
+    """
     layout = choose_layout(files, settings)
-    model = classifier(files, layout, num_labels=heads).model
-    model.config.reward_heads = heads
-    reward = RewardModel(adapted(model, settings.lora, TaskType.SEQ_CLS), layout)
+    loaded = classifier(files, layout, num_labels=heads)
+    loaded.model.config.reward_heads = heads
+    reward = RewardModel(loaded.model, layout)
+    if loaded.new_heads:
+        draw_priors(reward, prior, settings.seed)
+    reward.model = adapted(reward.model, settings.lora, TaskType.SEQ_CLS)
     return _prepared(reward, files, settings)
 
 

@@ -34,6 +34,9 @@ class Reward(Training):
     """How a pair's probability becomes the loss's label."""
     heads: int = Field(default=1, ge=1, le=64)
     """Heads of an ensemble, each trained on its own bootstrap sample of the pairs; their standard deviation is the uncertainty."""
+    prior: Annotated[float, ReadIf("heads is above 1", lambda reward, _: reward.heads > 1)] = Field(default=1.0, ge=0)
+    """Standard deviation of a new head's rewards before training. Heads differ by random priors, whose mean is 0 everywhere, and
+    keep them where the pairs say nothing (arXiv:1806.03335); 0 starts all alike."""
     center: float = Field(default=0.0, ge=0)
     """Weight of the squared sum of both rewards, which keeps rewards around 0 (arXiv:2312.09244)."""
     margins: bool = False

@@ -39,6 +39,8 @@ class Recipe(ABC):
     """What it is called on the command line."""
     heads: int = 0
     """Scalar heads of its model; 0 where it trains a policy."""
+    prior: float = 0.0
+    """Standard deviation of a new head's rewards."""
 
     def __init__(self) -> None:
         self.references: Scores = {}

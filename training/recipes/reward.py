@@ -28,6 +28,7 @@ class RewardRecipe(Recipe):
         super().__init__()
         self._settings = settings
         self.heads = settings.heads
+        self.prior = settings.prior if settings.heads > 1 else 0.0
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
         """See recipe.pair_batch; an ensemble's batches say whose sample holds what."""

@@ -60,7 +60,7 @@ def load(job: Job) -> TrainableModel:
     """The model that the job trains; what is random in it, as an adapter's first weights, is the seed's. Raises ModelError."""
     set_seed(job.settings.seed)
     if job.recipe.heads:
-        module: TrainableModel = load_reward(job.files, job.recipe.heads, job.settings)
+        module: TrainableModel = load_reward(job.files, job.recipe.heads, job.settings, job.recipe.prior)
         choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
         return module
     return load_policy(job.files, job.settings)

@@ -67,6 +67,6 @@ def _notes(loaded: Loaded, files: ModelFiles, heads: int) -> Iterable[str]:
         yield f"model {files.name}: tensors that are not used, such as heads of another kind of model: {named}"
     if loaded.other_heads:
         yield (
-            f"model {files.name}: has {loaded.other_heads} heads and {heads} are asked for, so the new ones start from zeros; "
+            f"model {files.name}: has {loaded.other_heads} heads and {heads} are asked for, so its own are left; "
             f"to go on from its own set heads: {loaded.other_heads}"
         )
