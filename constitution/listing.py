@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, get_args, get_origin
@@ -64,6 +65,8 @@ def add_listing(parser: argparse.ArgumentParser, *models: type[BaseModel] | str)
 
 def as_yaml(value: object) -> str:
     """A value on one line of YAML."""
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
     text = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, width=1 << 20, allow_unicode=True)
     return text.strip().removesuffix("...").strip()
 

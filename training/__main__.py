@@ -1,4 +1,4 @@
-"""`python -m training sft | reward | dpo | ppo | best_of`: preference data in, an ordinary checkpoint out.
+"""`python -m training sft | reward | dpo | simpo | orpo | kto | process | ppo | best_of`: preference data in, a checkpoint out.
 
 `python -m training loop` does it round after round. Alone, or on several processes under `accelerate launch -m training ...`.
 """

@@ -55,6 +55,16 @@ COMMANDS: Mapping[str, Entry] = {
         "fine-tuning and preference in one, by the odds ratio: no reference",
         "odds_weight=0.1",
     ),
+    "kto": Entry(
+        "training.recipes.config.KTO",
+        "Kahneman-Tversky optimization on single responses that are good or bad, or on both responses of pairs",
+        "undesirable_weight=1.3",
+    ),
+    "process": Entry(
+        "training.recipes.config.Process",
+        "a process reward model on responses whose steps are labelled",
+        "aggregate=product",
+    ),
     "ppo": Entry(
         "training.ppo.config.PPO",
         "reinforcement learning on the policy's own responses, rewarded by rules, reward models or a judge",

@@ -49,6 +49,8 @@ _TRAIN: Mapping[str, Callable[[Any, Path, Console], dict[str, Any]]] = {
     "dpo": _on_dpo,
     "simpo": _on_rows,
     "orpo": _on_rows,
+    "kto": _on_rows,
+    "process": _on_rows,
     "ppo": _on_prompts,
 }
 """Recipe -> what checks everything, then trains, and returns training.json."""

@@ -16,7 +16,7 @@ from constitution.records import Strict
 from generation.reads import ReadIf, check_read
 
 Schedule = Literal["linear", "cosine", "constant"]
-RecipeName = Literal["sft", "best_of", "reward", "dpo", "simpo", "orpo", "ppo"]
+RecipeName = Literal["sft", "best_of", "reward", "dpo", "simpo", "orpo", "kto", "process", "ppo"]
 RECENT = 10
 """Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
 

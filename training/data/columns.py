@@ -35,6 +35,9 @@ OF_PAIR = (*_WRITTEN, *_BOTH, "p_chosen", "chosen_truncated", "rejected_truncate
 """Columns that are read of a pair; `margin` where it is subtracted."""
 OF_TARGET = (*_WRITTEN, "completion", "completion_truncated", "tags")
 OF_PROMPT = (*_PROMPT, "tags")
+OF_JUDGED = (*OF_PAIR, "completion", "completion_truncated", "label")
+OF_RANKED = (*_WRITTEN, "tags", "responses", "ranks")
+OF_STEPS = (*_WRITTEN, "tags", "completions", "labels")
 TrainOn = Literal["last", "all"]
 """Which of the assistant's turns are learnt."""
 _FLAGS = {"true": True, "false": False}
@@ -107,7 +110,7 @@ def pair(row: Mapping[str, Any], told: Told) -> Pair:
         told["the responses of pairs have several turns, of which what the assistant says is compared"] += 1
     p, margin = _number(row, "p_chosen", 1.0), _number(row, "margin", 0.0)
     truncated = (_flag(row, "chosen_truncated"), _flag(row, "rejected_truncated"))
-    return checked(Pair(prompt, chosen, rejected, p, margin, _weight(row), truncated))
+    return checked(Pair(prompt, chosen, rejected, p, margin, weight(row), truncated))
 
 
 def _sides(row: Mapping[str, Any], told: Told) -> tuple[Messages, Messages, Messages]:
@@ -150,7 +153,7 @@ def target(row: Mapping[str, Any], told: Told, train_on: TrainOn = "last") -> Ta
     """
     if row.get("completion") is None:
         before, response = _answered(row, told, train_on)
-        return Target(_prompt(row, before), response, _weight(row), _flag(row, "completion_truncated"))
+        return Target(_prompt(row, before), response, weight(row), _flag(row, "completion_truncated"))
     if all(row.get(name) is None for name in _ASKED):
         raise bad("", f"has columns {', '.join(row)}", fix="add prompt and completion, or messages")
     prompt = prompted(row, told)
@@ -168,7 +171,7 @@ def target(row: Mapping[str, Any], told: Told, train_on: TrainOn = "last") -> Ta
                 "begins with the prompt, which would be trained on twice",
                 fix="keep the response alone, or give it as a message where it does repeat the prompt",
             )
-    return Target(prompt, answer, _weight(row), _flag(row, "completion_truncated"))
+    return Target(prompt, answer, weight(row), _flag(row, "completion_truncated"))
 
 
 def _answered(row: Mapping[str, Any], told: Told, train_on: TrainOn) -> tuple[Messages, Messages]:
@@ -197,11 +200,12 @@ def _repeats(text: str, prompt: RowPrompt) -> bool:
     return len(asked) >= _RUN_UP and text.lstrip().startswith(asked)
 
 
-def _weight(row: Mapping[str, Any]) -> float:
-    weight = _number(row, "weight", 1.0)
-    if weight < 0:
-        raise bad("weight", f"got {weight}", "0 or more")
-    return weight
+def weight(row: Mapping[str, Any]) -> float:
+    """What the row counts: column weight, 1 where there is none. Raises UserError."""
+    given = _number(row, "weight", 1.0)
+    if given < 0:
+        raise bad("weight", f"got {given}", "0 or more")
+    return given
 
 
 def prompted(row: Mapping[str, Any], told: Told) -> RowPrompt:

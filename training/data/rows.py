@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from constitution.digest import hasher
@@ -16,9 +17,26 @@ from constitution.terminal import complain
 from generation.data.message import Told
 from generation.output.dataset import split_of
 from training.config import Training
-from training.data.columns import OF_PAIR, OF_PROMPT, OF_TARGET, Pair, RowPrompt, Target, TrainOn, bad
+from training.data import stepwise as steps
+from training.data import unpaired
+from training.data.columns import (
+    OF_JUDGED,
+    OF_PAIR,
+    OF_PROMPT,
+    OF_RANKED,
+    OF_STEPS,
+    OF_TARGET,
+    Pair,
+    RowPrompt,
+    Target,
+    TrainOn,
+    bad,
+)
 from training.data.parsing import pair, prompted, target
-from training.data.sources import Kind, Raw, Row, read
+from training.data.ranked import Ranked, of_run, ranked
+from training.data.sources import Kind, Raw, Row, is_run, read
+from training.data.stepwise import Stepwise
+from training.data.unpaired import Judged
 from training.data.unusable import LISTED, Unusable
 
 
@@ -68,7 +86,8 @@ class Split:
         yield self.test
 
 
-Made = TypeVar("Made", Pair, Target, RowPrompt)
+Kept = Pair | Target | Judged | Ranked | Stepwise
+Made = TypeVar("Made", Pair, Target, RowPrompt, Judged, Ranked, Stepwise)
 
 
 def pairs(settings: Training, margins: bool = False) -> Split:
@@ -99,6 +118,29 @@ def targets(settings: Training, train_on: TrainOn = "last") -> Split:
     return _collect(settings, "sft", make, "prompt and completion, or messages", OF_TARGET)
 
 
+def judged(settings: Training) -> Split:
+    """Single responses, each good or bad: columns prompt, completion and label; of pairs both. Raises UserError."""
+    needed = "prompt, completion and label, or prompt, chosen and rejected"
+    return _collect(settings, "preferences", unpaired.judged, needed, OF_JUDGED)
+
+
+def rankings(settings: Training) -> Split:
+    """Several responses to a prompt with their ranks; of a run, all that were compared. Raises UserError."""
+
+    def reading(spec: str, seen: dict[str, None]) -> Iterator[Raw]:
+        path = Path(spec).expanduser()
+        if is_run(path):
+            return of_run(path, settings.limit)
+        return read(spec, "preferences", settings.limit, settings.columns, seen)
+
+    return _collect(settings, "preferences", ranked, "prompt, responses and ranks", OF_RANKED, reading)
+
+
+def stepwise(settings: Training) -> Split:
+    """Responses in steps that are labelled: columns prompt, completions and labels. Raises UserError."""
+    return _collect(settings, "preferences", steps.stepwise, "prompt, completions and labels", OF_STEPS)
+
+
 def prompts(settings: Training) -> Split:
     """Different prompts, whatever came after them; with other tools or tags it is another. Raises UserError."""
     split = _collect(settings, "preferences", prompted, "prompt, or messages", OF_PROMPT)
@@ -108,9 +150,14 @@ def prompts(settings: Training) -> Split:
 
 
 def _collect(
-    settings: Training, kind: Kind, make: Callable[[Row, Told], Made], needed: str, used: Collection[str]
+    settings: Training,
+    kind: Kind,
+    make: Callable[[Row, Told], Made],
+    needed: str,
+    used: Collection[str],
+    reading: Callable[[str, dict[str, None]], Iterator[Raw]] | None = None,
 ) -> Split:
-    """needed: columns, in words. used: names of all that are read."""
+    """needed: columns, in words. used: names of all that are read. reading: what reads a source, where it is not the one reader."""
     if not settings.data:
         raise UserError(Problem("--data", got="got none", fix="name a run folder, as in --data runs/NAME"))
     problems = Problems()
@@ -120,7 +167,7 @@ def _collect(
     for spec, weight in settings.data.items():
         digest, constitutions, count = hasher(), set[str](), 0
         told, unusable, seen = Told(), Unusable(spec), dict[str, None]()
-        raws = read(spec, kind, settings.limit, settings.columns, seen)
+        raws = reading(spec, seen) if reading else read(spec, kind, settings.limit, settings.columns, seen)
         with problems.collect():
             for raw, row in _made(raws, make, told, unusable):
                 digest.update(repr(row).encode())
@@ -176,7 +223,7 @@ def _made(
             yield raw, row
 
 
-def _asked(row: Pair | Target | RowPrompt) -> RowPrompt:
+def _asked(row: Kept | RowPrompt) -> RowPrompt:
     return row if isinstance(row, RowPrompt) else row.prompt
 
 
@@ -185,7 +232,7 @@ def _weighed(row: Made, weight: float) -> Made:
     return row if isinstance(row, RowPrompt) else row._replace(weight=row.weight * weight)
 
 
-def _held_out(raw: Raw, row: Pair | Target | RowPrompt, fraction: float) -> bool:
+def _held_out(raw: Raw, row: Kept | RowPrompt, fraction: float) -> bool:
     """As the source says; else by the words of the prompt, as a run does it."""
     if raw.split:
         return raw.split == "test"

@@ -26,7 +26,7 @@ Row = Mapping[str, Any] | TrainingPair | Target | BadRow
 FIELDS = (
     "prompt", "messages", "conversations", "system", "chosen", "rejected", "completion", "tools", "tags", "id", "prompt_id",
     "chat_template_kwargs", "p_chosen", "margin", "weight", "chosen_truncated", "rejected_truncated", "completion_truncated",
-    "constitution_digest",
+    "constitution_digest", "label", "responses", "ranks", "completions", "labels",
 )  # fmt: skip
 """Columns that are read."""
 
@@ -67,10 +67,15 @@ def read(
         fields.check(f"--data {spec}", seen, ())
 
 
+def is_run(path: Path) -> bool:
+    """True for the folder of one of our runs."""
+    return path.is_dir() and ((path / SETTINGS).exists() or (path / manifest.NAME).exists())
+
+
 def _parts(spec: str, kind: Kind, fields: Columns, seen: dict[str, None]) -> list[Iterator[Raw]]:
     """The rows of each split. seen: names of the columns, which are added to."""
     path = Path(spec).expanduser()
-    if path.is_dir() and ((path / SETTINGS).exists() or (path / manifest.NAME).exists()):
+    if is_run(path):
         return _run(path, kind)
     with placed(f"--data {spec}"):
         found = source(spec, fields.read)

@@ -26,6 +26,11 @@ from training.model.logprobs import token_scores
 from training.model.rotary import Rotary
 from training.model.rounding import HALVES
 
+COVARIATE = "covariate"
+"""In a batch: something else than quality that labels may go by, of each response, [R]; 0 on average over those of a prompt."""
+COVARIATE_WEIGHT = "covariate_weight"
+"""Parameter of a reward model: what its labels owe to it."""
+
 
 class TokenScores(NamedTuple):
     """Of each response token of a batch."""
@@ -176,10 +181,25 @@ class Policy(TrainableModel):
 class RewardModel(TrainableModel):
     """A decoder with one or more scalar heads."""
 
+    def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
+        super().__init__(model, layout)
+        self.register_parameter(COVARIATE_WEIGHT, None)
+
+    def weigh_covariate(self, start: float) -> None:
+        """Learn, beside the heads, what each of them would owe to the batch's covariate; it is no part of what is saved."""
+        heads = self.inner.score.weight
+        self.register_parameter(COVARIATE_WEIGHT, nn.Parameter(torch.full((len(heads),), start, device=heads.device)))
+
     def forward(self, batch: Batch, tokens: bool = False) -> Tensor:
-        """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token."""
+        """Rewards [R, heads] at each response's last token, float32; with `tokens` values [N, heads] before each response token.
+
+        In training, with the weighed covariate on top, where there is one.
+        """
         batch = self._rotary.apart(batch)
         places = batch["where"] if tokens else batch["last"]
         hidden = self.hidden(batch).index_select(0, places)
         with torch.autocast(hidden.device.type, enabled=False):
-            return functional.linear(hidden.float(), self.inner.score.weight.float())
+            rewards = functional.linear(hidden.float(), self.inner.score.weight.float())
+        if self.covariate_weight is not None and self.training:
+            rewards = rewards + batch[COVARIATE][:, None] * self.covariate_weight
+        return rewards

@@ -47,6 +47,7 @@ class DPORecipe(Recipe):
         if settings.loss == "reference_free":
             loss = reference_free(chosen, rejected, settings.beta)
         else:
+            assert settings.loss != "plackett_luce"  # which is of rankings
             margin = batch["margin"] if settings.margins else 0.0
             smoothing, penalty = settings.label_smoothing, settings.penalty
             loss = dpo(chosen, rejected, batch["p"], settings.beta, settings.loss, smoothing, margin, penalty)

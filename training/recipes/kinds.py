@@ -9,9 +9,15 @@ from generation.models.encoder import Encoder
 from training.config import Training
 from training.data import rows
 from training.data.encode import EncodedSplit, encode_pairs, encode_targets
+from training.data.ranked import encode_ranked
 from training.data.rows import Split
-from training.recipes.config import DPO, ORPO, SFT, Reward, SimPO
+from training.data.stepwise import encode_stepwise
+from training.data.unpaired import encode_unpaired
+from training.recipes.config import DPO, KTO, ORPO, SFT, Process, Reward, SimPO
 from training.recipes.dpo import DPORecipe
+from training.recipes.kto import KTORecipe
+from training.recipes.process import ProcessRecipe
+from training.recipes.ranking import RankingDPORecipe, RankingRewardRecipe
 from training.recipes.recipe import Recipe
 from training.recipes.reward import RewardRecipe
 from training.recipes.sft import SFTRecipe
@@ -29,7 +35,8 @@ class Kind(NamedTuple):
 
 def of(settings: Training) -> Kind:
     """The kind that the settings are of."""
-    return _KINDS[type(settings)]
+    ranks = isinstance(settings, DPO | Reward) and settings.loss == "plackett_luce"
+    return (_RANKINGS if ranks else _KINDS)[type(settings)]
 
 
 def _pairs(settings: DPO | Reward | SimPO | ORPO) -> Split:
@@ -44,10 +51,24 @@ def _encoded_pairs(split: Sequence[Any], encoder: Encoder, settings: DPO | Rewar
     return encode_pairs(split, encoder, settings, settings.labels)
 
 
+def _unpaired(split: Sequence[Any], encoder: Encoder, settings: KTO) -> EncodedSplit:
+    return encode_unpaired(split, encoder, settings, settings.labels, settings.loss == "kto")
+
+
+def _steps(split: Sequence[Any], encoder: Encoder, settings: Process) -> EncodedSplit:
+    return encode_stepwise(split, encoder, settings, settings.separator)
+
+
 _KINDS: Mapping[type[Training], Kind] = {
     SFT: Kind(_targets, encode_targets, lambda _: SFTRecipe()),
     Reward: Kind(_pairs, _encoded_pairs, RewardRecipe),
     DPO: Kind(_pairs, _encoded_pairs, DPORecipe),
     SimPO: Kind(_pairs, _encoded_pairs, SimPORecipe),
     ORPO: Kind(_pairs, _encoded_pairs, ORPORecipe),
+    KTO: Kind(rows.judged, _unpaired, KTORecipe),
+    Process: Kind(rows.stepwise, _steps, ProcessRecipe),
+}
+_RANKINGS: Mapping[type[Training], Kind] = {
+    Reward: Kind(rows.rankings, encode_ranked, RankingRewardRecipe),
+    DPO: Kind(rows.rankings, encode_ranked, RankingDPORecipe),
 }

@@ -16,6 +16,8 @@ from training.recipes.losses import length_normalized, pairwise_accuracy
 
 WEIGHT = "weight"
 """In a batch: what each row's loss counts, [rows]."""
+SURVEY = "survey"
+"""In a batch: the mean of what the recipe surveyed over all rows of the step or of the evaluation, a number."""
 REFERENCE = "reference"
 """In a batch: the reference's log-probability of each response, [responses]."""
 
@@ -41,6 +43,10 @@ class Recipe(ABC):
     """Scalar heads of its model; 0 where it trains a policy."""
     prior: float = 0.0
     """Standard deviation of a new head's rewards."""
+    weighs_covariate: bool = False
+    """Whether its reward model learns beside the reward what labels owe to the batch's covariate."""
+    surveys: bool = False
+    """Whether its loss reads the mean of `survey` over all rows of a step."""
 
     def __init__(self) -> None:
         self.references: Scores = {}
@@ -53,6 +59,14 @@ class Recipe(ABC):
     @abstractmethod
     def collate(self, rows: Sequence[Any], layout: Layout) -> Batch:
         """A batch with the key `weight`."""
+
+    def weight_of_covariate(self, rows: Sequence[Any]) -> float:
+        """What labels owe to the covariate where nothing else is known: where its weight begins."""
+        return 0.0
+
+    def survey(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What is measured of a batch before a step, without a gradient: [rows]."""
+        return torch.zeros_like(batch[WEIGHT])
 
     @abstractmethod
     def outcome(self, model: nn.Module, batch: Batch) -> Outcome:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from constitution.digest import integer
-from training.data.batches import Batch, Layout
+from training.data.batches import Batch, Example, Layout
 from training.data.encode import PairRow
+from training.model.modules import COVARIATE
 from training.recipes.config import Reward
-from training.recipes.losses import bradley_terry, pairwise_accuracy
-from training.recipes.recipe import Outcome, Recipe, pair_batch
+from training.recipes.losses import bradley_terry, pair_loss, pairwise_accuracy
+from training.recipes.recipe import WEIGHT, Outcome, Recipe, pair_batch
 
 BOOTSTRAP = "bootstrap"
 """In a batch: how often each head's sample holds each pair, [rows, heads]."""
@@ -29,15 +30,26 @@ class RewardRecipe(Recipe):
         self._settings = settings
         self.heads = settings.heads
         self.prior = settings.prior if settings.heads > 1 else 0.0
+        self.weighs_covariate = settings.debias_length
 
     def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
         """See recipe.pair_batch; an ensemble's batches say whose sample holds what."""
         batch = pair_batch(rows, layout)
+        if self.weighs_covariate:
+            batch[COVARIATE] = log_lengths([row.example for row in rows])
         heads = self._settings.heads
         if heads > 1:
             counts = [bootstrap(row.id, row.example.responses, heads, self._settings.seed) for row in rows]
             batch[BOOTSTRAP] = torch.tensor(np.array(counts), dtype=torch.float32)
         return batch
+
+    def weight_of_covariate(self, rows: Sequence[PairRow]) -> float:
+        """The best one with a reward of 0 everywhere."""
+        logs = log_lengths([row.example for row in rows])
+        difference = (logs[0::2] - logs[1::2]).double()
+        p, weight = (torch.tensor([getattr(row, name) for row in rows]).double() for name in ("p", WEIGHT))
+        margin = torch.tensor([row.margin for row in rows]).double() if self._settings.margins else 0.0
+        return best(lambda w: (weight * pair_loss(w * difference - margin, p)).sum() / weight.sum().clamp(min=1e-9))
 
     def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """Bradley and Terry's loss with soft labels, the mean over heads: [rows]. Held-out rows count once for each head."""
@@ -57,6 +69,32 @@ class RewardRecipe(Recipe):
         if rewards.shape[1] > 1:
             values["disagreement"] = (chosen - rejected).detach().std(-1)
         return Outcome(loss, values)
+
+
+def log_lengths(examples: Sequence[Example]) -> Tensor:
+    """Log of each response's tokens, less its mean over those of the prompt: [responses].
+
+    Its weight begins at its best value for a reward of 0, and is learnt faster than the model. So it stays near its best value,
+    where what the labels leave over is not correlated with length: nothing then pulls the reward towards length, as nothing pulls a
+    regression's other coefficients (Frisch and Waugh 1933). A second head that learns length, as in ODIN (Chen et al. 2024,
+    2402.07319), needs the correlation over a batch, which would depend on how batches are cut.
+    """
+    logs = [torch.tensor([len(response) for response in example.responses]).float().log() for example in examples]
+    return torch.cat([each - each.mean() for each in logs])
+
+
+def best(loss: Callable[[Tensor], Tensor]) -> float:
+    """Where a convex loss of one number is least; from -10 to 10, where it may have no least value."""
+    w = torch.zeros((), dtype=torch.float64)
+    for _ in range(50):
+        w.requires_grad_()
+        (slope,) = torch.autograd.grad(loss(w), w, create_graph=True)
+        (curve,) = torch.autograd.grad(slope, w)
+        step = (slope / curve.clamp(min=1e-3)).detach().clamp(-1, 1)
+        w = (w.detach() - step).clamp(-10, 10)
+        if step.abs() < 1e-6:
+            break
+    return float(w)
 
 
 def bootstrap(name: str, responses: Sequence[Sequence[int]], heads: int, seed: int) -> list[int]:

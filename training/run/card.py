@@ -34,6 +34,10 @@ _WHAT: Mapping[RecipeName, str] = {
     "[SimPO](https://arxiv.org/abs/2405.14734): without a reference, on log-probabilities per token.",
     "orpo": "A policy, fine-tuned on the better responses of preference pairs whose labels are a judge's probabilities, and on "
     "their odds, with [ORPO](https://arxiv.org/abs/2403.07691).",
+    "kto": "A policy, trained on responses that are good or bad by a judge's probabilities, with "
+    "[KTO](https://arxiv.org/abs/2402.01306).",
+    "process": "A [process reward model](https://arxiv.org/abs/2305.20050): a response in steps in, one number for each step out, "
+    "the log-odds that the step is right.",
     "ppo": "A policy, trained on its own responses against a reward, with [PPO](https://arxiv.org/abs/1707.06347) and a KL to its "
     "reference.",
 }
@@ -78,7 +82,7 @@ def write_card(
         "base_model": _short_name(base.name),
         "license": license,
         "library_name": "transformers",
-        "pipeline_tag": "text-classification" if recipe == "reward" else "text-generation",
+        "pipeline_tag": "text-classification" if recipe in ("reward", "process") else "text-generation",
         "tags": ["constitutional-ai", "rlaif", recipe, *(["lora"] if rank else [])],
     }
     page = render_markdown(

@@ -19,7 +19,7 @@ from training.data.batches import Example
 from training.model import launch
 from training.model.loading import load_policy, load_reward
 from training.model.logprobs import amx
-from training.model.modules import Policy, TrainableModel
+from training.model.modules import Policy, RewardModel, TrainableModel
 from training.model.padding import choose_padding
 from training.model.rounding import Movement, round_weights
 from training.model.saving import as_saved, save
@@ -60,9 +60,11 @@ def load(job: Job) -> TrainableModel:
     """The model that the job trains; what is random in it, as an adapter's first weights, is the seed's. Raises ModelError."""
     set_seed(job.settings.seed)
     if job.recipe.heads:
-        module: TrainableModel = load_reward(job.files, job.recipe.heads, job.settings, job.recipe.prior)
-        choose_padding(job.tokenizer, module.config, job.encoder.end_of_turn)
-        return module
+        reward = load_reward(job.files, job.recipe.heads, job.settings, job.recipe.prior)
+        if job.recipe.weighs_covariate:
+            reward.weigh_covariate(job.recipe.weight_of_covariate(job.train.rows))
+        choose_padding(job.tokenizer, reward.config, job.encoder.end_of_turn)
+        return reward
     return load_policy(job.files, job.settings)
 
 
@@ -140,6 +142,8 @@ def _results(
     if spread and launch.state().is_main_process:
         moved = as_saved(whole, job.files, job.settings)
     results = {**job.figures, **found}
+    if isinstance(whole, RewardModel) and whole.covariate_weight is not None:
+        results["covariate_weight"] = float(whole.covariate_weight.detach().mean())
     if moved:
         results["weights_moved"] = moved.moved
         if moved.vanishing > VANISHING:

@@ -24,14 +24,16 @@ from training.config import Training
 from training.data.batches import Batch
 from training.model import launch
 from training.model import process_memory as heap
-from training.model.modules import Policy, TrainableModel
-from training.recipes.recipe import WEIGHT, Recipe
+from training.model.modules import COVARIATE_WEIGHT, Policy, TrainableModel
+from training.recipes.recipe import SURVEY, WEIGHT, Recipe
 from training.run.folder import CHECKPOINTS, rotate
 from training.run.sealed import seal
 
 EVAL = "eval"
 ENTROPY = "entropy"
 """A metric that only steps with a row of metrics pay for."""
+COVARIATE_RATE = 0.02
+"""Learning rate of its weight, a few numbers in log-odds, which begin near where they belong."""
 
 
 class Turns(Dataset):  # type: ignore[misc]
@@ -98,6 +100,17 @@ class RowTrainer(Trainer):  # type: ignore[misc]
             launch.shard(self.accelerator)
             self.is_fsdp_enabled = True
 
+    def create_optimizer(self, *given: Any) -> Any:
+        """As Trainer makes it; but what labels owe to a covariate is learnt at a rate of its own, ahead of the rest."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(*given)
+        own = [p for name, p in self.model.named_parameters() if name == COVARIATE_WEIGHT]
+        if own and fresh:
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if p is not own[0]]
+            optimizer.add_param_group({"params": own, "lr": COVARIATE_RATE, "weight_decay": 0.0})
+        return optimizer
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(train_dataset or self.train_dataset)
 
@@ -108,8 +121,22 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         heap.give_back()
         self._measure(self._has_row(self.state.global_step + 1))
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._survey(self.model_wrapped, batches)
         ours = sum((batch[WEIGHT].sum() for batch in batches), torch.zeros(())).to(device)
         return batches, self.accelerator.reduce(ours, "sum").clamp(min=1e-9)
+
+    def _survey(self, module: nn.Module, batches: Sequence[Batch]) -> None:
+        """Write what the recipe measures over the rows of all these batches, in all processes, into each of them."""
+        if not self._recipe.surveys:
+            return
+        sums = torch.zeros(2, device=self.args.device)
+        with torch.no_grad():
+            for batch in batches:
+                found = self._recipe.survey(module, self._prepare_inputs(batch))
+                sums += torch.stack([found.sum(), torch.ones_like(found).sum()])
+        total, rows = self.accelerator.reduce(sums, "sum")
+        for batch in batches:
+            batch[SURVEY] = total / rows
 
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -137,7 +164,11 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         sums: dict[str, Any] = defaultdict(float)
         rows = 0
         with torch.no_grad():
-            for batch in self.get_eval_dataloader(eval_dataset):
+            found = self.get_eval_dataloader(eval_dataset)
+            batches = [*found] if self._recipe.surveys else found
+            if self._recipe.surveys:
+                self._survey(module, batches)
+            for batch in batches:
                 heap.give_back()
                 batch = self._prepare_inputs(batch)
                 outcome = self._recipe.outcome(module, batch)

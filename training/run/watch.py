@@ -18,6 +18,8 @@ _LESS: Mapping[RecipeName, str] = {
     "reward": "Lower learning_rate, epochs, or both",
     "dpo": "Lower learning_rate, or raise beta",
     "simpo": "Lower learning_rate, epochs, or both",
+    "kto": "Lower learning_rate, or raise beta",
+    "process": "Lower learning_rate, epochs, or both",
     "orpo": "Lower learning_rate, epochs, or both",
     "ppo": "Lower learning_rate, or raise kl.coefficient",
 }

@@ -18,7 +18,7 @@ from training.config import Lora, Training
 from training.data.batches import Example, Layout
 from training.data.encode import PairRow, TargetRow
 from training.model.loading import load_policy, load_reward
-from training.recipes.config import DPO, ORPO, SFT, Reward, SimPO
+from training.recipes.config import DPO, KTO, ORPO, SFT, Process, Reward, SimPO
 from training.recipes.dpo import DPORecipe
 from training.recipes.recipe import WEIGHT, pair_batch
 from training.recipes.reward import BOOTSTRAP, RewardRecipe, bootstrap
@@ -45,7 +45,7 @@ def train(
     """Trains the tiny model; returns its weights by name and the rows of metrics."""
 
     def run(kind: type[Training], name: str, **settings: Any) -> tuple[dict[str, Any], list[Any]]:
-        rows = some_targets(24) if kind is SFT else some_pairs(24)
+        rows = rows_of(kind, settings)
         plain = {"precision": "fp32", "batch_size": 8, "steps": 3, "report_to": (), "learning_rate": 1e-2, "warmup": 0}
         data = {str(write_rows(rows)): 1.0}
         chosen = kind.model_validate({"model": str(tiny), "data": data, **plain, **settings})
@@ -62,16 +62,41 @@ def train(
     return run
 
 
+def rows_of(kind: type[Training], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """24 rows that the recipe learns from."""
+    if kind is SFT:
+        return some_targets(24)
+    if kind is Process:
+        return [
+            {"prompt": row["prompt"], "completions": ["the sky is", "blue .", "nobody knows"][: 1 + i % 3], "labels": [True, 0.7, False][: 1 + i % 3]}
+            for i, row in enumerate(some_pairs(24))
+        ]  # fmt: skip
+    if settings.get("loss") == "plackett_luce":
+        return [
+            {"prompt": row["prompt"], "responses": [row["chosen"][0]["content"], "it is", row["rejected"][0]["content"]], "ranks": [1, 2, 2 + i % 2]}
+            for i, row in enumerate(some_pairs(24))
+        ]  # fmt: skip
+    return some_pairs(24)
+
+
 def numbers(rows: Sequence[Any]) -> list[dict[str, float]]:
     """What a run logged. Where margins are 0 but for rounding, which of two responses has the higher reward is chance."""
     found = [{n: row.values[n] for n in NUMBERS if n in row.values} for row in rows if row.split in ("train", "eval")]
-    return [{n: v for n, v in row.items() if n != "accuracy" or abs(row["reward_margin"]) > 1e-6} for row in found]
+    return [
+        {n: v for n, v in row.items() if n != "accuracy" or abs(row.get("reward_margin", 1)) > 1e-6} for row in found
+    ]
 
 
 KINDS = {
     "sft": (SFT, {}),
     "reward": (Reward, {"heads": 2}),
     "dpo": (DPO, {"sft_weight": 0.1}),
+    "dpo-rankings": (DPO, {"loss": "plackett_luce"}),
+    "reward-rankings": (Reward, {"loss": "plackett_luce", "heads": 2}),
+    "reward-debiased": (Reward, {"debias_length": True}),
+    "kto": (KTO, {"desirable_weight": 1.3}),
+    "kto-lora": (KTO, {"lora": Lora(r=4)}),
+    "process": (Process, {}),
     "dpop": (DPO, {"loss": "dpop", "beta": 0.01}),
     "simpo": (SimPO, {"sft_weight": 0.1}),
     "orpo": (ORPO, {}),

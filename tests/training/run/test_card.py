@@ -89,7 +89,7 @@ def test_an_adapter_is_served_with_the_next_rank_that_vllm_takes(rank: int, serv
     assert f"max_lora_rank={served})" in card(tmp_path)
 
 
-@pytest.mark.parametrize("recipe", ["sft", "reward", "dpo", "ppo"])
+@pytest.mark.parametrize("recipe", ["sft", "reward", "dpo", "simpo", "orpo", "kto", "ppo"])
 def test_each_recipe_says_what_it_made(tmp_path: Path, recipe: RecipeName) -> None:
     page = card(tmp_path, recipe=recipe)
     rewards = recipe == "reward"
@@ -176,6 +176,17 @@ def test_a_reward_model_loads_as_the_card_says(tmp_path: Path) -> None:
     with torch.no_grad():
         last = model.model(torch.tensor(CONVERSATION)).last_hidden_state[0, -1]
         assert names["reward"] == pytest.approx(model.score(last).item(), abs=1e-6)
+
+
+def test_a_process_reward_model_scores_steps_as_the_card_says(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path, LlamaForSequenceClassification)
+    page = card(tmp_path, recipe="process")
+    assert front(page)["pipeline_tag"] == "text-classification"
+    names = snippet(page, tmp_path)
+    with torch.no_grad():
+        hidden = model.model(names["ids"]).last_hidden_state[0, -1]
+    assert names["scores"][-1] == pytest.approx(model.score(hidden).sigmoid().item(), abs=1e-6)
+    assert (len(names["scores"]), names["whole"]) == (2, min(names["scores"]))
 
 
 def test_a_policy_loads_as_the_card_says(tmp_path: Path) -> None:
