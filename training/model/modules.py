@@ -154,12 +154,25 @@ class Policy(TrainableModel):
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def check_head(self) -> None:
-        """Raises ModelError where the model's own logits are not what one linear layer makes of its hidden states."""
+        """Raises ModelError where the model's own logits are not what one linear layer makes of its hidden states, and for a model
+        whose logits depend on tokens that come later.
+        """
         batch = collate([Example([0, 1], [[2, 1]])], self.layout)
         logits = self._run(self.inner, batch).logits.flatten(0, 1)[batch["where"]].float()
         own = logits.log_softmax(-1).gather(-1, batch["targets"][:, None]).squeeze(-1)
-        if not torch.allclose(self(batch).logprobs, own, rtol=1e-3, atol=1e-3, equal_nan=True):
+        try:
+            linear = torch.allclose(self(batch).logprobs, own, rtol=1e-3, atol=1e-3, equal_nan=True)
+        except RuntimeError:  # the layer is of another width than the states
+            linear = False
+        if not linear:
             got = "its head is more than one linear layer, which training does not compute"
+            raise ModelError(Problem(f"model {self.config.model_type}", got=got, fix="train another model"))
+        with self.generating() as model:
+            first, second = (
+                model(input_ids=torch.tensor([[0, 1, 2, 1], [0, 1, 2, 0]]), use_cache=False).logits[:, :3].float()
+            )
+        if not torch.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True):
+            got = "what it says of a token depends on tokens that come later, so it does not write"
             raise ModelError(Problem(f"model {self.config.model_type}", got=got, fix="train another model"))
 
     @contextmanager

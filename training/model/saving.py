@@ -40,13 +40,14 @@ def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> M
 
 
 def _base(module: TrainableModel, files: ModelFiles) -> dict[str, Tensor]:
-    """The base's weights by name, in its own type; without those that it lacks, as a new head."""
+    """The base's weights by name, in its own type; without those that it lacks or has in another size, as a new head."""
     model, report = type(module.inner).from_pretrained(
         files.path, dtype=module.base_dtype, use_safetensors=True, local_files_only=True, ignore_mismatched_sizes=True,
         output_loading_info=True, **reading(load_config(files), files),
     )  # fmt: skip
-    new = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-    return {name: weight.data for name, weight in model.named_parameters() if name not in new}
+    new, ours = {*report["missing_keys"]}, {name: weight.shape for name, weight in module.inner.named_parameters()}
+    same = ((name, weight.data) for name, weight in model.named_parameters() if ours.get(name) == weight.shape)
+    return {name: weight for name, weight in same if name not in new}
 
 
 def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Path, merge: bool) -> None:

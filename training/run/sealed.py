@@ -18,9 +18,7 @@ def seal(folder: Path) -> None:
     for path in files.values():
         sync(path)
     sync(folder)
-    write_atomically(
-        folder / SEAL, json.dumps({name: file_digest(path) for name, path in files.items()}, indent=2) + "\n"
-    )
+    write_atomically(folder / SEAL, json.dumps({name: file_digest(path) for name, path in files.items()}, indent=2))
     sync(folder.parent)
 
 

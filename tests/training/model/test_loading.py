@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    BertGenerationConfig,
+    BertGenerationDecoder,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -163,6 +165,13 @@ def test_heads_that_are_more_than_a_linear_layer_are_refused(tmp_path: Path) -> 
     RobertaForCausalLM(RobertaConfig(**SMALL, is_decoder=True)).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="its head is more than one linear layer"):
         load_policy(ModelFiles("dense", tmp_path, "0" * 32, 128), SFT())
+
+
+def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
+    config = BertGenerationConfig(**SMALL, max_position_embeddings=64)
+    BertGenerationDecoder(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="what it says of a token depends on tokens that come later"):
+        load_policy(ModelFiles("ahead", tmp_path, "0" * 32, 64), SFT())
 
 
 def gemma2(folder: Path, **caps: float) -> ModelFiles:
