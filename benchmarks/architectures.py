@@ -64,7 +64,8 @@ SAMPLE = ("llama", "gemma2", "gpt2", "nemotron", "gpt_oss", "nanochat", "doge", 
 
 def ids(n: int, seed: int) -> list[int]:
     """Token ids that are no control tokens."""
-    return torch.randint(3, 60, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+    drawn: list[int] = torch.randint(3, 60, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return drawn
 
 
 ROWS = [

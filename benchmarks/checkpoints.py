@@ -30,6 +30,7 @@ from benchmarks.damages import DAMAGES, Damage, listen
 from generation.engines.quiet import quiet
 from tests.training.builders import make_tiny, some_pairs, some_targets
 from training import __main__ as program
+from training import commands
 
 PLAIN = {
     "batch_size": 2, "micro_batch_size": 2, "precision": "fp32", "test_fraction": 0, "report_to": [], "warmup": 0,
@@ -87,11 +88,8 @@ def interrupted(recipe: str, sound: Path, data: Path, folder: Path) -> tuple[Pat
         return arguments(recipe, sound, data, out, **steps)
 
     out = folder / f"{recipe}-interrupted"
-    terminal, program.Console = program.Console, Interrupting
-    try:
-        listen(lambda: program.main(command(out)))
-    finally:
-        program.Console = terminal
+    settings = program.settings_of(program.parser().parse_args(command(out)))
+    listen(lambda: commands.train(recipe, settings, out, Interrupting()))
     return out, command
 
 

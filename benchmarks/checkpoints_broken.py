@@ -73,7 +73,12 @@ def body(name: str, change: Callable[[bytes], bytes]) -> Change:
 
 def gone(*names: str) -> Change:
     """Without files."""
-    return lambda folder: [(folder / name).unlink() for name in names]
+
+    def change(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return change
 
 
 def both(*changes: Change) -> Change:
