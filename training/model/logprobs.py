@@ -147,12 +147,13 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
                 spreads.append(log - p.mul_(logits).sum(-1, keepdim=True).div_(total))
             logprobs.append(target - log)
             totals.append(log + top)
-        logprob, total = torch.cat(logprobs), torch.cat(totals)
-        entropy = torch.cat(spreads) if work.entropies else torch.full_like(logprob, torch.nan)
+        # Flat copies: FSDP drops its hooks on views of what a forward pass made.
+        logprob, total = torch.cat([part[:, 0] for part in logprobs]), torch.cat(totals)
+        entropy = torch.cat([part[:, 0] for part in spreads]) if spreads else torch.full_like(logprob, torch.nan)
         ctx.save_for_backward(hidden, weight, bias, targets, total, logprob, entropy, *tables)
         # Rounding the weight takes as long as the product of a hundred tokens.
         ctx.work, ctx.weight = work, w if work.keep and w is not weight else None
-        return logprob.squeeze(-1), entropy.squeeze(-1)
+        return logprob, entropy
 
     @staticmethod
     def backward(ctx: Any, by_logprob: Tensor | None, by_entropy: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -163,10 +164,10 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
         grad_hidden = torch.empty_like(h) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[2] else None
-        by_logprob = torch.zeros_like(logprobs) if by_logprob is None else by_logprob[:, None]
+        by_logprob = torch.zeros_like(logprobs) if by_logprob is None else by_logprob
         for i, start in enumerate(range(0, len(h), work.rows)):
             part = slice(start, start + work.rows)
-            pull, places, slope = by_logprob[part], targets[part, None], None
+            pull, places, slope = by_logprob[part, None], targets[part, None], None
             if by_entropy is None and tables:
                 grad = tables[i] * -pull
             else:
@@ -179,9 +180,9 @@ class _TokenScores(torch.autograd.Function):  # type: ignore[misc]
                 else:
                     spread = by_entropy[part, None]
                     p = grad.exp()
-                    grad = grad.mul_(-spread).sub_(pull + spread * entropies[part]).mul_(p)
+                    grad = grad.mul_(-spread).sub_(pull + spread * entropies[part, None]).mul_(p)
             if by_entropy is None:  # 1 - p of a likely target has no digits where p was rounded
-                grad.scatter_(-1, places, -pull * logprobs[part].expm1())
+                grad.scatter_(-1, places, -pull * logprobs[part, None].expm1())
             else:
                 grad.scatter_add_(-1, places, pull)
             grad = grad.div_(work.temperature) if work.temperature != 1.0 else grad
