@@ -20,7 +20,7 @@ from training.model import launch
 from training.model.loading import load_policy, load_reward
 from training.model.logprobs import amx
 from training.model.modules import Policy, RewardModel, TrainableModel
-from training.model.padding import choose_padding
+from training.model.padding import add_padding, choose_padding
 from training.model.rounding import Movement, round_weights
 from training.model.saving import as_saved, save
 from training.recipes import reference
@@ -63,7 +63,11 @@ def load(job: Job) -> TrainableModel:
         reward = load_reward(job.files, job.recipe.heads, job.settings, job.recipe.prior)
         if job.recipe.weighs_covariate:
             reward.weigh_covariate(job.recipe.weight_of_covariate(job.train.rows))
-        choose_padding(job.tokenizer, reward.config, job.encoder.end_of_turn)
+        end = job.encoder.end_of_turn
+        choose_padding(job.tokenizer, reward.config, end)
+        alone = reward.adapted and job.settings.lora is not None and not job.settings.lora.merge
+        if (warning := add_padding(job.tokenizer, reward.inner, end, alone)) and launch.state().is_main_process:
+            rank.tell(f"warning: {warning}")
         return reward
     return load_policy(job.files, job.settings)
 
