@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from asyncio import gather
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ from training.run.card import RANKS
 
 
 class FromVLLM:
-    """Responses by vLLM in a process of its own. Under LoRA it is given the new adapter, otherwise all weights, through a folder.
+    """Responses by vLLM in a process of its own. Under LoRA it is given the new adapter, otherwise all weights, through a folder,
+    which is in memory where there is room.
 
     Responses follow the seeds, but vLLM does not promise the same bits whatever else is in a batch.
     """
@@ -43,7 +45,8 @@ class FromVLLM:
         self._settings = sampler
         self._ends = ends
         self._runner = runner
-        self._folder = tempfile.TemporaryDirectory(prefix="solon-weights-")
+        size = sum(file.stat().st_size for file in Path(files.path).glob("*.safetensors"))
+        self._folder = tempfile.TemporaryDirectory(prefix="solon-weights-", dir=memory_folder(2 * size))
         self._turn = 0
         self._adapter: Any = None
         lora = settings.lora
@@ -94,6 +97,11 @@ class FromVLLM:
         """Stop the engine's processes and delete the folder."""
         self._runner.run(self._engine.close())
         self._folder.cleanup()
+
+
+def memory_folder(size: int, shared: Path = Path("/dev/shm")) -> Path | None:
+    """The folder of shared memory, where it has room for so many bytes twice over; None where the disk is to be used."""
+    return shared if shared.is_dir() and shutil.disk_usage(shared).free > 2 * size else None
 
 
 def _adapter(number: int, folder: Path) -> Any:

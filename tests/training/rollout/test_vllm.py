@@ -14,6 +14,7 @@ from tests.training.ppo_small import numbers, run_small, small_inputs, small_mod
 from training.model.loading import load_policy
 from training.model.saving import save
 from training.recipes.config import SFT
+from training.rollout.vllm import memory_folder
 from training.run.metrics import read
 
 CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}
@@ -28,6 +29,12 @@ def sample(folder: Path, case: dict[str, Any]) -> int:
     inputs = small_inputs(folder) | {"model": str(folder / "saved"), "sampler": sampler}
     run_small(folder / "run", inputs, baseline="group", learning_rate=3e-2, passes=3, **case)
     return 0
+
+
+def test_weights_go_through_memory_where_there_is_room(tmp_path: Path) -> None:
+    assert memory_folder(0, tmp_path) == tmp_path
+    assert memory_folder(1 << 60, tmp_path) is None
+    assert memory_folder(0, tmp_path / "none") is None
 
 
 @pytest.fixture(scope="module")
