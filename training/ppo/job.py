@@ -224,8 +224,8 @@ def _reference(settings: PPO) -> frozenset[int]:
         found = rows.pairs(Training(data=dict.fromkeys(settings.monitor.reference, 1.0), test_fraction=0))
     except UserError as error:
         raise UserError(problem.named_by("monitor.reference") for problem in error.problems) from None
-    said = (text for part in found for pair in part for text in (pair.chosen, pair.rejected))
-    return grams(one if isinstance(one, str) else message_text(one) for one in said)
+    said = (message for part in found for pair in part for message in (*pair.chosen, *pair.rejected))
+    return grams(message_text(message) for message in said if message.role == "assistant")
 
 
 def _critic(settings: PPO, files: ModelFiles, tokenizer: Any) -> ModelFiles | None:
