@@ -32,6 +32,10 @@ COVARIATE_WEIGHT = "covariate_weight"
 """Parameter of a reward model: what its labels owe to it."""
 
 
+_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""Names of the soft cap of a model's logits in its configuration."""
+
+
 class TokenScores(NamedTuple):
     """Of each response token of a batch."""
 
@@ -133,7 +137,8 @@ class Policy(TrainableModel):
     def __init__(self, model: PreTrainedModel | PeftModel, layout: Layout) -> None:
         super().__init__(model, layout)
         config = self.inner.config.get_text_config()
-        cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
+        caps = (getattr(config, name, None) for name in _CAPS)
+        cap = next(filter(None, caps), None)
         self._cap = float(cap) if cap else None
         self.entropies = True
         """Whether entropies are computed: two more passes over all logits."""
