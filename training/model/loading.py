@@ -10,6 +10,7 @@ from peft import TaskType
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.utils import logging
 
 from constitution.errors import Problem
 from generation.engines.base import ModelError
@@ -53,6 +54,7 @@ def load_policy(files: ModelFiles, settings: Training) -> Policy:
     layout = choose_layout(files, settings)
     policy = Policy(load(AutoModelForCausalLM, files, layout).model, layout)
     if launch.state().is_main_process:  # others may not have the weights yet
+        noise.check(policy.hidden, layout, files.name)  # first: what draws noise passes no other check
         policy.check_head()
     policy.model = adapted(policy.model, settings.lora, TaskType.CAUSAL_LM)
     return _prepared(policy, files, settings)
@@ -104,6 +106,7 @@ def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: boo
     shapes alone, without weights. Raises ModelError where another weight is missing, and for a checkpoint that cannot be trained.
     """
     attention.register()
+    logging.disable_progress_bar()  # where tqdm was imported before its settings were made
     config = load_config(files)
     more |= reading(config, files)
     try:
