@@ -121,7 +121,7 @@ def test_memory_settings_decide_nothing(train: Callable[..., Any], kind: str) ->
         for ours, theirs in zip(numbers(others), numbers(rows), strict=True):
             assert ours == pytest.approx(theirs, rel=1e-3, abs=2e-4), name
         for key, weight in found.items():
-            assert (weight - wanted[key]).abs().max() < 2e-3, f"{name}: {key}"  # steps are 1e-2 long
+            assert (weight - wanted[key]).abs().max() < 4e-3, f"{name}: {key}"  # three steps of up to 1e-2
 
 
 @pytest.mark.model
