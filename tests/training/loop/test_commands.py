@@ -35,7 +35,7 @@ MAINS = {
 }
 QUICK: dict[str, Any] = {"precision": "fp32", "report_to": [], "micro_batch_size": 4}
 RULES = {"rules": {"constitution": "laws.yaml"}}
-REWARD = {**QUICK, "batch_size": 4, "steps": 2}
+REWARD = {**QUICK, "batch_size": 4, "steps": 2, "learning_rate": 0.01}
 SAMPLER = {"engine": "generate", "max_tokens": 8, "responses_in_flight": 64}
 
 
