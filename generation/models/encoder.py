@@ -7,6 +7,9 @@ Two steps, each safe by construction rather than by escaping:
 2. Those are replaced by secret names and the markers removed; the string is encoded by a copy of the tokenizer that knows
    each control token by its secret name alone. Ids stay the same, and a control token's public text is ordinary text to it.
 
+What the assistant thought (`reasoning_content`, or a block of thoughts that its text begins with) is the one exception: it stands
+between the template's own marks of thoughts, which are control tokens of some models (messages.with_thoughts).
+
 Benign chats get exactly the ids of the tokenizer's own `apply_chat_template`.
 """
 

@@ -26,7 +26,7 @@ from training.model import launch
 from training.model import process_memory as heap
 from training.model.loading import load_critic, load_policy
 from training.model.modules import Policy, RewardModel
-from training.model.saving import save
+from training.model.saving import as_saved, save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.baseline import Baseline, baseline
@@ -93,6 +93,9 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
             ended = loop.run(found)
             results = {f"eval_{name}": value for name, value in ended.results.items()}
             if main:
+                loop.policy.inner.tie_weights()
+                if moved := as_saved(loop.policy, job.files, job.settings):
+                    results["weights_moved"] = moved.moved
                 _write(job, loop.policy, results)
         finally:
             loop.close()
@@ -109,7 +112,6 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
 
 def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     """The checkpoint and its card."""
-    policy.inner.tie_weights()
     save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge)
     write_card(
         job.out,

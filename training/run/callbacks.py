@@ -96,7 +96,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._losses = [row.values["loss"] for row in earlier if row.split == EVAL]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """The last step is evaluated once: as it is saved. Where the best step is saved, it is evaluated to know whether it is one."""
+        """The last step is evaluated once, as it is saved, but where its loss decides which step is saved."""
         if state.global_step >= state.max_steps and not (self._patience or self._best):
             control.should_evaluate = False
 
