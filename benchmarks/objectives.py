@@ -205,8 +205,8 @@ def main() -> None:
     layouts: tuple[Layout, ...] = ("packed", "padded")
     for layout in layouts:
         for one in compared(layout):
-            show(f"{one.name}, {layout}", one.ours, "", "as TRL's", "ours")
-            show(f"{one.name}, {layout}", one.theirs, "", "as ours", "TRL's")
+            show(f"{one.name}, {layout}", one.ours, "", "-", "ours")
+            show(f"{one.name}, {layout}", one.theirs, "", "-", "TRL's")
             show(f"{one.name}, {layout}: apart", abs(one.ours - one.theirs) * 1e5, "1e-5", "<= 1", "apart")
 
 

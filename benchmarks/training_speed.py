@@ -194,8 +194,8 @@ def _trl(recipe: str, plan: job.Job, folder: Path, best: bool) -> tuple[float, l
     texts = [
         {
             "prompt": [m.model_dump(exclude_defaults=True) | {"content": m.content} for m in pair.prompt.messages],
-            "chosen": [{"role": "assistant", "content": pair.chosen}],
-            "rejected": [{"role": "assistant", "content": pair.rejected}],
+            "chosen": [{"role": message.role, "content": message.content} for message in pair.chosen],
+            "rejected": [{"role": message.role, "content": message.content} for message in pair.rejected],
         }
         for pair in pairs
     ]

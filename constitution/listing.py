@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
@@ -53,14 +54,20 @@ def print_settings(*models: type[BaseModel]) -> None:
                 print(f"    {' '.join(one.meaning.split())}")
 
 
-def add_listing(parser: argparse.ArgumentParser, *models: type[BaseModel] | str) -> None:
+def add_listing(
+    parser: argparse.ArgumentParser,
+    *models: type[BaseModel] | str,
+    switched: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Add `--settings`, which prints every setting of the models and ends the program with exit code 0.
 
     models: those of the command's options and of its settings file; one that is named, as `generation.config.RunConfig`, is
-    imported when it is printed, so that help does not wait for it.
+    imported when it is printed, so that help does not wait for it. switched: name of a switch -> the model that stands for all
+    others where it was given before.
     """
-    text = "print every setting with its default and meaning, and stop"
-    parser.add_argument("--settings", nargs=0, action=_Print, const=models, help=text)
+    after = "".join(f"; after --{name}, those it adds too" for name in switched)
+    text = f"print every setting with its default and meaning, and stop{after}"
+    parser.add_argument("--settings", nargs=0, action=_Print, const=(models, switched), help=text)
 
 
 def as_yaml(value: object) -> str:
@@ -79,8 +86,9 @@ def model_named(name: str) -> type[BaseModel]:
 
 
 class _Print(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        models: tuple[type[BaseModel] | str, ...] = self.const or ()
+    def __call__(self, parser: argparse.ArgumentParser, given: argparse.Namespace, *_: object) -> None:
+        models, switched = self.const or ((), {})
+        models = [model for name, model in switched.items() if getattr(given, name, False)] or models
         print_settings(*(model_named(model) if isinstance(model, str) else model for model in models))
         parser.exit()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,7 +169,7 @@ def _merged(path: Path, chain: tuple[Path, ...]) -> _Merged:
         raise _wrong(source, "principles", f"got {shown(own)}", allowed)
     principles = [(dict(item), _At(source, ("principles", i))) for i, item in enumerate(own)]
     if "extends" in data:
-        return _extended(source, data, principles, (*chain, path.resolve()))
+        return _extended(source, data, principles, (*chain, Path(os.path.realpath(path))))
     if "remove" in data:
         got = "takes principles out of the file that `extends` names"
         raise _wrong(source, "remove", got, fix="add `extends`, or delete them")
@@ -180,7 +181,7 @@ def _extended(source: Source, data: dict[str, object], own: list[Item], chain: t
     if not isinstance(target, str):
         raise _wrong(source, "extends", f"got {target!r}", "the name of a file beside this one")
     parent_path = source.path.parent / target
-    if parent_path.resolve() in chain:
+    if Path(os.path.realpath(parent_path)) in chain:  # unlike resolve, it takes links that go in circles
         raise _wrong(source, "extends", f"{target} extends this file in turn", fix="break the circle")
     if not parent_path.is_file():
         beside = sorted(p.name for p in source.path.parent.glob("*.yaml"))

@@ -59,7 +59,7 @@ def parser(prog: str = "python -m training") -> argparse.ArgumentParser:
         c.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one setting, as in {entry.example}"
         )
-        add_listing(c, entry.settings)
+        add_listing(c, entry.settings, switched={"online": entry.online} if entry.online else {})
     return p
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,8 @@ def write_clean(run: Path, folder: Path, left_out: Mapping[str, str], manifest: 
 
     Its manifest, not written yet, names the run that it is from. The run itself is not touched. Raises UserError.
     """
-    if folder.resolve() == run.resolve() or run.resolve() in folder.resolve().parents:
+    place, own = Path(os.path.realpath(folder)), Path(os.path.realpath(run))
+    if place == own or own in place.parents:
         raise UserError(Problem(f"--clean {folder}", got="is in the run itself", allowed="a new folder elsewhere"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(Problem(f"--clean {folder}", got="is there already", allowed="a new or empty folder"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +27,7 @@ def run(settings: AuditSettings, console: Console) -> int:
     audit = read_audit(settings.run, manifest, thresholds, settings.against, columns=settings.columns)
     page = settings.out or settings.run / REPORT
     write(page, render(audit))
-    if page.resolve() == (settings.run / REPORT).resolve():
+    if os.path.realpath(page) == os.path.realpath(settings.run / REPORT):
         seal(settings.run, manifest, [REPORT])
     if settings.json_file:
         write_json(settings.json_file, numbers(audit))

@@ -199,3 +199,10 @@ def test_problems_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
         ["c.yaml:5", "principles.one.objective"],
         ["c.yaml:6", "principles.two.compare"],
     ]
+
+
+def test_a_link_that_leads_to_itself_is_no_file_to_extend(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    (tmp_path / "laws.yaml").write_text("{name: laws, version: 1, extends: loop.yaml, principles: []}")
+    with pytest.raises(UserError, match=r"loop\.yaml: no such file"):
+        load(tmp_path / "laws.yaml")

@@ -360,6 +360,14 @@ def test_every_setting_is_printed_with_its_meaning(name: str, capsys: pytest.Cap
     assert len(keys) == sum(line.startswith("    ") for line in lines)  # each has a meaning
 
 
+def test_a_switch_has_its_own_settings_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["dpo", "--online", "--settings"])
+    told = capsys.readouterr().out
+    assert "\nonline.samples: " in told
+    assert "\nbeta: 0.1\n" in told
+
+
 def test_a_setting_is_printed_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["dpo", "--settings"])

@@ -244,3 +244,12 @@ def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.Mon
     assert audit(busy) == 0
     page = " ".join((busy / "report.html").read_text().split())
     assert re.search(r"Of 24 prompts in the data, \d+ nearly repeat an earlier one. At most", page)
+
+
+def test_links_that_go_in_circles_harm_nothing(busy: Path, tmp_path: Path) -> None:
+    (busy / "report.html").unlink(missing_ok=True)
+    (busy / "report.html").symlink_to(busy / "report.html")
+    assert audit(busy, "--out", tmp_path / "page.html") == 0
+    assert "<html" in (tmp_path / "page.html").read_text()
+    assert audit(busy) == 0
+    assert not (busy / "report.html").is_symlink()
