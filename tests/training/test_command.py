@@ -26,7 +26,6 @@ from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import small_inputs
 from tests.training.small_run import LAWS, write_run
 from training.__main__ import main
-from training.catalogue import COMMANDS, settings_model
 from training.run import rank as ranks
 from training.run.page import SETTINGS
 
@@ -347,35 +346,6 @@ def test_wrong_settings_are_told_without_the_libraries_that_train(tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (done.stdout, "bata: unknown key (did you mean data?)" in done.stderr) == ("set()\n", True)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_setting_is_printed_with_its_meaning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([name, "--settings"])
-    assert ended.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    keys = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
-    assert set(settings_model(name).model_fields) <= {*keys}
-    assert len(keys) == sum(line.startswith("    ") for line in lines)  # each has a meaning
-
-
-def test_a_switch_has_its_own_settings_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["dpo", "--online", "--settings"])
-    told = capsys.readouterr().out
-    assert "\nonline.samples: " in told
-    assert "\nbeta: 0.1\n" in told
-
-
-def test_a_setting_is_printed_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["dpo", "--settings"])
-    told = capsys.readouterr().out
-    assert "\nlora: null\n" in told
-    assert "\nlora.r: 16\n    Rank of the updates.\n" in told
-    assert "\nbeta: 0.1\n    Strength of the pull towards the reference.\n" in told
-    assert "\nlabels.min_confidence: 0.5\n" in told
 
 
 @pytest.mark.parametrize(
