@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.data.batches import Batch, Example, Layout, by_response, collate
 from training.data.ranked import RankedRow
-from training.model.modules import COVARIATE
-from training.recipes.config import DPO, Reward
+from training.recipes.config import DPO
 from training.recipes.losses import length_normalized
 from training.recipes.recipe import REFERENCE, WEIGHT, Outcome, Recipe
-from training.recipes.reward import BOOTSTRAP, best, bootstrap, log_lengths
+from training.recipes.reward import HeadsRecipe, best, log_lengths
 
 ROW, RANK = "of", "rank"
 """In a batch: the row that a response is of, and its rank, both [responses]."""
@@ -55,27 +53,12 @@ class RankingDPORecipe(Recipe):
         return Outcome(plackett_luce(rewards[:, None], batch).squeeze(1), values)
 
 
-class RankingRewardRecipe(Recipe):
+class RankingRewardRecipe(HeadsRecipe):
     """Learns to reward responses in the order of their ranks."""
 
-    name = "reward"
-
-    def __init__(self, settings: Reward) -> None:
-        super().__init__()
-        self._settings = settings
-        self.heads = settings.heads
-        self.prior = settings.prior if settings.heads > 1 else 0.0
-        self.weighs_covariate = settings.debias_length
-
     def collate(self, rows: Sequence[RankedRow], layout: Layout) -> Batch:
-        """See ranking_batch; an ensemble's batches say whose sample holds what."""
-        batch = ranking_batch(rows, layout)
-        if self.weighs_covariate:
-            batch[COVARIATE] = log_lengths([row.example for row in rows])
-        if self.heads > 1:
-            counts = [bootstrap(row.id, row.example.responses, self.heads, self._settings.seed) for row in rows]
-            batch[BOOTSTRAP] = torch.tensor(np.array(counts), dtype=torch.float32)
-        return batch
+        """See ranking_batch and with_heads."""
+        return self.with_heads(ranking_batch(rows, layout), rows)
 
     def weight_of_covariate(self, rows: Sequence[RankedRow]) -> float:
         """The best one with a reward of 0 everywhere."""
@@ -87,9 +70,7 @@ class RankingRewardRecipe(Recipe):
     def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
         """The ranking's negative log-likelihood, the mean over heads: [rows]."""
         rewards = model(batch)
-        by_head = plackett_luce(rewards, batch)
-        sampled = model.training and BOOTSTRAP in batch
-        loss = (by_head * batch[BOOTSTRAP] if sampled else by_head).mean(-1)
+        loss = self.over_heads(plackett_luce(rewards, batch), model, batch)
         return Outcome(loss, ranking_values(rewards.detach().mean(-1), batch))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ BOOTSTRAP = "bootstrap"
 """In a batch: how often each head's sample holds each pair, [rows, heads]."""
 
 
-class RewardRecipe(Recipe):
-    """Learns to give the better response the higher reward, by as much as the judge is sure of it."""
+class HeadsRecipe(Recipe):
+    """What recipes of reward models share: heads, each on its own bootstrap sample, and the covariate that is left out."""
 
     name = "reward"
 
@@ -32,16 +33,28 @@ class RewardRecipe(Recipe):
         self.prior = settings.prior if settings.heads > 1 else 0.0
         self.weighs_covariate = settings.debias_length
 
-    def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
-        """See recipe.pair_batch; an ensemble's batches say whose sample holds what."""
-        batch = pair_batch(rows, layout)
+    def with_heads(self, batch: Batch, rows: Sequence[Any]) -> Batch:
+        """The rows' batch with the covariate, and for an ensemble with whose sample holds what. rows: with id and example."""
         if self.weighs_covariate:
             batch[COVARIATE] = log_lengths([row.example for row in rows])
-        heads = self._settings.heads
-        if heads > 1:
-            counts = [bootstrap(row.id, row.example.responses, heads, self._settings.seed) for row in rows]
+        if self.heads > 1:
+            counts = [bootstrap(row.id, row.example.responses, self.heads, self._settings.seed) for row in rows]
             batch[BOOTSTRAP] = torch.tensor(np.array(counts), dtype=torch.float32)
         return batch
+
+    @staticmethod
+    def over_heads(by_head: Tensor, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean of a loss over heads, [rows] of [rows, heads]. Held-out rows count once for each head."""
+        sampled = model.training and BOOTSTRAP in batch
+        return (by_head * batch[BOOTSTRAP] if sampled else by_head).mean(-1)
+
+
+class RewardRecipe(HeadsRecipe):
+    """Learns to give the better response the higher reward, by as much as the judge is sure of it."""
+
+    def collate(self, rows: Sequence[PairRow], layout: Layout) -> Batch:
+        """See recipe.pair_batch and with_heads."""
+        return self.with_heads(pair_batch(rows, layout), rows)
 
     def weight_of_covariate(self, rows: Sequence[PairRow]) -> float:
         """The best one with a reward of 0 everywhere."""
@@ -52,13 +65,12 @@ class RewardRecipe(Recipe):
         return best(lambda w: (weight * pair_loss(w * difference - margin, p)).sum() / weight.sum().clamp(min=1e-9))
 
     def outcome(self, model: nn.Module, batch: Batch) -> Outcome:
-        """Bradley and Terry's loss with soft labels, the mean over heads: [rows]. Held-out rows count once for each head."""
+        """Bradley and Terry's loss with soft labels, the mean over heads: [rows]."""
         rewards = model(batch)
         chosen, rejected = rewards[0::2], rewards[1::2]
         margin = batch["margin"] if self._settings.margins else None
         by_head = bradley_terry(chosen, rejected, batch["p"], margin, self._settings.center)
-        sampled = model.training and BOOTSTRAP in batch
-        loss = (by_head * batch[BOOTSTRAP] if sampled else by_head).mean(-1)
+        loss = self.over_heads(by_head, model, batch)
         a, b = chosen.detach().mean(-1), rejected.detach().mean(-1)
         values = {
             "accuracy": pairwise_accuracy(a - b, batch["p"]),
