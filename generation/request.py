@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from constitution.checks.own import RulesFiles
+from constitution.errors import invalid
 from constitution.options import Option, Options
 from generation.shard import ShardOption
 
@@ -70,6 +71,14 @@ class FeedbackSettings(Options):
     """Upload the finished dataset to this dataset repository of the hub, private, without calls and details of failures."""
     public: bool = False
     """With --push: the repository is public."""
+
+    @model_validator(mode="after")
+    def _part_or_whole(self) -> FeedbackSettings:
+        if self.shard and self.merge:
+            raise invalid(
+                "got both --shard and --merge", "one of the two", "merge makes the run of all shards", key="merge"
+            )
+        return self
 
     @property
     def flags(self) -> dict[str, object]:

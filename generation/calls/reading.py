@@ -61,9 +61,12 @@ class StoredCalls:
         found = read_row(path, connection, "SELECT body FROM texts WHERE digest = ?", digest)
         return bytes(found[0]) if found else None
 
-    def outcome(self, prompt: str, state: bytes) -> bytes | None:
-        """What a file keeps of a prompt's outcome in this state, the first that does. Raises StoreError."""
-        for path, connection in self._files:
+    def outcome(self, prompt: str, state: bytes, others: bool = False) -> bytes | None:
+        """What the first file keeps of a prompt's outcome in this state; with `others`, the first of the others that does.
+
+        Raises StoreError.
+        """
+        for path, connection in self._files[1:] if others else self._files[:1]:
             found = read_row(
                 path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state
             )

@@ -132,9 +132,9 @@ class CallStore:
         entry = _Entry(row._replace(failed=str(why)), False, {name: texts[name] for name in self._new(texts)})
         self._enqueue(os.urandom(_KEY_BYTES), entry)
 
-    def outcome(self, prompt: str, state: bytes) -> bytes | None:
-        """What came of a prompt in this state, where that is on disk. Raises StoreError."""
-        return self._calls.outcome(prompt, state)
+    def outcome(self, prompt: str, state: bytes, reused: bool = False) -> bytes | None:
+        """What came of a prompt in this state, where that is on disk; with `reused`, in a reused run. Raises StoreError."""
+        return self._calls.outcome(prompt, state, reused)
 
     def put_outcome(self, prompt: str, state: bytes, body: bytes) -> None:
         """Keep what came of a prompt, with the next calls that are written, never before its own. Nothing is lost without it."""

@@ -21,6 +21,7 @@ Answer = Literal["a", "b", "tie", "both_bad", "skip"]
 """The better of the two; `both_bad`: neither should be learnt from; `skip`: takes back what the same person said before."""
 Said = Literal["a", "b", "human_tie", "both_bad", "people_disagree"]
 """What people say of a pair together; but for `a` and `b` the reason why it has no label."""
+_SAID: dict[Answer, Said] = {"a": "a", "b": "b", "tie": "human_tie", "both_bad": "both_bad"}
 _TURNED: dict[str, Answer] = {"a": "b", "b": "a"}
 
 
@@ -59,8 +60,8 @@ class Labels:
     def of(self, prompt_id: str) -> Iterator[tuple[str, str, Said]]:
         """(a, b, what is said) of each pair of a prompt that people said something of."""
         for (a, b), said in sorted(self._said.get(prompt_id, {}).items()):
-            if found := _together([answer for answer in said.values() if answer != "skip"]):
-                yield a, b, found
+            if answers := [_SAID[answer] for answer in said.values() if answer != "skip"]:
+                yield a, b, _together(answers)
 
     def besides(self, prompt_ids: set[str]) -> list[str]:
         """The prompts of labels that are not among these."""
@@ -81,12 +82,7 @@ class Labels:
         self._said.setdefault(label.prompt_id, {}).setdefault(pair, {})[label.by] = answer
 
 
-def _together(answers: list[Answer]) -> Said | None:
-    """What most say; where as many say another thing, that they disagree. None where nobody says anything."""
+def _together(answers: list[Said]) -> Said:
+    """What most say; where as many say another thing, that they disagree."""
     counts = Counter(answers).most_common(2)
-    if not counts:
-        return None
-    if len(counts) == 2 and counts[0][1] == counts[1][1]:
-        return "people_disagree"
-    found = counts[0][0]
-    return "human_tie" if found == "tie" else None if found == "skip" else found
+    return "people_disagree" if len(counts) == 2 and counts[0][1] == counts[1][1] else counts[0][0]

@@ -18,7 +18,6 @@ from pydantic_core import PydanticSerializationError, to_json
 from constitution.digest import hasher
 from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
-from generation.calls.reading import StoredCalls
 from generation.calls.store import CallStore
 from generation.engines.base import ErrorReason
 from generation.output.manifest import Digests, whole
@@ -35,7 +34,7 @@ _LEVEL = 1
 
 
 class Settled:
-    """The outcomes that a run has kept, and those of the shards that it is merged from."""
+    """The outcomes that a run has kept, and those of the runs over shards that it is merged from."""
 
     def __init__(
         self,
@@ -43,20 +42,20 @@ class Settled:
         digests: Digests,
         found: Iterable[str],
         again: bool,
-        shards: Sequence[Path] = (),
         ended: bool = False,
     ) -> None:
         """found: what else an outcome depends on, as capabilities of servers. again: True to make failed prompts anew.
 
-        shards: calls of finished runs over parts of the prompts. ended: True to keep what the next start may mend too, for a merge.
+        ended: True to keep what the next start may mend as well, for a merge to find.
         """
         self._store = store
         self._again = again
-        self._shards = StoredCalls(shards) if shards else None
         h = hasher()
         h.update(json.dumps([digests.model_dump(exclude={"labels", "shard"}), *found, code()]).encode())
         self._state = h.digest()
-        self._ended = h.digest()[::-1] if ended else None
+        h.update(b"ended")
+        self._ended = h.digest()
+        self._keeps_ended = ended
 
     def get(self, prompt: Prompt) -> Feedback | None:
         """The prompt's outcome; None where it is not known for this state. Raises StoreError."""
@@ -64,20 +63,18 @@ class Settled:
         return None if kept is None or (self._again and kept.failures) else kept
 
     def merged(self, prompt: Prompt) -> Feedback | None:
-        """What a shard's run came to, whatever that was; None where none has it for this state. Raises StoreError."""
-        if self._shards is None:
-            return None
-        for state in (self._state, self._state[::-1]):
-            if kept := _read(self._shards.outcome(prompt.id, state), prompt):
+        """What a reused run over a shard came to, whatever that was; None where none has it for this state. Raises StoreError."""
+        for state in (self._state, self._ended):
+            if kept := _read(self._store.outcome(prompt.id, state, reused=True), prompt):
                 return kept
         return None
 
     def put(self, outcome: Feedback) -> None:
         """Keep an outcome, unless the next start may come to another. Raises StoreError."""
         unsettled = any(failure.reason in UNSETTLED for failure in outcome.failures)
-        state = self._ended if unsettled else self._state
-        if state is None:
+        if unsettled and not self._keeps_ended:
             return
+        state = self._ended if unsettled else self._state
         try:
             body = to_json(outcome, inf_nan_mode="constants")
         except (

@@ -325,8 +325,7 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     )  # fmt: skip
 
     given = [model.capabilities.model_dump_json() for model in models]
-    shards = [path / CALLS for path in job.merge]
-    settled = Settled(session.store, job.digests, given, job.forget == "failed", shards, ended=job.shard is not None)
+    settled = Settled(session.store, job.digests, given, again=job.forget == "failed", ended=job.shard is not None)
 
     async def work(prompt: Prompt) -> Feedback:
         known = settled.merged(prompt) if job.merge else settled.get(prompt)

@@ -114,6 +114,11 @@ def test_the_indexed_job_gives_every_shard_its_own_index() -> None:
     assert '--shard "$JOB_COMPLETION_INDEX/$N"' in container["args"][0]
 
 
+def test_a_part_is_not_merged_from_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert feedback(folder, "all", "--shard", "0/2", *runs(folder, ["part-0"])) == 2
+    assert "got both --shard and --merge" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", ["3/3", "1", "-1/2", "a/b", "0/0", "1/2/3"])
 def test_what_is_no_shard_is_refused(folder: Path, given: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert feedback(folder, "part", f"--shard={given}") == 2
