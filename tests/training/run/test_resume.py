@@ -22,7 +22,7 @@ from tests.training.builders import some_pairs, some_targets
 from training.__main__ import main
 from training.config import Lora, Training
 from training.model.loading import load_policy
-from training.recipes.config import DPO, SFT, Reward
+from training.recipes.config import DPO, KTO, ORPO, SFT, Reward
 from training.run import fit, job
 from training.run.folder import last_checkpoint
 from training.run.metrics import read
@@ -107,6 +107,9 @@ RECIPES: dict[str, tuple[type[Training], dict[str, Any]]] = {
     "reward ensemble": (Reward, {"heads": 3}),
     "dpo": (DPO, {"schedule": "cosine"}),
     "dpo with an adapter": (DPO, {"lora": Lora(r=4, dropout=0.2)}),
+    "reward less length": (Reward, {"debias_length": True}),
+    "kto": (KTO, {}),
+    "orpo": (ORPO, {}),
 }
 
 
