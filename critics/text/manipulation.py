@@ -19,6 +19,7 @@ import regex
 from constitution.records import Message, Prompt
 from constitution.words import repetition, word_count
 from critics.text import phrases
+from critics.text.control_tokens import divides_turns, within_turns
 from critics.text.language import other_language
 from critics.transcript import message_text
 
@@ -149,7 +150,7 @@ _TESTS: dict[str, Callable[[_TextForms], bool]] = {
     "fake_verdict": lambda seen: phrases.decides(seen.unquoted) or phrases.decides_in_data(seen.uncoded),
     "claimed_rating": lambda seen: phrases.claims_rating(seen.unquoted),
     "fake_delimiter": lambda seen: phrases.delimits(seen.uncoded),
-    "control_token": lambda seen: phrases.controls(seen.uncoded),
+    "control_token": lambda seen: divides_turns(seen.uncoded) or within_turns(seen.uncoded),
     "fake_turn": _goes_on,
     "flattery": lambda seen: phrases.flatters(seen.unquoted),
     "list_padding": _pads,

@@ -102,12 +102,6 @@ delimits = _phrases(
     rf"(?:{_REPLY}|conversation|prompt|user|critique)\b",
     r"^[ >]*(?:[\#*\[=-]+\s*)?(?:reply|response|output|candidate|assistant)\s+[ab12]\b\W{0,4}$",
 )
-controls = _phrases(
-    r"<\|[\w▁\ ]{1,40}\|>",
-    r"\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|gMASK)\]",
-    r"<</?SYS>>|</?(?:think|start_of_turn|end_of_turn|bos|eos|tool_call|tool_response)>",
-    r"</s>\s*(?:<s>|<\||\[|\Z)|\A\s*<s>|^\#\#\#\ (?:instruction|human|assistant|response|input)\s*:",
-)
 _TURN = re.compile(
     r"^[ >]*(?:\#{1,4}\s*|\*\*|\[)?(?:"
     r"(?P<outside>system(?:\s+(?:note|message|prompt))?|judge|evaluator|grader|developer|tool\s+result)|(?P<user>user|human)|(?P<assistant>assistant|ai|bot|model))(?:\*\*|\])?\s*:"

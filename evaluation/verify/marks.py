@@ -1,4 +1,4 @@
-"""Marks in texts that do not belong there: control tokens, turns of others, a judge's words, failures kept as text, broken letters.
+"""Marks in texts that do not belong there: turns of others, a judge's words, failures kept as text, broken letters.
 
 All rows are searched. A cheap look for characters that such marks have comes first, since nearly all texts have none.
 """
@@ -7,11 +7,6 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(
-    r"<\|[A-Za-z0-9_▁|-]{2,30}\|>|<｜[^｜>]{2,30}｜>|\[/?INST\]|<</?SYS>>|\A\s*<s>|</s>(?=\s*(?:\Z|<s>|\[INST))|</?(?:bos|eos|pad|unk)>|<(?:start|end)_of_(?:turn|text)>"
-    r"|<end_of_utterance>|<extra_id_\d+>|\[(?:CLS|SEP|BOS|EOS|PAD)\]|^###\s?(?:Instruction|Response|Human|Assistant|User)\s?:",
-    re.MULTILINE,
-)
 _TURN = re.compile(r"^\s{0,4}(?:Human|User|Assistant|HUMAN|USER|ASSISTANT)\s?:", re.MULTILINE)
 _JUDGE = re.compile(
     r"\[\[\s?[ABC12]\s?\]\]|</?reply_[ab]\b|\[(?:The )?(?:Start|End) of (?:Assistant|Response|Answer|Output)"
@@ -44,11 +39,6 @@ _FAILURE = re.compile(
 )
 _LONGEST_FAILURE = 400
 """Characters of a text that is nothing but an error's message."""
-
-
-def has_control(text: str) -> bool:
-    """Tokens by which chat templates divide turns, as text."""
-    return ("<" in text or "[" in text or "###" in text) and bool(_CONTROL.search(text))
 
 
 def has_turn(text: str) -> bool:

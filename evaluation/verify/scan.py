@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from constitution.errors import Problem, UserError
+from critics.text.control_tokens import divides_turns
 from evaluation.verify import marks
 from evaluation.verify.columns import FIELDS, Layout, recognize
 from evaluation.verify.rows import Pair, Unlabelled, read
@@ -238,9 +239,9 @@ def marked(pair: Pair) -> int:
     """The bits of what is seen in a pair's texts."""
     chosen, rejected, given = pair.chosen, pair.rejected, pair.given
     found = 0
-    if marks.has_control(chosen) or marks.has_control(rejected):
+    if divides_turns(chosen) or divides_turns(rejected):
         found |= CONTROL
-    if marks.has_control(pair.prompt):
+    if divides_turns(pair.prompt):
         found |= CONTROL_ASKED
     if marks.is_garbled(chosen) or marks.is_garbled(rejected):
         found |= GARBLED
