@@ -23,6 +23,9 @@ COMMANDS = {
     "constitution": Command("constitution.__main__", "lint, show, diff or import constitutions"),
     "evaluate": Command("evaluation.__main__", "measure judges, audit runs, compare policies"),
     "train": Command("training.__main__", "preference data in, a checkpoint out; or the whole loop, round after round"),
+    "studio": Command(
+        "studio.command", "read a run's pairs, edit its constitution and label pairs, in a local web app"
+    ),
     "calls": Command("solon.calls", "what a model was asked, what it answered, and what was made of it"),
     "export": Command(
         "solon.export", "a finished run in the form of another tool: Argilla, Label Studio, KTO rows, rankings"

@@ -1,0 +1,84 @@
+"""Serves a studio: its address, its token, its end."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from contextlib import suppress
+from urllib.parse import quote
+
+import uvicorn
+
+from constitution.errors import Problem, Problems, UserError
+from constitution.terminal import printable
+from studio.app import build
+from studio.security import START, Access, is_loopback
+from studio.settings import StudioSettings
+from studio.state import Studio
+from studio.subject import subject_of
+
+MIN_TOKEN = 32
+"""Characters of a token that is given."""
+
+
+def serve(settings: StudioSettings) -> int:
+    """Listen, print the address, and answer until Ctrl-C; returns 0. Raises UserError."""
+    studio, token = open_studio(settings), token_of(settings)
+    with _listening(settings.host, settings.port) as listener:
+        port = listener.getsockname()[1]
+        app = build(studio, Access.at(settings.host, port, token))
+        written = f"[{settings.host}]" if ":" in settings.host else settings.host
+        print(f"{printable(str(settings.subject))}: http://{written}:{port}{START}?token={quote(token)}", flush=True)
+        print("Ctrl-C ends it.", flush=True)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1
+        )
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def open_studio(settings: StudioSettings) -> Studio:
+    """What the settings name. Raises UserError with all that is wrong."""
+    problems = Problems()
+    studio: Studio | None = None
+    with problems.collect():
+        studio = Studio(subject_of(settings.subject))
+    if settings.against is not None:
+        with problems.collect():
+            against = subject_of(settings.against)
+            if studio is not None:
+                studio.against = against
+    problems.check()
+    assert studio is not None
+    return studio
+
+
+def token_of(settings: StudioSettings) -> str:
+    """The token of this start. Raises UserError where other machines may ask and none was given."""
+    if settings.token_file is None:
+        if not is_loopback(settings.host):
+            fix = "write a token of your own to a file that only you can read, and name it with --token-file"
+            raise UserError(Problem("--host", got=f"{settings.host} is reached from other machines", fix=fix))
+        return secrets.token_urlsafe(32)
+    try:
+        token = settings.token_file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UserError(Problem(str(settings.token_file), got=f"cannot be read ({error})")) from None
+    if len(token) < MIN_TOKEN or not token.isascii() or not all(c.isalnum() or c in "-_" for c in token):
+        allowed = f"at least {MIN_TOKEN} letters, digits, - and _"
+        raise UserError(Problem(str(settings.token_file), got=f"has {len(token)} characters", allowed=allowed))
+    return token
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()  # so that the address answers once it is printed
+    except OSError as error:
+        fix = "name another --port, or none for a free one"
+        raise UserError(Problem("--host, --port", got=f"{host}:{port}: {error.strerror or error}", fix=fix)) from None
+    return listener

@@ -1,0 +1,1 @@
+"""The parts of the studio, each with its routes."""
