@@ -188,6 +188,12 @@ class Constitution(Strict):
         """Ids of the principles with a veto."""
         return frozenset(principle.id for principle in self.principles if principle.veto)
 
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """Columns of a prompt's row that its rules read."""
+        checks = [principle.check for principle in self.principles if principle.check]
+        return frozenset(name for check in checks for name in (check.answer, check.of_row) if name)
+
     def by_id(self, name: str) -> Principle:
         """The principle of that id. Raises KeyError."""
         return self._by_id[name]

@@ -37,7 +37,7 @@ async def calibrated(job: Job, data: str) -> Path:
     if optimistic(job.weights, labelled_digest(data)):
         fix = "take other labelled pairs, or `solon evaluate judge --max-error` on these, which cross-validates"
         raise UserError(Problem("--calibration", got=f"{data} is what the weights were fitted on", fix=fix))
-    pairs, _ = read_labelled(data, tell=complain)
+    pairs, _ = read_labelled(data, tell=complain, rules=job.constitution.columns)
     folder = job.out.with_name(job.out.name + BESIDE)
     folder.mkdir(parents=True, exist_ok=True)
     found = await _asked(job, data, pairs, folder)

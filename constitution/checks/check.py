@@ -29,6 +29,7 @@ def _listed(value: object) -> object:
 Pattern = Annotated[StrictStr, AfterValidator(_pattern)]
 Phrase = Annotated[StrictStr, Field(min_length=1)]
 Phrases = Annotated[tuple[Phrase, ...], BeforeValidator(_listed), Field(min_length=1)]
+Column = Annotated[StrictStr, Field(min_length=1, max_length=200)]
 Languages = Annotated[
     tuple[Annotated[StrictStr, Field(pattern="^[a-z]{2,3}$")], ...], BeforeValidator(_listed), Field(min_length=1)
 ]
@@ -74,6 +75,11 @@ class Check(Strict):
     """Largest share of repeated word 3-grams."""
     refusal: Literal["allowed", "required", "forbidden"] | None = None
     """Whether the response must or must not be a refusal."""
+    answer: Column | None = None
+    """Column of the prompt's row with the right answer or a list of them (`reference`: the reference answer); a row without one is
+    not concerned."""
+    of_row: Column | None = None
+    """Column of the prompt's row with rules of its own, in the form of this table; a row without them is not concerned."""
     own: Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] | None = None
     """Name of a rule of your own, a Python function out of a file named with `--rules`."""
     own_source: Annotated[StrictStr, Field(pattern="^[0-9a-f]{32}$")] | None = None

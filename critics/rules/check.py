@@ -12,6 +12,7 @@ from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt
 from constitution.words import repetition, word_count
 from critics.rules.code import unparsed
+from critics.rules.row import own_check, wrong_answer
 from critics.rules.schemas import misfit
 from critics.rules.tool_calls import invalid_call
 from critics.text.language import language
@@ -30,7 +31,7 @@ def violates(check: Check, prompt: Prompt, message: Message) -> str | None:
     """Why the message breaks the rule, or None when it keeps it.
 
     A schema `of: arguments` speaks of tool calls only: a response without any keeps it. Raises UserError when a pattern takes too
-    long, and for a rule of the user's own that is not there, has changed or fails.
+    long, for a rule of the user's own that is not there, has changed or fails, and where the row's own rules are none.
     """
     text = message.content
     found = _length(check, text) or _wording(check, text) or _form(check, prompt, message)
@@ -42,7 +43,14 @@ def violates(check: Check, prompt: Prompt, message: Message) -> str | None:
         return "is no refusal"
     if check.refusal == "forbidden" and is_refusal(text):
         return "is a refusal"
-    return _own(check, prompt, message) if check.own else None
+    return _of_row(check, prompt, message) or (_own(check, prompt, message) if check.own else None)
+
+
+def _of_row(check: Check, prompt: Prompt, message: Message) -> str | None:
+    if check.answer and (wrong := wrong_answer(prompt, check.answer, message.content)):
+        return wrong
+    own = own_check(prompt, check.of_row) if check.of_row else None
+    return violates(own, prompt, message) if own else None
 
 
 def _length(check: Check, text: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import regex
@@ -32,11 +33,15 @@ def fenced_blocks(text: str) -> list[Block]:
 
 
 def sentence_count(text: str) -> int:
+    """Number of `sentences`."""
+    return sum(1 for _ in sentences(text))
+
+
+def sentences(text: str) -> Iterator[str]:
     """Sentences outside fenced code: what ends in `.`, `!`, `?` or their like, and each line or paragraph without such an end.
 
-    A full stop after a single letter or a common abbreviation ends none, nor does one inside a number.
+    A full stop after a single letter or a common abbreviation ends none, nor does one inside a number. What holds no word is none.
     """
-    count = 0
     for line in _split(text)[0].splitlines():
         line = _MARKUP.sub("", line, count=1).strip()
         start = 0
@@ -45,10 +50,11 @@ def sentence_count(text: str) -> int:
                 line
             ):
                 continue
-            count += bool(_WORD.search(line, start, end.end()))
+            if _WORD.search(line, start, end.end()):
+                yield line[start : end.end()].strip()
             start = end.end()
-        count += bool(_WORD.search(line, start))
-    return count
+        if _WORD.search(line, start):
+            yield line[start:].strip()
 
 
 def _split(text: str) -> tuple[str, list[Block]]:

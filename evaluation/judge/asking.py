@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -94,8 +95,10 @@ async def ask_about(
     weights: GivenWeights | None = None,
 ) -> PanelAnswers:
     """As `ask`, with the constitution and the settings of a run read already. Raises UserError."""
-    pairs, unread = read_labelled(data, settings.limit, columns, complain)
-    for line in unmatched(constitution, {tag for pair in pairs for tag in pair.prompt.tags}):
+    pairs, unread = read_labelled(data, settings.limit, columns, complain, constitution.columns)
+    tags = {tag for pair in pairs for tag in pair.prompt.tags}
+    found = {name for pair in pairs if pair.prompt.metadata for name in json.loads(pair.prompt.metadata)}
+    for line in unmatched(constitution, tags, found):
         complain(f"{data}: {line}")
     if fits:
         enough(pair.group for pair in pairs)

@@ -43,13 +43,15 @@ def read_labelled(
     limit: int | None = None,
     columns: Iterable[str] = (),
     tell: Callable[[str], object] | None = None,
+    rules: Collection[str] = (),
 ) -> tuple[list[LabelledPair], tuple[Problem, ...]]:
     """(pairs, what is wrong with the rows that are none). Raises UserError when there is no pair at all.
 
     Of a run's folder the pairs are read that people labelled; a judge's label says nothing about judges.
     columns: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time.
+    rules: columns that rules of a constitution read.
     """
-    readers = [PairReader(name, columns) for name in _files(spec)]
+    readers = [PairReader(name, columns, rules) for name in _files(spec)]
     pairs: dict[str, LabelledPair] = {}
     problems: list[Problem] = []
     for reader in readers:
@@ -61,7 +63,9 @@ def read_labelled(
                     problems.append(row)
                     continue
                 name = _unique(row, pairs)
-                pairs[name] = made_pair(name, row.before, row.chosen, row.rejected, row.subset, row.tags, row.tools)
+                pairs[name] = made_pair(
+                    name, row.before, row.chosen, row.rejected, row.subset, row.tags, row.tools, row.metadata
+                )
     if not pairs:
         first = Problem(str(spec), got="holds no labelled pair", fix="each row needs prompt, chosen and rejected")
         raise UserError((first, *problems[:MOST_PROBLEMS]))
@@ -109,9 +113,10 @@ def made_pair(
     subset: str = "",
     tags: tuple[str, ...] = (),
     tools: tuple[dict[str, Any], ...] = (),
+    metadata: str = "",
 ) -> LabelledPair:
     """A pair from its messages."""
-    prompt = Prompt(id=name, messages=conversation, tags=tags, tools=tools)
+    prompt = Prompt(id=name, messages=conversation, tags=tags, tools=tools, metadata=metadata)
     first, second = (
         Response(f"{name}/{side}", name, message, "given", message.content)
         for side, message in (("better", better), ("worse", worse))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,8 +53,8 @@ def is_run(data: str) -> bool:
     return all((path / name).is_file() for name in RUN)
 
 
-def read_pairs(settings: TestSettings) -> Pairs:
-    """Pairs of a file or of a run's dataset. Raises UserError where there are none."""
+def read_pairs(settings: TestSettings, rules: Collection[str] = ()) -> Pairs:
+    """Pairs of a file or of a run's dataset. rules: columns that rules read. Raises UserError where there are none."""
     if is_run(settings.data):
         found = [
             made_pair(
@@ -65,16 +65,17 @@ def read_pairs(settings: TestSettings) -> Pairs:
                 "",
                 pair.tags,
                 pair.tools,
+                pair.metadata or "",
             )
             for pair in open_run(settings.data).pairs()
         ]
         return Pairs(_some(settings, found[: settings.limit]), False)
     try:
-        labelled, _ = read_labelled(settings.data, settings.limit, settings.columns, complain)
+        labelled, _ = read_labelled(settings.data, settings.limit, settings.columns, complain, rules)
         return Pairs(_some(settings, labelled), True)
     except UserError as error:
         given = [
-            made_pair(row.id, row.messages, row.responses[0], row.responses[1], "", row.tags, row.tools)
+            made_pair(row.id, row.messages, row.responses[0], row.responses[1], "", row.tags, row.tools, row.metadata)
             for row in prompts.read(settings.data, settings.limit, _without_sides(settings.columns))
             if isinstance(row, Prompt) and len(row.responses) > 1
         ]

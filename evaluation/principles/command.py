@@ -50,7 +50,7 @@ def run(settings: TestSettings, console: Console) -> int:
             raise UserError(Problem("--votes-only", "", f"{settings.data} is no finished run", "a run's folder"))
         constitution, config = read_both(settings)
         config = config.judge_alone()
-        pairs = read_pairs(settings)
+        pairs = read_pairs(settings, constitution.columns)
         if settings.plan:
             _print_plan(settings, constitution, config, pairs, console)
             return 0

@@ -48,7 +48,7 @@ def run(settings: LearnSettings, console: Console) -> int:
     check_writable(settings.write)
     config = _settings(settings)
     pool = load(settings.pool) if settings.pool else None
-    pairs, _ = read_labelled(settings.data, settings.limit, settings.columns, complain)
+    pairs, _ = read_labelled(settings.data, settings.limit, settings.columns, complain, pool.columns if pool else ())
     enough(pair.group for pair in pairs)
     if settings.plan:
         _print_plan(settings, config, pool, len(pairs), console)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from constitution.errors import Problem, suggest
@@ -14,6 +14,7 @@ from generation.data.message import Told
 from generation.data.prompts import asked, fields_of, missing
 from generation.data.record import BadRow, Record
 from generation.data.source import source
+from generation.data.values import picked
 
 FIELDS = (
     "prompt", "messages", "conversations", "system", "chosen", "rejected", "id", "subset", "tags", "tools", "label_source",
@@ -38,13 +39,17 @@ class PairRow(NamedTuple):
     """Group of pairs; empty where the row names none."""
     tags: tuple[str, ...]
     tools: tuple[dict[str, Any], ...]
+    metadata: str
+    """The columns that rules read, as JSON."""
 
 
 class PairReader:
     """Reads a source's pairs, and keeps what should be told of it."""
 
-    def __init__(self, spec: str, given: Iterable[str] = ()) -> None:
+    def __init__(self, spec: str, given: Iterable[str] = (), rules: Collection[str] = ()) -> None:
+        """rules: columns that rules of a constitution read."""
         self.spec = spec
+        self._rules = frozenset(rules)
         self._columns: Columns = columns(FIELDS, given)
         self._records, self._notes = source(spec, self._columns.read).one()
         self._told = Told()
@@ -64,7 +69,7 @@ class PairReader:
 
     def notes(self) -> Iterator[str]:
         """What was left alone, once the rows are read."""
-        others = sorted(self._seen.keys() - self._columns.read)
+        others = sorted(self._seen.keys() - self._columns.read - self._rules)
         if others:
             yield f"{self.spec}: columns not read: {', '.join(others)}"
         yield from (f"{self.spec}: {note}" for note in self._notes)
@@ -102,4 +107,5 @@ class PairReader:
             shapes.name(fields.get("subset", "")),
             shapes.tags(fields.get("tags")),
             shapes.tools(fields.get("tools")),
+            "" if isinstance(record.row, BadRow) else picked(record.row, self._rules, self._told),
         )

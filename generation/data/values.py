@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from generation.data.message import Told
@@ -27,6 +27,20 @@ def metadata(others: Mapping[str, Any], told: Told) -> str:
         told[f"column {largest} is too large to be kept as metadata"] += 1
         text = json.dumps(kept, ensure_ascii=False) if kept else ""
     return text
+
+
+def picked(row: Mapping[str, Any], names: Collection[str], told: Told) -> str:
+    """Those columns of a row as JSON; what it has not is taken from its own column `metadata`, as rows of a run have it."""
+    if not names:
+        return ""
+    inner: object = row.get("metadata")
+    if isinstance(inner, str):
+        try:
+            inner = json.loads(inner)
+        except (ValueError, RecursionError):
+            inner = None  # a column of that name which is none of ours
+    whole = {**(inner if isinstance(inner, Mapping) else {}), **row}
+    return metadata({name: whole[name] for name in names if whole.get(name) is not None}, told)
 
 
 def jsonable(value: Any) -> Any:

@@ -105,6 +105,8 @@ class TrainingPair(NamedTuple):
     """JSON-schema descriptions of the tools that the prompt offers."""
     tags: tuple[str, ...]
     """The prompt's."""
+    metadata: str | None
+    """The other columns of the prompt's row, as JSON."""
     constitution_digest: str
     split: str
     """`train` or `test`; no prompt is in both."""

@@ -68,7 +68,7 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
         room = room_for_prompts(settings.max_length, settings.sampler.max_tokens)
     problems.check()
     assert rewards is not None
-    split = rows.prompts(settings)
+    split = rows.prompts(settings, rewards.columns)
     examine_rows(files, encoder, (row for part in split for row in part), thinks=encoder.thinks)
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)

@@ -54,6 +54,8 @@ class RowPrompt(NamedTuple):
     tags: tuple[str, ...] = ()
     template_kwargs: Mapping[str, Any] = MappingProxyType({})
     """What the chat template is told of this row: column `chat_template_kwargs`."""
+    metadata: str = ""
+    """Columns that rules read, as one JSON object; empty where there are none."""
 
 
 class Pair(NamedTuple):

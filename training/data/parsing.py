@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from constitution.errors import UserError
 from generation.data.message import Told
 from generation.data.record import BadRow
+from generation.data.values import picked
 from generation.output import reading
 from generation.output.reading import TrainingPair
 from training.data import columns
@@ -43,6 +44,13 @@ def target(row: Row, told: Told, train_on: TrainOn = "last") -> Target:
         return columns.target(row, told, train_on)
     assert isinstance(row, reading.Target)
     return Target(prompted(row, told), (row.completion,), weight=1.0)
+
+
+def prompted_with(row: Row, told: Told, columns: Sequence[str]) -> RowPrompt:
+    """As `prompted`, with these columns of the row as its metadata; a run's rows have them in theirs. Raises UserError."""
+    read = _read(row)
+    given = read if isinstance(read, Mapping) else {"metadata": read.metadata}
+    return prompted(row, told)._replace(metadata=picked(given, columns, told))
 
 
 def prompted(row: Row, told: Told) -> RowPrompt:

@@ -32,7 +32,7 @@ from training.data.columns import (
     TrainOn,
     bad,
 )
-from training.data.parsing import pair, prompted, target
+from training.data.parsing import pair, prompted_with, target
 from training.data.ranked import Ranked, of_run, ranked
 from training.data.sources import Kind, Raw, Row, is_run, read
 from training.data.stepwise import Stepwise
@@ -141,9 +141,18 @@ def stepwise(settings: Training) -> Split:
     return _collect(settings, "preferences", steps.stepwise, "prompt, completions and labels", OF_STEPS)
 
 
-def prompts(settings: Training) -> Split:
-    """Different prompts, whatever came after them; with other tools or tags it is another. Raises UserError."""
-    split = _collect(settings, "preferences", prompted, "prompt, or messages", OF_PROMPT)
+def prompts(settings: Training, columns: Collection[str] = ()) -> Split:
+    """Different prompts, whatever came after them; with other tools, tags or columns it is another.
+
+    columns: those that rules read beside what every prompt is made of. Raises UserError, also where no row has one of them.
+    """
+    names = tuple(columns)
+    make = partial(prompted_with, columns=names)
+    split = _collect(settings, "preferences", make, "prompt, or messages", (*OF_PROMPT, *names))
+    found = {name for part in split for row in part for name in (json.loads(row.metadata) if row.metadata else ())}
+    if missing := sorted(set(names) - found):
+        got, fix = f"no row has column {', '.join(missing)}, which a rule reads", "add it, or correct the rule"
+        raise UserError(Problem(f"--data {', '.join(settings.data)}", got=got, fix=fix))
     train, test = (list({_whole(prompt): prompt for prompt in part}.values()) for part in split)
     left_out = (len(split.train) - len(train), len(split.test) - len(test))
     return Split(train, test, split.sources, left_out, split.moved, split.untested, split.unusable)

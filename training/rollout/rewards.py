@@ -36,8 +36,12 @@ class ResponseReward(NamedTuple):
 class RewardSum:
     """Sources by name, each with its weight."""
 
-    def __init__(self, sources: Mapping[str, tuple[float, Source | GroupSource]]) -> None:
+    def __init__(
+        self, sources: Mapping[str, tuple[float, Source | GroupSource]], columns: frozenset[str] = frozenset()
+    ) -> None:
+        """columns: of a prompt's row, read by the sources' rules."""
         self._sources = dict(sources)
+        self.columns = columns
 
     @property
     def digests(self) -> dict[str, str]:
@@ -99,22 +103,27 @@ def open_rewards(
     Raises UserError with the problems of all sources.
     """
     sources: dict[str, tuple[float, Source | GroupSource]] = {}
-    problems = Problems()
+    problems, constitutions = Problems(), list[Constitution]()
+
+    def constitution_of(path: str) -> Constitution:
+        constitutions.append(_constitution(path))
+        return constitutions[-1]
+
     if rules := settings.rules:
         with problems.collect(f"{key}.rules"):
-            sources["rules"] = rules.weight, Rules(_constitution(rules.constitution))
+            sources["rules"] = rules.weight, Rules(constitution_of(rules.constitution))
     if models := settings.models:
         with problems.collect(f"{key}.models"):
             sources["models"] = models.weight, Ensemble(models, wrap, day)
     if judge := settings.judge:
         with problems.collect(f"{key}.judge"):
-            sources["judge"] = judge.weight, LiveJudge(judge, _constitution(judge.constitution), seed, wrap, day)
+            sources["judge"] = judge.weight, LiveJudge(judge, constitution_of(judge.constitution), seed, wrap, day)
     if compare := settings.compare:
         with problems.collect(f"{key}.compare"):
-            constitution = _constitution(compare.constitution)
+            constitution = constitution_of(compare.constitution)
             sources["compare"] = compare.weight, PairwiseJudge(compare, constitution, seed, wrap, day)
     problems.check()
-    return RewardSum(sources)
+    return RewardSum(sources, frozenset[str]().union(*(one.columns for one in constitutions)))
 
 
 def _constitution(path: str) -> Constitution:

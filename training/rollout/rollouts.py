@@ -272,4 +272,4 @@ def _text(written: Rollout, tokenizer: Any) -> str:
 def as_prompt(row: PromptRow) -> Prompt:
     """The prompt as rewards take it."""
     p = row.prompt
-    return Prompt(id=p.id, messages=p.messages, tools=tuple(map(dict, p.tools)), tags=p.tags)
+    return Prompt(id=p.id, messages=p.messages, tools=tuple(map(dict, p.tools)), tags=p.tags, metadata=p.metadata)

@@ -98,3 +98,12 @@ def test_columns_of_other_names_and_what_is_not_read_is_told(tmp_path: Path) -> 
         UserError, match=r"--map promt=question: got the field 'promt' \(did you mean prompt\?\); allowed: "
     ):
         read_labelled(path, columns=["promt=question"])
+
+
+def test_columns_that_rules_read_come_with_the_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "1 + 1?", "chosen": "2", "rejected": "3", "answer": 2, "from": "me"}\n')
+    told: list[str] = []
+    (pair,), _ = read_labelled(path, tell=told.append, rules=["answer"])
+    assert pair.prompt.metadata == '{"answer": 2}'
+    assert told == [f"{path}: columns not read: from"]

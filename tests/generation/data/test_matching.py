@@ -1,4 +1,4 @@
-"""Tags of prompts that no principle names, and principles whose tags no prompt has, are told."""
+"""Tags of prompts that no principle names, principles whose tags no prompt has, and columns that no row has are told."""
 
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,29 @@ def made(tmp_path: Path) -> Any:
 
 
 def test_what_meets_is_not_told(made: Any) -> None:
-    assert [*unmatched(made(["code", "long"], None), ["long", "code"])] == []
-    assert [*unmatched(made(None), [])] == []
+    assert [*unmatched(made(["code", "long"], None), ["long", "code"], [])] == []
+    assert [*unmatched(made(None), [], [])] == []
 
 
 def test_both_sides_are_told(made: Any) -> None:
-    assert [*unmatched(made(["code"], ["long"], None), ["cod", "long"])] == [
+    assert [*unmatched(made(["code"], ["long"], None), ["cod", "long"], [])] == [
         "tags that no principle names: cod (did you mean code?)",
         "principles that apply to no row, for no row has their tags: p0",
     ]
 
 
 def test_some_are_named_and_the_rest_counted(made: Any) -> None:
-    (line,) = unmatched(made(None), [f"t{i:02}" for i in range(SHOWN)])
+    (line,) = unmatched(made(None), [f"t{i:02}" for i in range(SHOWN)], [])
     assert line == "tags that no principle names: " + ", ".join(f"t{i:02}" for i in range(SHOWN))
-    (line,) = unmatched(made(None), [f"t{i:02}" for i in range(SHOWN + 2)])
+    (line,) = unmatched(made(None), [f"t{i:02}" for i in range(SHOWN + 2)], [])
     assert line.endswith("t09 and 2 more")
+
+
+def test_columns_that_rules_read_and_no_row_has_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "laws.yaml"
+    rule = {"id": "right", "objective": "good", "text": "Be right.", "check": {"answer": "answer", "of_row": "rules"}}
+    path.write_text(yaml.safe_dump({"name": "x", "version": 1, "objectives": {"good": 1.0}, "principles": [rule]}))
+    assert [*unmatched(load(path), [], ["answer", "rules"])] == []
+    assert [*unmatched(load(path), [], ["answers", "rules"])] == [
+        "columns that rules of x read and no row has: answer (did you mean answers?)"
+    ]

@@ -129,6 +129,16 @@ def test_prompts_are_different_ones(write_rows: Write) -> None:
     assert counts == ({"read": 3, "kept": 2, "dropped_repeated": 1}, {"read": 0})
 
 
+def test_prompts_bring_the_columns_that_rules_read(write_rows: Write) -> None:
+    in_metadata = {"prompt": "Sum?", "metadata": json.dumps({"answer": 4, "source": "made"})}
+    found = [{"prompt": "Two?", "answer": 2, "source": "made"}, in_metadata, {"prompt": "Else?", "metadata": "none"}]
+    split = rows.prompts(dpo(write_rows(found)), ("answer",))
+    assert [prompt.metadata for prompt in split.train] == ['{"answer": 2}', '{"answer": 4}', ""]
+    assert [prompt.metadata for prompt in rows.prompts(dpo(write_rows(found))).train] == ["", "", ""]
+    with pytest.raises(UserError, match="no row has column key, which a rule reads; add it, or correct the rule"):
+        rows.prompts(dpo(write_rows(found)), ("answer", "key"))
+
+
 def test_a_prompt_with_other_tools_or_tags_is_another(write_rows: Write) -> None:
     tools = [{"name": "look"}]
     found = [PLAIN, {**PLAIN, "tools": tools}, {**PLAIN, "tags": ["hard"]}, {**PLAIN, "tools": tools}]

@@ -22,10 +22,13 @@ from generation.pipeline.panel import Judge, Voter
 from generation.pipeline.voting import pointwise_vote
 from generation.settings import load as load_settings
 from tests.training.ppo_small import run_small, small_inputs, small_model
+from training.data.columns import RowPrompt
+from training.data.encode import PromptRow
 from training.ppo.config import PPO
 from training.rollout.config import JudgeReward, ModelsReward, Rewards, RulesReward
 from training.rollout.models import Ensemble
 from training.rollout.rewards import ResponseReward, RewardSum, open_rewards
+from training.rollout.rollouts import as_prompt
 from training.rollout.rules import Candidates, Part, Rules, merit
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Why?"),), tags=("a",))
@@ -74,6 +77,21 @@ def test_rules_give_the_weighted_share_that_is_kept(text: str, value: float, suc
     short, asks = float(len(text.split()) <= 3), float(text.endswith("?"))
     principles = {"principle/short": short, "principle/asks": asks}
     assert grade(Rules(laws(SHORT, ASKS, JUDGED)), text) == Part(value, {"success": success, **principles})
+
+
+def test_rules_read_the_columns_of_the_prompts_row() -> None:
+    reward = Rules(laws(rule("right", {"answer": "answer", "of_row": "rules"})))
+    row = RowPrompt("p", PROMPT.messages, metadata=json.dumps({"answer": 4, "rules": {"max_words": 3}}))
+    asked = as_prompt(PromptRow(row, ()))
+    assert [grade(reward, text, asked).value for text in ("It is 4.", "It is 5.", "I think it is 4.")] == [
+        1.0,
+        0.0,
+        0.0,
+    ]
+    assert grade(reward, "It is 5.").value == 1.0  # a row without them
+    wrong = as_prompt(PromptRow(row._replace(metadata='{"rules": {"max_wrods": 3}}'), ()))
+    failure = grade(reward, "It is 4.", wrong)
+    assert (failure.reason, "max_wrods" in failure.detail) == ("rule_error", True)
 
 
 def test_a_broken_veto_leaves_nothing() -> None:
