@@ -164,7 +164,7 @@ def test_an_error_in_the_parent_names_the_parent(tmp_path: Path) -> None:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"\n #,?%@", max_size=60))
 def test_any_text_loads_or_is_a_constitution_error(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("any") / "c.yaml"
@@ -173,7 +173,7 @@ def test_any_text_loads_or_is_a_constitution_error(text: str, tmp_path_factory: 
         load(path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_shipped_file_with_a_piece_cut_out_loads_or_is_a_constitution_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

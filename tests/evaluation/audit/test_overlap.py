@@ -46,7 +46,7 @@ def test_a_prompt_that_repeats_an_earlier_one_is_found() -> None:
 words = st.lists(st.sampled_from("abcde"), min_size=0, max_size=9).map(" ".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(words, max_size=12), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
 def test_looking_up_the_rare_ones_finds_what_comparing_all_finds(texts: list[str], near: float) -> None:
     prompts = [(str(i), text) for i, text in enumerate(texts)]

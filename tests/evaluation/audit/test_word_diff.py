@@ -12,7 +12,7 @@ def test_a_diff_in_words() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="ab ,.\n<é中", max_size=40), st.text(alphabet="ab ,.\n<é中", max_size=40))
 def test_a_diff_holds_both_texts(before: str, after: str) -> None:
     changes = word_diff(before, after)

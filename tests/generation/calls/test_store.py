@@ -54,7 +54,7 @@ completions = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(completion=completions)
 def test_any_completion_survives(completion: Completion, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("store") / "calls.sqlite"

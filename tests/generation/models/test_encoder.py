@@ -71,7 +71,7 @@ def test_benign_chats_get_the_tokenizers_own_ids(style: str, contents: tuple[str
 
 
 @pytest.mark.parametrize("style", SMALL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     contents=st.lists(
         st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), max_size=40), min_size=1, max_size=3
@@ -86,7 +86,7 @@ def test_any_benign_chat_gets_the_tokenizers_own_ids(style: str, contents: list[
 
 
 @pytest.mark.parametrize("style", SMALL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_mixture_of_pieces_becomes_control(style: str, data: st.DataObject) -> None:
     """Control texts cut in pieces and put together again over the contents of several turns."""
@@ -203,7 +203,7 @@ def test_a_reply_follows_its_prompt(style: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("style", SMALL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     contents=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), max_size=30), min_size=3, max_size=3),
     text=st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), min_size=1, max_size=30),

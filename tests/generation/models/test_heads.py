@@ -138,7 +138,7 @@ def test_prompts_that_share_a_head_have_the_ids_of_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     texts=st.tuples(*[st.text(st.characters(codec="utf-8", exclude_categories=["Co"]), max_size=30)] * 3),
     requests=st.lists(

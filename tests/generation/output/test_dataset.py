@@ -180,7 +180,7 @@ def test_every_prompt_is_accounted_for(tmp_path: Path) -> None:
     assert read(tmp_path / "elsewhere") is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["pairs", "failed", "dropped"]), max_size=12))
 def test_counts_add_up(kinds: list[str]) -> None:
     tally = Tally()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.batches import MEGABATCH, Example, Layout, by_response, collate, order, unflatten
@@ -58,7 +58,6 @@ def test_no_number_has_two_names_in_memory(layout: Layout) -> None:
     assert pieces is None or all(x.is_contiguous() for x in (pieces.gather, pieces.queries, pieces.keys))
 
 
-@settings(deadline=None)
 @given(examples, layouts)
 def test_places_name_the_responses(rows: list[Example], layout: str) -> None:
     batch = collate(rows, layout)  # type: ignore[arg-type]
@@ -77,7 +76,6 @@ def test_places_name_the_responses(rows: list[Example], layout: str) -> None:
     assert flat[batch["where"]].tolist() == [token for part in before for token in part]
 
 
-@settings(deadline=None)
 @given(examples)
 def test_both_layouts_name_the_same_tokens(rows: list[Example]) -> None:
     packed, padded = collate(rows, "packed"), collate(rows, "padded")
@@ -86,7 +84,6 @@ def test_both_layouts_name_the_same_tokens(rows: list[Example]) -> None:
     assert packed["tokens"].numel() == sum(row.size for row in rows)
 
 
-@settings(deadline=None)
 @given(examples, layouts)
 def test_values_of_tokens_add_up_by_response_and_come_back_from_a_table(rows: list[Example], layout: str) -> None:
     batch = collate(rows, layout)  # type: ignore[arg-type]
@@ -101,7 +98,6 @@ def test_values_of_tokens_add_up_by_response_and_come_back_from_a_table(rows: li
 lengths = st.lists(st.integers(2, 500), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(lengths, st.integers(1, 8), st.booleans(), st.integers(0, 3), st.integers(0, 200))
 def test_every_row_has_its_turn_before_one_has_another(
     sizes: list[int], batch: int, bucket: bool, seed: int, turns: int
@@ -114,7 +110,6 @@ def test_every_row_has_its_turn_before_one_has_another(
     assert len(set(rest)) == len(rest)
 
 
-@settings(deadline=None)
 @given(lengths, st.integers(1, 8), st.booleans(), st.integers(0, 3))
 def test_a_longer_run_begins_as_a_shorter_one(sizes: list[int], batch: int, bucket: bool, seed: int) -> None:
     assert order(sizes, 150, batch, bucket, seed)[:70] == order(sizes, 70, batch, bucket, seed)

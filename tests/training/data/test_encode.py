@@ -174,7 +174,7 @@ def test_rows_that_count_nothing_are_told(chatml: Encoder) -> None:
 WORDS = st.sampled_from(["", " ", "yes", "no", "one two three four", "word " * 40])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(WORDS, WORDS, st.floats(0.5, 1), WORDS), max_size=8),
     truncated=st.sampled_from(["keep", "drop"]),

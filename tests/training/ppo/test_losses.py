@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -30,7 +30,6 @@ LN2 = math.log(2)
 MASK = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]])
 """Three responses: of three tokens, of one, and an empty one."""
 
-patient = settings(deadline=None)
 Batch = tuple[Tensor, Callable[[float], Tensor]]
 
 
@@ -82,7 +81,6 @@ def test_whiten_by_hand() -> None:
     close(whiten(x, mask, shift_mean=False), 2, 0, 0, 4, atol=1e-8)
 
 
-@patient
 @given(batches())
 def test_whitened_values_have_mean_0_and_variance_1(batch: Batch) -> None:
     mask, random = batch
@@ -133,7 +131,6 @@ def test_gae_steps_over_places_between_tokens() -> None:
     close(with_gaps, 0, -2.625, 0, 1.5, 0, 2)
 
 
-@patient
 @given(batches(), st.floats(0, 1), st.floats(0, 1))
 def test_gae_is_the_weighted_sum_of_later_surprises(batch: Batch, gamma: float, lam: float) -> None:
     """A_t = Σ (γλ)^l δ_{t+l}, equation 16 of the paper, summed out; λ = 1 and λ = 0 are in it."""
@@ -151,7 +148,6 @@ def test_gae_is_the_weighted_sum_of_later_surprises(batch: Batch, gamma: float, 
     assert not returns[~mask].any()
 
 
-@patient
 @given(batches())
 def test_gae_without_discount_is_the_reward_to_go_less_the_value(
     batch: Batch,
@@ -232,7 +228,6 @@ def test_one_advantage_per_response_serves_all_its_tokens() -> None:
     assert per_row.loss.item() == pytest.approx((-2 * (math.exp(0.1) + 2) + math.exp(-0.1)) / 4)
 
 
-@patient
 @given(batches(), st.integers(1, 4))
 def test_micro_batches_add_up_to_the_whole_batch(batch: Batch, size: int) -> None:
     mask, random = batch
@@ -246,7 +241,6 @@ def test_micro_batches_add_up_to_the_whole_batch(batch: Batch, size: int) -> Non
         torch.testing.assert_close(summed, list(whole))
 
 
-@patient
 @given(batches(), st.booleans())
 def test_what_stands_outside_the_mask_reaches_neither_loss_nor_gradient(batch: Batch, finite: bool) -> None:
     """Whether the policy has numbers there, as it has after a padded token, or none."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -17,7 +17,6 @@ from training.recipes.losses import DPOKind, dpo, log_odds, orpo, pair_loss, sim
 
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
 KINDS: tuple[DPOKind, ...] = ("apo_zero", "apo_down", "dpop")
-patient = settings(deadline=None)
 ratios, labels = st.floats(-20, 20), st.floats(0, 1)
 
 
@@ -86,13 +85,11 @@ def test_dpop_by_hand() -> None:
     close(lost, -(1 / 4) * 3)  # -σ(-m) (1 + penalty)
 
 
-@patient
 @given(ratios, ratios, labels)
 def test_dpop_without_a_penalty_is_dpo(c: float, r: float, p: float) -> None:
     close(dpo(t(c), t(r), t(p), 0.3, "dpop"), *dpo(t(c), t(r), t(p), 0.3).tolist())
 
 
-@patient
 @given(ratios, ratios, labels, st.floats(-5, 5), st.sampled_from((*KINDS, "soft", "cdpo", "robust")))
 def test_exchanging_the_responses_changes_nothing(c: float, r: float, p: float, margin: float, kind: DPOKind) -> None:
     found = dpo(t(c), t(r), t(p), 0.3, kind, 0.1, t(margin), 5.0)
@@ -130,7 +127,6 @@ def test_simpo_by_hand() -> None:
     close(second, 0.5, 0.5)
 
 
-@patient
 @given(ratios, ratios, labels, st.floats(0, 5))
 def test_simpo_is_symmetric_and_without_a_margin_the_pair_loss(c: float, r: float, p: float, gamma: float) -> None:
     close(simpo(t(c), t(r), t(p), 2.0, gamma), *simpo(t(r), t(c), 1 - t(p), 2.0, gamma).tolist())
@@ -168,7 +164,6 @@ def test_the_gradient_of_orpo_is_that_of_its_odds(p: float) -> None:
         torch.testing.assert_close(ours, wanted, rtol=1e-8, atol=1e-10)
 
 
-@patient
 @given(st.floats(-20, -0.01), st.floats(-20, -0.01), labels)
 def test_orpo_is_symmetric(c: float, r: float, p: float) -> None:
     close(orpo(t(c), t(r), t(p), 0.2), *orpo(t(r), t(c), 1 - t(p), 0.2).tolist())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -46,7 +46,6 @@ def test_the_slope_of_kto_by_hand() -> None:
     close(slope, -0.1 * 3 / 16, -0.4 * 0.1 * 3 / 16, 0)
 
 
-@settings(deadline=None)
 @given(st.floats(-30, 30), st.floats(0, 1), st.floats(0, 9))
 def test_a_bad_response_below_the_baseline_costs_what_a_good_one_above_it_does(r: float, p: float, kl: float) -> None:
     close(kto(t(kl + r), t(p), kl, 0.3), *kto(t(kl - r), 1 - t(p), kl, 0.3).tolist())

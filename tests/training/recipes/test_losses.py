@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -25,7 +25,6 @@ from training.recipes.losses import (
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
 KINDS: tuple[DPOKind, ...] = ("soft", "sigmoid", "ipo", "cdpo", "robust", "gdpo")
 margins, labels = st.floats(-60, 60), st.floats(0, 1)
-patient = settings(deadline=None)
 
 
 def t(*values: float) -> Tensor:
@@ -58,13 +57,11 @@ def test_the_slope_of_the_pair_loss_is_the_model_less_the_label() -> None:
     close(slope(lambda m: pair_loss(m, p), t(0, LN3, -LN3, 1e4, -1e4)), -0.2, 0.05, -0.75, 0.3, -0.7)
 
 
-@patient
 @given(margins, labels)
 def test_exchanging_the_responses_changes_nothing(m: float, p: float) -> None:
     close(pair_loss(t(m), t(p)), *pair_loss(-t(m), 1 - t(p)).tolist())
 
 
-@patient
 @given(st.floats(0.01, 0.99), st.floats(0.05, 5))
 def test_the_loss_is_least_at_the_logit_of_the_label(p: float, away: float) -> None:
     best = optimal_margin(t(p))
@@ -179,7 +176,6 @@ def test_ipo_by_hand() -> None:
     close(dpo(t(4, 4, 4, 4), t(1, 1, 1, 1), t(1, 0.7, 0.5, 0), 0.1, "ipo"), 4, 1, 9, 64)
 
 
-@patient
 @given(st.floats(-20, 20), labels)
 def test_ipo_with_a_soft_label_has_the_mean_slope_of_its_two_hard_labels(h: float, p: float) -> None:
     def of(p: float) -> Tensor:
@@ -188,7 +184,6 @@ def test_ipo_with_a_soft_label_has_the_mean_slope_of_its_two_hard_labels(h: floa
     torch.testing.assert_close(of(p), p * of(1) + (1 - p) * of(0), rtol=1e-9, atol=1e-9)
 
 
-@patient
 @given(st.floats(-20, 20), labels, st.sampled_from(KINDS))
 def test_exchanging_the_responses_changes_no_kind_of_dpo(h: float, p: float, kind: DPOKind) -> None:
     if p != 0.5:  # a label of 1/2 is rounded up
@@ -197,7 +192,6 @@ def test_exchanging_the_responses_changes_no_kind_of_dpo(h: float, p: float, kin
         )
 
 
-@patient
 @given(st.floats(-20, 20), labels, st.floats(0, 0.45))
 def test_robust_undoes_the_flips_of_its_labels(h: float, p: float, s: float) -> None:
     """On labels flipped with probability s its mean is the loss on the true ones."""
@@ -267,7 +261,6 @@ def test_accuracy_of_heads() -> None:
     close(pairwise_accuracy(m, t(0.9, 0.1))[1], 0, 0)
 
 
-@patient
 @given(margins, labels)
 def test_exchanging_the_responses_does_not_change_who_is_right(m: float, p: float) -> None:
     mirrored = 1 - t(p)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -41,7 +41,6 @@ examples = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(examples, st.sampled_from(["packed", "padded"]), st.randoms(use_true_random=False))
 def test_a_batch_names_trained_tokens_alone(rows: list[Example], layout: Any, chance: Any) -> None:
     masks = [[[chance.random() < 0.5 for _ in response] for response in row.responses] for row in rows]
