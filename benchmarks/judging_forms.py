@@ -1,9 +1,10 @@
 """One judge asked in every form that a server may allow: agreement with exact log-probabilities, and what each form costs.
 
-    python -m benchmarks.judging_forms --data LABELLED.jsonl --constitution hhh --limit 20
+    python -m benchmarks.judging_forms --data LABELLED.jsonl --constitution hhh --limit 20 [--principles 4]
 
 The forms: vLLM in this process; the same model behind a vLLM server, sent token ids; and behind its chat interface with 20, 5, 1
-and 0 log-probabilities, the last of which is judged by what the model writes. Pairs, principles and prompts are the same.
+and 0 log-probabilities, the last of which is judged by what the model writes, one principle a call and all of them in one
+(`plan.batch_principles`). Pairs, principles and prompts are the same.
 Agreement is the share of votes, among those that both forms have and neither calls a tie, with the same sign as in process;
 correlation is Pearson's, of the votes' log-odds.
 """
@@ -58,11 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--constitution", default="hhh")
     parser.add_argument("--judge", default="embedded", help="the model")
     parser.add_argument("--limit", type=int, default=20, help="pairs")
+    parser.add_argument(
+        "--principles", type=int, help="the first so many that a judge is asked about; all where absent"
+    )
     parser.add_argument("--samples", type=int, default=4, help="answers of a judgement that is written")
     parser.add_argument("--out", type=Path, default=Path("runs/judging_forms"), help="folder of the calls")
     options = parser.parse_args(arguments)
     pairs, _ = read_labelled(options.data, options.limit)
-    constitution = load(options.constitution)
+    constitution = first_judged(load(options.constitution), options.principles)
     plan = {"verdict_samples": options.samples, "verdict": {"max_tokens": 32, "temperature": 1.0}}
 
     def ask(form: str, **more: object) -> Result:
@@ -78,6 +82,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             form = f"chat, {listed} log-probabilities"
             endpoints = [{**server, "top_logprobs": listed}]
             tell(form, ask(form, endpoints=endpoints, plan=plan), exact)
+        form = "chat, 0 log-probabilities, all principles in one call"
+        endpoints, several = (
+            [{**server, "top_logprobs": 0}],
+            {**plan, "batch_principles": min(32, len(constitution.principles))},
+        )
+        several["verdict"] = {"max_tokens": 32 + 16 * len(constitution.principles), "temperature": 1.0}
+        tell(form, ask(form, endpoints=endpoints, plan=several), exact)
+
+
+def first_judged(constitution: Constitution, count: int | None) -> Constitution:
+    """The constitution with the first so many principles that a judge is asked about, and no others."""
+    kept = [principle for principle in constitution.principles if principle.judged][:count]
+    return constitution.model_copy(update={"principles": tuple(kept)}) if count else constitution
 
 
 def judged(pairs: Sequence[LabelledPair], constitution: Constitution, run: RunConfig, out: Path) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from constitution.digest import SIZE, digest
@@ -94,5 +95,7 @@ def unpack(body: bytes) -> str:
     return zlib.decompress(body).decode("utf-8", "surrogatepass")
 
 
+@lru_cache(maxsize=64)
 def _digest(text: str) -> bytes:
+    """Of a text; the beginnings of prompts come again soon."""
     return bytes.fromhex(digest(text.encode("utf-8", "surrogatepass")))

@@ -16,10 +16,10 @@ from constitution.errors import Problem, UserError
 
 APPLICATION_ID = 0x534F4C4E
 """Marks a database as ours ("SOLN")."""
-VERSION = 7
+VERSION = 8
 """Raise it when the meaning of a stored completion changes. Since 3 log-probabilities are of logits in float32, and errors are
 of the request alone; since 5 what was asked and what came of prompts is stored too; since 6 which tokens are estimated, and calls
-that were paid and are not kept; since 7 each call has a checksum."""
+that were paid and are not kept; since 7 each call has a checksum; since 8 keys are made of messages, never of token ids."""
 BUSY_SECONDS = 10.0
 """How long another program may hold the file before that is an error."""
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Literal
 
 from generation.calls.store import CallStore
 from generation.engines.base import Completion, Engine, Request
@@ -17,8 +18,11 @@ Observer = Callable[[Request, Completion, bool, float], None]
 class Stored:
     """Answers from the store; asks the engine, which is opened at the first miss, for the rest.
 
-    Equal requests in flight at once are one call. What the engine raises is passed on and not stored, so the next run asks again.
+    Equal requests in flight at once are one call, and only calls that are made are encoded. What the engine or the encoding
+    raises is passed on and not stored, so the next run asks again.
     """
+
+    encodes: Literal[True] = True
 
     def __init__(self, store: CallStore, open_engine: Callable[[], Awaitable[Engine]], observer: Observer) -> None:
         self._store = store
@@ -28,7 +32,7 @@ class Stored:
         self._in_flight: dict[bytes, asyncio.Task[Completion]] = {}
 
     async def generate(self, request: Request) -> Completion:
-        """The stored answer, or the engine's, which is then stored. Raises what the engine raises, and StoreError."""
+        """The stored answer, or the engine's, which is then stored. Raises what engine and encoding raise, and StoreError."""
         key = request.key()
         begin = time.monotonic()
         call = self._in_flight.get(key)
@@ -68,6 +72,7 @@ class Stored:
             call.exception()  # seen; else asyncio prints it where whoever asked has been cancelled meanwhile
 
     async def _make(self, key: bytes, request: Request) -> Completion:
+        request = request.encoded()
         if self._engine is None:
             self._engine = asyncio.ensure_future(self._open_engine())
         engine = await asyncio.shield(self._engine)

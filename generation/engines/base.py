@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from constitution.digest import digest
+from constitution.digest import hasher
 from constitution.errors import Problem, SolonError, Unavailable, UserError
 from constitution.records import Message, Stage
+from critics.transcript import shared_head
 
 SCHEMA = 1
-"""Part of every call's key: raise it when the meaning of a stored completion changes."""
+"""Part of every call's key: raise it when the meaning of a stored completion changes, or how messages are encoded."""
 
 LEAST_LOGPROB = -1000.0
 """Servers write -9999 or -inf for a token whose log-probability they do not know; a real one is never as low."""
@@ -101,6 +104,18 @@ class Subject(NamedTuple):
 
 NOBODY = Subject()
 
+LastMessage = Literal["question", "response", "ended_response"]
+"""What the last message of a request is: what an answer is asked to, or itself a response that is graded, without or with the end
+of its turn."""
+
+
+class Encoded(NamedTuple):
+    """Messages as a model reads them."""
+
+    tokens: tuple[int, ...]
+    scored: int = 0
+    """How many of the last tokens are scored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -111,16 +126,17 @@ class Request:
     stage: Stage
     """For progress and plans; not part of the key."""
     tokens: tuple[int, ...]
-    """The final prompt, as token ids; empty only for a server that takes messages and nothing else."""
+    """The final prompt, as token ids, once it is encoded; a server that takes messages and nothing else has none."""
     sampling: Sampling
     labels: tuple[tuple[str, int], ...] = ()
     """Verdict labels and their token ids, whose log-probabilities are wanted at the first generated position."""
     index: int = 0
     """Which of several samples of the same prompt this is."""
     scored: int = 0
-    """How many of the last prompt tokens the log-probabilities are wanted of; `contrast` asks for those of a whole response."""
+    """How many of the last prompt tokens the log-probabilities are wanted of; `contrast` asks for those of a whole response. Known
+    once it is encoded, as the tokens are."""
     messages: tuple[Message, ...] = ()
-    """The same prompt as messages; part of the key only where tokens is empty."""
+    """The same prompt as messages, which the key is made of."""
     tools: str = ""
     """Tool descriptions as JSON, for servers that take messages."""
     numerics: str = ""
@@ -130,6 +146,19 @@ class Request:
     """JSON schema that the answer should follow. Engines without structured output ignore it. Part of the key where set."""
     subject: Subject = NOBODY
     """For people who look at calls; not part of the key."""
+    last: LastMessage = "question"
+    """What the last message is to the model. Part of the key."""
+    rendering: str = ""
+    """Digest of what makes token ids of messages, beside what is in the model's digest. Part of the key where set."""
+    encode: Callable[[], Encoded] | None = field(default=None, compare=False, repr=False)
+    """Makes the token ids, of a call that is really made; None where nobody knows them, or they are there. Raises RefusedError."""
+
+    def encoded(self) -> Request:
+        """The same request with its token ids, as engines take it. Raises RefusedError for a chat that cannot be asked."""
+        if self.encode is None:
+            return self
+        tokens, scored = self.encode()
+        return replace(self, tokens=tokens, scored=scored, encode=None)
 
     @property
     def size(self) -> int:
@@ -150,9 +179,19 @@ class Request:
         return 1 if self.scored else self.sampling.max_tokens
 
     def key(self) -> bytes:
-        """16 bytes that name this call: blake2b over canonical JSON of all that decides its answer."""
+        """16 bytes that name this call: blake2b over canonical JSON of all that decides its answer.
+
+        It is the same before and after the messages are encoded. A prompt without messages is known by its tokens.
+        """
         s = self.sampling
-        prompt: object = self.tokens or [[m.model_dump(mode="json") for m in self.messages], self.tools]
+        prompt: list[object] = [*self.tokens]
+        head = ""
+        if self.messages:
+            messages = [m.model_dump(mode="json") for m in self.messages]
+            if cut := shared_head(self.messages):
+                content = messages[0]["content"]
+                head, messages[0]["content"] = content[:cut], content[cut:]
+            prompt = [messages, self.tools]
         parts = [
             SCHEMA,
             self.model,
@@ -164,11 +203,26 @@ class Request:
             s.stop,
             self.labels,
             self.index,
-            *([self.scored] if self.scored else []),
+            *([self.scored] if self.scored and not self.messages else []),
+            *([{"last": self.last}] if self.last != "question" else []),
+            *([{"rendering": self.rendering}] if self.rendering else []),
             *([self.numerics] if self.numerics else []),
             *([{"schema": self.schema}] if self.schema else []),
         ]
-        return bytes.fromhex(digest(json.dumps(parts, separators=(",", ":"))))
+        text = json.dumps(parts, separators=(",", ":"))
+        # within JSON's strings quotes are escaped, so this is where the first message's text begins
+        before, mark, after = text.partition('"content":"') if head else ("", "", text)
+        named = _begun(before + mark, head).copy()
+        named.update(after.encode())
+        return named.digest()
+
+
+@lru_cache(maxsize=64)
+def _begun(opening: str, head: str) -> blake2b:
+    """A digest of what questions about the same responses begin with, as canonical JSON: the rest goes into copies."""
+    begun = hasher()
+    begun.update(f"{opening}{json.dumps(head)[1:-1]}".encode())
+    return begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +317,13 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Release the model, sockets and files. Safe to call twice."""
         ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """An engine that encodes requests itself where it must, since it knows many by their messages. Others are given tokens."""
+
+    encodes: Literal[True]
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
@@ -15,14 +15,16 @@ from critics.ranking.weights import JudgingForm
 from critics.transcript import message_text, shared_head
 from generation.engines.base import (
     NOBODY,
+    CallError,
     Completion,
+    Encoded,
+    Encodes,
     Engine,
     ErrorReason,
     RefusedError,
     Request,
     Sampling,
     Subject,
-    failed,
 )
 from generation.engines.capabilities import EXACT, LOCAL, Capabilities
 from generation.engines.reward import REWARD
@@ -92,28 +94,21 @@ class ChatModel:
         labels: words of one token each, whose log-probabilities are wanted at the answer's first position. schema: JSON schema of
         the answer.
         """
-        tokens: tuple[int, ...] = ()
-        if self.encoder:
-            try:
-                head = shared_head(messages)
-                tokens = tuple(self.encoder.encode(messages, tools or None, labels=bool(labels), head=head))
-            except ValueError as error:
-                return failed(ErrorReason.BAD_CHAT, str(error))
-        wanted = tuple((label, self.label_ids.get(label, -1)) for label in labels)
+        judged = bool(labels)
         answer = await self._send(
             Request(
                 self.digest,
                 stage,
-                tokens,
+                (),
                 sampling,
-                wanted,
+                tuple((label, self.label_ids.get(label, -1)) for label in labels),
                 index,
-                0,
-                tuple(messages),
-                _as_json(tools),
+                messages=tuple(messages),
+                tools=_as_json(tools),
                 schema=schema,
                 subject=subject,
-            )
+            ),
+            lambda encoder: _question(encoder, messages, tools, judged),
         )
         opened = self.encoder.opens_thoughts if self.encoder and not labels else ""
         if opened and answer.error is None and not answer.text.startswith(opened):
@@ -134,23 +129,12 @@ class ChatModel:
         the template writes it. ended: True to score the token that ends the turn too; a server of messages has none that is known.
         """
         message = Message(role="assistant", content=response) if isinstance(response, str) else response
-        asked = Request(
-            self.digest, "compare", (), ONE_TOKEN, messages=(*messages, message), tools=_as_json(tools), subject=subject
-        )
-        if not self.encoder:
-            return await self._send(replace(asked, scored=len(message_text(message).split())))
-        try:
-            if self.encoder.is_structured(message):
-                before, (side,) = self.encoder.written(messages, [[message]], tools or None, cut=[not ended])
-                prompt, tokens = before, side.tokens
-            else:
-                prompt, tokens = self.encoder.response(messages, message.content, tools or None)
-                tokens = [*tokens, self.encoder.end_of_turn] if ended else tokens
-        except ValueError as error:
-            return failed(ErrorReason.BAD_CHAT, str(error))
-        if not tokens:
+        if not (ended or message_text(message)):
             return Completion("")
-        return await self._send(replace(asked, tokens=(*prompt, *tokens), scored=len(tokens)))
+        asked = self._graded(messages, message, tools, ended, subject)
+        if not self.encoder:
+            asked = replace(asked, scored=max(1, len(message_text(message).split())))
+        return await self._send(asked, lambda encoder: _response(encoder, messages, message, tools, ended))
 
     async def reward(
         self,
@@ -164,27 +148,70 @@ class ChatModel:
 
         ended: False for a response that was cut, after which no end of the turn is written; a server of messages writes one.
         """
-        asked = Request(
-            self.digest, "compare", (), ONE_TOKEN, ((REWARD, -1),), messages=(*messages, response),
-            tools=_as_json(tools), subject=subject,
-        )  # fmt: skip
-        if not self.encoder:
-            return await self._send(asked)
-        try:
-            before, (side,) = self.encoder.written(messages, [[response]], tools or None, cut=[not ended])
-        except ValueError as error:
-            return failed(ErrorReason.BAD_CHAT, str(error))
-        return await self._send(replace(asked, tokens=(*before, *side.tokens)))
+        asked = replace(self._graded(messages, response, tools, ended, subject), labels=((REWARD, -1),))
+        return await self._send(asked, lambda encoder: _written(encoder, messages, response, tools, ended))
 
-    async def _send(self, request: Request) -> Completion:
-        """The engine's answer, or the error of a request that it refused. Raises TransientError and ModelError as it does."""
-        if self.context and len(request.tokens) + request.sampling.max_tokens > self.context:
-            need = f"{len(request.tokens)} prompt tokens + {request.sampling.max_tokens} to generate"
-            return failed(ErrorReason.PROMPT_TOO_LONG, f"{need} > context of {self.context}")
+    def _graded(
+        self, messages: Sequence[Message], response: Message, tools: Tools, ended: bool, subject: Subject
+    ) -> Request:
+        """A request about a given response."""
+        return Request(
+            self.digest, "compare", (), ONE_TOKEN, messages=(*messages, response), tools=_as_json(tools), subject=subject,
+            last="ended_response" if ended else "response",
+        )  # fmt: skip
+
+    async def _send(self, request: Request, encode: Callable[[Encoder], Encoded]) -> Completion:
+        """The engine's answer, or the error of a request that cannot be asked or that it refused.
+
+        Raises TransientError and ModelError as it does.
+        """
+        encoder = self.encoder
+        if encoder:
+            request = replace(
+                request,
+                rendering=encoder.digest,
+                numerics=self.numerics,
+                encode=lambda: self._fitting(encode, encoder, request.sampling.max_tokens),
+            )
+        elif self.numerics:
+            request = replace(request, numerics=self.numerics)
         try:
-            return await self.engine.generate(replace(request, numerics=self.numerics) if self.numerics else request)
+            return await self.engine.generate(request if isinstance(self.engine, Encodes) else request.encoded())
         except RefusedError as error:
             return Completion("", error=error.error)
+
+    def _fitting(self, encode: Callable[[Encoder], Encoded], encoder: Encoder, most: int) -> Encoded:
+        """Token ids, with room for the answer. Raises RefusedError."""
+        try:
+            found = encode(encoder)
+        except ValueError as error:
+            raise RefusedError(CallError(ErrorReason.BAD_CHAT, str(error))) from None
+        if self.context and len(found.tokens) + most > self.context:
+            need = f"{len(found.tokens)} prompt tokens + {most} to generate"
+            raise RefusedError(CallError(ErrorReason.PROMPT_TOO_LONG, f"{need} > context of {self.context}"))
+        return found
+
+
+def _question(encoder: Encoder, messages: Sequence[Message], tools: Tools, judged: bool) -> Encoded:
+    return Encoded(tuple(encoder.encode(messages, tools or None, labels=judged, head=shared_head(messages))))
+
+
+def _response(encoder: Encoder, messages: Sequence[Message], response: Message, tools: Tools, ended: bool) -> Encoded:
+    """A response whose tokens are scored. Raises ValueError where it has none."""
+    if encoder.is_structured(response):
+        before, (side,) = encoder.written(messages, [[response]], tools or None, cut=[not ended])
+        tokens = [*side.tokens]
+    else:
+        before, tokens = encoder.response(messages, response.content, tools or None)
+        tokens = [*tokens, encoder.end_of_turn] if ended else tokens
+    if not tokens:
+        raise ValueError("the model's tokenizer has no token for the response")
+    return Encoded((*before, *tokens), len(tokens))
+
+
+def _written(encoder: Encoder, messages: Sequence[Message], response: Message, tools: Tools, ended: bool) -> Encoded:
+    before, (side,) = encoder.written(messages, [[response]], tools or None, cut=[not ended])
+    return Encoded((*before, *side.tokens))
 
 
 def _as_json(tools: Tools) -> str:

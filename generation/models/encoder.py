@@ -16,9 +16,11 @@ Benign chats get exactly the ids of the tokenizer's own `apply_chat_template`.
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,6 +28,7 @@ from weakref import WeakKeyDictionary
 from pydantic import JsonValue
 from tokenizers import Tokenizer
 
+from constitution.digest import digest
 from constitution.records import Message
 from generation.engines.base import ModelError
 from generation.models.heads import Heads
@@ -88,7 +91,9 @@ class Encoder:
                 f"tokenizer {type(tokenizer).__name__}: is not a fast tokenizer; save the model with a tokenizer.json"
             )
         self._tokenizer = tokenizer
-        self._template = ChatTemplate(tokenizer, day or datetime.date.today(), template_kwargs or {})
+        self._day = day or datetime.date.today()
+        self._template = ChatTemplate(tokenizer, self._day, template_kwargs or {})
+        self._template_kwargs = template_kwargs or {}
         self._prefix = answer_prefix
         self._marker = _secret()
         self._names = _control_names(tokenizer)
@@ -105,6 +110,19 @@ class Encoder:
 
         self.shape = examine(self._plain, template_kwargs or {}, self._template.mentions)
         """What the template makes of messages."""
+
+    @cached_property
+    def digest(self) -> str:
+        """What decides the ids beside the model's files, for keys of calls: what the template is told, the day where the template
+        may print it, and how this very code encodes small chats.
+        """
+        day = self._day.isoformat() if self._template.knows_day else ""
+        samples: list[list[int]] = []
+        for chat, tools in _SMALL_CHATS:
+            with suppress(ValueError):  # many templates write no tools, or no system's message
+                before, said = self.response(chat, "Yes.", tools)
+                samples += [self.encode(chat, tools), self.encode(chat, tools, labels=True), [*before, *said]]
+        return digest(json.dumps([self._template_kwargs, self._prefix, day, samples], sort_keys=True))
 
     def encode(self, messages: Chat, tools: Tools | None = None, labels: bool = False, head: int = 0) -> list[int]:
         """As the module's `encode`. labels: True where labels are read next: after closed thoughts, where the answer begins.
@@ -325,6 +343,20 @@ class Encoder:
             len(word) <= self._lengths[-1] and word in self._inside
         )
 
+
+_SMALL_CHATS: tuple[tuple[list[dict[str, Any]], Tools | None], ...] = (
+    ([{"role": "user", "content": "Which?"}], None),
+    ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "<s>Which\n\n one?"}], None),
+    (
+        [
+            {"role": "user", "content": "Which?"},
+            {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}]},
+            {"role": "tool", "content": "2"},
+        ],
+        [{"type": "function", "function": {"name": "f", "description": "It is.", "parameters": {"type": "object"}}}],
+    ),
+)  # fmt: skip
+"""Chats of every kind."""
 
 _encoders: WeakKeyDictionary[Any, Encoder] = WeakKeyDictionary()
 

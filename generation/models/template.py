@@ -40,6 +40,11 @@ class ChatTemplate:
         """True where the variable's name stands in the template."""
         return any(variable in source for source in self._sources.values())
 
+    @property
+    def knows_day(self) -> bool:
+        """True where it may print the day."""
+        return self.mentions("strftime_now") or self.mentions("date_string")
+
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from constitution.principles import Constitution
 from constitution.records import Failure, Prompt, Response, Stage
@@ -43,6 +43,8 @@ class NotStored(Exception):
 class DryRunEngine:
     """An engine that answers from stored calls alone and keeps count. Equal calls are one call."""
 
+    encodes: Literal[True] = True
+
     def __init__(self, stored: Callable[[bytes], Completion | None], forecast: Forecast) -> None:
         self._stored = stored
         self._forecast = forecast
@@ -51,9 +53,11 @@ class DryRunEngine:
         """Every request so far, repeated ones too."""
 
     async def generate(self, request: Request) -> Completion:
-        """The stored answer. Raises NotStored."""
+        """The stored answer. Raises NotStored, and RefusedError for a chat that cannot be encoded."""
         key = request.key()
         completion = self._stored(key)
+        if completion is None and key not in self._seen:
+            request = request.encoded()
         self.asked[request.stage] += 1
         if key not in self._seen:
             self._seen.add(key)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -10,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from constitution.digest import digest
+from constitution.records import Message
 from generation.calls.database import StoreError
 from generation.calls.reading import StoredCalls
 from generation.calls.store import CallStore
 from generation.calls.stored import Stored
 from generation.engines.base import (
+    SCHEMA,
     CallError,
     Completion,
+    Encoded,
     Engine,
     ErrorReason,
     ModelError,
@@ -42,10 +47,12 @@ class Counting:
     def __init__(self, answer: Completion | Exception) -> None:
         self.calls = 0
         self.closed = 0
+        self.asked: list[tuple[tuple[int, ...], int]] = []
         self._answer = answer
 
-    async def generate(self, _: Request) -> Completion:
+    async def generate(self, request: Request) -> Completion:
         self.calls += 1
+        self.asked.append((request.tokens, request.scored))
         await asyncio.sleep(0.01)
         if isinstance(self._answer, Exception):
             raise self._answer
@@ -213,6 +220,53 @@ def test_a_key_names_all_that_decides_the_answer() -> None:
     assert (
         Request("model", "critique", (1, 2, 3), Sampling(8, 1.0, 1.0, 7)).key() == base.key()
     )  # the stage decides nothing
+
+
+ASKED = (Message(role="user", content='<reply>\nIt is.\n</reply>\n\nIs it "so"?'),)
+
+
+def test_messages_name_a_call_whatever_ids_are_made_of_them() -> None:
+    base = Request("model", "compare", (), Sampling(1), messages=ASKED, rendering="r")
+    assert replace(base, tokens=(1, 2), scored=1).key() == base.key()
+    head = ASKED[0].content.partition("Is")[0]
+    others = [
+        replace(base, rendering=""), replace(base, rendering="s"), replace(base, last="response"), replace(base, last="ended_response"),
+        replace(base, messages=(*ASKED, *ASKED)), replace(base, tools="[]"),
+        *(replace(base, messages=(Message(role=role, content=text),))
+          for role in ("user", "system") for text in (head, f"{head}Is it?", f"{head[1:]}Is it?", f"x{head}Is it?")),
+    ]  # fmt: skip
+    assert len({one.key() for one in (base, *others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("content", [ASKED[0].content, 'Which?"content":"', "\ud800</reply>\n\n\u00e9\0"])
+def test_a_key_is_the_digest_of_canonical_json_whatever_a_prompt_shares_with_others(content: str) -> None:
+    asked = Request(
+        "m", "compare", (), Sampling(1), messages=(Message.model_construct(role="user", content=content), *ASKED)
+    )
+    plain = [SCHEMA, "m", [[one.model_dump(mode="json") for one in asked.messages], ""], 1, 0.0, 1.0, None, [], [], 0]
+    assert asked.key().hex() == digest(json.dumps(plain, separators=(",", ":")))
+
+
+def test_only_calls_that_are_made_are_encoded(tmp_path: Path) -> None:
+    encoded: list[str] = []
+
+    def asked(text: str) -> Request:
+        def encode() -> Encoded:
+            encoded.append(text)
+            if text == "odd":
+                raise RefusedError(CallError(ErrorReason.BAD_CHAT, text))
+            return Encoded((1, 2, 3), 2)
+
+        return Request(
+            "model", "compare", (), Sampling(1), messages=(Message(role="user", content=text),), encode=encode
+        )
+
+    engine, path = Counting(ANSWER), tmp_path / "c.sqlite"
+    assert ask(engine, path, asked("one"), asked("one")) == [ANSWER, ANSWER]
+    assert (engine.asked, encoded) == ([((1, 2, 3), 2)], ["one"])
+    assert ask(None, path, asked("one")) == [ANSWER]
+    refused, found = ask(None, path, asked("odd"), asked("one"))
+    assert (str(refused), found, encoded) == ("bad_chat: odd", ANSWER, ["one", "odd"])
 
 
 class Slow(Counting):

@@ -1,5 +1,6 @@
 """Content never becomes control tokens, and benign chats get the tokenizer's own ids."""
 
+import datetime
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -269,3 +270,12 @@ def test_a_tokenizer_that_cannot_be_used_says_why(spoil: Callable[[Any], None], 
 def test_a_slow_tokenizer_is_refused() -> None:
     with pytest.raises(ModelError, match=r"is not a fast tokenizer; save the model with a tokenizer.json"):
         encode(type("Slow", (), {})(), chat("x"))
+
+
+def test_a_digest_names_what_decides_the_ids_beside_the_files() -> None:
+    tokenizer, day = STYLES["chatml"](), datetime.date(2024, 7, 26)
+    base = Encoder(tokenizer, day=day)
+    assert Encoder(tokenizer, day=day).digest == base.digest
+    assert Encoder(tokenizer, day=day.replace(day=27)).digest == base.digest, "this template prints no day"
+    told = [Encoder(tokenizer, {"x": 1}, day=day), Encoder(tokenizer, answer_prefix="So: ", day=day)]
+    assert len({one.digest for one in (base, *told)}) == 3

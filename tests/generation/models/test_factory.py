@@ -108,6 +108,7 @@ def test_a_template_is_told_the_day_and_what_the_settings_say(folder: Path, caps
     quiet = opened(folder, Echo(), chat_template_kwargs={"enable_thinking": False})
     assert prompt(quiet, folder).endswith("assistant\n")
     assert day.digest == other.digest != quiet.digest
+    assert len({one.encoder.digest for one in (day, other, quiet) if one.encoder}) == 3
     assert (day.capabilities.thinks, quiet.capabilities.thinks) == (True, True)
     note = "dated: its chat template leaves out: system; prompts with such messages fail"
     assert note in capsys.readouterr().err.splitlines()
