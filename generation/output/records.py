@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote
 from critics.ranking.accept import Unaccepted
-from critics.ranking.human import Verdict, overrule
+from critics.ranking.human import Rewrite, Verdict, overrule
 from generation.calls.prices import Spent
 
 CONTROL = "control"
@@ -51,17 +51,20 @@ class Feedback:
             return "pairs"
         return "failed" if self.failures else "dropped"
 
-    def overruled(self, verdicts: Iterable[Verdict]) -> tuple[Feedback, list[Verdict]]:
-        """(the same with what people say of its pairs, verdicts on responses that it does not have)."""
+    def overruled(
+        self, verdicts: Iterable[Verdict], rewrites: Iterable[Rewrite] = ()
+    ) -> tuple[Feedback, list[Verdict]]:
+        """(the same with what people say of its pairs and wrote, verdicts on responses that it does not have)."""
         labelled = [*self.pairs, *(one.pair for one in self.unaccepted)]
-        found = overrule(self.prompt.id, self.candidates, labelled, self.votes, verdicts)
-        if not found.spoken:
+        found = overrule(self.prompt.id, self.candidates, labelled, self.votes, verdicts, rewrites)
+        if not (found.spoken or found.written):
             return self, found.unknown
         accepted = {id(pair) for pair in self.pairs}
         spoken = {f"{a} vs {b}" for pair in found.spoken for a, b in permutations(pair)}
         waiting = [one for one in self.unaccepted if f"{one.pair.chosen.id} vs {one.pair.rejected.id}" not in spoken]
         return replace(
             self,
+            candidates=(*self.candidates, *found.written),
             pairs=tuple(pair for pair in found.pairs if pair.source == "human" or id(pair) in accepted),
             unaccepted=tuple(waiting),
             dropped=(*(one for one in self.dropped if one.subject not in spoken), *found.dropped),

@@ -110,7 +110,7 @@ class Heard:
         if not said:
             return outcome
         self._met.add(outcome.prompt.id)
-        found, unknown = outcome.overruled(said)
+        found, unknown = outcome.overruled(said, self._labels.edits(outcome.prompt.id))
         self._unknown += unknown
         return found
 

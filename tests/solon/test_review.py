@@ -11,7 +11,7 @@ import solon
 from constitution.errors import UserError
 from evaluation.judge.labelled import read_labelled
 from generation.output.manifest import Manifest, whole
-from generation.output.reading import read_failures
+from generation.output.reading import read_candidates, read_failures
 
 LAWS = "name: laws\nversion: 1\nobjectives: {good: 1.0}\nprinciples:\n  - {id: kind, objective: good, text: Be kind.}\n"
 PROMPTS = [{"id": f"p{i}", "prompt": f"Say something about {i}."} for i in range(8)]
@@ -81,6 +81,26 @@ def test_the_same_command_takes_peoples_labels_without_a_call(
     assert {name: third.files[name] for name in third.files if name.startswith("data/")} == {
         name: first.files[name] for name in first.files if name.startswith("data/")
     }
+
+
+def test_a_response_that_a_person_wrote_is_better_than_the_one_it_rewrites(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    first = made(out)
+    row = pairs_of(out)["p0"][0]
+    line = {"prompt_id": "p0", "a": row["chosen_id"], "b": row["rejected_id"], "label": "both_bad", "edited": "a"}
+    lines = [line | {"text": "Nought is a number."}, line | {"by": "eve", "text": row["rejected"][0]["content"]}]
+    (out / "review.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    second = made(out)
+    (own,) = pairs_of(out)["p0"]
+    assert (own["chosen"][0]["content"], own["rejected_id"]) == ("Nought is a number.", row["chosen_id"])
+    assert (own["label_source"], own["chosen_origin"], own["votes"]) == ("human", "given", [])
+    assert second.counts.responses == first.counts.responses + 1
+    assert second.calls.made == first.calls.made
+    (written,) = (one for one in read_candidates(out / "responses.parquet") if one.id == own["chosen_id"])
+    assert (written.parent, written.policy) == (row["chosen_id"], None)
+    assert "1 labels are of no pair of this run" in capsys.readouterr().err
 
 
 def test_only_peoples_labels_of_a_run_say_anything_about_judges(tmp_path: Path) -> None:

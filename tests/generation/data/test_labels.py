@@ -44,7 +44,25 @@ def test_the_digest_is_of_what_is_said_and_not_of_how() -> None:
 
 def test_lines_that_are_no_labels_are_named_and_cost_no_other() -> None:
     wrong = ['{"prompt_id": "p", "a": "x"', "[1]", said("c"), said("a", a="x", b="x"), said("a") | {"extra": 1}]
+    wrong += [said("a") | {"edited": "a"}, said("a") | {"text": "No side is named."}]
     found = labels(*wrong, said("a"))
     assert [*found.of("p")] == [("x", "y", "a")]
-    assert [problem.place for problem in found.problems] == [f"review.jsonl:{n}" for n in range(1, 6)]
+    assert [problem.place for problem in found.problems] == [f"review.jsonl:{n}" for n in range(1, 8)]
     assert Labels(b"\xff\xfe\n" + json.dumps(said("a")).encode()).digest == labels(said("a")).digest
+
+
+def test_better_responses_are_those_of_peoples_last_words() -> None:
+    better = said("both_bad", by="u") | {"edited": "b", "text": "Better."}
+    found = labels(
+        better, said("a", by="v") | {"edited": "b", "text": "Better."}, better | {"a": "y", "b": "x", "by": "w"}
+    )
+    assert [*found.edits("p")] == [("y", "Better."), ("x", "Better.")]
+    assert [*found.edits("other")] == []
+    assert found.digest != labels(said("both_bad", by="u"), said("a", by="v"), said("both_bad", by="w")).digest
+    for taken_back in ("skip", "both_bad"):
+        assert [*labels(better, said(taken_back, by="u")).edits("p")] == []
+
+
+def test_who_said_what() -> None:
+    found = labels(said("a", a="y", b="x", by="u"), said("skip", by="v"), said("tie", by="u", prompt="q"))
+    assert [*found.people()] == [(("p", "x", "y"), {"u": "b", "v": "skip"}), (("q", "x", "y"), {"u": "tie"})]
