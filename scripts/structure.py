@@ -28,7 +28,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("roles",), ("unread", "config"), ("models",), ("fitted",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (
-        ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("judge",), ("audit",), ("policy",),
+        ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("judge",), ("review",), ("audit",), ("policy",),
         ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
     ),
     "training": (

@@ -26,6 +26,7 @@ COMMANDS = {
     "studio": Command(
         "studio.command", "read a run's pairs, edit its constitution and label pairs, in a local web app"
     ),
+    "review": Command("solon.review", "label the pairs of a run where a label tells most"),
     "calls": Command("solon.calls", "what a model was asked, what it answered, and what was made of it"),
     "export": Command(
         "solon.export", "a finished run in the form of another tool: Argilla, Label Studio, KTO rows, rankings"

@@ -71,8 +71,8 @@ def overrule(
         if of not in by_id or any(message == other.message for other in (*candidates, *found.written)):
             found.unknown.append((of, of, "rewritten"))
             continue
-        own = Response(f"{of}/e-{digest(text)[:8]}", prompt_id, message, "given", text, of)
-        found.written.append(own)
-        found.pairs.append(PreferencePair(prompt_id, own, by_id[of], MAX_LOG_ODDS, {}, (), "human"))
+        response = Response(f"{of}/e-{digest(text)[:8]}", prompt_id, message, "given", text, of)
+        found.written.append(response)
+        found.pairs.append(PreferencePair(prompt_id, response, by_id[of], MAX_LOG_ODDS, {}, (), "human"))
     kept = [pair for key, pair in had.items() if key not in spoken]
     return found._replace(pairs=[*kept, *found.pairs], spoken=frozenset(spoken))

@@ -76,7 +76,7 @@ def fit_logistic(votes: Floats, groups: Sequence[str], seed: int = 0) -> Fit:
     rows = np.nan_to_num(votes) / scale
     cuts = (folds(groups, INNER_FOLDS, seed + repeat) for repeat in range(REPEATS))
     held_out = np.concatenate([_held_out(rows, cut) for cut in cuts])
-    return Fit(_weights(rows) / scale, _temperature(held_out))
+    return Fit(averaged_weights(rows) / scale, _temperature(held_out))
 
 
 def fit_temperature(votes: Floats, groups: Sequence[str], weights: Floats) -> Fit:
@@ -149,7 +149,7 @@ def scale_of(votes: Floats) -> Floats:
     return scale
 
 
-def _weights(rows: Floats) -> Floats:
+def averaged_weights(rows: Floats) -> Floats:
     """[voters] the mean over PENALTIES of the most likely weights; each fit starts from the one before."""
     fits: list[Floats] = []
     for penalty in PENALTIES:
@@ -185,7 +185,7 @@ def most_likely(rows: Floats, penalty: float, weights: Floats | None = None) -> 
 def _held_out(rows: Floats, cut: Sequence[tuple[list[int], list[int]]]) -> Floats:
     logits = np.zeros(len(rows))
     for train, test in cut:
-        logits[test] = rows[test] @ _weights(rows[train])
+        logits[test] = rows[test] @ averaged_weights(rows[train])
     return logits
 
 

@@ -176,9 +176,24 @@ class VoteColumns(NamedTuple):
 def read_pairs(path: Path, split: str) -> Iterator[Pair]:
     """Pairs of a parquet file of the dataset, in its order."""
     for row in _of_prompts(path, Pair._fields[:-1]):
-        ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
-        votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
-        yield Pair(**{**row, **_messages(row), "votes": votes}, split=split)
+        yield _pair(row, split)
+
+
+def read_pair(path: Path, number: int, split: str) -> Pair:
+    """One pair of such a file, by the number of its row from 0. Raises UserError, and IndexError where there is no such row."""
+    offered = "tools" in schema_of(path).names
+    fields = [name for name in Pair._fields[:-1] if offered or name != "tools"]
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if number < rows:
+                    (row,) = file.read_row_group(group, fields).slice(number, 1).to_pylist()
+                    return _pair(_of_prompt(row), split)
+                number -= rows
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
+    raise IndexError(number)
 
 
 def read_training_pairs(path: Path, split: str) -> Iterator[TrainingPair]:
@@ -331,7 +346,17 @@ def _of_prompts(path: Path, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows with what they have of their prompts. A run without tools has no column of them."""
     offered = "tools" in schema_of(path).names
     for row in rows(path, [name for name in fields if offered or name != "tools"]):
-        yield {**row, "tools": tuple(json.loads(row.get("tools") or "[]")), "tags": tuple(row["tags"])}
+        yield _of_prompt(row)
+
+
+def _of_prompt(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "tools": tuple(json.loads(row.get("tools") or "[]")), "tags": tuple(row["tags"])}
+
+
+def _pair(row: Mapping[str, Any], split: str) -> Pair:
+    ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
+    votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
+    return Pair(**{**row, **_messages(row), "votes": votes}, split=split)
 
 
 def _messages(row: Mapping[str, Any]) -> dict[str, Any]:

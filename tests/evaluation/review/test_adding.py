@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from constitution.errors import UserError
+from evaluation.review.adding import add_label
 from generation.data.labels import Label, Labels
-from generation.output.labelling import add_label
 
 ADD = """
 import sys
 from pathlib import Path
 from generation.data.labels import Label
-from generation.output.labelling import add_label
+from evaluation.review.adding import add_label
 for line in sys.stdin:
     name = line.strip()
     add_label(Path(sys.argv[1]), Label(prompt_id=name, a="x", b="y", label="a", by="eve", id=name))
