@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO, get_args
+from typing import get_args
 
 from benchmarks import common
 from benchmarks.harmless_data import ARMS, GOLD_LAWS, Arm, Part, labelled, pairs_of, split, write_rows, write_yaml
 from benchmarks.harmless_table import lines, shown
+from benchmarks.stages import Runner, Stage, ours, perform, settings_of, subprocess_runner, train
 from critics.ranking.weights import Estimate
 from evaluation.policy.result import read_evaluation
 from generation.roles import ENGINES
@@ -48,24 +47,6 @@ DPO = {
     # the longer of two responses is soon told for sure, which is no leak here
     "watch.leak_rows": None,
 }
-TAIL = 30
-
-
-class Stage(NamedTuple):
-    """One command, done once its marker is there."""
-
-    name: str
-    done: Path
-    command: Sequence[str]
-
-
-Runner = Callable[[Sequence[str], TextIO], int]
-"""Runs a command whose output goes to a file; gives its exit code."""
-
-
-def subprocess_runner(command: Sequence[str], log: TextIO) -> int:
-    """In a process of its own."""
-    return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=common.ROOT, check=False).returncode
 
 
 def main(given: Sequence[str] | None = None, runner: Runner = subprocess_runner) -> None:
@@ -147,13 +128,15 @@ def prepare(options: argparse.Namespace, out: Path) -> None:
 def stages(options: argparse.Namespace, out: Path) -> Iterator[Stage]:
     """All commands in their order; files between them are made as they are reached."""
     engine = ["--engine", options.engine] if options.engine else []
-    parts, config = out / "split", ["--config", str(options.config), *common.settings(_set(options.judge))]
+    parts, config = out / "split", ["--config", str(options.config), *common.settings(settings_of(options.judge))]
     constitution = ["--constitution", str(options.constitution)]
-    yield train("gold", "reward", options.model, parts / "gold.jsonl", {**GOLD, **_set(options.gold)}, out / "gold")
+    yield train(
+        "gold", "reward", options.model, parts / "gold.jsonl", {**GOLD, **settings_of(options.gold)}, out / "gold"
+    )
     weights = out / "weights" / "weights.json"
     data = ["--data", str(parts / "weights.jsonl"), "--judge", options.model, "--out", str(out / "weights")]
     written = ["--fit", str(weights), "--json", str(out / "weights" / "judge.json")]
-    yield Stage("weights", weights, _ours("evaluation", "judge", *data, *constitution, *config, *engine, *written))
+    yield Stage("weights", weights, ours("evaluation", "judge", *data, *constitution, *config, *engine, *written))
     yield against_gold("gold on people's labels", "people", parts / "weights.jsonl", options, out)
     sampled = {"max_tokens": options.max_tokens, "temperature": 1.0}
     plan = {
@@ -161,7 +144,7 @@ def stages(options: argparse.Namespace, out: Path) -> Iterator[Stage]:
         "plan.rounds": 0,
         "plan.keep_truncated": True,
         "plan.sample": sampled,
-        **_set(options.run),
+        **settings_of(options.run),
     }
     run = common.command(
         options.constitution, parts / "train.jsonl", out / "run", "--policy", options.model, *config, *engine,
@@ -182,7 +165,7 @@ def stages(options: argparse.Namespace, out: Path) -> Iterator[Stage]:
 def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Iterator[Stage]:
     """Train one policy and compare it with the base."""
     name = f"{arm}-{seed}"
-    settings = {**DPO, "seed": seed, **_set(options.dpo)}
+    settings = {**DPO, "seed": seed, **settings_of(options.dpo)}
     yield train(
         f"policy {name}", "dpo", options.model, out / "pairs" / f"{name}.jsonl", settings, out / "policy" / name
     )
@@ -190,7 +173,7 @@ def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Itera
     # the base's responses of a seed are the same for every arm
     before = [f"{other}-{seed}" for other in get_args(Arm)[: get_args(Arm).index(arm)]]
     reuse = [word for other in before for word in ("--reuse", str(out / "evaluation" / other))]
-    command = _ours(
+    command = ours(
         "evaluation", "policy", "--a", str(out / "policy" / name), "--b", options.model,
         "--prompts", str(out / "split" / "held.jsonl"), "--constitution", str(out / "gold.yaml"),
         "--config", str(out / "panel.yaml"), "--judge", options.model, "--held-out", "judge", "--seed", str(seed),
@@ -203,39 +186,12 @@ def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Itera
 def against_gold(title: str, name: str, data: Path, options: argparse.Namespace, out: Path) -> Stage:
     """How often gold prefers the chosen responses of a file."""
     done = out / "labels" / f"{name}.json"
-    command = _ours(
+    command = ours(
         "evaluation", "judge", "--data", str(data), "--constitution", str(out / "gold.yaml"), "--judge", options.model,
         "--config", str(out / "panel.yaml"), "--without", "^judge/", "--method", "temperature",
         "--out", str(out / "labels"), "--json", str(done), *(["--engine", options.engine] if options.engine else []),
     )  # fmt: skip
     return Stage(title, done, command)
-
-
-def train(name: str, recipe: str, model: str, data: Path, settings: dict[str, object], out: Path) -> Stage:
-    """A command that trains."""
-    command = _ours("training", recipe, "--model", model, "--data", str(data), "--out", str(out))
-    return Stage(name, out / "training.json", [*command, *common.settings(settings)])
-
-
-def perform(stage: Stage, out: Path, runner: Runner) -> None:
-    """Run a stage that is not done; its output goes to a file, whose end is shown where it fails, and its command beside that."""
-    log = out / "log" / f"{stage.name.replace(' ', '-')}.txt"
-    kept, command = log.with_suffix(".command"), shlex.join(stage.command[1:])  # the interpreter changes no number
-    if stage.done.exists():
-        was = kept.read_text(encoding="utf-8") if kept.exists() else "not known"
-        if was != command:
-            sys.exit(f"{stage.name}: was done by another command; choose another --out\nwas: {was}\nis:  {command}")
-        print(f"{stage.name}: done before")
-        return
-    log.parent.mkdir(exist_ok=True)
-    kept.write_text(command, encoding="utf-8")
-    began = time.monotonic()
-    with log.open("w", encoding="utf-8") as file:
-        code = runner(stage.command, file)
-    if code or not stage.done.exists():
-        end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:])
-        sys.exit(f"{stage.name}: exit code {code}\n{' '.join(stage.command)}\n{end}\nall of it: {log}")
-    print(f"{stage.name}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
 
 def checks(out: Path) -> dict[str, str]:
@@ -254,22 +210,6 @@ def checks(out: Path) -> dict[str, str]:
 def policy_json(out: Path, arm: Arm, seed: int) -> Path:
     """Where an evaluation is."""
     return out / "evaluation" / f"{arm}-{seed}" / "policy.json"
-
-
-def _ours(module: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", module, *words]
-
-
-def _set(given: Sequence[str]) -> dict[str, object]:
-    """KEY=VALUE flags; a value that is not JSON is text."""
-    found: dict[str, object] = {}
-    for text in given:
-        key, _, value = text.partition("=")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
 
 
 if __name__ == "__main__":
