@@ -35,7 +35,7 @@ def main() -> None:
             given = FeedbackSettings(
                 constitution=edited,
                 prompts=str(prompts),
-                out=out,
+                out=str(out),
                 engine="replay",
                 overrides=overrides,
                 reuse=(folder / "before",),

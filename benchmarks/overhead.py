@@ -35,7 +35,7 @@ def one(rows: int, overrides: list[str]) -> None:
         settings = FeedbackSettings(
             constitution=constitution,
             prompts=str(prompts),
-            out=folder / "run",
+            out=str(folder / "run"),
             engine="replay",
             overrides=tuple(overrides),
         )

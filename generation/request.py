@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from constitution.checks.own import RulesFiles
+from constitution.digest import digest
 from constitution.errors import invalid
 from constitution.options import Option, Options
 from generation.shard import ShardOption
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::|://)")
 Forget = Literal["failed", "damaged"]
 """Which stored calls are made again."""
+
+
+def is_address(out: str) -> bool:
+    """Whether it names a file system, as s3:// does, and no folder of this machine."""
+    return bool(_ADDRESS.match(out))
 
 
 class FeedbackSettings(Options):
@@ -25,8 +34,8 @@ class FeedbackSettings(Options):
     """JSONL, JSON, CSV, TSV, parquet, Arrow, a datasets folder, an address as s3://, or a hub id as owner/name:config@split."""
     columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map")] = ()
     """The column that holds a field, as in prompt=question; several divided by commas, or repeated."""
-    out: Annotated[Path, Option("FOLDER")]
-    """The run folder, as in runs/NAME."""
+    out: Annotated[str, BeforeValidator(str), Option("FOLDER")]
+    """The run folder, as in runs/NAME; with --ray also an address, as s3://BUCKET/NAME."""
     policy: Annotated[str | None, Option("MODEL")] = None
     """The model that is sampled: `embedded`, a local folder or a hub id (settings' default: embedded)."""
     judge: Annotated[str | None, Option("MODEL")] = None
@@ -54,6 +63,10 @@ class FeedbackSettings(Options):
     """Take only the prompts of part I of N, from 0/N to N-1/N: the same command on N machines, each with its own --out."""
     merge: Annotated[tuple[Path, ...], Option("RUN")] = ()
     """Make the run of all prompts from the finished runs of all N shards, without a call; repeatable."""
+    ray: Annotated[str | None, Option("ADDRESS")] = None
+    """Make the shards on a Ray cluster, as `local`, `auto` or HOST:PORT, and merge them; they lie in OUT.shards. Needs --shards."""
+    shards: Annotated[int | None, Option("N")] = Field(default=None, ge=1, le=100_000)
+    """With --ray: how many parts the prompts are divided into, some for each GPU. The result does not depend on it."""
     forget: Forget | None = None
     """Make calls again: `failed`, those that came to an error or to nothing, such as refusals and answers without
     log-probabilities; `damaged`, those that are no longer as they were stored."""
@@ -79,6 +92,30 @@ class FeedbackSettings(Options):
                 "got both --shard and --merge", "one of the two", "merge makes the run of all shards", key="merge"
             )
         return self
+
+    @model_validator(mode="after")
+    def _on_a_cluster(self) -> FeedbackSettings:
+        if (self.ray is None) != (self.shards is None):
+            key, other = ("shards", "ray") if self.ray is None else ("ray", "shards")
+            raise invalid(f"is for --{other}, which is not given", fix="give both, or leave both out", key=key)
+        if self.ray is None:
+            if is_address(self.out):
+                raise invalid("got an address, which is for --ray alone", "a folder of this machine", key="out")
+            return self
+        for name in ("shard", "merge", "reuse", "forget"):
+            if getattr(self, name):
+                raise invalid("is not for --ray", fix="leave one of the two out", key=name)
+        if is_address(self.out) and self.calibration:
+            fix = "make the acceptance file first: solon evaluate judge --max-error P --accept FILE"
+            raise invalid("is not for an address as --out", fix=fix, key="calibration")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is made: `out`, or where that is an address, a folder of this machine that is copied there at the end."""
+        if not is_address(self.out):
+            return Path(self.out)
+        return Path(gettempdir()) / "solon-ray" / digest(self.out) / "run"
 
     @property
     def flags(self) -> dict[str, object]:

@@ -15,6 +15,7 @@ from critics.methods import CHOICES
 from generation.engines.function import PREFIX
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
+from generation.placement import ClusterSettings
 from generation.servers.settings import Servers
 
 EngineName = Literal["vllm", "transformers", "endpoint", "replay"]
@@ -197,6 +198,8 @@ class RoleSettings(Strict):
     """The same of a judge that is another model."""
     replay_latency: float = Field(default=0.0, ge=0)
     """Seconds each call of the replay engine takes."""
+    cluster: ClusterSettings = ClusterSettings()
+    """What a run on Ray asks the cluster for."""
 
     @property
     def judge_model(self) -> str:

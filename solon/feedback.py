@@ -77,7 +77,7 @@ async def generate_feedback(
         given = {
             "constitution": str(constitution_file),
             "prompts": str(prompts) if isinstance(prompts, str | Path) else _kept(prompts, folder),
-            "out": folder,
+            "out": str(folder),
             "config": config,
             "limit": limit,
             "columns": as_options(columns),

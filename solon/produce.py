@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from rich.console import Console
 
 from constitution.errors import Problem, Unavailable, UserError
 from constitution.terminal import complain
 from evaluation.audit.command import write_report
+from generation.cluster.driver import ClusterRun
 from generation.output.push import push
 from generation.output.summary import show, show_forecast
 from generation.pipeline.job import plan_ahead, prepare, produce
@@ -34,18 +36,20 @@ def run(settings: FeedbackSettings, console: Console) -> int:
         complain(
             f"calls about {settings.calibration} come first, and are not counted here; no label is accepted before"
         )
+    cluster = ClusterRun(settings, job) if settings.ray else None
     if settings.plan:
+        known = replace(job, reuse=tuple(cluster.parts())) if cluster else job
         try:
-            ahead = asyncio.run(plan_ahead(job, settings.probe))
+            ahead = asyncio.run(plan_ahead(known, settings.probe))
         except Unavailable as error:
             complain(error)
             return 1
         show_forecast(ahead.calls, ahead.takes, ahead.spent, job.tariff, console)
         return 0
-    manifest = job.finished()
+    manifest = cluster.finished() if cluster else job.finished()
     if manifest is None:
         try:
-            manifest = asyncio.run(produce(job, write_report))
+            manifest = cluster.make(write_report) if cluster else asyncio.run(produce(job, write_report))
         except Unavailable as error:
             complain(error)
             return 1

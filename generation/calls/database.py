@@ -128,6 +128,28 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise explain(path, error) from None
 
 
+def copy(path: Path, target: Path) -> int:
+    """Copy a file of calls that may be written meanwhile, as it is at one moment and in one file; returns its number of calls.
+
+    Raises StoreError.
+    """
+    source = open_to_read(path)
+    try:
+        target.unlink(missing_ok=True)
+        own = sqlite3.connect(target, isolation_level=None)
+        try:
+            source.backup(own)
+            own.execute("PRAGMA journal_mode = DELETE")  # a reader then needs no file beside it
+            empty = is_empty(target, own)
+            return 0 if empty else int(own.execute("SELECT count(*) FROM calls").fetchone()[0])
+        finally:
+            own.close()
+    except sqlite3.Error as error:
+        raise explain(target, error) from None
+    finally:
+        source.close()
+
+
 def _connect_to_read(path: Path, uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.text_factory = partial(

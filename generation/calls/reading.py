@@ -61,18 +61,13 @@ class StoredCalls:
         found = read_row(path, connection, "SELECT body FROM texts WHERE digest = ?", digest)
         return bytes(found[0]) if found else None
 
-    def outcome(self, prompt: str, state: bytes, others: bool = False) -> bytes | None:
-        """What the first file keeps of a prompt's outcome in this state; with `others`, the first of the others that does.
-
-        Raises StoreError.
-        """
-        for path, connection in self._files[1:] if others else self._files[:1]:
-            found = read_row(
-                path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state
-            )
-            if found:
-                return bytes(found[0])
-        return None
+    def outcome(self, prompt: str, state: bytes, place: int = 0) -> bytes | None:
+        """What the file at that place keeps of a prompt's outcome in this state. Raises StoreError."""
+        path, connection = self._files[place]
+        if not self._full[place] and place:
+            return None
+        found = read_row(path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state)
+        return bytes(found[0]) if found else None
 
     def asked(self, place: int, row: Row) -> Asked | None:
         """What a call of that file asked; None where it was not kept. Raises StoreError where its texts are damaged."""

@@ -132,9 +132,9 @@ class CallStore:
         entry = _Entry(row._replace(failed=str(why)), False, {name: texts[name] for name in self._new(texts)})
         self._enqueue(os.urandom(_KEY_BYTES), entry)
 
-    def outcome(self, prompt: str, state: bytes, reused: bool = False) -> bytes | None:
-        """What came of a prompt in this state, where that is on disk; with `reused`, in a reused run. Raises StoreError."""
-        return self._calls.outcome(prompt, state, reused)
+    def outcome(self, prompt: str, state: bytes, place: int = 0) -> bytes | None:
+        """What came of a prompt in this state, in this file or, from place 1 on, in one that is reused. Raises StoreError."""
+        return self._calls.outcome(prompt, state, place)
 
     def put_outcome(self, prompt: str, state: bytes, body: bytes) -> None:
         """Keep what came of a prompt, with the next calls that are written, never before its own. Nothing is lost without it."""

@@ -44,6 +44,11 @@ OURS = {"calls.sqlite", "manifest.json"}
 MIN_FREE_BYTES = 200 << 20
 """A run is not started with less free disk than this."""
 
+
+class InUse(UserError):
+    """Another process holds the folder."""
+
+
 Snapshot = Mapping[str, Any]
 """Settings as the folder's file has them."""
 
@@ -86,7 +91,8 @@ class OwnedFolder:
             refuse_links(self.path)
             lock.acquire()
         except Timeout:
-            raise self._refused(f"is in use by {self._holder()}", "wait for it, or choose another --out") from None
+            problems = self._refused(f"is in use by {self._holder()}", "wait for it, or choose another --out").problems
+            raise InUse(problems) from None
         except OSError as error:
             fix = "choose another --out or change its permissions"
             raise self._refused(f"cannot be written ({error.strerror})", fix) from None

@@ -153,7 +153,7 @@ class Seconds(Strict):
     """Where the time went."""
 
     wall: float
-    """Of the start that finished the run."""
+    """Of the start that finished the run, or that merged it."""
     engine: float
     """Sum over the calls made of the time from asking to answer; calls overlap, so it is more than `wall`."""
 
@@ -210,6 +210,8 @@ class Manifest(Strict):
     cost: Cost | None = None
     """None without prices."""
     seconds: Seconds
+    merged: int = 0
+    """Shards that it was merged from: calls, tokens, cost and seconds of engines are theirs together, and lie in their folders."""
     source: Source | None = None
     """Of a copy without some prompts; calls, tokens, cost and seconds are then that run's."""
     files: dict[str, str]
@@ -354,6 +356,7 @@ class Tally:
         cost: Cost | None = None,
         probability: Probability = _MEAN,
         acceptance: Acceptance | None = None,
+        merged: int = 0,
     ) -> Manifest:
         """The finished manifest."""
         return Manifest(
@@ -369,6 +372,7 @@ class Tally:
             tokens=tokens,
             cost=cost,
             seconds=seconds,
+            merged=merged,
             files=dict(sorted(files.items())),
             digests=digests,
         )

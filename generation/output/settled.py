@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from constitution.digest import hasher
@@ -20,9 +22,9 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
 from generation.calls.store import CallStore
 from generation.engines.base import ErrorReason
-from generation.output.manifest import Digests, whole
+from generation.output.manifest import Calls, Cost, Digests, Manifest, Tokens, whole
 from generation.output.records import Feedback
-from generation.shard import Shard
+from generation.shard import Shard, number_of
 
 UNSETTLED = {str(reason) for reason in ErrorReason if not reason.of_request} | {"internal_error"}
 """Reasons of failures that may be gone at the next start."""
@@ -43,13 +45,16 @@ class Settled:
         found: Iterable[str],
         again: bool,
         ended: bool = False,
+        parts: Sequence[int] = (),
     ) -> None:
         """found: what else an outcome depends on, as capabilities of servers. again: True to make failed prompts anew.
 
-        ended: True to keep what the next start may mend as well, for a merge to find.
+        ended: True to keep what the next start may mend as well, for a merge to find. parts: places, among the files of calls that
+        are reused, of the shards that it is merged from, in the order of their numbers.
         """
         self._store = store
         self._again = again
+        self._parts = parts
         h = hasher()
         h.update(json.dumps([digests.model_dump(exclude={"labels", "shard"}), *found, code()]).encode())
         self._state = h.digest()
@@ -63,9 +68,10 @@ class Settled:
         return None if kept is None or (self._again and kept.failures) else kept
 
     def merged(self, prompt: Prompt) -> Feedback | None:
-        """What a reused run over a shard came to, whatever that was; None where none has it for this state. Raises StoreError."""
+        """What the run over its shard came to, whatever that was; None where it is not kept for this state. Raises StoreError."""
+        place = 1 + self._parts[number_of(prompt, len(self._parts))]
         for state in (self._state, self._ended):
-            if kept := _read(self._store.outcome(prompt.id, state, reused=True), prompt):
+            if kept := _read(self._store.outcome(prompt.id, state, place), prompt):
                 return kept
         return None
 
@@ -96,12 +102,58 @@ def _read(body: bytes | None, prompt: Prompt) -> Feedback | None:
     return kept if kept.prompt == prompt else None
 
 
-def check_shards(runs: Sequence[Path], digests: Digests) -> None:
+class Shards(NamedTuple):
+    """The finished runs that a run is merged from."""
+
+    places: list[int]
+    """Of each shard, by its number, the place of its folder among those that were given."""
+    manifests: list[Manifest]
+    """In the same order."""
+
+    def among(self, reused: int) -> list[int]:
+        """Their places among so many files of calls that are reused, of which theirs are the last."""
+        return [reused - len(self.places) + place for place in self.places]
+
+    def calls(self) -> Calls:
+        """All their calls; likewise for the others. What they took of each other, in no run's folder, is none."""
+        return Calls(**_sums([one.calls for one in self.manifests]))
+
+    def tokens(self) -> Tokens:
+        """All their tokens."""
+        return Tokens(**_sums([one.tokens for one in self.manifests]))
+
+    def engine_seconds(self) -> float:
+        """The time of all their engines."""
+        return round(sum(one.seconds.engine for one in self.manifests), 3)
+
+    def cost(self) -> Cost | None:
+        """All their cost; None where none has prices. Currencies are one, as a run's settings are its shards'."""
+        costs = [one.cost for one in self.manifests if one.cost]
+        if not costs:
+            return None
+        models: Counter[str] = Counter()
+        for cost in costs:
+            models.update(cost.models)
+        return Cost(
+            amount=round(sum(cost.amount for cost in costs), 6),
+            currency=costs[0].currency,
+            models={name: round(amount, 6) for name, amount in models.items()},
+            unpriced=sorted({name for cost in costs for name in cost.unpriced}),
+            batched=round(sum(cost.batched for cost in costs), 6),
+        )
+
+
+def _sums(parts: Sequence[BaseModel]) -> dict[str, int]:
+    return {name: sum(getattr(part, name) for part in parts) for name in type(parts[0]).model_fields}
+
+
+def check_shards(runs: Sequence[Path], digests: Digests) -> Shards:
     """Raises UserError unless these are the finished runs of all shards of the run with these digests, whole and each once."""
-    problems, found = Problems(), dict[str, Path]()
+    problems, found, manifests = Problems(), dict[str, Path](), dict[str, Manifest]()
     for path in runs:
         with problems.collect():
-            shard = whole(path, "--merge").digests
+            manifest = whole(path, "--merge")
+            shard = manifest.digests
             others = [
                 name for name, value in digests if name not in ("labels", "shard") and getattr(shard, name) != value
             ]
@@ -113,7 +165,7 @@ def check_shards(runs: Sequence[Path], digests: Digests) -> None:
             if shard.shard in found:
                 got = f"is of shard {shard.shard}, as {found[shard.shard]} is"
                 raise UserError(Problem(str(path), got=got, fix="give one of the two"))
-            found[shard.shard] = path
+            found[shard.shard], manifests[shard.shard] = path, manifest
     counts = {name.partition("/")[2] for name in found}
     if len(counts) > 1:
         got = f"has shards of {' and of '.join(sorted(counts))}"
@@ -124,6 +176,8 @@ def check_shards(runs: Sequence[Path], digests: Digests) -> None:
             got = f"lacks shard {', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"
             problems.found.append(Problem("--merge", got=got, fix="give the finished runs of all shards"))
     problems.check()
+    names = [str(Shard(number, len(found))) for number in range(len(found))]
+    return Shards([runs.index(found[name]) for name in names], [manifests[name] for name in names])
 
 
 @cache

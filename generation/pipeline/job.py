@@ -44,7 +44,7 @@ from generation.output.files import write_atomically
 from generation.output.folder import ACCEPTANCE, CONSTITUTION, LABELS, MACHINE, WEIGHTS, day_of, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
-from generation.output.settled import Settled, check_shards
+from generation.output.settled import Settled, Shards, check_shards
 from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback, mean_votes
@@ -52,12 +52,13 @@ from generation.pipeline.forecast import DryRunEngine, forecast
 from generation.pipeline.outcome import Heard, already_done, incomplete, labels_of, unavailable
 from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
+from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import run
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
 from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
-from generation.shard import Shard
+from generation.shard import Shard, read_rows
 from generation.unread import unread_in_run
 
 T = TypeVar("T")
@@ -97,6 +98,8 @@ class Job:
 
     labels: Labels
     """What people said of the run's pairs."""
+    part: Path | None = None
+    """The file of the shard's rows, where they are divided already."""
 
     def finished(self) -> Manifest | None:
         """The manifest, where its folder holds this very run, whole, and none of its calls are to be made again."""
@@ -104,6 +107,8 @@ class Job:
 
     def rows(self) -> Iterator[Prompt | Failure]:
         """The prompts, read anew."""
+        if self.part:
+            return read_rows(self.part)
         rows = prompts.read(self.source, self.limit, self.columns)
         return self.shard.of(rows) if self.shard else rows
 
@@ -149,7 +154,7 @@ def prepare(
     constitution = attempt(partial(load, settings.constitution))
     config = config or attempt(partial(_config, settings, values))
     info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
-    attempt(run_folder(settings.out).check)
+    attempt(run_folder(settings.folder).check)
     calls = [path / CALLS for path in (*settings.reuse, *settings.merge)]
     attempt(lambda: StoredCalls(calls).close())
     registry = attempt(partial(model_registry, config)) if config else None
@@ -166,9 +171,9 @@ def prepare(
     problems.check()
     if not (constitution and config and info and registry and known):
         raise AssertionError("what could not be read is a problem")
-    labels = labels_of(settings.out)
+    labels = labels_of(settings.folder)
     return Job(
-        settings.out,
+        settings.folder,
         constitution,
         _dated(config, settings),
         settings.prompts,
@@ -184,8 +189,8 @@ def prepare(
         _digests(constitution, config, registry, weights, acceptance, info, labels, settings.shard),
         known,
         settings.forget,
-        settings.weights or settings.out / WEIGHTS,
-        settings.acceptance or settings.out / ACCEPTANCE,
+        settings.weights or settings.folder / WEIGHTS,
+        settings.acceptance or settings.folder / ACCEPTANCE,
         labels,
     )
 
@@ -225,7 +230,7 @@ def _config(settings: FeedbackSettings, values: Mapping[str, object]) -> RunConf
 
 def _dated(config: RunConfig, settings: FeedbackSettings) -> RunConfig:
     """The settings with the day that chat templates take for today, which is no part of their digest."""
-    day = config.date or day_of(settings.out, *settings.reuse)
+    day = config.date or day_of(settings.folder, *settings.reuse)
     return config.model_copy(update={"date": day})
 
 
@@ -278,15 +283,14 @@ async def plan_ahead(job: Job, probe: bool = False) -> Ahead:
         return Ahead(result, takes, spent_before(calls.totals(own), job.tariff))
 
 
-async def produce(job: Job, report: Report | None = None) -> Manifest:
+async def produce(job: Job, report: Report | None = None, progress: Progress | None = None) -> Manifest:
     """Make the run, or resume it.
 
-    report: writes report.html, once every other file but the manifest is there.
+    report: writes report.html, once every other file but the manifest is there. progress: what shows how far it is.
     Raises UserError, and Unavailable where it is incomplete: a model stayed unavailable for some prompts, or a limit was reached.
     """
     folder = run_folder(job.out)
-    if job.merge:
-        check_shards(job.merge, job.digests)
+    merged = check_shards(job.merge, job.digests) if job.merge else None
     with folder.locked():
         folder.claim(job.settings())
         write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
@@ -301,16 +305,17 @@ async def produce(job: Job, report: Report | None = None) -> Manifest:
             forget=job.forget,
             tariff=job.tariff,
             limits=Limits(job.config.max_cost, job.config.max_calls, job.config.max_tokens),
+            progress=progress,
         ) as session:
-            draft = await _produce(job, session, report)
+            draft = await _produce(job, session, report, merged)
         return manifest.seal(job.out, draft)
 
 
-async def _produce(job: Job, session: Session, report: Report | None) -> Manifest:
+async def _produce(job: Job, session: Session, report: Report | None, merged: Shards | None) -> Manifest:
     _tell(job)
-    policies, panel = _models(job, session.wrap_stored if job.merge else session.wrap)
+    policies, panel = _models(job, session.wrap_stored if merged else session.wrap)
     models = [*(policy.model for policy in policies), *(judge.model for judge in panel.judges)]
-    if job.merge:
+    if merged:
         remember(models, job.out, *job.merge)
     else:
         shared = job.plan.batch_principles > 1
@@ -327,10 +332,11 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
     )  # fmt: skip
 
     given = [model.capabilities.model_dump_json() for model in models]
-    settled = Settled(session.store, job.digests, given, again=job.forget == "failed", ended=job.shard is not None)
+    parts = merged.among(len(job.reuse)) if merged else []
+    settled = Settled(session.store, job.digests, given, job.forget == "failed", job.shard is not None, parts)
 
     async def work(prompt: Prompt) -> Feedback:
-        known = settled.merged(prompt) if job.merge else settled.get(prompt)
+        known = settled.merged(prompt) if merged else settled.get(prompt)
         if known is None:
             known = await feedback(prompt, job.constitution, policies, panel, job.config.plan, job.config.sft.targets)
             settled.put(known)
@@ -359,27 +365,31 @@ async def _produce(job: Job, session: Session, report: Report | None) -> Manifes
         writer.abandon()
         raise incomplete(job.out, lost, tally.counts["prompts"])
     heard.tell(job.out / LABELS)
-    draft = _close(job, session, writer, tally, pooled.pooling())
+    draft = _close(job, session, writer, tally, pooled.pooling(), merged)
     if report:
         _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
     return draft
 
 
-def _close(job: Job, session: Session, writer: DatasetWriter, tally: Tally, pooling: Pooling | None) -> Manifest:
+def _close(
+    job: Job, session: Session, writer: DatasetWriter, tally: Tally, pooling: Pooling | None, merged: Shards | None
+) -> Manifest:
     """The data to disk, and what the manifest will say."""
     wall = session.seconds
     totals = session.store.totals()
     usage = totals.tokens
+    own = Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion, estimated=usage.estimated)
     return tally.manifest(
-        Calls(made=totals.made, reused=totals.reused, unkept=totals.unkept),
-        Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion, estimated=usage.estimated),
-        Seconds(wall=round(wall, 3), engine=round(totals.seconds, 3)),
+        merged.calls() if merged else Calls(made=totals.made, reused=totals.reused, unkept=totals.unkept),
+        merged.tokens() if merged else own,
+        Seconds(wall=round(wall, 3), engine=merged.engine_seconds() if merged else round(totals.seconds, 3)),
         writer.close(pooling),
         job.digests,
-        cost(totals, job.tariff, job.registry),
+        merged.cost() if merged else cost(totals, job.tariff, job.registry),
         Probability.of(pooling, fitted=job.weights is not None),
         job.acceptance,
+        len(merged.places) if merged else 0,
     )
 
 

@@ -79,7 +79,7 @@ def _lost_calls(path: Path, found: Manifest | None) -> tuple[Problem, ...]:
             stored = calls.totals(path)
     except UserError as error:
         return tuple(problem._replace(fix=fix) for problem in error.problems)
-    if found and (stored.made, stored.reused) != (found.calls.made, found.calls.reused):
+    if found and not found.merged and (stored.made, stored.reused) != (found.calls.made, found.calls.reused):
         return (Problem(str(path), got="does not have the calls of the run", fix=fix),)
     return ()
 

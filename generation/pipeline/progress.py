@@ -6,13 +6,14 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.live import Live
 from rich.table import Table
 
 from constitution.records import STAGES, Stage
-from generation.calls.budget import Budget
+from generation.calls.budget import NOTHING, Budget
+from generation.calls.prices import Spent
 from generation.console import Console
 from generation.engines.base import Completion, Request, Usage
 from generation.output.records import CONTROL_PROMPT
@@ -41,6 +42,19 @@ class StageCount:
             self.prompt += completion.usage.prompt
             self.cached += completion.usage.cached
             self.completion += completion.usage.completion
+
+
+class Snapshot(NamedTuple):
+    """How far a run is, as another process may want to know."""
+
+    done: int = 0
+    """Prompts that are finished."""
+    failed: int = 0
+    made: int = 0
+    """Calls since it started; likewise reused."""
+    reused: int = 0
+    spent: Spent = NOTHING
+    """Over all its starts."""
 
 
 class Progress:
@@ -123,6 +137,12 @@ class Progress:
         rates = f"{usage.completion / max(self.seconds, 1e-9):.0f} tokens/s, {share} of prompt tokens cached"
         priced = self.budget and self.budget.tariff.prices
         return f"{rates}, {self.budget.tariff.money(self.budget.spent.cost)}" if self.budget and priced else rates
+
+    def snapshot(self) -> Snapshot:
+        """How far it is."""
+        stages = self.stages.values()
+        made, reused = sum(one.made for one in stages), sum(one.reused for one in stages)
+        return Snapshot(self._done, self._failed, made, reused, self.budget.spent if self.budget else Spent())
 
     def line(self) -> str:
         """The state in one plain line."""

@@ -58,13 +58,15 @@ class Session:
         forget: Forget | None = None,
         tariff: Tariff | None = None,
         limits: Limits = NO_LIMITS,
+        progress: Progress | None = None,
     ) -> None:
         """calls: file of the store, made where it is not there. reuse: files of other runs' calls. prompts: how many there are to
         show the progress of; nothing is shown where None. forget: which calls are made again.
         tariff: what calls cost; spending is counted where it is given. limits: what all sessions over this file may spend together.
+        progress: what shows it, in place of one of its own.
         """
         self._path, self._reuse, self._forget = calls, reuse, forget
-        self._progress = None if prompts is None else Progress(prompts)
+        self._progress = progress or (None if prompts is None else Progress(prompts))
         self._tariff, self._limits = tariff, limits
         self._stack = AsyncExitStack()
         self._engines: list[Stored] = []

@@ -214,7 +214,8 @@ def _label(config: LoopConfig, out: Path) -> None:
     weights = Path(config.weights) if config.weights else None
     run = loop_steps.labelling(config, 1, config.model)
     named = FeedbackSettings(
-        constitution=Path(config.constitution), prompts=config.prompts, columns=as_options(config.columns), out=out, weights=weights
+        constitution=Path(config.constitution), prompts=config.prompts, columns=as_options(config.columns),
+        out=str(out), weights=weights,
     )  # fmt: skip
     found = job.prepare(named, run)
     chat_models(found.config, found.registry, lambda _: Replay.pseudo())

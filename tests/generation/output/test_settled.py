@@ -82,7 +82,7 @@ def test_a_shard_keeps_how_it_ended_for_the_run_that_is_merged_from_it(reason: s
     assert Settled(again, DIGESTS, ["x"], again=False).get(PROMPT) == (ended if reason == "verdict_missing" else None)
     again.close()
     whole = CallStore(tmp_path / "all.sqlite", reuse=[tmp_path / "c.sqlite"])
-    merged = Settled(whole, DIGESTS, ["x"], again=False)
+    merged = Settled(whole, DIGESTS, ["x"], again=False, parts=[0])
     assert merged.get(PROMPT) is None, "a run that merely reuses calls makes its outcomes from them"
     assert merged.merged(PROMPT) == ended
     assert merged.merged(PROMPT.model_copy(update={"id": "q"})) is None
