@@ -173,26 +173,11 @@ def prepare(
         raise AssertionError("what could not be read is a problem")
     labels = labels_of(settings.folder)
     return Job(
-        settings.folder,
-        constitution,
-        _dated(config, settings),
-        settings.prompts,
-        settings.columns,
-        settings.limit,
-        info,
-        registry,
-        weights,
-        acceptance,
-        tuple(calls),
-        settings.shard,
-        settings.merge,
-        _digests(constitution, config, registry, weights, acceptance, info, labels, settings.shard),
-        known,
-        settings.forget,
-        settings.weights or settings.folder / WEIGHTS,
-        settings.acceptance or settings.folder / ACCEPTANCE,
-        labels,
-    )
+        settings.folder, constitution, _dated(config, settings), settings.prompts, settings.columns, settings.limit,
+        info, registry, weights, acceptance, tuple(calls), settings.shard, settings.merge, _digests(constitution,
+        config, registry, weights, acceptance, info, labels, settings.shard), known, settings.forget,
+        settings.weights or settings.folder / WEIGHTS, settings.acceptance or settings.folder / ACCEPTANCE, labels,
+    )  # fmt: skip
 
 
 def _digests(
