@@ -14,9 +14,9 @@ from constitution.errors import UserError
 from studio.pages import page
 from studio.security import Access, Guard
 from studio.state import Studio, View, studio_of
-from studio.views import pairs
+from studio.views import pairs, review
 
-VIEWS: tuple[View, ...] = (pairs.VIEW,)
+VIEWS: tuple[View, ...] = (pairs.VIEW, review.VIEW)
 """All of them, in the navigation's order."""
 STATIC = Path(__file__).parent / "static"
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -111,9 +111,18 @@ class Review:
         messages = {pair.chosen_id: pair.chosen, pair.rejected_id: pair.rejected}
         return Shown(line, pair.prompt, messages[left], messages[right], len(self.keys) - len(self.answered(by)))
 
+    def number(self, label: Label) -> int | None:
+        """The pair that a label is of; None where it is none of the queue's."""
+        return self._place.get(key_of(label))
+
+    def responses(self, number: int, label: Label) -> tuple[Message, Message]:
+        """The two that the label speaks of, its a first."""
+        pair = self.pair(number)
+        return (pair.chosen, pair.rejected) if pair.chosen_id == label.a else (pair.rejected, pair.chosen)
+
     def verdict(self, label: Label) -> Verdict | None:
         """What the panel says of the pair of a label; None where it is none of the queue's."""
-        number = self._place.get(key_of(label))
+        number = self.number(label)
         if number is None:
             return None
         pair, sign = self.pair(number), 1 if label.a == self.keys[number].a else -1
