@@ -52,7 +52,9 @@ COMMANDS: dict[str, Command] = {
     "verify": Command(
         VerifySettings, "what is wrong with anybody's preference data: labels, scores, repeats, leaks, texts"
     ),
-    "diff": Command(DiffSettings, "pairs that flipped, appeared or disappeared from RUN_A to RUN_B, by voter"),
+    "diff": Command(
+        DiffSettings, "pairs that flip, appear or disappear from a run to another, or by an edited constitution"
+    ),
 }
 
 

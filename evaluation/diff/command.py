@@ -7,13 +7,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from constitution.errors import Problems
+from constitution.loading import load
 from constitution.terminal import printable
+from evaluation.diff.ballots import read_ballots
+from evaluation.diff.revoting import Effect, Kind, Recount
 from evaluation.diff.runs import PairSide, RunDiff, compare_runs, read_pairs
 from evaluation.diff.settings import DiffSettings
+from generation.output.run import open_run
+
+WORDS: dict[Kind, str] = {"flipped": "flipped", "appeared": "appeared", "gone": "disappeared"}
 
 
 def run(settings: DiffSettings, console: Console) -> int:
     """Compare and print. Raises UserError where a folder is not a finished run."""
+    if not settings.run_b.is_dir():
+        constitution = load(settings.run_b)
+        show_effect(Recount(read_ballots(open_run(settings.run_a))).effect(constitution), settings.show, console)
+        return 0
     problems, pairs = Problems(), []
     for folder in (settings.run_a, settings.run_b):
         with problems.collect():
@@ -21,6 +31,24 @@ def run(settings: DiffSettings, console: Console) -> int:
     problems.check()
     show(compare_runs(*pairs), settings.show, console)
     return 0
+
+
+def show_effect(effect: Effect, most: int, console: Console) -> None:
+    """Print what an edit does: totals, pairs of each kind, by principle, and what was not asked yet."""
+    counts = [f"{effect.count(kind)} {word}" for kind, word in WORDS.items()]
+    console.print(f"{effect.kept} pairs kept, {', '.join(counts)}", markup=False)
+    for kind, word in WORDS.items():
+        for one in [one for one in effect.moved if one.kind == kind][:most]:
+            before, after = ("none" if z is None else f"{z:+.3f}" for z in (one.before, one.after))
+            why = one.principle or one.reason
+            line = f"  {word:11} {one.first} > {one.second}   log-odds {before} -> {after}   {why}"
+            console.print(printable(line), markup=False)
+    for name, kinds in effect.by_principle().items():
+        counts = [f"{count} {WORDS[kind]}" for kind, count in kinds.items()]
+        console.print(printable(f"{name or 'no principle'}: {', '.join(counts)}"), markup=False)
+    for name, count in sorted(effect.unasked.items()):
+        line = f"{name}: not asked about {count} pairs yet, which are counted without it; `solon feedback --reuse` asks"
+        console.print(printable(line), markup=False)
 
 
 def show(diff: RunDiff, most: int, console: Console) -> None:

@@ -15,7 +15,7 @@ class DiffSettings(Options):
 
     run_a: Annotated[Path, Option("RUN_A", positional=True)]
     """The earlier run's folder."""
-    run_b: Annotated[Path, Option("RUN_B", positional=True)]
-    """The later run's folder."""
+    run_b: Annotated[Path, Option("RUN_B|CONSTITUTION", positional=True)]
+    """The later run's folder; or an edited constitution, by which the earlier run's votes are counted anew, without a call."""
     show: Annotated[int, Option("N")] = Field(default=10, ge=0)
     """List at most N pairs of each kind."""
