@@ -36,7 +36,9 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("online",),
         ("best_of",), ("loop",), (REST,),
     ),
-    "studio": (("settings", "subject"), ("state",), ("data",), ("security", "pages", "bodies"), ("views",), (REST,)),
+    "studio": (
+        ("settings", "subject", "security"), ("data",), ("state", "plots"), ("pages", "bodies"), ("views",), (REST,),
+    ),
     "solon": ((REST,),),
 }  # fmt: skip
 """Packages, lowest first, and what is inside each, lowest first: an import goes from a higher one to a lower or equal one."""

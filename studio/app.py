@@ -14,9 +14,9 @@ from constitution.errors import UserError
 from studio.pages import page
 from studio.security import Access, Guard
 from studio.state import Studio, View, studio_of
-from studio.views import pairs, review
+from studio.views import calls, failures, overview, pair, pairs, review
 
-VIEWS: tuple[View, ...] = (pairs.VIEW, review.VIEW)
+VIEWS: tuple[View, ...] = (overview.VIEW, pairs.VIEW, review.VIEW, failures.VIEW, pair.VIEW, calls.VIEW)
 """All of them, in the navigation's order."""
 STATIC = Path(__file__).parent / "static"
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -25,7 +25,7 @@ KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 def build(studio: Studio, access: Access) -> Guard:
     """The application that a server runs."""
-    studio.views = [view for view in VIEWS if view.shown(studio)]
+    studio.views = VIEWS
     routes = [Route("/", _first), *_static(), *(route for view in studio.views for route in view.routes)]
     handlers = {UserError: _refused, HTTPException: _missing, Exception: _broken}
     app = Starlette(routes=routes, exception_handlers=handlers)
@@ -36,7 +36,8 @@ def build(studio: Studio, access: Access) -> Guard:
 
 def _first(request: Request) -> Response:
     """The first view that has a page."""
-    path = next((view.path for view in studio_of(request).views if view.path), "")
+    studio = studio_of(request)
+    path = next((view.path for view in studio.views if view.path and view.shown(studio)), "")
     return (
         RedirectResponse(path, 303) if path else page(request, "message.html.jinja", title="Nothing to show", lines=[])
     )

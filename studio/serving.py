@@ -10,15 +10,19 @@ from urllib.parse import quote
 import uvicorn
 
 from constitution.errors import Problem, Problems, UserError
-from constitution.terminal import printable
+from constitution.terminal import complain, printable
 from studio.app import build
+from studio.data.build import Progress
+from studio.data.index import index_of
 from studio.security import START, Access, is_loopback
 from studio.settings import StudioSettings
 from studio.state import Studio
-from studio.subject import subject_of
+from studio.subject import Kind, subject_of
 
 MIN_TOKEN = 32
 """Characters of a token that is given."""
+TELL = 100_000
+"""Pairs between two lines about an index that is built."""
 
 
 def serve(settings: StudioSettings) -> int:
@@ -51,7 +55,23 @@ def open_studio(settings: StudioSettings) -> Studio:
                 studio.against = against
     problems.check()
     assert studio is not None
+    for subject in (studio.subject, studio.against):
+        if subject is not None and subject.kind is Kind.RUN:
+            index_of(subject.path, _counting())
     return studio
+
+
+def _counting() -> Progress:
+    """Tells on stderr how far the index of a large run is."""
+    told = 0
+
+    def progress(pairs: int) -> None:
+        nonlocal told
+        if pairs - told >= TELL:
+            told = pairs
+            complain(f"indexing: {pairs:,} pairs")
+
+    return progress
 
 
 def token_of(settings: StudioSettings) -> str:

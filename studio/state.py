@@ -9,7 +9,10 @@ from typing import NamedTuple, cast
 from starlette.requests import Request
 from starlette.routing import Route
 
-from studio.subject import Subject
+from constitution.errors import Problem, UserError
+from generation.output.manifest import NAME
+from studio.data.index import Index, index_of
+from studio.subject import Kind, Subject
 
 
 @dataclass(slots=True)
@@ -20,7 +23,7 @@ class Studio:
     against: Subject | None = None
     """A second run, to be shown beside the first."""
     views: Sequence[View] = ()
-    """Those that have something to show of the subject, in the navigation's order."""
+    """All of them, in the navigation's order."""
 
 
 class View(NamedTuple):
@@ -32,9 +35,30 @@ class View(NamedTuple):
     """What the link says."""
     routes: Sequence[Route]
     shown: Callable[[Studio], bool] = lambda studio: True
-    """False where it has nothing to show of the subject; then it has no routes either."""
+    """False while it has nothing to show of the subject: a run may be finished later."""
 
 
 def studio_of(request: Request) -> Studio:
     """The studio that a request is for."""
     return cast(Studio, request.app.state.studio)
+
+
+def is_run(studio: Studio) -> bool:
+    """True where the subject is a run, finished or not."""
+    return studio.subject.kind is Kind.RUN
+
+
+def finished(studio: Studio) -> bool:
+    """True where the subject is a finished run."""
+    return studio.subject.kind is Kind.RUN and (studio.subject.path / NAME).is_file()
+
+
+def index_at(request: Request) -> Index:
+    """The index of the run that a request is for. Raises UserError where the run is not finished."""
+    subject = studio_of(request).subject
+    found = index_of(subject.path) if subject.kind is Kind.RUN else None
+    if found is None:
+        raise UserError(
+            Problem(subject.name, got="is no finished run", fix="this page is there when the run is finished")
+        )
+    return found

@@ -10,6 +10,7 @@ from evaluation.audit.data import Audit
 from evaluation.audit.pairs import KINDS
 from evaluation.audit.word_diff import Change, word_diff
 from generation.output.reading import Pair
+from generation.output.results import lineage
 
 SHOWN = 2500
 """Characters of a text that are shown."""
@@ -57,7 +58,8 @@ def clip(text: str, shown: int = SHOWN) -> str:
 
 
 def _example(audit: Audit, pair: Pair) -> Example:
-    names = [*dict.fromkeys((*_lineage(audit, pair.chosen_id), *_lineage(audit, pair.rejected_id)))]
+    kept = audit.responses.kept
+    names = [*dict.fromkeys((*lineage(kept, pair.chosen_id), *lineage(kept, pair.rejected_id)))]
     votes = [(audit.name((vote.judge, vote.method, vote.principle)), vote) for vote in pair.votes]
     critiques = [
         (name, critique.principle, clip(critique.text)) for name in names for critique in audit.critiques.get(name, ())
@@ -77,15 +79,6 @@ def _response(message: Message) -> str:
     """What a response says; then the calls it makes."""
     calls = [f"{call.function.name}({json.dumps(call.function.arguments)})" for call in message.tool_calls]
     return clip("\n".join(filter(None, (message.content, *calls))))
-
-
-def _lineage(audit: Audit, name: str | None) -> list[str]:
-    """A response and what it was revised from, oldest first."""
-    names: list[str] = []
-    while name in audit.responses.kept and name not in names:
-        names.insert(0, name)
-        name = audit.responses.kept[name].parent
-    return names
 
 
 def _edit(audit: Audit, name: str) -> Edit | None:

@@ -23,6 +23,8 @@ from generation.output.dataset import SPLITS, split_path
 
 ROWS = 1000
 """Rows of one piece that holds texts."""
+FEW = 50
+"""Rows that become Python's own at once."""
 AGAIN = "run generate_feedback.py again to write it"
 VOTE = ("prompt_id", "a", "b", "principle", "logit_ab", "logit_ba", "method", "judge", "censored")
 """Columns of a Vote."""
@@ -173,26 +175,18 @@ class VoteColumns(NamedTuple):
     position_inconsistent: NDArray[np.bool_]
 
 
-def read_pairs(path: Path, split: str) -> Iterator[Pair]:
-    """Pairs of a parquet file of the dataset, in its order."""
-    for row in _of_prompts(path, Pair._fields[:-1]):
-        yield _pair(row, split)
+def read_pairs(path: Path, split: str, first: int = 0) -> Iterator[Pair]:
+    """Pairs of a parquet file of the dataset, in its order. first: number of the first row that is read, from 0; likewise below."""
+    for row in _of_prompts(path, Pair._fields[:-1], first):
+        ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
+        votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
+        yield Pair(**{**row, **_messages(row), "votes": votes}, split=split)
 
 
 def read_pair(path: Path, number: int, split: str) -> Pair:
     """One pair of such a file, by the number of its row from 0. Raises UserError, and IndexError where there is no such row."""
-    offered = "tools" in schema_of(path).names
-    fields = [name for name in Pair._fields[:-1] if offered or name != "tools"]
-    try:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if number < rows:
-                    (row,) = file.read_row_group(group, fields).slice(number, 1).to_pylist()
-                    return _pair(_of_prompt(row), split)
-                number -= rows
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from None
+    for pair in read_pairs(path, split, number):
+        return pair
     raise IndexError(number)
 
 
@@ -227,23 +221,22 @@ def read_prompt_ids(path: Path) -> Iterator[str]:
         yield from table["prompt_id"].to_pylist()
 
 
-def read_candidates(path: Path) -> Iterator[Candidate]:
+def read_candidates(path: Path, first: int = 0) -> Iterator[Candidate]:
     """`responses.parquet`: every response that could be compared."""
-    for row in rows(path, Candidate._fields):
+    for row in rows(path, Candidate._fields, first):
         row |= {name: tuple(row[name]) for name in ("principles", "tags", "indicators")}
         yield Candidate(**row)
 
 
-def read_critiques(path: Path) -> Iterator[Critique]:
+def read_critiques(path: Path, first: int = 0) -> Iterator[Critique]:
     """`critiques.parquet`."""
-    yield from (
-        Critique(**row) for row in rows(path, ("prompt_id", "response_id", "principle", "text", "found", "raw"))
-    )
+    columns = ("prompt_id", "response_id", "principle", "text", "found", "raw")
+    yield from (Critique(**row) for row in rows(path, columns, first))
 
 
-def read_votes(path: Path) -> Iterator[Vote]:
+def read_votes(path: Path, first: int = 0) -> Iterator[Vote]:
     """`votes.parquet`: every vote on every pair of candidates that was compared."""
-    yield from (Vote(**row) for row in rows(path, VOTE))
+    yield from (Vote(**row) for row in rows(path, VOTE, first))
 
 
 def count_voters(path: Path) -> Counter[Voter]:
@@ -291,21 +284,29 @@ def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
     return [(split, path) for split, path in files if path.exists()]
 
 
-def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def rows(path: Path, columns: Sequence[str] | None = None, first: int = 0) -> Iterator[dict[str, Any]]:
     """Rows of a parquet file. Raises UserError."""
-    for table in tables(path, columns, ROWS):
-        yield from table.to_pylist()
+    for table in tables(path, columns, ROWS, first):
+        for start in range(0, len(table), FEW):  # who wants one row waits for few
+            yield from table.slice(start, FEW).to_pylist()
 
 
-def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16) -> Iterator[pa.Table]:
-    """A parquet file in tables of `size` rows. Raises UserError, also where a column is missing."""
+def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16, first: int = 0) -> Iterator[pa.Table]:
+    """A parquet file in tables of `size` rows, from row `first` on; what is before it is not read but for its row group.
+
+    Raises UserError, also where a column is missing.
+    """
     try:
         with pq.ParquetFile(path) as file:
             missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
             if missing:
                 raise UserError(Problem(str(path), got=f"has no column {', '.join(missing)}", fix=AGAIN))
-            for batch in file.iter_batches(batch_size=size, columns=columns):
-                yield pa.Table.from_batches([batch])
+            groups, before = _groups_from(file.metadata, first)
+            for batch in file.iter_batches(batch_size=size, columns=columns, row_groups=groups):
+                kept = batch.slice(before)
+                before -= len(batch) - len(kept)
+                if len(kept):
+                    yield pa.Table.from_batches([kept])
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
 
@@ -322,6 +323,14 @@ def unreadable(path: Path, error: Exception) -> UserError:
     """Why a file of a run cannot be read."""
     reason = " ".join(str(error).split())[:200]
     return UserError(Problem(str(path), got=f"cannot be read ({reason})", fix=AGAIN))
+
+
+def _groups_from(file: pq.FileMetaData, first: int) -> tuple[list[int], int]:
+    """Row groups from the one that has row `first`, and how many rows that one has before it."""
+    groups, before = [*range(file.num_row_groups)], first
+    while groups and before >= file.row_group(groups[0]).num_rows:
+        before -= file.row_group(groups.pop(0)).num_rows
+    return groups, before
 
 
 def _whole_prompts(path: Path) -> Iterator[pa.Table]:
@@ -342,21 +351,11 @@ def _joined(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*(table[name] for name in names), "\0")
 
 
-def _of_prompts(path: Path, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _of_prompts(path: Path, fields: Sequence[str], first: int = 0) -> Iterator[dict[str, Any]]:
     """Rows with what they have of their prompts. A run without tools has no column of them."""
     offered = "tools" in schema_of(path).names
-    for row in rows(path, [name for name in fields if offered or name != "tools"]):
-        yield _of_prompt(row)
-
-
-def _of_prompt(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "tools": tuple(json.loads(row.get("tools") or "[]")), "tags": tuple(row["tags"])}
-
-
-def _pair(row: Mapping[str, Any], split: str) -> Pair:
-    ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
-    votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
-    return Pair(**{**row, **_messages(row), "votes": votes}, split=split)
+    for row in rows(path, [name for name in fields if offered or name != "tools"], first):
+        yield {**row, "tools": tuple(json.loads(row.get("tools") or "[]")), "tags": tuple(row["tags"])}
 
 
 def _messages(row: Mapping[str, Any]) -> dict[str, Any]:

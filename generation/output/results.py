@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,15 @@ def results(run: Path, prompt: str) -> Results | None:
         [one for one in read_votes(run / "votes.parquet") if one.prompt_id == prompt],
         [one for one in read_failures(run / "failures.parquet") if one.prompt_id == prompt],
     )
+
+
+def lineage(responses: Mapping[str, Candidate], name: str | None) -> list[str]:
+    """A response and what it was revised from, oldest first; only those that are known."""
+    names: list[str] = []
+    while name is not None and name in responses and name not in names:
+        names.insert(0, name)
+        name = responses[name].parent
+    return names
 
 
 def responses_of(row: Row) -> list[str]:

@@ -1,28 +1,56 @@
-"""All pairs of a run."""
+"""All pairs of a run: searched, filtered, sorted, a page at a time."""
 
 from __future__ import annotations
 
-from itertools import islice
+import math
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from generation.output.run import open_run
+from studio.data.filters import FACETS, MAX_TEXT, ORDERS, RANGES, SIZES, PairFilter, PairQuery, read_query
 from studio.pages import page
-from studio.state import Studio, View, studio_of
-from studio.subject import Kind
-
-
-def shown(studio: Studio) -> bool:
-    """True for a finished run."""
-    return studio.subject.kind is Kind.RUN and (studio.subject.path / "manifest.json").is_file()
+from studio.state import View, finished, index_at
 
 
 def list_pairs(request: Request) -> Response:
-    """The pairs, side by side."""
-    run = open_run(studio_of(request).subject.path)
-    return page(request, "pairs.html.jinja", pairs=[*islice(run.pairs(), 50)])
+    """A page of the pairs that the address asks for."""
+    index, query = index_at(request), read_query(request.query_params.multi_items())
+    found = index.find(query)
+    return page(
+        request,
+        "pairs.html.jinja",
+        query=query,
+        found=found,
+        total=index.pairs,
+        pages=max(1, math.ceil(found.total / query.size)),
+        facets=[(name, title, index.counts(name)) for name, title in FACETS.items()],
+        given=dict(query.filter.values),
+        limits={name: (least, below) for name, least, below in query.filter.limits},
+        ranges=RANGES,
+        orders=ORDERS,
+        sizes=SIZES,
+        most=MAX_TEXT,
+        chips=_chips(query),
+        inf=math.inf,
+    )
 
 
-VIEW = View("/pairs", "Pairs", (Route("/pairs", list_pairs),), shown)
+def _chips(query: PairQuery) -> list[tuple[str, str]]:
+    """(what is asked, the address without it) of each part of the filter."""
+    f = query.filter
+    chips = [(f"text: {f.text}", query.address(filter=f._replace(text="")))] if f.text else []
+    chips += [(f"{FACETS[facet]}: {value}", query.without(facet, value)) for facet, value in f.values]
+    for limit in f.limits:
+        name, least, below = limit
+        said = " ".join(
+            filter(
+                None, [f"from {least:g}" if least > -math.inf else "", f"below {below:g}" if below < math.inf else ""]
+            )
+        )
+        rest = PairFilter(f.text, f.values, tuple(one for one in f.limits if one != limit))
+        chips.append((f"{RANGES[name]}: {said}", query.address(filter=rest)))
+    return chips
+
+
+VIEW = View("/pairs", "Pairs", (Route("/pairs", list_pairs),), finished)

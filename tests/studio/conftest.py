@@ -45,6 +45,19 @@ def make_run(folder: Path, name: str = "run", constitution: str = "principles/hh
 
 
 @pytest.fixture(scope="session")
+def cache_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where indices are kept, for these tests alone."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(cache_of_all: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, said to the studio."""
+    monkeypatch.setenv("SOLON_CACHE", str(cache_of_all))
+    return cache_of_all
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, for all tests that only read. Who writes copies it first."""
     return make_run(tmp_path_factory.mktemp("studio"))

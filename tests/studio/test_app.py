@@ -1,4 +1,4 @@
-"""The first page, by the client and in a browser."""
+"""Every page, by the client and in a browser."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,17 +8,36 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from starlette.testclient import TestClient
 
+PAGES = ("/overview", "/pairs", "/pairs/0", "/failures", "/prompt?id={prompt}", "/calls?prompt={prompt}", "/nothing")
 
-def test_pairs_are_listed(client: TestClient) -> None:
-    found = client.get("/")
-    assert found.status_code == 200
-    assert "Question 1?" in found.text
-    assert "<script>document" not in found.text
+
+@pytest.fixture(scope="module")
+def prompt(client: TestClient) -> str:
+    """A prompt's id."""
+    return client.get("/pairs/0").text.partition('href="/prompt?id=')[2].partition('"')[0]
+
+
+def test_no_text_of_a_run_is_markup(client: TestClient, prompt: str) -> None:
+    for path in PAGES:
+        found = client.get(path.format(prompt=prompt))
+        assert found.status_code == (404 if path == "/nothing" else 200), path
+        assert "<script>document" not in found.text
+        assert "<img" not in found.text
+        assert "\u202e" not in found.text
 
 
 @pytest.mark.model
-def test_a_browser_shows_them(finished: Path, serve: Callable[[Path], str], tab: Page) -> None:
+def test_every_page_can_be_used_by_all(finished: Path, serve: Callable[[Path], str], tab: Page, prompt: str) -> None:
     tab.goto(serve(finished))
-    assert tab.title().startswith("Pairs")
-    found = Axe().run(tab)
-    assert found.violations_count == 0, found.generate_report()
+    origin = tab.url.rpartition("/")[0]
+    axe = Axe()
+    for path in PAGES[:-1]:
+        tab.goto(origin + path.format(prompt=prompt))
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            found = axe.run(tab)
+            assert found.violations_count == 0, f"{path} {scheme}: {found.generate_report()}"
+        for width in (360, 2560):
+            tab.set_viewport_size({"width": width, "height": 800})
+            assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} at {width}"
+        assert tab.title() != "ran"
