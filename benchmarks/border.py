@@ -31,12 +31,14 @@ from typing import Any
 
 import generate_feedback
 import solon.produce  # noqa: F401  the command imports it when it starts; each child would again
+from benchmarks.border_forms import FORMS
+from benchmarks.border_http import HTTP
 from benchmarks.border_kinds import KINDS
 from benchmarks.border_server import running
 from benchmarks.common import show
 from generation.output.reading import read_failures, read_pairs, split_files
 
-CLEAN = re.compile("(\x1b\\[2J)?(GOOD|BAD): the answer is \\w+\\.\ufffd?")
+CLEAN = re.compile("(\x1b\\[2J)?(GOOD|BAD): the answer is \\w+\\.[\ufffd\xe9]?")
 """A response as the server wrote it: half characters are replaced by U+FFFD, and what would control a terminal is text."""
 LAWS = """
 name: border
@@ -170,7 +172,7 @@ def main() -> int:
     p.add_argument("--mixed", type=int, default=1000, help="prompts of the run with all mixed; 0 leaves it out")
     p.add_argument("--seconds", type=float, default=60, help="after which a run is endless (default: %(default)s)")
     options = p.parse_args()
-    names = options.kinds or [kind.name for kind in KINDS]
+    names = options.kinds or [*(kind.name for kind in KINDS), *HTTP, *FORMS]
     with tempfile.TemporaryDirectory() as place, running() as url:
         folder = Path(place)
         write_inputs(folder, options.prompts, options.prompts)

@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks.border_call import Misbehave, http, in_order
+from benchmarks.border_forms import FORMS
+from benchmarks.border_http import HTTP
 from benchmarks.border_kinds import KINDS, PASSING
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -71,7 +73,7 @@ class Server:
 
 async def serve() -> None:
     """Serve, for ever."""
-    kinds = {kind.name: kind.misbehave for kind in KINDS}
+    kinds = {kind.name: kind.misbehave for kind in KINDS} | HTTP | FORMS
     server = Server(kinds, {name: kinds[name] for name in PASSING})
     listening = await asyncio.start_server(server.connection, "127.0.0.1", 0, limit=1 << 24, backlog=1024)
     print(listening.sockets[0].getsockname()[1], flush=True)

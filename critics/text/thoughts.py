@@ -11,6 +11,8 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import NamedTuple
 
+from critics.text.chat_marks import without_chat_marks
+
 PAIRS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -41,6 +43,8 @@ _WRAPPED = re.compile(
 )
 """What some families put around the answer that follows their thoughts."""
 
+_BLANK = frozenset(" \u115f\u1160\u3164\uffa0\u2800")
+"""Printable characters that show nothing."""
 _LONGEST_END = 24
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _QUOTED = frozenset("`\"'“”‘’")
@@ -66,11 +70,12 @@ def split(text: str, thinks: bool | None = None) -> Split:
     no opening one. Such a text of a model that thinks is cut at the last closing mark; that of one that does not is left whole,
     since it speaks of the mark; and where nobody knows, it is cut only at a mark that ends its line and has no opening mark before
     it, as thoughts end and prose about them does not. A mark in quotes, in backticks or in a block of code is a word and no mark,
-    unless there is no other.
+    unless there is no other. What is left of the chat's format around the text is cut off.
     """
+    text = without_chat_marks(text)
     start = _answer_at(text, thinks)
     if not start:
-        return Split(text.strip(), "")
+        return Split(_shown(text), "")
     thoughts = _HEADERS.sub("", _MARKS.sub("", text[:start])).removeprefix("analysis").removesuffix(_BARE_FINAL)
     answer = text[start:].rstrip()
     while end := _ENDS.search(answer, max(0, len(answer) - _LONGEST_END)):
@@ -78,7 +83,13 @@ def split(text: str, thinks: bool | None = None) -> Split:
     wrapped = _WRAPPED.fullmatch(answer)
     if wrapped:
         answer = wrapped[1] if wrapped[1] is not None else wrapped[2]
-    return Split(answer.strip(), thoughts.strip())
+    return Split(_shown(answer), thoughts.strip())
+
+
+def _shown(text: str) -> str:
+    """The text without white space around it; nothing where all of it is invisible."""
+    text = text.strip()
+    return text if any(sign.isprintable() and sign not in _BLANK for sign in text) else ""
 
 
 def answer_start(text: str, thinks: bool | None = None) -> int:

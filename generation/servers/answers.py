@@ -49,6 +49,13 @@ _BROKEN = frozenset(
 """Ends by which a server says that it, and not the model, gave up."""
 _UNSEEN = re.compile("[\ud800-\udfff\0]")
 """Half characters, which nothing can encode, and NUL, which data formats and tokenizers refuse."""
+_ERRORS = frozenset(
+    {
+        "error", "errors", "detail", "details", "message", "msg", "error_msg", "error_message", "error_code", "errormessage",
+        "code", "status_msg", "base_resp", "title", "reason", "promptfeedback", "prompt_feedback", "blockreason", "block_reason",
+    }
+)  # fmt: skip
+"""Keys, in lower case, of which an answer without choices has one where it is an error."""
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _MAX_COUNT = 1 << 53
 
@@ -139,9 +146,12 @@ def _read(answer: Any, request: Request, token_ids: bool, read_error: _ReadError
 
 
 def _first(choices: Sequence[Any]) -> Mapping[str, Any] | None:
-    """The choice that was asked for: that of index 0, else the first in the list."""
+    """The choice that was asked for: that of index 0, else the first in the list, as also where not all have an index."""
     known = [choice for choice in choices if isinstance(choice, Mapping)]
-    return next((c for c in known if c.get("index") == 0), known[0] if known else None)
+    indices = [str(choice.get("index")).removesuffix(".0") for choice in known]
+    if "0" in indices and "None" not in indices:
+        return known[indices.index("0")]
+    return known[0] if known else None
 
 
 def _error_inside(error: object, read_error: _ReadError) -> Completion | ServerFault:
@@ -151,7 +161,7 @@ def _error_inside(error: object, read_error: _ReadError) -> Completion | ServerF
 def _without_choices(answer: Mapping[str, Any], read_error: _ReadError) -> Answer:
     """An error that is not named one: many gateways answer with status 200 and their own words."""
     said = statements(json.dumps(answer))
-    if not said:
+    if not said or not _ERRORS & {key.lower() for key in answer}:
         return Malformed(f"the answer has no choices ({json.dumps(answer)[:200]})")
     return _error_inside(answer, read_error)
 
@@ -185,6 +195,8 @@ def _from_chat(choice: Mapping[str, Any], finish: Finish, usage: Usage, request:
     content = message.get("content")
     text = _text(content)
     calls = [_tool_call(call["function"]) for call in message.get("tool_calls") or ()]
+    if calls and not request.tools:
+        raise _NoCompletion("the answer calls a tool, and none was offered")
     refusal = message.get("refusal") or _of_type(content, "refusal", "refusal")
     if refusal and not (text or calls):
         return replace(failed(ErrorReason.CONTENT_REFUSED, _text(refusal)[:SHOWN]), usage=usage)
@@ -252,7 +264,7 @@ def _finish(choice: Mapping[str, Any]) -> Finish | Completion | Malformed | Serv
     reason = choice.get("finish_reason")
     if isinstance(reason, Mapping):
         reason = reason.get("type")
-    word = str(reason).lower()
+    word = str(reason).lower().removeprefix("finishreason.")  # as a gateway in Python prints its own
     if word in _FINISHED:
         return _FINISHED[word]
     if word in _REFUSED:

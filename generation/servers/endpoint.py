@@ -23,6 +23,7 @@ from generation.engines.base import (
     CallError,
     Completion,
     ErrorReason,
+    Finish,
     Meter,
     ModelError,
     RefusedError,
@@ -154,7 +155,11 @@ class Endpoint:
     ) -> Completion:
         usage = self._usage(read, reply, request, batched)
         if isinstance(read, Completion):
-            return self._accepted(dataclasses.replace(read, usage=usage), request)
+            # a server that counts as many tokens as it may write, and calls the answer complete, has cut it
+            most = request.most_written + self.settings.thinking_tokens
+            cut = not (request.labels or request.scored) and read.usage.completion == most
+            finish: Finish = "length" if cut and not read.error else read.finish
+            return self._accepted(dataclasses.replace(read, usage=usage, finish=finish), request)
         self._paid(request, Unkept.UNUSABLE, usage)
         if isinstance(read, Malformed):
             raise AgainError(self.said(read.words), malformed=True)

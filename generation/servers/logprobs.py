@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from critics.spelling import Listed, opens_answer, read_list
@@ -34,7 +36,25 @@ def longest_list(logprobs: object) -> int:
 
 
 def _listed(position: Mapping[str, Any], labels: Sequence[str]) -> Listed:
-    return read_list(_entries(_list(position.get("top_logprobs"))), labels, next(_entries([position]), None))
+    """What one position says. Nothing where its numbers are no log-probabilities: probabilities, logits, or all of them 0."""
+    listed = _list(position.get("top_logprobs"))
+    known = [*_entries(listed)]
+    if any(_is_positive(entry.get("logprob")) for entry in listed) or _mass(known) > _MOST_MASS:
+        return Listed({}, None)
+    return read_list(known, labels, next(_entries([position]), None))
+
+
+_MOST_MASS = 1.2
+"""Tokens have a probability of 1 together; so much more is no rounding, of bfloat16 neither."""
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and known_logprob(value) is None and value > 0
+
+
+def _mass(entries: Sequence[tuple[str, float]]) -> float:
+    """Of different tokens; some servers repeat an entry."""
+    return math.fsum(math.exp(value) for _, value in set(entries))
 
 
 def _positions(logprobs: object) -> list[Mapping[str, Any]]:
@@ -66,8 +86,10 @@ def _entries(listed: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]
 
 
 def _token(entry: Mapping[str, Any]) -> str:
-    """Its text; from its bytes where the server names the token by its id."""
+    """Its text; from its bytes where the server names the token by its id, or not at all."""
     text, spelled = entry.get("token"), entry.get("bytes")
-    if isinstance(text, str) and text.startswith("token_id:") and isinstance(spelled, list):
-        return bytes(spelled).decode("utf-8", "replace")
-    return text if isinstance(text, str) else ""
+    if isinstance(text, str) and text and not text.startswith("token_id:"):
+        return text
+    with suppress(TypeError, ValueError):  # numbers that are no bytes
+        return bytes(spelled if isinstance(spelled, list) else []).decode("utf-8", "replace")
+    return ""

@@ -1,5 +1,6 @@
 """Answers of servers, read: contents, ends of texts, numbers."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -32,6 +33,9 @@ def test_placeholders_of_a_token_server_are_missing() -> None:
     choice = {"token_ids": [9], "finish_reason": "length", "logprobs": {"content": [{"top_logprobs": tops}]}}
     request = Request("d", "compare", (1,), Sampling(1), (("A", 7), ("B", 9)))
     assert read_answer(200, answer(choice), request, token_ids=True) == Completion("B", "length", {"B": -0.5})
+
+
+OFFERED = dataclasses.replace(SAY, tools="[{}]")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def test_contents_as_servers_send_them(content: object, text: str) -> None:
 def test_tool_calls_are_read_as_text(sent: str, read: str) -> None:
     call = {"function": {"name": "g", "arguments": sent}}
     choice = {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
-    found = read_answer(200, answer(choice), SAY, token_ids=False)
+    found = read_answer(200, answer(choice), OFFERED, token_ids=False)
     assert isinstance(found, Completion)
     assert found.text == f'<tool_call>{{"name": "g", "arguments": {read}}}</tool_call>'
 
@@ -227,11 +231,39 @@ def test_any_json_is_read_into_one_of_the_meanings(inner: object, other: object,
                 found.text.encode()
 
 
-def test_the_first_choice_is_the_one_with_index_0() -> None:
-    choices = [{"index": i, "message": {"content": str(i)}, "finish_reason": "stop"} for i in (1, 0)]
+@pytest.mark.parametrize(
+    ("indices", "read"),
+    [((1, 0), 1), (("1", "0"), 1), ((1.0, 0.0), 1), ((None, 0), 0), ((2, 1), 0), ((0, 0), 0), (([], {}), 0)],
+)
+def test_the_choice_is_the_one_with_index_0_or_the_first(indices: tuple[object, ...], read: int) -> None:
+    choices = [
+        {"index": index, "message": {"content": str(place)}, "finish_reason": "stop"}
+        for place, index in enumerate(indices)
+    ]
     found = read_answer(200, json.dumps({"choices": choices}).encode(), SAY, token_ids=False)
     assert isinstance(found, Completion)
-    assert found.text == "0"
+    assert found.text == str(read)
+
+
+def test_a_call_of_a_tool_that_nobody_offered_is_no_completion() -> None:
+    call = {"function": {"name": "look", "arguments": "{}"}}
+    choice = {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    assert isinstance(read_answer(200, answer(choice), SAY, token_ids=False), Malformed)
+    assert isinstance(read_answer(200, answer(choice), OFFERED, token_ids=False), Completion)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "message", "content": [{"type": "text", "text": "x"}], "stop_reason": "end_turn"},
+        {"object": "response", "status": "completed", "output": []},
+        {"status": "IN_QUEUE", "id": "x"},
+    ],
+)
+def test_another_vendors_form_is_told_by_how_it_begins(body: dict[str, Any]) -> None:
+    found = read_answer(200, json.dumps(body).encode(), SAY, token_ids=False)
+    assert isinstance(found, Malformed)
+    assert found.words.startswith(f"the answer has no choices ({json.dumps(body)[:20]}")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,19 @@ def test_a_chat_server_is_sent_messages(serve: Any) -> None:
     }  # fmt: skip
 
 
+def test_an_answer_of_as_many_tokens_as_it_may_have_is_cut_whatever_it_says_of_itself(serve: Any) -> None:
+    def said(tokens: int) -> dict[str, Any]:
+        choice = {"index": 0, "message": {"content": "half a"}, "finish_reason": "stop"}
+        return {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": tokens}}
+
+    server = serve({"json": said(8)}, {"json": said(7)}, {"json": said(8)}, {"json": said(16)})
+    finishes = [one.finish for one in ask(settings(server), SAY, SAY) if isinstance(one, Completion)]
+    finishes += [
+        one.finish for one in ask(settings(server, thinking_tokens=8), SAY, SAY) if isinstance(one, Completion)
+    ]
+    assert sorted(finishes) == ["length", "length", "stop", "stop"]
+
+
 def test_labels_are_read_from_the_alternatives_and_a_missing_one_is_left_out(serve: Any) -> None:
     server = serve({"json": VERDICT})
     (completion,) = ask(settings(server), JUDGE)

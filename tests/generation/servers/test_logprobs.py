@@ -69,7 +69,7 @@ def test_the_order_of_the_list_decides_nothing(entries: list[tuple[str, float]],
         pytest.param(position(("A", math.log(0.6)), ("x", math.log(0.3))), math.log(0.1), id="what-two-leave-over"),
         pytest.param(position(("A", -0.1)), math.log(1 - math.exp(-0.15)), id="a-number-of-one-digit"),
         pytest.param(position(("A", 0.0)), math.log(1 - math.exp(-0.05)), id="certain-in-one-digit"),
-        pytest.param(position(("A", -1e-9), ("x", -0.5)), -24 * math.log(2), id="more-than-everything"),
+        pytest.param(position(("A", -1e-9), ("x", -2.0)), -24 * math.log(2), id="more-than-everything"),
         pytest.param(position(("A", -0.105361), ("B", -9999.0)), math.log(0.1), id="a-placeholder-is-no-bound"),
         pytest.param(position(("x", -0.7), ("A", -2.5), sampled=("A", -2.5)), math.log(1 - math.exp(-0.75) - math.exp(-2.55)), id="a-drawn-token-is-no-bound"),
         pytest.param({"token": "A", "logprob": -0.105361}, math.log(0.1), id="no-list"),
@@ -138,6 +138,22 @@ def test_no_list_says_nothing(logprobs: object) -> None:
     assert label_logprobs(logprobs, ["A", "B"]) == ({}, None)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param((0.95, 0.05, 0.0), id="probabilities"),
+        pytest.param((1.0, 0.0, 0.0), id="certain-probabilities"),
+        pytest.param((2.5, -0.7, -3.0), id="logits"),
+        pytest.param((0.0, 0.0, 0.0), id="zeros"),
+        pytest.param((-0.2, -0.4, -0.6), id="more-than-1-together"),
+    ],
+)
+def test_numbers_that_are_no_log_probabilities_say_nothing(values: tuple[float, ...]) -> None:
+    listed = [{"token": token, "logprob": value} for token, value in zip("ABC", values, strict=True)]
+    logprobs = {"content": [{**listed[0], "top_logprobs": listed}]}
+    assert label_logprobs(logprobs, ["A", "B"]) == ({}, None)
+
+
 def test_the_form_of_completions_is_read() -> None:
     logprobs = {
         "tokens": ["A"],
@@ -152,6 +168,12 @@ def test_the_form_of_completions_is_read() -> None:
 def test_tokens_named_by_their_ids_are_read_by_their_bytes() -> None:
     listed = [{"token": "token_id:32", "logprob": -0.2, "bytes": [65]}, {"token": "token_id:33", "logprob": -2.0}]
     assert label_logprobs({"content": [{"top_logprobs": listed}]}, ["A", "B"]).logprobs == {"A": -0.2}
+    for token in (None, "", 32):
+        unnamed = [
+            {"token": token, "logprob": -0.2, "bytes": [65]},
+            {"token": token, "logprob": -2.0, "bytes": [300, None]},
+        ]
+        assert label_logprobs({"content": [{"top_logprobs": unnamed}]}, ["A", "B"]).logprobs == {"A": -0.2}
 
 
 @pytest.mark.parametrize(
