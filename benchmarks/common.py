@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict
 
@@ -140,6 +139,8 @@ def read_figures(name: str, folder: Path = RESULTS) -> list[Figure]:
 
 def machine() -> str:
     """This machine in a few words: cores, memory, accelerator, Python."""
+    import torch  # which the memory of a run is not to hold
+
     gib = psutil.virtual_memory().total / 2**30
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     python = ".".join(platform.python_version_tuple()[:2])

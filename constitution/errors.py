@@ -136,7 +136,7 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
 
 
 _CREDENTIAL = re.compile(
-    r"""(//)[^/@\s'"]+(?=@)|((?:key|token(?!s)|secret|passw\w*|authorization|cookie)[\w-]*['"]?\s*[:=]\s*['"]?)(?![$\[{])[^'"&,}\s]+(?:\s[^'"&,}\s]+)?""",
+    r"""(//)[^/@\s'"]+(?=@)|((?:key|token(?!s)|secret|passw|authorization|cookie)[\w-]{0,40}+['"]?\s*+[:=]\s*['"]?)(?![$\[{])[^'"&,}\s]+(?:\s[^'"&,}\s]+)?""",
     re.IGNORECASE,
 )
 """A user and a password in an address, and the value of what is named a key, a token or the like."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from constitution.errors import Problem, UserError, problems_of, shown
 from constitution.principles import Constitution, slug
 
-_LABEL = re.compile(r"\s*(?:CritiqueRequest|RevisionRequest|Critique|Revision|Options)\s*:\s*")
+_LABEL = re.compile(r"(?:CritiqueRequest|RevisionRequest|Critique|Revision|Options)\s*+:")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 

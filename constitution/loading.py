@@ -20,7 +20,7 @@ from constitution.yaml_source import Source, read
 SHIPPED = Path(__file__).parents[1] / "principles"
 """Folder of the constitutions that come with Solon, each found by its name."""
 
-_TEMPLATE = re.compile(r"\{\{\s*([^{}]{0,60}?)\s*\}\}|\{%\s*([^{}]{0,60}?)\s*%\}")
+_TEMPLATE = re.compile(r"\{\{\s*+([^{}]{0,60}?)\s*+\}\}|\{%\s*+([^{}]{0,60}?)\s*+%\}")
 _ASKED = ("text", "antithesis", "critique", "revise", "compare")
 
 

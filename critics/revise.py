@@ -16,21 +16,21 @@ from critics.transcript import AskedIn, ask, conversation, escape_delimiters, no
 _THING = r"(?:reply|response|answer|version|revision|rewrite|message|text)"
 _BETTER = r"(?:better|revised|improved|rewritten|updated|new|corrected|edited|final)"
 _PREAMBLE = re.compile(
-    rf"""^\s*(?:
-        (?:(?:sure|certainly|of\s+course|absolutely|okay|ok|yes)\b[^\n:]{{0,40}}?[,.!:]?\s*)?
+    rf"""\A(?:
+        (?:(?:sure|certainly|of\s+course|absolutely|okay|ok|yes)\b[^\n:]{{0,40}}?[,.!:]?\s*+)?
         (?:here(?:'s|’s|\s+is|\s+are)|this\s+is|below\s+is|i(?:'ve|’ve|\s+have)\s+(?:revised|rewritten))\b
             [^\n:]{{0,80}}\b{_THING}\b[^\n:]{{0,80}}:
-      | [*#_\s]*(?:(?:the|a|my)\s+)?{_BETTER}\s+{_THING}[*_\s]*:[*_]*
-      | (?:sure|certainly|of\s+course|absolutely)[!,.]?\s*\n
-    )\s*""",
+      | [*#_\s]*+(?:(?:the|a|my)\s+)?{_BETTER}\s+{_THING}[*_\s]*+:[*_]*
+      | (?:sure|certainly|of\s+course|absolutely)[!,.]?[^\S\n]*+\n
+    )""",
     re.IGNORECASE | re.VERBOSE,
 )
-_TAGS = re.compile(r"^\s*<(reply|critique|example)>\s*|\s*</(reply|critique|example)>\s*$", re.IGNORECASE)
+_TAGS = re.compile(r"\A<(reply|critique|example)>|</(reply|critique|example)>\Z", re.IGNORECASE)
 _QUOTES = (('"', '"'), ("“", "”"))
 _ABOUT_THE_TASK = re.compile(
     rf"""\b(?:the|this|my|your|our)\s+(?:{_BETTER}|original|previous|above|first)\s+(?:reply|response|answer|revision)\b
         | \bthe\s+critique\b | \b(?:the|this)\s+(?:reply|response)\s+(?:could|should|can)\s+be\s+(?:improved|changed|revised)
-        | \b(?:revise|improve|rewrite)\s+(?:the|this|my)\s+(?:reply|response)\b | <\s*/?\s*(?:reply|critique)\s*>""",
+        | \b(?:revise|improve|rewrite)\s+(?:the|this|my)\s+(?:reply|response)\b | <\s*+/?\s*+(?:reply|critique)\s*+>""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -78,7 +78,7 @@ def _as_turns(
 
 def cut(text: str) -> str:
     """The response inside what the model wrote: without preamble ("Sure, here is the revised response:"), tags and quotes."""
-    text = _TAGS.sub("", _PREAMBLE.sub("", text, count=1)).strip()
+    text = _TAGS.sub("", _PREAMBLE.sub("", text.lstrip(), count=1).strip()).strip()
     for left, right in _QUOTES:
         if len(text) > 1 and text.startswith(left) and text.endswith(right) and right not in text[1:-1]:
             text = text[1:-1].strip()

@@ -24,7 +24,7 @@ MATCH_SECONDS = 1.0
 _SHOWN = 60
 """Characters of a phrase that a reason shows."""
 
-_FENCE = regex.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", regex.DOTALL | regex.IGNORECASE)
+_FENCE = regex.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", regex.DOTALL | regex.IGNORECASE)
 
 
 def violates(check: Check, prompt: Prompt, message: Message) -> str | None:
@@ -113,7 +113,7 @@ def _schema_violation(check: Check, message: Message) -> str | None:
     if check.json_schema_of == "arguments":
         values = [call.function.arguments for call in message.tool_calls]
     else:
-        fenced = _FENCE.match(message.content)
+        fenced = _FENCE.fullmatch(message.content.strip())
         try:
             values = [json.loads(fenced.group(1) if fenced else message.content)]
         except (ValueError, RecursionError):

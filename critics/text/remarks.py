@@ -23,6 +23,8 @@ _REMARK = re.compile(
 _SPOKEN_OF = re.compile(rf"\b(?:replies|{_NOUN}s?)\b", re.IGNORECASE)
 GRAM = 4
 """Words of the n-grams by which two texts are held against each other."""
+WORDS = 3000
+"""Words of a text that are looked at."""
 ECHO = 0.6
 """Share of a text's n-grams that another has, from which it is said again."""
 
@@ -50,5 +52,5 @@ def echoes(text: str, source: str) -> bool:
 
 def _shared(text: str, other: str) -> float:
     """Share of the text's n-grams that the other has."""
-    own, others = (shingles(words_of(one), GRAM) for one in (text, other))
+    own, others = (shingles(words_of(one, WORDS), GRAM) for one in (text, other))
     return len(own & others) / len(own) if own else 0.0

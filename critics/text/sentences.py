@@ -9,7 +9,7 @@ from typing import NamedTuple
 import regex
 
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)")
-_ENDS = regex.compile(r"[.!?…。！？]+[\"'”’)\]»*_]*(?=\s|\Z)|[。！？]")
+_ENDS = regex.compile(r"(?<![.!?…。！？])[.!?…。！？]++[\"'”’)\]»*_]*+(?=\s|\Z)|[。！？]")
 _ABBREVIATION = regex.compile(
     r"(?:^|[\s(])(?:(?:\p{L}\.)*\p{L}|etc|vs|cf|dr|mr|mrs|ms|prof|st|no|approx|dept|fig|inc|jr|sr|bzw|ca)\.\Z",
     regex.IGNORECASE,

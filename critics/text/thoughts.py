@@ -46,6 +46,8 @@ _WRAPPED = re.compile(
 _BLANK = frozenset(" \u115f\u1160\u3164\uffa0\u2800")
 """Printable characters that show nothing."""
 _LONGEST_END = 24
+_REST = re.compile(r"[^\S\n]*+(?:\n|\Z)")
+"""White space up to the end of its line."""
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _QUOTED = frozenset("`\"'“”‘’")
 
@@ -77,9 +79,7 @@ def split(text: str, thinks: bool | None = None) -> Split:
     if not start:
         return Split(_shown(text), "")
     thoughts = _HEADERS.sub("", _MARKS.sub("", text[:start])).removeprefix("analysis").removesuffix(_BARE_FINAL)
-    answer = text[start:].rstrip()
-    while end := _ENDS.search(answer, max(0, len(answer) - _LONGEST_END)):
-        answer = answer[: end.start()].rstrip()
+    answer = _without_ends(text[start:])
     wrapped = _WRAPPED.fullmatch(answer)
     if wrapped:
         answer = wrapped[1] if wrapped[1] is not None else wrapped[2]
@@ -129,12 +129,32 @@ def _answer_at(text: str, thinks: bool | None) -> int:
 
 def _last(closes: list[re.Match[str]], text: str) -> int:
     """The end of the last one; of several, of the last that begins or ends its line, where one does: others are prose about it."""
-    alone = [mark for mark in closes if _ends_line(mark, text) or not text[: mark.start()].rpartition("\n")[2].strip()]
+    alone = [mark for mark in closes if _ends_line(mark, text) or _begins_line(mark, text)]
     return (alone or closes)[-1].end()
 
 
 def _ends_line(mark: re.Match[str], text: str) -> bool:
-    return not text[mark.end() :].partition("\n")[0].strip()
+    return bool(_REST.match(text, mark.end()))
+
+
+def _begins_line(mark: re.Match[str], text: str) -> bool:
+    before = _trimmed(text, mark.start(), "\n")
+    return before == 0 or text[before - 1] == "\n"
+
+
+def _without_ends(answer: str) -> str:
+    """The answer without the tokens that end a turn. In time linear in it: nothing is copied for each of them."""
+    end = _trimmed(answer, len(answer))
+    while found := _ENDS.search(answer, max(0, end - _LONGEST_END), end):
+        end = _trimmed(answer, found.start())
+    return answer[:end]
+
+
+def _trimmed(text: str, end: int, up_to: str = "") -> int:
+    """Where the white space before `end` begins, or the part of it after a character."""
+    while end and text[end - 1].isspace() and text[end - 1] != up_to:
+        end -= 1
+    return end
 
 
 def _unquoted(marks: list[re.Match[str]], text: str, all_where_none: bool = True) -> list[re.Match[str]]:

@@ -19,6 +19,9 @@ from evaluation.files import write, write_json
 from generation.output.files import write_atomically
 from generation.output.manifest import BESIDE, REPORT, Manifest, seal, whole
 
+SAMPLE = 50_000
+"""Prompts of which the report that a run writes of itself reads pairs, responses and critiques."""
+
 
 def run(settings: AuditSettings, console: Console) -> int:
     """Audit, write, print. Exit code 0 done, 1 a gate failed. Raises UserError."""
@@ -59,9 +62,11 @@ def _clean(run: Path, folder: Path, audit: Audit, manifest: Manifest) -> str:
 def write_report(folder: Path, manifest: Manifest) -> None:
     """Write report.html from the finished files of a run, with the thresholds' defaults. Raises UserError.
 
-    Memory is bounded: near-duplicates among more than MOST_GRAMS 3-grams are left to the command.
+    Memory is bounded: near-duplicates among more than MOST_GRAMS 3-grams are estimated, and of more than SAMPLE prompts that many
+    are read.
     """
-    write_atomically(folder / REPORT, render(read_audit(folder, manifest, Thresholds(), (), MOST_GRAMS)))
+    audit = read_audit(folder, manifest, Thresholds(), (), MOST_GRAMS, sample=SAMPLE)
+    write_atomically(folder / REPORT, render(audit))
 
 
 def numbers(audit: Audit) -> dict[str, object]:
@@ -93,12 +98,12 @@ def numbers(audit: Audit) -> dict[str, object]:
             {"objectives": pair, "of": tally.n, "one_wins_one_loses": tally.hits}
             for pair, tally in sorted(audit.pairs.trades.items())
         ],
-        "near_duplicates": None if audit.near is None else [near._asdict() for near in audit.near],
+        "near_duplicates": [near._asdict() for near in audit.near.found],
         "overlaps": [found._asdict() for found in audit.overlaps],
     }
 
 
 def why_left_out(audit: Audit) -> dict[str, str]:
     """Prompt id -> why its rows are left out of a clean copy."""
-    near = {near.prompt_id: f"nearly repeats {near.earlier} ({near.jaccard:.2f})" for near in audit.near or ()}
+    near = {near.prompt_id: f"nearly repeats {near.earlier} ({near.jaccard:.2f})" for near in audit.near.found}
     return near | {found.prompt_id: f"is in {found.place} ({found.containment:.2f})" for found in audit.overlaps}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from constitution.digest import fraction
 from constitution.records import Critique, Dropped, Failure
 from evaluation.audit.heading import Heading, read_heading
-from evaluation.audit.overlap import NearDuplicate, Overlap, count_prompts, near_duplicates, overlaps, prompts_of
+from evaluation.audit.overlap import Overlap, Repeats, count_prompts, near_duplicates, overlaps, prompts_of
 from evaluation.audit.pairs import Pairs, Tally, read_pairs
 from evaluation.audit.responses import Responses, read_responses
 from evaluation.audit.thresholds import Thresholds
@@ -46,12 +48,13 @@ class Audit:
     controls: Controls
     prompts: int
     """Distinct prompts in the data."""
-    near: list[NearDuplicate] | None
-    """None where the prompts are too many to count."""
+    near: Repeats
     overlaps: list[Overlap]
     """Overlaps with evaluation sets."""
     against: int
     """Evaluation sets that were looked at."""
+    sampled: int | None = None
+    """Pairs, responses and critiques of about so many prompts were read, whoever voted on all; of all where None."""
 
     def name(self, voter: Voter) -> str:
         """A voter as it is shown."""
@@ -65,30 +68,39 @@ def read_audit(
     against: Sequence[Path],
     most: int | None = None,
     columns: Sequence[str] = (),
+    sample: int | None = None,
 ) -> Audit:
     """Read a run whose files are written; the manifest need not be. Raises UserError.
 
-    most: near-duplicates are not looked for where the prompts have more 3-grams.
+    most: near-duplicates are estimated where the prompts have more 3-grams, and the most similar are named. sample: of a run over
+    more prompts, pairs, responses and critiques of about so many are read.
     """
+    asked = manifest.counts.prompts
+    of = partial(_is_sampled, sample / asked) if sample is not None and asked > sample else None
     overlapping = overlaps(prompts_of(run), against, thresholds.ngram, thresholds.containment, columns)
-    pairs = read_pairs(run, thresholds.examples, thresholds.seed)
+    pairs = read_pairs(run, thresholds.examples, thresholds.seed, of)
     wanted = {pair.prompt_id for read in pairs.read.values() for pair in read}
     failures = _failures(run / "failures.parquet")
     wanted |= {record.prompt_id for found in failures.values() for record in found}
-    responses = read_responses(run, pairs.chosen, pairs.rejected, wanted, thresholds)
+    responses = read_responses(run, pairs.chosen, pairs.rejected, wanted, thresholds, of)
     critiques: defaultdict[str, list[Critique]] = defaultdict(list)
-    for critique in read_critiques(run / "critiques.parquet"):
+    for critique in read_critiques(run / "critiques.parquet", of=of):
         if critique.prompt_id in wanted:
             critiques[critique.response_id].append(critique)
-    near = near_duplicates(prompts_of(run), thresholds.near, most)
+    near = near_duplicates(prompts_of(run), thresholds.near, most, LISTED if most else None)
     controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
     texts = {name: candidate.text for name, candidate in responses.kept.items()}
     failed = {kind: [(record, texts.get(record.subject, "")) for record in found] for kind, found in failures.items()}
     return Audit(
         read_heading(run), manifest, thresholds, voters, pairs, responses, failed, critiques, controls, count_prompts(run), near,
-        overlapping, len(against),
+        overlapping, len(against), sample if of else None,
     )  # fmt: skip
+
+
+def _is_sampled(share: float, prompt_id: str) -> bool:
+    """The same prompts at each time, and independent of the split."""
+    return fraction(f"sample {prompt_id}") < share
 
 
 def _failures(path: Path) -> dict[str, list[Failure | Dropped]]:

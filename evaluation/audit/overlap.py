@@ -1,4 +1,4 @@
-"""Prompts that nearly repeat each other, and prompts that are in an evaluation set: counted by word n-grams, exactly.
+"""Prompts that nearly repeat each other, and prompts that are in an evaluation set: counted by word n-grams, exactly up to a size.
 
 Two prompts are near-duplicates when the Jaccard index of their word 3-grams is at least `near`. Only a prompt's rarest 3-grams
 need to be looked up for that (prefix filtering: Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search"), and only
@@ -13,12 +13,14 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from constitution.digest import integer
 from constitution.errors import Problem, UserError
 from constitution.words import shingles, words_of
+from evaluation.audit import minhash
 from generation.data.mapping import Columns, columns
 from generation.data.message import Told
 from generation.data.prompts import turns
@@ -30,6 +32,8 @@ SHINGLE = 3
 """Words of the n-grams by which prompts are near-duplicates."""
 MOST_GRAMS = 2_000_000
 """Of all prompts together, in the report that a run writes itself, which must not need much memory: 50,000 prompts of 40 words."""
+COMPARED, FEWEST = 30, 10_000
+"""Pairs that are compared for each prompt, of at least so many prompts, before near-duplicates are estimated."""
 FIELDS = ("prompt", "messages", "conversations")
 OWN = columns(FIELDS)
 WORDS = 5000
@@ -44,6 +48,16 @@ class NearDuplicate(NamedTuple):
     jaccard: float
 
 
+class Repeats(NamedTuple):
+    """The prompts of a run that nearly repeat an earlier one."""
+
+    count: int
+    found: list[NearDuplicate]
+    """All of them; of estimated ones, as many as are named."""
+    estimated: bool
+    """By MinHash, not counted."""
+
+
 class Overlap(NamedTuple):
     """A prompt that is, at least in part, in an evaluation set."""
 
@@ -55,19 +69,20 @@ class Overlap(NamedTuple):
 
 def prompts_of(run: Path) -> Iterator[tuple[str, str]]:
     """(id, text) of every prompt in a run's data, once. Raises UserError."""
-    seen: set[str] = set()
+    seen: set[int] = set()
     for name in ("preferences", "sft"):
         for _, path in split_files(run, name):
             for prompt_id, spoken in read_prompts(path):
-                if prompt_id not in seen:
-                    seen.add(prompt_id)
+                known = integer(prompt_id)  # a quarter of an id's memory
+                if known not in seen:
+                    seen.add(known)
                     yield prompt_id, _text(spoken)
 
 
 def count_prompts(run: Path) -> int:
     """Distinct prompts in a run's data. Raises UserError."""
     paths = [path for name in ("preferences", "sft") for _, path in split_files(run, name)]
-    return len({prompt_id for path in paths for prompt_id in read_prompt_ids(path)})
+    return len({integer(prompt_id) for path in paths for prompt_id in read_prompt_ids(path)})
 
 
 def _text(turns: Iterable[tuple[str, str]]) -> str:
@@ -85,25 +100,55 @@ def grams(text: str, n: int) -> array[int]:
 
 
 def near_duplicates(
-    prompts: Iterable[tuple[str, str]], near: float, most: int | None = None
-) -> list[NearDuplicate] | None:
+    prompts: Iterable[tuple[str, str]], near: float, most: int | None = None, listed: int | None = None
+) -> Repeats:
     """Each prompt that nearly repeats an earlier one which itself repeats none, with the most similar such one.
 
-    Memory grows with the prompts' 3-grams, about 150 bytes each; None when there are more than `most`.
+    They are counted exactly, in about 150 bytes for each 3-gram, unless the prompts have more than `most` 3-grams, or so much in
+    common that more than COMPARED pairs a prompt would have to be compared: then they are estimated (`minhash`), and the prompts
+    that they repeat may repeat others. listed: how many of the estimated ones are named, the most similar first; all where None.
     """
-    names: list[str] = []
+    names = _Names()
+    read = (names.added(name, grams(words, SHINGLE)) for name, words in prompts)
     texts: list[array[int]] = []
     total = 0
-    for name, words in prompts:
-        names.append(name)
-        texts.append(grams(words, SHINGLE))
-        total += len(texts[-1])
+    for text in read:
+        texts.append(text)
+        total += len(text)
         if most is not None and total > most:
-            return None
+            break
+    else:
+        found = _exactly(texts, near)
+        if found is not None:
+            return Repeats(len(found), [NearDuplicate(names[i], names[j], share) for share, i, j in found], False)
+    count, found = minhash.near(chain(texts, read), near, listed)
+    return Repeats(count, [NearDuplicate(names[i], names[j], share) for share, i, j in found], True)
+
+
+class _Names:
+    """The ids of prompts, by their places, in little memory."""
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+        self._ends = array("Q", [0])
+
+    def added(self, name: str, text: array[int]) -> array[int]:
+        """Keep the next name; returns its prompt's n-grams."""
+        self._text += name.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._text))
+        return text
+
+    def __getitem__(self, place: int) -> str:
+        return self._text[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogatepass")
+
+
+def _exactly(texts: Sequence[array[int]], near: float) -> list[minhash.Near] | None:
+    """Near-duplicates among the texts; None where that takes too many comparisons."""
     often = Counter(gram for text in texts for gram in text)
     kept: defaultdict[int, dict[tuple[int, int], list[int]]] = defaultdict(dict)
     """3-gram -> the prompts that have it, by how many of theirs are as frequent or more, and how many they have."""
     found = []
+    left_to_compare = COMPARED * max(len(texts), FEWEST)
     for i, text in enumerate(texts):
         if not text:
             continue
@@ -114,9 +159,12 @@ def near_duplicates(
                 shared = min(len(text) - place, left)  # at most, where this is the rarest that both have
                 if shared / (len(text) + size - shared) >= near:
                     candidates.update(group)
+        left_to_compare -= len(candidates)
+        if left_to_compare < 0:
+            return None
         best = max(((jaccard(text, texts[j]), -j) for j in candidates), default=(0.0, 0))
         if best[0] >= near:
-            found.append(NearDuplicate(names[i], names[-best[1]], best[0]))
+            found.append(minhash.Near(best[0], i, -best[1]))
         else:
             for place, gram in enumerate(rare):
                 kept[gram].setdefault((len(text) - place, len(text)), []).append(i)

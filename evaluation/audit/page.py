@@ -10,7 +10,7 @@ from evaluation.audit.examples import clip, examples
 from evaluation.audit.measures import verdicts
 from evaluation.audit.sections import texts, votes
 from evaluation.audit.sections.policies import policies
-from evaluation.audit.sections.texts import UNCOUNTED
+from evaluation.audit.sections.texts import ESTIMATED
 from evaluation.pages.section import LISTED, NOTHING, Section, Table, percent
 from generation.output.pages import render_html
 from generation.reasons import advice, told
@@ -30,13 +30,21 @@ def render(audit: Audit) -> str:
         TEMPLATE,
         heading=audit.heading,
         manifest=audit.manifest,
-        notes=[UNCOUNTED] if audit.near is None else [],
+        notes=_notes(audit),
         crossed=[verdict for verdict in verdicts(audit) if verdict.crossed],
         measured=measured,
         limit=limit,
         sections=[section for make in makers if (section := make(audit)).parts],
         examples=examples(audit),
     )
+
+
+def _notes(audit: Audit) -> list[str]:
+    sampled = (
+        f"The run has {audit.manifest.counts.prompts:,} prompts: this page counts pairs, responses and critiques of a sample of "
+        f"about {audit.sampled:,}, and everybody's votes. `python -m evaluation audit RUN` reads all, and writes this page again."
+    )
+    return [*([sampled] if audit.sampled else []), *([ESTIMATED] if audit.near.estimated else [])]
 
 
 def measured(name: str, value: float) -> str:

@@ -18,7 +18,7 @@ from critics.text.biases import BIASES
 from critics.text.tone import READ
 from evaluation.statistics import share
 from generation.output import reading
-from generation.output.reading import Pair, Voter, split_files
+from generation.output.reading import Of, Pair, Voter, split_files
 
 LOOPS = 0.5
 """Share of repeated word 3-grams from which a response goes round in circles."""
@@ -74,12 +74,12 @@ class Pairs:
     """Kind -> the pairs to read."""
 
 
-def read_pairs(run: Path, examples: int, seed: int) -> Pairs:
+def read_pairs(run: Path, examples: int, seed: int, of: Of = None) -> Pairs:
     """One pass over the preference pairs. Raises UserError."""
     pairs = Pairs()
     best = {kind: _Best(examples) for kind in KINDS}
     for split, path in split_files(run, "preferences"):
-        for pair in reading.read_pairs(path, split):
+        for pair in reading.read_pairs(path, split, of=of):
             _add(pairs, pair)
             name = f"{pair.chosen_id} {pair.rejected_id}"
             best["sampled"].offer((digest(f"{seed} {name}", 8),), pair)

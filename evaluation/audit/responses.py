@@ -15,7 +15,7 @@ from critics.text.refusal import is_refusal
 from critics.text.tone import READ
 from evaluation.audit.pairs import GIVEN, Tally
 from evaluation.audit.thresholds import Thresholds
-from generation.output.reading import Candidate, read_candidates
+from generation.output.reading import Candidate, Of, read_candidates
 
 ASKED = ("harmful", "benign", "other")
 """What a prompt asks for, by its tags; `other` has neither kind of tag."""
@@ -72,11 +72,16 @@ class Responses:
 
 
 def read_responses(
-    run: Path, chosen: AbstractSet[str], rejected: AbstractSet[str], wanted: AbstractSet[str], thresholds: Thresholds
+    run: Path,
+    chosen: AbstractSet[str],
+    rejected: AbstractSet[str],
+    wanted: AbstractSet[str],
+    thresholds: Thresholds,
+    of: Of = None,
 ) -> Responses:
     """One pass over the responses; those to the wanted prompts are kept. Raises UserError."""
     responses = Responses()
-    candidates = read_candidates(run / "responses.parquet")
+    candidates = read_candidates(run / "responses.parquet", of=of)
     for prompt_id, group in groupby(candidates, key=attrgetter("prompt_id")):
         texts: dict[str, str] = {}
         for candidate in group:

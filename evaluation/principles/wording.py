@@ -25,7 +25,7 @@ LONGEST = 300
 """Characters of a principle that a model writes."""
 _FORMS = ("Judge the replies by this principle alone, and by nothing else: {} Which reply keeps to it better?",)
 _ASKED = ("Judge the reply by this principle alone, and by nothing else: {} Does it keep to it?",)
-_JOINED = re.compile(r"\s*;\s*|,?\s+(?:and|but|while)\s+", re.IGNORECASE)
+_JOINED = re.compile(r" ?; ?|,? (?:and|but|while) ", re.IGNORECASE)
 _SENTENCE = Sampling(max_tokens=80, temperature=0.0)
 _FOLDER = Path(__file__).parent / "templates"
 _LEAD = re.compile(
@@ -76,7 +76,7 @@ def fixed(principle: Principle, place: int) -> list[Wording]:
 
 def parts_of(text: str) -> tuple[str, ...]:
     """The two demands that a sentence joins; none where it joins none."""
-    parts = [part.strip(" .") for part in _JOINED.split(text, maxsplit=1)]
+    parts = [part.strip(" .") for part in _JOINED.split(" ".join(text.split()), maxsplit=1)]
     if len(parts) != 2 or any(len(part.split()) < 2 for part in parts):
         return ()
     return tuple(f"{part[0].upper()}{part[1:]}." for part in parts)

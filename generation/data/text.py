@@ -21,7 +21,7 @@ ROLES = {
 }  # fmt: skip
 """Roles as makers of data name them -> as Solon does."""
 _OPENS = ("[", "{", '"[', '"{', "array(", "(", "'[", "'{")
-_ROLE = re.compile(r"""\\*['"](?:role|from)\\*['"]\s*:\s*\\*['"](\w+)""")
+_ROLE = re.compile(r"""(?<!\\)\\*+['"](?:role|from)\\*+['"]\s*:\s*\\*['"](\w+)""")
 _LOOKED_AT = 400
 """Characters at the beginning of a text in which a role shows that it is a broken conversation."""
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):[ ]?")

@@ -15,7 +15,7 @@ from typing import Any
 from constitution.records import Function, Message, ToolCall
 
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
-_BARE = re.compile(r"\s*(?:\[TOOL_CALLS\]|<\|tool_call\|>|<\|python_tag\|>)?\s*(?=[\[{])")
+_BARE = re.compile(r"\s*+(?:\[TOOL_CALLS\]|<\|tool_call\|>|<\|python_tag\|>)?\s*+(?=[\[{])")
 
 
 def names_of(tools: Iterable[Mapping[str, Any]]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,8 @@ PIECE = 1 << 16
 """Votes of one piece of columns, about."""
 
 Tools = tuple[dict[str, Any], ...]
+Of = Callable[[str], bool] | None
+"""Takes a prompt's id, and says whether its rows are read; all are where None."""
 Voter = tuple[str, str, str]
 """(judge, method, principle)"""
 
@@ -175,9 +177,9 @@ class VoteColumns(NamedTuple):
     position_inconsistent: NDArray[np.bool_]
 
 
-def read_pairs(path: Path, split: str, first: int = 0) -> Iterator[Pair]:
+def read_pairs(path: Path, split: str, first: int = 0, of: Of = None) -> Iterator[Pair]:
     """Pairs of a parquet file of the dataset, in its order. first: number of the first row that is read, from 0; likewise below."""
-    for row in _of_prompts(path, Pair._fields[:-1], first):
+    for row in _of_prompts(path, Pair._fields[:-1], first, of):
         ids = (row["prompt_id"], row["chosen_id"], row["rejected_id"])
         votes = tuple(Vote(*ids, **vote) for vote in row["votes"])
         yield Pair(**{**row, **_messages(row), "votes": votes}, split=split)
@@ -221,17 +223,17 @@ def read_prompt_ids(path: Path) -> Iterator[str]:
         yield from table["prompt_id"].to_pylist()
 
 
-def read_candidates(path: Path, first: int = 0) -> Iterator[Candidate]:
+def read_candidates(path: Path, first: int = 0, of: Of = None) -> Iterator[Candidate]:
     """`responses.parquet`: every response that could be compared."""
-    for row in rows(path, Candidate._fields, first):
+    for row in rows(path, Candidate._fields, first, of):
         row |= {name: tuple(row[name]) for name in ("principles", "tags", "indicators")}
         yield Candidate(**row)
 
 
-def read_critiques(path: Path, first: int = 0) -> Iterator[Critique]:
+def read_critiques(path: Path, first: int = 0, of: Of = None) -> Iterator[Critique]:
     """`critiques.parquet`."""
     columns = ("prompt_id", "response_id", "principle", "text", "found", "raw")
-    yield from (Critique(**row) for row in rows(path, columns, first))
+    yield from (Critique(**row) for row in rows(path, columns, first, of))
 
 
 def read_votes(path: Path, first: int = 0) -> Iterator[Vote]:
@@ -284,9 +286,11 @@ def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
     return [(split, path) for split, path in files if path.exists()]
 
 
-def rows(path: Path, columns: Sequence[str] | None = None, first: int = 0) -> Iterator[dict[str, Any]]:
+def rows(path: Path, columns: Sequence[str] | None = None, first: int = 0, of: Of = None) -> Iterator[dict[str, Any]]:
     """Rows of a parquet file. Raises UserError."""
     for table in tables(path, columns, ROWS, first):
+        if of:
+            table = table.filter(pa.array(map(of, table["prompt_id"].to_pylist()), pa.bool_()))
         for start in range(0, len(table), FEW):  # who wants one row waits for few
             yield from table.slice(start, FEW).to_pylist()
 
@@ -351,10 +355,10 @@ def _joined(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*(table[name] for name in names), "\0")
 
 
-def _of_prompts(path: Path, fields: Sequence[str], first: int = 0) -> Iterator[dict[str, Any]]:
+def _of_prompts(path: Path, fields: Sequence[str], first: int = 0, of: Of = None) -> Iterator[dict[str, Any]]:
     """Rows with what they have of their prompts. A run without tools has no column of them."""
     offered = "tools" in schema_of(path).names
-    for row in rows(path, [name for name in fields if offered or name != "tools"], first):
+    for row in rows(path, [name for name in fields if offered or name != "tools"], first, of):
         yield {**row, "tools": tuple(json.loads(row.get("tools") or "[]")), "tags": tuple(row["tags"])}
 
 

@@ -58,6 +58,9 @@ _ERRORS = frozenset(
 """Keys, in lower case, of which an answer without choices has one where it is an error."""
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _MAX_COUNT = 1 << 53
+LONGEST, LONGEST_TOKEN = 100_000, 32
+"""Characters of an answer, thoughts included: so many, and so many more for each token that was asked for. Readers of answers take
+time in proportion to them, and everything else waits for that."""
 
 
 class Malformed(NamedTuple):
@@ -86,11 +89,20 @@ def read_answer(status: int, content: bytes, request: Request, token_ids: bool, 
     if not 200 <= status < 300:
         return read_refusal(status, content.decode("utf-8", "replace"), sent, asked)
     try:
-        return _read(json.loads(_decoded(content)), request, token_ids, partial(read_refusal, sent=sent, asked=asked))
+        answer = json.loads(_decoded(content))
+        return _bounded(_read(answer, request, token_ids, partial(read_refusal, sent=sent, asked=asked)), request)
     except _NoCompletion as error:
         return Malformed(str(error)[:SHOWN])
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError):
         return Malformed(f"the answer is no completion ({_start(content)!r})")
+
+
+def _bounded(answer: Answer, request: Request) -> Answer:
+    """The answer; a text that is longer than the tokens that were asked for can be is cut, and truncated."""
+    longest = LONGEST + LONGEST_TOKEN * request.most_written
+    if isinstance(answer, Completion) and len(answer.text) > longest:
+        return replace(answer, text=answer.text[:longest], finish="length")
+    return answer
 
 
 def billed(status: int, content: bytes, request: Request, thinking: int = 0) -> Usage:

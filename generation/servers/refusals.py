@@ -15,6 +15,9 @@ from generation.servers import wording
 SHOWN = 300
 """Characters of a server's words that are kept."""
 
+READ = 20_000
+"""Characters of what a server says that are looked at."""
+
 _WORD = 10
 """Characters of a prompt, fewer than which may be a word of the server's own."""
 
@@ -71,7 +74,7 @@ def read_refusal(
     where the server repeats them.
     """
     stated = statements(content)
-    words, text = (stated or " ".join(content.split()))[:SHOWN], _without(stated.lower(), asked)
+    words, text = (stated or " ".join(content.split()))[:SHOWN], _without(stated.lower(), asked)[:READ]
     trouble, parameter = _trouble(status, text, sent)
     if status == 500 and wording.OVERFLOW_CODE.search(text):  # llama.cpp, and gateways that pass on what a model said
         return failed(ErrorReason.PROMPT_TOO_LONG, words)
@@ -152,7 +155,9 @@ def _statements(content: str) -> Iterator[str]:
     try:
         waiting = deque([json.loads(content)])
     except (ValueError, RecursionError):
-        yield re.sub(r"<(script|style)\b.*?</\1>|<[^>]{0,300}>", " ", content[:20_000], flags=re.DOTALL | re.IGNORECASE)
+        yield re.sub(
+            r"<(script|style)\b.*?(?:</\1>|\Z)|<[^>]{0,300}>", " ", content[:READ], flags=re.DOTALL | re.IGNORECASE
+        )
         return
     for _ in range(1000):
         if not waiting:
@@ -199,7 +204,7 @@ _DELAY = re.compile(
 
 def _named_wait(content: str) -> float | None:
     """Seconds that the body of an error asks to wait, as Gemini's `retryDelay` and OpenAI's `try again in 1.2s` do."""
-    found = _DELAY.search(content[:20_000])
+    found = _DELAY.search(content[:READ])
     if not found:
         return None
     seconds = float(found[1] or found[2])

@@ -25,7 +25,7 @@ RATE = _any(
     r"try again (?:later|in)",
     r"retry (?:later|in|after)",
     r"overloaded",
-    r"concurren\w* (?:request|limit)",
+    r"concurren\w{0,10} (?:request|limit)",
     r"slow down",
 )
 """A limit of the account's traffic, which passes. Its words may be those of a prompt that is too long: "too many tokens"."""
@@ -50,7 +50,7 @@ _OVERFLOW = _any(
     r"inputs?`? must have less than \d+ tokens",
     r"maximum (?:prompt|input) length",
     r"reduce the length of the (?:messages|prompt|input)",
-    r"exceed\w* model token limit",
+    r"exceed\w{0,10} model token limit",
     r"prompt exceeds",
     r"length of the prompt",
     r"too many tokens: (?:total|the sum|size|prompt|input)",
@@ -64,9 +64,9 @@ _OVERFLOW = _any(
     r"request has \d+ input tokens",
 )
 _OVERFLOW_OTHERWISE = _any(
-    r"\btokens?\b.{0,80}\b(?:exceed\w*|(?:greater|more|longer|larger) than|over|above)\b"
+    r"\btokens?\b.{0,80}\b(?:exceed\w{0,10}|(?:greater|more|longer|larger) than|over|above)\b"
     r".{0,60}\b(?:limit|maximum|max|allowed|supported)",
-    r"\b(?:exceed\w*|over|above)\b.{0,60}\b(?:tokens?|input|prompt|sequence) ?(?:limit|length|count|budget|capacity)",
+    r"\b(?:exceed\w{0,10}|over|above)\b.{0,60}\b(?:tokens?|input|prompt|sequence) ?(?:limit|length|count|budget|capacity)",
     r"\b(?:prompt|input|conversation|messages)\b.{0,80}\btokens?\b.{0,60}\b(?:limit|maximum|max|at most|only|up to)\b",
 )
 _OF_OUTPUT = _any(
@@ -99,7 +99,7 @@ _POLICY = _any(
     r"data.?inspection.?failed",
     r"inappropriate (?:content|input|prompt)",
     r"(?:sensitive|harmful|unsafe|offensive|explicit|disallowed) (?:content|input|prompt|information|words?|material|request)",
-    r"violat\w* .{0,60}(?:polic|guideline|terms)",
+    r"violat\w{0,10} .{0,60}(?:polic|guideline|terms)",
     r"guardrail",
     r"\bjailbreak",
     r"prompt_blocked",

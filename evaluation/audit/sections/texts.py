@@ -6,16 +6,15 @@ import numpy as np
 
 from critics.text.manipulation import INDICATORS
 from evaluation.audit.data import Audit
-from evaluation.audit.overlap import MOST_GRAMS
 from evaluation.audit.responses import ASKED, ROLES
 from evaluation.audit.sections.votes import FEW, FEWEST, filled_heat, most
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, NOTHING, Section, Table, bar_values, percent
 
-UNCOUNTED = (
-    f"Near-duplicates were not looked for: the prompts have more than {MOST_GRAMS:,} word 3-grams, too many for the report that "
-    "a run writes of itself. `python -m evaluation audit RUN` looks for them, and writes this page again."
+ESTIMATED = (
+    "Near-duplicates are estimated (MinHash), as there are too many prompts, or too many alike, to compare them all; "
+    "the prompt that one repeats may repeat another."
 )
 
 
@@ -98,12 +97,12 @@ def indicators(audit: Audit) -> Section:
 
 def prompts(audit: Audit) -> Section:
     """Prompts that repeat others, or that are in an evaluation set."""
-    repeated = sorted(audit.near or (), key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
+    repeated = sorted(audit.near.found, key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
     found = sorted(audit.overlaps, key=lambda f: (-f.containment, f.prompt_id))[:LISTED]
     text = (
-        f"Of {audit.prompts} prompts in the data, {'?' if audit.near is None else len(audit.near)} nearly repeat an earlier one"
+        f"Of {audit.prompts} prompts in the data, {audit.near.count} nearly repeat an earlier one"
         + (f", and {len(audit.overlaps)} overlap with the evaluation sets given. " if audit.against else ". ")
-        + (f"{UNCOUNTED} " if audit.near is None else "")
+        + (f"{ESTIMATED} " if audit.near.estimated else "")
         + f"At most {LISTED} are listed; --json has all, and --clean copies the data without them."
     )
     repeats = [(near.prompt_id, near.earlier, percent(near.jaccard)) for near in repeated]

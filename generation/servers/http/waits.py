@@ -15,9 +15,9 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from generation.engines.base import TransientError
 from generation.servers.settings import EndpointSettings
 
-_PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PARTS = re.compile(r"(?<!\d)(\d++(?:\.\d++)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_RESET = re.compile(r"ratelimit.*reset", re.IGNORECASE)
+_RESET = re.compile(r"ratelimit.{0,100}reset", re.IGNORECASE)
 _EPOCH = 1e9
 """A number of seconds as large as this is a point in time."""
 

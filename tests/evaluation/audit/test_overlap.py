@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import random
+from array import array
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from constitution.errors import UserError
+from evaluation.audit import minhash
 from evaluation.audit.overlap import (
     SHINGLE,
     NearDuplicate,
     Overlap,
+    Repeats,
     evaluation_items,
     grams,
     jaccard,
@@ -39,8 +43,9 @@ def test_a_prompt_that_repeats_an_earlier_one_is_found() -> None:
         ("d", QUESTION + " hall"),
     ]
     # c has the same twelve 3-grams; d has one more
-    assert near_duplicates(prompts, 0.8) == [NearDuplicate("c", "a", 1.0), NearDuplicate("d", "a", 12 / 13)]
-    assert near_duplicates(prompts, 0.95) == [NearDuplicate("c", "a", 1.0)]
+    found = [NearDuplicate("c", "a", 1.0), NearDuplicate("d", "a", 12 / 13)]
+    assert near_duplicates(prompts, 0.8) == Repeats(2, found, estimated=False)
+    assert near_duplicates(prompts, 0.95) == Repeats(1, found[:1], estimated=False)
 
 
 words = st.lists(st.sampled_from("abcde"), min_size=0, max_size=9).map(" ".join)
@@ -60,7 +65,49 @@ def test_looking_up_the_rare_ones_finds_what_comparing_all_finds(texts: list[str
             expected.append(NearDuplicate(str(i), str(-j), score))
         else:
             kept.append(i)
-    assert near_duplicates(prompts, near) == expected
+    assert near_duplicates(prompts, near) == Repeats(len(expected), expected, estimated=False)
+
+
+def templated(rows: int, slots: int) -> list[tuple[str, str]]:
+    """Prompts that share most of their words with hundreds of others, and are near-duplicates of few: every tenth of the one before."""
+    slot = lambda name, n: " ".join(f"{name}{n}-{i}" for i in range(6))  # noqa: E731
+    texts = [f"{slot('a', i % slots)} {slot('b', i // slots)} {slot('c', 0)} {slot('d', 0)}" for i in range(rows)]
+    return [(str(i), texts[i - 1] + " please" if i % 10 == 9 else text) for i, text in enumerate(texts)]
+
+
+def test_too_many_prompts_or_too_many_alike_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = templated(600, 20)
+    exact = near_duplicates(prompts, 0.8)
+    assert not exact.estimated
+    assert exact.count == 60
+    by_size = near_duplicates(prompts, 0.8, most=1000)
+    monkeypatch.setattr("evaluation.audit.overlap.COMPARED", 0)
+    for found in (by_size, near_duplicates(prompts, 0.8)):
+        assert found.estimated
+        assert found.count == len(found.found)
+        assert abs(found.count - exact.count) <= 10
+        assert len({one.prompt_id for one in found.found} & {one.prompt_id for one in exact.found}) >= 50
+    assert len(near_duplicates(prompts, 0.8, most=1000, listed=3).found) == 3
+
+
+def test_nothing_is_like_a_prompt_without_words() -> None:
+    assert near_duplicates(
+        [("a", "?!"), ("b", "!"), ("c", "one two three"), ("d", "One two three!")], 0.8, most=0
+    ) == Repeats(1, [NearDuplicate("d", "c", 1.0)], estimated=True)
+
+
+def test_estimates_are_near_the_jaccard_index() -> None:
+    dice = random.Random(0)
+    a = [dice.getrandbits(64) for _ in range(400)]
+    for share in (0.5, 0.8, 0.95):
+        same = round(400 * 2 * share / (1 + share))
+        pairs = [
+            array("Q", sorted(one))
+            for _ in range(50)
+            for one in (a, a[:same] + [dice.getrandbits(64) for _ in range(400 - same)])
+        ]
+        found = minhash.signatures(pairs)
+        assert abs(float((found[::2] == found[1::2]).mean()) - share) < 0.04
 
 
 def test_overlap_counts_the_shorter_text(tmp_path: Path) -> None:
@@ -127,12 +174,6 @@ def test_what_is_no_evaluation_set(tmp_path: Path, text: str, message: str) -> N
     assert f"{path}{message}" in str(error.value)
     with pytest.raises(UserError, match=r"none: no such file or folder; allowed: .jsonl"):
         list(evaluation_items(tmp_path / "none"))
-
-
-def test_prompts_that_are_too_many_are_not_compared() -> None:
-    prompts = [("a", QUESTION), ("b", QUESTION)]  # twelve 3-grams each
-    assert near_duplicates(prompts, 0.8, most=24) == [NearDuplicate("b", "a", 1.0)]
-    assert near_duplicates(prompts, 0.8, most=23) is None
 
 
 def test_a_broken_archive_is_said(tmp_path: Path) -> None:

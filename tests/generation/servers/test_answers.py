@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generation.engines.base import Completion, ErrorReason, Request, Sampling, Usage
-from generation.servers.answers import Malformed, read_answer
+from generation.servers.answers import LONGEST, LONGEST_TOKEN, Malformed, read_answer
 from generation.servers.refusals import ServerFault
 
 JUDGE = Request("d", "compare", (), Sampling(1), (("A", -1), ("B", -1)))
@@ -284,3 +284,10 @@ def test_an_error_inside_an_answer_is_an_error(body: dict[str, Any], status: int
     found = read_answer(200, json.dumps(body).encode(), SAY, token_ids=False)
     assert isinstance(found, ServerFault)
     assert found.status == status
+
+
+def test_an_answer_longer_than_its_tokens_can_be_is_truncated() -> None:
+    longest = LONGEST + LONGEST_TOKEN * 8
+    for characters, finish in ((longest, "stop"), (longest + 1, "length")):
+        choice = {"message": {"content": "x" * characters}, "finish_reason": "stop"}
+        assert read_answer(200, answer(choice), SAY, token_ids=False) == Completion("x" * longest, finish)

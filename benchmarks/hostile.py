@@ -1,0 +1,181 @@
+"""Readers of texts that others wrote, on hostile texts of growing size: how long each takes, and how that grows.
+
+    python -m benchmarks.hostile [--size 1000000] [--only NAME]
+
+A text is a head, one piece many times over and a tail. Each reader is given all texts at a small size, and the slowest at four
+times as much, again and again, up to `--size` characters. A run's event loop waits while it reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from heapq import nlargest
+
+from benchmarks.common import show
+from constitution.errors import UserError, shown
+from constitution.principles import Principle
+from constitution.records import Message, Prompt, Response
+from constitution.terminal import printable, printable_lines
+from constitution.words import repetition, word_count
+from critics import answers, critique, mentions, revise, rubric, verdict
+from critics.text import biases, language, manipulation, phrases, refusal, remarks, sentences, thoughts, tone
+from critics.transcript import escape_delimiters, shared_head
+from generation.data import text as data_text
+from generation.models.tool_calls import parse_tool_calls
+from generation.output.card import code, fenced
+from generation.output.pages import visible
+from generation.servers import wording
+
+Reader = Callable[[str], object]
+SMALLEST = 4_000
+LARGER = 25
+"""Texts that are tried at all sizes."""
+TOLERABLE = 0.1
+"""Seconds that the event loop may be blocked."""
+GIVEN_UP = 2.0
+"""Seconds after which a reader gets no larger text."""
+
+PIECES = (
+    "\n", " ", "\t", " \n", "\r\n", "a", "a ", "A", "A ", "A B ", "1", "1.", "1. ", "0 ", "_", "*", "**", "`",
+    "```\n", "~~~\n", "` ", "<", "<think>", "</think>", "<think></think>", "`</think>`", "[", "[[", "[[A", "{",
+    '{"a":', "{}", "}", '"', "'", "’", "“", "(", ")", "- ", "- a\n", "# ", "> ", "| ", "here is ", "here is the ",
+    "sure ", "sure, ", "the ", "not ", "I can't ", "I'm sorry, ", "a, ", "Response A ", "Response A is ", "[[A]] ",
+    "better ", "A\n", "é", "\u0301", "\u200b", "\u202e", "中", "🙂", "...", ".", ". ", "!", "? ", ", ", "; ", ": ",
+    "a: ", "the reply ", "this is a ", "the user's ", "&", "<|channel|>", "<|channel|>final<|message|>", "<|end|>",
+    "<|im_end|>", "<tool_call>", '<tool_call>{"name":', "Human: ", "\n\nHuman: ", "\n\nAssistant: x", "\\", "/", "=",
+    "~", "$", "%", "dear ", "and ", "or ", "either ", "A and B ", "A vs ", "ignore ", "as an AI ", "unable ",
+    "verdict: ", "answer: ", "overall ", "however, ", "rating: ", "10/", "$10", "yes ", "no ", "x\n\n", "\n\n", "{{",
+    "{%", "{{ a", "'role': ", "</reply>\n\n", "<reply>", "\\u0061", "a-", "a.", "a@", "http://", "a b c d e f g. ",
+    "CritiqueRequest: ", "Human", "\x00", "\ud800", "<script", "error ", "in 1", "context ", "[{", '"a", ',
+)  # fmt: skip
+"""What is repeated."""
+FRAMES = (
+    ("", ""),
+    ("a", "a"),
+    ("Sure, here is", ":\n"),
+    ("<think>", ""),
+    ("```\n", ""),
+    ('{"a": "', ""),
+    ("\n", "\n\x00"),
+)
+"""What stands before and after."""
+
+_PRINCIPLE = Principle(id="p", objective="o", text="Answer what was asked.")
+_ORIGINAL = Response(
+    "p/s0", "p", Message(role="assistant", content="The reply is here."), "sampled", "The reply is here."
+)
+
+
+def _prompt(text: str) -> Prompt:
+    return Prompt(id="p", messages=(Message(role="user", content=text),))
+
+
+def _manipulation(text: str) -> object:
+    return manipulation.indicators_of(_prompt("What is it?"), Message(role="assistant", content=text))
+
+
+READERS: dict[str, Reader] = {
+    "a revision": lambda text: revise.parse(text, False, _ORIGINAL, None, _prompt("What is it?"), ("say more",)),
+    "a critique": lambda text: critique.parse(text, False, _ORIGINAL, _PRINCIPLE),
+    "a verdict in words": verdict.stated,
+    "whether a verdict is clear": verdict.clearly,
+    "mentions of responses": mentions.with_mentions,
+    "a side in JSON": answers.side,
+    "a grade": answers.grade,
+    "yes or no": lambda text: answers.yes_no(text, _PRINCIPLE),
+    "no violation": answers.no_violation,
+    "objects in an answer": answers.objects,
+    "several verdicts": lambda text: rubric.read(text, 16),
+    "thoughts": thoughts.split,
+    "thoughts of a model that thinks": partial(thoughts.split, thinks=True),
+    "remarks": lambda text: remarks.without_remarks(text, "x"),
+    "an echo": lambda text: remarks.echoes(text, text),
+    "a refusal": refusal.is_refusal,
+    "agreement": tone.agrees,
+    "admission": tone.admits,
+    "markup": tone.markup,
+    "manipulation": _manipulation,
+    "script": language.script,
+    "language": language.language,
+    "another language": lambda text: language.other_language(text, text),
+    "confidence": biases.confidence,
+    **{f"phrases: {name}": getattr(phrases, name) for name in (
+        "orders", "decides", "decides_in_data", "claims_rating", "flatters", "delimits", "controls", "asks_for_dialogue",
+        "invents_turns")},
+    "sentences": sentences.sentence_count,
+    "fenced blocks": sentences.fenced_blocks,
+    "words": word_count,
+    "repetition": repetition,
+    "delimiters": escape_delimiters,
+    "the shared head": lambda text: shared_head((Message(role="user", content=text),)),
+    "a call in text": parse_tool_calls,
+    "a bare call": lambda text: parse_tool_calls(text, ("a",)),
+    "a dialogue": data_text.turns_in,
+    "a literal": data_text.parsed,
+    "what a page shows": visible,
+    "what a terminal shows": printable,
+    "lines that a terminal shows": printable_lines,
+    "an error's words": shown,
+    "a fence": fenced,
+    "code in a table": code,
+    "an overflow": wording.overflow,
+    "a refusal of a server": wording.refused,
+}  # fmt: skip
+
+
+CASES = [(head, piece, tail) for piece in PIECES for head, tail in FRAMES]
+
+
+def text_of(case: tuple[str, str, str], size: int) -> str:
+    """A text of about this many characters."""
+    head, piece, tail = case
+    return f"{head}{piece * (size // len(piece))}{tail}"
+
+
+def seconds(reader: Reader, text: str) -> float:
+    """CPU time of one reading."""
+    begin = time.process_time()
+    with suppress(UserError, ValueError, RecursionError):
+        reader(text)
+    return time.process_time() - begin
+
+
+def worst(reader: Reader, size: int) -> tuple[float, float, str]:
+    """Of the slowest text: seconds at this size, were it linear from the largest tried on; growth over the last quadrupling; which.
+
+    All texts are tried small, and those larger that are slow, or grow most.
+    """
+    small = [(seconds(reader, text_of(case, SMALLEST)), case) for case in CASES]
+    found = (0.0, 0.0, "")
+    for took, case in nlargest(LARGER, small):
+        n, growth = SMALLEST, 0.0
+        while n < size and took < GIVEN_UP:
+            n, before = min(4 * n, size), took
+            took = seconds(reader, text_of(case, n))
+            growth = took / max(before, 1e-6)
+        found = max(found, (took * max(1.0, size / n), growth, f"{case[0]!r} + {case[1]!r}... + {case[2]!r} of {n:,}"))
+    return found
+
+
+def main() -> None:
+    """Measure every reader."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, default=1_000_000, help="characters (default: %(default)s)")
+    parser.add_argument("--only", help="readers whose name has this in it")
+    options = parser.parse_args()
+    slow = 0
+    for name, reader in READERS.items():
+        if options.only and options.only not in name:
+            continue
+        took, growth, text = worst(reader, options.size)
+        slow += took > TOLERABLE
+        print(f"{name:34} {took:8.3f} s  x{growth:4.1f} for four times the text: {text}", flush=True)
+    show(f"readers that take over {TOLERABLE} s for {options.size:,} characters", slow, "readers", "0")
+
+
+if __name__ == "__main__":
+    main()
