@@ -79,7 +79,7 @@ def measures(audit: Audit) -> list[Measure]:
         "controls": Tally(manifest.controls.right, manifest.controls.asked),
         "failed": Tally(manifest.outcomes.failed, manifest.counts.prompts),
         "dropped": Tally(manifest.outcomes.dropped, manifest.counts.prompts),
-        "duplicates": Tally(audit.near.count, audit.prompts),
+        "duplicates": Tally(audit.near.number, audit.prompts),
         "overlap": Tally(len(audit.overlaps), audit.prompts if audit.against else 0),
     }
     found = {name: (tally.share, tally.n) for name, tally in tallies.items()}

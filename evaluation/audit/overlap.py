@@ -51,7 +51,7 @@ class NearDuplicate(NamedTuple):
 class Repeats(NamedTuple):
     """The prompts of a run that nearly repeat an earlier one."""
 
-    count: int
+    number: int
     found: list[NearDuplicate]
     """All of them; of estimated ones, as many as are named."""
     estimated: bool

@@ -40,11 +40,13 @@ def render(audit: Audit) -> str:
 
 
 def _notes(audit: Audit) -> list[str]:
+    if not audit.sampled:
+        return [ESTIMATED] if audit.near.estimated else []
     sampled = (
         f"The run has {audit.manifest.counts.prompts:,} prompts: this page counts pairs, responses and critiques of a sample of "
         f"about {audit.sampled:,}, and everybody's votes. `python -m evaluation audit RUN` reads all, and writes this page again."
     )
-    return [*([sampled] if audit.sampled else []), *([ESTIMATED] if audit.near.estimated else [])]
+    return [sampled, *([ESTIMATED] if audit.near.estimated else [])]
 
 
 def measured(name: str, value: float) -> str:

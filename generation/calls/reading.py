@@ -69,6 +69,14 @@ class StoredCalls:
         found = read_row(path, connection, "SELECT body FROM outcomes WHERE prompt = ? AND state = ?", prompt, state)
         return bytes(found[0]) if found else None
 
+    def has_outcome(self, state: bytes, prompt: str | None = None) -> bool:
+        """Whether the first file keeps an outcome in this state, of a prompt or of any. Raises StoreError."""
+        path, connection = self._files[0]
+        if prompt is None:
+            return read_row(path, connection, "SELECT 1 FROM outcomes WHERE state = ? LIMIT 1", state) is not None
+        sql = "SELECT 1 FROM outcomes WHERE prompt = ? AND state = ?"
+        return read_row(path, connection, sql, prompt, state) is not None
+
     def asked(self, place: int, row: Row) -> Asked | None:
         """What a call of that file asked; None where it was not kept. Raises StoreError where its texts are damaged."""
         try:

@@ -26,6 +26,10 @@ BACKLOG = 16
 KNOWN = 50_000
 """How many texts are remembered as stored, so that they are not compressed again: those of the pairs judged now, and some."""
 
+CHECKED_FIRST = 200_000
+"""Most calls of a file whose checksums are all looked at as it is opened, in two seconds. Of more, each is looked at as it is read,
+and all by `check`."""
+
 _KEY_BYTES = 16
 
 _INSERT = f"INSERT OR IGNORE INTO calls (key, reused, {SUMMED}) VALUES ({', '.join('?' * (3 + len(Row._fields)))})"
@@ -80,8 +84,8 @@ class CallStore:
             self._connection.create_function("checksum", -1, checksum, deterministic=True)
             if forget_damaged:
                 self._connection.execute(f"DELETE {_DAMAGED}")
-            elif found := self._connection.execute(f"SELECT count(*) {_DAMAGED}").fetchone()[0]:
-                raise damaged(path, found)
+            elif (self._connection.execute("SELECT max(rowid) FROM calls").fetchone()[0] or 0) <= CHECKED_FIRST:
+                self._check()
             if forget_failed:
                 self._connection.execute(_FORGET)
             self._calls = StoredCalls([path, *reuse])
@@ -136,6 +140,10 @@ class CallStore:
         """What came of a prompt in this state, in this file or, from place 1 on, in one that is reused. Raises StoreError."""
         return self._calls.outcome(prompt, state, place)
 
+    def has_outcome(self, state: bytes, prompt: str | None = None) -> bool:
+        """Whether what came of a prompt in this state, or of any prompt, is on disk. Raises StoreError."""
+        return self._calls.has_outcome(state, prompt)
+
     def put_outcome(self, prompt: str, state: bytes, body: bytes) -> None:
         """Keep what came of a prompt, with the next calls that are written, never before its own. Nothing is lost without it."""
         with self._changed:
@@ -149,6 +157,18 @@ class CallStore:
             self._changed.wait_for(lambda: self._error or not (self._pending or self._writing))
             if self._error:
                 raise self._error
+
+    def check(self) -> None:
+        """Look at the checksum of every call that is on disk. Raises StoreError."""
+        self.flush()
+        try:
+            self._check()
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from None
+
+    def _check(self) -> None:
+        if found := self._connection.execute(f"SELECT count(*) {_DAMAGED}").fetchone()[0]:
+            raise damaged(self.path, found)
 
     def totals(self) -> Totals:
         """Counts and sums over the whole run folder, after a flush. Reads every row's head: once a run, not once a call."""

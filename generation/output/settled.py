@@ -67,6 +67,14 @@ class Settled:
         kept = _read(self._store.outcome(prompt.id, self._state), prompt)
         return None if kept is None or (self._again and kept.failures) else kept
 
+    def any_known(self) -> bool:
+        """True where outcomes are kept that hold. Raises StoreError."""
+        return not self._again and self._store.has_outcome(self._state)
+
+    def knows(self, prompt: Prompt) -> bool:
+        """True where the prompt's outcome is kept; it is not read. Raises StoreError."""
+        return self._store.has_outcome(self._state, prompt.id)
+
     def merged(self, prompt: Prompt) -> Feedback | None:
         """What the run over its shard came to, whatever that was; None where it is not kept for this state. Raises StoreError."""
         place = 1 + self._parts[number_of(prompt, len(self._parts))]

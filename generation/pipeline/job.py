@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from constitution.digest import digest
 from constitution.errors import Problem, Problems
@@ -53,7 +53,7 @@ from generation.pipeline.outcome import Heard, already_done, incomplete, labels_
 from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.progress import Progress
-from generation.pipeline.scheduler import run
+from generation.pipeline.scheduler import HeadStart, run
 from generation.pipeline.session import CALLS, Session
 from generation.pipeline.tasks import cancel
 from generation.request import FeedbackSettings, Forget
@@ -327,11 +327,14 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
             settled.put(known)
         return known
 
+    rows = job.config.prompts_in_flight
+    ahead = HeadStart(work, rows, settled.knows)
+    beside: list[asyncio.Task[Any]] = [asyncio.create_task(ahead.look(job.rows()))] if settled.any_known() else []
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.plan))
     lost: list[Failure] = []
     heard = Heard(job.labels)
     try:
-        async with aclosing(run(job.rows(), work, job.config.prompts_in_flight, judged)) as outcomes:
+        async with aclosing(run(job.rows(), ahead if beside else work, rows, [judged, *beside])) as outcomes:
             async for outcome in outcomes:
                 outcome = heard.applied(outcome)
                 tally.add(outcome)
@@ -342,7 +345,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
                 session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
         known = await judged
     finally:
-        await cancel([judged])
+        await cancel([judged, *beside])
     tally.add_controls(known)
     writer.write_controls(known)
     lost += [failure for control in known for failure in unavailable(control.failures)]
@@ -362,6 +365,7 @@ def _close(
 ) -> Manifest:
     """The data to disk, and what the manifest will say."""
     wall = session.seconds
+    session.store.check()
     totals = session.store.totals()
     usage = totals.tokens
     own = Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion, estimated=usage.estimated)

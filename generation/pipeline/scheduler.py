@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from asyncio import FIRST_COMPLETED, CancelledError, Future, Semaphore, Task, create_task, get_running_loop, wait
+from asyncio import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    Semaphore,
+    Task,
+    as_completed,
+    create_task,
+    get_running_loop,
+    sleep,
+    wait,
+)
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +28,8 @@ from generation.pipeline.tasks import cancel
 
 AHEAD = 4
 """How many times the active rows may be finished or waiting behind a slow one: bounds memory, keeps the engine fed."""
+EVERY = 50
+"""Rows that are looked at in one go."""
 UNAVAILABLE = "unavailable"
 """Reason of a failure that may pass: the run is incomplete; the same command resumes it."""
 INTERNAL_ERROR = "internal_error"
@@ -27,13 +40,66 @@ ENDS_THE_RUN = (ModelError, StoreError, LimitReached)
 Work = Callable[[Prompt], Awaitable[Feedback]]
 
 
+class HeadStart:
+    """Begins rows that are not finished while finished rows before them are passed over, so that a restart does not wait for these.
+
+    It is itself the work on a row: what was begun is awaited, anything else is done as it would be.
+    """
+
+    def __init__(self, work: Work, rows: int, is_finished: Callable[[Prompt], bool]) -> None:
+        """rows: how many may be active. At most AHEAD times as many are begun."""
+        self._work = work
+        self._active = Semaphore(rows)
+        self._most = AHEAD * rows
+        self._is_finished = is_finished
+        self._begun: dict[str, Task[Feedback]] = {}
+        self._reached = False
+        """The run itself has come to a row that is not finished."""
+
+    async def __call__(self, prompt: Prompt) -> Feedback:
+        """The outcome of a row. Raises what the work raises."""
+        if task := self._begun.get(prompt.id):
+            return await task
+        self._reached = self._reached or not self._is_finished(prompt)
+        return await self._work(prompt)
+
+    async def look(self, prompts: Iterator[Prompt | Failure]) -> None:
+        """Go ahead through the rows. Raises what ENDS_THE_RUN."""
+        try:
+            for number, prompt in enumerate(prompts):
+                if number % EVERY == 0:
+                    await sleep(0)
+                if self._reached or len(self._begun) >= self._most:
+                    break
+                if isinstance(prompt, Prompt) and not self._is_finished(prompt):
+                    self._begun[prompt.id] = create_task(self._one(prompt))
+            for task in as_completed(self._begun.values()):
+                await self._ended(task)
+        except CancelledError:
+            await cancel([*self._begun.values()])
+            raise
+
+    async def _one(self, prompt: Prompt) -> Feedback:
+        async with self._active:
+            return await self._work(prompt)
+
+    @staticmethod
+    async def _ended(task: Awaitable[Feedback]) -> None:
+        try:
+            await task
+        except ENDS_THE_RUN:
+            raise
+        except Exception:
+            return  # its row's own, which meets it
+
+
 async def run(
-    prompts: Iterator[Prompt | Failure], work: Work, rows: int, beside: Task[Any] | None = None
+    prompts: Iterator[Prompt | Failure], work: Work, rows: int, beside: Sequence[Task[Any]] = ()
 ) -> AsyncGenerator[Feedback, None]:
     """Each prompt's outcome in the prompts' order, with `rows` of them active and at most AHEAD times as many held.
 
     A row that could not be read, or that raises, is a failed outcome; where its engine stayed unavailable, the run is incomplete.
-    What ENDS_THE_RUN is raised at once, whichever row or the task `beside` them meets it; the others are then cancelled.
+    What ENDS_THE_RUN is raised at once, whichever row or task `beside` them meets it; the others are then cancelled.
     """
     active = Semaphore(rows)
     fatal: Future[None] = get_running_loop().create_future()
@@ -58,8 +124,8 @@ async def run(
         if error and not fatal.done():
             fatal.set_exception(error)
 
-    if beside:
-        beside.add_done_callback(ended)
+    for task in beside:
+        task.add_done_callback(ended)
     waiting: deque[Task[Feedback] | Feedback] = deque()
     try:
         for prompt, bad in with_their_own(prompts):
@@ -69,8 +135,8 @@ async def run(
         while waiting:
             yield await _outcome(waiting.popleft(), waiting, fatal)
     finally:
-        if beside:
-            beside.remove_done_callback(ended)
+        for task in beside:
+            task.remove_done_callback(ended)
         await cancel([task for task in waiting if isinstance(task, Task)])
         if fatal.done():
             fatal.exception()

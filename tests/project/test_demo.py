@@ -57,7 +57,7 @@ def test_no_prompt_is_asked_twice_nor_is_one_of_the_controls_or_the_demos() -> N
         prompt = json.loads(line)["prompt"]
         texts.append((line, prompt if isinstance(prompt, str) else prompt[-1]["content"]))
     assert len({text for _, text in texts}) == len(texts)
-    assert near_duplicates(texts, near=0.9) == []
+    assert near_duplicates(texts, near=0.9).number == 0
 
 
 def test_the_shipped_weights_are_those_of_the_shipped_pairs() -> None:

@@ -50,7 +50,7 @@ def test_no_prompt_nearly_repeats_another() -> None:
         for name in ("loop.jsonl", "held_out.jsonl")
         for prompt in prompts(name)
     ]
-    assert near_duplicates(texts, near=1 / 3) == []
+    assert near_duplicates(texts, near=1 / 3).number == 0
 
 
 def logit(constitution: str, a: str, b: str) -> float:

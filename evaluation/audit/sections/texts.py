@@ -100,7 +100,7 @@ def prompts(audit: Audit) -> Section:
     repeated = sorted(audit.near.found, key=lambda n: (-n.jaccard, n.prompt_id))[:LISTED]
     found = sorted(audit.overlaps, key=lambda f: (-f.containment, f.prompt_id))[:LISTED]
     text = (
-        f"Of {audit.prompts} prompts in the data, {audit.near.count} nearly repeat an earlier one"
+        f"Of {audit.prompts} prompts in the data, {audit.near.number} nearly repeat an earlier one"
         + (f", and {len(audit.overlaps)} overlap with the evaluation sets given. " if audit.against else ". ")
         + (f"{ESTIMATED} " if audit.near.estimated else "")
         + f"At most {LISTED} are listed; --json has all, and --clean copies the data without them."

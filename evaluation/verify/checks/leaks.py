@@ -46,7 +46,7 @@ def _near(scan: Scan, fix: str) -> Iterator[Finding]:
         if len(pair.prompt) >= SHORT and len(seen) < READ:
             seen.setdefault(pair.prompt[:CHARACTERS], (pair.split, pair.number))
     names = {f"{i}": where for i, where in enumerate(seen.values())}
-    found = near_duplicates(zip(names, seen, strict=True), NEAR) or []
+    found = near_duplicates(zip(names, seen, strict=True), NEAR).found
     apart = [
         (names[one.prompt_id], names[one.earlier]) for one in found if names[one.prompt_id][0] != names[one.earlier][0]
     ]

@@ -79,13 +79,13 @@ def test_too_many_prompts_or_too_many_alike_are_estimated(monkeypatch: pytest.Mo
     prompts = templated(600, 20)
     exact = near_duplicates(prompts, 0.8)
     assert not exact.estimated
-    assert exact.count == 60
+    assert exact.number == 60
     by_size = near_duplicates(prompts, 0.8, most=1000)
     monkeypatch.setattr("evaluation.audit.overlap.COMPARED", 0)
     for found in (by_size, near_duplicates(prompts, 0.8)):
         assert found.estimated
-        assert found.count == len(found.found)
-        assert abs(found.count - exact.count) <= 10
+        assert found.number == len(found.found)
+        assert abs(found.number - exact.number) <= 10
         assert len({one.prompt_id for one in found.found} & {one.prompt_id for one in exact.found}) >= 50
     assert len(near_duplicates(prompts, 0.8, most=1000, listed=3).found) == 3
 

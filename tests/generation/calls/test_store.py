@@ -194,6 +194,28 @@ def test_a_file_that_is_not_ours_is_refused(make: object, message: str, tmp_path
         CallStore(path)
 
 
+def test_damaged_calls_of_a_large_file_are_told_as_they_are_read_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.sqlite"
+    store = CallStore(path)
+    for index in range(3):
+        store.put(bytes([index]) * 16, request(index), ANSWER)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE calls SET seconds = 9 WHERE rowid = 2")
+    connection.close()
+    with pytest.raises(StoreError, match="1 stored calls are damaged"):
+        CallStore(path)
+    monkeypatch.setattr("generation.calls.store.CHECKED_FIRST", 2)
+    store = CallStore(path)
+    assert store.get(bytes([0]) * 16) == ANSWER
+    for read in (lambda: store.get(bytes([1]) * 16), store.check):
+        with pytest.raises(StoreError, match="1 stored calls are damaged"):
+            read()
+    store.close()
+
+
 def test_a_full_disk_is_told_and_what_was_committed_is_kept(tmp_path: Path) -> None:
     code = f"""
 import resource, sys

@@ -18,7 +18,7 @@ from generation.engines.limited import Limited
 from generation.engines.replay import Replay
 from generation.output.manifest import read as read_manifest
 from generation.output.records import Feedback
-from generation.pipeline.scheduler import AHEAD, run
+from generation.pipeline.scheduler import AHEAD, HeadStart, run
 from generation.pipeline.tasks import together
 
 
@@ -111,8 +111,8 @@ def test_what_ends_the_run_ends_it_at_once(error: Exception, beside: bool) -> No
         raise error
 
     async def collect() -> None:
-        task = asyncio.create_task(other()) if beside else None
-        async with aclosing(run(prompts(1000), work, 20, task)) as outcomes:
+        tasks = [asyncio.create_task(other())] if beside else []
+        async with aclosing(run(prompts(1000), work, 20, tasks)) as outcomes:
             async for _ in outcomes:
                 pass
 
@@ -201,3 +201,49 @@ def test_the_pseudo_model_answers_by_the_key_alone() -> None:
 
     assert asyncio.run(ask(1)) == asyncio.run(ask(1))
     assert asyncio.run(ask(1)) != asyncio.run(ask(2))
+
+
+def test_rows_that_are_not_finished_are_begun_while_finished_ones_are_passed() -> None:
+    rows = [row for row in prompts(400) if isinstance(row, Prompt)]
+    finished = {row.id for row in rows[:200]}
+    done: list[str] = []
+    begun: dict[str, int] = {}
+
+    async def work(prompt: Prompt) -> Feedback:
+        begun.setdefault(prompt.id, len(done))
+        if prompt.id not in finished:
+            await asyncio.sleep(0)
+        return Feedback(prompt)
+
+    async def resume() -> list[str]:
+        ahead = HeadStart(work, 2, lambda prompt: prompt.id in finished)
+        looking = asyncio.create_task(ahead.look(iter(rows)))
+        async for outcome in run(iter(rows), ahead, 2, [looking]):
+            done.append(outcome.prompt.id)
+            await asyncio.sleep(0)
+        await looking
+        return done
+
+    assert asyncio.run(resume()) == [row.id for row in rows]
+    assert begun[rows[200].id] < 100, "long before its turn"
+    assert sum(count < 200 for name, count in begun.items() if name not in finished) == 2 * AHEAD, "and few of them"
+
+
+def test_what_ends_the_run_is_raised_before_finished_rows_are_passed() -> None:
+    rows = [row for row in prompts(4000) if isinstance(row, Prompt)]
+    passed: list[str] = []
+
+    async def work(prompt: Prompt) -> Feedback:
+        if prompt is rows[-1]:
+            raise ModelError("the key is wrong")
+        return Feedback(prompt)
+
+    async def resume() -> None:
+        ahead = HeadStart(work, 2, lambda prompt: prompt is not rows[-1])
+        async for outcome in run(iter(rows), ahead, 2, [asyncio.create_task(ahead.look(iter(rows)))]):
+            passed.append(outcome.prompt.id)
+            await asyncio.sleep(0)
+
+    with pytest.raises(ModelError, match="the key is wrong"):
+        asyncio.run(resume())
+    assert len(passed) < 3000
