@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from constitution.digest import digest
 from constitution.errors import Problem, Problems
@@ -315,7 +315,6 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools,
         review=job.acceptance is not None and job.config.plan.unaccepted == "review",
     )  # fmt: skip
-
     given = [model.capabilities.model_dump_json() for model in models]
     parts = merged.among(len(job.reuse)) if merged else []
     settled = Settled(session.store, job.digests, given, job.forget == "failed", job.shard is not None, parts)
@@ -327,14 +326,13 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
             settled.put(known)
         return known
 
-    rows = job.config.prompts_in_flight
-    ahead = HeadStart(work, rows, settled.knows)
-    beside: list[asyncio.Task[Any]] = [asyncio.create_task(ahead.look(job.rows()))] if settled.any_known() else []
+    ahead = HeadStart(work, job.config.prompts_in_flight, settled.knows)
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.plan))
+    beside = [judged, *([asyncio.create_task(ahead.look(job.rows()))] if settled.any_known() else [])]
     lost: list[Failure] = []
     heard = Heard(job.labels)
     try:
-        async with aclosing(run(job.rows(), ahead if beside else work, rows, [judged, *beside])) as outcomes:
+        async with aclosing(run(job.rows(), ahead, job.config.prompts_in_flight, beside)) as outcomes:
             async for outcome in outcomes:
                 outcome = heard.applied(outcome)
                 tally.add(outcome)
@@ -345,7 +343,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
                 session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
         known = await judged
     finally:
-        await cancel([judged, *beside])
+        await cancel(beside)
     tally.add_controls(known)
     writer.write_controls(known)
     lost += [failure for control in known for failure in unavailable(control.failures)]

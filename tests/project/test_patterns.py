@@ -118,7 +118,7 @@ def proportional(steps: Steps, head: str, piece: str, anchored: bool) -> bool:
     short, long = (head + piece * n + "\x00" for n in (FEW, MANY))
     try:
         first = steps.count(short, [0] if anchored else [*range(len(short) + 1)], MOST)
-        allowed = int(SLACK * max(first, len(short)) * len(long) / len(short)) + 100
+        allowed = int(SLACK * max(first, len(short)) * MANY / FEW) + 100
         steps.count(long, [0] if anchored else [*range(len(long) + 1)], allowed)
     except TooManyError:
         return False
