@@ -329,8 +329,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
     ahead = HeadStart(work, job.config.prompts_in_flight, settled.knows)
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.plan))
     beside = [judged, *([asyncio.create_task(ahead.look(job.rows()))] if settled.any_known() else [])]
-    lost: list[Failure] = []
-    heard = Heard(job.labels)
+    lost, heard = list[Failure](), Heard(job.labels)
     try:
         async with aclosing(run(job.rows(), ahead, job.config.prompts_in_flight, beside)) as outcomes:
             async for outcome in outcomes:
