@@ -35,6 +35,8 @@ RUNS: tuple[tuple[str, type[Training], dict[str, Any]], ...] = (
     ("reward", Reward, {}),
     ("reward, 4 heads", Reward, {"heads": 4}),
     ("sft", SFT, {}),
+    ("sft, 4 bits, adapter merged", SFT, {"lora": {"r": 4}, "quantize": "4bit"}),
+    ("sft, 8 bits, adapter merged", SFT, {"lora": {"r": 4}, "quantize": "8bit"}),
 )
 
 

@@ -17,6 +17,7 @@ from generation.reads import ReadIf, check_read
 
 Schedule = Literal["linear", "cosine", "constant"]
 RecipeName = Literal["sft", "best_of", "reward", "dpo", "simpo", "orpo", "kto", "process", "ppo"]
+Bits = Literal["4bit", "8bit"]
 RECENT = 10
 """Values of a metric that are kept; the mean of so many is what `min_accuracy` judges."""
 
@@ -165,6 +166,10 @@ class Training(Strict):
     installed."""
     lora: Lora | None = None
     """Train a low-rank adapter; null trains all weights."""
+    quantize: Bits | None = None
+    """Keep the base's linear layers in few bits while an adapter is trained on them (QLoRA, arXiv:2305.14314), by bitsandbytes.
+    4bit: NF4 with double quantization. 8bit: a scale for each row. They are computed with in `precision`. Needs lora, whose
+    updates are merged into the weights that the quantized ones stand for."""
     log_every: int = Field(default=1, ge=1)
     """Steps between two rows of metrics."""
     eval_every: int | None = Field(default=None, ge=1)
@@ -207,6 +212,12 @@ class Training(Strict):
             key = "load_best" if self.load_best else "patience"
             fix = "set it to the number of steps between two evaluations"
             raise invalid("needs eval_every", fix=fix, key=key)
+        if self.quantize and self.lora is None:
+            got = f"got {self.quantize}, and quantized weights can only be trained through an adapter"
+            raise invalid(got, fix="set lora: {r: 16}, or leave quantize out", key="quantize")
+        if self.quantize and self.compile:
+            got = "got true with quantize, whose layers are made of operations that are not compiled"
+            raise invalid(got, fix="leave one of them out", key="compile")
         if self.load_best and self.save_every and self.eval_every and self.save_every % self.eval_every:
             got = f"got {self.save_every}, and load_best saves where an evaluation is"
             raise invalid(got, f"multiples of eval_every ({self.eval_every})", key="save_every")

@@ -24,5 +24,5 @@ def quiet() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
-    for name in ("torch.utils", "transformers", "vllm", "httpx", "huggingface_hub"):
+    for name in ("torch.utils", "transformers", "vllm", "httpx", "huggingface_hub", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)

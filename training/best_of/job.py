@@ -20,6 +20,7 @@ from training.data.batches import Example
 from training.data.template import chat_encoder, examine_rows
 from training.model import launch
 from training.model.checkpoint.examine import check_tokens
+from training.model.quantized import reading
 from training.rollout.rewards import CONSTITUTIONS, open_rewards
 from training.rollout.rollouts import room_for_prompts
 from training.run import folder as output
@@ -50,6 +51,8 @@ def prepare(settings: BestOf, out: Path) -> BestOfJob:
     problems, day = Problems(), day_of(out)
     with problems.collect():
         output.check(out)
+    with problems.collect():
+        reading.check(settings)
     with problems.collect():
         launch.check_engine("sampler.engine", settings.sampler.engine, launch.ENGINES)
     for place, judge in (("judge", settings.reward.judge), ("compare", settings.reward.compare)):

@@ -19,9 +19,10 @@ from training.config import Training
 from training.data.batches import Layout
 from training.model import attention, kernels, launch, noise
 from training.model.adapters import adapted
-from training.model.checkpoint.quantized import reading
 from training.model.heads import draw_priors
 from training.model.modules import Policy, RewardModel, TrainableModel
+from training.model.quantized.layers import take_over
+from training.model.quantized.reading import BITSANDBYTES, method_of, reading
 
 T = TypeVar("T", bound=TrainableModel)
 HEAD = "score"
@@ -52,7 +53,7 @@ class Loaded(NamedTuple):
 def load_policy(files: ModelFiles, settings: Training) -> Policy:
     """The checkpoint as a policy, with an adapter where the settings ask for one. Raises ModelError."""
     layout = choose_layout(files, settings)
-    policy = Policy(load(AutoModelForCausalLM, files, layout).model, layout)
+    policy = Policy(load(AutoModelForCausalLM, files, settings, layout).model, layout)
     if launch.state().is_main_process:  # others may not have the weights yet
         noise.check(policy.hidden, layout, files.name)  # first: what draws noise passes no other check
         policy.check_head()
@@ -66,7 +67,7 @@ def load_reward(files: ModelFiles, heads: int, settings: Training, prior: float 
     prior: standard deviation of a new head's rewards, whose mean over the heads is 0; see heads.py.
     """
     layout = choose_layout(files, settings)
-    loaded = classifier(files, layout, num_labels=heads)
+    loaded = classifier(files, settings, layout, num_labels=heads)
     loaded.model.config.reward_heads = heads
     reward = RewardModel(loaded.model, layout)
     if loaded.new_heads:
@@ -78,7 +79,7 @@ def load_reward(files: ModelFiles, heads: int, settings: Training, prior: float 
 def load_critic(files: ModelFiles, settings: Training) -> RewardModel:
     """The checkpoint with one scalar head: the mean of those it has, otherwise zeros. Raises ModelError."""
     layout = choose_layout(files, settings)
-    model = classifier(files, layout).model
+    model = classifier(files, settings, layout).model
     mean = model.score.weight.detach().mean(0, keepdim=True)
     model.score = nn.Linear(mean.shape[1], 1, bias=False)
     model.score.weight = nn.Parameter(mean)
@@ -99,7 +100,9 @@ def choose_layout(files: ModelFiles, settings: Training) -> Layout:
     return "padded" if reason else "packed"
 
 
-def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: bool = False, **more: Any) -> Loaded:
+def load(
+    kind: Any, files: ModelFiles, settings: Training, layout: Layout, new: str = "", empty: bool = False, **more: Any
+) -> Loaded:
     """The model in float32 and in evaluation mode.
 
     kind: one of transformers' AutoModel classes. new: name of a layer that may be missing or of another size. empty: names and
@@ -108,7 +111,9 @@ def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: boo
     attention.register()
     logging.disable_progress_bar()  # where tqdm was imported before its settings were made
     config = load_config(files)
-    more |= reading(config, files)
+    how = reading(config, files, settings)
+    quantized = not empty and (settings.quantize is not None or method_of(config) == BITSANDBYTES)
+    more |= {} if empty and settings.quantize else how
     try:
         model, report = kind.from_pretrained(
             files.path,
@@ -124,6 +129,8 @@ def load(kind: Any, files: ModelFiles, layout: Layout, new: str = "", empty: boo
         )
     except Exception as error:  # a wrong value in config.json may raise anything
         raise ModelError(Problem(f"model {files.path}", **_refused(error, config))) from error
+    if quantized:
+        take_over(model)
     left: list[str] = []
     if launch.state().is_main_process or empty:  # others may not have the weights yet
         left = check_weights(model, report, files, new)
@@ -148,13 +155,13 @@ def _check_parts(model: PreTrainedModel, left: Sequence[str], config: Pretrained
         raise ModelError(Problem(f"model {files.path}", got=got, fix=fix))
 
 
-def classifier(files: ModelFiles, layout: Layout, empty: bool = False, **more: Any) -> Loaded:
+def classifier(files: ModelFiles, settings: Training, layout: Layout, empty: bool = False, **more: Any) -> Loaded:
     """The checkpoint with a linear layer of scalar heads, of zeros where it has none of that size. Raises ModelError."""
     config = load_config(files)
     if config.get_text_config() is not config:
         got = "has parts beside its language model, of which no reward model is made"
         raise ModelError(Problem(f"model {files.path}", got=got, fix="name a model of text"))
-    loaded = load(AutoModelForSequenceClassification, files, layout, HEAD, empty, **more)
+    loaded = load(AutoModelForSequenceClassification, files, settings, layout, HEAD, empty, **more)
     model = loaded.model
     if not isinstance(getattr(model, HEAD, None), nn.Linear):
         got = f"{type(model).__name__} has no linear head named {HEAD}"

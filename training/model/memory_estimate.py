@@ -14,10 +14,11 @@ from safetensors import safe_open
 
 from constitution.errors import Problem, UserError
 from generation.engines.checkpoint import ModelFiles, load_config
-from training.config import Lora, Training
+from training.config import Bits, Lora, Training
 from training.data.batches import Example, Layout
 from training.model import launch
 from training.model.logprobs import chunk
+from training.model.quantized.reading import BITSANDBYTES, bits_of, method_of
 
 _CGROUP = Path("/sys/fs/cgroup")
 _SHORT = 64
@@ -41,15 +42,16 @@ class Need(NamedTuple):
 
 
 def parameters(files: ModelFiles) -> int:
-    """Numbers in a checkpoint, from its files' headers."""
+    """Numbers in a checkpoint, from its files' headers; those in 4 bits stand two in a byte."""
     total = 0
     for shard in sorted(Path(files.path).glob("*.safetensors")):
         with safe_open(shard, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118
                 size = 1
-                for side in file.get_slice(name).get_shape():
+                tensor = file.get_slice(name)
+                for side in tensor.get_shape():
                     size *= side
-                total += size
+                total += 2 * size if tensor.get_dtype() == "U8" and name.endswith(".weight") else size
     return total
 
 
@@ -76,7 +78,10 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     count = parameters(files)
     half = settings.precision == "bf16"
     trained = count if settings.lora is None else 2 * settings.lora.r * layers * (8 * width + 3 * inner)
-    weights = 4 * count + 12 * trained + (2 * count if half else 0)
+    if bits := _bits(files, settings):
+        weights = _quantized(count, trained, bits, settings, files)
+    else:
+        weights = 4 * count + 12 * trained + (2 * count if half else 0)
     if launch.sharded():  # each process has its part, and for a while the gathered embedding, head and largest layer
         weights = weights // int(os.environ.get("WORLD_SIZE", "1")) + 2 * 4 * config.vocab_size * width
     size = 2 if half else 4
@@ -84,6 +89,31 @@ def estimate(files: ModelFiles, settings: Training, tokens: int) -> Need:
     kept = 12 * width * layers + layer if settings.gradient_checkpointing else layer * layers
     device = "cpu" if launch.on_cpu() else "cuda"
     return Need(weights, tokens * kept + 3 * 4 * chunk(device))
+
+
+def _bits(files: ModelFiles, settings: Training) -> Bits | None:
+    """Of the base's linear layers; None where they are plain."""
+    config = load_config(files)
+    if settings.quantize or method_of(config) != BITSANDBYTES:
+        return settings.quantize
+    return bits_of(config)
+
+
+def _quantized(count: int, trained: int, bits: Bits, settings: Training, files: ModelFiles) -> int:
+    """Bytes of weights and optimizer of an adapter on quantized layers: while it is trained, or as it is merged and evaluated."""
+    config = load_config(files).get_text_config()
+    ends: int = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    layers: int = max(count - ends, 0)
+    plain = 4 * ends + (2 * ends if settings.precision == "bf16" else 0)
+    training = plain + int(layers * (0.52 if bits == "4bit" else 1.01)) + 16 * trained
+    if settings.lora is None or not settings.lora.merge:
+        return training
+    saved = (
+        4
+        if settings.save_dtype == "float32" or (settings.save_dtype == "auto" and config.dtype == torch.float32)
+        else 2
+    )
+    return max(training, 4 * ends + saved * layers)
 
 
 def available() -> int:
@@ -112,8 +142,11 @@ def check(
     ways = [*_ways(files, settings, examples, order, layout, free)]
     if not ways and estimate(files, thrifty, largest(examples, order, 1, layout)).total <= free:
         ways = ["micro_batch_size: 1, gradient_checkpointing: true and lora: {r: 16}, all three"]
+    few = thrifty.model_copy(update={"quantize": settings.quantize or "4bit", "compile": False})
+    if not ways and estimate(files, few, largest(examples, order, 1, layout)).total <= free:
+        ways = ["micro_batch_size: 1, gradient_checkpointing: true, lora: {r: 16} and quantize: 4bit, all four"]
     if not ways:
-        least = estimate(files, thrifty, 0).total
+        least = min(estimate(files, kind, 0).total for kind in (thrifty, few))
         ways = [f"another model: this one takes {_gib(least)} GiB with lora and the shortest of rows"]
     got = (
         f"a micro-batch has up to {tokens:,} tokens, for which training takes about {_gib(need.total)} GiB "

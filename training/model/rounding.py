@@ -9,6 +9,7 @@ al. 2015, arXiv:1502.02551). The errors of millions of weights cancel out, while
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 import torch
@@ -32,12 +33,27 @@ class Movement(NamedTuple):
     """Share of the trained weights whose update is under half the spacing of the type they are saved in."""
 
 
-class _Counts(NamedTuple):
-    weights: int
-    moved: int
-    updated: int
-    vanishing: int
-    lost: int
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of weights that were rounded and compared with those of the base."""
+
+    weights: int = 0
+    moved: int = 0
+    updated: int = 0
+    vanishing: int = 0
+    lost: int = 0
+    """Finite numbers that the type cannot hold; of weights that are compared with nothing too."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def movement(self, dtype: torch.dtype) -> Movement:
+        """Shares. dtype: that the weights were rounded to. Raises UserError where some are beyond its range."""
+        if self.lost:
+            got = f"got {str(dtype).removeprefix('torch.')}, which cannot hold {self.lost} of the weights"
+            fix = "set save_dtype: float32, and run the same command again"
+            raise UserError(Problem("", "save_dtype", got, fix=fix))
+        return Movement(self.moved / max(self.weights, 1), self.vanishing / max(self.updated, 1))
 
 
 def stochastic(values: Tensor, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
@@ -59,26 +75,35 @@ def stochastic(values: Tensor, dtype: torch.dtype, generator: torch.Generator) -
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def round_weights(
-    model: nn.Module, dtype: torch.dtype, base: Mapping[str, Tensor], at_random: bool, seed: int
+    model: nn.Module,
+    dtype: torch.dtype,
+    base: Mapping[str, Tensor],
+    at_random: bool,
+    seed: int,
+    trained_only: bool = False,
 ) -> Movement:
     """Put float32 weights on values of `dtype`, in place, and compare them with those of the base.
 
     base: name -> weight before training, of those that there were. at_random: else to the nearest, which is better where the base
     had more digits than `dtype`. A pure function of weights, names and seed; weights that `dtype` has are kept. Of weights that are
-    spread over processes each rounds its own, and nothing is compared. Raises UserError for weights beyond the type's range.
+    spread over processes each rounds its own, and nothing is compared. trained_only: those alone that have gradients. Raises
+    UserError for weights beyond the type's range.
     """
-    counts = []
+    total = Counts()
     for name, weight in model.named_parameters():
+        if trained_only and not weight.requires_grad:
+            continue
         local = weight.data.to_local() if isinstance(weight.data, DTensor) else weight.data
-        counts.append(_round(local, dtype, base.get(name), at_random, integer(repr((seed, name)))))
-    total = _Counts(*(sum(column) for column in zip(*counts, strict=True)))
-    if total.lost:
-        got = f"got {str(dtype).removeprefix('torch.')}, which cannot hold {total.lost} of the weights"
-        raise UserError(Problem("", "save_dtype", got, fix="set save_dtype: float32, and run the same command again"))
-    return Movement(total.moved / max(total.weights, 1), total.vanishing / max(total.updated, 1))
+        total += _round(local, dtype, base.get(name), at_random, integer(repr((seed, name))))
+    return total.movement(dtype)
 
 
-def _round(weight: Tensor, dtype: torch.dtype, base: Tensor | None, at_random: bool, seed: int) -> _Counts:
+def count_rounded(weight: Tensor, dtype: torch.dtype, base: Tensor) -> Counts:
+    """Put a float32 weight on the nearest values of `dtype`, in place. base: the same before training, which has more digits."""
+    return _round(weight, dtype, base, at_random=False, seed=0)
+
+
+def _round(weight: Tensor, dtype: torch.dtype, base: Tensor | None, at_random: bool, seed: int) -> Counts:
     generator = torch.Generator(weight.device).manual_seed(seed % (1 << 63))
     moved = updated = vanishing = lost = 0
     flat = weight.view(-1)
@@ -95,4 +120,4 @@ def _round(weight: Tensor, dtype: torch.dtype, base: Tensor | None, at_random: b
             vanishing += int((changed & (nearest == kept)).sum())
         lost += int((part.isfinite() & ~rounded.isfinite()).sum())
         part.copy_(rounded)
-    return _Counts(0 if was is None else flat.numel(), moved, updated, vanishing, lost)
+    return Counts(0 if was is None else flat.numel(), moved, updated, vanishing, lost)

@@ -13,8 +13,10 @@ from generation.output.files import write_atomically
 from training.config import Training
 from training.model import launch
 from training.model.checkpoint.configs import keep_processor, write_model
-from training.model.checkpoint.quantized import reading
 from training.model.modules import TrainableModel
+from training.model.quantized.layers import is_quantized
+from training.model.quantized.merging import merged
+from training.model.quantized.reading import reading
 from training.model.rounding import Movement, round_weights
 
 ADAPTER = "adapter_config.json"
@@ -25,25 +27,31 @@ def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> M
     """Give a trained module the weights that `save` writes, still in float32 and fit to be evaluated.
 
     An adapter is merged where the settings say so. Weights are rounded to the type they are saved in: at random where the base has
-    that type too, as small updates would vanish otherwise. files: the base. Returns how far the weights are from the base's; None
-    for an adapter that is saved alone, and in other processes than the main one. Raises UserError for weights beyond the type's
-    range.
+    that type too, as small updates would vanish otherwise; to the nearest where the base was quantized. files: the base. Returns
+    how far the weights are from the base's; None for an adapter that is saved alone, and in other processes than the main one.
+    Raises UserError for weights beyond the type's range.
     """
     module.zero_grad(set_to_none=True)
     module.model.float()
+    main, dtype = launch.state().is_main_process, module.saved_dtype
     if module.adapted and settings.lora and settings.lora.merge:
+        if is_quantized(module.model):
+            module.model, counts = merged(module.model, dtype)
+            round_weights(module.inner, dtype, {}, at_random=False, seed=settings.seed)
+            return counts.movement(dtype) if main else None
         module.model = module.model.merge_and_unload()
-    alone = module.adapted or not launch.state().is_main_process
-    base = {} if alone else _base(module, files)
-    moved = round_weights(module.inner, module.saved_dtype, base, module.rounds_at_random, settings.seed)
+    alone = module.adapted or not main
+    base = {} if alone else _base(module, files, settings)
+    at_random = module.rounds_at_random
+    moved = round_weights(module.inner, dtype, base, at_random, settings.seed, trained_only=module.adapted)
     return None if alone else moved
 
 
-def _base(module: TrainableModel, files: ModelFiles) -> dict[str, Tensor]:
+def _base(module: TrainableModel, files: ModelFiles, settings: Training) -> dict[str, Tensor]:
     """The base's weights by name, in its own type; without those that it lacks or has in another size, as a new head."""
     model, report = type(module.inner).from_pretrained(
         files.path, dtype=module.base_dtype, use_safetensors=True, local_files_only=True, ignore_mismatched_sizes=True,
-        output_loading_info=True, **reading(load_config(files), files),
+        output_loading_info=True, **reading(load_config(files), files, settings),
     )  # fmt: skip
     new, ours = {*report["missing_keys"]}, {name: weight.shape for name, weight in module.inner.named_parameters()}
     same = ((name, weight.data) for name, weight in model.named_parameters() if ours.get(name) == weight.shape)
@@ -56,7 +64,7 @@ def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     The module is done with afterwards: its weights have the type they are saved in, and a merged one has no adapter any more.
     """
     if module.adapted and merge:
-        module.model = module.model.merge_and_unload()
+        module.model = merged(module.model, module.saved_dtype)[0]
     module.model.to(module.saved_dtype)
     module.inner.config.dtype = module.saved_dtype
     write_model(module.model, module.base_folder, folder)

@@ -204,6 +204,9 @@ class PPO(Training):
                 "has no effect: PPO samples its own responses, equally often to each prompt, and trains without dropout"
             )
             raise _unread(names, why)
+        if self.quantize and self.sampler.engine == "vllm":
+            got = f"got vllm with quantize: {self.quantize}, and vLLM would sample from the base as it was before"
+            raise invalid(got, fix="set it to generate", key="sampler.engine")
         fields = type(self).model_fields
         if names := [name for name in _OF_OTHERS[self.baseline] if getattr(self, name) != fields[name].default]:
             raise _unread(names, f"has no effect with baseline: {self.baseline}")

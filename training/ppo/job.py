@@ -26,6 +26,7 @@ from training.model import launch
 from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import check_tokens
 from training.model.loading import choose_layout
+from training.model.quantized import reading
 from training.ppo.config import PPO
 from training.rollout.config import Rewards
 from training.rollout.rewards import RewardSum, open_rewards
@@ -96,6 +97,8 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
         problems.add("", "fsdp", got, fix=fix)
     with problems.collect():
         output.check(out)
+    with problems.collect():
+        reading.check(settings)
     _check_engines(settings, problems)
     rewards = gold = None
     with problems.collect():

@@ -209,7 +209,8 @@ def to_bf16(model: Any, frozen: bool = False) -> None:
     if head is not None and head.weight is embedding.weight:
         head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=head.weight.requires_grad)
     for module in model.modules():
-        if isinstance(module, torch.nn.Linear) and not (frozen and module.weight.requires_grad):
+        plain = isinstance(module, torch.nn.Linear) and module.weight.is_floating_point()
+        if plain and not (frozen and module.weight.requires_grad):
             module.weight.data = module.weight.data.to(torch.bfloat16)
 
 

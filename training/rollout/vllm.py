@@ -121,7 +121,7 @@ def open_writer(
     engine = sampler.engine
     if engine == "auto":
         alone = launch.state().num_processes == 1
-        fits = alone and not launch.on_cpu() and find_spec("vllm") and not unavailable()
+        fits = alone and not launch.on_cpu() and settings.quantize is None and find_spec("vllm") and not unavailable()
         engine = "vllm" if fits else "generate"
     if engine == "generate":
         return Generate(sampler, ends, files, settings.precision == "bf16")

@@ -91,6 +91,7 @@ def write_card(
         title=code(folder.resolve().name),
         what=_WHAT[recipe],
         recipe=recipe,
+        quantized=settings.get("quantize"),
         rank=next((most for most in RANKS if most >= rank), rank) if rank else 0,
         base=base._replace(name=_short_name(base.name)),
         data=[one._replace(name=_short_name(one.name)) for one in data],

@@ -180,6 +180,7 @@ def _refer(job: Job, train: Sequence[Example], test: Sequence[Example], trainer:
     def name(half: bool, examples: Sequence[Example]) -> str:
         how = "-sharded" * (sharded and half) + "-compiled" * (job.settings.compile and half)
         how += "-amx" * (half and launch.on_cpu() and amx()) + "-liger" * (job.settings.kernels == "liger")
+        how += f"-{job.settings.quantize}" if job.settings.quantize else ""
         precision = ("bf16" if half else "fp32") + how
         return reference.digest(job.files.digest, examples, precision, module.layout, trainer.accelerator.device.type)
 

@@ -24,8 +24,8 @@ from training.model import kernels, launch
 from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import Examined, Kind, check_tokens, examine
 from training.model.loading import choose_layout
+from training.model.quantized import reading
 from training.recipes import kinds
-from training.recipes.config import Reward
 from training.recipes.recipe import Recipe
 from training.run import folder as output
 from training.run import rank
@@ -74,6 +74,8 @@ def prepare(settings: Training, out: Path) -> Job:
     with problems.collect():
         kernels.check(settings)
     with problems.collect():
+        reading.check(settings)
+    with problems.collect():
         output.check(out)
     with problems.collect():
         files = resolve(settings.model)
@@ -84,10 +86,9 @@ def prepare(settings: Training, out: Path) -> Job:
     assert files
     assert split
     settings = settings.model_copy(update={"max_length": min(settings.max_length, files.context)})
-    kind_of_model: Kind = "reward" if isinstance(settings, Reward) else "policy"
-    heads = settings.heads if isinstance(settings, Reward) else 1
-    examined = tell_examined(files, tokenizer, settings, kind_of_model, heads)
     recipe = kind.recipe(settings)
+    kind_of_model: Kind = "reward" if recipe.heads else "policy"
+    examined = tell_examined(files, tokenizer, settings, kind_of_model, recipe.heads or 1)
     examine_rows(files, encoder, (row for part in split for row in part))
     train, test = (kind.encode(part, encoder, settings) for part in split)
     split.tell(train.counts, test.counts)

@@ -132,7 +132,10 @@ def test_adapters_are_advised_where_the_optimizer_is_too_large(tiny: Path, tmp_p
     free = estimate(files, adapted, 105).total
     assert told(files, settings, free).endswith("set lora: {r: 16}")
     check(files, adapted, EXAMPLES, ORDER, "packed", free)
-    assert "lora" not in told(files, settings, free - 1).split("; set ")[1].replace("with lora", "")
+    assert told(files, settings, free - 1).endswith("lora: {r: 16} and quantize: 4bit, all four")
+    few = adapted.model_copy(update={"quantize": "4bit"})
+    assert estimate(files, few, 105).total < free
+    check(files, few, EXAMPLES, ORDER, "packed", free - 1)
 
 
 def test_a_model_that_is_too_large_in_any_case(wide: ModelFiles) -> None:

@@ -25,6 +25,8 @@ from training.run import folder as output
 from training.run.fit import Stopped
 from training.run.metrics import read
 
+BF16 = {"precision": "bf16"}
+QLORA = {**BF16, "lora": {"r": 4}, "quantize": "4bit"}
 BASELINES = pytest.mark.parametrize("baseline", ["group", "critic"])
 
 
@@ -35,9 +37,7 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.model
 @BASELINES
-@pytest.mark.parametrize(
-    "more", [{}, {"precision": "bf16"}, {"precision": "bf16", "lora": {"r": 4}}], ids=["fp32", "bf16", "lora"]
-)
+@pytest.mark.parametrize("more", [{}, BF16, {**BF16, "lora": {"r": 4}}, QLORA], ids=["fp32", "bf16", "lora", "4 bits"])
 def test_the_first_step_starts_at_the_reference_with_a_ratio_of_one(
     baseline: str, more: dict[str, Any], inputs: dict[str, Any], tmp_path: Path
 ) -> None:

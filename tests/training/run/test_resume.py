@@ -22,7 +22,7 @@ from tests.training.builders import some_pairs, some_targets
 from training.__main__ import main
 from training.config import Lora, Training
 from training.model.loading import load_policy
-from training.recipes.config import DPO, KTO, ORPO, SFT, Reward
+from training.recipes.config import DPO, KTO, ORPO, SFT, Process, Reward, SimPO
 from training.run import fit, job
 from training.run.folder import last_checkpoint
 from training.run.metrics import read
@@ -57,6 +57,9 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def settings(tiny: Path, write_rows: Callable[..., Path]) -> Callable[..., Training]:
     def make(kind: type[Training], **more: Any) -> Training:
         rows = some_targets(20) if kind is SFT else some_pairs(20)
+        if kind is Process:
+            steps = {"completions": ["it scatters light", "nobody knows"], "labels": [True, False]}
+            rows = [{"prompt": row["prompt"], **steps} for row in rows]
         plain = {
             "precision": "fp32",
             "batch_size": 4,
@@ -110,6 +113,10 @@ RECIPES: dict[str, tuple[type[Training], dict[str, Any]]] = {
     "reward less length": (Reward, {"debias_length": True}),
     "kto": (KTO, {}),
     "orpo": (ORPO, {}),
+    "simpo": (SimPO, {}),
+    "process": (Process, {}),
+    "dpo on 4 bits": (DPO, {"lora": Lora(r=4), "quantize": "4bit"}),
+    "reward on 8 bits": (Reward, {"lora": Lora(r=4), "quantize": "8bit"}),
 }
 
 

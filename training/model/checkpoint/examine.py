@@ -14,8 +14,8 @@ from generation.engines.checkpoint import ModelFiles, load_config
 from training.config import Training
 from training.model.adapters import adapted
 from training.model.checkpoint.configs import check_savable
-from training.model.checkpoint.quantized import reading
 from training.model.loading import Loaded, choose_layout, classifier, load
+from training.model.quantized.reading import method_of, reading
 
 Kind = Literal["policy", "reward", "critic"]
 
@@ -38,13 +38,14 @@ def examine(
     """
     config = load_config(files)
     check_savable(config, tokenizer, files)
-    if reading(config, files):  # its tensors become those of the model as they are read
+    reading(config, files, settings)
+    if method_of(config):  # its tensors become those of the model as they are read
         return Examined(config.get_text_config().vocab_size, ())
     layout = choose_layout(files, settings)
     if kind == "policy":
-        loaded = load(AutoModelForCausalLM, files, layout, empty=True)
+        loaded = load(AutoModelForCausalLM, files, settings, layout, empty=True)
     else:
-        loaded = classifier(files, layout, empty=True, **({"num_labels": heads} if kind == "reward" else {}))
+        loaded = classifier(files, settings, layout, empty=True, **({"num_labels": heads} if kind == "reward" else {}))
     adapted(loaded.model, settings.lora, TaskType.CAUSAL_LM if kind == "policy" else TaskType.SEQ_CLS)
     return Examined(loaded.model.get_input_embeddings().weight.shape[0], tuple(_notes(loaded, files, heads)))
 

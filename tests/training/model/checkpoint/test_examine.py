@@ -107,7 +107,7 @@ def test_adapters_are_held_against_the_layers(folder: Path) -> None:
         told(folder, settings=SFT(lora=Lora(targets=("q_proj", "w1"))))
 
 
-@pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes", "compressed-tensors", "torchao", "novel"])
+@pytest.mark.parametrize("method", ["gptq", "awq", "compressed-tensors", "torchao", "novel"])
 def test_weights_of_few_bits_are_refused(folder: Path, method: str) -> None:
     configure(folder, quantization_config={"quant_method": method, "bits": 4})
     with pytest.raises(ModelError, match=rf"its weights are quantized \({method}\), and what was rounded away"):
