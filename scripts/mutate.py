@@ -4,9 +4,10 @@
 
 Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
 the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder, and
-with `--wide` those of the modules that import it; tests that load a model only with `--models`. A breakage is noticed when one of
+with `--wide` those of the modules that import it, and with `--models` its own that load a model. A breakage is noticed when one of
 them fails, and passes without it; where they do not end in time it counts as not noticed. Each run of tests is a process that is
-forked where the large libraries are imported already. The same command again resumes with what is left; `--most` ends it earlier.
+forked where the large libraries are imported already; what is not broken is compiled once, and a plot of the same numbers drawn
+once. The same command again resumes with what is left; `--most` ends it earlier.
 Exit code 0, or 1 where `--least` is not reached.
 
 Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.
@@ -58,6 +59,8 @@ _TURNED: dict[type[ast.AST], type[ast.AST]] = {
 TOLERANCE = 1e-6
 """Smaller numbers keep a division or a comparison safe; no test can tell twice as much from as much."""
 UNFINISHED = "unfinished"
+FAST, MODEL = "not model", "model"
+"""Of the tests, as pytest's `-m` names them."""
 HANGS = 100
 """Seconds after which a single test has failed: many a breakage is a loop without an end."""
 _FORKS = multiprocessing.get_context("forkserver")
@@ -212,13 +215,15 @@ def _names(root: Path, paths: list[Path]) -> list[str]:
     return [each.relative_to(root).as_posix() for each in paths]
 
 
-def first_failure(root: Path, tests: list[str], models: bool, limit: float) -> str | None:
-    """The first test that fails, UNFINISHED where they do not end in `limit` seconds, or None where all pass."""
-    choice = [] if models else ["-m", "not model"]
-    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-n0", "-o", f"timeout={HANGS}"]
+def first_failure(root: Path, tests: list[str], which: str, limit: float, drawn: Path | None = None) -> str | None:
+    """The first test that fails, UNFINISHED where they do not end in `limit` seconds, or None where all pass.
+
+    which: of the tests, as pytest's `-m` has it. drawn: where plots are kept; None to draw each.
+    """
+    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-n0", "-o", f"timeout={HANGS}", "-m", which]
     with tempfile.TemporaryDirectory() as place:
         printed = Path(place) / "printed"
-        process = _FORKS.Process(target=_run, args=(root, [*options, *choice, *tests], printed))
+        process = _FORKS.Process(target=_run, args=(root, [*options, *tests], printed, drawn))
         process.start()
         process.join(limit)
         if process.is_alive():
@@ -232,17 +237,26 @@ def first_failure(root: Path, tests: list[str], models: bool, limit: float) -> s
     return found[1] if found else (out.strip().splitlines() or [f"ended with {process.exitcode}"])[-1]
 
 
-def _run(root: Path, arguments: list[str], printed: Path) -> None:
-    """Run pytest in this process, which is one of its own."""
+def compile_all(root: Path) -> None:
+    """Leave what is compiled of the code and the tests beside them: each run would compile all of it again."""
+    process = _FORKS.Process(target=_run, args=(root, ["--collect-only", "-q", "-n0"], root / "collected", None, True))
+    process.start()
+    process.join()
+
+
+def _run(root: Path, arguments: list[str], printed: Path, drawn: Path | None = None, compiles: bool = False) -> None:
+    """Run pytest in this process, which is one of its own. drawn: where plots are kept. compiles: keeps what it compiles."""
     os.setsid()  # a test's children end with it
     os.chdir(root)
     for number, path in ((0, os.devnull), (1, printed), (2, printed)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
-    os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    sys.dont_write_bytecode = True
+    os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "" if compiles else "1"}
+    sys.dont_write_bytecode = not compiles
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]  # the code that is run is the folder's
     sys.path[:] = [str(root), *(path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "scripts")))]
+    if drawn and (root / "tests" / "drawn.py").exists():
+        importlib.import_module("tests.drawn").remember(drawn)
     code = importlib.import_module("pytest").main(arguments)
     sys.stdout.flush()
     os._exit(int(code))
@@ -251,15 +265,19 @@ def _run(root: Path, arguments: list[str], printed: Path) -> None:
 def attempt(root: Path, mutation: Mutation, models: bool, limit: float, wide: bool = False) -> Record:
     """Break one place, run its tests, mend it; the record of what was seen."""
     path = root / mutation.file
-    source = path.read_bytes()
-    groups = [*choose_tests(root, mutation.file), tests_further_away(root, mutation.file) if wide else []]
+    source, times = path.read_bytes(), path.stat()
+    own, others = choose_tests(root, mutation.file)
+    further = tests_further_away(root, mutation.file) if wide else []
+    groups = [(own, FAST), (others, FAST), (further, FAST), (own if models else [], MODEL)]
+    drawn = None if mutation.file.startswith("evaluation/pages/") else root / "drawn"
     begun = time.monotonic()
     path.write_bytes(source[: mutation.start] + mutation.after.encode() + source[mutation.end :])
     try:
-        failures = (first_failure(root, tests, models, limit) for tests in groups if tests)
+        failures = (first_failure(root, tests, which, limit, drawn) for tests, which in groups if tests)
         noticed = next((failure for failure in failures if failure), None)
     finally:
         path.write_bytes(source)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # what is compiled of it holds again
     return {
         "file": mutation.file,
         "line": mutation.line,
@@ -267,16 +285,16 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float, wide: bo
         "after": mutation.after,
         "noticed_by": None if noticed == UNFINISHED else noticed,
         "unfinished": noticed == UNFINISHED,
-        "test_files": sum(map(len, groups)),
+        "test_files": len({test for tests, _ in groups for test in tests}),
         "seconds": round(time.monotonic() - begun, 1),
     }
 
 
-def failing_anyway(root: Path, records: list[Record], models: bool, limit: float) -> set[str]:
+def failing_anyway(root: Path, records: list[Record], limit: float) -> set[str]:
     """Of the tests that noticed breakages, those that fail without one as well: they noticed nothing."""
     tests = {str(each["noticed_by"]) for each in records if "::" in str(each["noticed_by"])}
     out = set()
-    while tests and (failed := first_failure(root, sorted(tests), models, limit)):
+    while tests and (failed := first_failure(root, sorted(tests), f"{FAST} or {MODEL}", limit)):
         out.add(failed)
         tests.discard(failed)
     return out
@@ -310,7 +328,7 @@ def main() -> int:
     p.add_argument("--sample", type=int, default=60, metavar="N", help="breakages in the sample (default: %(default)s)")
     p.add_argument("--seed", type=int, default=1, metavar="N", help="of the sample (default: %(default)s)")
     p.add_argument("--most", type=int, metavar="N", help="end after this many; the same command goes on with the rest")
-    p.add_argument("--models", action="store_true", help="run tests that load a model, too")
+    p.add_argument("--models", action="store_true", help="run its own tests that load a model, too")
     p.add_argument("--wide", action="store_true", help="run the tests of modules that import a broken one, too")
     p.add_argument(
         "--limit", type=float, default=400, metavar="SECONDS", help="for the tests of one (default: %(default)s)"
@@ -329,6 +347,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         copy_of(commit, root)
+        (root / "drawn").mkdir()
+        compile_all(root)
         places = everything(root)
         sample = random.Random(options.seed).sample(places, options.sample)
         print(f"{len(sample)} of {len(places)} breakages of {commit[:7]}, seed {options.seed}", flush=True)
@@ -343,7 +363,7 @@ def main() -> int:
                 f"{mutation.file}:{mutation.line}  {before}  ->  {after}\n    {outcome} ({seen['seconds']} s)",
                 flush=True,
             )
-        for name in sorted(failing_anyway(root, records, options.models, options.limit)):
+        for name in sorted(failing_anyway(root, records, options.limit)):
             print(f"fails without a breakage, and notices none: {name}")
             records = [{**each, "noticed_by": None} if each["noticed_by"] == name else each for each in records]
         write(out, records)

@@ -68,14 +68,21 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """All that is in a file's syntax tree."""
-    return tuple(ast.walk(tree(path)))
+def statements(path: Path) -> tuple[ast.stmt, ...]:
+    """All statements of a file, those within others too. To walk through their expressions as well takes ten times as long."""
+    found: list[ast.stmt] = []
+    left: list[ast.AST] = [tree(path)]
+    while left:
+        one = left.pop()
+        found += [one] if isinstance(one, ast.stmt) else []
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            left += getattr(one, name, ())
+    return tuple(found)
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that a file imports; of `from a import b` both a and a.b."""
-    for part in nodes(path):
+    for part in statements(path):
         if isinstance(part, ast.Import):
             yield from ((part.lineno, alias.name) for alias in part.names)
         elif isinstance(part, ast.ImportFrom):
@@ -97,7 +104,7 @@ def graph() -> dict[str, set[str]]:
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method of a file, nested ones too."""
-    return (node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in statements(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def lines(path: Path) -> int:

@@ -91,7 +91,7 @@ def test_a_breakage_is_noticed_by_the_modules_own_tests_first(tmp_path: Path) ->
     assert (root / "constitution/small.py").read_text() == MODULE
     by_chance = attempt(root, places["False"], models=False, limit=100)
     assert by_chance["noticed_by"] == "tests/constitution/test_other.py::test_fails_anyway"
-    assert failing_anyway(root, [seen, by_chance], models=False, limit=100) == {by_chance["noticed_by"]}
+    assert failing_anyway(root, [seen, by_chance], limit=100) == {by_chance["noticed_by"]}
 
 
 def test_a_sample_follows_from_its_seed() -> None:

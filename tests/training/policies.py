@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 from evaluation.texts import grams
 from training.monitor.config import MonitorSettings
@@ -89,7 +90,7 @@ def checks_of_policy(
     policy: Policy, seed: int = 0, proxy: Scores = lambda response, check: float(check), gold: Scores | None = None
 ) -> list[Check]:
     """What the monitor is shown of a policy; its KL grows as it goes."""
-    reference = grams(fact.format(topic) for fact in FACTS for topic in TOPICS)
+    reference = _said_before()
     checks: list[Check] = []
     for i in range(CHECKS):
         responses = []
@@ -98,6 +99,11 @@ def checks_of_policy(
             responses.append(HeldOutResponse(place, topic, text, row | ({"gold": gold(text, i)} if gold else {})))
         checks.append(check_of(10 * i, responses, amount(checks[0]) if checks else None, reference))
     return checks
+
+
+@cache
+def _said_before() -> frozenset[str]:
+    return frozenset(grams(fact.format(topic) for fact in FACTS for topic in TOPICS))
 
 
 def watched(checks: list[Check], settings: MonitorSettings | None = None) -> list[Verdict]:

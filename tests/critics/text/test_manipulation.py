@@ -155,10 +155,10 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(60)  # it takes a second where time grows with the length, and hours where it grows with its square
+@pytest.mark.timeout(20)  # it takes a tenth of a second where time grows with the length, and minutes where with its square
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
-def test_a_megabyte_is_read_to_its_end(piece: str) -> None:
-    text = piece * (1_000_000 // len(piece))
+def test_a_long_text_is_read_to_its_end(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
     assert "too_long" in indicators(text, text)
 
 
