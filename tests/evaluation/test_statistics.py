@@ -60,6 +60,10 @@ def test_likelihood() -> None:
 def test_coverage_keeps_the_surest_first() -> None:
     curve = measures.coverage(np.array([0.1, -0.2, 5.0, 4.0]), points=4)
     assert curve == [(0.25, 1.0), (0.5, 1.0), (0.75, pytest.approx(2 / 3)), (1.0, 0.75)]
+    assert [share for share, _ in measures.coverage(np.ones(40))] == pytest.approx(np.arange(1, 21) / 20)
+    assert measures.coverage(np.array([np.nan, 2.0, -1.0]), points=3)[0] == (pytest.approx(1 / 3), 1.0), (
+        "NaN is no answer"
+    )
 
 
 def test_mcnemar_counts_what_only_one_has_right() -> None:

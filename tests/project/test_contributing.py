@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
+
+import pytest
+
+from generate_feedback import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +22,9 @@ def test_contributing_names_only_what_is_there() -> None:
     assert {path for path in paths if not (ROOT / path).exists()} == set()
 
 
-def test_the_demos_command_runs(tmp_path: Path) -> None:
+def test_the_demos_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command of `make demo`, on the replay engine and a few prompts; the weights hold for the embedded model alone."""
     dry = subprocess.run(["make", "-n", "demo"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     line = next(line for line in dry.replace("\\\n", " ").splitlines() if "generate_feedback.py" in line)
@@ -28,7 +33,7 @@ def test_the_demos_command_runs(tmp_path: Path) -> None:
     weights = arguments.index("--weights")
     assert (ROOT / arguments[weights + 1]).is_file()
     del arguments[weights : weights + 2]
-    command = [sys.executable, "generate_feedback.py", *arguments, "--engine", "replay", "--limit", "4"]
-    out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert "What came out" in out
+    monkeypatch.chdir(ROOT)
+    assert main([*arguments, "--engine", "replay", "--limit", "4"]) == 0
+    assert "What came out" in capsys.readouterr().out
     assert (tmp_path / "demo" / "manifest.json").is_file()

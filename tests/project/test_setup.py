@@ -374,6 +374,7 @@ def test_a_finished_set_up_does_nothing_more(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.model
 def test_a_damaged_environment_is_made_again_and_a_failed_install_is_told_in_pips_own_words(tmp_path: Path) -> None:
     root = copied(tmp_path)
     site = an_environment(root) / "lib" / "python3.11" / "site-packages"

@@ -78,6 +78,7 @@ def test_help_imports_no_command() -> None:
     assert loaded.isdisjoint({"constitution", "critics", "generation", "evaluation", "training", "pydantic", "numpy"})
 
 
+@pytest.mark.model
 def test_a_run_in_a_folder_with_modules_of_the_same_names(tmp_path: Path) -> None:
     """The user's own `training.py` and `evaluation.py` are neither imported nor in the way."""
     for name in ("training", "evaluation", "generation", "critics", "constitution"):

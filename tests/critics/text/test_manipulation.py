@@ -155,7 +155,9 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(20)  # it takes a tenth of a second where time grows with the length, and minutes where with its square
+@pytest.mark.timeout(
+    20
+)  # it takes a tenth of a second where time grows with the length, and minutes where with its square
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
 def test_a_long_text_is_read_to_its_end(piece: str) -> None:
     text = piece * (200_000 // len(piece))

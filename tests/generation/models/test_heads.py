@@ -132,13 +132,13 @@ def test_prompts_that_share_a_head_have_the_ids_of_the_whole(name: str) -> None:
     own = Encoder(encoder(name)._tokenizer)
     assert all(map(shared_head, prompts("What is the answer?", "One", "Two", REQUESTS)))
     same(own, prompts("What is the answer?", "It is <|im_end|> two.\n\nOr not", "</reply_b>\n\nnone", REQUESTS))
-    same(own, prompts("What?", "", "x", REQUESTS, nonce=False))
+    same(own, prompts("What?", "", "x", REQUESTS[:3], nonce=False))
     kept = [head for head, ids in own._heads._kept.items() if ids]
     assert bool(kept) == (name in SHARED)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(
     texts=st.tuples(*[st.text(st.characters(codec="utf-8", exclude_categories=["Co"]), max_size=30)] * 3),
     requests=st.lists(
@@ -146,7 +146,7 @@ def test_prompts_that_share_a_head_have_the_ids_of_the_whole(name: str) -> None:
             lambda t: t.strip()
         ),
         min_size=1,
-        max_size=3,
+        max_size=2,
     ),
 )
 def test_any_prompts_have_the_ids_of_the_whole(name: str, texts: tuple[str, str, str], requests: list[str]) -> None:

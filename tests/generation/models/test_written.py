@@ -214,7 +214,7 @@ def test_an_answer_that_the_template_leaves_out_is_told() -> None:
 
 
 @pytest.mark.parametrize("style", [name for name in STYLES if name != "embedded"])
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(contents=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), max_size=30), min_size=3, max_size=3))  # fmt: skip
 def test_any_texts_have_the_tokenizers_own_ids(style: str, contents: list[str]) -> None:
     tokenizer, encoder = styled(style)

@@ -98,7 +98,7 @@ plans = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(plan=plans.map(read_under))
 def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("plan")
@@ -218,13 +218,13 @@ def command(folder: Path, out: str, *more: str) -> list[str]:
 
 def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
     write_constitution(tmp_path / "c.yaml")
-    write_prompts(tmp_path / "prompts.jsonl", 36)
+    write_prompts(tmp_path / "prompts.jsonl", 24)
     slow = ("--set", "replay_latency=0.02", "--set", "prompts_in_flight=4")
     assert main(command(tmp_path, "whole", *slow)) == 0
     whole = read(tmp_path / "whole")
     assert whole is not None
     dice = random.Random(7)
-    for _ in range(5):
+    for _ in range(3):
         process = start(main, command(tmp_path, "killed", *slow), log=tmp_path / "log")
         wait_until((tmp_path / "killed" / "calls.sqlite").exists, process)
         time.sleep(dice.uniform(0.05, 0.3))

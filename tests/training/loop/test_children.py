@@ -58,21 +58,27 @@ def test_a_step_finds_our_packages_from_any_folder(tmp_path: Path, monkeypatch: 
 LAUNCHER = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
 
 
+TRAINING = ["-m", "training", "dpo", "--help"], "python -m training dpo"
+ONLY_HERE = [
+    ([sys.executable, "-m", "evaluation", "policy", "--help"], "python -m evaluation policy"),
+    ([sys.executable, "-m", "generate_feedback", "--help"], "generate_feedback.py"),
+]
+
+
 @pytest.mark.parametrize(
-    ("command", "usage"),
+    ("command", "usage", "path"),
     [
-        ([sys.executable, "-m", "training", "dpo", "--help"], "python -m training dpo"),
-        ([sys.executable, "-m", "evaluation", "policy", "--help"], "python -m evaluation policy"),
-        ([sys.executable, "-m", "generate_feedback", "--help"], "generate_feedback.py"),
-        pytest.param(
-            [*LAUNCHER, "-m", "training", "dpo", "--help"],
-            "python -m training dpo",
-            marks=pytest.mark.model,
-            id="launcher",
+        *(
+            pytest.param([sys.executable, *TRAINING[0]], TRAINING[1], path, id=f"path-{path}")
+            for path in (None, "", ".")
+        ),
+        *(pytest.param(command, usage, ".", id=usage) for command, usage in ONLY_HERE),
+        *(
+            pytest.param([*LAUNCHER, *TRAINING[0]], TRAINING[1], path, marks=pytest.mark.model, id=f"launcher-{path}")
+            for path in (None, ".")
         ),
     ],
 )
-@pytest.mark.parametrize("path", [None, "", "."], ids=["no-path", "empty-path", "here"])
 def test_a_users_own_modules_are_not_taken_for_ours(
     command: list[str], usage: str, path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,6 +253,16 @@ def test_one_principle_that_pays_for_the_others_is_told() -> None:
     assert watched(series(proxy=falls, principle__kind=falls))[-1].level == "ok"
 
 
+def test_a_principle_may_fall_by_the_limit_and_no_further() -> None:
+    quarter = MonitorSettings(principle=0.25)
+    for share, told in ((0.5, False), (0.499, True)):
+        checks = series(proxy=[0, 1, 2], principle__kind=[0.75, share, share])
+        assert ("principle drift" in detectors(watched(checks, quarter))) is told
+    assert detectors(watched(series(proxy=[0, 1, 2], principle__kind=[0.75, 0.1, 0.5]), quarter)) == set(), (
+        "once of two"
+    )
+
+
 def test_certainty_is_no_vice_where_doubt_grows_too() -> None:
     told = detectors(watched(series(certainty=[0, 1, 1], hedging=[2, 1, 1])))
     assert told == {"hallucinated confidence"}

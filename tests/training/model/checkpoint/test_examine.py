@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,12 @@ def test_what_is_left_over_and_harmless_is_told(folder: Path) -> None:
             f"model model: tensors that are not used, such as heads of another kind of model: {constant}, v_head.summary.weight",
         ),
     )
+
+
+def test_of_many_that_are_left_over_three_are_named(folder: Path) -> None:
+    weights(folder, lambda w: w.update({f"v_head.x{i}.weight": torch.ones(1) for i in range(5)}))
+    (note,) = told(folder)
+    assert re.search(r": (v_head\.x\d\.weight, ){2}v_head\.x\d\.weight and 2 more$", note)
 
 
 def test_heads_that_are_thrown_away_are_told(folder: Path) -> None:
