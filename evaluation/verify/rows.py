@@ -110,6 +110,8 @@ def _plain(key: str, value: Any) -> tuple[str, str] | None:
         return None
     try:
         texts = [turn["content"] for turn in value if turn["role"] != "system"]
+        if texts and "tool_calls" in value[-1] and value[-1]["tool_calls"]:
+            return None  # what is called is a part of what is said
     except (KeyError, TypeError):
         return None
     if not texts or type(texts[-1]) is not str or (key in _SIDES and value[-1]["role"] != "assistant"):

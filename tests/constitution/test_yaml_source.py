@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from constitution import yaml_source
+from constitution.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {
@@ -36,3 +37,8 @@ def test_what_is_refused_is_told_in_the_words_of_pyyaml(text: str) -> None:
             return f"{type(error).__name__}: {error}"
 
     assert told(yaml_source.parse) == told(yaml.safe_load)
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_its_first_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml:1: cannot be read \(No such file or directory\)"):
+        yaml_source.read(tmp_path / "none.yaml")
