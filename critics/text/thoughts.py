@@ -34,10 +34,12 @@ _MARKS = re.compile(f"{_OPENS.pattern}|{_CLOSES.pattern}|<\\|channel\\|>(?:\\w+)
 _CHANNEL = re.compile(r"\s*(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)\b")
 _FINAL = re.compile(r"<\|channel\|>final\b[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>")
 _HEADERS = re.compile(r"<\|start\|>assistant|<\|(?:start|end|message|constrain)\|>")
+_CALL = re.compile(r"(?:<\|start\|>assistant)?\s?(?:<\|channel\|>(?:commentary|analysis)\s)?to=functions\.")
+_BARE_CALL = re.compile(r"assistant(?:commentary|analysis)? to=functions\.")
 _BARE_CHANNEL = re.compile(r"\s*analysis(?=[A-Z\W])")
 _BARE_FINAL = "assistantfinal"
 _ENDS = re.compile(r"<\|(?:return|end|call|end_of_solution|end_response)\|>\Z", re.IGNORECASE)
-"""Harmony, the form of gpt-oss, with its special tokens and as it reads where they are left out."""
+"""Harmony, the form of gpt-oss, with its special tokens and as it reads where they are left out. A call of a tool is the answer."""
 _WRAPPED = re.compile(
     r"\s*(?:<answer>(.*)</answer>|<\|(?:begin_of_solution|start_response)\|>(.*))\s*\Z", re.IGNORECASE | re.DOTALL
 )
@@ -107,11 +109,14 @@ def _answer_at(text: str, thinks: bool | None) -> int:
     """Where the thoughts end; 0 where there are none."""
     if _CHANNEL.match(text):
         found = [*_FINAL.finditer(text)]
-        return found[-1].end() if found else len(text)
+        call = _CALL.search(text)
+        return found[-1].end() if found else call.start() if call else len(text)
     if _FINAL.match(text.lstrip()):
         return _FINAL.search(text).end()  # type: ignore[union-attr]
     if _BARE_CHANNEL.match(text) and _BARE_FINAL in text:
         return text.rindex(_BARE_FINAL) + len(_BARE_FINAL)
+    if _BARE_CHANNEL.match(text) and (call := _BARE_CALL.search(text)):
+        return call.start()
     opened = _OPENS.match(text.lstrip())
     if opened:
         closing = re.compile(re.escape(_CLOSING[opened[0].lower()]), re.IGNORECASE)

@@ -44,7 +44,15 @@ from generation.models.messages import (
     with_tools_described,
     without_calls,
 )
-from generation.models.shape import RowKind, differences, ends_of_turns, examine, left_out, place_of_thoughts
+from generation.models.shape import (
+    RowKind,
+    differences,
+    ends_of_turns,
+    examine,
+    left_out,
+    missing_header,
+    place_of_thoughts,
+)
 from generation.models.template import ChatTemplate
 from generation.models.tokenizer import renamed
 from generation.models.written import Layout, Tokens, Written
@@ -108,7 +116,12 @@ class Encoder:
         self._lengths = sorted({len(end) for end in self._ends}) or [0]
         self._inside = "\n".join(text[1:] for text in self._names)
 
-        self.shape = examine(self._plain, template_kwargs or {}, self._template.mentions)
+        self._template.header = self._known_header()
+        shape = examine(self._plain, template_kwargs or {}, self._template.mentions)
+        if self._template.header:
+            told = f"its chat template knows no generation prompt: {self._template.header!r} opens an answer, as in answered chats"
+            shape = shape._replace(notes=(*shape.notes, told))
+        self.shape = shape
         """What the template makes of messages."""
 
     @cached_property
@@ -123,6 +136,14 @@ class Encoder:
                 before, said = self.response(chat, "Yes.", tools)
                 samples += [self.encode(chat, tools), self.encode(chat, tools, labels=True), [*before, *said]]
         return digest(json.dumps([self._template_kwargs, self._prefix, day, samples], sort_keys=True))
+
+    def _known_header(self) -> str:
+        """`missing_header`, where the prompt that it makes is the beginning of the answered chat in token ids, too."""
+        if not (header := missing_header(self._plain)):
+            return ""
+        asked, answer = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Nobody."}
+        before = self._ids(self._plain([asked], None, False, {}) + header)
+        return header if self._ids(self._plain([asked, answer], None, False, {}))[: len(before)] == before else ""
 
     def encode(self, messages: Chat, tools: Tools | None = None, labels: bool = False, head: int = 0) -> list[int]:
         """As the module's `encode`. labels: True where labels are read next: after closed thoughts, where the answer begins.

@@ -87,6 +87,37 @@ def examine(render: Render, known: Mapping[str, JsonValue], mentions: Callable[[
     return Shape(opens, told, gap if gap.strip() else "", "" if gap.strip() else gap, hidden, tuple(notes))
 
 
+def missing_header(render: Render) -> str:
+    """What the template writes before every answer and in no prompt, as one does that knows no generation prompt; else empty.
+
+    White space at its end is not of it: it is the answer's to begin with.
+    """
+    chats: list[list[dict[str, Any]]] = [
+        [_ASKED],
+        [{"role": "system", "content": _SYSTEM}, _ASKED],
+        [_ASKED, _ANSWERED, {"role": "user", "content": _MORE}],
+    ]
+    header = ""
+    for chat in chats:
+        try:
+            asked, whole = (
+                render(chat, None, False, {}),
+                render([*chat, {**_ANSWERED, "content": _RESULT}], None, False, {}),
+            )
+            opened = render(chat, None, True, {})
+        except ValueError:
+            if header:
+                continue
+            return ""
+        if opened != asked or not whole.startswith(asked):
+            return ""
+        gap = CLOSED_THOUGHTS.sub("", whole[len(asked) :].partition(_RESULT)[0])
+        header = header or OPEN_THOUGHTS.sub("", gap).rstrip(" ")
+        if not header.strip() or not gap.startswith(header):
+            return ""
+    return header
+
+
 def place_of_thoughts(render: Render, mentions: Callable[[str], bool], controls: Collection[str]) -> ThoughtsPlace:
     """Where thoughts go. mentions: whether a text stands in the template. controls: texts of control tokens."""
     spelled = {text.lower(): text for text in controls}

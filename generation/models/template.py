@@ -34,6 +34,8 @@ class ChatTemplate:
         self._sources: dict[str, str] = given if isinstance(given, dict) else {"default": str(given)}
         environment = _environment(day)
         self._templates = {name: _compile(environment, source) for name, source in self._sources.items()}
+        self.header = ""
+        """What opens an answer, of a template that knows no generation prompt."""
         self._variables = {"date_string": day.strftime(DAY), **tokenizer.special_tokens_map, **told}
 
     def mentions(self, variable: str) -> bool:
@@ -63,12 +65,13 @@ class ChatTemplate:
         variables = {**self._variables, **(told or {})}
         budget = Budget(_characters(messages) + _characters(tools or ()))
         try:
-            return render_within(
+            text = render_within(
                 budget,
                 lambda: template.generate(
                     variables, messages=messages, tools=tools, documents=None, add_generation_prompt=opening
                 ),
             )
+            return text + self.header if opening else text
         except LimitError as error:
             raise ModelError(f"the chat template cannot be used: {error}; use a checkpoint with another one") from error
         except Exception as error:  # a template is a stranger's program, and can fail in any way

@@ -27,7 +27,7 @@ from generation.config import Decoding, Plan
 from generation.engines.base import CallError, Completion, Sampling, Subject
 from generation.models.chat_model import ChatModel, derive_seed
 from generation.models.policies import Policy, draws
-from generation.models.tool_calls import names_of, parse_tool_calls
+from generation.models.tool_calls import parse_tool_calls
 from generation.output.records import Feedback
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.tasks import together
@@ -109,11 +109,7 @@ async def draw(
             return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", THOUGHTS_ONLY if thought else "empty", subject=name)
     try:
-        message = (
-            parse_tool_calls(answer, names_of(prompt.tools))
-            if prompt.tools
-            else Message(role="assistant", content=answer)
-        )
+        message = parse_tool_calls(answer, prompt.tools) if prompt.tools else Message(role="assistant", content=answer)
     except ValueError as error:
         if completion.finish == "length":
             return _truncated(prompt, name, plan)

@@ -14,7 +14,7 @@ from constitution.records import Message, Prompt, Response
 from generation.engines.batching import SeededGumbel
 from generation.engines.checkpoint import ModelFiles, exact_attention, load_config
 from generation.models.chat_model import derive_seed
-from generation.models.tool_calls import names_of, parse_tool_calls
+from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
 from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
@@ -250,7 +250,7 @@ def as_response(prompt: PromptRow, number: int, written: Rollout, tokenizer: Any
     message = Message(role="assistant", content=text.removeprefix(" "))  # written by some tokenizers before any word
     if prompt.prompt.tools:
         with suppress(ValueError):
-            message = parse_tool_calls(text, names_of(prompt.prompt.tools))
+            message = parse_tool_calls(text, prompt.prompt.tools)
     return Response(name, prompt.prompt.id, message, "sampled", text, truncated=not written.ended)
 
 

@@ -47,6 +47,22 @@ def test_thoughts_that_nothing_follows_are_all_there_is(text: str) -> None:
     assert answer_start(text) == len(text)
 
 
+@pytest.mark.parametrize(
+    ("before", "call"),
+    [
+        ("<|channel|>analysis<|message|>We wonder.<|end|>", "<|start|>assistant<|channel|>commentary to=functions.look <|constrain|>json<|message|>{}"),
+        ("<|channel|>analysis<|message|>We wonder.<|end|>", "<|start|>assistant to=functions.look<|channel|>commentary json<|message|>{}"),
+        ("analysisWe wonder.", "assistantcommentary to=functions.look json{}"),
+        ("", "<|channel|>commentary to=functions.look <|constrain|>json<|message|>{}"),
+        ("", " to=functions.look<|channel|>commentary json<|message|>{}"),
+    ],
+)  # fmt: skip
+def test_a_call_of_a_tool_ends_thoughts_in_channels(before: str, call: str) -> None:
+    assert split(f"{before}{call}<|call|>" if "<|" in call else f"{before}{call}") == (
+        call.strip() + ("<|call|>" if "<|" in call and not before else ""), "We wonder." if before else "",
+    )  # fmt: skip
+
+
 TEMPLATE_OPENED = "The user wants X.\n</think>\n\nGOOD eggs."
 
 

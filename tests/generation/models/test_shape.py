@@ -23,6 +23,10 @@ CHANNELS = (
     "{{ '<|message|>' + m['content'] + '<|im_end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"
 )
+LAST_ENDS = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}<s>"
+FIRST = TURNS.replace(
+    "m['role'] +", "('assistant' if loop.index0 == 1 else 'model' if m['role'] == 'assistant' else m['role']) +"
+)
 NO_SYSTEM = TURNS.replace("in messages", "in messages if m['role'] != 'system'") + OPEN
 LAST = "{% for m in messages[-1:] %}" + TURN + "{% endfor %}" + OPEN
 NO_TOOL = "{# tool_calls #}" + TURNS.replace("in messages", "in messages if m['role'] != 'tool'") + OPEN
@@ -53,6 +57,9 @@ def text(template: str, labels: bool, **told: Any) -> str:
         pytest.param(SWITCH, {}, True, "\n<|im_start|>assistant\n<think>\n\n</think>\n\n", id="a-switch-is-used"),
         pytest.param(SWITCH, {"template_kwargs": {"enable_thinking": True}}, True, "\n<|im_start|>assistant\n<think>\n\n</think>\n\n", id="a-switch-that-is-on"),
         pytest.param(SWITCH, {"template_kwargs": {"enable_thinking": False}}, False, "\n<|im_start|>assistant\n<think>\n\n</think>\n\n", id="a-switch-that-is-off"),
+        pytest.param(TURNS, {}, True, "\n<|im_start|>assistant\n", id="no-generation-prompt"),
+        pytest.param(TURNS.replace("m['content']", "('<think>\\n\\n</think>\\n' if m['role'] == 'assistant' else '') + m['content']"), {}, False,
+                     "\n<|im_start|>assistant\n", id="no-generation-prompt-and-closed-thoughts"),
         pytest.param(CHANNELS, {}, True, "<|im_start|>assistant<|channel|>final<|message|>", id="a-header-of-the-answer"),
     ],
 )  # fmt: skip
@@ -77,7 +84,8 @@ def test_the_label_is_the_token_with_which_an_answer_goes_on() -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        pytest.param(TURNS, "does not open the assistant's turn: before an answer it writes '<|im_start|>assistant\\n', and not in the prompt; write it there", id="no-generation-prompt"),
+        pytest.param(LAST_ENDS, "does not open the assistant's turn: before an answer it writes '\\n<|im_start|>assistant\\n', and not in the prompt; write it there", id="no-generation-prompt"),
+        pytest.param(FIRST, "does not open the assistant's turn", id="a-header-of-the-first-answer-alone"),
         pytest.param(TURNS + "{% if add_generation_prompt %}{{ '\\n' }}{% endif %}", "does not open the assistant's turn", id="another-prompt"),
         pytest.param(PLAIN.replace("in messages", "in messages if m['role'] != 'assistant'"), "leaves out what the assistant says", id="no-answers"),
         pytest.param(PLAIN.replace("in messages", "in messages if m['role'] != 'user'"), "leaves out what the user says", id="no-questions"),

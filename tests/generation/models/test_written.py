@@ -18,7 +18,7 @@ from generation.engines.base import ModelError
 from generation.models.encoder import Encoder
 from generation.models.written import Written
 
-UNUSABLE = {"glm 4.5", "no generation prompt", "an end between turns alone", "no end of the turn", "answers left out"}
+UNUSABLE = {"glm 4.5", "an end between turns alone", "no end of the turn", "answers left out"}
 
 
 @cache
@@ -70,7 +70,8 @@ def test_ids_are_the_templates_own_or_it_is_told(family: str) -> None:
         pytest.param("deepseek r1", "It is mild.<｜end▁of▁sentence｜>", id="thoughts-left-out"),
         pytest.param("command a", "<|START_RESPONSE|>It is mild.<|END_RESPONSE|><|END_OF_TURN_TOKEN|>", id="an-end-before-the-end"),
         pytest.param("phi 3", "It is mild.<|end|>", id="an-end-of-text-behind"),
-        pytest.param("mistral v3", " It is mild.</s>", id="no-generation-prompt"),
+        pytest.param("mistral v3", " It is mild.</s>", id="no-header"),
+        pytest.param("no generation prompt", "It is mild.<|im_end|>", id="no-generation-prompt"),
     ],
 )  # fmt: skip
 def test_the_assistant_writes_what_follows_the_generation_prompt(family: str, expected: str) -> None:

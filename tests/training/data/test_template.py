@@ -74,7 +74,14 @@ def test_a_difference_is_told(prepare: Callable[..., job.Job], capsys: pytest.Ca
 
 def test_a_template_that_opens_no_turn_is_refused(prepare: Callable[..., job.Job]) -> None:
     with pytest.raises(UserError, match="does not open the assistant's turn"):
-        prepare(TEMPLATE.partition("{% if add_generation_prompt %}")[0])
+        prepare(TEMPLATE.partition("{% if add_generation_prompt %}")[0] + "{{ eos_token }}")
+
+
+def test_a_template_without_a_generation_prompt_is_trained_as_one_with_it(prepare: Callable[..., job.Job]) -> None:
+    bare, plain = (
+        prepare(template).train.rows[0].example for template in (TEMPLATE.partition("{% if add_g")[0], TEMPLATE)
+    )
+    assert bare == plain
 
 
 def test_the_template_is_told_what_the_settings_say(prepare: Callable[..., job.Job]) -> None:
