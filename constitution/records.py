@@ -130,6 +130,8 @@ class Prompt(Strict):
     """A reference answer, as data for a judge or critic that a setting shows it to; empty where there is none."""
     metadata: str = ""
     """The other columns of the source row, as one JSON object; empty where there are none."""
+    template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """What chat templates are told of this row, beside what the settings tell them: `chat_template_kwargs` of rows for training."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,8 @@ async def _scores(
         async with rows:
             try:
                 text = answer.response.raw
-                return await model.likelihood(prompt.messages, text, prompt.tools, ended=not answer.truncated)
+                ended, told = not answer.truncated, prompt.template_kwargs
+                return await model.likelihood(prompt.messages, text, prompt.tools, ended, told)
             except TransientError as error:
                 return failed(ErrorReason.UNAVAILABLE, str(error))
 

@@ -144,6 +144,8 @@ class Request:
     float32: another type, or `server` where a server computes them, whose logits may be rounded. Part of the key where set."""
     schema: str = ""
     """JSON schema that the answer should follow. Engines without structured output ignore it. Part of the key where set."""
+    template_kwargs: str = ""
+    """What the chat template is told of this prompt alone, as JSON; servers of messages are sent it. Part of the key where set."""
     subject: Subject = NOBODY
     """For people who look at calls; not part of the key."""
     last: LastMessage = "question"
@@ -208,6 +210,7 @@ class Request:
             *([{"rendering": self.rendering}] if self.rendering else []),
             *([self.numerics] if self.numerics else []),
             *([{"schema": self.schema}] if self.schema else []),
+            *([{"template_kwargs": self.template_kwargs}] if self.template_kwargs else []),
         ]
         text = json.dumps(parts, separators=(",", ":"))
         # within JSON's strings quotes are escaped, so this is where the first message's text begins

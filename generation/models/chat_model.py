@@ -34,6 +34,8 @@ from generation.servers.served import Served
 ONE_TOKEN = Sampling(max_tokens=1)
 """For calls of which only log-probabilities are read."""
 Tools = Sequence[dict[str, JsonValue]]
+Told = Mapping[str, JsonValue] | None
+"""What a chat template is told of one conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,13 @@ class ChatModel:
         tools: Tools = (),
         labels: Sequence[str] = (),
         schema: str = "",
+        template_kwargs: Told = None,
         subject: Subject = NOBODY,
     ) -> Completion:
         """One answer to a conversation. What cannot be asked, or is refused, comes back as a completion with an error.
 
         labels: words of one token each, whose log-probabilities are wanted at the answer's first position. schema: JSON schema of
-        the answer.
+        the answer. template_kwargs: what the chat template is told of this conversation alone.
         """
         judged = bool(labels)
         answer = await self._send(
@@ -106,11 +109,12 @@ class ChatModel:
                 messages=tuple(messages),
                 tools=_as_json(tools),
                 schema=schema,
+                template_kwargs=_told(template_kwargs),
                 subject=subject,
             ),
-            lambda encoder: _question(encoder, messages, tools, judged),
+            lambda encoder: _question(encoder, messages, tools, judged, template_kwargs),
         )
-        opened = self.encoder.opens_thoughts if self.encoder and not labels else ""
+        opened = self.encoder.opens_thoughts_for(template_kwargs or {}) if self.encoder and not labels else ""
         if opened and answer.error is None and not answer.text.startswith(opened):
             return replace(answer, text=opened + answer.text)  # the prompt opened the thoughts, which the text closes
         return answer
@@ -121,6 +125,7 @@ class ChatModel:
         response: str | Message,
         tools: Tools = (),
         ended: bool = False,
+        template_kwargs: Told = None,
         subject: Subject = NOBODY,
     ) -> Completion:
         """Completion.scores: the log-probability of each token of the response after the conversation.
@@ -131,10 +136,12 @@ class ChatModel:
         message = Message(role="assistant", content=response) if isinstance(response, str) else response
         if not (ended or message_text(message)):
             return Completion("")
-        asked = self._graded(messages, message, tools, ended, subject)
+        asked = self._graded(messages, message, tools, ended, template_kwargs, subject)
         if not self.encoder:
             asked = replace(asked, scored=max(1, len(message_text(message).split())))
-        return await self._send(asked, lambda encoder: _response(encoder, messages, message, tools, ended))
+        return await self._send(
+            asked, lambda encoder: _response(encoder, messages, message, tools, ended, template_kwargs)
+        )
 
     async def reward(
         self,
@@ -142,22 +149,26 @@ class ChatModel:
         response: Message,
         tools: Tools = (),
         ended: bool = True,
+        template_kwargs: Told = None,
         subject: Subject = NOBODY,
     ) -> Completion:
         """Completion.logprobs[REWARD]: what a reward model gives for the response, written as reward models are trained on it.
 
         ended: False for a response that was cut, after which no end of the turn is written; a server of messages writes one.
         """
-        asked = replace(self._graded(messages, response, tools, ended, subject), labels=((REWARD, -1),))
-        return await self._send(asked, lambda encoder: _written(encoder, messages, response, tools, ended))
+        asked = self._graded(messages, response, tools, ended, template_kwargs, subject)
+        asked = replace(asked, labels=((REWARD, -1),))
+        return await self._send(
+            asked, lambda encoder: _written(encoder, messages, response, tools, ended, template_kwargs)
+        )
 
     def _graded(
-        self, messages: Sequence[Message], response: Message, tools: Tools, ended: bool, subject: Subject
+        self, messages: Sequence[Message], response: Message, tools: Tools, ended: bool, told: Told, subject: Subject
     ) -> Request:
         """A request about a given response."""
         return Request(
             self.digest, "compare", (), ONE_TOKEN, messages=(*messages, response), tools=_as_json(tools), subject=subject,
-            last="ended_response" if ended else "response",
+            template_kwargs=_told(told), last="ended_response" if ended else "response",
         )  # fmt: skip
 
     async def _send(self, request: Request, encode: Callable[[Encoder], Encoded]) -> Completion:
@@ -192,26 +203,35 @@ class ChatModel:
         return found
 
 
-def _question(encoder: Encoder, messages: Sequence[Message], tools: Tools, judged: bool) -> Encoded:
-    return Encoded(tuple(encoder.encode(messages, tools or None, labels=judged, head=shared_head(messages))))
+def _question(encoder: Encoder, messages: Sequence[Message], tools: Tools, judged: bool, told: Told) -> Encoded:
+    return Encoded(tuple(encoder.encode(messages, tools or None, judged, shared_head(messages), told)))
 
 
-def _response(encoder: Encoder, messages: Sequence[Message], response: Message, tools: Tools, ended: bool) -> Encoded:
+def _response(
+    encoder: Encoder, messages: Sequence[Message], response: Message, tools: Tools, ended: bool, told: Told
+) -> Encoded:
     """A response whose tokens are scored. Raises ValueError where it has none."""
     if encoder.is_structured(response):
-        before, (side,) = encoder.written(messages, [[response]], tools or None, cut=[not ended])
+        before, (side,) = encoder.written(messages, [[response]], tools or None, told, [not ended])
         tokens = [*side.tokens]
     else:
-        before, tokens = encoder.response(messages, response.content, tools or None)
+        before, tokens = encoder.response(messages, response.content, tools or None, told)
         tokens = [*tokens, encoder.end_of_turn] if ended else tokens
     if not tokens:
         raise ValueError("the model's tokenizer has no token for the response")
     return Encoded((*before, *tokens), len(tokens))
 
 
-def _written(encoder: Encoder, messages: Sequence[Message], response: Message, tools: Tools, ended: bool) -> Encoded:
-    before, (side,) = encoder.written(messages, [[response]], tools or None, cut=[not ended])
+def _written(
+    encoder: Encoder, messages: Sequence[Message], response: Message, tools: Tools, ended: bool, told: Told
+) -> Encoded:
+    before, (side,) = encoder.written(messages, [[response]], tools or None, told, [not ended])
     return Encoded((*before, *side.tokens))
+
+
+def _told(template_kwargs: Told) -> str:
+    """As a server of messages takes it, and as keys know it."""
+    return json.dumps(template_kwargs, sort_keys=True) if template_kwargs else ""
 
 
 def _as_json(tools: Tools) -> str:

@@ -51,6 +51,7 @@ from generation.models.shape import (
     examine,
     left_out,
     missing_header,
+    opened_thoughts,
     place_of_thoughts,
 )
 from generation.models.template import ChatTemplate
@@ -116,12 +117,8 @@ class Encoder:
         self._lengths = sorted({len(end) for end in self._ends}) or [0]
         self._inside = "\n".join(text[1:] for text in self._names)
 
-        self._template.header = self._known_header()
-        shape = examine(self._plain, template_kwargs or {}, self._template.mentions)
-        if self._template.header:
-            told = f"its chat template knows no generation prompt: {self._template.header!r} opens an answer, as in answered chats"
-            shape = shape._replace(notes=(*shape.notes, told))
-        self.shape = shape
+        self._template.header = missing_header(self._plain, self._ids)
+        self.shape = examine(self._plain, template_kwargs or {}, self._template.mentions, self._template.header)
         """What the template makes of messages."""
 
     @cached_property
@@ -137,21 +134,20 @@ class Encoder:
                 samples += [self.encode(chat, tools), self.encode(chat, tools, labels=True), [*before, *said]]
         return digest(json.dumps([self._template_kwargs, self._prefix, day, samples], sort_keys=True))
 
-    def _known_header(self) -> str:
-        """`missing_header`, where the prompt that it makes is the beginning of the answered chat in token ids, too."""
-        if not (header := missing_header(self._plain)):
-            return ""
-        asked, answer = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Nobody."}
-        before = self._ids(self._plain([asked], None, False, {}) + header)
-        return header if self._ids(self._plain([asked, answer], None, False, {}))[: len(before)] == before else ""
-
-    def encode(self, messages: Chat, tools: Tools | None = None, labels: bool = False, head: int = 0) -> list[int]:
+    def encode(
+        self,
+        messages: Chat,
+        tools: Tools | None = None,
+        labels: bool = False,
+        head: int = 0,
+        template_kwargs: Mapping[str, JsonValue] | None = None,
+    ) -> list[int]:
         """As the module's `encode`. labels: True where labels are read next: after closed thoughts, where the answer begins.
 
         head: so many characters of the first message, up to a closing delimiter and a blank line, stand in other chats too, and are
-        encoded once for all of them. The ids do not depend on it.
+        encoded once for all of them. The ids do not depend on it. template_kwargs: as for `written`.
         """
-        opening = self._render(messages, tools, judged=labels)
+        opening = self._render(messages, tools, judged=labels, told=template_kwargs)
         text = opening + self._before_labels if labels else opening
         return self._heads.encode(text, self._cut(text, messages, head) if head else 0)
 
@@ -222,14 +218,16 @@ class Encoder:
         _ = self.end_of_turn
         return differences(self._plain, self._template.mentions, self._thoughts[0], kinds, template_kwargs or {})
 
-    def response(self, messages: Chat, text: str, tools: Tools | None = None) -> tuple[list[int], list[int]]:
+    def response(
+        self, messages: Chat, text: str, tools: Tools | None = None, told: Mapping[str, JsonValue] | None = None
+    ) -> tuple[list[int], list[int]]:
         """Token ids of a chat up to where an answer begins, thoughts closed, and of the text as what the model writes there.
 
         The end of the turn is not among the ids. Where the last token before the text would merge with its first, the text is
         encoded on its own, as a model would have to write it. No token reaches over a control token, so what comes before the last
         one is not encoded again with each text. Raises ValueError as `encode` does.
         """
-        opening = self._render(messages, tools, judged=True)
+        opening = self._render(messages, tools, judged=True, told=told)
         before = self._heads.encode(opening)
         border = opening[max((match.start() for match in self._control.finditer(opening)), default=0) :]
         known = self._ids(border)
@@ -279,6 +277,13 @@ class Encoder:
     def opens_thoughts(self) -> str:
         """The mark of thoughts that the prompt opens; empty where it opens none, or where `answer_prefix` closes them."""
         return "" if self._prefix.strip() else self.shape.opens_thoughts
+
+    def opens_thoughts_for(self, template_kwargs: Mapping[str, JsonValue]) -> str:
+        """`opens_thoughts` of a chat of which the template is told more."""
+        if not template_kwargs or self._prefix.strip():
+            return self.opens_thoughts
+        opening = self._template.render([{"role": "user", "content": "Which?"}], None, True, template_kwargs)
+        return opened_thoughts(opening)
 
     @cached_property
     def _before_labels(self) -> str:

@@ -60,8 +60,11 @@ class Shape(NamedTuple):
     """What is to be told, in words."""
 
 
-def examine(render: Render, known: Mapping[str, JsonValue], mentions: Callable[[str], bool]) -> Shape:
-    """Render small chats. known: variables that are given. Raises ModelError for a template with which nothing can be asked."""
+def examine(render: Render, known: Mapping[str, JsonValue], mentions: Callable[[str], bool], header: str = "") -> Shape:
+    """Render small chats. known: variables that are given. header: what stands for a generation prompt, where there is none.
+
+    Raises ModelError for a template with which nothing can be asked.
+    """
     try:
         asked = render([_ASKED], None, True, {})
     except ValueError as error:
@@ -69,6 +72,8 @@ def examine(render: Render, known: Mapping[str, JsonValue], mentions: Callable[[
     if _Q not in asked:
         raise ModelError("the chat template leaves out what the user says; mend it, and save the tokenizer")
     gap, notes = _gap(render, asked)
+    if header:
+        notes.append(f"its chat template knows no generation prompt: {header!r} opens an answer, as in answered chats")
     hidden = _hidden(render, mentions)
     if hidden:
         notes.append(f"its chat template leaves out: {', '.join(sorted(hidden))}; prompts with such messages fail")
@@ -78,8 +83,7 @@ def examine(render: Render, known: Mapping[str, JsonValue], mentions: Callable[[
             quiet = render([_ASKED], None, True, {switch: False})
             if quiet != asked and not OPEN_THOUGHTS.search(quiet):
                 told = {switch: False}
-    found = OPEN_THOUGHTS.search(asked)
-    opens = found.group().strip() if found else ""
+    opens = opened_thoughts(asked)
     if told:
         gap = ""
     elif opens:
@@ -87,10 +91,17 @@ def examine(render: Render, known: Mapping[str, JsonValue], mentions: Callable[[
     return Shape(opens, told, gap if gap.strip() else "", "" if gap.strip() else gap, hidden, tuple(notes))
 
 
-def missing_header(render: Render) -> str:
+def opened_thoughts(opening: str) -> str:
+    """The mark of thoughts that a text ends with, and does not close; empty where there is none."""
+    found = OPEN_THOUGHTS.search(opening)
+    return found.group().strip() if found else ""
+
+
+def missing_header(render: Render, encode: Callable[[str], list[int]]) -> str:
     """What the template writes before every answer and in no prompt, as one does that knows no generation prompt; else empty.
 
-    White space at its end is not of it: it is the answer's to begin with.
+    White space at its end is not of it: it is the answer's to begin with. With it a prompt must be the beginning of the answered
+    chat in token ids, too.
     """
     chats: list[list[dict[str, Any]]] = [
         [_ASKED],
@@ -113,7 +124,8 @@ def missing_header(render: Render) -> str:
             return ""
         gap = CLOSED_THOUGHTS.sub("", whole[len(asked) :].partition(_RESULT)[0])
         header = header or OPEN_THOUGHTS.sub("", gap).rstrip(" ")
-        if not header.strip() or not gap.startswith(header):
+        before = encode(asked + header)
+        if not header.strip() or not gap.startswith(header) or encode(whole)[: len(before)] != before:
             return ""
     return header
 

@@ -99,8 +99,9 @@ async def draw(
     )
     subject = Subject(prompt.id, (name,))
     completion = await policy.ask(
-        messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools, subject=subject
-    )
+        messages, stage="sample", sampling=decoding, index=index, tools=prompt.tools,
+        template_kwargs=prompt.template_kwargs, subject=subject,
+    )  # fmt: skip
     if completion.error:
         return _failure(prompt, "sample", completion.error, name)
     answer, thought = thoughts.split(completion.text, policy.capabilities.thinks)

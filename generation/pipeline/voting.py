@@ -216,7 +216,10 @@ async def _likelihood_ratio(
     """Mean log-probability of the response's tokens in one conversation, less that in the other where there are two."""
     message = response.message
     completions = await together(
-        *(model.likelihood(messages, message, prompt.tools, subject=subject) for messages in conditions)
+        *(
+            model.likelihood(messages, message, prompt.tools, template_kwargs=prompt.template_kwargs, subject=subject)
+            for messages in conditions
+        )
     )
     values: list[float] = []
     for completion in completions:
@@ -230,7 +233,9 @@ async def _likelihood_ratio(
 
 
 async def _reward(model: ChatModel, prompt: Prompt, response: Response, ended: bool, subject: Subject) -> Odds:
-    completion = await model.reward(prompt.messages, response.message, prompt.tools, ended, subject)
+    completion = await model.reward(
+        prompt.messages, response.message, prompt.tools, ended, prompt.template_kwargs, subject
+    )
     if completion.error:
         return NoOdds(*completion.error)
     value = completion.logprobs.get(REWARD, float("nan"))

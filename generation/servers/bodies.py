@@ -59,8 +59,9 @@ def _chat_body(request: Request, model: str, settings: EndpointSettings) -> dict
         # how vLLM and SGLang are told to go on with a message; DeepSeek and Mistral look at `prefix`
         messages.append({"role": "assistant", "content": settings.answer_prefix, "prefix": True})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
-    if settings.chat_template_kwargs:
-        body["chat_template_kwargs"] = settings.chat_template_kwargs
+    own = json.loads(request.template_kwargs or "{}")
+    if told := {**settings.chat_template_kwargs, **own}:
+        body["chat_template_kwargs"] = told
     if settings.reasoning_effort:
         body["reasoning_effort"] = settings.reasoning_effort
     if request.tools:

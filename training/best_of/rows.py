@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import FiniteFloat, JsonValue
+from pydantic import Field, FiniteFloat, JsonValue
 
 from constitution.errors import Problem, UserError
 from constitution.records import Message, Response, Strict
@@ -53,11 +53,13 @@ class BestRow(Strict):
     """JSON-schema descriptions of the prompt's tools."""
     tags: tuple[str, ...] = ()
     """The prompt's."""
+    chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the chat template is told of the row."""
 
     @property
     def target(self) -> Target:
         """As it is trained on."""
-        prompt = RowPrompt(self.prompt_id, self.prompt, self.tools, self.tags)
+        prompt = RowPrompt(self.prompt_id, self.prompt, self.tools, self.tags, self.chat_template_kwargs)
         return Target(prompt, self.completion, 1.0, self.completion_truncated)
 
 
@@ -82,6 +84,7 @@ def _rows(one: Outcome, split: str) -> Iterable[BestRow]:
             completion_truncated=response.truncated,
             tools=one.prompt.tools,
             tags=one.prompt.tags,
+            chat_template_kwargs=one.prompt.template_kwargs,
         )
 
 

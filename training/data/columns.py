@@ -34,7 +34,7 @@ _WRITTEN = (*_PROMPT, "chat_template_kwargs", "weight")
 OF_PAIR = (*_WRITTEN, *_BOTH, "p_chosen", "chosen_truncated", "rejected_truncated", "tags")
 """Columns that are read of a pair; `margin` where it is subtracted."""
 OF_TARGET = (*_WRITTEN, "completion", "completion_truncated", "tags")
-OF_PROMPT = (*_PROMPT, "tags")
+OF_PROMPT = (*_PROMPT, "chat_template_kwargs", "tags")
 OF_JUDGED = (*OF_PAIR, "completion", "completion_truncated", "label")
 OF_RANKED = (*_WRITTEN, "tags", "responses", "ranks")
 OF_STEPS = (*_WRITTEN, "tags", "completions", "labels")

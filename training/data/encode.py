@@ -94,7 +94,7 @@ def encode_prompts(rows: Sequence[RowPrompt], encoder: Encoder, room: int) -> En
     counts: Counter[str] = Counter(read=len(rows))
     for row in rows:
         try:
-            tokens = tuple(encoder.encode(row.messages, row.tools or None))
+            tokens = tuple(encoder.encode(row.messages, row.tools or None, template_kwargs=row.template_kwargs))
         except ValueError as error:
             _tell_bad_chat(row, error, counts)
             continue

@@ -142,7 +142,7 @@ def stepwise(settings: Training) -> Split:
 
 
 def prompts(settings: Training, columns: Collection[str] = ()) -> Split:
-    """Different prompts, whatever came after them; with other tools, tags or columns it is another.
+    """Different prompts, whatever came after; with other tools, tags, chat_template_kwargs or columns it is another.
 
     columns: those that rules read beside what every prompt is made of. Raises UserError, also where no row has one of them.
     """
@@ -256,4 +256,5 @@ def words(prompt: RowPrompt | Prompt) -> str:
 
 def _whole(prompt: RowPrompt) -> str:
     """By which what a policy is asked is told apart."""
-    return json.dumps([words(prompt), prompt.tools, prompt.tags], sort_keys=True, default=str)
+    whole = [words(prompt), prompt.tools, prompt.tags, dict(prompt.template_kwargs)]
+    return json.dumps(whole, sort_keys=True, default=str)

@@ -55,7 +55,8 @@ def kept_row(
     chosen, rejected = (replace(one, policy=f"{policy} after {step - 1} steps") for one in (pair.chosen, pair.rejected))
     labelled = replace(pair, chosen=chosen, rejected=rejected)
     row = pair_row(labelled, prompt, bool(prompt.tools), sorted(constitution.objectives), constitution.digest, judge)
-    return {**row, "step": step}
+    told = {"chat_template_kwargs": prompt.template_kwargs} if prompt.template_kwargs else {}
+    return {**row, **told, "step": step}
 
 
 def append(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:

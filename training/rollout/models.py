@@ -72,7 +72,9 @@ class Ensemble:
     async def grade(self, prompt: Prompt, response: Response, ended: bool = True) -> Part | Failure:
         """A Failure where any model gives none: an ensemble with fewer members would be another reward."""
         message = response.message
-        answers = await gather(*(model.reward(prompt.messages, message, prompt.tools, ended) for model in self._models))
+        told = prompt.template_kwargs
+        asked = (model.reward(prompt.messages, message, prompt.tools, ended, told) for model in self._models)
+        answers = await gather(*asked)
         values: list[float] = []
         for model, answer in zip(self._models, answers, strict=True):
             if answer.error:

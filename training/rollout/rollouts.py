@@ -273,4 +273,7 @@ def _text(written: Rollout, tokenizer: Any) -> str:
 def as_prompt(row: PromptRow) -> Prompt:
     """The prompt as rewards take it."""
     p = row.prompt
-    return Prompt(id=p.id, messages=p.messages, tools=tuple(map(dict, p.tools)), tags=p.tags, metadata=p.metadata)
+    return Prompt(
+        id=p.id, messages=p.messages, tools=tuple(map(dict, p.tools)), tags=p.tags, metadata=p.metadata,
+        template_kwargs=dict(p.template_kwargs),
+    )  # fmt: skip

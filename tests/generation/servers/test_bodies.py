@@ -1,5 +1,6 @@
 """Requests as servers read them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,6 +58,11 @@ PLAIN = {
 def test_settings_change_the_body(more: dict[str, Any], changed: dict[str, Any], without: tuple[str, ...]) -> None:
     wanted = {name: value for name, value in {**PLAIN, **changed}.items() if name not in without}
     assert body(SAY, **more) == wanted
+
+
+def test_what_a_prompt_tells_the_template_is_laid_over_what_the_settings_tell_it() -> None:
+    found = body(replace(SAY, template_kwargs='{"tone": "calm", "x": 1}'), chat_template_kwargs={"x": 2, "y": 3})
+    assert found["chat_template_kwargs"] == {"x": 1, "y": 3, "tone": "calm"}
 
 
 @pytest.mark.parametrize(("given", "sent"), [(None, 20), (5, 5), (0, None)])
