@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from constitution.records import Function, Message, ToolCall
@@ -28,6 +29,8 @@ Found = tuple[str, list[ToolCall]]
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError, SyntaxError, MemoryError)
 """What a malformed call raises while it is read."""
 _LONGEST_PYTHON = 20_000
+_TRIED = 500
+"""Places at which calls may begin with a tool's name, at most."""
 _TAGS = {
     "<seed:tool_call>": "</seed:tool_call>",
     "<minimax:tool_call>": "</minimax:tool_call>",
@@ -56,7 +59,8 @@ _XML = re.compile(
     re.DOTALL,
 )
 _PARAMETER = re.compile(
-    r"<(?:｜DSML｜)?parameter(?:=| name=)[\"']?([^\"'>\s]+)[\"']?[^<>]*>\n?((?:(?!<(?:｜DSML｜)?parameter).)*?)\n?</(?:｜DSML｜)?parameter>",
+    r"<(?:｜DSML｜)?parameter(?:=| name=)[\"']?([^\"'>\s]+)[\"']?[^<>]*>\n?"
+    r"((?:(?!<(?:｜DSML｜)?parameter).)*?)\n?</(?:｜DSML｜)?parameter>",
     re.DOTALL,
 )
 _PAIR = re.compile(
@@ -110,7 +114,7 @@ def _headed(text: str, offered: Offered) -> Found:
     if not offered or "{" not in text:
         return text, []
     heads, tried = _heads(offered), 0
-    for first in heads.finditer(text):
+    for first in islice(heads.finditer(text), _TRIED):
         if first.start() < tried:  # calls that others follow, which something else follows
             continue
         calls, place = [], first.start()
