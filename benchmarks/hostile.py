@@ -113,7 +113,7 @@ READERS: dict[str, Reader] = {
     "delimiters": escape_delimiters,
     "the shared head": lambda text: shared_head((Message(role="user", content=text),)),
     "a call in text": parse_tool_calls,
-    "a bare call": lambda text: parse_tool_calls(text, ("a",)),
+    "a bare call": lambda text: parse_tool_calls(text, [{"name": "a"}]),
     "a dialogue": data_text.turns_in,
     "a literal": data_text.parsed,
     "what a page shows": visible,
