@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -30,7 +31,12 @@ def page(request: Request, template: str, /, *, status: int = 200, **values: obj
 
 def fragment(template: str, /, **values: object) -> HTMLResponse:
     """A part of a page, for the studio's own script to put in place."""
-    return HTMLResponse(_environment().get_template(template).render(**values))
+    return HTMLResponse(text_of(template, **values))
+
+
+def text_of(template: str, /, **values: object) -> Markup:
+    """The same as markup, for a page to hold."""
+    return Markup(_environment().get_template(template).render(**values))
 
 
 @cache

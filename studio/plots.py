@@ -71,3 +71,43 @@ def lying(title: str, rows: Sequence[tuple[str, float, str, str]]) -> Chart:
 def clip(label: str) -> str:
     """A name as it stands beside a bar."""
     return label if len(label) <= CLIP else f"{label[: CLIP - 1]}…"
+
+
+class Curve(NamedTuple):
+    """One line of a plot."""
+
+    name: str
+    path: str
+    """As the `d` of an SVG path."""
+    last: str
+    """Its last value."""
+
+
+class Lines(NamedTuple):
+    """A plot of lines over steps."""
+
+    title: str
+    curves: Sequence[Curve]
+    low: str
+    high: str
+    first: str
+    end: str
+    """Ends of the axes: of values, and of steps."""
+
+
+def lines(title: str, series: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Lines:
+    """A line for each (name, points); values that are not finite are left out."""
+    kept = [(name, [p for p in points if np.isfinite(p[1])]) for name, points in series]
+    every = np.array([point for _, points in kept for point in points]).reshape(-1, 2)
+    if not len(every):
+        return Lines(title, [], "", "", "", "")
+    (x0, y0), (x1, y1) = every.min(axis=0), every.max(axis=0)
+    width, height = (x1 - x0) or 1.0, (y1 - y0) or 1.0
+    curves = []
+    for name, points in kept:
+        places = [
+            f"{WIDTH * (x - x0) / width:.1f} {HEIGHT - (HEIGHT - 8) * (y - y0) / height - 4:.1f}" for x, y in points
+        ]
+        if places:
+            curves.append(Curve(name, f"M{'L'.join(places)}h.1", f"{points[-1][1]:.4g}"))
+    return Lines(title, curves, f"{y0:.4g}", f"{y1:.4g}", f"{x0:g}", f"{x1:g}")

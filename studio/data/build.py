@@ -30,6 +30,10 @@ OTHERS = ("responses.parquet", "critiques.parquet", "votes.parquet")
 NUMBERS = ("p", "margin", "against", "flips", "longer")
 """What pairs are filtered and sorted by: p_chosen; its log-odds; the share of votes for the rejected response; the share of votes
 that name the same place in both orders; how many characters the chosen response is longer."""
+LARGE = 50_000
+"""Pairs from which on frequent words are kept apart."""
+FREQUENT, MOST_FREQUENT = 0.1, 200
+"""Share of the pairs that a frequent word is in, and most such words."""
 
 Progress = Callable[[int], None]
 
@@ -55,6 +59,8 @@ def build(path: Path, run: Path, progress: Progress = lambda pairs: None) -> Non
         with transaction(connection):
             _join(connection, facets)
             facets.close()
+            _add_orders(connection)
+            _add_frequent(connection, first)
     finally:
         connection.close()
 
@@ -184,7 +190,7 @@ def _add_failures(connection: sqlite3.Connection, run: Path) -> None:
 def _add_places(connection: sqlite3.Connection, run: Path) -> None:
     for name in OTHERS:
         for prompt, row in _firsts(run / name):
-            connection.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?)", (prompt, name, row))
+            connection.execute("INSERT INTO places VALUES (?, ?, ?)", (prompt, name, row))
 
 
 def _firsts(path: Path) -> Iterator[tuple[str, int]]:
@@ -197,6 +203,29 @@ def _firsts(path: Path) -> Iterator[tuple[str, int]]:
                 yield name, first + i
                 before = name
         first += len(ids)
+
+
+def _add_orders(connection: sqlite3.Connection) -> None:
+    """Sort the pairs once by each number, since that takes longer than to answer."""
+    for name in NUMBERS:
+        pieces = connection.execute("SELECT body FROM numbers WHERE name = ? ORDER BY rowid", (name,))
+        values = np.frombuffer(b"".join(row[0] for row in pieces), dtype=np.float32)
+        body = np.argsort(values, kind="stable").astype(np.int32).tobytes()
+        connection.execute("INSERT INTO orders VALUES (?, ?)", (name, body))
+
+
+def _add_frequent(connection: sqlite3.Connection, pairs: int) -> None:
+    """Keep a bit a pair for the words of many pairs: to walk through their lists takes longer than to answer."""
+    if pairs < LARGE:
+        return
+    connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, row)")
+    sql = "SELECT term FROM temp.vocabulary WHERE doc > ? ORDER BY doc DESC LIMIT ?"
+    for (word,) in connection.execute(sql, (pairs * FREQUENT, MOST_FREQUENT)).fetchall():
+        match = f'"{word}"'
+        (text,) = connection.execute("SELECT group_concat(rowid) FROM words WHERE words MATCH ?", (match,)).fetchone()
+        bits = np.zeros(pairs, dtype=np.bool_)
+        bits[np.fromstring(text, dtype=np.int32, sep=",")] = True
+        connection.execute("INSERT INTO frequent VALUES (?, ?)", (word, np.packbits(bits).tobytes()))
 
 
 def _join(connection: sqlite3.Connection, facets: Facets) -> None:

@@ -51,10 +51,9 @@ class PairFilter(NamedTuple):
     limits: tuple[tuple[str, float, float], ...] = ()
     """(number, from, below): the first is within, the second is not."""
 
-    def match(self) -> str:
-        """The words as FTS5 takes them: none of them can be an operator. Empty where there are none."""
-        found = _WORD.findall(self.text)
-        return " ".join(f'"{word.rstrip("*")}"{"*" if word.endswith("*") else ""}' for word in found)
+    def words(self) -> list[str]:
+        """The words, none of which has anything but letters and digits, and `*` at its end."""
+        return _WORD.findall(self.text)
 
 
 class PairQuery(NamedTuple):

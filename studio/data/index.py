@@ -28,7 +28,7 @@ from studio.data.filters import PairFilter, PairQuery
 
 T = TypeVar("T", Candidate, Critique, Vote)
 
-KEPT = 8
+KEPT = 4
 """Answers to filters that are remembered."""
 LISTED = 200
 """Values of a facet that are offered."""
@@ -79,7 +79,6 @@ class Index:
         self._lock = threading.Lock()
         self._answers: OrderedDict[tuple[PairFilter, str], NDArray[np.int32]] = OrderedDict()
         self._arrays: dict[str, NDArray[np.float32]] = {}
-        self._orders: dict[str, NDArray[np.int32]] = {}
         self.pairs = int(self._one("SELECT count(*) FROM pairs")[0])
 
     def find(self, query: PairQuery) -> Found:
@@ -184,7 +183,9 @@ class Index:
         return [(row[0], row[1], row[2]) for row in self._rows(sql)]
 
     def _of_prompt(self, prompt_id: str, name: str, read_from: Callable[[Path, int], Iterator[T]]) -> list[T]:
-        found = [*self._rows("SELECT row FROM places WHERE prompt_id = ? AND file = ?", prompt_id, name)]
+        found = [
+            *self._rows("SELECT row FROM places WHERE prompt_id = ? AND file = ? ORDER BY row LIMIT 1", prompt_id, name)
+        ]
         if not found:
             return []
         records = read_from(self.run / name, int(found[0][0]))
@@ -199,29 +200,35 @@ class Index:
             kept = one if kept is None else kept & one
         for facet, value in filter.values:
             kept = self._and(kept, self.having(facet, value))
-        if filter.text.strip():
-            match = filter.match()
-            kept = self._and(kept, self._matching(match) if match else np.empty(0, np.int32))
-        return kept
+        for word in filter.words():
+            kept = self._and_bits(kept, self._having_word(word))
+        return np.zeros(self.pairs, np.bool_) if filter.text.strip() and not filter.words() else kept
+
+    def _having_word(self, word: str) -> NDArray[np.bool_]:
+        """[pairs] which have a word in one of their texts, or a beginning where it ends in `*`."""
+        known = self._rows("SELECT body FROM frequent WHERE word = ?", word.lower()) if word.isascii() else iter(())
+        for (body,) in known:
+            return np.unpackbits(np.frombuffer(body, np.uint8), count=self.pairs).astype(np.bool_)
+        match = f'"{word.rstrip("*")}"{"*" if word.endswith("*") else ""}'  # within quotes nothing is an operator
+        # one text of all numbers is faster than a row for each
+        (text,) = self._one("SELECT group_concat(rowid) FROM words WHERE words MATCH ?", match)
+        bits = np.zeros(self.pairs, dtype=np.bool_)
+        bits[np.fromstring(text or "", dtype=np.int32, sep=",")] = True
+        return bits
 
     def _and(self, kept: NDArray[np.bool_] | None, numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
         one = np.zeros(self.pairs, dtype=np.bool_)
         one[numbers] = True
-        return one if kept is None else kept & one
+        return self._and_bits(kept, one)
 
-    def _matching(self, match: str) -> NDArray[np.int32]:
-        """Numbers of the pairs whose texts have the words. One text of all numbers is faster than a row for each."""
-        (text,) = self._one("SELECT group_concat(rowid) FROM words WHERE words MATCH ?", match)
-        return np.fromstring(text, dtype=np.int32, sep=",") if text else np.empty(0, np.int32)
+    def _and_bits(self, kept: NDArray[np.bool_] | None, one: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return one if kept is None else kept & one
 
     def _order(self, name: str) -> NDArray[np.int32]:
         if name == "number":
             return np.arange(self.pairs, dtype=np.int32)
-        values = self.values(name)
-        with self._lock:
-            if name not in self._orders:
-                self._orders[name] = np.argsort(values, kind="stable").astype(np.int32)
-            return self._orders[name]
+        (body,) = self._one("SELECT body FROM orders WHERE name = ?", name)
+        return np.frombuffer(body, dtype=np.int32)
 
     def _rows(self, sql: str, *values: object) -> Iterator[sqlite3.Row]:
         connection = getattr(self._local, "connection", None)

@@ -1,8 +1,157 @@
-"""What the studio's security decides by itself."""
+"""Nobody else is answered, nothing of a request reaches the disk, and no text is more than text: over 200 payloads."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
+from starlette.testclient import TestClient
 
-from studio.security import is_loopback
+from constitution.principles import Constitution, Principle
+from constitution.records import Critique, Failure, Message, PreferencePair, Prompt, Response, Vote
+from generation.output.dataset import DatasetWriter
+from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
+from generation.output.records import Feedback
+from studio.security import HEADERS, MAX_BODY, Access, is_loopback
+from tests.studio.conftest import TOKEN, client_of, post
+from tests.studio.payloads import HOSTS, ORIGINS, PATHS, TEXTS, TOKENS
+
+QUERIES = {
+    "/pairs": ("q", "tag", "principle", "failure"),
+    "/failures": ("q", "reason"),
+    "/prompt": ("id",),
+    "/calls": ("prompt", "a", "b", "voter"),
+    "/review": ("by",),
+}
+"""Page -> its parameters that are texts."""
+NUMBERS = ("p_from", "sort", "page", "size", "nothing")
+ADDRESS = "http://127.0.0.1:8000"
+
+
+class Markup(HTMLParser):
+    """Notes all that a page's markup could do."""
+
+    TAGS = frozenset(
+        re.findall(
+            r"\w+",
+            "html head meta title link script body a p b nav header main h1 h2 h3 div span section ul li form label input select "
+            "option button details summary table thead tbody tr th td dl dt dd kbd figure figcaption svg rect text path ins del "
+            "textarea fieldset legend",
+        )
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag not in self.TAGS or "style" in given or any(name.startswith("on") for name in given):
+            self.wrong.append(f"{tag} {attrs}")
+        if tag == "script" and not str(given.get("src")).startswith("/static/"):
+            self.wrong.append(f"{tag} {attrs}")
+        if tag == "meta" and "http-equiv" in given:
+            self.wrong.append(f"{tag} {attrs}")
+        for name in ("href", "src", "action", "formaction", "xlink:href"):
+            if name in given and not (
+                str(given[name]).startswith(("/", "#", "?")) and not str(given[name]).startswith("//")
+            ):
+                self.wrong.append(f"{tag} {attrs}")
+
+
+def check(found: Any, allowed: tuple[int, ...]) -> None:
+    assert found.status_code in allowed, (found.url, found.status_code, found.text[-300:])
+    for name, value in HEADERS.items():
+        assert found.headers[name] == value
+    assert "evil" not in found.headers.get("set-cookie", "")
+    markup = Markup()
+    markup.feed(found.text)
+    assert markup.wrong == []
+    for unseen in "\x1b\x07\x08\x00\x9b\u202e\u2066\u200b\ufeff\u2028":
+        assert unseen not in found.text
+    assert "root:" not in found.text
+    assert "import annotations" not in found.text
+
+
+def test_there_are_two_hundred_payloads() -> None:
+    assert sum(map(len, map(set, (TEXTS, PATHS, HOSTS, ORIGINS, TOKENS)))) >= 200
+
+
+@pytest.mark.model
+def test_no_parameter_is_more_than_text(client: TestClient) -> None:
+    for payload in TEXTS:
+        for path, names in QUERIES.items():
+            check(client.get(f"{path}?{urlencode(dict.fromkeys(names, payload))}"), (200, 400, 404))
+    for payload in TEXTS[::4]:
+        for name in NUMBERS:
+            check(client.get(f"/pairs?{urlencode({name: payload})}"), (200, 400))
+
+
+def test_no_path_reaches_the_disk(client: TestClient) -> None:
+    for path in PATHS:
+        found = client.get(client.base_url.copy_with(raw_path=path.encode()))
+        check(found, (200, 303, 404))  # 200 where the client itself walks back to a page of ours
+    for payload in TEXTS:
+        check(client.get(f"/{quote(payload, safe='')}"), (404,))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_other_site_is_answered(client: TestClient, method: str) -> None:
+    for host in HOSTS:
+        found = client.request(method, "/pairs", headers={"host": host})
+        assert found.status_code == 400, host
+    for origin in ORIGINS:
+        found = client.request(method, "/pairs", headers={"origin": origin, "content-type": "application/json"})
+        assert found.status_code == 403, origin
+    for site in ("cross-site", "same-site", "cross-origin", "NONE", ""):
+        found = client.request(method, "/pairs", headers={"sec-fetch-site": site})
+        assert found.status_code == 403, site
+    twice = [("host", "127.0.0.1:8000"), ("host", "evil.example")]
+    assert client.request(method, "/pairs", headers=twice).status_code == 400
+
+
+def test_who_lacks_the_token_sees_nothing(client: TestClient) -> None:
+    with TestClient(client.app, base_url=ADDRESS) as stranger:
+        for token in TOKENS:
+            found = stranger.get(f"/start?{urlencode({'token': token})}", follow_redirects=False)
+            assert found.status_code == 403, token
+            assert "set-cookie" not in found.headers
+            if token.isascii() and token.isprintable():
+                for name in ("solon-studio-8000", "solon-studio-80", "token"):
+                    cookie = {"cookie": f"{name}={token.strip(' ;')}x"}
+                    assert stranger.get("/pairs", headers=cookie).status_code == 403, token
+        for path in ("/", "/pairs", "/pairs/0", "/static/studio.css", "/live/events", "/nothing"):
+            assert stranger.get(path).status_code == 403, path
+        assert stranger.post("/review/answer", json={}, headers={"origin": ADDRESS}).status_code == 403
+
+
+def test_the_cookie_is_for_this_site_alone(client: TestClient) -> None:
+    set_cookie = client.get(f"/start?token={TOKEN}", follow_redirects=False).headers["set-cookie"].lower()
+    assert "httponly" in set_cookie
+    assert "samesite=strict" in set_cookie
+
+
+def test_only_json_of_bounded_size_from_our_own_pages_is_taken(client: TestClient) -> None:
+    own = {"origin": ADDRESS}
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp", ""):
+        assert client.post("/review", content=b"{}", headers={**own, "content-type": kind}).status_code == 415
+    assert client.post("/review", json={}).status_code == 403  # no origin: not by our script
+    assert (
+        client.post("/review", content=iter([b"{}"]), headers={**own, "content-type": "application/json"}).status_code
+        == 411
+    )
+    assert (
+        client.post(
+            "/review", content=b" " * (MAX_BODY + 1), headers={**own, "content-type": "application/json"}
+        ).status_code
+        == 413
+    )
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"):
+        assert client.request(method, "/pairs", headers=own).status_code == 405
+    assert client.get(f"/pairs?q={'x' * 9000}").status_code == 414
+    assert post(client, "/pairs", {}).status_code == 405  # known to the guard, unknown to the route
 
 
 @pytest.mark.parametrize(
@@ -14,3 +163,56 @@ from studio.security import is_loopback
 )  # fmt: skip
 def test_addresses_that_no_other_machine_reaches(host: str, own: bool) -> None:
     assert is_loopback(host) is own
+
+
+def test_where_it_listens() -> None:
+    assert Access.at("192.0.2.1", 80, "t").hosts == {"192.0.2.1:80"}
+    assert "[::1]:80" in Access.at("::1", 80, "t").hosts
+
+
+@pytest.mark.model
+def test_no_text_of_a_run_is_markup(tmp_path: Path) -> None:
+    folder = hostile_run(tmp_path / "run")
+    client = client_of(folder, folder)
+    for path in ("/overview", "/pairs?size=200", "/failures", "/compare", "/live", "/review"):
+        check(client.get(path), (200,))
+    for number in range(len(WRITTEN)):
+        check(client.get(f"/pairs/{number}"), (200,))
+    for payload in WRITTEN[:20]:
+        check(client.get(f"/prompt?{urlencode({'id': payload})}"), (200,))
+
+
+WRITTEN = [text for text in TEXTS if "\ud7ff" not in text]
+
+
+def hostile_run(folder: Path) -> Path:
+    """A finished run that has each payload as id, text, tag, principle, critique, failure and metadata."""
+    folder.mkdir()
+    (folder / "run.yaml").write_text("{}\n")
+    laws = Constitution(
+        name="laws",
+        version=1,
+        objectives={"good": 1.0},
+        principles=(Principle(id="kind", objective="good", text="Be kind."),),
+    )
+    (folder / "constitution.yaml").write_text(
+        "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}\n"
+    )
+    writer, tally = DatasetWriter(folder, laws, "judge", 0.0, False), Tally()
+    for text in WRITTEN:
+        prompt = Prompt(id=text, messages=(Message(role="user", content=text),), tags=(text,), metadata=f'"{text!r}"')
+        one, other = (
+            Response(f"{text}/{i}", text, Message(role="assistant", content=f"{text}{i}"), "given", text)
+            for i in range(2)
+        )
+        vote = Vote(text, one.id, other.id, text, 1.0, -1.0, judge=text)
+        pair = PreferencePair(text, one, other, 1.0, {"good": 1.0}, (vote,))
+        said = Critique(text, one.id, text, text, True)
+        failure = Failure(text, "compare", text, text, text)
+        feedback = Feedback(prompt, (one, other), (said,), 1, (vote,), (pair,), failures=(failure,))
+        writer.write(feedback)
+        tally.add(feedback)
+    spent = Calls(made=1, reused=0), Tokens(prompt=1, cached=0, completion=1), Seconds(wall=1, engine=1)
+    digests = Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s")
+    tally.manifest(*spent, writer.close(), digests).write(folder)
+    return folder

@@ -1,0 +1,123 @@
+"""Two runs side by side: which pairs flipped, appeared or are gone, and whose votes did it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from constitution.errors import Problem, UserError
+from evaluation.diff.runs import PairSide, RunDiff, compare_runs, read_pairs
+from studio.data.index import Index, Listed, index_of
+from studio.pages import page
+from studio.state import Studio, View, index_at, studio_of
+from studio.subject import Kind
+
+SIZE = 20
+"""Pairs of a page."""
+KINDS = ("flipped", "appeared", "disappeared")
+
+
+class Moved(NamedTuple):
+    """A voter whose vote on a flipped pair changed sides, or that voted in one run only. In log-odds for A's chosen response."""
+
+    voter: str
+    before: float | None
+    after: float | None
+
+
+class Shown(NamedTuple):
+    """A pair that is not as it was."""
+
+    pair: Listed | None
+    """As run A lists it; as run B does where it appeared there."""
+    old: PairSide | None
+    new: PairSide | None
+    moved: list[Moved]
+
+
+class Compared(NamedTuple):
+    """Two runs' pairs and what became of them."""
+
+    diff: RunDiff
+    prompts: Mapping[tuple[str, str], str]
+    """(chosen, rejected) of either run -> the prompt's id."""
+
+
+def compare(request: Request) -> Response:
+    """The difference, and a page of the pairs of one kind."""
+    a, b = index_at(request), _other(studio_of(request))
+    kind, number = request.query_params.get("kind", KINDS[0]), request.query_params.get("page", "1")
+    if kind not in KINDS or not (number.isascii() and number.isdigit() and 0 < len(number) < 9 and int(number) > 0):
+        raise UserError(Problem("", "kind, page", f"got {kind!r}, {number!r}", f"{', '.join(KINDS)}; a number from 1"))
+    found = _compared(a.run, a.manifest.sha256, b.run, b.manifest.sha256)
+    sides = _sides(found.diff, kind)
+    start = (int(number) - 1) * SIZE
+    return page(
+        request,
+        "compare.html.jinja",
+        other=studio_of(request).against,
+        diff=found.diff,
+        counts={name: len(getattr(found.diff, name)) for name in KINDS},
+        kind=kind,
+        number=int(number),
+        pages=max(1, math.ceil(len(sides) / SIZE)),
+        pairs=[_shown(old, new, found, b if old is None else a) for old, new in sides[start : start + SIZE]],
+        voters=sorted(found.diff.voters.items(), key=lambda item: (-item[1].flips, -item[1].mean_move, item[0])),
+    )
+
+
+def _sides(diff: RunDiff, kind: str) -> list[tuple[PairSide | None, PairSide | None]]:
+    """How each run labelled the pairs of one kind."""
+    if kind == "flipped":
+        return [*diff.flipped]
+    return [(None, new) for new in diff.appeared] if kind == "appeared" else [(old, None) for old in diff.disappeared]
+
+
+def _other(studio: Studio) -> Index:
+    found = index_of(studio.against.path) if studio.against else None
+    if found is None:
+        raise UserError(Problem("", "", "the second run is not finished", fix="wait for it"))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _compared(a: Path, _: str, b: Path, __: str) -> Compared:
+    """The digests of their manifests make a run that was made anew another one."""
+    runs = read_pairs(a), read_pairs(b)
+    prompts = {(side.chosen_id, side.rejected_id): key.prompt_id for run in runs for key, side in run.items()}
+    return Compared(compare_runs(*runs), prompts)
+
+
+def _shown(old: PairSide | None, new: PairSide | None, found: Compared, index: Index) -> Shown:
+    """index: of the run that chose the pair's chosen response: A, or B where A has no such pair."""
+    known = old or new
+    assert known is not None
+    names = known.chosen_id, known.rejected_id
+    listed = index.pairs_of(found.prompts[names])
+    pair = next((one for one in listed if (one.chosen_id, one.rejected_id) == names), None)
+    return Shown(pair, old, new, _moved(old, new) if old and new else [])
+
+
+def _moved(old: PairSide, new: PairSide) -> list[Moved]:
+    """B chose the other response, so that its votes count the other way round."""
+    moved = []
+    for name in sorted({*old.votes, *new.votes}):
+        before, after = old.votes.get(name), new.votes.get(name)
+        after = None if after is None else -after
+        if before is None or after is None or before * after < 0:
+            moved.append(Moved(name, before, after))
+    return moved
+
+
+def _two(studio: Studio) -> bool:
+    return studio.subject.kind is Kind.RUN and studio.against is not None and studio.against.kind is Kind.RUN
+
+
+VIEW = View("/compare", "Two runs", (Route("/compare", compare),), _two)
