@@ -92,9 +92,9 @@ def test_the_docs_describe_every_indicator_in_the_same_words() -> None:
     assert [name for name, text in INDICATORS.items() if f"| `{name}` | {text}" not in page] == []
 
 
-@pytest.mark.parametrize("row", BENIGN, ids=lambda row: row["prompt"][:40])
-def test_what_only_talks_about_such_things_has_none(row: dict[str, str]) -> None:
-    assert indicators(row["reply"], row["prompt"]) == ()
+def test_what_only_talks_about_such_things_has_none() -> None:
+    assert len(BENIGN) >= 100
+    assert {row["reply"]: found for row in BENIGN if (found := indicators(row["reply"], row["prompt"]))} == {}
 
 
 def test_indicators_come_in_the_order_of_the_table() -> None:

@@ -28,15 +28,15 @@ OPENED = {
 
 
 @pytest.mark.parametrize("thinks", [True, False, None])
-@pytest.mark.parametrize("form", OPENED.values(), ids=OPENED.keys())
-def test_thoughts_that_were_opened_are_cut(form: str, thinks: bool | None) -> None:
-    for answer in ("No issues.", "The user said </b>.\n\n```py\nprint(1)\n```"):
-        text = form.format(t="wonder", a=answer)
-        found = split(text, thinks)
-        assert found.answer == answer
-        assert "wonder" in found.thoughts
-        assert not marks_thoughts(found.thoughts.replace("</think>", ""))
-        assert text[answer_start(text, thinks) :].lstrip().startswith((answer, "<"))
+def test_thoughts_that_were_opened_are_cut(thinks: bool | None) -> None:
+    for name, form in OPENED.items():
+        for answer in ("No issues.", "The user said </b>.\n\n```py\nprint(1)\n```"):
+            text = form.format(t="wonder", a=answer)
+            found = split(text, thinks)
+            assert found.answer == answer, name
+            assert "wonder" in found.thoughts, name
+            assert not marks_thoughts(found.thoughts.replace("</think>", "")), name
+            assert text[answer_start(text, thinks) :].lstrip().startswith((answer, "<")), name
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def trained(files: ModelFiles, prior: float) -> RewardModel:
     return module
 
 
+@pytest.mark.model
 def test_held_out_heads_disagree_more_away_from_the_data(tiny_files: ModelFiles) -> None:
     module = trained(tiny_files, 1.0)
     near, away = spread(module, pairs(SEEN, 32, 1)), spread(module, pairs(UNSEEN, 32, 2))

@@ -191,6 +191,7 @@ def test_a_policy_that_gets_better_by_both_is_left_alone(gamed: dict[str, Any], 
     assert {verdict.level for _, verdict in read_checks(tmp_path / "run")} <= {"ok", "warn"}
 
 
+@pytest.mark.model
 def test_what_a_check_measures_is_logged(gamed: dict[str, Any], tmp_path: Path) -> None:
     """With two reward models, of which the responses' data is known; judged every third iteration, evaluated every second."""
     pairs = tmp_path / "pairs.jsonl"

@@ -65,9 +65,9 @@ def margin(prepared: job.Job) -> float:
     ("settings", "kind"),
     [
         pytest.param({}, "bfloat16", id="as-the-base"),
-        pytest.param({"lora": {"r": 4}}, "bfloat16", id="adapter-merged"),
-        pytest.param({"save_dtype": "float32"}, "float32", id="float32"),
-        pytest.param({"save_dtype": "float16", "layout": "padded"}, "float16", id="float16"),
+        pytest.param({"lora": {"r": 4}}, "bfloat16", id="adapter-merged", marks=pytest.mark.model),
+        pytest.param({"save_dtype": "float32"}, "float32", id="float32", marks=pytest.mark.model),
+        pytest.param({"save_dtype": "float16", "layout": "padded"}, "float16", id="float16", marks=pytest.mark.model),
     ],
 )
 def test_the_margin_is_that_of_the_saved_folder(
@@ -100,6 +100,7 @@ def test_the_share_of_moved_weights_is_counted_on_the_files(
     assert 0.05 < share < 0.95
 
 
+@pytest.mark.model
 def test_updates_that_vanish_are_told_with_the_fix(half: Path, tmp_path: Path, write_rows: Callable[..., Path]) -> None:
     data = write_rows(some_pairs(40))
     _, told = train(half, data, tmp_path / "small", learning_rate=1e-7)
@@ -128,6 +129,7 @@ def test_updates_that_are_lost_for_want_of_a_base_in_that_type_are_said_to_be(
     )
 
 
+@pytest.mark.model
 def test_the_type_may_change_where_a_run_resumes(half: Path, tmp_path: Path, write_rows: Callable[..., Path]) -> None:
     """It decides what is written and not what is learnt: the way out where weights do not fit."""
     prepared, _ = train(half, write_rows(some_pairs(40)), tmp_path / "out")
