@@ -77,9 +77,9 @@ def load(path: Path | str) -> Constitution:
     return load_with_places(path).constitution
 
 
-def load_with_places(path: Path | str) -> ConstitutionWithPlaces:
-    """As `load`, keeping the places. Raises UserError."""
-    merged = _merged(find(path), ())
+def load_with_places(path: Path | str, text: str | None = None) -> ConstitutionWithPlaces:
+    """As `load`, keeping the places. text: what the file would hold, in place of what it does. Raises UserError."""
+    merged = _merged(find(path) if text is None else Path(path), (), text)
     _check_duplicates(merged)
     _check_template_syntax(merged)
     data = {key: value for key, value in merged.data.items() if key not in ("extends", "remove")}
@@ -156,8 +156,8 @@ def _wrong(source: Source, key: str, got: str, allowed: str = "", fix: str = "")
     return UserError(Problem(source.place((key,) if key else ()), key, got, allowed, fix))
 
 
-def _merged(path: Path, chain: tuple[Path, ...]) -> _Merged:
-    source = read(path)
+def _merged(path: Path, chain: tuple[Path, ...], text: str | None = None) -> _Merged:
+    source = read(path, text)
     if not isinstance(source.data, dict):
         got = "nothing" if source.data is None else type(source.data).__name__
         allowed = "a mapping with name, version, objectives, principles"

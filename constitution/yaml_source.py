@@ -36,10 +36,10 @@ class Source:
         return f"{self.path}:{self.line(location)}"
 
 
-def read(path: Path) -> Source:
-    """Read a YAML file of plain values. Raises UserError with file, line and fix."""
+def read(path: Path, text: str | None = None) -> Source:
+    """Read a YAML file of plain values. text: what it would hold, instead of reading. Raises UserError with file, line and fix."""
     try:
-        raw = path.read_bytes()
+        raw = path.read_bytes() if text is None else text.encode("utf-8", "surrogatepass")
     except OSError as error:
         raise _wrong(path, 1, f"cannot be read ({error.strerror})", fix="check the path and its permissions") from None
     if len(raw) > MAX_BYTES:

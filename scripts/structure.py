@@ -37,7 +37,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("best_of",), ("loop",), (REST,),
     ),
     "studio": (
-        ("settings", "subject", "security"), ("data",), ("state", "plots"), ("pages", "bodies"), ("views",), (REST,),
+        ("settings", "subject", "security"), ("data",), ("state", "plots"), ("editing",), ("pages", "bodies"), ("views",),
+        (REST,),
     ),
     "solon": ((REST,),),
 }  # fmt: skip
