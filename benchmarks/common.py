@@ -111,6 +111,7 @@ def show(
     target: str,
     column: str = "measured",
     interval: tuple[float, float] | None = None,
+    note: str = "",
 ) -> None:
     """One figure on one line, with what it should be. With RECORD=1 in the environment it is kept under `results` too."""
     print(f"{name:62} {value:12,.3f} {unit:14} (target {target})", flush=True)
@@ -118,7 +119,7 @@ def show(
         module, command = _running()
         figure = Figure(
             figure=name, value=value, unit=unit, target="" if target in ("none", "-", "report") else target, column=column,
-            interval=interval, command=command, commit=_commit(), machine=machine(),
+            interval=interval, note=note, command=command, commit=_commit(), machine=machine(),
         )  # fmt: skip
         record(module, figure)
 

@@ -140,7 +140,7 @@ def test_a_limit_slows_the_whole_server(serve: Any) -> None:
     found = run(pool, all_of(pool, [SAY] * 12))
     assert {type(one) for one in found} == {Completion}
     limited = server.began[2]
-    assert len([at for at in server.began if limited + 0.01 < at < limited + 0.09]) == 0
+    assert len([at for at in server.began if limited + 0.01 < at < limited + 0.09]) <= 1  # what was under way with it
 
 
 def test_limits_do_not_count_as_tries_while_calls_are_answered(serve: Any) -> None:
