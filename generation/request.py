@@ -62,7 +62,7 @@ class FeedbackSettings(Options):
     shard: Annotated[ShardOption | None, Option("I/N")] = None
     """Take only the prompts of part I of N, from 0/N to N-1/N: the same command on N machines, each with its own --out."""
     merge: Annotated[tuple[Path, ...], Option("RUN")] = ()
-    """Make the run of all prompts from the finished runs of all N shards, without a call; repeatable."""
+    """Make the run of all prompts from the finished runs of all N shards, or a folder that has them, without a call; repeatable."""
     ray: Annotated[str | None, Option("ADDRESS")] = None
     """Make the shards on a Ray cluster, as `local`, `auto` or HOST:PORT, and merge them; they lie in OUT.shards. Needs --shards."""
     shards: Annotated[int | None, Option("N")] = Field(default=None, ge=1, le=100_000)

@@ -69,6 +69,7 @@ class Cluster:
         if address == LOCAL:
             os.environ.setdefault(_LOOPBACK, "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
         self._ray = _ray()
         self._settings = settings
         own = {"object_store_memory": _STORE_BYTES, "include_dashboard": False} if address == LOCAL else {}

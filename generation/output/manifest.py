@@ -267,8 +267,7 @@ def whole(folder: Path, place: str = "") -> Manifest:
     """
     found = read(folder)
     if found is None:
-        fix = "run the command that began it again, or name another folder"
-        raise UserError(Problem(place or str(folder), got=_unfinished(folder, place), fix=fix))
+        raise UserError(_unfinished(folder, place))
     problems = damages(folder, found)
     if pages := [problem for problem in problems if Path(problem.place).name in PAGES]:
         complain(UserError(pages))
@@ -298,9 +297,19 @@ def _mend(folder: Path) -> str:
     return f"run the `solon feedback` command of {folder} again, which writes it anew from the stored calls"
 
 
-def _unfinished(folder: Path, place: str) -> str:
+def shards_in(folder: Path) -> list[Path]:
+    """Finished runs that lie directly in a folder which is none itself."""
+    return [] if (folder / NAME).exists() else sorted(path.parent for path in folder.glob(f"*/{NAME}"))
+
+
+def _unfinished(folder: Path, place: str) -> Problem:
     name = f"{folder} " if place else ""
-    return f"{name}is no finished run (no {NAME})" if folder.is_dir() else f"{name}is no folder"
+    if shards := shards_in(folder):
+        got = f"{name}has {len(shards):,} finished runs, as {shards[0].name}, and is none itself"
+        fix = f"shards are merged by their own command with --merge {folder} in place of --shard, and another --out"
+        return Problem(place or str(folder), got=got, fix=fix)
+    got = f"{name}is no finished run (no {NAME})" if folder.is_dir() else f"{name}is no folder"
+    return Problem(place or str(folder), got=got, fix="run the command that began it again, or name another folder")
 
 
 @dataclass(slots=True)

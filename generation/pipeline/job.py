@@ -155,7 +155,8 @@ def prepare(
     config = config or attempt(partial(_config, settings, values))
     info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
     attempt(run_folder(settings.folder).check)
-    calls = [path / CALLS for path in (*settings.reuse, *settings.merge)]
+    merge = tuple(run for path in settings.merge for run in manifest.shards_in(path) or [path])
+    calls = [path / CALLS for path in (*settings.reuse, *merge)]
     attempt(lambda: StoredCalls(calls).close())
     registry = attempt(partial(model_registry, config)) if config else None
     known = attempt(partial(tariff, config, registry)) if config and registry else None
@@ -174,7 +175,7 @@ def prepare(
     labels = labels_of(settings.folder)
     return Job(
         settings.folder, constitution, _dated(config, settings), settings.prompts, settings.columns, settings.limit,
-        info, registry, weights, acceptance, tuple(calls), settings.shard, settings.merge, _digests(constitution,
+        info, registry, weights, acceptance, tuple(calls), settings.shard, merge, _digests(constitution,
         config, registry, weights, acceptance, info, labels, settings.shard), known, settings.forget,
         settings.weights or settings.folder / WEIGHTS, settings.acceptance or settings.folder / ACCEPTANCE, labels,
     )  # fmt: skip

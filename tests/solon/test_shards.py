@@ -55,6 +55,22 @@ def test_merged_shards_are_the_run_over_all(folder: Path, capsys: pytest.Capture
     assert "is finished" in capsys.readouterr().out
 
 
+def test_a_folder_of_shards_is_merged_and_is_no_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index in range(2):
+        assert feedback(folder, f"parts/{index}", "--shard", f"{index}/2") == 0
+    parts = str(folder / "parts")
+    for command in (
+        ["evaluate", "audit", parts],
+        ["train", "sft", "--data", parts, "--out", str(folder / "trained")],
+    ):
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert "has 2 finished runs, as 0, and is none itself" in told
+        assert f"with --merge {parts} in place of --shard" in told
+    assert feedback(folder, "all", "--merge", parts) == 0
+    assert whole(folder / "all").merged == 2
+
+
 def test_what_is_not_all_shards_of_one_run_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(2):
         assert feedback(folder, f"part-{index}", "--shard", f"{index}/2") == 0
@@ -112,6 +128,35 @@ def test_the_indexed_job_gives_every_shard_its_own_index() -> None:
     assert container["env"] == [{"name": "N", "value": str(job["completions"])}]
     subprocess.run(["bash", "-n", "-c", container["args"][0]], check=True)
     assert '--shard "$JOB_COMPLETION_INDEX/$N"' in container["args"][0]
+
+
+def test_a_server_for_each_gpu_is_started_and_named(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "configs" / "slurm" / "servers.sh"
+    for name, body in (("vllm", 'echo "$CUDA_VISIBLE_DEVICES $*" >&2; exec sleep 1'), ("curl", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "MODEL": "judge",
+        "GPUS": "2",
+        "HOST": "node-1",
+    }
+    ended = subprocess.run(["bash", script, "--dtype", "auto"], env=environment, capture_output=True, text=True)
+    assert (ended.returncode, "a server has ended" in ended.stderr) == (1, True)
+    assert "1 serve judge --port 8001 --dtype auto" in ended.stderr
+    assert yaml.safe_load(ended.stdout) == {
+        "endpoints": [
+            {"url": "http://node-1:8000", "model": "judge", "token_ids": True},
+            {"url": "http://node-1:8001", "model": "judge", "token_ids": True},
+        ]
+    }
+
+
+def test_the_launcher_of_spot_machines_is_a_task_whose_script_parses() -> None:
+    task = yaml.safe_load((Path(__file__).parents[2] / "configs" / "skypilot" / "feedback.yaml").read_text())
+    subprocess.run(["bash", "-n", "-c", task["run"]], check=True)
+    assert "solon feedback" in task["run"]
 
 
 def test_a_part_is_not_merged_from_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,8 +68,9 @@ def read(
 
 
 def is_run(path: Path) -> bool:
-    """True for the folder of one of our runs."""
-    return path.is_dir() and ((path / SETTINGS).exists() or (path / manifest.NAME).exists())
+    """True for the folder of one of our runs, or of several, which is refused where it is read."""
+    ours = (path / SETTINGS).exists() or (path / manifest.NAME).exists() or manifest.shards_in(path)
+    return path.is_dir() and bool(ours)
 
 
 def _parts(spec: str, kind: Kind, fields: Columns, seen: dict[str, None]) -> list[Iterator[Raw]]:

@@ -242,6 +242,10 @@ class LoopConfig(Strict):
     """End the loop when a round is given up. False: continue with the next phase, from the last policy that was kept."""
     launch: tuple[str, ...] = ()
     """What starts the training commands in place of this Python, as in [accelerate, launch, --config_file, FILE]."""
+    ray: str = ""
+    """The Ray cluster that makes the pairs of each round: local, auto or HOST:PORT. All its nodes must see the loop's folder."""
+    shards: Annotated[int, ReadIf("ray is given", lambda loop, _: bool(loop.ray))] = Field(default=8, ge=1)
+    """How many parts it makes the pairs in; the result does not depend on it."""
     seed: int = Field(default=0, ge=0)
     """Of the draw of prompts."""
 

@@ -43,7 +43,7 @@ def _begun(snapshot: Mapping[str, Any], out: Path) -> dict[str, Any]:
 
 def _settings_snapshot(config: LoopConfig, out: Path, digests: Mapping[str, str]) -> dict[str, Any]:
     """What loop.yaml says: everything that decides what comes out, and under `machine` what may change between restarts."""
-    apart = {"feedback", "phases", "evaluation", "stop", "launch", "retry"}
+    apart = {"feedback", "phases", "evaluation", "stop", "launch", "retry", "ray", "shards"}
     evaluation = config.evaluation.model_dump(mode="json", exclude={"settings"})
     return {
         **config.model_dump(mode="json", exclude=apart),
@@ -57,6 +57,8 @@ def _settings_snapshot(config: LoopConfig, out: Path, digests: Mapping[str, str]
             "retry.times": config.retry.times,
             "retry.keep": config.retry.keep,
             "launch": list(config.launch),
+            "ray": config.ray,
+            "shards": config.shards,
             "feedback": _apart(config.feedback.model_dump(mode="json"), config.feedback.results()),
             "evaluation": _apart(
                 config.evaluation.settings.model_dump(mode="json"), config.evaluation.settings.results()

@@ -105,6 +105,7 @@ def feedback(config: LoopConfig, this: Round, policy: str) -> Step:
     settings = labelling(config, this.number, policy).model_dump(mode="json")
     arguments = ["--constitution", config.constitution, "--prompts", this.folder / PROMPTS, "--out", this.run]
     arguments += ["--weights", config.weights] if config.weights else []
+    arguments += ["--ray", config.ray, "--shards", str(config.shards)] if config.ray else []
     return _step(this, this.folder, "feedback", ("generate_feedback",), arguments, settings, this.run / MANIFEST)
 
 

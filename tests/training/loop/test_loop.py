@@ -173,6 +173,13 @@ def test_rewards_that_need_no_pairs_make_none(tmp_path: Path) -> None:
     assert script.commands[1][1] == "-m"
 
 
+def test_the_pairs_of_a_round_are_made_on_ray_where_that_is_asked_for(tmp_path: Path) -> None:
+    script = Script()
+    run(tmp_path, script, {"recipe": "dpo"}, ray="10.0.0.1:6379", shards=16)
+    first = script.commands[0]
+    assert first[first.index("--ray") : first.index("--ray") + 4] == ["--ray", "10.0.0.1:6379", "--shards", "16"]
+
+
 def test_a_best_of_that_is_tried_again_pays_for_no_response_twice(tmp_path: Path) -> None:
     rules = {"reward": {"rules": {"constitution": "laws.yaml"}}, "reuse": ["runs/old"]}
     run(tmp_path, Script([0.4, 0.4]), {"recipe": "best_of", "training": rules}, gates={"win": 0.5}, retry={"times": 2})
