@@ -43,6 +43,7 @@ def problems(folder: Path, text: str | bytes) -> str:
         pytest.param("    text: Be kind.\n", "", "principles.kind.text: is missing; add it", id="missing"),
         pytest.param("text: Be kind.", "text: ''", "text: got ''; allowed: a string of 1 or more characters", id="empty-text"),
         pytest.param("objective: good", "objective: godo", "c.yaml:6: principles.kind.objective: got 'godo' (did you mean good?); allowed: good, calm", id="objective"),
+        pytest.param("- id: kind\n    objective", "- objective", "c.yaml:5: principles.0.id: is missing; add it", id="no-id"),
         pytest.param("id: kind", "id: Kind!", "c.yaml:5: principles.Kind!.id: got 'Kind!'; allowed: at most 64 lower-case letters, digits, `-` and `_`; write kind", id="id"),
         pytest.param("name: laws", "name: Acme Support", "c.yaml:1: name: got 'Acme Support'; allowed: at most 64 lower-case letters, digits, `-` and `_`; write acme-support", id="slug"),
         pytest.param("name: laws", "name: 'ß!'", "c.yaml:1: name: got 'ß!'; allowed: at most 64 lower-case letters, digits, `-` and `_`", id="no-slug"),
