@@ -50,7 +50,7 @@ def job_of(folder: Path, rows: int, principles: int, overrides: Iterable[str]) -
     prompts = write_prompts(folder / "p.jsonl", rows)
     return prepare(
         FeedbackSettings(
-            constitution=constitution, prompts=str(prompts), out=folder / "run", engine="replay", overrides=tuple(overrides)
+            constitution=constitution, prompts=str(prompts), out=str(folder / "run"), engine="replay", overrides=tuple(overrides)
         )
     )  # fmt: skip
 

@@ -14,6 +14,11 @@ QUICK: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's reader where PyYAML was built with it, ten times as fast. What it refuses is read by PyYAML's own, which says why."""
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
+MAX_VALUES = 200_000
+MAX_BITS = 1024
+"""Of a whole number, which messages must be able to print."""
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML raises beside its own errors for values that are none, as `!!bool maybe` and 2024-99-99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,23 @@ def read(path: Path, text: str | None = None) -> Source:
     lines: dict[Location, int] = {}
     data = None if node is None else _plain(node, (), lines, path)
     return Source(path, data, lines)
+
+
+def excess(data: object) -> str:
+    """What is too large in a value that was read: a number, or all that aliases make of it; empty where nothing is."""
+    waiting, seen = [data], 0
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if seen > MAX_VALUES:
+            return f"has more than {MAX_VALUES:,} values"
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            return f"got a number of more than {MAX_BITS} bits"
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+    return ""
 
 
 def parse(text: str) -> object:
@@ -112,8 +134,11 @@ def _plain(node: yaml.Node, location: Location, lines: dict[Location, int], path
         return _mapping(node, location, lines, path)
     try:
         value: object = yaml.constructor.SafeConstructor().construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        raise _wrong(path, line, f"got {node.value!r} ({error})", "plain strings, numbers and lists") from None
+    except (yaml.YAMLError, *UNREADABLE) as error:
+        got = f"got {node.value[:80]!r} ({error})"
+        raise _wrong(path, line, got, "plain strings, numbers and lists") from None
+    if found := excess(value):
+        raise _wrong(path, line, found)
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
         raise _wrong(path, line, "has a NUL or a lone surrogate", fix="remove it")
     return value if isinstance(value, str | int | float | bool | None) else str(node.value)

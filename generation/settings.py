@@ -13,11 +13,10 @@ from pydantic import ValidationError
 from constitution.errors import Location, Problem, Problems, UserError, problems_of
 from constitution.listing import as_yaml
 from constitution.records import Strict
-from constitution.yaml_source import parse
+from constitution.yaml_source import UNREADABLE, excess, parse
 
 T = TypeVar("T", bound=Strict)
-_BAD_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""ValueError: bytes that are not UTF-8, and dates like 2024-99-99."""
+_BAD_YAML = (yaml.YAMLError, *UNREADABLE)
 
 
 def load(
@@ -76,6 +75,8 @@ def _read(path: Path, example: str) -> dict[str, object]:
         raise UserError(Problem(str(path), got=f"cannot be read ({error.strerror})", fix=fix)) from None
     except _BAD_YAML as error:
         raise UserError(Problem(str(path), got=f"is not YAML ({' '.join(str(error).split())})")) from None
+    if found := excess(settings):
+        raise UserError(Problem(str(path), got=found))
     if settings is None:
         return {}
     if not isinstance(settings, dict):
@@ -101,6 +102,8 @@ def _put(settings: dict[str, object], override: str, example: str) -> None:
         value = yaml.safe_load(text)
     except _BAD_YAML:
         raise UserError(Problem(place, got="the value is not YAML")) from None
+    if found := excess(value):
+        raise UserError(Problem(place, got=found))
     *groups, last = key.strip().split(".")
     for group in groups:
         inner = settings.setdefault(group, {})

@@ -27,8 +27,10 @@ MAX_DEPTH = 64
 """Levels of objects and lists in either."""
 MAX_STEPS = 20_000
 """Keywords that are looked at for one value."""
+STEPS_OF_SCHEMA = 10 * MAX_STEPS
+"""Keywords that are looked at to see whether a schema is one."""
 MAX_SECONDS = 2.0
-"""For one value."""
+"""For one value, or one schema."""
 PATTERN_SECONDS = 1.0
 """For one search of one pattern."""
 
@@ -90,10 +92,14 @@ def _compiled(text: str) -> Callable[[object], _Errors] | str:
     if "unevaluated" in text and any(name in text for name in ("Ref", "$ref", "patternProperties")):
         return "the schema has unevaluated members beside references or patterns, which is not checked"
     kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    meta = _limited(jsonschema.validators.validator_for(kind.META_SCHEMA, default=kind))
+    _BUDGET.begin(STEPS_OF_SCHEMA)
     try:
-        kind.check_schema(schema, format_checker=None)
-    except jsonschema.SchemaError as error:
-        return f"the schema is none: {_place(error)}{str(error.message)[:200]}"
+        errors_of_schema = meta(kind.META_SCHEMA, registry=jsonschema_specifications.REGISTRY).iter_errors(schema)
+        if error := next(errors_of_schema, None):
+            return f"the schema is none: {_place(error)}{str(error.message)[:200]}"
+    except _LimitError as limit:
+        return f"the schema {limit}"
     except Exception as error:  # as in `misfit`
         return f"the schema is none ({_brief(error)})"
     validator = _limited(kind)(schema, registry=jsonschema_specifications.REGISTRY, format_checker=_formats())
@@ -106,16 +112,17 @@ def _compiled(text: str) -> Callable[[object], _Errors] | str:
 
 
 class _Budget:
-    """Steps and seconds that are left for the value that is looked at. One at a time: nothing here waits for anything."""
+    """Steps and seconds of the processor that are left for what is looked at. One at a time: nothing here waits for anything."""
 
-    def begin(self) -> None:
-        self._steps, self._until = MAX_STEPS, time.monotonic() + MAX_SECONDS
+    def begin(self, steps: int = MAX_STEPS) -> None:
+        self._most = self._steps = steps
+        self._until = time.thread_time() + MAX_SECONDS
 
     def spend(self) -> None:
         self._steps -= 1
         if self._steps < 0:
-            raise _LimitError(f"takes more than {MAX_STEPS:,} steps")
-        if time.monotonic() > self._until:
+            raise _LimitError(f"takes more than {self._most:,} steps")
+        if time.thread_time() > self._until:
             raise _LimitError(f"takes more than {MAX_SECONDS:g} s")
 
 

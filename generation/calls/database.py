@@ -23,6 +23,7 @@ that were paid and are not kept; since 7 each call has a checksum; since 8 keys 
 BUSY_SECONDS = 10.0
 """How long another program may hold the file before that is an error."""
 
+TABLES = ("calls", "texts", "outcomes")
 _CREATE = f"""
 CREATE TABLE calls (
     key BLOB PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, reused INTEGER NOT NULL, seconds REAL NOT NULL,
@@ -166,7 +167,15 @@ def _connect_to_read(path: Path, uri: str) -> sqlite3.Connection:
 def _check_ours(path: Path, connection: sqlite3.Connection) -> None:
     own = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if (own, version) == (APPLICATION_ID, VERSION) or ((own, version) == (0, 0) and is_empty(path, connection)):
+    if (own, version) == (0, 0) and is_empty(path, connection):
+        return
+    if (own, version) == (APPLICATION_ID, VERSION):
+        made = {
+            (kind, name) for kind, name in connection.execute("SELECT type, name FROM sqlite_master WHERE sql > ''")
+        }
+        if made != {("table", name) for name in TABLES}:  # a view or a trigger may do anything, for ever
+            got = f"holds other things than {', '.join(TABLES)}"
+            raise StoreError(Problem(str(path), got=got, fix="it was changed by hand: restore it, or leave it out"))
         return
     if own == APPLICATION_ID:
         raise StoreError(

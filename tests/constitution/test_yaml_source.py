@@ -8,6 +8,7 @@ import yaml
 
 from constitution import yaml_source
 from constitution.errors import UserError
+from constitution.yaml_source import excess, parse, read
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {
@@ -42,3 +43,22 @@ def test_what_is_refused_is_told_in_the_words_of_pyyaml(text: str) -> None:
 def test_a_file_that_cannot_be_opened_is_named_with_its_first_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml:1: cannot be read \(No such file or directory\)"):
         yaml_source.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("!!bool maybe", "got 'maybe'"), ("9" * 400, "a number of more than 1024 bits"), ("0x" + "f" * 5000, "a number of more than 1024 bits")],
+)  # fmt: skip
+def test_a_value_that_is_none_is_told_with_its_line(tmp_path: Path, value: str, told: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"name: x\nversion: {value}\n")
+    with pytest.raises(UserError, match=f"c.yaml:2: {told}"):
+        read(path)
+
+
+def test_what_aliases_make_of_a_few_lines_is_counted() -> None:
+    laughs = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)
+    )
+    assert excess(parse(laughs)) == "has more than 200,000 values"
+    assert excess(parse("a: &a [1, 2]\nb: *a\n")) == ""
