@@ -47,7 +47,7 @@ def test_a_file_that_cannot_be_opened_is_named_with_its_first_line(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [("!!bool maybe", "got 'maybe'"), ("9" * 400, "a number of more than 1024 bits"), ("0x" + "f" * 5000, "a number of more than 1024 bits")],
+    [("!!bool maybe", "got 'maybe'"), ("9" * 400, "got a number of more than 1024 bits"), ("0x" + "f" * 5000, "got a number of more than 1024 bits")],
 )  # fmt: skip
 def test_a_value_that_is_none_is_told_with_its_line(tmp_path: Path, value: str, told: str) -> None:
     path = tmp_path / "c.yaml"
