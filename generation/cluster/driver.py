@@ -6,13 +6,13 @@ import asyncio
 import datetime
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from constitution.errors import Problem, Unavailable, UserError
+from constitution.errors import Problem, SolonError, Unavailable, UserError
 from constitution.terminal import complain
 from generation.cluster.attempts import Attempts, Standing, allowed
 from generation.cluster.nodes import Cluster
@@ -56,9 +56,8 @@ class ClusterRun:
         self._scratch = self._order.scratch
 
     def _claimed(self, job: Job) -> datetime.date:
-        """The day of the run's first start; the storage is this run's from then on. Raises UserError for that of another run."""
-        digests = job.digests.model_dump(exclude={"labels", "shard"})
-        own = {"shards": len(self._shards), **digests}
+        """The day of the run's first start, today where this is it. Raises UserError where the storage is another run's."""
+        own = self._own(job)
         text = self.storage.read(STATE)
         try:
             known = json.loads(text) if text else None
@@ -70,9 +69,17 @@ class ClusterRun:
         except (ValueError, LookupError, TypeError) as error:
             if isinstance(error, UserError):
                 raise
-        day = job.config.date or datetime.date.today()
-        self.storage.write(STATE, json.dumps({"run": own, "date": day.isoformat()}), Path(job.out).parent)
-        return day
+        return job.config.date or datetime.date.today()
+
+    def _own(self, job: Job) -> dict[str, object]:
+        """What the storage's shards are of."""
+        return {"shards": len(self._shards), **job.digests.model_dump(exclude={"labels", "shard"})}
+
+    def _claim(self) -> None:
+        """Make the storage this run's."""
+        if self.storage.read(STATE) is None:
+            state = {"run": self._own(self.job), "date": str(self.job.config.date)}
+            self.storage.write(STATE, json.dumps(state), self._scratch)
 
     def finished(self) -> Manifest | None:
         """The manifest, where the merged run is there, whole."""
@@ -88,6 +95,7 @@ class ClusterRun:
     def make(self, report: Report | None) -> Manifest:
         """Make the shards that are not done, and merge all. Raises UserError, and Unavailable where the same command resumes."""
         with self._alone():
+            self._claim()
             prompts = self._divided()
             while True:
                 done = {shard: part for shard in self._shards if (part := read_part(self.storage, shard))}
@@ -95,7 +103,9 @@ class ClusterRun:
                     self._run(left, prompts, [*done])
                     continue
                 if folders := self._whole(done):
-                    return self._merged(folders, report)
+                    manifest = self._merged(folders, report)
+                    self._tidy({part.folder for part in done.values()})
+                    return manifest
 
     def parts(self) -> list[Path]:
         """Files of calls that are stored so far, on this machine, for a forecast."""
@@ -129,7 +139,9 @@ class ClusterRun:
                 for how in ended:
                     known = seen.get(how.shard)
                     how = how._replace(node=how.node or (known.node if known else ""))
-                    standing = attempts.ended(how, known.snapshot.done if known else 0)
+                    # a prompt that met a dead engine counts as failed, and is nothing new
+                    new = known.snapshot.done - known.snapshot.failed if known else 0
+                    standing = attempts.ended(how, new)
                     if not how.done and standing not in attempts.given_up:
                         progress.restarted(f"shard {how.shard} is started again: {how.reason}")
                 progress.update(attempts, seen, [how.shard for how in ended if how.done])
@@ -178,12 +190,20 @@ class ClusterRun:
             self._target.put_folder(self.job.out, "", last=MANIFEST)
         return manifest
 
+    def _tidy(self, kept: set[str]) -> None:
+        """Remove what starts that were lost have left in the storage."""
+        with suppress(SolonError):
+            for name in self.storage.names():
+                if name.startswith("part-") and name not in kept:
+                    self.storage.remove(name)
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep another command of this machine out of the storage's folder."""
         if self.storage.folder is None:
             yield
             return
+        self.storage.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.storage.folder / ".lock", timeout=0)
         try:
             lock.acquire()

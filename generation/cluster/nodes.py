@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from constitution.errors import Problem, Unavailable, UserError
@@ -48,6 +49,7 @@ class Board:
 def run_shard(order: Order, shard: Shard, board: Any) -> Ended:
     """The body of a task."""
     node = _ray().get_runtime_context().get_node_id()
+    board.tell.remote(shard, node, Snapshot())
     return make(order, shard, node, lambda snapshot: board.tell.remote(shard, node, snapshot))
 
 
@@ -78,11 +80,11 @@ class Cluster:
                 address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True,
                 namespace="solon", **own,
             )  # fmt: skip
-        except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
-            what = f"--ray {address}: no cluster answers ({' '.join(str(error).split())[:200]})"
-            raise Unavailable(f"{what}; start one, or run the same command again") from None
         except ValueError as error:
             raise UserError(Problem("--ray", got=str(error), allowed="local, auto or HOST:PORT")) from None
+        except Exception as error:  # Ray raises plain ones too
+            what = f"--ray {address}: no cluster answers ({' '.join(str(error).split())[:200]})"
+            raise Unavailable(f"{what}; start one, or run the same command again") from None
         gpus = settings.num_gpus
         if gpus is None:
             gpus = 1.0 if local_models and self._ray.cluster_resources().get("GPU") else 0.0
@@ -96,10 +98,16 @@ class Cluster:
     def __enter__(self) -> Cluster:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for reference in self._running:
-            self._ray.cancel(reference, force=True)
+    def __exit__(self, _kind: object, error: BaseException | None, _: object) -> None:
+        """Raises Unavailable where the cluster itself was lost."""
+        lost = isinstance(error, self._ray.exceptions.RayError | ConnectionError)
+        with suppress(self._ray.exceptions.RayError, ConnectionError):
+            for reference in self._running:
+                self._ray.cancel(reference, force=True)
         self._ray.shutdown()
+        if isinstance(error, Exception) and lost:
+            what = f"the Ray cluster was lost ({_words(error)})"
+            raise Unavailable(f"{what}; run the same command again to resume") from None
 
     def give(self, order: Order) -> None:
         """The order of all shards that are started from now on."""

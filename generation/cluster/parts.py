@@ -66,6 +66,9 @@ def hand_over(storage: Storage, shard: Shard, folder: Path) -> None:
         one = path.relative_to(folder).as_posix()
         storage.put(path, f"{name}/{one}")
         files[one] = file_sha256(path)
+    if read_part(storage, shard):  # another start was faster
+        storage.remove(name)
+        return
     storage.write(f"{DONE}/{shard.name}.json", Part(folder=name, files=files).model_dump_json(indent=1) + "\n", folder)
     with suppress(SolonError):  # it is of no use any more
         storage.remove(_checkpoint(shard, "sqlite"))

@@ -126,6 +126,9 @@ def test_a_start_that_comes_late_changes_nothing(folder: Path) -> None:
     made(run)
     before = [read_part(run.storage, shard) for shard in shards(N)]
     assert make(run, Shard(1, N)).done
+    (folder / "all.shards" / "part-00001-of-00003.lost").mkdir()
+    run.make(None)
+    assert not (folder / "all.shards" / "part-00001-of-00003.lost").exists()
     assert [read_part(run.storage, shard) for shard in shards(N)] == before
 
 
@@ -184,7 +187,7 @@ def test_another_version_and_damaged_rows_are_refused(folder: Path) -> None:
 
 
 def test_a_storage_of_another_run_is_refused(folder: Path) -> None:
-    made(cluster_run(folder, str(folder / "all")))
+    cluster_run(folder, str(folder / "all"))._claim()
     with pytest.raises(UserError, match=r"(?s)has shards of another run.*shards: was 3, now 2"):
         cluster_run(folder, str(folder / "all"), parts=2)
     with pytest.raises(UserError, match="settings: was"):
@@ -193,6 +196,8 @@ def test_a_storage_of_another_run_is_refused(folder: Path) -> None:
 
 def test_a_run_keeps_the_day_of_its_first_start(folder: Path) -> None:
     run = cluster_run(folder, str(folder / "all"))
+    assert run.storage.names() == [], "a forecast changes nothing"
+    run._claim()
     state = json.loads(run.storage.read("run.json") or "")
     state["date"] = "2020-02-02"
     run.storage.write("run.json", json.dumps(state), folder)
