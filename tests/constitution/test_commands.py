@@ -174,6 +174,27 @@ def test_a_rule_that_is_edited_asks_for_other_revisions_where_it_is_a_critic(
     assert change.again == again
 
 
+def test_a_veto_is_asked_for_where_it_is_new_or_its_text_is() -> None:
+    def again(old: dict[str, object], new: dict[str, object]) -> tuple[str, ...]:
+        (change,) = diff(laws(**old), laws(**new), fields_read()).principles
+        return change.again
+
+    assert "violation" in again({}, {"veto": True})
+    assert "violation" in again({"veto": True}, {"veto": True, "text": "Be kinder."})
+    assert "violation" not in again({"veto": True}, {"veto": True, "weight": 2.0})
+    assert "violation" not in again({"veto": True}, {})
+
+
+def test_a_diff_of_objectives_or_principles_alone_is_one() -> None:
+    heavier = laws().model_copy(update={"objectives": {"good": 2.0, "new": 1.0}})
+    found = diff(laws(), heavier, fields_read())
+    assert found
+    assert (found.principles, found.objectives) == ((), (("good", 1.0, 2.0), ("new", None, 1.0), ("calm", 1.0, None)))
+    edited = diff(laws(), laws(weight=2.0), fields_read())
+    assert edited
+    assert edited.objectives == ()
+
+
 def test_the_diff_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = write(tmp_path / "a.yaml", GOOD + "  - {id: gone, objective: good, text: Go.}\n")
     new = write(
