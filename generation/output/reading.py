@@ -306,11 +306,17 @@ def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16
             if missing:
                 raise UserError(Problem(str(path), got=f"has no column {', '.join(missing)}", fix=AGAIN))
             groups, before = _groups_from(file.metadata, first)
-            for batch in file.iter_batches(batch_size=size, columns=columns, row_groups=groups):
-                kept = batch.slice(before)
-                before -= len(batch) - len(kept)
-                if len(kept):
-                    yield pa.Table.from_batches([kept])
+            rest = pa.table({})
+            for group in groups:  # one by one: a reader of many keeps every one that it has read
+                for batch in file.iter_batches(batch_size=size, columns=columns, row_groups=[group]):
+                    kept = pa.Table.from_batches([batch.slice(before)])
+                    before -= len(batch) - len(kept)
+                    rest = pa.concat_tables([rest, kept]) if len(rest) else kept
+                    while len(rest) >= size:
+                        yield rest.slice(0, size).combine_chunks()
+                        rest = rest.slice(size)
+            if len(rest):
+                yield rest.combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
 

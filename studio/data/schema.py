@@ -14,7 +14,7 @@ from pathlib import Path
 
 from generation.models.digests import cache_folder
 
-VERSION = 1
+VERSION = 2
 """Of what is in the file; another one is not read."""
 CREATE = f"""
 PRAGMA journal_mode = OFF;

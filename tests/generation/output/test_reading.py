@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -104,7 +105,18 @@ def test_each_column_is_read_into_its_field(written: Path) -> None:
     )  # fmt: skip
     (row,) = reading.read_training_pairs(preferences, "test")
     assert row == TrainingPair(
-        ASKED.messages, GOOD.message, BAD.message, p, "p", True, False, ASKED.tools, ASKED.tags, digest, "test"
+        ASKED.messages,
+        GOOD.message,
+        BAD.message,
+        p,
+        "p",
+        True,
+        False,
+        ASKED.tools,
+        ASKED.tags,
+        ASKED.metadata,
+        digest,
+        "test",
     )
     (target,) = reading.read_targets(written / "data" / "sft" / "train.parquet", "train")
     assert target == Target(
@@ -229,3 +241,14 @@ def test_a_folder_that_is_no_finished_run_is_refused(tmp_path: Path) -> None:
         UserError, match=r"is no finished run \(no manifest.json\); run the command that began it again"
     ):
         open_run(tmp_path)
+
+
+def test_a_file_is_read_from_any_row_in_tables_of_any_size(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({"n": list(range(25))}), path, row_group_size=7)
+    for first in range(27):
+        for size in (1, 5, 7, 10, 100):
+            found = [table["n"].to_pylist() for table in reading.tables(path, size=size, first=first)]
+            rows = list(range(first, 25))
+            assert found == [rows[i : i + size] for i in range(0, len(rows), size)]
+    assert [row["n"] for row in reading.rows(path, first=20)] == [20, 21, 22, 23, 24]
