@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, parse_flag_from_env
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, broadcast, parse_flag_from_env
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from constitution.errors import Problem, UserError
 from constitution.records import MAIN
@@ -80,3 +84,31 @@ def shard(accelerator: Accelerator) -> None:
     accelerator.state.fsdp_plugin = plugin
     if accelerator.mixed_precision == "bf16":
         plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def spread(module: nn.Module, layers: Sequence[str], device: torch.device) -> None:
+    """Give each process its part of a module's weights, which are the main process's; they are gathered layer by layer when used.
+
+    layers: names of the classes that are gathered one by one. Between passes every weight is in parts.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.copy_(broadcast(tensor.detach().to(device, copy=True)))
+    mesh = init_device_mesh(device.type, (state().num_processes,))
+    for part in module.modules():
+        if type(part).__name__ in layers:
+            fully_shard(part, mesh=mesh, reshard_after_forward=True)
+    fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    module.to(device)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be spread over processes, each of which must ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def share(value: Tensor, like: Tensor) -> Tensor:
+    """The main process's value, spread as `like` is; the value itself where that is whole. Every process must ask."""
+    if not isinstance(like, DTensor):
+        return value
+    return distribute_tensor(value.to(like.device, like.dtype), like.device_mesh, like.placements)

@@ -87,7 +87,12 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
 
     @property
     def _no_split_modules(self) -> list[str]:
-        """Asked by accelerate: the layers that FSDP shards one by one, those that this model has."""
+        """Asked by accelerate."""
+        return self.layers
+
+    @property
+    def layers(self) -> list[str]:
+        """Classes of the layers that FSDP shards one by one, those that this model has."""
         present = {type(module).__name__ for module in self.modules()}
         return [name for name in self.inner._no_split_modules or () if name in present]
 
@@ -111,7 +116,7 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         What is fused is rounded where single operations would be, to stay close to the same training without it. Raises ModelError
         for a model that does not say which modules are its layers.
         """
-        layers = self._no_split_modules
+        layers = self.layers
         if not layers:
             got = f"got true, and model {self.config.model_type} does not name its layers"
             raise ModelError(Problem("", "compile", got, fix="leave compile out"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from constitution.errors import UserError
+from constitution.errors import Problem, UserError
 from generation.output.folder import day_of
+from training.model import launch
 from training.online.config import OnlineDPO, own_place
 from training.ppo import job as ppo_job
 from training.ppo.job import PPOJob
@@ -15,6 +16,9 @@ from training.run.snapshot import settings_snapshot
 
 def prepare(settings: OnlineDPO, out: Path) -> PPOJob:
     """As `ppo.job.prepare`, of the loop that the settings name. Raises UserError with every problem that is found."""
+    if launch.sharded():
+        fix = "launch it with configs/accelerate/ddp.yaml, and set lora: {r: 16} where memory is short"
+        raise UserError(Problem("", "fsdp", "dpo --online keeps whole weights in each process", fix=fix))
     try:
         job = ppo_job.prepare(settings.loop(), out)
     except UserError as error:

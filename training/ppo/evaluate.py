@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from constitution.records import Failure, Response
 from training.data.encode import PromptRow
+from training.model import launch
 from training.monitor.file import append
 from training.monitor.measure import HeldOutResponse, amount
 from training.monitor.monitor import Monitor, Verdict
@@ -63,7 +64,8 @@ class PPOWatch:
         best = self._monitor.best
         better = verdict.level != "halt" if best is None else best == check.step
         if self._keeps and better:
-            kept = {name: p.to("cpu", copy=True) for name, p in weights(policy).items()} if self._main else {}
+            found = weights(policy) if self._main or launch.sharded() else {}
+            kept = {name: p.to("cpu", copy=True) for name, p in found.items()} if self._main else {}
             self.best = Best(check.step, dict(results), kept)
         return verdict
 
@@ -71,7 +73,7 @@ class PPOWatch:
         """Put the policy back to the best one. None where none was kept, as in a run that nothing could halt as it began: it stays
         as it is.
         """
-        if self.best and self._main:
+        if self.best and (self._main or launch.sharded()):
             restore(policy, self.best.weights)
         return self.best
 

@@ -13,6 +13,7 @@ import torch
 from accelerate.utils import gather_object
 
 from training.data.batches import Batch, Example, Layout, collate, unflatten
+from training.model import launch
 from training.ppo.config import PPO
 from training.ppo.losses import (
     explained_variance,
@@ -110,13 +111,25 @@ def in_precision(settings: PPO, device: Any) -> Any:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
+IDLE = Example((0, 0), ((0,),))
+"""What a process passes through a model that is spread over processes while others have more rows than it has."""
+
+
+def idle_passes(passes: int) -> int:
+    """How many passes the busiest process has more than this one, with so many; 0 where models are whole in each."""
+    return max(gather_object([passes])) - passes if launch.sharded() else 0
+
+
 def measured(run: Callable[[Batch], Any], responses: Responses, rows: int, layout: Layout, device: Any) -> Any:
     """What `run` says of each response token, [responses, longest], without gradient. run: batch -> [N]."""
-    tables = []
+    tables, parts = [], [*chunks(responses.examples, rows)]
+    idle = idle_passes(len(parts))  # asked before the first of them, by all at once
     with torch.no_grad():
-        for part in chunks(responses.examples, rows):
+        for part in parts:
             batch = on_device(collate(part, layout), device)
             tables.append(tabled(run(batch), batch, responses.longest).cpu())
+        for _ in range(idle):
+            run(on_device(collate([IDLE], layout), device))
     return torch.cat(tables) if tables else torch.zeros(0, responses.longest)
 
 

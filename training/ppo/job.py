@@ -91,10 +91,8 @@ class PPOJob:
 def prepare(settings: PPO, out: Path) -> PPOJob:
     """Read, render and check everything before any weights load. Raises UserError with every problem that is found."""
     problems, day = Problems(), day_of(out)
-    if launch.sharded():
-        got = "PPO samples responses with whole weights in each process"
-        fix = "launch it with configs/accelerate/ddp.yaml, and set lora: {r: 16} where memory is short"
-        problems.add("", "fsdp", got, fix=fix)
+    with problems.collect():
+        launch.sharded()
     with problems.collect():
         output.check(out)
     with problems.collect():

@@ -30,7 +30,7 @@ from training.model.saving import as_saved, save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.baseline import Baseline, baseline
-from training.ppo.checkpoint import load_state, restore, save_state, weights
+from training.ppo.checkpoint import load_state, optimizer_state, restore, restore_optimizer, save_state, weights
 from training.ppo.evaluate import PPOWatch, responses_of
 from training.ppo.experience import Responses, build_experience, figures, in_precision, measured
 from training.ppo.job import PPOJob
@@ -92,11 +92,11 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
         try:
             ended = loop.run(found)
             results = {f"eval_{name}": value for name, value in ended.results.items()}
+            policy = _whole(job, loop.policy)
             if main:
-                loop.policy.inner.tie_weights()
-                if moved := as_saved(loop.policy, job.files, job.settings):
+                if moved := as_saved(policy, job.files, job.settings):
                     results["weights_moved"] = moved.moved
-                _write(job, loop.policy, results)
+                _write(job, policy, results)
         finally:
             loop.close()
             accelerator.end_training()
@@ -108,6 +108,19 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
     if main:
         output.finish(job.out, written)
     return written
+
+
+def _whole(job: PPOJob, policy: Policy) -> Policy:
+    """The policy with all its weights, in the main process. Every process must ask."""
+    if not launch.sharded():
+        policy.inner.tie_weights()
+        return policy
+    state = {name: launch.whole(p.detach()).cpu() for name, p in policy.named_parameters()}
+    if not launch.state().is_main_process:
+        return policy
+    found = load_policy(job.files, job.settings)
+    found.load_state_dict(state, strict=False)  # tied weights have one name
+    return found
 
 
 def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
@@ -153,7 +166,7 @@ class Loop:
         """Why the monitor ended the run."""
         set_seed(s.seed)  # an adapter's first weights are drawn
         self.policy: Policy = load_policy(job.files, s)
-        mixed = s.precision == "bf16"
+        mixed = s.precision == "bf16" and not launch.sharded()
         if self.policy.adapted and mixed and self.policy.base_dtype == torch.bfloat16:
             to_bf16(self.policy.inner, frozen=True)
         self._reference: Policy | None = None
@@ -164,8 +177,11 @@ class Loop:
         self.critic: RewardModel | None = load_critic(job.critic, s) if job.critic else None
         for module in (self.policy, self._reference, self.critic):
             if module is not None:
+                if launch.sharded():
+                    launch.spread(module, module.layers, accelerator.device)
                 module.to(accelerator.device).train(s.gradient_checkpointing)
-        _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
+        if not launch.sharded():
+            _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
         self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
         self._writer = open_writer(s, s.sampler, job.files, self._ends, runner)
         self._sampling = Sampling(job, self._writer, runner)
@@ -311,14 +327,16 @@ class Loop:
             self._halted = verdict.reason
 
     def _save(self, iteration: int) -> None:
-        if self._accelerator.is_main_process:
+        main = self._accelerator.is_main_process
+        if main or launch.sharded():
             parts = {
                 "policy": weights(self.policy),
                 "critic": weights(self.critic) if self.critic else {},
-                "optimizer": self._update.optimizer.state_dict(),
+                "optimizer": optimizer_state(self._update.optimizer),
                 "kl": self._kl.state(),
                 "best": self._watch.state(),
             }
+        if main:
             save_state(self._job.out, iteration, parts, self._settings.keep_checkpoints)
         self._accelerator.wait_for_everyone()
 
@@ -327,7 +345,7 @@ class Loop:
         restore(self.policy, found["policy"])
         if self.critic:
             restore(self.critic, found["critic"])
-        self._update.optimizer.load_state_dict(found["optimizer"])
+        restore_optimizer(self._update.optimizer, found["optimizer"])
         self._kl.load(found["kl"])
         self._watch.load(found["best"])
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from training.data.batches import collate
+from training.model import launch
 from training.model.modules import Policy, RewardModel
 from training.ppo.config import PPO
-from training.ppo.experience import Experience, chunks, in_precision, on_device, tabled
+from training.ppo.experience import IDLE, Experience, chunks, idle_passes, in_precision, on_device, tabled
 from training.ppo.losses import masked_mean, policy_loss, response_weights, value_loss
 
 POLICY_FIGURES = ("loss", "policy_loss", "clip_fraction", "approx_kl", "ratio", "entropy")
@@ -101,13 +102,17 @@ class Update:
         if not total:
             return {}
         alone = iteration < self._settings.critic_warmup and self._critic is not None
-        sums = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
+        sums: dict[str, Any] = dict.fromkeys(POLICY_FIGURES + (CRITIC_FIGURES if self._critic else ()), 0.0)
         size = BatchSize(total, responses)
         start = 0
-        for examples in chunks([e.responses.examples[i] for i in part], self._settings.micro_batch_size):
+        parts = [*chunks([e.responses.examples[i] for i in part], self._settings.micro_batch_size)]
+        idle = idle_passes(len(parts))
+        for examples in parts:
             count = sum(len(example.responses) for example in examples)
             self._backward(e, examples, rows[start : start + count], size, alone, sums)
             start += count
+        for _ in range(idle):
+            self._pass_idly(alone)
         found = dict(zip(sums, self._summed(list(sums.values())), strict=True))
         if not alone:
             found["grad_norm"] = self._clip(self._policy)
@@ -121,7 +126,7 @@ class Update:
         return found
 
     def _backward(
-        self, e: Experience, examples: Any, rows: Sequence[int], size: BatchSize, alone: bool, sums: dict[str, float]
+        self, e: Experience, examples: Any, rows: Sequence[int], size: BatchSize, alone: bool, sums: dict[str, Any]
     ) -> None:
         """Add the gradient of some responses, and their part of what is logged. alone: of the critic, not of the policy."""
         s, device, total = self._settings, self._accelerator.device, size.tokens
@@ -137,7 +142,7 @@ class Update:
             spread = masked_mean(entropy, mask, total)
             loss = surrogate.loss - s.entropy * spread if s.entropy else surrogate.loss
         if not alone:
-            loss.backward()
+            self._add(loss)
         found: tuple[Any, ...] = (loss, *surrogate, spread)
         if self._critic is not None:
             layout = self._critic.layout
@@ -152,10 +157,26 @@ class Update:
                 math.inf if s.value_clip is None else s.value_clip,
                 total,
             )
-            error.loss.backward()
+            self._add(error.loss)
             found += tuple(error)
         for name, value in zip(sums, found, strict=True):
-            sums[name] += float(value.detach())
+            sums[name] = sums[name] + value.detach().double()  # on the device: nothing here waits for it
+
+    def _add(self, loss: Any) -> None:
+        """Add a loss's gradients; where weights are spread over processes, their mean over these is taken on the way."""
+        (loss * self._accelerator.num_processes if launch.sharded() else loss).backward()
+
+    def _pass_idly(self, alone: bool) -> None:
+        """Take part in others' passes, in the order of `_backward`, with a gradient of 0."""
+        device = self._accelerator.device
+        with torch.set_grad_enabled(not alone), in_precision(self._settings, device):
+            scores = self._policy(on_device(collate([IDLE], self._policy.layout), device))
+        if not alone:
+            (0 * scores.logprobs.sum()).backward()
+        if self._critic is not None:
+            with in_precision(self._settings, device):
+                values = self._critic(on_device(collate([IDLE], self._critic.layout), device), tokens=True)
+            (0 * values.sum()).backward()
 
     def _weights(self, e: Experience, rows: Sequence[int], size: BatchSize) -> Any:
         """What each token's loss is multiplied by, beside being one of all tokens; None where by 1."""
@@ -169,17 +190,18 @@ class Update:
     def _clip(self, module: Any) -> float:
         """Gradients summed over processes and held within the norm that is allowed; the norm before."""
         parameters = trainable_parameters(module)
-        if self._accelerator.num_processes > 1:
+        if self._accelerator.num_processes > 1 and not launch.sharded():
             for p in parameters:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             flat = self._accelerator.reduce(torch.cat([p.grad.flatten() for p in parameters]), "sum")
             for p, grad in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
                 p.grad.copy_(grad.view_as(p))
-        return float(torch.nn.utils.clip_grad_norm_(parameters, self._settings.max_grad_norm))
+        return float(launch.whole(torch.nn.utils.clip_grad_norm_(parameters, self._settings.max_grad_norm)))
 
-    def _summed(self, values: list[float]) -> list[float]:
-        """Sums over all processes. Every process must ask for as many."""
-        if self._accelerator.num_processes == 1:
-            return values
-        table = torch.tensor(values, dtype=torch.float64, device=self._accelerator.device)
-        return list(self._accelerator.reduce(table, "sum").tolist())
+    def _summed(self, values: Sequence[Any]) -> list[float]:
+        """Sums of numbers, on the device or not, over all processes, in one transfer. Every process must ask for as many."""
+        device = self._accelerator.device
+        table = torch.stack([torch.as_tensor(value, dtype=torch.float64, device=device) for value in values])
+        if self._accelerator.num_processes > 1:
+            table = self._accelerator.reduce(table, "sum")
+        return list(table.tolist())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from constitution.errors import Problem, UserError
@@ -16,6 +17,7 @@ from generation.engines.checkpoint import ModelFiles, exact_attention, load_conf
 from generation.models.chat_model import derive_seed
 from generation.models.tool_calls import parse_tool_calls
 from training.data.encode import PromptRow
+from training.model import launch
 from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
 
@@ -131,7 +133,8 @@ def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], counts: Sequence
 
 
 class Generate:
-    """Responses by transformers in this process: of the policy itself, or of a copy in bfloat16 where all its weights are trained.
+    """Responses by transformers in this process: of the policy itself, or of a copy in bfloat16 where all its weights are trained;
+    of a policy that is spread over processes, of a whole copy in each.
 
     Under automatic mixed precision every layer's float32 weights would be cast anew for each token; the copy holds them cast,
     and gives the same numbers.
@@ -149,16 +152,18 @@ class Generate:
     def refresh(self, policy: Policy, iteration: int) -> None:
         """Copy the weights, where there is a copy."""
         self._policy = policy
-        if policy.adapted or not self._mixed:
+        if not launch.sharded() and (policy.adapted or not self._mixed):
             return
         device = next(policy.parameters()).device
         if self._copy is None:
-            self._copy = _load_copy(self._files).to(device)
+            self._copy = _load_copy(self._files, self._mixed).to(device)
         with torch.no_grad():
-            own = dict(self._copy.named_parameters())
-            for name, value in policy.inner.named_parameters():
+            own, buffers = dict(self._copy.named_parameters()), dict(policy.inner.named_buffers())
+            for name, value in _whole_weights(policy.inner):
                 own[name].copy_(value)
-            self._copy.get_output_embeddings().weight.copy_(policy.inner.get_output_embeddings().weight)
+            for name, buffer in self._copy.named_buffers():
+                buffer.copy_(buffers[name])
+            self._copy.get_output_embeddings().weight.copy_(launch.whole(policy.inner.get_output_embeddings().weight))
 
     def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
         """As `generate`, in batches of prompts of similar length."""
@@ -184,8 +189,24 @@ class Generate:
         self._copy = self._policy = None
 
 
-def _load_copy(files: ModelFiles) -> Any:
-    """The checkpoint with its linear layers in bfloat16, the head with weights of its own; the rest stays float32, as it is in
+def _whole_weights(model: Any) -> Iterator[tuple[str, Any]]:
+    """Each weight by its name in a checkpoint, gathered where it is spread over processes, with an adapter's update added."""
+    adapted = {name: part for name, part in model.named_modules() if isinstance(part, LoraLayer)}
+    for name, part in adapted.items():
+        weight = launch.whole(part.base_layer.weight).float()
+        for adapter in part.active_adapters:
+            down, up = launch.whole(part.lora_A[adapter].weight), launch.whole(part.lora_B[adapter].weight)
+            weight = weight + (up @ down) * part.scaling[adapter]
+        yield f"{name}.weight", weight
+        if part.base_layer.bias is not None:
+            yield f"{name}.bias", launch.whole(part.base_layer.bias)
+    for name, value in model.named_parameters():
+        if not any(name.startswith(f"{inside}.") for inside in adapted):
+            yield name, launch.whole(value)
+
+
+def _load_copy(files: ModelFiles, mixed: bool) -> Any:
+    """The checkpoint in float32; mixed: with its linear layers in bfloat16, and the head with weights of its own, as it is in
     automatic mixed precision.
     """
     model = AutoModelForCausalLM.from_pretrained(
@@ -195,7 +216,8 @@ def _load_copy(files: ModelFiles) -> Any:
         trust_remote_code=False,
         local_files_only=True,
     )
-    to_bf16(model)
+    if mixed:
+        to_bf16(model)
     return model.requires_grad_(False).eval()
 
 

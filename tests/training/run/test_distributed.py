@@ -25,8 +25,8 @@ from tests.forks import Process, kill, start, wait, wait_until
 from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from training.__main__ import main
-from training.ppo.config import PPO
-from training.ppo.job import prepare
+from training.online.config import OnlineDPO
+from training.online.job import prepare
 from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 from training.run.metrics import read
@@ -182,10 +182,10 @@ def ddp(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, An
 
 
 @pytest.fixture(scope="module")
-def fsdp2(folder: Path, tiny: Path, data: dict[str, str]) -> None:
+def fsdp2(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, Any]) -> None:
     """What two processes that share their weights make of them, killed during the last command."""
     last = command(folder / "killed", tiny, data, *KILLED)
-    plan = write_plan(folder, "fsdp2", tiny, data, {}, last)
+    plan = write_plan(folder, "fsdp2", tiny, data, ppo_inputs, last)
     process = launch(folder, "fsdp2", __file__, str(plan), log=folder / "fsdp2.log")
     try:
         saved = folder / "killed" / "checkpoints"
@@ -239,11 +239,14 @@ def test_in_bfloat16_two_processes_begin_where_one_does(together: Path, alone: P
     assert first.get("logp_chosen", 0) == pytest.approx(other.get("logp_chosen", 0), rel=1e-4)
 
 
-@pytest.mark.usefixtures("ddp")
+@pytest.mark.parametrize("way", WRAPPERS)
 @pytest.mark.parametrize("case", PPO_CASES)
-def test_two_processes_of_ppo_learn_what_one_learns(folder: Path, alone: Path, case: str) -> None:
+def test_two_processes_of_ppo_learn_what_one_learns(
+    folder: Path, alone: Path, case: str, way: str, request: pytest.FixtureRequest
+) -> None:
     """5 prompts and 3 held-out ones are not the same number for each process, and neither are a minibatch's."""
-    mine, theirs = alone / f"ppo_{case}", folder / "ddp" / f"ppo_{case}"
+    request.getfixturevalue(way)
+    mine, theirs = alone / f"ppo_{case}", folder / way / f"ppo_{case}"
     for split in ("train", "eval"):
         expected = numbers(read(mine / "metrics.jsonl"), split)
         got = numbers(read(theirs / "metrics.jsonl"), split)
@@ -282,13 +285,13 @@ def test_the_first_version_of_fsdp_is_refused(monkeypatch: pytest.MonkeyPatch, t
         job.prepare(DPO(model=str(tiny)), tmp_path)
 
 
-def test_weights_of_ppo_spread_over_processes_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_online_pairs_are_not_learnt_with_weights_spread_over_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
-    with pytest.raises(
-        UserError, match="fsdp: PPO samples responses with whole weights in each process; launch it with"
-    ):
-        prepare(reading.load(PPO, None, ["reward.rules.constitution=x"]), tmp_path)
+    with pytest.raises(UserError, match="fsdp: dpo --online keeps whole weights in each process; launch it with"):
+        prepare(reading.load(OnlineDPO, None, ["online.judge.constitution=x"]), tmp_path)
 
 
 if __name__ == "__main__":
