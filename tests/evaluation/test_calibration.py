@@ -33,6 +33,12 @@ def test_a_panel_that_is_too_sure_is_not() -> None:
     assert found.slope.value == pytest.approx(1 / 3, abs=0.1)
 
 
+def test_what_chance_adds_is_drawn_from_a_seed() -> None:
+    logits = panel(100, 1.0, 5)
+    assert calibration(logits) == calibration(logits, 0)
+    assert calibration(logits).expected != calibration(logits, 1).expected
+
+
 def test_chance_adds_less_to_more_pairs() -> None:
     few, many = (calibration(panel(pairs, 1.0, 3)).expected for pairs in (100, 1600))
     assert many == pytest.approx(few / 4, rel=0.25)

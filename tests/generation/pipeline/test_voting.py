@@ -383,13 +383,15 @@ def test_principles_share_calls_and_each_is_a_vote() -> None:
     assert sum(unit.pair_calls(plan) for unit in units(voters, plan)) == 10
 
 
-def test_a_principle_that_a_shared_answer_leaves_out_is_a_failure() -> None:
-    asked, _ = judge(lambda _: Completion('{"1": "A"}'))
+@pytest.mark.parametrize(("said", "lost", "name"), [("1", 1, "true"), ("2", 0, "kind")])
+def test_a_principle_that_a_shared_answer_leaves_out_is_a_failure(said: str, lost: int, name: str) -> None:
+    asked, _ = judge(lambda _: Completion(json.dumps({said: "A"})))
     voters = Panel((asked,)).voters((KIND, TRUE))
     records = asyncio.run(votes_on(Panel((asked,)), voters, PROMPT, A, B, Plan(batch_principles=8)))
-    assert isinstance(records[0], Vote)
-    assert isinstance(records[1], Failure)
-    assert (records[1].reason, records[1].subject) == ("verdict_unread", "a vs b by judge/compare/true")
+    assert len(records) == 2
+    assert isinstance(records[1 - lost], Vote)
+    assert isinstance(failure := records[lost], Failure)
+    assert (failure.reason, failure.subject) == ("verdict_unread", f"a vs b by judge/compare/{name}")
 
 
 def test_shared_calls_and_early_stopping_exclude_each_other() -> None:

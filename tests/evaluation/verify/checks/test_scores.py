@@ -105,7 +105,9 @@ def test_a_margin(
     rows = [row | {name: sound - 0.0001 * i} for i, row in enumerate(pairs(300))]
     assert found(rows) == {}
     assert found(edited(rows, 10, lambda _: {name: swapped}))["swapped_pairs"].hits == 30
-    assert found(edited(rows, 5, lambda _: {name: undecided}))["default_scores"].hits == 60
+    default = found(edited(rows, 5, lambda _: {name: undecided}))["default_scores"]
+    assert (default.hits, default.of) == (60, 300)
+    assert [place.rpartition(" ")[2].rpartition(":")[2] for place in default.places] == ["1", "6", "11"]
     assert "constant_scores" in found(edited(rows, 1, lambda _: {name: sound}))
 
 
