@@ -35,6 +35,8 @@ from generation.pipeline.feedback import feedback
 from generation.pipeline.panel import Judge, Panel
 
 PRINCIPLES = 4
+RESTARTS = 5
+"""Of which the least CPU counts: other programs on the machine can only add to it."""
 
 
 async def once(folder: Path, files: ModelFiles, tokenizer: ChatTokenizer | None) -> tuple[int, int, float]:
@@ -79,10 +81,11 @@ def main() -> None:
             write_constitution(folder / "c.yaml", PRINCIPLES)
             write_prompts(folder / "p.jsonl", options.prompts)
             made, _, first = asyncio.run(once(folder, files, tokenizer))
-            again, reused, second = asyncio.run(once(folder, files, tokenizer))
-            assert again == 0, f"{again} calls were made again"
-            show(f"a call {what} that is made, on the replay engine", first / made * 1000, "ms", "none")
-            show(f"a call {what} that the store has, on a restart", second / reused * 1000, "ms", "<= 0.3")
+            restarts = [asyncio.run(once(folder, files, tokenizer)) for _ in range(RESTARTS)]
+            assert not any(again for again, _, _ in restarts), "calls were made again"
+            least = min(spent / reused for _, reused, spent in restarts)
+            show(f"CPU of a call {what} that is made, on the replay engine", first / made * 1000, "ms", "none")
+            show(f"CPU of a call {what} that the store has, on a restart", least * 1000, "ms", "<= 0.3")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def _chat_body(request: Request, model: str, settings: EndpointSettings) -> dict
         # how vLLM and SGLang are told to go on with a message; DeepSeek and Mistral look at `prefix`
         messages.append({"role": "assistant", "content": settings.answer_prefix, "prefix": True})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
-    own = json.loads(request.template_kwargs or "{}")
+    own = json.loads(request.template_kwargs) if request.template_kwargs else {}
     if told := {**settings.chat_template_kwargs, **own}:
         body["chat_template_kwargs"] = told
     if settings.reasoning_effort:
