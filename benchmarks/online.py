@@ -1,106 +1,96 @@
 """DPO on pairs that come online against DPO on as many judged pairs of the first policy, on rules: no model judges, so that the
 figures are of the training alone.
 
-python -m benchmarks.online                                  # both toys, each online and offline, from the embedded model
-python -m benchmarks.online --toy concise --steps 10         # one of them, shorter
-python -m benchmarks.online --set model=FOLDER               # another policy
+python -m benchmarks.online                                  # both toys, three seeds, online and offline
+python -m benchmarks.online --toy concise --seeds 1          # one of them, once
+python -m benchmarks.online --base FOLDER                    # a policy that was made before; it is made there where it is missing
 
-`concise` asks for short answers without filler, by rules like those of principles/concise.yaml. `tools` tells of a tool and asks
-for nothing but its call. Offline, the first policy writes all responses, at the same seeds and prompts, and DPO takes as many steps
-on the pairs that come of them. Success is the share of held-out responses that keep every rule; KL is to the first policy.
+The policy is small and made here (`online_policy.py`). `concise` asks for short answers without filler, by rules like those of
+principles/concise.yaml; `tools` offers a tool and asks for a valid call and nothing else, read as a run reads calls. Offline, the
+first policy writes all responses, at the same seeds and prompts, and DPO takes as many steps on the pairs that come of them.
+Success is the share of held-out prompts whose sampled response keeps every rule; KL is to the first policy. The embedded model in
+place of the small one takes 20 s of a core for each token that 64 responses are sampled by in ten steps, an hour for one toy.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import math
+import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 import yaml
 from rich.console import Console
 
 from benchmarks.common import settings as as_flags
 from benchmarks.common import show
-from benchmarks.ppo_rules import QUESTIONS, THINGS
+from benchmarks.online_policy import TOOL, make, prompts
 from constitution.loading import load as load_constitution
 from constitution.records import Message, Prompt
 from critics.rules.check import violates
+from generation.models.tool_calls import parse_tool_calls
 from generation.settings import load
 from training.data.encode import PromptRow
 from training.online.config import OnlineDPO
 from training.online.pairs import FILE
 from training.online.trainer import OnlineLoop, run
+from training.ppo.baseline import FILE as FIRST
 from training.ppo.checkpoint import restore, weights
 from training.rollout.rollouts import Rollout
 from training.run.metrics import read
 
-CONCISE = (
-    {"id": "at-most-40-words", "objective": "form", "weight": 2.0, "text": "At most 40 words.", "check": {"max_words": 40}},
-    {"id": "no-filler", "objective": "form", "text": "No filler to begin with.",
-     "check": {"must_not_match": r"(?i)\A\W*(great question|certainly|of course|sure|absolutely|as an ai)\b"}},
-    {"id": "ends", "objective": "form", "text": "End with a full stop.", "check": {"must_match": r"[.!?]\s*\Z"}},
-)  # fmt: skip
-CALLS = (
-    {"id": "calls", "objective": "form", "weight": 2.0, "text": "Call the tool.",
-     "check": {"must_match": r'(?s)\A\s*\{\s*"name":\s*"look_up".*\}\s*\Z'}},
-    {"id": "names", "objective": "form", "text": "Name the tool.", "check": {"must_match": "look_up"}},
-    {"id": "opens", "objective": "form", "text": "Begin with the call.", "check": {"must_match": r"\A\s*\{"}},
-    {"id": "brief", "objective": "form", "text": "Say nothing else.", "check": {"max_words": 15}},
-)  # fmt: skip
-SYSTEM = """You have one tool. To call it, write nothing but: {"name": "look_up", "arguments": {"word": "..."}}"""
-"""Of the toy `tools`."""
+RULES: dict[str, tuple[dict[str, Any], ...]] = {
+    "concise": (
+        {"id": "at-most-8-words", "objective": "form", "weight": 2.0, "text": "At most 8 words.", "check": {"max_words": 8}},
+        {"id": "no-filler", "objective": "form", "text": "No filler to begin with.",
+         "check": {"must_not_match": r"(?i)\A\W*(great question|certainly|of course|sure)\b"}},
+        {"id": "ends", "objective": "form", "text": "End with a full stop.", "check": {"must_match": r"[a-z][.]\s*\Z"}},
+    ),
+    "tools": (
+        {"id": "calls", "objective": "form", "text": "Call the tool as it is described.", "check": {"tool_calls": "required"}},
+        {"id": "brief", "objective": "form", "text": "Say nothing else.", "check": {"must_not_match": "[A-Za-z]"}},
+    ),
+}  # fmt: skip
 TUNED: dict[str, Any] = {
-    "lora": {"r": 16},
-    "learning_rate": 3e-4,
-    "warmup": 0.0,
-    "schedule": "constant",
-    "beta": 0.05,
-    "batch_size": 16,
-    "micro_batch_size": 8,
-    "test_fraction": 0.25,
+    "precision": "fp32", "learning_rate": 3e-4, "warmup": 0.0, "schedule": "constant", "beta": 0.1, "batch_size": 16,
+    "micro_batch_size": 16, "test_fraction": 0.3, "max_length": 256, "report_to": [], "save_every": None,
     "watch": {"max_kl": None, "max_truncated": None, "leak_rows": None},
-    "report_to": [],
-    "save_every": None,
-}
+}  # fmt: skip
+"""Chosen on seed 100, by the scores of the prompts that are trained on."""
 ONLINE: dict[str, Any] = {
-    "prompts": 16,
-    "samples": 4,
-    "evaluated": 24,
+    "prompts": 16, "samples": 4, "evaluated": 64,
     "sampler": {"engine": "generate", "max_tokens": 48, "responses_in_flight": 64},
-}
+}  # fmt: skip
 
 
 def inputs(toy: str, folder: Path) -> tuple[dict[str, Any], Path]:
     """Prompts of a toy as settings, and its constitution."""
-    look_up = ("Look up {}.", "What does {} mean?", "Find {}.", "Explain {}.")
-    rules, asked = (CONCISE, QUESTIONS) if toy == "concise" else (CALLS, look_up)
-    told = [] if toy == "concise" else [{"role": "system", "content": SYSTEM}]
-    rows = [
-        {"prompt": [*told, {"role": "user", "content": question.format(thing)}]}
-        for question, thing in itertools.product(asked, THINGS)
-    ]
-    prompts, constitution = folder / "prompts.jsonl", folder / "constitution.yaml"
-    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    whole = {"name": toy, "version": 1, "objectives": {"form": 1.0}, "principles": list(rules)}
+    rows, constitution = folder / "prompts.jsonl", folder / "constitution.yaml"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in prompts(toy)), encoding="utf-8")
+    whole = {"name": toy, "version": 1, "objectives": {"form": 1.0}, "principles": list(RULES[toy])}
     constitution.write_text(yaml.safe_dump(whole), encoding="utf-8")
-    return {"data": {str(prompts): 1.0}}, constitution
+    return {"data": {str(rows): 1.0}}, constitution
 
 
-def success(out: Path, constitution: Path) -> float:
-    """Share of the responses of the last evaluation that keep every rule."""
-    rules = [principle for principle in load_constitution(constitution).principles if principle.check]
-    kept = []
-    for line in (out / "responses.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        prompt = Prompt(id="p", messages=(Message(role="user", content=row["prompt"]),))
-        said = Message(role="assistant", content=row["response"])
-        kept.append(all(violates(rule.check, prompt, said) is None for rule in rules if rule.check))
-    return fmean(kept)
+def kept(toy: str, responses: Sequence[tuple[str, str]], constitution: Path) -> dict[str, bool]:
+    """Prompt -> whether its response keeps every rule."""
+    rules = [principle.check for principle in load_constitution(constitution).principles if principle.check]
+    found = {}
+    for asked, text in responses:
+        tools = (TOOL,) if toy == "tools" else ()
+        prompt = Prompt(id="p", messages=(Message(role="user", content=asked),), tools=tools)
+        try:
+            said = parse_tool_calls(text, tools) if tools else Message(role="assistant", content=text)
+        except ValueError:
+            said = Message(role="assistant", content=text)
+        found[asked] = all(violates(rule, prompt, said) is None for rule in rules)
+    return found
 
 
 class FirstPolicy(OnlineLoop):
@@ -119,44 +109,99 @@ class FirstPolicy(OnlineLoop):
         return written
 
 
-def measure(toy: str, loop: type[OnlineLoop], steps: int, more: Sequence[str], folder: Path, console: Console) -> None:
+class Outcome(NamedTuple):
+    """What one run came to."""
+
+    before: dict[str, bool]
+    after: dict[str, bool]
+    kl: float
+    pairs: int
+    seconds: float
+
+
+def measure(toy: str, loop: type[OnlineLoop], base: Path, seed: int, steps: int, more: Sequence[str]) -> Outcome:
     """One run, from its start to its figures."""
-    data, constitution = inputs(toy, folder)
-    way = "offline" if loop is FirstPolicy else "online"
-    judge = {"constitution": str(constitution), "engine": "transformers"}
-    cap = {"importance_cap": None if way == "offline" else 2.0}
-    given = {**TUNED, **data, "steps": steps, "eval_every": steps, "online": {**ONLINE, **cap, "judge": judge}}
-    before, after = folder / "before", folder / "after"
-    run(_settings({**given, "steps": 1, "eval_every": 1}, [*more, "learning_rate=1e-12"]), before, console)
-    record = run(_settings(given, more), after, console, loop=loop)
-    judged = len((after / FILE).read_text(encoding="utf-8").splitlines())
-    *_, held_out = (row.values for row in read(after / "metrics.jsonl") if row.split == "eval")
+    with tempfile.TemporaryDirectory() as name:
+        folder, out = Path(name), Path(name) / "run"
+        data, constitution = inputs(toy, folder)
+        # the first policy's responses are no other policy's: their importance is nothing to correct for
+        cap = {"importance_cap": None if loop is FirstPolicy else 2.0}
+        judge = {"constitution": str(constitution), "engine": "transformers"}
+        given = {**TUNED, **data, "model": str(base), "seed": seed, "steps": steps, "eval_every": steps}
+        flags = as_flags({**given, "online": {**ONLINE, **cap, "judge": judge}})
+        settings = load(OnlineDPO, None, [*(flag for flag in flags if flag != "--set"), *more])
+        record = run(settings, out, Console(highlight=False, width=200, quiet=True), loop=loop)
+        *_, held_out = (row.values for row in read(out / "metrics.jsonl") if row.split == "eval")
+        judged = len((out / FILE).read_text(encoding="utf-8").splitlines())
+        before, after = (
+            [json.loads(line) for line in (out / file).read_text("utf-8").splitlines()]
+            for file in (FIRST, "responses.jsonl")
+        )
+        return Outcome(
+            kept(toy, [(row["prompt_id"], row["raw"]) for row in before], constitution),
+            kept(toy, [(row["prompt"], row["response"]) for row in after], constitution),
+            held_out["kl"], judged, float(record["seconds"]),
+        )  # fmt: skip
+
+
+def tell(toy: str, way: str, found: Sequence[Outcome]) -> None:
+    """The figures of one way, over all seeds."""
     name = f"{toy}, {way}"
-    show(f"{name}: success before", 100 * success(before, constitution), "% held out", "")
-    show(f"{name}: success after", 100 * success(after, constitution), "% held out", "")
-    show(f"{name}: log-odds against the first policy", held_out["score"], "", "over 0")
-    show(f"{name}: KL to the first policy", held_out["kl"], "nats per response", "")
-    show(f"{name}: judged pairs", judged, "", "")
-    show(f"{name}: time", record["seconds"], "s", "under 150")
+    interval = mean_interval([_by_prompt(found, "after")])
+    show(f"{name}: success", 100 * interval[0], "% held out", "", interval=(100 * interval[1], 100 * interval[2]))
+    show(f"{name}: KL to the first policy", fmean(one.kl for one in found), "nats per response", "")
+    show(f"{name}: judged pairs", fmean(one.pairs for one in found), "a run", "")
+    show(f"{name}: time", fmean(one.seconds for one in found), "s a run", "")
 
 
-def _settings(given: dict[str, Any], more: Sequence[str]) -> OnlineDPO:
-    flags = [flag for flag in as_flags(given) if flag != "--set"]
-    return load(OnlineDPO, None, [*flags, *more])
+def _by_prompt(found: Sequence[Outcome], which: str) -> dict[str, float]:
+    """Prompt -> its mean over seeds."""
+    return {prompt: fmean(getattr(one, which)[prompt] for one in found) for prompt in getattr(found[0], which)}
+
+
+def mean_interval(parts: Sequence[dict[str, float]]) -> tuple[float, float, float]:
+    """(mean over prompts of the first part, less the second where there is one; 95% interval)."""
+    values = [parts[0][prompt] - (parts[1][prompt] if parts[1:] else 0.0) for prompt in parts[0]]
+    mean = fmean(values)
+    half = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, mean - half, mean + half
 
 
 def main() -> None:
     """Both toys, online and offline."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toy", choices=("concise", "tools"), help="only this one")
+    parser.add_argument("--toy", choices=[*RULES], help="only this one")
     parser.add_argument("--steps", type=int, default=12, help="iterations of each run")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--base", type=Path, help="folder of the first policy, which is made where it is missing")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the runs")
     options = parser.parse_args()
-    console = Console(highlight=False, width=200)
-    for toy in (options.toy,) if options.toy else ("concise", "tools"):
-        for loop in (OnlineLoop, FirstPolicy):
-            with tempfile.TemporaryDirectory() as folder:
-                measure(toy, loop, options.steps, options.set, Path(folder), console)
+    torch.set_num_threads(1)  # a model this small gains nothing from a second one
+    with tempfile.TemporaryDirectory() as folder:
+        base = options.base or Path(folder)
+        if not (base / "config.json").is_file():
+            make(base)
+        for toy in (options.toy,) if options.toy else RULES:
+            seeds = range(options.first_seed, options.first_seed + options.seeds)
+            loops = {"online": OnlineLoop, "offline": FirstPolicy}
+            found = {
+                way: [measure(toy, loop, base, seed, options.steps, options.set) for seed in seeds]
+                for way, loop in loops.items()
+            }
+            first = mean_interval([_by_prompt(found["online"], "before")])
+            show(
+                f"{toy}, first policy: success",
+                100 * first[0],
+                "% held out",
+                "",
+                interval=(100 * first[1], 100 * first[2]),
+            )
+            for way in loops:
+                tell(toy, way, found[way])
+            more = mean_interval([_by_prompt(found[way], "after") for way in loops])
+            low, high = 100 * more[1], 100 * more[2]
+            show(f"{toy}: success, online less offline", 100 * more[0], "points", "above 0", interval=(low, high))
 
 
 if __name__ == "__main__":

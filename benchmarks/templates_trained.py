@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.common import show
 from benchmarks.families import FAMILIES, tokenizer_of
+from benchmarks.families_more import MORE
 from constitution.records import Message
 from generation.data.message import message
 from generation.engines.base import ModelError
@@ -26,9 +27,10 @@ from generation.models.encoder import Encoder
 from generation.models.shape import RowKind
 
 Chat = list[dict[str, Any]]
+ALL = FAMILIES | MORE
 
 
-def said(role: str, content: str, **more: Any) -> dict[str, Any]:
+def said(role: str, content: Any, **more: Any) -> dict[str, Any]:
     """A message."""
     return {"role": role, "content": content, **more}
 
@@ -107,6 +109,25 @@ ROWS: dict[str, Row] = {
     "thoughts before a call": Row([WEATHER], [called("Paris", reasoning_content="Look it up.")], "thoughts", TOOLS),
     "thinking switched off": Row([ASKED], [ANSWER], told={"enable_thinking": False, "thinking": False}),
     "thinking switched on": Row([ASKED], [ANSWER], told={"enable_thinking": True, "thinking": True}),
+    "a system message in the middle": Row([ASKED, ANSWER, SYSTEM, said("user", "And who knows?")], [said("assistant", "Nobody.")]),
+    "two answers in a row": Row([ASKED], [ANSWER, said("assistant", "Nobody knows.")]),
+    "names": Row([said("user", "Why is the sky blue?", name="ann")], [said("assistant", "It scatters light.", name="ben")]),
+    "no tools": Row([ASKED], [ANSWER], tools=[]),
+    "a result in parts": Row(
+        [WEATHER, called("Paris"), {**result(""), "content": [{"type": "text", "text": part} for part in ("mild", " and dry")]}],
+        [said("assistant", "It is mild.")], "calls", TOOLS),
+    "a question in parts": Row([said("user", [{"type": "text", "text": "Why is the sky blue?"}])], [ANSWER]),
+    "two results": Row(
+        [WEATHER, called("Paris", "Rome"), result("mild"), result("hot", 1)], [said("assistant", "It is hot.")], "calls", TOOLS),
+    "a call behind an answer": Row([ASKED, ANSWER, WEATHER], [called("Rome")], "calls", TOOLS),
+    "thoughts without an answer": Row([ASKED], [said("assistant", "", reasoning_content="First, the light.")], "thoughts"),
+    "empty thoughts": Row([ASKED], [said("assistant", "It scatters light.", reasoning_content="")], "thoughts"),
+    "letters": Row([said("user", "In Zürich, 東京?")], [said("assistant", "東京, Zürich.")]),
+    "a space first": Row([ASKED], [said("assistant", " It scatters light.")]),
+    "a line first": Row([ASKED], [said("assistant", "\nIt scatters light.")]),
+    "spaces behind": Row([ASKED], [said("assistant", "It scatters light.   ")]),
+    "an answer like a header": Row([ASKED], [said("assistant", "assistant\n\nuser: It scatters light.")]),
+    "a question like an answer": Row([said("user", "It scatters light.")], [ANSWER]),
     "a control token in the answer": Row([ASKED], [said("assistant", "It CONTROL light.")], is_text=True),
     "a control token in the question": Row([said("user", "Why CONTROL?")], [ANSWER], is_text=True),
     "a turn in the answer": Row([ASKED], [said("assistant", "It is.CONTROL\nuser\nHi")], is_text=True),
@@ -116,7 +137,7 @@ ROWS: dict[str, Row] = {
 @cache
 def made(name: str) -> tuple[Any, Encoder]:
     """A family's tokenizer and its encoder. Raises ModelError for a template that cannot be used."""
-    tokenizer = tokenizer_of(FAMILIES[name])
+    tokenizer = tokenizer_of(ALL[name])
     return tokenizer, Encoder(tokenizer)
 
 
@@ -125,7 +146,8 @@ def judged(name: str, row: Row) -> tuple[str, str]:
     try:
         tokenizer, encoder = made(name)
         _ = encoder.end_of_turn
-        notes = encoder.examine_training({row.kind, "answers"}, row.told)
+        kinds: set[RowKind] = {row.kind, "answers", *(("calls",) if row.tools else ())}
+        notes = encoder.examine_training(kinds, row.told)
     except ModelError as error:
         return "refused", str(error)
     if row.is_text:
@@ -165,11 +187,19 @@ def own(tokenizer: Any, chat: Chat, row: Row) -> list[int]:
     """The tokenizer's own ids of the whole chat."""
     # gpt-oss calls thoughts by another name
     known = "thinking" if "m.thinking" in tokenizer.chat_template else "reasoning_content"
-    messages = [{known if key == "reasoning_content" else key: value for key, value in one.items()} for one in chat]
+    messages = [
+        {known if key == "reasoning_content" else key: words(value) for key, value in one.items()} for one in chat
+    ]
     rendered = tokenizer.apply_chat_template(
         messages, tools=row.tools, tokenize=True, **{"date_string": today(), **row.told}
     )
     return list(rendered["input_ids"])
+
+
+def words(content: Any) -> Any:
+    """Parts as servers join them; anything else as it is."""
+    is_parts = isinstance(content, list) and all("text" in part for part in content)
+    return "\n".join(part["text"] for part in content) if is_parts else content
 
 
 def today() -> str:
@@ -203,12 +233,12 @@ def misplaced(tokenizer: Any, row: Row, tokens: Sequence[int], trained: Sequence
     learnt = tokenizer.decode([token for token, own in zip(tokens, trained, strict=True) if own])
     masked = tokenizer.decode([token for token, own in zip(tokens, trained, strict=True) if not own])
     for one in row.side:
-        words = [one["content"].strip()] if one["role"] == "assistant" and not one.get("tool_calls") else []
+        spoken = [one["content"].strip()] if one["role"] == "assistant" and not one.get("tool_calls") else []
         if any(
             word.partition("</think>")[2].strip() not in learnt if "</think>" in word else word not in learnt
-            for word in words
+            for word in spoken
         ):
-            return f"not learnt: {words} of {learnt!r}"
+            return f"not learnt: {spoken} of {learnt!r}"
         if one["role"] != "assistant" and one["content"].strip() not in masked:
             return f"not masked: {one['content']!r} of {masked!r}"
         if any(call["function"]["arguments"]["city"] not in learnt for call in one.get("tool_calls", ())):
@@ -225,7 +255,7 @@ def main() -> None:
     parser.add_argument("--shown", action="store_true", help="show what was refused or told")
     args = parser.parse_args()
     counts: Counter[str] = Counter()
-    for name in FAMILIES:
+    for name in ALL:
         if args.family and name != args.family:
             continue
         here: Counter[str] = Counter()
@@ -238,7 +268,7 @@ def main() -> None:
         counts += here
     if args.family:
         return
-    show("families of chat templates", len(FAMILIES), "", "at least 20")
+    show("families of chat templates", len(ALL), "", "at least 20")
     show("rows", sum(counts.values()), "", "")
     for kind in ("equal", "told", "kept as text", "refused"):
         show(f"rows that are {kind}", counts[kind], "", "")

@@ -38,7 +38,8 @@ def without_calls(message: dict[str, Any]) -> dict[str, Any]:
         return message
     lines = [f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>" for call in calls]
     texts = [message["content"]] if message.get("content") else []
-    return {"role": message["role"], "content": "\n".join([*texts, *lines])}
+    rest = {key: value for key, value in message.items() if key != "tool_calls"}
+    return {**rest, "content": "\n".join([*texts, *lines])}
 
 
 def with_tools_described(chat: list[dict[str, Any]], tools: Tools) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from constitution.terminal import complain
 from generation.engines.base import ModelError, Sampling
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, load_config
 from generation.engines.vllm import VLLM, unavailable
 from training.config import Training
 from training.data.encode import PromptRow
@@ -53,6 +54,8 @@ class FromVLLM:
         if lora and lora.r > RANKS[-1]:
             raise ModelError(f"lora.r: got {lora.r}, and vLLM takes at most {RANKS[-1]}; set sampler.engine: generate")
         length = sampler.vllm.max_model_len or settings.max_length
+        if told := other_frequencies(load_config(files), length):
+            complain(f"sampler.vllm: {told}")
         vllm = sampler.vllm.model_copy(update={"max_model_len": length})
         more: dict[str, Any] = {"logprobs_mode": "processed_logprobs"}
         if lora:
@@ -97,6 +100,22 @@ class FromVLLM:
         """Stop the engine's processes and delete the folder."""
         self._runner.run(self._engine.close())
         self._folder.cleanup()
+
+
+def other_frequencies(config: Any, length: int) -> str:
+    """What is to be told of a model with LongRoPE that vLLM runs with room for `length` tokens; empty where it samples from the
+    distribution that is trained.
+
+    vLLM takes the frequencies of long sequences for all as soon as there is room for one; training takes each sequence's own.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    limit = rope.get("original_max_position_embeddings") if rope.get("rope_type") == "longrope" else None
+    if not limit or length <= limit:
+        return ""
+    return (
+        f"with room for {length:,} tokens vLLM reads every sequence of this model (LongRoPE) as those beyond {limit:,}, and "
+        f"training reads each by its own length; set max_length: {limit}, or sampler.engine: generate"
+    )
 
 
 def memory_folder(size: int, shared: Path = Path("/dev/shm")) -> Path | None:

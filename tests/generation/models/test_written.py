@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, trainers
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.families import FAMILIES, tokenizer_of
+from benchmarks.families_more import MORE
 from benchmarks.styles import STYLES, control_tokens
 from benchmarks.templates_trained import ASKED, ROWS, SYSTEM, TOOLS, WEATHER, called, judged, result, said
 from generation.data.message import message
@@ -23,7 +24,7 @@ UNUSABLE = {"glm 4.5", "an end between turns alone", "no end of the turn", "answ
 
 @cache
 def made(family: str) -> tuple[Any, Encoder]:
-    tokenizer = tokenizer_of(FAMILIES[family])
+    tokenizer = tokenizer_of((FAMILIES | MORE)[family])
     return tokenizer, Encoder(tokenizer)
 
 
@@ -48,7 +49,7 @@ def texts(family: str, found: Written) -> list[tuple[str, str]]:
     return shown
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES | MORE)
 def test_ids_are_the_templates_own_or_it_is_told(family: str) -> None:
     found = {title: judged(family, row) for title, row in ROWS.items()}
     assert {title: more for title, (kind, more) in found.items() if kind == "wrong"} == {}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import LlamaConfig, Phi3Config
 
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import load_tokenizer
@@ -14,7 +15,7 @@ from tests.training.ppo_small import numbers, run_small, small_inputs, small_mod
 from training.model.loading import load_policy
 from training.model.saving import save
 from training.recipes.config import SFT
-from training.rollout.vllm import memory_folder
+from training.rollout.vllm import memory_folder, other_frequencies
 from training.run.metrics import read
 
 CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}
@@ -35,6 +36,16 @@ def test_weights_go_through_memory_where_there_is_room(tmp_path: Path) -> None:
     assert memory_folder(0, tmp_path) == tmp_path
     assert memory_folder(1 << 60, tmp_path) is None
     assert memory_folder(0, tmp_path / "none") is None
+
+
+def test_other_frequencies_than_those_of_training_are_told() -> None:
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4,
+            "original_max_position_embeddings": 64}  # fmt: skip
+    long = Phi3Config(
+        hidden_size=32, num_attention_heads=4, max_position_embeddings=256, rope_parameters=rope, pad_token_id=0
+    )
+    assert "reads every sequence of this model (LongRoPE) as those beyond 64" in other_frequencies(long, 65)
+    assert other_frequencies(long, 64) == other_frequencies(LlamaConfig(), 1 << 20) == ""
 
 
 @pytest.fixture(scope="module")
