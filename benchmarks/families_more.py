@@ -34,11 +34,11 @@ MORE: dict[str, Family] = {
     "llama 4": Family(
         "{{ bos_token }}" + _TOOLS.replace("BEGIN", "<|header_start|>system<|header_end|>\n\n").replace("END", "<|eot|>")
         + "{% for m in messages %}{{ '<|header_start|>' + ('ipython' if m.role == 'tool' else m.role) + '<|header_end|>\n\n' }}"
-        "{% if m.tool_calls %}{{ m.content | trim }}[" + _PYTHON.replace("SEP", ", ") + "]{% else %}{{ m.content | trim }}{% endif %}<|eot|>"
+        "{% if m.tool_calls %}[" + _PYTHON.replace("SEP", ", ") + "]{% else %}{{ m.content | trim }}{% endif %}<|eot|>"
         "{% endfor %}" + OPEN + "<|header_start|>assistant<|header_end|>\n\n{% endif %}",
         ["<|begin_of_text|>", "<|header_start|>", "<|header_end|>", "<|eot|>"]),
     "qwen3 coder": Family(_chatml(_XML), CHATML, CALL),
-    "olmo 3": Family(_chatml("<function_calls>" + _PYTHON.replace("SEP", "\n") + "</function_calls>", result="environment"), CHATML),
+    "olmo 3": Family(_chatml("<function_calls>" + _PYTHON.replace("SEP", "{{ '\n' }}") + "</function_calls>", result="environment"), CHATML),
     "lfm 2": Family(
         _chatml("<|tool_call_start|>[" + _PYTHON.replace("SEP", ", ") + "]<|tool_call_end|>"),
         ["<|tool_call_start|>", "<|tool_call_end|>", *CHATML]),

@@ -26,11 +26,11 @@ PARSERS = {
     "qwen2.5": "hermes", "qwen3": "hermes", "qwen3 thinking": "hermes", "qwq": "hermes", "chatml": "hermes",
     "llama 3": "hermes", "llama 3.1": "llama3_json", "mistral v3": "mistral", "mistral v7": "mistral", "granite 3": "granite",
     "deepseek r1": "deepseek_v3", "deepseek v3": "deepseek_v3", "kimi k2": "kimi_k2", "llama 4": "llama4_pythonic",
-    "qwen3 coder": "qwen3_coder", "olmo 3": "olmo3", "lfm 2": "lfm2", "internlm 2": "internlm", "minimax m2": "minimax_m2",
+    "qwen3 coder": "qwen3_coder", "olmo 3": "olmo3", "lfm 2": "lfm2", "internlm 2": "", "minimax m2": "minimax_m2",
     "mistral v11": "", "command r7b": "", "gpt-oss": "", "phi 4 mini, with calls": "", "nemotron nano": "",
 }  # fmt: skip
-"""Family -> name of its parser; empty where vLLM has none that takes a tokenizer alone."""
-MARKED = ("lfm 2", "internlm 2", "command r7b", "phi 4 mini, with calls")
+"""Family -> name of its parser; empty where vLLM has none that takes a tokenizer alone, or that fails on two calls."""
+MARKED = ("granite 3", "lfm 2", "internlm 2", "command r7b", "phi 4 mini, with calls")
 """Families whose marks of calls are control tokens, without which a call beside text is not told from text."""
 CALLS: dict[str, dict[str, Any]] = {
     "one call": called("Paris"),

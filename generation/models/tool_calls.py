@@ -49,6 +49,7 @@ _TAGS = {
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 _CLOSED = re.compile(r"\s*+(?:</tool_call>|\Z)")
 _JSON = re.compile(r"\[?\s*+\{")
+_APART = re.compile(r"[\s,;]*+")
 _DECODER = json.JSONDecoder()
 _TAGGED = re.compile(
     "|".join(rf"{re.escape(first)}(.*?)(?:{re.escape(last)}|\Z)" for first, last in _TAGS.items()), re.DOTALL
@@ -207,13 +208,14 @@ def _of_body(body: str, offered: Offered) -> list[ToolCall]:
 
 
 def _of_json(text: str, _: Offered, missing: Any = None) -> list[ToolCall]:
-    """An object, a list of them, or one on each line. missing: the arguments of a call that has none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+    """An object, a list of them, or several one after another. missing: the arguments of a call that has none."""
+    found, place = [], 0
+    while place < len(text):
+        value, place = _DECODER.raw_decode(text, place)
+        place = _APART.match(text, place).end()  # type: ignore[union-attr]
+        found += value if isinstance(value, list) else [value]
     calls = []
-    for given in found if isinstance(found, list) else [found]:
+    for given in found:
         name = given["name"] if "name" in given else given["tool_name"]
         calls.append(_call(name, given.get("arguments", given.get("parameters", missing))))
     return calls

@@ -38,6 +38,7 @@ TOOLS: list[dict[str, Any]] = [
         pytest.param('{"name": "look"}', (), '{"name": "look"}', id="no-arguments"),
         pytest.param('{"name": ["look"], "arguments": {}}', (), '{"name": ["look"], "arguments": {}}', id="no-name"),
         pytest.param(f"{CALL} is a call", (), f"{CALL} is a call", id="text-behind"),
+        pytest.param(f"{CALL}; {CALL}", (LOOK, LOOK), "", id="one-after-another"),
         pytest.param("[1, 2]", (), "[1, 2]", id="a-list-of-numbers"),
         pytest.param("[" * 100_000, (), "[" * 100_000, id="deep"),
     ],
