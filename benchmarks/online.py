@@ -8,8 +8,8 @@ python -m benchmarks.online --base FOLDER                    # a policy that was
 The policy is small and made here (`online_policy.py`). `concise` asks for short answers without filler, by rules like those of
 principles/concise.yaml; `tools` offers a tool and asks for a valid call and nothing else, read as a run reads calls. Offline, the
 first policy writes all responses, at the same seeds and prompts, and DPO takes as many steps on the pairs that come of them.
-Success is the share of held-out prompts whose sampled response keeps every rule; KL is to the first policy. The embedded model in
-place of the small one takes 20 s of a core for each token that 64 responses are sampled by in ten steps, an hour for one toy.
+Success is the share of held-out prompts whose sampled response keeps every rule; KL is to the first policy. With the embedded
+model in its place sampling alone takes half a second of a core for each token of 64 responses, 22 s an iteration.
 """
 
 from __future__ import annotations
