@@ -36,6 +36,7 @@ from benchmarks.border_http import HTTP
 from benchmarks.border_kinds import KINDS
 from benchmarks.border_server import running
 from benchmarks.common import show
+from generation.output import manifest
 from generation.output.reading import read_failures, read_pairs, split_files
 
 CLEAN = re.compile("(\x1b\\[2J)?(GOOD|BAD): the answer is \\w+\\.[\ufffd\xe9]?")
@@ -148,7 +149,7 @@ def mixed(folder: Path, url: str, prompts: int, seconds: float) -> tuple[int, bo
     """(starts until it was done, whether its pairs are those of a run without trouble)."""
     write_inputs(folder, prompts // 2, prompts - prompts // 2)
     settings = write_settings(folder / "mixed.yaml", url, "mixed-30", attempts=4)
-    starts = 0
+    starts, took = 0, {"mixed": -time.monotonic()}
     for starts in range(1, 30):
         if starts == 20:
             urllib.request.urlopen(f"{url}/well").close()
@@ -157,22 +158,39 @@ def mixed(folder: Path, url: str, prompts: int, seconds: float) -> tuple[int, bo
         print(f"start {starts}: exit code {code}  {last[-1][:150] if last else ''}", flush=True)
         if code in (0, None):
             break
+    took["mixed"] += time.monotonic()
     urllib.request.urlopen(f"{url}/well").close()
+    took["whole"] = -time.monotonic()
     in_child(start(folder, settings, folder / "whole"), folder / "whole.log", seconds)
+    took["whole"] += time.monotonic()
+    _account(folder, prompts, took)
     bad = Counter(f"{f.stage}: {f.reason}" for f in read_failures(folder / "mixed" / "failures.parquet"))
     print(f"failures and what was left out: {dict(bad.most_common(8))}")
     return starts, bool(labels(folder / "whole")) and labels(folder / "mixed") == labels(folder / "whole")
 
 
+def _account(folder: Path, prompts: int, took: dict[str, float]) -> None:
+    """Rows that are accounted for, calls that are counted twice, and the pace with trouble and without."""
+    found = {name: manifest.read(folder / name) for name in took}
+    mixed, whole = found["mixed"], found["whole"]
+    if mixed is None or whole is None:
+        print("a run did not end")
+        return
+    show("prompts that are accounted for", sum(mixed.outcomes.model_dump().values()), "prompts", str(prompts))
+    show("calls counted beside those of a run without trouble", mixed.calls.made - whole.calls.made, "calls", "0")
+    show("calls a second", mixed.calls.made / took["mixed"], "calls/s", "none", "trouble at 30 of 100 calls")
+    show("calls a second", whole.calls.made / took["whole"], "calls/s", "none", "no trouble")
+
+
 def main() -> int:
     """Run it; exit code 1 where a label is wrong, or something crashed or did not end."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    p.add_argument("--kinds", nargs="*", help="only these; all where absent")
+    p.add_argument("--kinds", nargs="*", help="only these; all where absent, none where empty")
     p.add_argument("--prompts", type=int, default=6, help="of each of the two sorts (default: %(default)s)")
     p.add_argument("--mixed", type=int, default=1000, help="prompts of the run with all mixed; 0 leaves it out")
     p.add_argument("--seconds", type=float, default=60, help="after which a run is endless (default: %(default)s)")
     options = p.parse_args()
-    names = options.kinds or [*(kind.name for kind in KINDS), *HTTP, *FORMS]
+    names = options.kinds if options.kinds is not None else [*(kind.name for kind in KINDS), *HTTP, *FORMS]
     with tempfile.TemporaryDirectory() as place, running() as url:
         folder = Path(place)
         write_inputs(folder, options.prompts, options.prompts)

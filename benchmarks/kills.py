@@ -1,26 +1,42 @@
 """Kill runs at random moments with SIGKILL and go on: nothing lost, nothing made twice, the same files.
 
-    python -m benchmarks.kills [--kills 100] [--vllm]
+    python -m benchmarks.kills [--kills 100] [--vllm | --training]
 
 With --vllm the kills hit a real model on the machine, whose answers are not bit-identical between runs: there the check is
-that every call that was on disk before a kill is on disk, unchanged, after the run.
+that every call that was on disk before a kill is on disk, unchanged, after the run. With --training the kills hit trainings of a
+tiny model, whose weights must be the same bit for bit. `benchmarks.loop_kills` does the same to loops.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import command, replay, write_constitution, write_prompts
+from benchmarks.common import command, replay, settings, show, write_constitution, write_prompts
 from generation.output.manifest import read as read_manifest
+from tests.training.builders import make_tiny, some_pairs, some_targets
 
+TRAINED = {
+    "batch_size": 2,
+    "micro_batch_size": 2,
+    "epochs": 3,
+    "save_every": 2,
+    "precision": "fp32",
+    "test_fraction": 0,
+    "report_to": [],
+}
+"""Settings of the trainings: 24 steps, a checkpoint every two."""
 SLOW = ("--set", "replay_latency=0.02", "--set", "prompts_in_flight=8")
 
 
@@ -69,6 +85,9 @@ def on_replay(folder: Path, kills: int, dice: random.Random) -> None:
         lost += sum(calls(out).get(key) != record for key, record in before.items())
         duplicated += manifest.calls.made - whole.calls.made
         different += manifest.files != whole.files
+    show(
+        f"calls lost, made twice, or runs with other files, after {done} kills", lost + duplicated + different, "", "0"
+    )
     print(
         f"replay: {done} kills over {runs} runs: {lost} calls lost, {duplicated} duplicated, {different} runs with other files"
     )
@@ -115,15 +134,61 @@ def on_vllm(folder: Path, kills: int, dice: random.Random) -> None:
     assert manifest.calls.made == len(final)
 
 
+def on_training(folder: Path, kills: int, dice: random.Random) -> None:
+    """Kill trainings of a tiny model, each recipe in turn; compare weights with those of an uninterrupted one."""
+    model = make_tiny(folder / "model")
+    data = {"sft": some_targets(16), "dpo": some_pairs(16), "reward": some_pairs(16)}
+    done = different = trainings = 0
+    whole: dict[str, tuple[str, float]] = {}
+    while done < kills:
+        recipe = [*data][trainings % len(data)]
+        rows = folder / f"{recipe}.jsonl"
+        rows.write_text("".join(json.dumps(row) + "\n" for row in data[recipe]), encoding="utf-8")
+
+        def train(out: Path, recipe: str = recipe, rows: Path = rows) -> list[str]:
+            given = ["--model", str(model), "--data", str(rows), "--out", str(out), *settings(TRAINED)]
+            return [sys.executable, "-m", "training", recipe, *given]
+
+        if recipe not in whole:
+            begin = time.monotonic()
+            subprocess.run(train(folder / f"{recipe}-whole"), check=True, capture_output=True)
+            whole[recipe] = weights(folder / f"{recipe}-whole"), time.monotonic() - begin
+        out, (wanted, seconds) = folder / f"{recipe}-{trainings}", whole[recipe]
+        trainings += 1
+        for _ in range(min(4, kills - done)):
+            if not kill_after(train(out), dice.uniform(0.4, 1.0) * seconds):
+                break
+            done += 1
+        subprocess.run(train(out), check=True, capture_output=True)
+        different += weights(out) != wanted
+        shutil.rmtree(out)
+        print(f"training: {done} kills so far, {different} of {trainings} trainings with other weights", flush=True)
+    show(f"trainings with other weights, after {done} kills of {trainings}", different, "trainings", "0")
+    assert different == 0
+
+
+def weights(folder: Path) -> str:
+    """Digest of all weights that a training left."""
+    h = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        h.update(path.read_bytes())
+    return h.hexdigest()
+
+
 def main() -> None:
     """Kill, go on, compare."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, help="how many (default: 100 on the replay engine, 3 on vLLM)")
+    parser.add_argument(
+        "--kills", type=int, help="how many (default: 100 on the replay engine, 12 of trainings, 3 on vLLM)"
+    )
     parser.add_argument("--vllm", action="store_true", help="kill a real vLLM run")
+    parser.add_argument("--training", action="store_true", help="kill trainings of a tiny model")
     options = parser.parse_args()
     dice = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
-        if options.vllm:
+        if options.training:
+            on_training(Path(name), options.kills or 12, dice)
+        elif options.vllm:
             on_vllm(Path(name), options.kills or 3, dice)
         else:
             on_replay(Path(name), options.kills or 100, dice)
