@@ -1,9 +1,14 @@
 """Principles in other words."""
 
+import asyncio
+
 import pytest
 
 from constitution.principles import Principle
-from evaluation.principles.wording import fixed, parts_of, render, sentence
+from evaluation.principles.wording import fixed, parts_of, render, sentence, written
+from generation.engines.base import Completion, Request
+from generation.engines.replay import Replay
+from generation.models.chat_model import ChatModel
 
 KIND = Principle(
     id="kind", objective="good", text="Be kind to people.", antithesis="Be cruel.", compare="Which is kinder?"
@@ -83,3 +88,22 @@ def test_a_veto_does_not_keep_others_from_being_asked() -> None:
     strict = KIND.model_copy(update={"veto": True, "violation": "Is it cruel?"})
     assert not any(one.probe.veto or one.probe.violation for one in fixed(strict, 0))
     assert fixed(KIND, 0)[0].probe is KIND
+
+
+def test_a_model_writes_other_words_and_an_opposite_where_there_is_none() -> None:
+    said = iter(["Be good to everyone.", KIND.text, "Be as rude as you can."])
+
+    def answer(_: Request) -> Completion:
+        return Completion(next(said))
+
+    bare = KIND.model_copy(update={"antithesis": None})
+    found = asyncio.run(written(ChatModel("m", "digest", Replay(answer), None, 0), bare, 3, 2))
+    assert [(one.kind, one.probe.id, one.probe.text) for one in found] == [
+        ("again", "p3-again0", "Be good to everyone."),  # and what says the same again is left out
+        ("antithesis", "p3-against", "Be as rude as you can."),
+    ]
+    asked = iter(["Be good to everyone.", "no"])
+    found = asyncio.run(
+        written(ChatModel("m", "digest", Replay(lambda _: Completion(next(asked))), None, 0), KIND, 3, 2)
+    )
+    assert [one.kind for one in found] == ["again"], "it has an opposite, and a word is no sentence"
