@@ -31,10 +31,10 @@ def save_state(out: Path, iteration: int, parts: Mapping[str, Any], kept: int) -
     rotate(out, kept)
 
 
-def load_state(folder: Path, device: Any) -> dict[str, Any]:
-    """The state in a checkpoint's folder; sets the random state."""
-    found: dict[str, Any] = torch.load(folder / FILE, map_location=device, weights_only=True)
-    torch.set_rng_state(found.pop("rng").cpu())
+def load_state(folder: Path) -> dict[str, Any]:
+    """The state in a checkpoint's folder, in main memory; sets the random state."""
+    found: dict[str, Any] = torch.load(folder / FILE, map_location="cpu", weights_only=True)
+    torch.set_rng_state(found.pop("rng"))
     return found
 
 

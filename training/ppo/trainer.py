@@ -341,7 +341,7 @@ class Loop:
         self._accelerator.wait_for_everyone()
 
     def _restore(self, folder: Path) -> None:
-        found = load_state(folder, self._accelerator.device)
+        found = load_state(folder)
         restore(self.policy, found["policy"])
         if self.critic:
             restore(self.critic, found["critic"])
