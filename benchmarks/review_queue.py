@@ -26,6 +26,8 @@ from evaluation.statistics import Floats, accuracy
 SIZES = (4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96)
 QUEUE = 0.6
 """Share of the pairs that may be labelled."""
+NEAR = 0.01
+"""An accuracy is as good as another that is so far from it."""
 Next = Callable[[Floats, dict[int, int], Floats], int]
 """(votes, labels so far, a number of each pair) -> the pair that is labelled next."""
 
@@ -67,6 +69,16 @@ def report(name: str, rows: Floats, seeds: int) -> None:
             saved.append(enough / size)
     area = {how: 100 * float(np.mean(values)) for how, values in found.items()}
     show("accuracy over these numbers of labels, queue", area["queue"], "%", f"random: {area['random']:.1f}", name)
+    near = float(found["random"][-1]) - NEAR
+    enough = {
+        how: next(n for n, reached in zip(sizes, values, strict=True) if reached >= near)
+        for how, values in found.items()
+    }
+    ratio = enough["queue"] / enough["random"]
+    show("labels to within a point of most labels' accuracy, queue / random", ratio, "", "<= 0.5", name)
+    print(
+        f"{name}: {100 * near:.1f}% takes {enough['random']} labels at random, {enough['queue']} in the queue's order"
+    )
     show("labels of the queue for those at random, median", float(np.median(saved)), "", "<= 0.5", name)
 
 
