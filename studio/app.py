@@ -14,10 +14,10 @@ from constitution.errors import UserError
 from studio.pages import page
 from studio.security import Access, Guard
 from studio.state import Studio, View, studio_of
-from studio.views import calls, compare, edit, failures, live, overview, pair, pairs, review
+from studio.views import calls, compare, edit, failures, live, overview, pair, pairs, policy, review
 
 VIEWS: tuple[View, ...] = (
-    overview.VIEW, pairs.VIEW, edit.VIEW, review.VIEW, failures.VIEW, compare.VIEW, live.VIEW, pair.VIEW, calls.VIEW,
+    overview.VIEW, pairs.VIEW, edit.VIEW, review.VIEW, failures.VIEW, compare.VIEW, live.VIEW, policy.VIEW, pair.VIEW, calls.VIEW,
 )  # fmt: skip
 """All of them, in the navigation's order."""
 STATIC = Path(__file__).parent / "static"

@@ -14,7 +14,8 @@ class StudioSettings(Options):
     """What to open, and where to listen."""
 
     subject: Annotated[Path, Option("RUN|CONSTITUTION", positional=True)]
-    """A run's folder, finished or not, or a constitution's YAML file."""
+    """Folder of a run, finished or not, of a training or a loop; a constitution's YAML file; or what `evaluate policy --json`
+    wrote."""
     against: Annotated[Path | None, Option("RUN")] = None
     """A second finished run, to be shown beside the first."""
     host: Annotated[str, Option("HOST")] = "127.0.0.1"

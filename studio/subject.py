@@ -21,7 +21,6 @@ class Kind(Enum):
 
 
 LOOP = "loop.yaml"
-POLICY = "policy.json"
 
 
 class Subject(NamedTuple):
@@ -46,11 +45,13 @@ class Subject(NamedTuple):
 
 def subject_of(path: Path) -> Subject:
     """What a path leads to. Raises UserError."""
+    if path.is_file() and path.suffix == ".json":
+        return Subject(Kind.POLICY, path)
     if path.is_file():
         return Subject(Kind.CONSTITUTION, path)
     for name, kind in ((LOOP, Kind.LOOP), (TRAINING, Kind.TRAINING), (SETTINGS, Kind.RUN)):
         if (path / name).is_file():
             return Subject(kind, path)
     got = "is no run (no run.yaml, training.yaml or loop.yaml)" if path.is_dir() else "does not exist"
-    allowed = "the folder of a run, a training or a loop, or a constitution's YAML file"
+    allowed = "a run, a training, a loop, a constitution's YAML file, or what `evaluate policy --json` wrote"
     raise UserError(Problem(str(path), got=got, allowed=allowed))

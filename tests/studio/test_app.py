@@ -8,7 +8,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from starlette.testclient import TestClient
 
-PAGES = ("/overview", "/pairs", "/pairs/0", "/failures", "/prompt?id={prompt}", "/calls?prompt={prompt}", "/nothing")
+PAGES = (
+    "/overview",
+    "/pairs",
+    "/pairs/0",
+    "/failures",
+    "/prompt?id={prompt}",
+    "/calls?prompt={prompt}",
+    "/live",
+    "/compare",
+    "/nothing",
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +29,8 @@ def prompt(client: TestClient) -> str:
 
 def test_no_text_of_a_run_is_markup(client: TestClient, prompt: str) -> None:
     for path in PAGES:
+        if path == "/compare":
+            continue  # there is no second run
         found = client.get(path.format(prompt=prompt))
         assert found.status_code == (404 if path == "/nothing" else 200), path
         assert "<script>document" not in found.text
@@ -27,8 +39,8 @@ def test_no_text_of_a_run_is_markup(client: TestClient, prompt: str) -> None:
 
 
 @pytest.mark.model
-def test_every_page_can_be_used_by_all(finished: Path, serve: Callable[[Path], str], tab: Page, prompt: str) -> None:
-    tab.goto(serve(finished))
+def test_every_page_can_be_used_by_all(finished: Path, serve: Callable[..., str], tab: Page, prompt: str) -> None:
+    tab.goto(serve(finished, finished))
     origin = tab.url.rpartition("/")[0]
     axe = Axe()
     for path in PAGES[:-1]:

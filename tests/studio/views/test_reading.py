@@ -1,5 +1,6 @@
 """Reading by the client: what pages say; and whole flows in a browser, by keys alone."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -147,3 +148,35 @@ def test_a_run_is_followed_while_it_goes_on(
     (tmp_path / "moving").rename(tmp_path / "calls.sqlite")
     expect(tab.get_by_role("cell", name="compare", exact=True)).to_be_visible()
     expect(tab.get_by_text("not finished")).to_be_visible()
+
+
+def test_two_policies_side_by_side(tmp_path: Path) -> None:
+    one = {"value": 0.625, "low": 0.5, "high": 0.75}
+    model = {"name": "models/<b>a</b>", "digest": "d"}
+    example = {
+        "why": "win",
+        "prompt_id": "p1",
+        "prompt": "Why?",
+        "a": "Because it is.",
+        "b": "Because.",
+        "logit": 1.5,
+        "votes": {"judge/compare/kind": 1.5},
+    }
+    outcomes = [{"prompt_id": f"p{i}", "logit": logit, "longer": i} for i, logit in enumerate((0.5, -2.0, 3.0))]
+    body = {
+        "a": model, "b": model, "base": model, "prompts": {"source": "x", "digest": "y", "count": 3, "compared": 3, "failed": 0}, "constitution": "c",
+        "judges": {}, "win": {"raw": one, "probability": one, "principles": {"kind": one}}, "responses": {}, "failures": {}, "pairs": outcomes,
+        "examples": [example], "calls": {"made": 1, "reused": 0},
+    }  # fmt: skip
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(body))
+    client = client_of(path)
+    text = client.get("/").text
+    assert "models/&lt;b&gt;a&lt;/b&gt; (A)" in text
+    assert text.count("62.5%") == 3
+    assert "<ins>Because it is" in text
+    for sort, order in {"win": [2, 0, 1], "loss": [1, 0, 2], "close": [0, 1, 2], "longer": [2, 1, 0]}.items():
+        rows = client.get(f"/policy?sort={sort}").text.rpartition("<tbody>")[2]
+        assert re.findall(r"<td>p(\d)</td>", rows) == [str(i) for i in order]
+    assert client.get("/policy?sort=x").status_code == 400
+    assert client.get("/pairs").status_code == 400
