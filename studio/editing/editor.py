@@ -22,6 +22,9 @@ from critics.transcript import message_text
 from evaluation.diff.again import again, beside
 from evaluation.diff.ballots import Ballot, read_ballots
 from evaluation.diff.revoting import Effect, Moved, Recount
+from evaluation.principles.asking import from_run
+from evaluation.principles.checks import Doubt, doubts
+from evaluation.principles.settings import TestSettings
 from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION
 from generation.output.run import open_run
@@ -148,6 +151,15 @@ class Editor:
             file.write_text(to_yaml(constitution), encoding="utf-8")
             settings = again(self.run, file, beside(self.run, constitution, least), least)
             return asyncio.run(plan_ahead(prepare(settings)))
+
+    def doubts(self) -> list[Doubt]:
+        """What is wrong with principles by how the run's judges voted under them (`solon constitution test --votes-only`)."""
+        if self.run is None:
+            raise UserError(Problem("", got="no run is open", fix=OPEN))
+        constitution = open_run(self.run).constitution
+        settings = TestSettings(constitution=self.run / CONSTITUTION, data=str(self.run), votes_only=True)
+        answers = from_run(settings, constitution)
+        return [*doubts(constitution.principles, answers.wordings, answers.said)]
 
     def _told(self, problem: Problem, error: bool) -> Told:
         file, _, line = problem.place.rpartition(":")

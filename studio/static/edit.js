@@ -93,6 +93,11 @@ const watch = async () => {
 };
 
 if (byId("ask")) {
+  byId("tested").addEventListener("toggle", async () => {
+    if (!byId("tested").open) return;
+    const answer = await fetch("/edit/doubts");
+    if (answer.ok) byId("doubts").innerHTML = await answer.text();
+  });
   byId("price").addEventListener("click", async () => {
     const answer = await post("/edit/price", edited());
     if (answer) byId("takes").innerHTML = await answer.text();

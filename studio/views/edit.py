@@ -134,6 +134,11 @@ def _price(editor: Editor, sent: Edited) -> Response:
     return fragment("edit_price.html.jinja", calls=ahead.calls, cost=cost)
 
 
+def doubtful(request: Request) -> Response:
+    """What is wrong with the run's principles, by its votes."""
+    return fragment("edit_doubts.html.jinja", doubts=editor_of(studio_of(request)).doubts())
+
+
 async def ask(request: Request) -> Response:
     """Start the run under the edited constitution, or resume it."""
     sent = await read_body(request, Edited)
@@ -174,6 +179,7 @@ def _post(path: str, endpoint: object) -> Route:
 ROUTES = (
     Route("/edit", show),
     Route("/edit/asking", asking),
+    Route("/edit/doubts", doubtful),
     _post("/edit/check", check),
     _post("/edit/form", form),
     _post("/edit/field", field),

@@ -11,8 +11,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from starlette.testclient import TestClient
 
+from constitution.__main__ import main
 from constitution.digest import digest
 from generation.output.run import open_run
+from studio.editing.editor import editor_of
+from studio.state import Studio
+from studio.subject import subject_of
 from tests.studio.conftest import client_of, make_run, post
 
 LAWS: dict[str, Any] = {
@@ -103,6 +107,18 @@ def test_the_form_changes_one_value_of_the_text(client: TestClient, file: Path) 
     assert changed.startswith("# ours")
     assert yaml.safe_load(changed)["principles"][0] == {**LAWS["principles"][0], "weight": 3.5}
     assert post(client, "/edit/field", {**sent, "keys": ["principles", "gone", "weight"]}).status_code == 400
+
+
+def test_principles_are_tested_by_the_runs_votes(
+    client: TestClient, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = client.get("/edit/doubts").text
+    code = main(["test", str(run / "constitution.yaml"), "--data", str(run), "--votes-only"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert ("No principle" in shown) == (code == 0)
+    for one in editor_of(Studio(subject_of(run))).doubts():
+        assert f"<b>{one.principle}</b>" in shown
+        assert one.principle in printed
 
 
 def until(client: TestClient, word: str) -> str:
