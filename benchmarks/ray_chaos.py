@@ -70,11 +70,21 @@ class Machines:
         disk.mkdir()
         mounted = self._mount and self._number > 0 and _mounted(disk)
         self._number += 1
-        ray = self._cluster.add_node(
-            num_cpus=workers, node_ip_address="127.0.0.1", include_dashboard=False, object_store_memory=80 << 20,
-            env_vars={"TMPDIR": str(disk)},
-        )  # fmt: skip
-        return Node(ray, disk, workers, mounted)
+        return Node(self._added(workers, disk), disk, workers, mounted)
+
+    def _added(self, workers: int, disk: Path, starts: int = 5) -> Any:
+        """A node of Ray, which waits 30 seconds for it, and on a busy machine more are needed."""
+        for last in (start == starts - 1 for start in range(starts)):
+            try:
+                return self._cluster.add_node(
+                    num_cpus=workers, node_ip_address="127.0.0.1", include_dashboard=False, object_store_memory=80 << 20,
+                    env_vars={"TMPDIR": str(disk)},
+                )  # fmt: skip
+            except Exception as error:  # Ray raises a plain one
+                if last:
+                    raise
+                print(f"a node is started again: {error}", flush=True)
+        raise AssertionError("the last start is raised")
 
     def lose(self, node: Node) -> None:
         """Kill all processes of a node, and another one takes its place, with an empty disk."""
