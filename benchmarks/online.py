@@ -60,7 +60,7 @@ RULES: dict[str, tuple[dict[str, Any], ...]] = {
 TUNED: dict[str, Any] = {
     "precision": "fp32", "learning_rate": 3e-4, "warmup": 0.0, "schedule": "constant", "beta": 0.1, "batch_size": 16,
     "micro_batch_size": 16, "test_fraction": 0.3, "max_length": 256, "report_to": [], "save_every": None,
-    "watch": {"max_kl": None, "max_truncated": None, "leak_rows": None},
+    "watch": {"max_kl": None, "min_kl": None, "max_truncated": None, "leak_rows": None},
 }  # fmt: skip
 """Chosen on seed 100, by the scores of the prompts that are trained on."""
 ONLINE: dict[str, Any] = {
