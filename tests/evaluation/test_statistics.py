@@ -84,3 +84,17 @@ def test_the_calibration_error_of_one_pair_is_its_gap() -> None:
 
 def test_mcnemar_counts_no_tie_as_right() -> None:
     assert measures.mcnemar(np.array([0.0, -1.0]), np.array([-1.0, 0.0])) == (0, 0, 1.0)
+
+
+def test_resamples_draw_whole_prompts_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = measures.resampled(lambda held: held, 6, seed=3, clusters=["a", "b", "a", "c", "b", "a"], resamples=50)
+    assert drawn.shape == (50, 6)
+    assert (drawn[:, [0, 1]] == drawn[:, [2, 4]]).all()
+    assert (drawn[:, 0] == drawn[:, 5]).all()
+    assert (drawn[:, [0, 1, 3]].sum(1) == 3).all(), "as many prompts as there are"
+    alone = measures.resampled(lambda held: held, 6, seed=3, resamples=50)
+    assert (alone.sum(1) == 6).all()
+    assert alone.std(0).min() > 0
+    monkeypatch.setattr(measures, "_BLOCK", 6 * 7)
+    assert (measures.resampled(lambda held: held, 6, seed=3, resamples=50) == alone).all()
+    assert len(measures.resampled(lambda held: held.sum(1), 2)) == measures.RESAMPLES
