@@ -60,7 +60,7 @@ _XML = re.compile(
     re.DOTALL,
 )
 _PARAMETER = re.compile(
-    r"<(?:｜DSML｜)?parameter(?:=| name=)[\"']?([^\"'>\s]+)[\"']?[^<>]*>\n?"
+    r"<(?:｜DSML｜)?parameter(?:=| name=)[\"']?([^\"'>\s]++)[\"']?[^<>]*+>\n?"
     r"((?:(?!<(?:｜DSML｜)?parameter).)*?)\n?</(?:｜DSML｜)?parameter>",
     re.DOTALL,
 )

@@ -26,6 +26,7 @@ COMMON = (" ", "\n", "a")
 OPENINGS = {
     "critics.text.refusal._REFUSAL": 300, "critics.text.refusal._DISCLAIMS": 300, "critics.text.refusal._LACKS": 300,
     "critics.text.tone._AGREEMENT": 160, "critics.text.tone._UNSURE": 20_000, "critics.text.tone._ASKS": 320,
+    "critics.text.chat_marks._LAST": 200,
 }  # fmt: skip
 """Patterns that see at most so many characters."""
 ANCHORED = {"match", "fullmatch"}
