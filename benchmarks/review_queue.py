@@ -70,15 +70,13 @@ def report(name: str, rows: Floats, seeds: int) -> None:
     area = {how: 100 * float(np.mean(values)) for how, values in found.items()}
     show("accuracy over these numbers of labels, queue", area["queue"], "%", f"random: {area['random']:.1f}", name)
     near = float(found["random"][-1]) - NEAR
-    enough = {
+    takes = {
         how: next(n for n, reached in zip(sizes, values, strict=True) if reached >= near)
         for how, values in found.items()
     }
-    ratio = enough["queue"] / enough["random"]
+    ratio = takes["queue"] / takes["random"]
     show("labels to within a point of most labels' accuracy, queue / random", ratio, "", "<= 0.5", name)
-    print(
-        f"{name}: {100 * near:.1f}% takes {enough['random']} labels at random, {enough['queue']} in the queue's order"
-    )
+    print(f"{name}: {100 * near:.1f}% takes {takes['random']} labels at random, {takes['queue']} in the queue's order")
     show("labels of the queue for those at random, median", float(np.median(saved)), "", "<= 0.5", name)
 
 
