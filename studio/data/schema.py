@@ -20,7 +20,7 @@ CREATE = f"""
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
-PRAGMA cache_size = -65536;
+PRAGMA cache_size = -16384;
 CREATE TABLE pairs (
     number INTEGER PRIMARY KEY, split TEXT NOT NULL, row INTEGER NOT NULL,
     prompt_id TEXT NOT NULL, chosen_id TEXT NOT NULL, rejected_id TEXT NOT NULL,
