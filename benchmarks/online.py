@@ -34,6 +34,7 @@ from benchmarks.online_policy import TOOL, make, prompts
 from constitution.loading import load as load_constitution
 from constitution.records import Message, Prompt
 from critics.rules.check import violates
+from critics.transcript import message_text
 from generation.models.tool_calls import parse_tool_calls
 from generation.settings import load
 from training.data.encode import PromptRow
@@ -85,10 +86,10 @@ def kept(toy: str, responses: Sequence[tuple[str, str]], constitution: Path) -> 
     for asked, text in responses:
         tools = (TOOL,) if toy == "tools" else ()
         prompt = Prompt(id="p", messages=(Message(role="user", content=asked),), tools=tools)
-        try:
-            said = parse_tool_calls(text, tools) if tools else Message(role="assistant", content=text)
-        except ValueError:
-            said = Message(role="assistant", content=text)
+        # as runs show calls: what is said, then a line of JSON for each
+        content, _, calls = text.partition("Calls tool: ")
+        called = parse_tool_calls(calls.replace("Calls tool: ", ""), tools).tool_calls if tools and calls else ()
+        said = Message(role="assistant", content=content.strip() if called else text, tool_calls=called)
         found[asked] = all(violates(rule, prompt, said) is None for rule in rules)
     return found
 
@@ -138,7 +139,7 @@ def measure(toy: str, loop: type[OnlineLoop], base: Path, seed: int, steps: int,
             for file in (FIRST, "responses.jsonl")
         )
         return Outcome(
-            kept(toy, [(row["prompt_id"], row["raw"]) for row in before], constitution),
+            kept(toy, [(row["prompt_id"], message_text(Message.model_validate(row["message"]))) for row in before], constitution),
             kept(toy, [(row["prompt"], row["response"]) for row in after], constitution),
             held_out["kl"], judged, float(record["seconds"]),
         )  # fmt: skip
