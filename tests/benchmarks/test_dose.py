@@ -18,6 +18,7 @@ from tests.training.ppo_small import small_model
 from training import __main__ as training_main
 
 
+@pytest.mark.model
 def test_a_policy_gets_better_as_its_judge_gets_better() -> None:
     effects = toy(pairs=160, rounds=1, seeds=range(6), accuracies=(0.5, 0.7, 1.0))
     lottery, middling, gold = (effect.outcomes for effect in effects.values())
