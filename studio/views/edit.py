@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -51,16 +50,6 @@ class Value(Strict):
     text: Text
     keys: tuple[str, ...] = Field(min_length=2, max_length=3)
     value: str | bool | float
-
-
-@dataclass(slots=True)
-class _Under:
-    """What this process asks again."""
-
-    asking: Asking | None = None
-
-
-_under = _Under()
 
 
 def shown(studio: Studio) -> bool:
@@ -142,9 +131,9 @@ def doubtful(request: Request) -> Response:
 async def ask(request: Request) -> Response:
     """Start the run under the edited constitution, or resume it."""
     sent = await read_body(request, Edited)
-    refuse_second(_under.asking)
-    _under.asking = await run_in_threadpool(_start, editor_of(studio_of(request)), sent)
-    return _standing()
+    refuse_second(_asking(request))
+    request.app.state.asking = await run_in_threadpool(_start, editor_of(studio_of(request)), sent)
+    return _standing(request)
 
 
 def _start(editor: Editor, sent: Edited) -> Asking:
@@ -155,21 +144,28 @@ def _start(editor: Editor, sent: Edited) -> Asking:
 
 async def stop(request: Request) -> Response:
     """Stop it; what was made is kept."""
-    if _under.asking:
-        _under.asking.stop()
-    return _standing()
+    if under_way := _asking(request):
+        under_way.stop()
+    return _standing(request)
 
 
 def asking(request: Request) -> Response:
     """How far it is."""
-    return _standing()
+    return _standing(request)
 
 
-def _standing() -> Response:
-    if _under.asking is None:
+def _asking(request: Request) -> Asking | None:
+    """What this studio asks again, or asked last."""
+    found: Asking | None = getattr(request.app.state, "asking", None)
+    return found
+
+
+def _standing(request: Request) -> Response:
+    found = _asking(request)
+    if found is None:
         return fragment("edit_asking.html.jinja", now=None, command="")
-    command = shlex.join(["solon", "feedback", *arguments(_under.asking.settings)])
-    return fragment("edit_asking.html.jinja", now=_under.asking.standing(), command=command)
+    command = shlex.join(["solon", "feedback", *arguments(found.settings)])
+    return fragment("edit_asking.html.jinja", now=found.standing(), command=command)
 
 
 def _post(path: str, endpoint: object) -> Route:

@@ -108,9 +108,9 @@ def serve() -> Iterator[Callable[[Path], str]]:
         thread.join(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
-    """One headless browser."""
+    """A headless browser for a file of tests: while it is there, no other event loop can run in this process."""
     if PROGRAM is None:
         pytest.skip("no Chromium or Chrome is installed")
     with sync_playwright() as playwright:

@@ -99,7 +99,8 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
                 _write(job, policy, results)
         finally:
             loop.close()
-            accelerator.end_training()
+            for tracker in accelerator.trackers:  # accelerate's end of training would leave the other processes
+                tracker.finish()
             output.close(metrics, job.out)
     known = {"recipe": job.recipe, "steps": ended.steps, "digests": job.run_record["digests"]}
     if ended.halted:

@@ -179,7 +179,7 @@ def test_a_person_edits_in_a_browser(
     weight = tab.locator("#form input[data-keys*=kind][type=number]")
     weight.fill("30")
     weight.press("Tab")
-    tab.wait_for_function("document.querySelectorAll('#effect details.moved').length > 0")
+    tab.locator("#effect details.moved").first.wait_for(state="attached")
     assert "weight: 30" in tab.locator("#text").input_value()
     assert "# kept" in tab.locator("#text").input_value()
     tab.locator("#effect details.moved summary").first.click()

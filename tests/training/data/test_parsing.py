@@ -19,7 +19,7 @@ TOOL = {"type": "function", "function": {"name": "look"}}
 PROMPT = RowPrompt("p0", ASKED, (TOOL,), ("sky",))
 ROW = TrainingPair(
     ASKED, Message(role="assistant", content="Because.", tool_calls=(CALL,)), Message(role="assistant", content="No."),
-    0.75, "p0", False, True, (TOOL,), ("sky",), "digest", "train",
+    0.75, "p0", False, True, (TOOL,), ("sky",), None, "digest", "train",
 )  # fmt: skip
 COLUMNS: dict[str, Any] = {
     "prompt": [{"role": "user", "content": "Why?"}],

@@ -42,7 +42,12 @@ def test_other_frequencies_than_those_of_training_are_told() -> None:
     rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4,
             "original_max_position_embeddings": 64}  # fmt: skip
     long = Phi3Config(
-        hidden_size=32, num_attention_heads=4, max_position_embeddings=256, rope_parameters=rope, pad_token_id=0
+        hidden_size=32,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        rope_parameters=rope,
+        pad_token_id=0,
+        original_max_position_embeddings=64,
     )
     assert "reads every sequence of this model (LongRoPE) as those beyond 64" in other_frequencies(long, 65)
     assert other_frequencies(long, 64) == other_frequencies(LlamaConfig(), 1 << 20) == ""
