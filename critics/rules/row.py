@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import regex
 from pydantic import JsonValue, ValidationError
@@ -32,7 +33,14 @@ def cell(prompt: Prompt, column: str) -> JsonValue:
     """What the row has in a column that it came with; None where it has none."""
     if column == REFERENCE and prompt.reference:
         return prompt.reference
-    return json.loads(prompt.metadata).get(column) if prompt.metadata else None
+    return _columns(prompt.metadata).get(column) if prompt.metadata else None
+
+
+@lru_cache(256)
+def _columns(metadata: str) -> Mapping[str, JsonValue]:
+    """A row's columns; they are looked at for every response to its prompt."""
+    found: Mapping[str, JsonValue] = json.loads(metadata)
+    return found
 
 
 def own_check(prompt: Prompt, column: str) -> Check | None:

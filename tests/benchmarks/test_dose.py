@@ -1,21 +1,17 @@
 """Judges of known accuracy: the toy's effect grows with the accuracy, labels are wrong as often as is said, tasks can be checked."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pytest
 from scipy.stats import t
 
-import generate_feedback
 from benchmarks import dose_response, tasks
 from benchmarks.dose import Effect, learnt, predicted, slope, toy
 from constitution.checks.check import Check
-from evaluation import __main__ as evaluation_main
+from tests.benchmarks.commands import in_process, nothing
 from tests.training.ppo_small import small_model
-from training import __main__ as training_main
 
 
 @pytest.mark.model
@@ -81,16 +77,6 @@ def test_the_whole_runs_and_goes_on_from_what_is_there(
     # what the replay engine writes keeps this rule now and then
     some = {"some": lambda dice: (f" Say it in {dice.randint(1, 10_000)} ways.", {"must_match": "(?i)^.{14}[a-m]"})}
     monkeypatch.setattr(tasks, "TRAINED", some)
-
-    def in_process(command: Sequence[str], log: TextIO) -> int:
-        if command[1] == "-m":
-            main = {"training": training_main.main, "evaluation": evaluation_main.main}[command[2]]
-            return main(list(command[3:]))
-        return generate_feedback.main(list(command[2:]))
-
-    def nothing(command: Sequence[str], log: TextIO) -> int:
-        raise AssertionError(command)
-
     small = {"batch_size": 4, "micro_batch_size": 4, "epochs": 0.1, "precision": "fp32", "max_length": 256}
     given = ["--model", str(small_model(tmp_path / "model")), "--engine", "replay", "--out", str(tmp_path / "out")]
     given += ["--prompts", "48", "--held-out", "12", "--seeds", "2", "--max-tokens", "32"]

@@ -6,26 +6,11 @@ from typing import TextIO
 
 import pytest
 
-import generate_feedback
 from benchmarks import loop_harmless
 from benchmarks.harmless_data import write_rows
-from evaluation import __main__ as evaluation_main
+from tests.benchmarks.commands import in_process, nothing
 from tests.benchmarks.rows import some_rows
 from tests.training.ppo_small import small_model
-from training import __main__ as training_main
-
-
-def in_process(command: Sequence[str], log: TextIO) -> int:
-    """Runs a command of the project here."""
-    if command[1] == "-m":
-        main = {"training": training_main.main, "evaluation": evaluation_main.main}[command[2]]
-        return main(list(command[3:]))
-    return generate_feedback.main(list(command[2:]))
-
-
-def nothing(command: Sequence[str], log: TextIO) -> int:
-    """For a start in which nothing is left to do."""
-    raise AssertionError(command)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     assert rewards is not None
     if settings.monitor.gold and gold:
         _apart(_items(settings.reward, rewards), _items(settings.monitor.gold, gold))
-    split = rows.prompts(settings, rewards.columns)
+    split = rows.prompts(settings, rewards.columns | (gold.columns if gold else frozenset()))
     train, test = (data.encode_prompts(part, encoder, room) for part in split)
     split.tell(train.counts, test.counts)
     data.check_some(train, settings)

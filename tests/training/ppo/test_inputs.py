@@ -1,9 +1,11 @@
 """What PPO cannot use is told, with the place and the fix, before a model loads."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from constitution.errors import UserError
 from generation.engines.checkpoint import load_tokenizer
@@ -111,3 +113,18 @@ def test_the_reference_and_the_samplers_copy_take_memory_unless_they_share_the_w
     assert held_beside(files, None, lora) == 0
     critic = memory.estimate(files, lora, 0).weights
     assert held_beside(files, files, lora) == critic > 0
+
+
+def test_prompts_bring_the_columns_of_the_reward_and_of_gold(inputs: dict[str, Any], tmp_path: Path) -> None:
+    gold = tmp_path / "gold.yaml"
+    rule = {"id": "right", "objective": "good", "text": "Be right.", "check": {"answer": "answer"}}
+    laws = {"name": "gold", "version": 1, "objectives": {"good": 1.0}, "principles": [rule]}
+    gold.write_text(yaml.safe_dump(laws), encoding="utf-8")
+    given = {**inputs, "monitor": {"gold": {"rules": {"constitution": str(gold)}}}, "eval_every": 2}
+    with pytest.raises(UserError, match="no row has column answer, which a rule reads"):
+        prepare(load(PPO, None, [], given), tmp_path / "run")
+    (prompts,) = map(Path, inputs["data"])
+    rows = [json.loads(line) | {"answer": n} for n, line in enumerate(prompts.read_text().splitlines())]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = prepare(load(PPO, None, [], given), tmp_path / "run")
+    assert all(json.loads(row.prompt.metadata).keys() == {"answer"} for row in found.train.rows)
