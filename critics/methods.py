@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from constitution.principles import Principle
 from constitution.records import VIOLATION, Message, Prompt, Response
 from critics import answers, compare, contrast, score
 from critics.answers import Form
+from critics.compare import Argument
 from critics.labels import Reading
 
 Messages = tuple[Message, ...]
-Render = Callable[[Prompt, tuple[Response, ...], Principle, bool, Form], Messages]
-"""(prompt, the two responses in the order shown or the one, principle, whether delimiters carry a nonce, the form in which the
-answer is asked for) -> the judge's prompt."""
 Read = Callable[[Mapping[str, float], Principle, float | None], Reading | str]
 """Label -> log-probability, the principle, and the most that a label can have which is not among them (`Completion.floor`), to
 log-odds; or the reason why there are none."""
@@ -28,6 +26,23 @@ ReadText = Callable[[str, Principle], float | None]
 """What the judge wrote, without thoughts, and the principle, to a share in 0 to 1; None where it does not say."""
 Conditions = Callable[[Prompt, Principle], tuple[Messages] | tuple[Messages, Messages]]
 """The conversation in which the response's likelihood is read, and the one in which it is to be less likely, if any."""
+
+
+class Render(Protocol):
+    """Builds the judge's prompt."""
+
+    def __call__(
+        self,
+        prompt: Prompt,
+        shown: tuple[Response, ...],
+        principle: Principle,
+        nonce: bool,
+        form: Form,
+        arguments: tuple[Argument, ...] = (),
+        /,
+    ) -> Messages:
+        """shown: the two responses in their order, or the one. nonce: whether delimiters carry one. form: in which the answer is
+        asked for. arguments: for each response shown, where the method debates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,8 @@ class JudgingMethod:
     """JSON schema of such an answer."""
     reasons: bool = False
     """The judge thinks first; the labels are read from what follows."""
+    debates: bool = False
+    """Critics argue first, one for each response; the judge reads both arguments in each order."""
     conditions: Conditions | None = None
     """For a method that reads likelihoods of the response in place of labels."""
     vetoes: bool = False
@@ -60,7 +77,12 @@ class JudgingMethod:
 
     def text_calls(self, samples: int) -> int:
         """As `calls`, where each answer is written down so many times. What reasons writes both in one answer."""
-        return samples * (2 if self.pairwise else 1)
+        return samples * (2 if self.pairwise else 1) + self.arguments
+
+    @property
+    def arguments(self) -> int:
+        """Calls in which critics argue, among those on a pair."""
+        return 2 if self.debates else 0
 
     @property
     def pairwise(self) -> bool:
@@ -69,11 +91,24 @@ class JudgingMethod:
 
 
 def _pair(render: Callable[[Prompt, Response, Response, Principle, bool, Form], Messages]) -> Render:
-    return lambda prompt, shown, principle, nonce, form: render(prompt, shown[0], shown[1], principle, nonce, form)
+    return lambda prompt, shown, principle, nonce, form, _=(): render(
+        prompt, shown[0], shown[1], principle, nonce, form
+    )
 
 
 def _one(render: Callable[[Prompt, Response, Principle, bool, Form], Messages]) -> Render:
-    return lambda prompt, shown, principle, nonce, form: render(prompt, shown[0], principle, nonce, form)
+    return lambda prompt, shown, principle, nonce, form, _=(): render(prompt, shown[0], principle, nonce, form)
+
+
+def _debated(
+    prompt: Prompt,
+    shown: tuple[Response, ...],
+    principle: Principle,
+    nonce: bool,
+    form: Form,
+    arguments: tuple[Argument, ...] = (),
+) -> Messages:
+    return compare.render_debated(prompt, shown[0], shown[1], principle, nonce, form, arguments)
 
 
 METHODS: Mapping[str, JudgingMethod] = {
@@ -88,6 +123,11 @@ METHODS: Mapping[str, JudgingMethod] = {
             "reasoned", "pairwise", 4, template="compare.jinja", labels=compare.LABELS,
             render=_pair(compare.render_reasoning), read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
             read_text=answers.side, schema=answers.REASONED, reasons=True,
+        ),
+        JudgingMethod(
+            "debate", "pairwise", 4, template="debate.jinja", labels=compare.LABELS,
+            render=_debated, read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
+            read_text=answers.side, schema=answers.VERDICT, debates=True,
         ),
         JudgingMethod("contrast", "pointwise", 2, frozenset({"text", "antithesis"}), conditions=contrast.conditions),
         JudgingMethod("likelihood", "pointwise", 1, frozenset({"text"}), conditions=contrast.plain),

@@ -156,6 +156,10 @@ _SHOWN: dict[str, Any] = {"mark": _Mark(), "conversation": "(talk)", "reference"
 _REFERENCE: dict[str, Any] = {"mark": _Mark(), "reference": "(right)"}
 _VERDICTS = ("A", "B")
 _REWRITE = {**_SHOWN, "reply": "(reply)", "critiques": ["(flaw)"], "requests": ["(wish)"], "examples": (_Example(),)}
+_DEBATE: dict[str, Any] = {
+    **_SHOWN, "reply": "(reply)", "other": "(other)", "request": "(wish)", "argument": "(argued)",
+    "arguments": ("(for a)", "(for b)"),
+}  # fmt: skip
 _SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "pair.jinja": (({**_SHOWN, "a": "(one)", "b": "(two)"}, ("(talk)", _DELIMITER, "(one)", _DELIMITER, "(two)", _DELIMITER)),),
     "reply.jinja": (({**_SHOWN, "reply": "(reply)"}, ("(talk)", _DELIMITER, "(reply)", _DELIMITER)),),
@@ -180,6 +184,15 @@ _SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "rubric.jinja": (({"requests": ("(wish)", "(want)")}, ("1", "(wish)", "2", "(want)", *_VERDICTS)),),
     "critique.jinja": (({"request": "(wish)", "examples": (_Example(),)}, ("(wish)", "No issues")),),
     "critique_turn.jinja": (({**_REFERENCE, "request": "(wish)"}, ("(wish)", "No issues")),),
+    "debate.jinja": tuple(
+        ({**_DEBATE, "part": part, "answers": answers}, shown)
+        for part, answers, shown in (
+            ("argue", (), ("(talk)", _DELIMITER, "(other)", _DELIMITER, "(reply)", _DELIMITER, "(wish)")),
+            ("answer", (), (_DELIMITER, "(argued)", _DELIMITER, "(wish)")),
+            ("judge", (), (_DELIMITER, "(for a)", _DELIMITER, "(for b)", _DELIMITER)),
+            ("judge", ("(by a)", "(by b)"), ("(for a)", "(for b)", _DELIMITER, "(by a)", _DELIMITER, "(by b)", _DELIMITER)),
+        )
+    ),
     "revise.jinja": ((_REWRITE, ("(talk)", _DELIMITER, "(reply)", _DELIMITER, "(flaw)", "(wish)")),),
 }  # fmt: skip
 """How each template is rendered to see whether it says what the code that reads the answers counts on."""
@@ -213,7 +226,9 @@ def _wrong(templates: Templates, name: str) -> Iterator[tuple[str, str, str, str
             yield "", f"cannot be rendered ({error})", "", ""
             return
         if missing := _missing(out, shown):
-            case = ", ".join(f"{key}={variables[key]}" for key in ("form", "reason", "grade") if key in variables)
+            case = ", ".join(
+                f"{key}={variables[key]}" for key in ("form", "reason", "grade", "part") if key in variables
+            )
             yield (
                 "",
                 f"does not show {_MEANT.get(missing, repr(missing))}{f' with {case}' if case else ''}",
@@ -227,6 +242,8 @@ _MEANT = {
     "(talk)": "the conversation", _DELIMITER: "a delimiter with mark.replies around each response", "(one)": "the first response",
     "(two)": "the second response after the first", "(reply)": "the response", "(right)": "the reference", "(wish)": "the request",
     "(want)": "the second request", "(law)": "the principle", "(ask)": "the question", "(flaw)": "the critiques",
+    "(other)": "the other response before it", "(argued)": "the argument", "(for a)": "the first argument",
+    "(for b)": "the second argument", "(by a)": "the first answer", "(by b)": "the second answer",
 }  # fmt: skip
 
 

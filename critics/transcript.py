@@ -12,7 +12,9 @@ from constitution.records import Message, Prompt
 
 _SPEAKER = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool result"}
 _DELIMITER = re.compile(
-    r"<(?=\s*+/?\s*+(?:conversation|reference|reply|reply_a|reply_b|critique|example)\b[^<>]{0,200}>)", re.IGNORECASE
+    r"<(?=\s*+/?\s*+(?:conversation|reference|reply|reply_a|reply_b|other_reply|critique|example"
+    r"|argument_for_(?:a|b|other)|answer_by_[ab])\b[^<>]{0,200}>)",
+    re.IGNORECASE,
 )
 
 _HEAD_ENDS = re.compile(r"</reply(?:_b)?(?: [0-9a-f]{8})?>\n\n")

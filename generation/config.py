@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from constitution.digest import digest
 from constitution.errors import invalid
@@ -22,6 +22,7 @@ from critics.transcript import AskedIn
 from generation.calls.prices import Price
 from generation.reads import ReadIf, check_read
 from generation.roles import POLICY, Methods, RoleSettings
+from generation.settings import over_defaults
 from generation.unread import unread
 
 EXAMPLE = "plan.samples=4"
@@ -42,21 +43,6 @@ class Decoding(Strict):
     """0 takes the likeliest token, 1 samples from the model's own distribution."""
     top_p: Annotated[float, _SAMPLED] = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens that together have this probability."""
-
-
-def over_defaults(kind: type[BaseModel], given: object) -> object:
-    """What is given for a model, with groups of settings laid over the model's own defaults: to name one setting of a group leaves
-    the others as they are, also where the model's default of the group is another than the group's own.
-    """
-    if not isinstance(given, dict):
-        return given
-    defaults = {name: kind.model_fields[name].default for name in given if name in kind.model_fields}
-    return {
-        name: {**defaults[name].model_dump(), **value}
-        if isinstance(value, dict) and isinstance(defaults.get(name), BaseModel)
-        else value
-        for name, value in given.items()
-    }
 
 
 Reader = Literal["judge", "critic"]
@@ -86,6 +72,10 @@ def _may_write(run: RunConfig) -> bool:
 
 _REVISES = ReadIf("plan.rounds is above 0", lambda plan, _: plan.rounds > 0)
 _CRITICIZES = ReadIf("plan.critics is above 0", lambda plan, _: plan.critics > 0)
+_DEBATES = ReadIf("a judge is asked by `debate`", lambda _, run: "debate" in _asked(run))
+_WRITES_FIRST = ReadIf(
+    "a judge is asked by `reasoned` or `debate`", lambda _, run: not _asked(run).isdisjoint(("reasoned", "debate"))
+)
 _REASONS = ReadIf("a judge is asked by `reasoned`", lambda _, run: "reasoned" in _asked(run))
 _PAIRWISE = ReadIf(
     "a judge is asked by a pairwise method", lambda _, run: any(METHODS[name].pairwise for name in _asked(run))
@@ -129,9 +119,9 @@ class Plan(Strict):
     the labels to rules, and to vetoes."""
     methods: Methods = ("compare",)
     """Judging methods; each gives a vote under each principle. compare: which of two, by the log-probabilities of the labels in
-    both orders. reasoned: the same after reasoning. contrast: likelihood of the response under the principle minus that under its
-    antithesis. likelihood: that under the principle alone. relevance: that minus the one without the conversation. score: expected
-    grade. yesno: log-odds of yes."""
+    both orders. reasoned: the same after reasoning. debate: the same after critics argued, one for each. contrast: likelihood of
+    the response under the principle minus that under its antithesis. likelihood: that under the principle alone. relevance: that
+    minus the one without the conversation. score: expected grade. yesno: log-odds of yes."""
     methods_of: dict[str, Methods] = Field(default_factory=dict)
     """Principle id -> its own methods, in place of `methods`."""
     clamp: Annotated[tuple[float, float], _REASONS] = (0.4, 0.6)
@@ -178,8 +168,12 @@ class Plan(Strict):
     """How critiques are written."""
     revise: Annotated[Decoding, _REVISES] = Decoding(max_tokens=768)
     """How revisions are written."""
-    reason: Annotated[Decoding, _REASONS] = Decoding(max_tokens=256)
-    """The judge's reasoning before a reasoned verdict; if max_tokens cuts it, the verdict is asked for anyway."""
+    reason: Annotated[Decoding, _WRITES_FIRST] = Decoding(max_tokens=256)
+    """The judge's reasoning before a reasoned verdict, and each argument of a debate; if max_tokens cuts it, the verdict is asked
+    for anyway."""
+    recourse: Annotated[bool, _DEBATES] = False
+    """In a debate, the author of each response (the policy that sampled it, else the critic in its place) answers the argument for
+    the other one, once, before the judge decides."""
     verdict_samples: Annotated[int, _WRITES, _SEVERAL] = Field(default=4, ge=1, le=64)
     """How often a judge whose server gives no log-probabilities is asked for one judgement, in each order. Its probability is the
     smoothed share of the answers, so more answers give a finer resolution."""
@@ -209,7 +203,8 @@ class Plan(Strict):
         """Digest of the settings that change what a vote says or counts, beside the methods that are in its voter's name."""
         written = [self.verdict_samples, self.verdict.model_dump(), self.batch_principles]
         kept = [self.position_inconsistent, self.clamp, self.reason.model_dump(), self.defences.nonce, written]
-        return digest(json.dumps([*kept, "reference"] if self.shows_reference("judge") else kept))
+        told = {"reference": self.shows_reference("judge"), "recourse": self.recourse}
+        return digest(json.dumps([*kept, *(name for name, is_set in told.items() if is_set)]))
 
     def shows_reference(self, reader: Reader) -> bool:
         """True where it is shown the reference answers of prompts that have one."""
@@ -372,7 +367,9 @@ class RunConfig(RoleSettings):
         methods = _asked(self)
         if self.plan.shows_reference("judge") and not any(METHODS[name].render for name in methods):
             got = f"got {self.plan.show_reference}, and no judge is asked by a method that reads it"
-            raise invalid(got, fix="add compare, reasoned, score or yesno to the methods", key="plan.show_reference")
+            raise invalid(
+                got, fix="add compare, reasoned, debate, score or yesno to the methods", key="plan.show_reference"
+            )
         if self.plan.shows_reference("critic") and not self.plan.rounds:
             got = f"got {self.plan.show_reference}, and without rounds nothing is criticised"
             raise invalid(got, fix="set plan.rounds, or show it to the judge alone", key="plan.show_reference")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from constitution.errors import Location, Problem, Problems, UserError, problems_of
 from constitution.listing import as_yaml
@@ -111,3 +111,18 @@ def _put(settings: dict[str, object], override: str, example: str) -> None:
             raise UserError(Problem(place, got=f"{group} is a value, not a group of settings"))
         settings = inner
     settings[last] = value
+
+
+def over_defaults(kind: type[BaseModel], given: object) -> object:
+    """What is given for a model, with groups of settings laid over the model's own defaults: to name one setting of a group leaves
+    the others as they are, also where the model's default of the group is another than the group's own.
+    """
+    if not isinstance(given, dict):
+        return given
+    defaults = {name: kind.model_fields[name].default for name in given if name in kind.model_fields}
+    return {
+        name: {**defaults[name].model_dump(), **value}
+        if isinstance(value, dict) and isinstance(defaults.get(name), BaseModel)
+        else value
+        for name, value in given.items()
+    }

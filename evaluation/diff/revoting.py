@@ -275,7 +275,7 @@ def _held(vote: Vote, old: Principle | None, new: Principle, tools: bool) -> Vot
 def _same(old: Principle | None, new: Principle, method: str) -> bool:
     if old is None or old.judged != new.judged:
         return False
-    if method in ("compare", "reasoned"):
+    if METHODS[method].pairwise:
         return old.compare_request == new.compare_request
     return all(getattr(old, name) == getattr(new, name) for name in METHODS[method].fields)
 

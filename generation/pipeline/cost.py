@@ -143,7 +143,7 @@ class _Sizes:
     def __init__(self, result: Forecast, means: Means, plan: Plan, panel: Panel) -> None:
         self._means = means
         asked = [(judge.model, METHODS[method]) for judge in panel.judges for method in judge.methods]
-        reasons = any(method.reasons for _, method in asked)
+        reasons = any(method.reasons or method.debates for _, method in asked)
         longest = {"sample": plan.sample, "critique": plan.critique, "revise": plan.revise}
         self._written = {**{s: float(d.max_tokens) for s, d in longest.items()}, "compare": 1.0}
         if reasons:
@@ -187,15 +187,15 @@ def _askers(
     policies: Sequence[Policy], panel: Panel, constitution: Constitution, plan: Plan
 ) -> dict[Stage, dict[str, float]]:
     """Stage -> the models that it asks, and each one's share of its calls."""
+    shares = sum(policy.share for policy in policies)
+    samples = {policy.model.digest: policy.share / shares for policy in policies}
     votes: defaultdict[str, float] = defaultdict(float)
     for voter in (*panel.vetoes(constitution.principles), *panel.voters(constitution.principles)):
-        if voter.judge:
-            votes[voter.judge.model.digest] += voter.pair_calls(plan) + 2 * voter.response_calls(plan)
+        for model, calls in voter.models(plan, samples).items():
+            votes[model] += calls
     whole = sum(votes.values()) or 1.0
     main = {panel.main.digest: 1.0}
     judges = {model: calls / whole for model, calls in votes.items()}
-    shares = sum(policy.share for policy in policies)
-    samples = {policy.model.digest: policy.share / shares for policy in policies}
     return {"sample": samples, "critique": main, "revise": main, "compare": judges}
 
 

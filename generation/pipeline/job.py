@@ -233,7 +233,7 @@ def _tell(job: Job) -> None:
 def _models(job: Job, wrap: Wrap) -> tuple[tuple[Policy, ...], Panel]:
     """Policies and panel. Raises ModelError."""
     policies, judges = chat_models(job.config, job.registry, wrap)
-    return policies, panel_of(job.config, judges, job.weights, job.acceptance)
+    return policies, panel_of(job.config, judges, job.weights, job.acceptance, policies)
 
 
 class Ahead(NamedTuple):

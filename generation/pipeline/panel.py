@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from critics.ranking.aggregate import Score, score
 from critics.ranking.weights import JudgingForm, Weights, refuse_other_form
 from generation.config import Plan, RunConfig
 from generation.models.chat_model import ChatModel
+from generation.models.policies import Policy
 
 SHARED = "compare"
 """The judging method whose questions can share a call, which is answered as JSON."""
@@ -32,6 +34,15 @@ class Judge:
     """Principle id -> its own methods."""
     principles: tuple[str, ...] = ()
     """Ids of the principles it judges; all where empty."""
+    critic: ChatModel | None = None
+    """Who argues for each response where it is asked by `debate`; itself where None."""
+    authors: Mapping[str, ChatModel] = field(default_factory=dict)
+    """Name of a policy -> its model, which may answer for the responses that it sampled; the critic answers for others."""
+
+    @property
+    def arguing(self) -> ChatModel:
+        """The model that argues."""
+        return self.critic or self.model
 
     def methods_under(self, principle: Principle) -> tuple[str, ...]:
         """How it is asked under a principle; not at all where that is not its own or a rule judges it."""
@@ -73,7 +84,23 @@ class Voter(NamedTuple):
         if self.judge is None:
             return 0
         method = METHODS[self.method]
-        return method.calls if self.judge.model.reads_labels(method) else method.text_calls(plan.verdict_answers)
+        answers = method.arguments if plan.recourse else 0
+        return answers + (
+            method.calls if self.judge.model.reads_labels(method) else method.text_calls(plan.verdict_answers)
+        )
+
+    def models(self, plan: Plan, authors: Mapping[str, float]) -> dict[str, float]:
+        """Digest of each model that a vote on one pair asks -> calls, at most. authors: policies' digests and their shares."""
+        if self.judge is None:
+            return {}
+        spoken = float(METHODS[self.method].arguments)
+        answered = spoken if plan.recourse else 0.0
+        calls: defaultdict[str, float] = defaultdict(float)
+        calls[self.judge.model.digest] += self.pair_calls(plan) + 2 * self.response_calls(plan) - spoken - answered
+        calls[self.judge.arguing.digest] += spoken
+        for policy, share in authors.items():
+            calls[policy] += answered * share
+        return calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +178,18 @@ def steps(voters: Sequence[Voter], cascade: Sequence[str]) -> list[list[Voter]]:
 
 
 def panel_of(
-    config: RunConfig, models: Mapping[str, ChatModel], weights: Weights | None, acceptance: Acceptance | None = None
+    config: RunConfig,
+    models: Mapping[str, ChatModel],
+    weights: Weights | None,
+    acceptance: Acceptance | None = None,
+    policies: Sequence[Policy] = (),
 ) -> Panel:
-    """The panel that the settings name. models: name of a judge -> its model."""
-    main = Judge(models[MAIN], MAIN, config.plan.methods, config.plan.methods_of)
-    others = (Judge(models[m.name], m.name, m.methods, m.methods_of, m.principles) for m in config.panel)
+    """The panel that the settings name. models: name of a judge -> its model. policies: they may answer for their responses."""
+    critic, authors = models[MAIN], {policy.name or policy.model.name: policy.model for policy in policies}
+    main = Judge(critic, MAIN, config.plan.methods, config.plan.methods_of, (), critic, authors)
+    others = (
+        Judge(models[m.name], m.name, m.methods, m.methods_of, m.principles, critic, authors) for m in config.panel
+    )
     return Panel((main, *others), weights, acceptance)
 
 

@@ -10,6 +10,7 @@ from constitution.principles import Principle
 from constitution.records import VIOLATION, Failure, Message, Prompt, Response, Vote
 from critics import compare, contrast
 from critics.answers import Form
+from critics.compare import Argument
 from critics.labels import Reading, clamped, nearest, within
 from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
@@ -21,7 +22,7 @@ from generation.config import Plan
 from generation.engines.base import Sampling, Subject
 from generation.engines.reward import REWARD
 from generation.models.chat_model import ONE_TOKEN, ChatModel
-from generation.pipeline.panel import Panel, Voter
+from generation.pipeline.panel import Judge, Panel, Voter
 from generation.pipeline.rubric import Batch, cast_votes, units
 from generation.pipeline.tasks import together
 from generation.pipeline.written import NoOdds, answered, odds, sampled
@@ -111,9 +112,16 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
             return rule_vote(prompt, a, b, voter.principle)
         except UserError as error:
             return Failure(prompt.id, "compare", "rule_error", str(error), subject)
-    pairwise = METHODS[voter.method].pairwise
+    method = METHODS[voter.method]
+    pairwise = method.pairwise
     shown = ((a, b), (b, a)) if pairwise else ((a,), (b,))
-    first, second = await together(*(_odds(voter, prompt, responses, plan) for responses in shown))
+    said = await _debate(voter.judge, voter, prompt, (a, b), plan) if method.debates else ()
+    if isinstance(said, NoOdds):
+        return Failure(prompt.id, "compare", said.reason, said.detail, subject)
+    orders = zip(shown, (said, said[::-1]), strict=True)
+    first, second = await together(
+        *(_odds(voter, prompt, responses, plan, arguments=arguments) for responses, arguments in orders)
+    )
     for found in (first, second):
         if isinstance(found, NoOdds):
             return Failure(prompt.id, "compare", found.reason, found.detail, subject)
@@ -142,8 +150,65 @@ async def pointwise_vote(
     return found.value
 
 
-async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan: Plan, ended: bool = True) -> Odds:
-    """Ask about the responses in the order shown, or about the one."""
+async def _debate(
+    judge: Judge, voter: Voter, prompt: Prompt, pair: tuple[Response, Response], plan: Plan
+) -> tuple[Argument, ...] | NoOdds:
+    """What critics argue for each of the two, and with recourse what its author answers; or why one of it is missing."""
+    use_templates(plan.templates)
+    nonce, principle, seen = plan.defences.nonce, voter.principle, plan.as_shown(prompt, "judge")
+    sides = (pair, pair[::-1])
+    asked = [compare.render_argument(seen, own, other, principle, nonce) for own, other in sides]
+    argued = await together(*(_spoken(judge.arguing, one, prompt, voter, plan, pair) for one in asked))
+    arguments = [one for one in argued if isinstance(one, str)]
+    if len(arguments) < len(argued):
+        return next(one for one in argued if isinstance(one, NoOdds))
+    if not plan.recourse:
+        return tuple(map(Argument, arguments))
+    authors = [judge.authors.get(own.policy, judge.arguing) for own, _ in sides]
+    asked = [
+        compare.render_answer(prompt, own, against, principle, nonce)
+        for (own, _), against in zip(sides, arguments[::-1], strict=True)
+    ]
+    answered_by = zip(authors, asked, strict=True)
+    said = await together(*(_spoken(author, one, prompt, voter, plan, pair) for author, one in answered_by))
+    answers = [one for one in said if isinstance(one, str)]
+    if len(answers) < len(said):
+        return next(one for one in said if isinstance(one, NoOdds))
+    return tuple(map(Argument, arguments, answers))
+
+
+async def _spoken(
+    model: ChatModel,
+    messages: tuple[Message, ...],
+    prompt: Prompt,
+    voter: Voter,
+    plan: Plan,
+    pair: tuple[Response, Response],
+) -> str | NoOdds:
+    """What a model writes before a verdict, without its thoughts. One that the limit cut is read as far as it goes."""
+    subject = Subject(prompt.id, tuple(response.id for response in pair), voter.name)
+    completion = await model.ask(messages, stage="compare", sampling=_writing(plan), subject=subject)
+    if completion.error:
+        return NoOdds(*completion.error)
+    answer, thought = split(completion.text, model.capabilities.thinks)
+    return answer or NoOdds("thoughts_only" if thought else "empty", completion.text[-200:])
+
+
+def _writing(plan: Plan) -> Sampling:
+    """How reasoning and arguments are written."""
+    reason = plan.reason
+    return Sampling(reason.max_tokens, reason.temperature, reason.top_p, plan.seed if reason.temperature else None)
+
+
+async def _odds(
+    voter: Voter,
+    prompt: Prompt,
+    shown: tuple[Response, ...],
+    plan: Plan,
+    ended: bool = True,
+    arguments: tuple[Argument, ...] = (),
+) -> Odds:
+    """Ask about the responses in the order shown, or about the one. arguments: of each, in that order, where there was a debate."""
     assert voter.judge is not None
     use_templates(plan.templates)
     model, method, prompt = voter.judge.model, METHODS[voter.method], plan.as_shown(prompt, "judge")
@@ -153,13 +218,11 @@ async def _odds(voter: Voter, prompt: Prompt, shown: tuple[Response, ...], plan:
     if not method.render:
         return await _reward(model, prompt, shown[0], ended, subject)
     if not model.reads_labels(method):
-        return await _written(model, method, voter.principle, prompt, shown, plan, subject)
-    messages = method.render(prompt, shown, voter.principle, plan.defences.nonce, "labels")
+        return await _written(model, method, voter.principle, prompt, shown, plan, subject, arguments)
+    messages = method.render(prompt, shown, voter.principle, plan.defences.nonce, "labels", arguments)
     if not method.reasons:
         return await _labelled(model, messages, method, voter.principle, subject)
-    reason = plan.reason
-    sampling = Sampling(reason.max_tokens, reason.temperature, reason.top_p, plan.seed if reason.temperature else None)
-    thoughts = await model.ask(messages, stage="compare", sampling=sampling, subject=subject)
+    thoughts = await model.ask(messages, stage="compare", sampling=_writing(plan), subject=subject)
     if thoughts.error:
         return NoOdds(*thoughts.error)
     answer, thought = split(thoughts.text, model.capabilities.thinks)
@@ -191,11 +254,12 @@ async def _written(
     shown: tuple[Response, ...],
     plan: Plan,
     subject: Subject,
+    arguments: tuple[Argument, ...],
 ) -> Odds:
     """Ask several times for an answer in words, or by the schema where the server has that; the smoothed share in log-odds."""
     assert method.render is not None
     form: Form = "json" if model.capabilities.structured else "text"
-    messages = method.render(prompt, shown, principle, plan.defences.nonce, form)
+    messages = method.render(prompt, shown, principle, plan.defences.nonce, form, arguments)
     completions = await sampled(model, messages, method.schema, plan, subject)
     assert method.read_text is not None
     read = method.read_text

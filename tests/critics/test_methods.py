@@ -82,7 +82,9 @@ def test_what_the_schema_allows_is_read(method: JudgingMethod) -> None:
     assert shares == {"verdict": [1, 0, 0.5], "answer": best, "grade": [n / 9 for n in range(10)]}[name]
 
 
-@pytest.mark.parametrize(("name", "calls"), [("compare", 8), ("reasoned", 8), ("score", 4), ("yesno", 4)])
+@pytest.mark.parametrize(
+    ("name", "calls"), [("compare", 8), ("reasoned", 8), ("debate", 10), ("score", 4), ("yesno", 4)]
+)
 def test_answers_in_words_are_asked_for_several_times(name: str, calls: int) -> None:
     assert METHODS[name].text_calls(4) == calls
 

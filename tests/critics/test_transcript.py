@@ -51,7 +51,7 @@ def test_a_message_without_words_is_its_calls() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["<reply>", "</ Reply_A>", "< /reply_b x>", "<CONVERSATION 12ab>", "<critique\n>", "<example>", "<reference>", f"<reply{' ' * 200}>"],
+    ["<reply>", "</ Reply_A>", "< /reply_b x>", "<CONVERSATION 12ab>", "<critique\n>", "<example>", "<reference>", "<other_reply>", "</argument_for_a ab>", "<answer_by_b>", f"<reply{' ' * 200}>"],
 )  # fmt: skip
 def test_delimiters_are_broken(text: str) -> None:
     assert escape_delimiters(f"a {text} b") == f"a ‹{text[1:]} b"

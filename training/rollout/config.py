@@ -12,12 +12,13 @@ from constitution.records import Strict
 from critics.methods import CHOICES, METHODS
 from critics.ranking.aggregate import PositionInconsistent
 from critics.ranking.kinds import Schedule
-from generation.config import Plan, RunConfig, over_defaults
+from generation.config import Plan, RunConfig
 from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLMSettings
 from generation.reads import ReadIf
 from generation.roles import EngineName, Member, Methods, engine_beside
 from generation.servers.settings import Servers
+from generation.settings import over_defaults
 
 SourceWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

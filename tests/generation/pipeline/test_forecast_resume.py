@@ -78,6 +78,7 @@ def outcome_digests(manifest: Manifest) -> dict[str, str]:
 def read_under(plan: dict[str, object]) -> dict[str, object]:
     """Without the settings that nothing reads under the others, which are refused."""
     unread = {"critics"} if plan["rounds"] == 0 else set()
+    unread |= {"recourse"} if "debate" not in plan["methods"] else set()
     unread |= {"schedule"} if plan["pairs"] == "revision_original" else set()
     return {name: value for name, value in plan.items() if name not in unread}
 
@@ -91,8 +92,12 @@ plans = st.fixed_dictionaries(
         "pairs": st.sampled_from(["best_worst", "adjacent", "revision_original", "all_pairs"]),
         "schedule": st.sampled_from(["all", "swiss", "knockout", "adaptive"]),
         "methods": st.lists(
-            st.sampled_from(["compare", "reasoned", "contrast", "score", "yesno"]), min_size=1, max_size=2, unique=True
+            st.sampled_from(["compare", "reasoned", "debate", "contrast", "score", "yesno"]),
+            min_size=1,
+            max_size=2,
+            unique=True,
         ),
+        "recourse": st.booleans(),
         "controls": st.integers(0, 2),
     }
 )
