@@ -17,14 +17,13 @@ import argparse
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,44 +157,40 @@ def chosen(dice: random.Random) -> str:
 class Chaos:
     """One run, and what is done to it."""
 
-    def __init__(self, cluster: Machines, start: list[str], out: Path, dice: random.Random) -> None:
-        self._cluster, self._start, self._dice = cluster, start, dice
+    def __init__(self, cluster: Machines, start: list[str], out: Path) -> None:
+        self.cluster, self._start = cluster, start
         self._shards = out.with_name(f"{out.name}.shards")
+        self._process: subprocess.Popen[bytes] | None = None
         self.done: Counter[str] = Counter()
         self.commands = 0
 
-    def run(self, kills: int, pause: float) -> None:
-        """Kill until so many kills were made, and let the run end."""
-        deadline = time.monotonic() + LIMIT
-        process = self._command()
-        while time.monotonic() < deadline:
-            time.sleep(self._dice.uniform(0.2, 2 * pause))
-            if process.poll() is not None:
-                if process.returncode == 0:
-                    return
-                process = self._command()  # exit code 1: the same command resumes
-            if sum(self.done[name] for name in ("worker", "command", "node")) < kills:
-                self._strike(process)
-        process.kill()
-        raise AssertionError(f"no end after {LIMIT:.0f} seconds: {dict(self.done)}")
+    def ended(self) -> bool:
+        """Whether the run came to its end. Where its command was killed, or gave up, the same command goes on."""
+        if self._process is not None and self._process.poll() == 0:
+            return True
+        if self._process is None or self._process.poll() is not None:
+            self.commands += 1
+            with self._shards.with_name("command.log").open("ab") as log:
+                self._process = subprocess.Popen(self._start, stdout=log, stderr=log)
+        return False
 
-    def _command(self) -> subprocess.Popen[bytes]:
-        self.commands += 1
-        log = self._shards.with_name("command.log").open("ab")
-        return subprocess.Popen(self._start, stdout=log, stderr=log)
+    def stop(self) -> None:
+        """Kill the command, where it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
-    def _strike(self, process: subprocess.Popen[bytes]) -> None:
-        found = workers_of(self._cluster)
-        if not found:
-            return
-        what = chosen(self._dice)
+    def strike(self, what: str, dice: random.Random) -> None:
+        """Kill something, or take it away for a while."""
         if what == "worker":
-            self._dice.choice(found).kill()
+            found = workers_of(self.cluster)
+            if not found:
+                return
+            dice.choice(found).kill()
         elif what == "command":
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            self.stop()
         elif what == "node":
-            self._cluster.lose(self._dice.choice(self._cluster.nodes[1:]))
+            self.cluster.lose(dice.choice(self.cluster.nodes[1:]))
         elif what == "storage":
             away = self._shards.with_name("away")
             self._shards.rename(away)
@@ -203,10 +198,10 @@ class Chaos:
             shutil.rmtree(self._shards, ignore_errors=True)  # what was written meanwhile
             away.rename(self._shards)
         else:
-            full = [node.disk for node in self._cluster.nodes if node.mounted]
+            full = [node.disk for node in self.cluster.nodes if node.mounted]
             if not full:
                 return
-            filler = self._dice.choice(full) / "filler"
+            filler = dice.choice(full) / "filler"
             with suppress(OSError), filler.open("wb") as file:
                 while True:
                     file.write(bytes(1 << 20))
@@ -215,28 +210,50 @@ class Chaos:
         self.done[what] += 1
 
 
+Plan = Callable[[Chaos], None]
+"""What is done to a run, until its end."""
+
+
+def at_random(kills: int, pause: float, seed: int = 0) -> Plan:
+    """Strikes about `pause` seconds apart while workers run, until so many kills were made. Raises AssertionError where the run has no end."""
+
+    def plan(run: Chaos) -> None:
+        deadline, dice = time.monotonic() + LIMIT, random.Random(seed)
+        while not run.ended():
+            assert time.monotonic() < deadline, f"no end after {LIMIT:.0f} seconds: {dict(run.done)}"
+            time.sleep(dice.uniform(0.2, 2 * pause))
+            if sum(run.done[name] for name in ("worker", "command", "node")) < kills and workers_of(run.cluster):
+                run.strike(chosen(dice), dice)
+
+    return plan
+
+
 def chaos(
-    folder: Path, kills: int, prompts: int, shards: int, pause: float, workers: Sequence[int] = WORKERS
-) -> Counter[str]:
-    """A run that is killed, compared with one that is not; returns what was done to it."""
-    constitution, rows = write_constitution(folder / "c.yaml", 2), write_prompts(folder / "p.jsonl", prompts)
-    plan = [*settings({"plan.rounds": 0, "plan.controls": 4, "prompts_in_flight": 16})]
-    alone = replay(constitution, rows, folder / "one", *plan)
+    folder: Path, constitution: Path, plan: Plan, prompts: int, shards: int, workers: Sequence[int] = WORKERS,
+    latency: float = 0.1, more: Sequence[str] = (),
+) -> Counter[str]:  # fmt: skip
+    """A run to which things are done, compared with one that is left alone; returns what was done to it."""
+    rows = write_prompts(folder / "p.jsonl", prompts)
+    both = [*settings({"plan.rounds": 0, "plan.controls": 4, "prompts_in_flight": 16}), *more]
+    alone = replay(constitution, rows, folder / "one", *both)
     out = folder / "ray"
     with machines(folder, workers, mount=True) as cluster:
-        own = [*settings({"cluster.attempts": 30, "cluster.checkpoint_seconds": 5, "replay_latency": 0.1})]
-        given = ["--engine", "replay", "--ray", cluster.address, "--shards", str(shards), *plan, *own]
-        found = Chaos(cluster, command(constitution, rows, out, *given), out, random.Random(0))
-        found.run(kills, pause)
+        own = settings({"cluster.attempts": 30, "cluster.checkpoint_seconds": 5, "replay_latency": latency})
+        given = ["--engine", "replay", "--ray", cluster.address, "--shards", str(shards), *both, *own]
+        run = Chaos(cluster, command(constitution, rows, out, *given), out)
+        try:
+            plan(run)
+        finally:
+            run.stop()
     merged = whole(out)
-    data = [{name: sha for name, sha in run.files.items() if name.endswith(".parquet")} for run in (alone, merged)]
+    data = [{name: sha for name, sha in one.files.items() if name.endswith(".parquet")} for one in (alone, merged)]
     lost = alone.counts.prompts - merged.counts.prompts
     doubled = merged.calls.made - alone.calls.made
-    print(f"{dict(found.done)}, {found.commands} commands, {merged.merged} shards", flush=True)
+    print(f"{dict(run.done)}, {run.commands} commands, {merged.merged} shards", flush=True)
     differing = sorted(name for name, sha in data[0].items() if data[1].get(name) != sha)
     print(f"lost {lost}, doubled {doubled}, files that differ: {', '.join(differing) or 'none'}", flush=True)
     assert (lost, doubled, differing, alone.counts) == (0, 0, [], merged.counts)
-    return found.done
+    return run.done
 
 
 def efficiency(folder: Path, prompts: int, latency: float) -> None:
@@ -314,7 +331,9 @@ def main() -> int:
         elif options.vllm:
             vllm(Path(name))
         else:
-            done = chaos(Path(name), options.kills, options.prompts, options.shards, options.pause)
+            constitution = write_constitution(Path(name) / "c.yaml", 2)
+            plan = at_random(options.kills, options.pause)
+            done = chaos(Path(name), constitution, plan, options.prompts, options.shards)
             kills = sum(done[kind] for kind in ("worker", "command", "node"))
             show("SIGKILLs of workers, commands and nodes of a run on Ray", kills, "kills", ">= 200")
             show("prompts lost, calls doubled and files that differ after them", 0, "", "0")
