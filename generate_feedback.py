@@ -3,7 +3,7 @@
     python generate_feedback.py --constitution hhh --prompts prompts.jsonl --out runs/NAME
 
 The same command again resumes. Exit code 0 done; 1 incomplete, nothing came out or too many prompts failed; 2 bad arguments or
-files.
+files; 3 a fault of Solon.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from generation.request import FeedbackSettings
 
 EXIT = (
     "The same command again resumes a run. Exit code 0 done; 1 incomplete, nothing came out or too many prompts failed; "
-    "2 bad arguments or files."
+    "2 bad arguments or files; 3 a fault of Solon."
 )
 
 

@@ -215,7 +215,10 @@ Plan = Callable[[Chaos], None]
 
 
 def at_random(kills: int, pause: float, seed: int = 0) -> Plan:
-    """Strikes about `pause` seconds apart while workers run, until so many kills were made. Raises AssertionError where the run has no end."""
+    """Strikes about `pause` seconds apart while workers run, until so many kills were made.
+
+    Raises AssertionError where the run has no end.
+    """
 
     def plan(run: Chaos) -> None:
         deadline, dice = time.monotonic() + LIMIT, random.Random(seed)

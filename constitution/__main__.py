@@ -45,7 +45,7 @@ RUN = "generation.config.RunConfig"
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m constitution") -> int:
-    """Run a subcommand. Exit code 0 done, 1 warnings under --strict, 2 bad arguments or files.
+    """Run a subcommand. Exit code 0 done, 1 warnings under --strict, 2 bad arguments or files, 3 a fault of Solon.
 
     prog: what the help calls this command.
     """

@@ -1,8 +1,9 @@
 """What can go wrong, as data: problems with their parts, and one hierarchy of errors over them.
 
 Three kinds are told apart. A UserError is what the user can mend: a file, an option, a setting, a model that does not fit. An
-Unavailable may pass: the same command run again resumes. Whatever else is raised is a bug. No code reads an error's text; who
-wants to know more looks at the problems, and who wants to say it in other words changes their fields.
+Unavailable may pass: the same command run again resumes. Whatever else is raised is a bug, and a Fault is one of another process.
+No code reads an error's text; who wants to know more looks at the problems, and who wants to say it in other words changes their
+fields.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class Unavailable(SolonError):
     """
 
 
+class Fault(SolonError):
+    """A process that the command started ended by a bug; the text names its log. Commands exit with 3."""
+
+
 class Problems:
     """Collects problems, so that all of them are told at once."""
 
@@ -136,15 +141,20 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
 
 
 _CREDENTIAL = re.compile(
-    r"""(//)[^/@\s'"]+(?=@)|((?:key|token(?!s)|secret|passw|authorization|cookie)[\w-]{0,40}+['"]?\s*+[:=]\s*['"]?)(?![$\[{])[^'"&,}\s]+(?:\s[^'"&,}\s]+)?""",
+    r"""(//)[^/@\s'"]+(?=@)|((?:key(?!error)|token(?!s)|secret|passw|authorization|cookie)[\w-]{0,40}+['"]?\s*+[:=]\s*['"]?)(?![$\[{])[^'"&,}\s]+(?:\s[^'"&,}\s]+)?""",
     re.IGNORECASE,
 )
 """A user and a password in an address, and the value of what is named a key, a token or the like."""
 
 
+def without_credentials(text: str) -> str:
+    """The text with `[secret]` in place of what looks like a password or a key."""
+    return _CREDENTIAL.sub(lambda found: f"{found[1] or found[2]}[secret]", text)
+
+
 def shown(value: object) -> str:
     """A value as a message shows it: its repr, at most MAX_SHOWN characters, without credentials that it may hold."""
-    text = _CREDENTIAL.sub(lambda found: f"{found[1] or found[2]}[secret]", repr(value))
+    text = without_credentials(repr(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 

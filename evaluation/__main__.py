@@ -19,7 +19,10 @@ from evaluation.policy.settings import PolicySettings
 from evaluation.verify.settings import VerifySettings
 from generation.console import Console
 
-EXIT = "Exit code: 0 done; 1 a gate failed, or a model was unavailable and the same command resumes; 2 bad arguments or files."
+EXIT = (
+    "Exit code: 0 done; 1 a gate failed, or a model was unavailable and the same command resumes; 2 bad arguments or files; "
+    "3 a fault of Solon."
+)
 
 
 RUN = "generation.config.RunConfig"

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from constitution.command import fault
 from constitution.errors import UserError
 from studio.pages import page
 from studio.security import Access, Guard
@@ -65,7 +66,7 @@ def _missing(request: Request, error: Exception) -> Response:
 
 
 def _broken(request: Request, error: Exception) -> Response:
-    return _say(request, 500, "This is a fault of Solon", ["What went wrong stands in the terminal."])
+    return _say(request, 500, "This is a fault of Solon", fault(error).split("\n"))
 
 
 def _say(request: Request, status: int, title: str, lines: list[str]) -> Response:

@@ -11,7 +11,10 @@ from constitution.command import run_command
 from constitution.options import add_options, read_options
 from studio.settings import StudioSettings
 
-EPILOG = "Exit code: 0 when it was ended by Ctrl-C; 2 bad arguments or files. Nothing is opened: follow the address that it prints."
+EPILOG = (
+    "Exit code: 0 when it was ended by Ctrl-C; 2 bad arguments or files; 3 a fault of Solon. "
+    "Nothing is opened: follow the address that it prints."
+)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m studio.command") -> int:

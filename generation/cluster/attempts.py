@@ -25,6 +25,8 @@ class Ended(NamedTuple):
     """A limit of what may be spent was reached."""
     lost: bool = False
     """The process or its node died."""
+    fault: str = ""
+    """The traceback of an error that nobody foresaw."""
 
 
 @dataclass(slots=True)

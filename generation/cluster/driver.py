@@ -12,7 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from constitution.errors import Problem, SolonError, Unavailable, UserError
+from constitution.command import fault_log
+from constitution.errors import Fault, Problem, SolonError, Unavailable, UserError
 from constitution.terminal import complain
 from generation.cluster.attempts import Attempts, Standing, allowed
 from generation.cluster.nodes import Cluster
@@ -146,7 +147,7 @@ class ClusterRun:
                         progress.restarted(f"shard {how.shard} is started again: {how.reason}")
                 progress.update(attempts, seen, [how.shard for how in ended if how.done])
         if attempts.given_up:
-            raise _given_up(self.storage.address, attempts.given_up, settings.attempts)
+            raise given_up(self.storage.address, attempts.given_up, settings.attempts)
 
     def _divided(self) -> list[int]:
         """Prompts of each shard, whose rows are in the storage then."""
@@ -218,9 +219,9 @@ class ClusterRun:
             lock.release()
 
 
-def _given_up(place: str, given_up: list[Standing], attempts: int) -> UserError | Unavailable:
+def given_up(place: str, standings: list[Standing], attempts: int) -> SolonError:
     """Why shards did not come to an end, each with the reason of its last start."""
-    ended = [standing.ended for standing in given_up if standing.ended]
+    ended = [standing.ended for standing in standings if standing.ended]
     if all(how.refused for how in ended):
         fix = "mend that, and run the same command again to resume"
         return UserError([Problem(place, f"shard {how.shard}", how.reason, fix=fix) for how in ended[:TOLD]])
@@ -228,6 +229,7 @@ def _given_up(place: str, given_up: list[Standing], attempts: int) -> UserError 
     more = f"; and {len(ended) - TOLD} more" if len(ended) > TOLD else ""
     limit = all(how.limited for how in ended)
     tried = "stopped by a limit" if limit else f"given up after {attempts} starts that came to nothing new"
-    return Unavailable(
-        f"{place}: {len(ended)} shards were {tried}: {lines}{more}; run the same command again to resume"
-    )
+    what = f"{place}: {len(ended)} shards were {tried}: {lines}{more}"
+    if faults := [f"shard {how.shard}\n{how.fault}" for how in ended if how.fault]:
+        return Fault(f"{what}\n{fault_log(chr(10).join(faults))}")
+    return Unavailable(f"{what}; run the same command again to resume")

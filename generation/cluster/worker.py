@@ -45,8 +45,8 @@ def make(order: Order, shard: Shard, node: str, watch: Watch) -> Ended:
         refused = isinstance(error, UserError) and not isinstance(error, StoreError)
         return Ended(shard, False, node, f"{_here()}: {words}", refused=refused)
     except Exception as error:  # of one shard; the others go on, and the command tells it
-        lines = traceback.format_exception(error)
-        return Ended(shard, False, node, f"{_here()}: {''.join(lines[-2:]).strip()}")
+        words = "".join(traceback.format_exception_only(error)).strip()
+        return Ended(shard, False, node, f"{_here()}: {words}", fault="".join(traceback.format_exception(error)))
     return Ended(shard, True, node)
 
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from constitution.command import run_command
-from constitution.errors import Problem, Unavailable, UserError
+from constitution.errors import Fault, Problem, Unavailable, UserError
 from constitution.terminal import CleanStream, guarded
 from generation.console import Console
 from solon.__main__ import main as solon
@@ -22,6 +22,10 @@ from solon.__main__ import main as solon
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a\x1b[2Jb\x9b31mc\u202ed\x00e\x07f\rg\x08h\x85i\u2028j\udc80k"
 SEEN = "a�[2Jb�31mc�d�e�f g�h i j�k"
+
+
+class Panic(BaseException):
+    """As libraries written in Rust raise."""
 
 
 def logged(text: str) -> None:
@@ -94,16 +98,53 @@ def test_a_stream_without_some_letters_gets_others() -> None:
         pytest.param(
             OSError(28, "No space left on device", "x"), 1, "x: No space left on device; mend that", id="disk"
         ),
+        pytest.param(MemoryError(), 1, "out of memory; free some", id="memory"),
+        pytest.param(Fault("a step\nlog"), 3, "a step\nlog", id="a-bug-of-another-process"),
         pytest.param(ZeroDivisionError("oh"), 3, "ZeroDivisionError: oh\nThis is a fault of Solon", id="a-bug"),
+        pytest.param(ExceptionGroup("2", [KeyError("k")]), 3, "KeyError: 'k'\nThis is a fault", id="a-bug-in-a-task"),
+        pytest.param(Panic("oh"), 3, "Panic: oh\nThis is a fault of Solon", id="a-bug-in-rust"),
     ],
 )
-def test_how_a_command_ends(error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_how_a_command_ends(
+    error: BaseException, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def program() -> int:
         raise error
 
     assert run_command(program, "run it again") == code
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    logs = [str(path) for path in tmp_path.iterdir()]
+    assert bool(logs) == (code == 3 and not isinstance(error, Fault))
+    assert all(f"please report it with {log}" in told for log in logs)
     assert run_command(lambda: 0) == 0
+
+
+def test_the_log_of_a_bug_has_its_traceback_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["solon", "--set", "endpoint.api_key=sk-hidden"])
+
+    def program() -> int:
+        raise LookupError("password: hunter2")
+
+    assert run_command(program) == 3
+    (log,) = tmp_path.iterdir()
+    assert log.stat().st_mode & 0o077 == 0
+    text = log.read_text(encoding="utf-8")
+    assert "in program" in text
+    assert "raise LookupError" in text
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert run_command(program) == 3  # no file can be written
+    told = capsys.readouterr().err
+    assert "with the lines above" in told
+    assert "raise LookupError" in told
+    assert all(secret not in text + told for secret in ("hunter2", "sk-hidden"))
 
 
 def test_an_error_is_one_line_a_problem_whatever_is_in_its_names() -> None:

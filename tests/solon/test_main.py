@@ -94,8 +94,10 @@ def test_a_run_in_a_folder_with_modules_of_the_same_names(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_ends_as_all_do(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def broken(*_: object) -> int:
         raise RuntimeError("\x1b[31mred")
 
@@ -104,3 +106,5 @@ def test_every_command_ends_as_all_do(
     said = capsys.readouterr().err
     assert "red" in said
     assert "\x1b" not in said
+    (log,) = tmp_path.iterdir()
+    assert str(log) in said

@@ -22,7 +22,7 @@ from training.run import rank
 
 
 def run(config_path: Path, overrides: Sequence[str], out: Path, plan: bool, console: Console) -> int:
-    """Exit code 0 done, 1 not done or stopped, 2 bad arguments or files."""
+    """Exit code 0 done, 1 not done or stopped, 2 bad arguments or files, 3 a fault of Solon."""
     try:
         config = loop_inputs.load(config_path, overrides)
         inputs = loop_inputs.read(config, out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-from constitution.errors import Problem, SolonError, Unavailable, UserError
+from constitution.command import BUG, REFUSED
+from constitution.errors import Fault, Problem, SolonError, Unavailable, UserError
 from evaluation.policy.result import PolicyEvaluation, read_evaluation
 from generation.output import manifest
 from generation.output.files import write_atomically
@@ -32,12 +34,16 @@ from training.monitor.monitor import after_round
 from training.run.snapshot import STOPPED
 
 Report = Callable[[Path, Outcome], None]
+CRASHES = {128 + one for one in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)}
+"""Exit codes of a step that ended by a signal of its own making."""
 
 
 def failure(step: Step, code: int) -> SolonError:
     """The error of a step that did not do its work, with the last lines of its log. Exit code 2: it would fail again."""
     got = f"ended with exit code {code}; the whole log is in {step.log}:\n{tail(step.log)}"
-    return UserError(Problem(step.name, got=got)) if code == 2 else Unavailable(f"{step.name}: {got}")
+    if code == REFUSED:
+        return UserError(Problem(step.name, got=got))
+    return Fault(f"{step.name}: {got}") if code == BUG or code in CRASHES else Unavailable(f"{step.name}: {got}")
 
 
 @dataclass(slots=True)

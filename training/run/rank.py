@@ -41,7 +41,7 @@ def run(program: Callable[[], int]) -> int:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # also Ctrl-C
         traceback.print_exc()
-        code = 1
+        code = 3
     try:
         atexit._run_exitfuncs()  # loggers such as wandb finish there
     finally:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from constitution.errors import UserError
+from constitution.errors import Fault, UserError
 from constitution.options import parse
 from generation.cluster import worker
-from generation.cluster.attempts import Ended
-from generation.cluster.driver import ClusterRun
+from generation.cluster.attempts import Ended, Standing
+from generation.cluster.driver import ClusterRun, given_up
 from generation.cluster.order import order
 from generation.cluster.parts import read_part
 from generation.cluster.storage import Storage
@@ -224,3 +224,20 @@ def test_a_forecast_knows_what_shards_have_made(folder: Path) -> None:
     with closing(sqlite3.connect(calls)) as connection:
         assert connection.execute("SELECT count(*) FROM calls").fetchone()[0] > 10
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+
+
+def test_a_bug_on_a_node_is_told_with_its_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr(worker, "fetch_calls", lambda *_: {}["lost"])  # nobody foresaw it
+    run = cluster_run(folder, str(folder / "run"))
+    run._divided()
+    how = make(run, next(iter(shards(N))))
+    assert "KeyError: 'lost'" in how.reason
+    error = given_up("place", [Standing(how.shard, ended=how), Standing(how.shard, ended=how._replace(fault=""))], 4)
+    assert isinstance(error, Fault)
+    assert str(error).startswith(
+        f"place: 2 shards were given up after 4 starts that came to nothing new: shard {how.shard}: "
+    )
+    (log,) = folder.glob("solon-fault-*.log")
+    assert str(log) in str(error)
+    assert "fetch_calls(storage, shard, job.out)" in log.read_text(encoding="utf-8")

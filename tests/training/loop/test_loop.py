@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from constitution.errors import SolonError, Unavailable, UserError
+from constitution.errors import Fault, SolonError, Unavailable, UserError
 from tests.training.evaluations import evaluation, of
 from tests.training.scripted_loop import PROMPTS, REWARDED, Killed, Script, paged, run, settings, written
 from tests.training.small_loop import DPO, small_settings
@@ -220,7 +220,9 @@ def test_pairs_that_are_there_are_trained_on_again(tmp_path: Path) -> None:
     assert data == {"runs/given": 2.0, f"{tmp_path}/loop/round-1/run": 1.0}
 
 
-@pytest.mark.parametrize(("code", "kind"), [(2, UserError), (1, Unavailable)])
+@pytest.mark.parametrize(
+    ("code", "kind"), [(2, UserError), (1, Unavailable), (137, Unavailable), (3, Fault), (139, Fault)]
+)
 def test_a_step_that_fails_ends_the_loop(code: int, kind: type[SolonError], tmp_path: Path) -> None:
     def fails(_: Sequence[str], log: Path) -> int:
         log.parent.mkdir(parents=True)
