@@ -6,8 +6,8 @@ Works on a copy of the last commit. The sample is uniform over all places of the
 the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder, and
 with `--wide` those of the modules that import it, and with `--models` its own that load a model. A breakage is noticed when one of
 them fails, and passes without it; where they do not end in time it counts as not noticed. Each run of tests is a process that is
-forked where the large libraries are imported already; what is not broken is compiled once, and a plot of the same numbers drawn
-once. The same command again resumes with what is left; `--most` ends it earlier.
+forked where the large libraries are imported already; what is not broken is compiled once, and pictures are
+left blank. The same command again resumes with what is left; `--most` ends it earlier.
 Exit code 0, or 1 where `--least` is not reached.
 
 Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.
@@ -215,15 +215,15 @@ def _names(root: Path, paths: list[Path]) -> list[str]:
     return [each.relative_to(root).as_posix() for each in paths]
 
 
-def first_failure(root: Path, tests: list[str], which: str, limit: float, drawn: Path | None = None) -> str | None:
+def first_failure(root: Path, tests: list[str], which: str, limit: float, pictures: bool = False) -> str | None:
     """The first test that fails, UNFINISHED where they do not end in `limit` seconds, or None where all pass.
 
-    which: of the tests, as pytest's `-m` has it. drawn: where plots are kept; None to draw each.
+    which: of the tests, as pytest's `-m` has it. pictures: draw them.
     """
     options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-n0", "-o", f"timeout={HANGS}", "-m", which]
     with tempfile.TemporaryDirectory() as place:
         printed = Path(place) / "printed"
-        process = _FORKS.Process(target=_run, args=(root, [*options, *tests], printed, drawn))
+        process = _FORKS.Process(target=_run, args=(root, [*options, *tests], printed, pictures))
         process.start()
         process.join(limit)
         if process.is_alive():
@@ -239,13 +239,13 @@ def first_failure(root: Path, tests: list[str], which: str, limit: float, drawn:
 
 def compile_all(root: Path) -> None:
     """Leave what is compiled of the code and the tests beside them: each run would compile all of it again."""
-    process = _FORKS.Process(target=_run, args=(root, ["--collect-only", "-q", "-n0"], root / "collected", None, True))
+    process = _FORKS.Process(target=_run, args=(root, ["--collect-only", "-q", "-n0"], root / "collected", False, True))
     process.start()
     process.join()
 
 
-def _run(root: Path, arguments: list[str], printed: Path, drawn: Path | None = None, compiles: bool = False) -> None:
-    """Run pytest in this process, which is one of its own. drawn: where plots are kept. compiles: keeps what it compiles."""
+def _run(root: Path, arguments: list[str], printed: Path, pictures: bool = False, compiles: bool = False) -> None:
+    """Run pytest in this process, which is one of its own. pictures: draw them. compiles: keep what it compiles."""
     os.setsid()  # a test's children end with it
     os.chdir(root)
     for number, path in ((0, os.devnull), (1, printed), (2, printed)):
@@ -255,8 +255,8 @@ def _run(root: Path, arguments: list[str], printed: Path, drawn: Path | None = N
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]  # the code that is run is the folder's
     sys.path[:] = [str(root), *(path for path in sys.path if path not in ("", str(ROOT), str(ROOT / "scripts")))]
-    if drawn and (root / "tests" / "drawn.py").exists():
-        importlib.import_module("tests.drawn").remember(drawn)
+    if not pictures and (root / "tests" / "drawn.py").exists():
+        importlib.import_module("tests.drawn").leave_out()
     code = importlib.import_module("pytest").main(arguments)
     sys.stdout.flush()
     os._exit(int(code))
@@ -269,11 +269,11 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float, wide: bo
     own, others = choose_tests(root, mutation.file)
     further = tests_further_away(root, mutation.file) if wide else []
     groups = [(own, FAST), (others, FAST), (further, FAST), (own if models else [], MODEL)]
-    drawn = None if mutation.file.startswith("evaluation/pages/") else root / "drawn"
+    pictures = mutation.file.startswith("evaluation/pages/")
     begun = time.monotonic()
     path.write_bytes(source[: mutation.start] + mutation.after.encode() + source[mutation.end :])
     try:
-        failures = (first_failure(root, tests, which, limit, drawn) for tests, which in groups if tests)
+        failures = (first_failure(root, tests, which, limit, pictures) for tests, which in groups if tests)
         noticed = next((failure for failure in failures if failure), None)
     finally:
         path.write_bytes(source)
@@ -347,7 +347,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         copy_of(commit, root)
-        (root / "drawn").mkdir()
         compile_all(root)
         places = everything(root)
         sample = random.Random(options.seed).sample(places, options.sample)

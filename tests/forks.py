@@ -114,7 +114,7 @@ def _place() -> Path:
         listener.bind(f"{place}/s")
         listener.listen(64)
         server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("fork_server.py")), str(listener.fileno()), str(place)],
+            [sys.executable, str(Path(__file__).with_name("fork_server.py")), str(listener.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
