@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.axes import Axes
 
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
@@ -18,7 +18,7 @@ from tests.drawn import DRAW
 def anew() -> Iterator[None]:
     """What is tested here is drawing: no picture is left out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FigureCanvasSVG, "print_svg", DRAW)
+        patch.setattr(Axes, "draw", DRAW)
         yield
 
 
