@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +46,10 @@ def load_tokenizer(files: ModelFiles) -> Any:
 
 
 def load_config(files: ModelFiles) -> Any:
-    """config.json as transformers has it (a PretrainedConfig). Raises ModelError."""
-    quiet()
-    from transformers import AutoConfig
-
+    """config.json as transformers has it (a PretrainedConfig), the caller's own. Raises ModelError."""
     try:
-        return AutoConfig.from_pretrained(files.path, trust_remote_code=False, local_files_only=True)
+        written = (files.path / "config.json").stat()
+        return copy.deepcopy(_config(files.path, written.st_mtime_ns, written.st_ino, written.st_size))
     except Exception as error:  # a wrong value in it may raise anything
         reason = " ".join(str(error).split())[:300]
         if _own_code(files.path):
@@ -59,6 +59,15 @@ def load_config(files: ModelFiles) -> Any:
             got = f"transformers cannot read its config.json ({reason})"
             fix = "fetch config.json again, or update transformers where the model is newer"
         raise ModelError(Problem(f"model {files.path}", got=got, fix=fix)) from error
+
+
+@lru_cache(maxsize=16)
+def _config(path: Path, *written: int) -> Any:
+    """The config of a folder, read again where its file was written again: a start of training asks for it ten times."""
+    quiet()
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
 
 
 def _own_code(path: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -119,12 +120,21 @@ def packs(config: PretrainedConfig, length: int) -> str | None:
         return f"its attention sees {window} tokens and rows have up to {length}"
     if getattr(config, "attn_logit_softcapping", None):
         return "its attention has a soft cap"
-    if model is not None and not _reached(model, config):
+    if model is not None and not _reached(model, _Written(config.to_json_string(use_diff=False), config)):
         return "its layers do not hand on what packed attention must be told"
     return None
 
 
-def _reached(model: Any, config: PretrainedConfig) -> bool:
+@dataclass(frozen=True)
+class _Written:
+    """A config that is another's equal where both are the same JSON."""
+
+    text: str
+    config: PretrainedConfig = field(compare=False)
+
+
+@cache
+def _reached(model: Any, written: _Written) -> bool:
     """Whether the layers hand `attend` what it must be told, as seen in a model without weights."""
     register()
     places = torch.zeros(0)
@@ -132,7 +142,7 @@ def _reached(model: Any, config: PretrainedConfig) -> bool:
     with torch.device("meta"), torch.no_grad():
         ids = torch.zeros((1, 2), dtype=torch.long)
         try:
-            empty = model._from_config(copy.deepcopy(config), attn_implementation=NAME)
+            empty = model._from_config(copy.deepcopy(written.config), attn_implementation=NAME)
             empty(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, segments=one)
         except ModelError:
             return False
