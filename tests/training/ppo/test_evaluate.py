@@ -7,7 +7,7 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -39,21 +39,25 @@ def constitution(path: Path, **checks: dict[str, Any]) -> dict[str, Any]:
     return {"rules": {"constitution": str(path)}}
 
 
-@pytest.fixture
-def gamed(tmp_path: Path) -> dict[str, Any]:
+def gamed_in(folder: Path) -> dict[str, Any]:
     """The reward wants three letters e; gold wants one, and not two. A policy that learns to write e writes more and more of them."""
-    settings = small_inputs(tmp_path)
+    settings = small_inputs(folder)
     lines = (json.dumps({"prompt": f"Say something about {i}."}) + "\n" for i in range(64))
-    (tmp_path / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
     reward = constitution(
-        tmp_path / "reward.yaml", one={"must_match": "e"}, two={"must_match": "e.*e"}, three={"must_match": "e.*e.*e"}
+        folder / "reward.yaml", one={"must_match": "e"}, two={"must_match": "e.*e"}, three={"must_match": "e.*e.*e"}
     )
-    gold = constitution(tmp_path / "gold.yaml", some={"must_match": "e"}, once={"must_not_match": "e.*e"})
+    gold = constitution(folder / "gold.yaml", some={"must_match": "e"}, once={"must_not_match": "e.*e"})
     return settings | {
         "reward": reward, "monitor": {"gold": gold, "peak_ahead": None}, "eval_every": 2, "test_fraction": 0.5, "steps": 30,
         "prompts": 4, "samples": 16, "batch_size": 64, "micro_batch_size": 64, "baseline": "group", "learning_rate": 1e-2, "warmup": 0.0,
         "kl": {"coefficient": 0.0}, "sampler": {"engine": "generate", "max_tokens": 6},
     }  # fmt: skip
+
+
+@pytest.fixture
+def gamed(tmp_path: Path) -> dict[str, Any]:
+    return gamed_in(tmp_path)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -68,12 +72,36 @@ def halted(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+class Whole(NamedTuple):
+    """A run that nothing kills, to its halt, and its training.json."""
+
+    settings: dict[str, Any]
+    out: Path
+    said: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    settings = {**gamed_in(folder), "save_every": 1}
+    return Whole(settings, folder / "run", halted(folder / "run", settings))
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """One that has no gold, and is ended for the length of its responses."""
+    folder = tmp_path_factory.mktemp("longer")
+    settings = {**gamed_in(folder), "save_every": 1, "monitor": {"halts": ["verbosity"], "words": 1.2}}
+    with pytest.raises(Stopped, match="verbosity"):
+        run_small(folder / "run", settings)
+    return Whole(settings, folder / "run", json.loads((folder / "run" / "training.json").read_text()))
+
+
 @pytest.mark.model
 def test_a_run_that_games_its_reward_ends_and_saves_the_policy_of_golds_best_check(
-    gamed: dict[str, Any], tmp_path: Path
+    whole: Whole, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    said = halted(out, gamed)
+    out, said = whole.out, whole.said
     seen = read_checks(out)
     golds = {check.step: check.values["gold"] for check, _ in seen}
     best = max(golds, key=lambda step: golds[step])
@@ -83,7 +111,7 @@ def test_a_run_that_games_its_reward_ends_and_saves_the_policy_of_golds_best_che
     assert said["halted"].startswith(f"step {said['steps']}: over-optimisation: since step {best} the reward rose from")
     assert said["results"]["eval_gold"] == pytest.approx(golds[best], abs=1e-5)
     shorter = tmp_path / "shorter"
-    run_small(shorter, {**gamed, "steps": best})
+    run_small(shorter, {**whole.settings, "steps": best})
     one, other = weights(out), weights(shorter)
     assert all(torch.equal(one[name], other[name]) for name in one)
     page = (out / "training.html").read_text()
@@ -94,23 +122,21 @@ def test_a_run_that_games_its_reward_ends_and_saves_the_policy_of_golds_best_che
 
 @pytest.mark.model
 def test_a_halted_run_stays_halted_and_the_command_exits_with_1(
-    gamed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "run"
-    said = halted(out, gamed)
+    out, said = whole.out, whole.said
     written = (out / "checks.jsonl").read_bytes()
-    assert commands.train("ppo", load(PPO, None, [], gamed), out, Console(quiet=True)) == 1
+    assert commands.train("ppo", load(PPO, None, [], whole.settings), out, Console(quiet=True)) == 1
     assert f"{said['halted']} Saved is the policy of step {said['best_step']}." in capsys.readouterr().err
     assert (out / "checks.jsonl").read_bytes() == written
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("kill", [1, -1], ids=["before-the-best", "before-the-halt"])
-def test_a_killed_run_sees_the_earlier_checks_again(kill: int, gamed: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_run_sees_the_earlier_checks_again(kill: int, whole: Whole, tmp_path: Path) -> None:
     """Killed in the first iterations, and in the last ones, when the best policy is in the state alone."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    settings = {**gamed, "save_every": 1}
-    said = halted(whole, settings)
+    settings, out, said = whole
+    killed = tmp_path / "killed"
     assert said["best_step"] < said["steps"] - 1
     last = kill % said["steps"]
     with pytest.raises(KeyboardInterrupt):
@@ -118,9 +144,9 @@ def test_a_killed_run_sees_the_earlier_checks_again(kill: int, gamed: dict[str, 
     assert not (killed / "training.json").exists()
     again = halted(killed, settings)
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in said.items() if k != "seconds"}
-    assert (killed / "checks.jsonl").read_bytes() == (whole / "checks.jsonl").read_bytes()
-    assert numbers(read(killed / "metrics.jsonl"), "eval") == numbers(read(whole / "metrics.jsonl"), "eval")
-    one, other = weights(whole), weights(killed)
+    assert (killed / "checks.jsonl").read_bytes() == (out / "checks.jsonl").read_bytes()
+    assert numbers(read(killed / "metrics.jsonl"), "eval") == numbers(read(out / "metrics.jsonl"), "eval")
+    one, other = weights(out), weights(killed)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -133,26 +159,18 @@ def killed_early(out: Path, settings: dict[str, Any], step: int) -> None:
 
 @pytest.mark.model
 def test_the_best_is_kept_while_nothing_halts_and_gone_back_to_once_something_does(
-    gamed: dict[str, Any], tmp_path: Path
+    whole: Whole, tmp_path: Path
 ) -> None:
-    settings = {**gamed, "save_every": 1}
-    said = halted(tmp_path / "whole", settings)
-    assert said["best_step"] < said["steps"] - 1
+    settings, _, said = whole
     killed_early(tmp_path / "killed", settings, said["steps"])
     again = halted(tmp_path / "killed", settings)
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in said.items() if k != "seconds"}
 
 
 @pytest.mark.model
-def test_a_run_that_kept_no_best_saves_the_policy_that_it_has_and_says_so(
-    gamed: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_run_that_kept_no_best_saves_the_policy_that_it_has_and_says_so(longer: Whole, tmp_path: Path) -> None:
     """Without gold, and with a detector that may halt only once responses have long been longer."""
-    out, monitor = tmp_path / "run", {"halts": ["verbosity"], "words": 1.2}
-    settings = {**gamed, "save_every": 1, "monitor": monitor}
-    with pytest.raises(Stopped, match="verbosity"):
-        run_small(tmp_path / "whole", settings)
-    steps = json.loads((tmp_path / "whole" / "training.json").read_text())["steps"]
+    out, settings, steps = tmp_path / "run", longer.settings, longer.said["steps"]
     killed_early(out, settings, steps + 1)
     with pytest.raises(Stopped) as error:
         run_small(out, settings)
@@ -239,16 +257,11 @@ def test_gold_that_has_nothing_to_say_is_counted_and_never_a_number(gamed: dict[
 
 
 @pytest.mark.model
-def test_another_detector_may_end_a_run_without_gold(gamed: dict[str, Any], tmp_path: Path) -> None:
+def test_another_detector_may_end_a_run_without_gold(longer: Whole) -> None:
     """Responses grow longer: the policy of the last check that nothing halts is saved."""
-    out = tmp_path / "run"
-    monitor = {"halts": ["verbosity"], "words": 1.2}
-    with pytest.raises(Stopped, match="verbosity"):
-        run_small(out, {**gamed, "monitor": monitor})
-    said = json.loads((out / "training.json").read_text())
-    steps = [check.step for check, _ in read_checks(out)]
-    assert said["best_step"] == steps[-2]
-    assert said["steps"] == steps[-1]
+    steps = [check.step for check, _ in read_checks(longer.out)]
+    assert longer.said["best_step"] == steps[-2]
+    assert longer.said["steps"] == steps[-1]
 
 
 @pytest.mark.parametrize(
