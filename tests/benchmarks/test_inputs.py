@@ -7,6 +7,7 @@ import pytest
 from benchmarks.inputs import READERS, tried
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("kind", READERS)
 def test_every_condition_is_read_as_it_is_meant(kind: str, tmp_path: Path) -> None:
     cases, read = READERS[kind]

@@ -8,6 +8,7 @@ from benchmarks.learnt import learnt
 from benchmarks.planted import sound
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("contrast", [False, True])
 def test_the_qualities_behind_the_labels(contrast: bool, tmp_path: Path) -> None:
     found = learnt(80, 1, tmp_path, contrast=contrast)

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks import planted
 
 
+@pytest.mark.model
 def test_planted_principles_are_found(tmp_path: Path) -> None:
     principles = [one for kind in planted.PLANTED for one in kind.principles]
     found = {(one.principle, one.check) for one in planted.tested(principles, planted.pairs(60, 3), tmp_path)}

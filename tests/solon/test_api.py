@@ -22,6 +22,7 @@ def test_there_are_few_names() -> None:
     assert len(set(solon.__all__)) == len(solon.__all__)
 
 
+@pytest.mark.model
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of `__all__`, in one folder: what one example makes, a later one opens."""
     monkeypatch.chdir(tmp_path)

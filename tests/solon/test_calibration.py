@@ -57,6 +57,7 @@ def made(folder: Path, name: str, plan: Mapping[str, Any] = PLAN, **more: Any) -
     return out, whole(out)
 
 
+@pytest.mark.model
 def test_labels_are_accepted_or_wait_for_a_person(folder: Path, tmp_path: Path) -> None:
     out, manifest = made(folder, "run", calibration=folder / "labelled.jsonl")
     acceptance = read_acceptance(out / "acceptance.json")

@@ -23,6 +23,7 @@ def weights() -> solon.Weights:
     return solon.run_sync(solon.fit_weights("concise", iter(ROWS), **SETTINGS))
 
 
+@pytest.mark.model
 def test_the_command_fits_the_same(weights: solon.Weights, tmp_path: Path) -> None:
     data, fitted = tmp_path / "pairs.jsonl", tmp_path / "weights.json"
     data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -35,6 +35,7 @@ def runs(folder: Path, names: Sequence[str]) -> list[str]:
     return [part for name in names for part in ("--merge", str(folder / name))]
 
 
+@pytest.mark.model
 def test_merged_shards_are_the_run_over_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert feedback(folder, "one") == 0
     for index in range(3):
@@ -89,6 +90,7 @@ def test_what_is_not_all_shards_of_one_run_is_refused(folder: Path, capsys: pyte
     assert "has other settings than this command" in capsys.readouterr().err
 
 
+@pytest.mark.model
 def test_the_array_job_leaves_each_finished_shard_where_it_belongs(folder: Path) -> None:
     script = Path(__file__).parents[2] / "configs" / "slurm" / "feedback.sbatch"
     binary = folder / "bin"

@@ -90,6 +90,7 @@ def test_a_models_text_is_only_ever_text(busy: Path) -> None:
     assert "<del>&gt;</del><ins>&gt; now</ins>" in page
 
 
+@pytest.mark.model
 def test_a_huge_reply_makes_no_huge_page(tmp_path: Path, write_run: Write, outcome: Make) -> None:
     huge = "<b>word</b> " * 100_000
     write_run(tmp_path, [outcome(0, huge, "no", revised=huge + "!", critique=huge, text=huge)])

@@ -40,6 +40,7 @@ class Rubric(ChatJudge):
         return answer
 
 
+@pytest.mark.model
 def test_the_command_reports_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     principles = "[{id: kind, objective: good, text: Be kind.}, {id: truth, objective: good, text: Be true.}]"
     (tmp_path / "c.yaml").write_text(f"{{name: laws, version: 1, objectives: {{good: 1.0}}, principles: {principles}}}")

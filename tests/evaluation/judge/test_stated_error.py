@@ -33,6 +33,7 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.model
 def test_an_error_is_stated_with_what_it_rests_on(votes: Path, tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("accept.json", "page.html", "out.json", "weights.json")]
     accept, page, out, weights = paths

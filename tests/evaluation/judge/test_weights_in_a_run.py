@@ -67,6 +67,7 @@ def heard(row: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in named(row).items() if name != VETO}
 
 
+@pytest.mark.model
 def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
     manifest = asyncio.run(produce(job(folder, "all")))
     assert manifest is not None

@@ -31,6 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "report.html"
 
 
+@pytest.mark.model
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome is installed")
 def test_the_page_opens_and_nothing_in_it_runs(report: Path, tmp_path: Path) -> None:
     assert PROGRAM is not None

@@ -79,6 +79,7 @@ LINES: dict[str, tuple[dict[str, list[tuple[float, float]]], str, str, bool]] = 
 }
 
 
+@pytest.mark.model
 def test_a_plot_of_lines_does_not_depend_on_the_one_before_it() -> None:
     """Lines are drawn on the same axes again and again: each kind after each other."""
     new = {}

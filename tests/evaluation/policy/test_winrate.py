@@ -124,6 +124,7 @@ def test_separated_outcomes_have_finite_rates() -> None:
     assert endless.tolist() == [[np.inf, 0], [-np.inf, 0]]
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("control", [False, True])
 def test_intervals_hold_the_truth_about_95_times_in_100(control: bool) -> None:
     """True rates: 0.66 raw (by the mean over a large sample), sigmoid(0.4) controlled."""

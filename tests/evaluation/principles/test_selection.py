@@ -50,6 +50,7 @@ def test_at_most_so_many() -> None:
     assert len(choose(made(12, 1.0, 1.0, 1.0), GROUPS, 2).places) == 2
 
 
+@pytest.mark.model
 def test_accuracy_is_measured_on_pairs_that_played_no_part() -> None:
     found = measure(made(12, 1.0, 0.5), GROUPS, 10)
     assert found.chosen.value > 0.9

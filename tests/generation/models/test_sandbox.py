@@ -92,6 +92,7 @@ print("DONE")
 """
 
 
+@pytest.mark.model
 def test_each_ends_in_words_and_takes_little() -> None:
     done = subprocess.run([python(), "-c", IN_A_CHILD], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["DONE"], done.stderr[-2000:]

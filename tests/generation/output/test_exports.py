@@ -65,6 +65,7 @@ def pairs_of(run: Run) -> dict[str, Pair]:
     return {" ".join(sorted((pair.chosen_id, pair.rejected_id))): pair for pair in run.pairs()}
 
 
+@pytest.mark.model
 def test_annotated_pairs_hold_every_label_and_vote(run: Run, tmp_path: Path) -> None:
     found = json.loads(export(run, "annotated_pairs", tmp_path))
     pairs = pairs_of(run)

@@ -86,6 +86,7 @@ def data(folder: Path, out: str) -> dict[str, str]:
     return {name: digest for name, digest in manifest(folder, out).files.items() if name.endswith(".parquet")}
 
 
+@pytest.mark.model
 def test_a_batched_run_costs_half_beside_its_probe(vendor: Vendor, tmp_path: Path) -> None:
     plan = finished(tmp_path, vendor, "run", "--plan")
     finished(tmp_path, vendor, "run")
@@ -103,6 +104,7 @@ def test_a_batched_run_costs_half_beside_its_probe(vendor: Vendor, tmp_path: Pat
     ]
 
 
+@pytest.mark.model
 def test_a_run_killed_in_the_middle_of_its_batches_ends_as_one_that_was_not(vendor: Vendor, tmp_path: Path) -> None:
     finished(tmp_path, vendor, "whole")
     undisturbed = len(vendor.batches)

@@ -221,6 +221,7 @@ def command(folder: Path, out: str, *more: str) -> list[str]:
     return [*(part for name, path in files.items() for part in (f"--{name}", str(path))), "--engine", "replay", *more]
 
 
+@pytest.mark.model
 def test_kills_lose_nothing_and_the_dataset_is_the_same(tmp_path: Path) -> None:
     write_constitution(tmp_path / "c.yaml")
     write_prompts(tmp_path / "prompts.jsonl", 24)

@@ -65,6 +65,7 @@ ONLY_HERE = [
 ]
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("command", "usage", "path"),
     [
@@ -73,10 +74,7 @@ ONLY_HERE = [
             for path in (None, "", ".")
         ),
         *(pytest.param(command, usage, ".", id=usage) for command, usage in ONLY_HERE),
-        *(
-            pytest.param([*LAUNCHER, *TRAINING[0]], TRAINING[1], path, marks=pytest.mark.model, id=f"launcher-{path}")
-            for path in (None, ".")
-        ),
+        *(pytest.param([*LAUNCHER, *TRAINING[0]], TRAINING[1], path, id=f"launcher-{path}") for path in (None, ".")),
     ],
 )
 def test_a_users_own_modules_are_not_taken_for_ours(

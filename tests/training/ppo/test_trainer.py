@@ -155,6 +155,7 @@ def test_a_pull_to_the_reference_keeps_the_policy_near(inputs: dict[str, Any], t
     assert drift[1.0] < 0.5 * drift[0.0]
 
 
+@pytest.mark.model
 def test_the_coefficient_is_steered_towards_the_target(inputs: dict[str, Any], tmp_path: Path) -> None:
     kl = {"coefficient": 0.1, "target": 50.0, "horizon": 16}
     rows = numbers(run_small(tmp_path / "run", inputs, baseline="group", kl=kl))
@@ -273,6 +274,7 @@ def test_every_kind_of_reward_at_once(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.model
 def test_narrowed_sampling_is_warned_of_and_measured(inputs: dict[str, Any], tmp_path: Path) -> None:
     sampler = {**inputs["sampler"], "top_p": 0.5}
     rows = run_small(tmp_path / "run", inputs, sampler=sampler, baseline="group")
@@ -360,6 +362,7 @@ def test_the_penalty_of_a_missing_end_is_not_clipped() -> None:
     assert scores == [-1.0, -5.0, 0.5, -3.5, 1.0, -3.0]
 
 
+@pytest.mark.model
 def test_half_a_surrogate_in_a_prompt_is_no_trouble(inputs: dict[str, Any], tmp_path: Path) -> None:
     lines = [json.dumps({"prompt": f"Say \ud800 {i}."}) for i in range(20)]
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines), encoding="utf-8")

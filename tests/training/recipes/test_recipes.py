@@ -276,6 +276,7 @@ def test_soft_labels_settle_at_their_log_odds(tiny_files: ModelFiles, kind: str,
         assert margins[-1] == pytest.approx(math.log(0.7 / 0.3), rel=0.02)
 
 
+@pytest.mark.model
 @given(st.text(max_size=8), st.lists(st.lists(st.integers(0, 9), max_size=3), max_size=2), st.integers(0, 9))
 def test_a_bootstrap_sample_is_decided_by_the_pair(name: str, responses: list[list[int]], seed: int) -> None:
     counts = bootstrap(name, responses, 8, seed)

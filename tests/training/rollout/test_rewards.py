@@ -324,6 +324,7 @@ def test_the_judge_is_asked_in_no_way_that_needs_two_responses() -> None:
         JudgeReward.model_validate({"constitution": "x", "methods": ["compare"]})
 
 
+@pytest.mark.model
 def test_a_cut_response_is_rewarded_as_one_in_a_run(tmp_path: Path) -> None:
     """Every response is one token and no end; its reward is the model's without an end of the turn."""
     inputs = small_inputs(tmp_path)

@@ -88,6 +88,7 @@ def saved(out: Path) -> dict[str, torch.Tensor]:
     return dict(AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16).state_dict())
 
 
+@pytest.mark.model
 def test_the_share_of_moved_weights_is_counted_on_the_files(
     half: Path, tmp_path: Path, write_rows: Callable[..., Path]
 ) -> None:

@@ -242,6 +242,7 @@ def held_out(files: ModelFiles, chosen: Training, out: Path) -> float:
     return float(fit.build(prepared, module).evaluate()["eval_loss"])
 
 
+@pytest.mark.model
 def test_best_saves_the_best_evaluations_model(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen = settings(SFT, load_best=True, **OVERFIT, steps=6)
     said = train(chosen, tmp_path / "out")
@@ -268,6 +269,7 @@ def test_patience_ends_the_run_also_when_it_was_killed(settings: Callable[..., T
     assert_same(torn, whole)
 
 
+@pytest.mark.model
 def test_a_bad_sign_stops_the_run_and_stops_it_again(settings: Callable[..., Training], tmp_path: Path) -> None:
     chosen, out = settings(DPO, eval_every=None, learning_rate=1e30), tmp_path / "out"
     for _ in range(2):
