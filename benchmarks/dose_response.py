@@ -118,7 +118,7 @@ def against_base(
         "evaluation", "policy", "--a", str(out / "policy" / name), "--b", options.model,
         "--prompts", str(out / "tasks" / f"{held}.jsonl"), "--constitution", str(out / "tasks" / "checked.yaml"),
         "--seed", str(seed), "--out", str(found.parent), "--json", str(found), "--page", str(found.with_suffix(".html")),
-        "--no-probes", *reuse, *engine, *common.settings(plan),
+        "--probes", "none", *reuse, *engine, *common.settings(plan),
     )  # fmt: skip
     return Stage(f"evaluation {held} {name}", found, command)
 

@@ -178,7 +178,7 @@ def policy(arm: Arm, seed: int, options: argparse.Namespace, out: Path) -> Itera
         "--prompts", str(out / "split" / "held.jsonl"), "--constitution", str(out / "gold.yaml"),
         "--config", str(out / "panel.yaml"), "--judge", options.model, "--held-out", "judge", "--seed", str(seed),
         "--out", str(found.parent), "--json", str(found), "--page", str(found.with_suffix(".html")),
-        "--no-probes", *reuse, *(["--engine", options.engine] if options.engine else []),
+        "--probes", "none", *reuse, *(["--engine", options.engine] if options.engine else []),
     )  # fmt: skip
     yield Stage(f"evaluation {name}", found, command)
 

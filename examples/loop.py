@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--limit",
             options.prompts,
         ]
-        rules = ["--constitution", CONSTITUTION, "--gold", HELD_OUT_CONSTITUTION, "--no-probes"]
+        rules = ["--constitution", CONSTITUTION, "--gold", HELD_OUT_CONSTITUTION, "--probes", "none"]
         extra = ["--engine", options.engine] if options.engine else []
         command("evaluate", "policy", *sides, *rules, *extra, "--out", options.out / "evaluation", "--json", figures)
 

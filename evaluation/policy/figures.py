@@ -16,7 +16,6 @@ from evaluation import texts
 from evaluation.policy import winrate as winning
 from evaluation.policy.human import by_people
 from evaluation.policy.job import Job
-from evaluation.policy.probes import probe_rates, refusal_rates
 from evaluation.policy.responses import Answer, Evidence, Pair, Ratio, SampledResponse
 from evaluation.policy.result import (
     Calls,
@@ -30,6 +29,7 @@ from evaluation.policy.result import (
     Sides,
 )
 from evaluation.policy.votes import RULES, JudgingContext, Verdict, agreement, verdicts, win
+from evaluation.probes.detectors import detectors
 from evaluation.statistics import Floats, interval, resampled
 
 SHOWN = 4
@@ -87,6 +87,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         differences=differences,
         refusals=refusals,
         probes=rates,
+        detectors=detectors() if job.probes else {},
         agreement=agreements(found, gold, seed),
         failures=dict(sorted(failures.items())),
         pairs=tuple(PairOutcome(prompt_id=each.pair.prompt.id, logit=each.logit, longer=each.longer) for each in found),
@@ -128,8 +129,8 @@ def unanswered(evidence: Evidence) -> Iterator[str]:
     asked: dict[str, Sequence[Answer]] = {
         "A to the prompts": [pair.a for pair in evidence.pairs],
         "B to the prompts": [pair.b for pair in evidence.pairs],
-        "A to refusals and probes": evidence.probe_answers.a,
-        "B to refusals and probes": evidence.probe_answers.b,
+        "A to refusals and probes": [*evidence.probe_answers.a.values()],
+        "B to refusals and probes": [*evidence.probe_answers.b.values()],
     }
     for which, answers in asked.items():
         share = sum(isinstance(answer, Failure) for answer in answers) / max(1, len(answers))
@@ -197,22 +198,16 @@ def _row(response: SampledResponse) -> dict[str, float]:
 
 def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
     """(refusals, probes) of both sides."""
-    sides = [
-        {
-            prompt.id: answer.text
-            for prompt, answer in zip(job.probe_prompts, side, strict=True)
-            if isinstance(answer, SampledResponse)
-        }
+    if job.probes is None:
+        return Sides(), Sides()
+    a, b = (
+        job.probes.rates(
+            {name: answer.text for name, answer in side.items() if isinstance(answer, SampledResponse)},
+            job.run.plan.seed,
+        )
         for side in evidence.probe_answers
-    ]
-    refusals = [_answered(refusal_rates(job.refusals, answers)) for answers in sides]
-    rates = [_answered(probe_rates(job.probes, answers)) if job.probes else {} for answers in sides]
-    return Sides(a=refusals[0], b=refusals[1]), Sides(a=rates[0], b=rates[1])
-
-
-def _answered(measures: Measures) -> Measures:
-    """The rates that somebody answered for."""
-    return {name: e for name, e in measures.items() if not np.isnan(e.value)}
+    )
+    return Sides(a=a.refusals, b=b.refusals), Sides(a=a.probes, b=b.probes)
 
 
 def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> Measures:

@@ -18,10 +18,11 @@ from critics.ranking.weights import Weights, read_weights, refuse_other
 from evaluation.files import check_writable
 from evaluation.judge import asking
 from evaluation.policy.labels import read_labels
-from evaluation.policy.probes import Probes, RefusalProbe, probe_prompts, probes, read_refusal_prompts, refusal_prompts
 from evaluation.policy.provenance import history
 from evaluation.policy.result import TrainingProvenance
 from evaluation.policy.settings import PolicySettings
+from evaluation.probes.refusals import read_refusal_prompts
+from evaluation.probes.suite import Suite, suite
 from generation.calls.reading import StoredCalls
 from generation.config import RunConfig
 from generation.data import prompts
@@ -76,9 +77,8 @@ class Job:
     digest: str
     """Of the prompts."""
     rows: tuple[Prompt | Failure, ...]
-    probes: Probes | None
-    """ProbeAnswers prompts for both policies; None where they are not asked."""
-    refusals: tuple[RefusalProbe, ...]
+    probes: Suite | None
+    """What both policies are asked beside the prompts; None where nothing is."""
     out: Path
     reuse: tuple[Path, ...]
     weights_file: Path
@@ -87,11 +87,6 @@ class Job:
     """Prompt id -> what people say of its pair, 1 for A's response; empty without labels."""
     labels_file: Path
     """What they were read from, where there are any."""
-
-    @property
-    def probe_prompts(self) -> list[Prompt]:
-        """Prompts that both policies answer beside those that are compared."""
-        return [*(probe_prompts(self.probes) if self.probes else ()), *refusal_prompts(self.refusals)]
 
     @property
     def unscored(self) -> str:
@@ -150,7 +145,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     run = _judging(read[1]) if read else None
     policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(settings)] if read else []
     registry = attempt(partial(model_registry, run)) if run else None
-    refusals = attempt(partial(_refusals, settings))
+    asked_beside = attempt(partial(_probes, settings))
     labels = attempt(partial(_labels, settings, run))
     past = attempt(partial(history, settings.trained, [settings.a, settings.b]))
     provenance = past.provenance(read[0], registry.digests()) if past and read and registry else TrainingProvenance()
@@ -170,7 +165,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
         held_out=held_out, provenance=still, gold_provenance=gold_provenance.model_copy(update={"judges": still.judges}),
         warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(asked(settings)),
-        probes=None if settings.no_probes else probes(), refusals=refusals or (), out=settings.out, reuse=reuse,
+        probes=asked_beside, out=settings.out, reuse=reuse,
         weights_file=settings.weights or Path(), labels=labels or {}, labels_file=settings.labels or Path(),
     )  # fmt: skip
     _check_judges(job)
@@ -183,13 +178,13 @@ def asked(settings: PolicySettings) -> Iterator[Prompt | Failure]:
     return (row for row in rows if isinstance(row, Prompt) or not row.subject)
 
 
-def _refusals(settings: PolicySettings) -> tuple[RefusalProbe, ...]:
-    """Prompts that should be answered, or declined. Raises UserError."""
-    if settings.no_probes:
-        return ()
-    if not settings.refusals:
-        return probes().refusals
-    return read_refusal_prompts(settings.refusals, settings.refusal_columns, flag(PolicySettings, "refusal_columns"))
+def _probes(settings: PolicySettings) -> Suite | None:
+    """Probes of the size that is wanted. Raises UserError."""
+    if settings.probes == "none":
+        return None
+    option = flag(PolicySettings, "refusal_columns")
+    given = read_refusal_prompts(settings.refusals, settings.refusal_columns, option) if settings.refusals else None
+    return suite(settings.probes, settings.probe_items, given)
 
 
 def _labels(settings: PolicySettings, run: RunConfig | None) -> dict[str, float]:

@@ -17,7 +17,7 @@ from evaluation.policy import winrate as winning
 from evaluation.policy.human import verdict_of
 from evaluation.policy.responses import Pair, Ratio, SampledResponse
 from evaluation.policy.result import PolicyEvaluation
-from evaluation.policy.table import PROBES, by_labels, judged_by, measures, notes, parts, probes, wins
+from evaluation.policy.table import PROBES, by_labels, judged_by, measures, notes, parts, probes, rules, wins
 from evaluation.policy.votes import Verdict
 from evaluation.texts import MEASURES
 from generation.output.pages import render_html
@@ -185,8 +185,9 @@ def _texts(found: PolicyEvaluation) -> Section:
 
 def _probed(found: PolicyEvaluation) -> list[Section]:
     text = (
-        "Both policies were asked further prompts: harmless ones that sound harmful, harmful ones, questions with a wrong "
-        "belief of the user, and questions that nobody can answer."
+        "Both policies were asked further prompts: harmless ones that sound harmful, harmful ones, questions with known answers, "
+        "plainly and from a user with a wrong belief, and questions that nobody can answer; with `--probes all` also texts to "
+        "comment on, jailbreaks and conversations. Answers are judged by rule, and a rate is worth no more than its rule."
     )
     rows = probes(found)
     if not rows:
@@ -200,7 +201,11 @@ def _probed(found: PolicyEvaluation) -> list[Section]:
         Section(
             "Refusals and probes",
             text,
-            [plots.bars("Refusals and probes", *bar_values(shares)), Table("", ("", "#A", "#B"), rows)],
+            [
+                plots.bars("Refusals and probes", *bar_values(shares)),
+                Table("", ("", "#A", "#B"), rows),
+                Table("Rules on responses labelled by reading", ("rule", "#right"), rules(found)),
+            ],
         )
     ]
 

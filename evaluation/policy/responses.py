@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from constitution.records import Failure, Prompt, Response, Vote
+from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS
 from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import EvaluationModels, Job
+from evaluation.probes.dialogue import converse
+from evaluation.probes.suite import Suite
 from generation.config import Plan
 from generation.engines.base import Completion, ErrorReason, TransientError, failed
 from generation.models.chat_model import ChatModel
@@ -84,10 +86,10 @@ def _gave(answer: Answer) -> bool | None:
 
 
 class ProbeAnswers(NamedTuple):
-    """Answers of both policies to the job's probe prompts, in their order."""
+    """Answers of both policies to the job's probes, by prompt id; a conversation's turns have one each."""
 
-    a: list[Answer]
-    b: list[Answer]
+    a: dict[str, Answer]
+    b: dict[str, Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Evidence:
             for record in (pair.a, pair.b, pair.ratio, *pair.votes, *pair.gold):
                 if isinstance(record, Failure):
                     yield record
-        yield from (answer for side in self.probe_answers for answer in side if isinstance(answer, Failure))
+        yield from (answer for side in self.probe_answers for answer in side.values() if isinstance(answer, Failure))
 
     @property
     def unavailable(self) -> int:
@@ -138,14 +140,14 @@ async def ask(job: Job, models: EvaluationModels, session: Session) -> tuple[lis
     prompts = [row for row in job.rows if isinstance(row, Prompt)]
     plan, rows = job.run.plan, asyncio.Semaphore(job.run.prompts_in_flight)
     judges = [judge.model for judge in models.panel.judges]
-    a, probes_a = await _answers(models.a, "a", prompts, job.probe_prompts, plan, rows)
+    a, probes_a = await _answers(models.a, "a", prompts, job.probes, plan, rows)
     plain = _undistorted(plan)
-    drawn = a if plain == plan or job.unscored else (await _answers(models.a, "kl", prompts, (), plain, rows))[0]
+    drawn = a if plain == plan or job.unscored else (await _answers(models.a, "kl", prompts, None, plain, rows))[0]
     each = [prompt for prompt in prompts for _ in range(plan.samples)]
     scored = [*zip(each, drawn, strict=True)]
     own = await _scores(models.a, scored, rows, job.unscored)
     await _release(models.a, models.b)
-    b, probes_b = await _answers(models.b, "b", prompts, job.probe_prompts, plan, rows)
+    b, probes_b = await _answers(models.b, "b", prompts, job.probes, plan, rows)
     await _release(models.b, models.base)
     others = await _scores(models.base, scored, rows, job.unscored)
     await _release(models.base, *judges)
@@ -172,11 +174,12 @@ async def _answers(
     model: ChatModel,
     side: str,
     prompts: Sequence[Prompt],
-    probes: Sequence[Prompt],
+    probes: Suite | None,
     plan: Plan,
     rows: asyncio.Semaphore,
-) -> tuple[list[Answer], list[Answer]]:
+) -> tuple[list[Answer], dict[str, Answer]]:
     """plan.samples responses to each prompt in its turn, and one to each prompt of a probe. Both policies have the same seeds."""
+    probed: dict[str, Answer] = {}
 
     async def one(prompt: Prompt, index: int) -> Answer:
         async with rows:
@@ -190,9 +193,15 @@ async def _answers(
         named = replace(response, id=f"{prompt.id}/{side}{index}")
         return SampledResponse(named, completion.usage.completion, completion.finish == "length")
 
+    async def probe(prompt: Prompt) -> Message | None:
+        answer = probed[prompt.id] = await one(prompt, 0)
+        return answer.response.message if isinstance(answer, SampledResponse) else None
+
     answers = asyncio.gather(*(one(prompt, index) for prompt in prompts for index in range(plan.samples)))
-    others = asyncio.gather(*(one(prompt, 0) for prompt in probes))
-    return await answers, await others
+    if probes:
+        talks = (converse(dialogue, probe) for dialogue in probes.dialogues)
+        await asyncio.gather(*map(probe, probes.prompts), *talks)
+    return await answers, probed
 
 
 async def _scores(

@@ -172,11 +172,16 @@ class PolicyEvaluation(Strict):
     differences: Measures = Field(default_factory=dict)
     """A's measure less B's, over prompts that both answered."""
     refusals: Sides = Sides()
-    """Share of `safe` and of `unsafe` prompts that are refused."""
+    """Share of `safe` and of `unsafe` prompts that are refused; with `--probes all` of `jailbreak`, harmful prompts that are
+    wrapped so as to get past a refusal, and of `wrapped_safe`, harmless ones wrapped alike. `refusal_says_what`,
+    `refusal_offers`, `refusal_lectures`: of the refusals of harmful prompts, those that do so."""
     probes: Sides = Sides()
-    """`sycophancy`: share of questions whose answer adopts the user's wrong belief. `scorable`: share of them whose answer could be
-    scored as right or wrong. `confidence`: share of questions that nobody can answer which are answered as if known. `answered`:
-    share of easy ones that are answered."""
+    """Rates of questions with known answers (`truth_`), of following the user's mistake (`sycophancy`, `scorable`, `turned`,
+    `mimicry`, `feedback_`), of claims to know what nobody knows (`confidence`, with easy questions as the control: `answered`),
+    and of conversations (`dialogue_`). The modules of `evaluation/probes` define each."""
+    detectors: Measures = Field(default_factory=dict)
+    """How often the rules that judge probes are right on responses labelled by reading: `refusal_recall` and `refusal_precision`,
+    `warmth` of feedback, and the rubric of refusals."""
     agreement: Measures = Field(default_factory=dict)
     """`one vs other` -> share of prompts, decided by both, on which both prefer the same response."""
     failures: dict[str, int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -37,8 +37,11 @@ class PolicySettings(PanelSettings):
     """Principles and judges that do not vote, separated by commas; `trained` stands for all that a policy was trained against."""
     trained: Annotated[tuple[Path, ...], Option("FOLDER")] = ()
     """Run or checkpoint that A or B was trained on, besides those that their own folders name; repeatable."""
-    no_probes: bool = False
-    """Skip the probes of sycophancy and overconfidence, and the prompts for refusal rates."""
+    probes: Annotated[Literal["none", "small", "all"], Option("SIZE")] = "small"
+    """Probes to ask: `small` for 24 items each of truth, sycophancy, overconfidence and refusals; `all` for hundreds, with mimicry,
+    feedback, jailbreaks and conversations; or `none`."""
+    probe_items: Annotated[int | None, Option("N")] = Field(default=None, ge=1)
+    """Ask at most N items of each kind of probe."""
     refusals: Annotated[Path | None, Option("FILE")] = None
     """Prompts for refusal rates, in place of the built-in ones: rows with `prompt` and `label` (safe or unsafe)."""
     refusal_columns: Annotated[tuple[str, ...], Option("FIELD=COLUMN", "--map-refusals")] = ()
@@ -64,6 +67,6 @@ class PolicySettings(PanelSettings):
     @field_validator("refusals")
     @classmethod
     def _asked(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value and info.data.get("no_probes"):
-            raise invalid("no prompt for refusal rates is asked with --no-probes", fix="leave one of them out")
+        if value and info.data.get("probes") == "none":
+            raise invalid("no prompt for refusal rates is asked with --probes none", fix="leave one of them out")
         return value

@@ -20,12 +20,44 @@ Row = tuple[str, ...]
 PROBES = {
     "safe": "harmless prompts refused",
     "unsafe": "harmful prompts refused",
+    "jailbreak": "harmful prompts in a jailbreak refused",
+    "wrapped_safe": "harmless prompts in a jailbreak refused",
+    "refusal_says_what": "refusals of harm that say what is refused",
+    "refusal_offers": "refusals of harm that offer something",
+    "refusal_lectures": "refusals of harm that lecture",
+    "truth_right": "plain questions answered right",
+    "truth_abstained": "plain questions left without an answer",
+    "truth_sure": "right among the answers that sound sure",
+    "truth_unsure": "right among the answers that sound unsure",
+    "truth_surer": "of a right and a wrong answer the right one sounds surer (50%: the tone says nothing)",
     "sycophancy": "answers that adopt the user's wrong belief",
     "scorable": "answers to such a user that could be scored",
+    "turned": "right answers that turn to the user's wrong belief",
+    "mimicry": "wrong names that are repeated",
+    "feedback_follows": "feedback that is warmer to a user who likes the text",
+    "feedback_against": "feedback that is warmer to a user who dislikes it (chance)",
+    "feedback_corrects": "feedback that corrects the mistake in a liked text",
     "confidence": "questions nobody can answer, answered as if known",
     "answered": "easy questions that are answered",
+    "dialogue_consistent": "conversations that end with their first answer",
+    "dialogue_turned": "right answers that are given up under pressure",
+    "dialogue_agreeing": "turns under pressure that open by agreeing",
+    "dialogue_refused": "conversations about harm refused at first",
+    "dialogue_held": "refusals that hold while the user insists",
+    "dialogue_afterwards": "harmless questions afterwards that are answered",
 }
 """Name of a figure of refusals and probes -> what it says."""
+
+
+RULES = {
+    "refusal_recall": "refusals that are found",
+    "refusal_precision": "of those found, refusals",
+    "warmth": "warmer one of two comments",
+    "says_what": "a refusal says what is refused",
+    "offers": "a refusal offers something",
+    "lectures": "a refusal lectures",
+}
+"""Name of a figure of the rules -> what is right."""
 
 
 def show(found: PolicyEvaluation, console: Console, printed: Sequence[str]) -> None:
@@ -130,6 +162,11 @@ def measures(found: PolicyEvaluation) -> list[Row]:
 def probes(found: PolicyEvaluation) -> list[Row]:
     """(what, A, B) of refusals and probes."""
     return [row for sides in (found.refusals, found.probes) for row in _sides(sides)]
+
+
+def rules(found: PolicyEvaluation) -> list[Row]:
+    """(rule, share) of the rules by which probes are judged, on responses labelled by reading."""
+    return [(RULES[name], interval(estimate)) for name, estimate in found.detectors.items()]
 
 
 def _sides(sides: Sides) -> Iterator[Row]:

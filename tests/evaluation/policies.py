@@ -37,7 +37,7 @@ principles:
 def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LAWS) -> PolicySettings:
     """Of an evaluation on the replay engine in this folder, which gets its prompts and its constitution.
 
-    `--probes` among them asks the probes, which are left out otherwise: they take longer than all the rest.
+    Without `--probes` among them no probe is asked: they take longer than all the rest.
     """
     prompts, constitution = folder / "prompts.jsonl", folder / "laws.yaml"
     if not prompts.exists():
@@ -58,8 +58,7 @@ def options(folder: Path, *arguments: object, a: str = "model-a", laws: str = LA
     if "--judge" not in arguments:
         given += ["--judge", "the-judge"]
     if "--refusals" not in arguments and "--probes" not in arguments:
-        given.append("--no-probes")
-    arguments = tuple(argument for argument in arguments if argument != "--probes")
+        given += ["--probes", "none"]
     return parse(PolicySettings, [str(argument) for argument in [*given, *arguments]])
 
 

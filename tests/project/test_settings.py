@@ -19,8 +19,9 @@ from evaluation.judge.assessment import Assessment
 from evaluation.judge.recorded import RecordedVote
 from evaluation.judge.unlabelled import AgreementReport
 from evaluation.policy.labels import HumanLabel
-from evaluation.policy.probes import Probes
 from evaluation.policy.result import PolicyEvaluation
+from evaluation.probes.facts import Facts
+from evaluation.probes.suite import Probes
 from generation.config import RunConfig
 from generation.request import FeedbackSettings
 from training.catalogue import COMMANDS, settings_model
@@ -28,6 +29,7 @@ from training.catalogue import COMMANDS, settings_model
 WRITTEN: list[type[BaseModel]] = [
     ConstitutionFile,
     Control,
+    Facts,
     Message,
     Probes,
     Prompt,

@@ -17,8 +17,8 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.weights import read_weights
 from evaluation.policy.job import TRAINED
-from evaluation.policy.probes import read_refusal_prompts
 from evaluation.policy.provenance import History, history
+from evaluation.probes.refusals import read_refusal_prompts
 from generation import settings
 from generation.models.files import resolve
 from training.data.rows import words

@@ -159,7 +159,7 @@ def compared(config: LoopConfig, out: Path, policy: str, against: str) -> Policy
     options |= {"seed": given.seed, "out": out / "evaluation"}
     named = {"gold": given.gold, "weights": given.weights, "refusals": given.refusals, "limit": given.limit}
     options |= {name: value for name, value in named.items() if value}
-    options |= {} if given.probes else {"no_probes": True}
+    options |= {} if given.probes else {"probes": "none"}
     options |= {"held_out": given.held_out} if given.held_out else {}
     options |= {"columns": as_options(given.columns), "refusal_columns": as_options(given.refusal_columns)}
     return PolicySettings.model_validate(options)

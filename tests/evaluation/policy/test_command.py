@@ -10,12 +10,14 @@ import pytest
 from critics import templating
 from critics.ranking.weights import Origin, Weights
 from evaluation.policy.job import prepare
-from evaluation.policy.probes import probes
 from evaluation.policy.result import read_evaluation
+from evaluation.policy.table import PROBES, RULES
+from evaluation.probes.suite import suite
 from generation.engines.base import Completion, ErrorReason, Request, failed
 from generation.engines.replay import Replay
 from generation.output.files import write_sealed
 from tests.evaluation.policies import LAWS, QUESTIONS, evaluated, options, run, said, store, verdict
+from tests.evaluation.probes.acting import faulty, honest, talk
 
 SHORT, LONG = "Three words only.", "This response goes on for more words than the rule allows."
 
@@ -323,73 +325,33 @@ def test_fitted_weights_judge_and_gold_keeps_the_yamls(tmp_path: Path) -> None:
 
 
 def test_probes_of_both_policies(tmp_path: Path) -> None:
-    """A turns with every wrong belief, claims everything and refuses whoever asks how to; B gives the right example answers."""
-    known = probes()
-    pressed = {p.pressed: p for p in known.sycophancy}
-    plain = {p.question: p for p in known.sycophancy}
-    asked = {p.question: p for p in known.confidence}
-    refused = {p.prompt: p.label for p in known.refusals}
-
-    def script(who: str, request: Request) -> Completion | None:
-        if request.stage != "sample":
-            return None
-        content = request.messages[0].content
-        if content in pressed:
-            responses = pressed[content].responses
-            return said(responses.wrong if who == "a" else responses.right)
-        if content in plain:
-            return said(plain[content].responses.right)
-        if content in asked:
-            easy = asked[content].kind == "answerable"
-            return said(asked[content].responses.claims if who == "a" or easy else asked[content].responses.admits)
-        declines = who == "a" or refused.get(content) == "unsafe"
-        return said("I'm sorry, but I can't help with that." if declines else "Here is how.")
-
-    found = evaluated(tmp_path, script, "--probes", "--page", tmp_path / "page.html")
-    shares = {side: {name: e["value"] for name, e in found["probes"][side].items()} for side in "ab"}
-    assert shares == {
-        "a": {"sycophancy": 1.0, "scorable": 1.0, "confidence": 1.0, "answered": 1.0},
-        "b": {"sycophancy": 0.0, "scorable": 1.0, "confidence": 0.0, "answered": 1.0},
+    """A has every fault that a probe looks for, B none; both are asked all kinds, and what both say is in the JSON and on the page."""
+    asked = suite("all", 3)
+    answers = {"a": faulty(asked), "b": honest(asked)}
+    texts = {
+        who: {prompt.messages: said_by[prompt.id] for prompt in (*asked.prompts, *talk(asked, said_by))}
+        for who, said_by in answers.items()
     }
-    assert [found["refusals"]["a"][label]["value"] for label in ("safe", "unsafe")] == [1.0, 1.0]
-    assert [found["refusals"]["b"][label]["value"] for label in ("safe", "unsafe")] == [0.0, 1.0]
-    page = (tmp_path / "page.html").read_text()
-    assert "<td>answers that adopt the user&#39;s wrong belief</td>" in page
-
-
-def test_the_page_shows_texts_as_texts(tmp_path: Path) -> None:
-    evil = "<script>alert(1)</script> & **bold** \u202e"
 
     def script(who: str, request: Request) -> Completion | None:
-        return said(f"{who} {evil}") if request.stage == "sample" else None
+        if request.stage != "sample" or request.messages not in texts[who]:
+            return None
+        return said(texts[who][request.messages])
 
-    found = evaluated(tmp_path, script, "--page", tmp_path / "page.html", a="<b>model</b>")
-    page = (tmp_path / "page.html").read_text()
-    assert "<script>" not in page
-    assert "<b>model" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; **bold** [U+202E]" in page
-    assert "default-src 'none'" in page
-    for title in (
-        "Win rate of A",
-        "Win rate by principle",
-        "Win rate of A by length of its response",
-        "Words of A&#39;s responses",
-    ):
-        assert f"<figcaption>{title}</figcaption>" in page
-    assert page.count("<article>") == len(found["examples"]) == 12
-
-
-def test_the_table_shows_the_figures(tmp_path: Path) -> None:
-    found = options(tmp_path, "--gold", "principles/gold/concise.yaml")
-    store(prepare(found), short_against_long)
-    code, printed = run(found)
-    assert code == 0
-    assert "12 prompts compared, 0 failed: A = model-a, B = embedded" in printed
-    for row in (
-        r"A is preferred +│ +100.0% \[75.8, 100.0\]",
-        "principle short",
-        "judge rules",
-        "words .* 3 .* 11 .* -8",
-        "gold: A",
-    ):
-        assert re.search(row, printed), row
+    page = tmp_path / "page.html"
+    found = evaluated(tmp_path, script, "--probes", "all", "--probe-items", 3, "--page", page)
+    shares = {
+        side: {name: e["value"] for part in ("probes", "refusals") for name, e in found[part][side].items()}
+        for side in "ab"
+    }
+    assert shares["b"] == {name: e.value for part in asked.rates(answers["b"]) for name, e in part.items()}
+    assert shares["a"] == {name: e.value for part in asked.rates(answers["a"]) for name, e in part.items()}
+    assert [shares[side]["dialogue_held"] for side in "ab"] == [0.0, 1.0]
+    assert found["probes"]["b"]["sycophancy"]["high"] == pytest.approx(1.959964**2 / (3 + 1.959964**2)), (
+        "Wilson, 0 of 3"
+    )
+    assert found["detectors"].keys() == RULES.keys()
+    shown = page.read_text()
+    for name in (*shares["a"], *shares["b"]):
+        assert f"<td>{PROBES[name].replace(chr(39), '&#39;')}</td>" in shown
+    assert "<td>refusals that are found</td>" in shown

@@ -142,5 +142,5 @@ def test_other_prompts_of_refusals_take_the_place_of_ours(tmp_path: Path) -> Non
     found = evaluated(tmp_path, script, "--refusals", file)
     assert [found["refusals"]["a"][label]["value"] for label in ("safe", "unsafe")] == [0.0, 1.0]
     assert found["refusals"]["a"]["safe"]["high"] == pytest.approx(1.959964**2 / (1 + 1.959964**2)), "Wilson, 0 of 1"
-    err = refused(tmp_path, "--refusals", file, "--no-probes")
-    assert "no prompt for refusal rates is asked with --no-probes; leave one of them out" in err
+    err = refused(tmp_path, "--refusals", file, "--probes", "none")
+    assert "no prompt for refusal rates is asked with --probes none; leave one of them out" in err

@@ -27,7 +27,7 @@ def test_a_policy_that_says_nothing_loses_everything(tmp_path: Path) -> None:
     (tmp_path / "gold.yaml").write_text(GOLD)
     found = evaluated(
         tmp_path, lambda who, request: answers(who, request, who == "a"), "--gold", tmp_path / "gold.yaml",
-        "--page", tmp_path / "page.html", "--probes",
+        "--page", tmp_path / "page.html", "--probes", "small", "--probe-items", "3",
     )  # fmt: skip
     assert found["prompts"]["compared"] == 12
     assert [found["win"][rate]["value"] for rate in ("raw", "controlled")] == [0.0, 0.0]
