@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo loop loop-pirate fast test check wheel docs fmt clean
+.PHONY: help setup lock demo loop loop-pirate fast test properties check wheel docs fmt clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ fast: setup  ## run the tests that load no model
 
 test: setup  ## run all tests (ARGS='-m "not model"' leaves out those that load a model)
 	$(BIN)/python -m pytest $(ARGS)
+
+properties: setup  ## try every property on N times as many examples as the tests do (N=100), other ones each time
+	SOLON_EXAMPLES=$(or $(N),100) $(BIN)/python -m pytest -m "hypothesis and not model" $(ARGS)
 
 check: setup  ## lint, format, types, and every shipped constitution
 	$(BIN)/ruff check

@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: processes side by side have one each
@@ -27,11 +26,10 @@ from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
+from tests import properties
 from tests.forks import worker
 
-# A property's time says how busy the machine is; the same examples come each time.
-settings.register_profile("solon", deadline=None, derandomize=True)
-settings.load_profile("solon")
+properties.load()
 
 PROCESSES = 4
 """Most processes of a run; each may hold a small model."""

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from constitution.errors import UserError
 from constitution.loading import find, load, shipped
+from tests.properties import examples
 
 ROOT = Path(__file__).parents[2]
 GOOD = """name: laws
@@ -165,7 +166,7 @@ def test_an_error_in_the_parent_names_the_parent(tmp_path: Path) -> None:
     )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(text=st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"\n #,?%@", max_size=60))
 def test_any_text_loads_or_is_a_constitution_error(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("any") / "c.yaml"
@@ -174,7 +175,7 @@ def test_any_text_loads_or_is_a_constitution_error(text: str, tmp_path_factory: 
         load(path)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(data=st.data())
 def test_a_shipped_file_with_a_piece_cut_out_loads_or_is_a_constitution_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

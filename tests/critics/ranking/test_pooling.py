@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from critics.ranking.pooling import Counted, PooledVotes, Pooling, factor, kish, pool
+from tests.properties import examples
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +73,7 @@ def test_voters_that_contradict_each_other_more_than_their_sureness_allows_are_l
     assert pooled(panel(400, 4, 0.0, 0.5)[1]).temperature == 1.0
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(0, 1000), st.floats(0, 0.8), st.integers(2, 12))
 def test_neither_order_nor_naming_of_the_responses_matters(seed: int, rho: float, voters: int) -> None:
     _, votes = panel(60, voters, rho, 0.5, seed)
@@ -85,7 +86,7 @@ def test_neither_order_nor_naming_of_the_responses_matters(seed: int, rho: float
     assert 0 <= found.rho <= 1
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(0, 1000), st.integers(2, 8))
 def test_a_voter_that_repeats_the_others_changes_little(seed: int, voters: int) -> None:
     """As many repeats of the whole panel as there are voters: the mean is the same, and so is what it is worth."""

@@ -7,7 +7,7 @@ from array import array
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from constitution.errors import UserError
@@ -23,6 +23,7 @@ from evaluation.audit.overlap import (
     near_duplicates,
     overlaps,
 )
+from tests.properties import examples
 
 QUESTION = "how many apples does the farmer sell on a market day in the town"
 
@@ -51,7 +52,7 @@ def test_a_prompt_that_repeats_an_earlier_one_is_found() -> None:
 words = st.lists(st.sampled_from("abcde"), min_size=0, max_size=9).map(" ".join)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(words, max_size=12), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
 def test_looking_up_the_rare_ones_finds_what_comparing_all_finds(texts: list[str], near: float) -> None:
     prompts = [(str(i), text) for i, text in enumerate(texts)]

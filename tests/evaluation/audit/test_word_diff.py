@@ -1,9 +1,10 @@
 """What a revision changed, word by word."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.audit.word_diff import MOST_MATCHES, word_diff
+from tests.properties import examples
 
 
 def test_a_diff_in_words() -> None:
@@ -12,7 +13,7 @@ def test_a_diff_in_words() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.text(alphabet="ab ,.\n<é中", max_size=40), st.text(alphabet="ab ,.\n<é中", max_size=40))
 def test_a_diff_holds_both_texts(before: str, after: str) -> None:
     changes = word_diff(before, after)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from evaluation.policy.winrate import PENALTY, controlled, fit, outcomes, paired, win_rate, win_rates
 from evaluation.statistics import share
+from tests.properties import examples
 
 
 def test_outcomes() -> None:
@@ -88,7 +89,7 @@ def test_equal_lengths_leave_the_raw_rate() -> None:
     assert controlled(won, np.zeros(42)).low == pytest.approx(win_rate(won).low, abs=1e-6)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 0.3]), st.integers(-300, 300)), min_size=2, max_size=30))
 def test_the_other_way_round_is_one_minus(rows: list[tuple[float, int]]) -> None:
     won, lengths = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], dtype=float)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from generation.calls.database import StoreError
@@ -30,6 +30,7 @@ from generation.engines.base import (
     failed,
 )
 from tests.forks import start, wait_until
+from tests.properties import examples
 
 ROOT = Path(__file__).parents[3]
 KEY = b"k" * 16
@@ -54,7 +55,7 @@ completions = st.builds(
 )
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(completion=completions)
 def test_any_completion_survives(completion: Completion, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("store") / "calls.sqlite"

@@ -42,7 +42,7 @@ def test_without_ray_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_run_whose_node_and_command_are_killed_is_that_of_one_process(tmp_path: Path) -> None:
     gate, constitution, rules = tmp_path / "gate", tmp_path / "c.yaml", tmp_path / "rules.py"
     constitution.write_text(CONSTITUTION, encoding="utf-8")

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, trainers
 from transformers import PreTrainedTokenizerFast
@@ -17,6 +17,7 @@ from benchmarks.styles import STYLES, control_tokens
 from constitution.records import Function, Message, ToolCall
 from generation.engines.base import ModelError
 from generation.models.encoder import Encoder, encode
+from tests.properties import examples
 
 SMALL = [name for name in STYLES if name != "embedded"]
 STYLE = [pytest.param(name, id=name, marks=[pytest.mark.model] if name == "embedded" else []) for name in STYLES]
@@ -72,7 +73,7 @@ def test_benign_chats_get_the_tokenizers_own_ids(style: str, contents: tuple[str
 
 
 @pytest.mark.parametrize("style", SMALL)
-@settings(max_examples=60)
+@examples(60)
 @given(
     contents=st.lists(
         st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), max_size=40), min_size=1, max_size=3
@@ -87,7 +88,7 @@ def test_any_benign_chat_gets_the_tokenizers_own_ids(style: str, contents: list[
 
 
 @pytest.mark.parametrize("style", SMALL)
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_no_mixture_of_pieces_becomes_control(style: str, data: st.DataObject) -> None:
     """Control texts cut in pieces and put together again over the contents of several turns."""
@@ -204,7 +205,7 @@ def test_a_reply_follows_its_prompt(style: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("style", SMALL)
-@settings(max_examples=60)
+@examples(60)
 @given(
     contents=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), max_size=30), min_size=3, max_size=3),
     text=st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), min_size=1, max_size=30),

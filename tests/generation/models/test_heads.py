@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -19,6 +19,7 @@ from critics.transcript import shared_head
 from generation.models import heads
 from generation.models.encoder import Encoder
 from generation.models.heads import Heads
+from tests.properties import examples
 
 QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """The split of Qwen's tokenizers, in which line breaks go with the punctuation before them."""
@@ -138,7 +139,7 @@ def test_prompts_that_share_a_head_have_the_ids_of_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=3)
+@examples(3)
 @given(
     texts=st.tuples(*[st.text(st.characters(codec="utf-8", exclude_categories=["Co"]), max_size=30)] * 3),
     requests=st.lists(

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, trainers
 from transformers import PreTrainedTokenizerFast
@@ -18,6 +18,7 @@ from generation.data.message import message
 from generation.engines.base import ModelError
 from generation.models.encoder import Encoder
 from generation.models.written import Written
+from tests.properties import examples
 
 UNUSABLE = {"glm 4.5", "an end between turns alone", "no end of the turn", "answers left out"}
 
@@ -216,7 +217,7 @@ def test_an_answer_that_the_template_leaves_out_is_told() -> None:
 
 
 @pytest.mark.parametrize("style", [name for name in STYLES if name != "embedded"])
-@settings(max_examples=15)
+@examples(15)
 @given(contents=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Co", "Cs"]), max_size=30), min_size=3, max_size=3))  # fmt: skip
 def test_any_texts_have_the_tokenizers_own_ids(style: str, contents: list[str]) -> None:
     tokenizer, encoder = styled(style)

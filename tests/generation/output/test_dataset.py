@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from constitution.principles import Constitution, Principle
@@ -32,6 +32,7 @@ from generation.output.dataset import DATASETS, DatasetWriter, split_of
 from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
 from generation.output.reading import read_votes, split_files
 from generation.output.records import Feedback
+from tests.properties import examples
 
 LAWS = Constitution(
     name="laws",
@@ -180,7 +181,7 @@ def test_every_prompt_is_accounted_for(tmp_path: Path) -> None:
     assert read(tmp_path / "elsewhere") is None
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.sampled_from(["pairs", "failed", "dropped"]), max_size=12))
 def test_counts_add_up(kinds: list[str]) -> None:
     tally = Tally()

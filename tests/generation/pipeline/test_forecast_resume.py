@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from constitution.errors import UserError
@@ -23,6 +23,7 @@ from generation.output.run import open_run
 from generation.pipeline.job import Job, plan_ahead, prepare, produce
 from generation.request import FeedbackSettings
 from tests.forks import start, wait_until
+from tests.properties import examples
 
 
 def write_constitution(path: Path, principles: int = 4, **edits: str) -> Path:
@@ -103,7 +104,7 @@ plans = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(plan=plans.map(read_under))
 def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("plan")

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.styles import STYLES, control_tokens
 from constitution.errors import UserError
 from constitution.records import Message
 from generation.models.encoder import Encoder
+from tests.properties import examples
 from tests.training.small_run import CALL
 from training.config import Training
 from training.data.batches import Example
@@ -174,7 +175,7 @@ def test_rows_that_count_nothing_are_told(chatml: Encoder) -> None:
 WORDS = st.sampled_from(["", " ", "yes", "no", "one two three four", "word " * 40])
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     rows=st.lists(st.tuples(WORDS, WORDS, st.floats(0.5, 1), WORDS), max_size=8),
     truncated=st.sampled_from(["keep", "drop"]),

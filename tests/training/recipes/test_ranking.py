@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from generation.engines.checkpoint import ModelFiles
+from tests.properties import examples
 from training.data.batches import Example
 from training.data.ranked import RankedRow
 from training.model.loading import load_policy, load_reward
@@ -58,7 +59,7 @@ def test_by_hand() -> None:
     assert loss([5.0, 5.0, 5.0], 1, 2, 3).item() == pytest.approx(math.log(6))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(st.tuples(st.floats(-5, 5), st.integers(1, 3)), min_size=2, max_size=5))
 def test_it_is_the_mean_over_all_orders_that_break_no_rank(given: list[tuple[float, int]]) -> None:
     given = sorted(given, key=lambda one: one[1])
