@@ -48,9 +48,12 @@ class StoreMachine(RuleBasedStateMachine):
         connection.close()
         shutil.rmtree(self.base)
 
-    def open(self, **options: bool) -> None:
+    def open(self, failed: bool = False, damaged: bool = False) -> None:
         # nothing is written before a flush, so that an example is the same each time
-        self.writers.append((CallStore(self.folder / NAME, window=1000, window_seconds=3600, **options), {}))
+        store = CallStore(
+            self.folder / NAME, window=1000, window_seconds=3600, forget_failed=failed, forget_damaged=damaged
+        )
+        self.writers.append((store, {}))
 
     def flush(self, which: int) -> None:
         store, pending = self.writers[which]
@@ -99,7 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         del self.kept[lost]
         if forget_failed:
             self.kept = {key: answer for key, answer in self.kept.items() if answer.text and not answer.error}
-        self.open(forget_damaged=True, forget_failed=forget_failed)
+        self.open(failed=forget_failed, damaged=True)
 
     @precondition(lambda self: self.writers)
     @rule(answers=st.dictionaries(st.sampled_from(KEYS), ANSWERS, min_size=1))
@@ -175,7 +178,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert store.get(key) == pending.get(key, self.kept.get(key))
 
 
-class TestStore(StoreMachine.TestCase):  # type: ignore[misc, name-defined]
+class TestStore(StoreMachine.TestCase):  # type: ignore[valid-type, misc]
     """As hypothesis has pytest find it."""
 
     settings = settings(examples(8), stateful_step_count=12)
