@@ -30,7 +30,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "evaluation": (
         ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("probes",), ("judge",), ("review",), ("audit",),
-        ("policy",), ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
+        ("policy",), ("reasoning",), ("episodes",), ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
     ),
     "training": (
         ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("online",),
