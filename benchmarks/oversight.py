@@ -19,6 +19,7 @@ import math
 import random
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import regex
@@ -56,7 +57,7 @@ def main() -> None:
     found = made(args.pairs)
     for checks, honest in itertools.product((0.6, 0.75, 0.9), (1.0, 0.5, 0.0)):
         for name, plan in METHODS:
-            judge = Judge(simulated(lambda r, c=checks: judged(r, c)), critic=simulated(lambda r, h=honest: said(r, h)))
+            judge = Judge(simulated(partial(judged, checks=checks)), critic=simulated(partial(said, honest=honest)))
             report(
                 asyncio.run(votes(judge, found, plan)),
                 f"judge that sees {checks:.0%}, critics {honest:.0%} honest",
@@ -147,7 +148,7 @@ async def embedded(pairs: Sequence[LabelledPair]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with Session(Path(folder) / CALLS) as session:
             model = chat_models(config, model_registry(config), session.wrap)[1]["judge"]
-            own, honest = Judge(model), Judge(model, critic=simulated(lambda request: said(request, 1.0)))
+            own, honest = Judge(model), Judge(model, critic=simulated(partial(said, honest=1.0)))
             short = Decoding(max_tokens=64)
             for column, judge, plan in (
                 ("alone", own, METHODS[0][1]),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 from pydantic import Field, StrictStr, ValidationError
 
-from constitution.checks.own import the_rule
+from constitution.checks.own import RUNS_TESTS, TESTS_ARE_OFF, the_rule
 from constitution.errors import Location, Problem, UserError, problems_of, shown, suggest
 from constitution.principles import Constitution, Id, Principle, Weight
 from constitution.yaml_source import Source, read
@@ -249,12 +249,13 @@ def _with_own_rules(merged: _Merged, constitution: Constitution) -> Constitution
     principles = list[Principle]()
     for i, principle in enumerate(constitution.principles):
         check = principle.check
-        if check and check.own and not check.own_source:
+        if check and (check.own or check.tests) and not check.own_source:
             try:
-                source = the_rule(check.own).source
+                source = the_rule(check.own or RUNS_TESTS).source
             except UserError as error:
                 (problem,) = error.problems
-                merged.add(("principles", i, "check", "own"), problem.got, problem.allowed, problem.fix)
+                told = problem if check.own else TESTS_ARE_OFF
+                merged.add(("principles", i, "check", told.key), told.got, told.allowed, told.fix)
                 continue
             principle = principle.model_copy(update={"check": check.model_copy(update={"own_source": source})})
         principles.append(principle)

@@ -192,7 +192,7 @@ class Constitution(Strict):
     def columns(self) -> frozenset[str]:
         """Columns of a prompt's row that its rules read."""
         checks = [principle.check for principle in self.principles if principle.check]
-        return frozenset(name for check in checks for name in (check.answer, check.of_row) if name)
+        return frozenset(name for check in checks for name in (check.answer, check.of_row, check.tests) if name)
 
     def by_id(self, name: str) -> Principle:
         """The principle of that id. Raises KeyError."""

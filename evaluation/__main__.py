@@ -14,6 +14,7 @@ from constitution.options import Options, add_options, read_options
 from evaluation.attack.settings import AttackSettings
 from evaluation.audit.settings import AuditSettings
 from evaluation.diff.settings import DiffSettings
+from evaluation.episodes.settings import EpisodesSettings
 from evaluation.judge.settings import JudgeSettings
 from evaluation.policy.settings import PolicySettings
 from evaluation.verify.settings import VerifySettings
@@ -50,6 +51,11 @@ COMMANDS: dict[str, Command] = {
     "policy": Command(
         PolicySettings,
         "win rates of one policy over another, by several judges, and whether it overfits its judge",
+        RUN,
+    ),
+    "episodes": Command(
+        EpisodesSettings,
+        "tool use over several steps: calls when needed, results used, waste; for one policy or two",
         RUN,
     ),
     "verify": Command(

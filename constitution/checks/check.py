@@ -80,6 +80,9 @@ class Check(Strict):
     not concerned."""
     of_row: Column | None = None
     """Column of the prompt's row with rules of its own, in the form of this table; a row without them is not concerned."""
+    tests: Column | None = None
+    """Column of the prompt's row with tests in Python, which the response's code is run with and must pass; a row without them is
+    not concerned. Only where the command line has `--rules critics.rules.unit_tests`."""
     own: Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] | None = None
     """Name of a rule of your own, a Python function out of a file named with `--rules`."""
     own_source: Annotated[StrictStr, Field(pattern="^[0-9a-f]{32}$")] | None = None

@@ -37,6 +37,12 @@ class OwnRule(NamedTuple):
 
 
 _rules: dict[str, OwnRule] = {}
+RUNS_TESTS = "run_unit_tests"
+"""The rule that is loaded where code of responses may be run with a row's tests."""
+TESTS_ARE_OFF = Problem(
+    "", "tests", "runs the code of responses, which is off", "",
+    "add --rules critics.rules.unit_tests to the command line, if you want it",
+)  # fmt: skip
 FLAG = "--rules"
 HELP = "Python file or module with rules of your own, named by `own` in a check; repeatable"
 

@@ -15,6 +15,7 @@ from critics.rules.code import unparsed
 from critics.rules.row import own_check, wrong_answer
 from critics.rules.schemas import misfit
 from critics.rules.tool_calls import invalid_call
+from critics.rules.unit_tests import failing
 from critics.text.language import language
 from critics.text.refusal import is_refusal
 from critics.text.sentences import sentence_count
@@ -50,7 +51,9 @@ def _of_row(check: Check, prompt: Prompt, message: Message) -> str | None:
     if check.answer and (wrong := wrong_answer(prompt, check.answer, message.content)):
         return wrong
     own = own_check(prompt, check.of_row) if check.of_row else None
-    return violates(own, prompt, message) if own else None
+    if own and (broken := violates(own, prompt, message)):
+        return broken
+    return failing(prompt, check.tests, message.content) if check.tests else None
 
 
 def _length(check: Check, text: str) -> str | None:

@@ -28,18 +28,23 @@ def unparsed(language: Parses, text: str) -> str | None:
 
     Where no block has the language's name, those without a name count.
     """
-    blocks = fenced_blocks(text)
-    chosen = [block for block in blocks if block.name in _NAMES[language]] or [one for one in blocks if not one.name]
-    for number, block in enumerate(chosen, 1):
-        if len(block.code) > MAX_CHARACTERS:
+    for number, code in enumerate(blocks_of(language, text), 1):
+        if len(code) > MAX_CHARACTERS:
             return f"block {number} is longer than {MAX_CHARACTERS:,} characters"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of code that parses and yet is odd
-                _READS[language](block.code)
+                _READS[language](code)
         except (ValueError, SyntaxError, yaml.YAMLError, RecursionError, MemoryError) as error:
             return f"block {number} is no {language} ({type(error).__name__}{_line(error)})"
     return None
+
+
+def blocks_of(language: Parses, text: str) -> list[str]:
+    """The code of the fenced blocks of that language, or of those without a name where no block has the language's."""
+    blocks = fenced_blocks(text)
+    named = [block.code for block in blocks if block.name in _NAMES[language]]
+    return named or [block.code for block in blocks if not block.name]
 
 
 def _line(error: Exception) -> str:

@@ -56,7 +56,7 @@ def own_check(prompt: Prompt, column: str) -> Check | None:
         check = Check.model_validate_json(found) if isinstance(found, str) else Check.model_validate(found)
     except ValidationError as error:
         raise UserError(problems_of(error, Check, place)) from None
-    if check.own or check.of_row or check.answer:
+    if check.own or check.of_row or check.answer or check.tests:
         raise UserError(Problem(place, got="names a function or a column", allowed="rules that say all by themselves"))
     return check
 

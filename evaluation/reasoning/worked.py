@@ -17,7 +17,7 @@ _CHANGES: Mapping[str, tuple[str, ...]] = {
     "-": ("{n} {things} are given away", "{n} {things} break", "a neighbour borrows {n} {things}"),
     "*": ("then there are {n} times as many {things}",),
 }
-_STEP = regex.compile(r"(-?\d+) ([-+*]) (\d+) = (-?\d+)")
+_STEP = regex.compile(r"(?<!\d)(-?\d{1,9}) ([-+*]) (\d{1,9}) = (-?\d{1,9})")
 
 
 class Step(NamedTuple):
