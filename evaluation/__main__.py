@@ -17,6 +17,7 @@ from evaluation.diff.settings import DiffSettings
 from evaluation.episodes.settings import EpisodesSettings
 from evaluation.judge.settings import JudgeSettings
 from evaluation.policy.settings import PolicySettings
+from evaluation.reasoning.settings import ReasoningSettings
 from evaluation.verify.settings import VerifySettings
 from generation.console import Console
 
@@ -56,6 +57,11 @@ COMMANDS: dict[str, Command] = {
     "episodes": Command(
         EpisodesSettings,
         "tool use over several steps: calls when needed, results used, waste; for one policy or two",
+        RUN,
+    ),
+    "reasoning": Command(
+        ReasoningSettings,
+        "right against looks-right: does a judge see a false step, does a policy's answer follow from it",
         RUN,
     ),
     "verify": Command(
