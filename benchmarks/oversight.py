@@ -144,7 +144,7 @@ def report(records: Sequence[Vote | Failure], name: str, column: str) -> None:
 
 async def embedded(pairs: Sequence[LabelledPair]) -> None:
     """The embedded model as the judge."""
-    config = RunConfig(policy="embedded", judge="embedded")
+    config = RunConfig(policy="embedded", judge="embedded", engine="transformers")
     with tempfile.TemporaryDirectory() as folder:
         async with Session(Path(folder) / CALLS) as session:
             model = chat_models(config, model_registry(config), session.wrap)[1]["judge"]
