@@ -14,7 +14,8 @@ from evaluation.episodes.figures import RATES, by_kind, rates
 from evaluation.episodes.playing import Played, play
 from evaluation.episodes.settings import EpisodesSettings
 from evaluation.episodes.table import episodes
-from evaluation.files import check_writable, write_json
+from evaluation.files import check_writable, write, write_json
+from evaluation.pages.shares import shares_page, shares_section
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
 from generation.models.factory import ModelSpec, chat_model, model_registry
@@ -25,7 +26,7 @@ from generation.pipeline.session import CALLS, Session
 
 def run(settings: EpisodesSettings, console: Console) -> int:
     """Play, write, print. Exit code 0 done, 1 a model was unavailable. Raises UserError."""
-    check_writable(settings.json_file)
+    check_writable(settings.json_file, settings.page)
     given = [("A", settings.a), *([("B", settings.b)] if settings.b else [])]
     models: dict[str, tuple[RunConfig, ModelSpec]] = {}
     for side, model in given:
@@ -40,6 +41,8 @@ def run(settings: EpisodesSettings, console: Console) -> int:
     if any(one.reason == UNAVAILABLE for found in lost.values() for one in found):
         complain("incomplete: a model was unavailable; nothing is written; run the same command again to resume")
         return 1
+    if settings.page:
+        write(settings.page, _page(known, given))
     if settings.json_file:
         write_json(settings.json_file, {side: _figures(model, known[side], lost[side]) for side, model in given})
     _show(known, lost, console)
@@ -80,6 +83,18 @@ def _figures(model: str, played: Sequence[Played], lost: Sequence[Failure]) -> d
             for one in played
         },
     }
+
+
+def _page(known: Mapping[str, Sequence[Played]], given: Sequence[tuple[str, str]]) -> str:
+    sections = [
+        shares_section(f"{side}: {title}", text, shares(played), RATES)
+        for side, played in known.items()
+        for title, text, shares in (
+            ("rates", "Of waste and unfinished less is better.", rates),
+            ("success by kind", "Right answers that rest on the calls they need.", by_kind),
+        )
+    ]
+    return shares_page("Tool use over several steps", given, sections)
 
 
 def _show(known: Mapping[str, Sequence[Played]], lost: Mapping[str, Sequence[Failure]], console: Console) -> None:

@@ -32,3 +32,5 @@ class EpisodesSettings(Options):
     """Play only the first N episodes."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None
     """Write every figure, and what was said in every episode, as JSON."""
+    page: Annotated[Path | None, Option("FILE")] = None
+    """Write a page with plots."""

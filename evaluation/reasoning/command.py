@@ -16,7 +16,8 @@ from critics.ranking.weights import Estimate
 from evaluation.files import check_writable, write, write_json
 from evaluation.judge import asking
 from evaluation.judge.labelled import LabelledPair
-from evaluation.reasoning.figures import JUDGED, Answers, answered, judged, read
+from evaluation.pages.shares import shares_page, shares_section
+from evaluation.reasoning.figures import ANSWERED, JUDGED, Answers, answered, judged, read
 from evaluation.reasoning.items import begun, judged_pairs
 from evaluation.reasoning.settings import ReasoningSettings
 from evaluation.reasoning.worked import Worked, worked
@@ -37,7 +38,7 @@ OWN = Constitution(name="reasoning", version=1, objectives={"correctness": 1.0},
 
 def run(settings: ReasoningSettings, console: Console) -> int:
     """Ask, write, print. Exit code 0 done, 1 a model was unavailable. Raises UserError."""
-    check_writable(settings.json_file, settings.pairs)
+    check_writable(settings.json_file, settings.pairs, settings.page)
     flags = {"judge": settings.judge, "policy": settings.a or None, "engine": settings.engine}
     config = reading.load(RunConfig, settings.config, settings.overrides, flags, example=EXAMPLE)
     constitution = asking.read_both(settings, run=config)[0] if settings.constitution else OWN
@@ -61,6 +62,14 @@ def run(settings: ReasoningSettings, console: Console) -> int:
     reasons = Counter(f"{record.stage}: {record.reason}" for record in failures)
     if settings.pairs:
         write(settings.pairs, "".join(f"{json.dumps(_row(pair))}\n" for pair in pairs))
+    if settings.page:
+        made_of = [("judge", config.judge_model), ("policy", settings.a or "none"), ("sums", str(len(sums)))]
+        text = "How often the better of two responses wins; 50% is what a judge that sees nothing gets."
+        sections = [shares_section("Judge", text, rates, JUDGED, 0.5)]
+        sections += (
+            [shares_section("Policy", "Answers to solutions that are begun.", policy, ANSWERED)] if policy else []
+        )
+        write(settings.page, shares_page("Right against looks-right", made_of, sections))
     if settings.json_file:
         figures = {"judge": rates, "policy": policy}
         shown = {name: {key: one.model_dump() for key, one in found.items()} for name, found in figures.items()}
@@ -69,7 +78,7 @@ def run(settings: ReasoningSettings, console: Console) -> int:
         )
     for name, found in {**rates, **policy}.items():
         interval = f"{100 * found.value:.0f}% [{100 * found.low:.0f}, {100 * found.high:.0f}]"
-        console.print(f"{name:12}{interval:>20}  {JUDGED.get(name, 'of the policy')}", markup=False)
+        console.print(f"{name:12}{interval:>20}  {JUDGED.get(name) or ANSWERED[name]}", markup=False)
     for reason, count in sorted(reasons.items()):
         console.print(f"missing: {count} ({printable(reason)})", markup=False)
     return 0

@@ -19,6 +19,14 @@ JUDGED = {
 }
 """Kind -> what its figure is the share of."""
 
+ANSWERED = {
+    "right": "answers of the policy that are right after true steps",
+    "noticed": "those that are right though a step before was false",
+    "followed": "those that follow from the false step",
+    "changed": "those that differ between the two: answers of a policy that only recites do not",
+}
+"""Figure of a policy -> what it is the share of."""
+
 
 class Answers(NamedTuple):
     """What a policy made of one begun solution; None where it gave no number."""
@@ -36,8 +44,7 @@ def judged(pairs: Sequence[LabelledPair], logits: Mapping[str, float]) -> dict[s
 
 
 def answered(found: Sequence[Answers]) -> dict[str, Estimate]:
-    """right: answers that are right after true steps. noticed: right though a step before was false. followed: what follows from
-    the false step. changed: answers that differ between the two, which a policy that only recites does not."""
+    """The shares that ANSWERED names."""
     n = len(found)
     return {
         "right": share(sum(one.true == one.begun.one.answer for one in found), n),

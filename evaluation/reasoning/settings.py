@@ -26,3 +26,5 @@ class ReasoningSettings(PanelSettings):
     """Write every figure, as JSON."""
     pairs: Annotated[Path | None, Option("FILE")] = None
     """Write the pairs too, for `evaluate judge --data`."""
+    page: Annotated[Path | None, Option("FILE")] = None
+    """Write a page with plots."""

@@ -118,7 +118,7 @@ def test_a_model_that_cannot_be_asked_is_a_failure_and_no_rate() -> None:
 
 
 def test_the_command_writes_figures_of_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "figures.json"
+    out, page = tmp_path / "figures.json", tmp_path / "page.html"
     arguments = [
         "episodes",
         "--a",
@@ -131,11 +131,14 @@ def test_the_command_writes_figures_of_both(tmp_path: Path, capsys: pytest.Captu
         str(tmp_path / "calls"),
         "--json",
         str(out),
+        "--page",
+        str(page),
     ]
     assert main(arguments) == 0
     found = json.loads(out.read_text())
     assert (found["A"]["episodes"], found["B"]["model"]) == (len(FOUND.episodes), "two")
     assert found["A"]["rates"]["called"]["value"] == 0
+    assert page.read_text().count("<img") == 4
     assert "only A succeeds" in capsys.readouterr().out
 
 

@@ -74,12 +74,13 @@ def test_a_policy_that_goes_on_from_the_steps_changes_its_answer_and_one_that_re
 def test_the_command_writes_figures_and_pairs_that_judges_are_evaluated_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures, pairs = tmp_path / "figures.json", tmp_path / "pairs.jsonl"
+    figures, pairs, page = (tmp_path / name for name in ("figures.json", "pairs.jsonl", "page.html"))
     arguments = ["--judge", "j", "--a", "p", "--engine", "replay", "--sums", "4", "--out", str(tmp_path / "calls")]
-    assert main(["reasoning", *arguments, "--json", str(figures), "--pairs", str(pairs)]) == 0
+    assert main(["reasoning", *arguments, "--json", str(figures), "--pairs", str(pairs), "--page", str(page)]) == 0
     found = json.loads(figures.read_text())
     assert found["judge"].keys() == KINDS.keys()
     assert found["policy"]["changed"]["value"] >= 0
     assert found["failures"] == {}
     assert len(read_labelled(pairs)[0]) == 4 * len(KINDS)
+    assert page.read_text().count("<img") == 2
     assert "false step" in capsys.readouterr().out
