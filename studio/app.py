@@ -16,6 +16,7 @@ from studio.pages import page
 from studio.security import Access, Guard
 from studio.state import Studio, View, studio_of
 from studio.views import calls, compare, edit, failures, live, overview, pair, pairs, policy, review
+from studio.within import Within
 
 VIEWS: tuple[View, ...] = (
     overview.VIEW, pairs.VIEW, edit.VIEW, review.VIEW, failures.VIEW, compare.VIEW, live.VIEW, policy.VIEW, pair.VIEW, calls.VIEW,
@@ -28,13 +29,18 @@ KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 def build(studio: Studio, access: Access) -> Guard:
     """The application that a server runs."""
+    return Guard(Within(studio, pages_of), access)
+
+
+def pages_of(studio: Studio) -> Starlette:
+    """The pages of one studio."""
     studio.views = VIEWS
-    routes = [Route("/", _first), *_static(), *(route for view in studio.views for route in view.routes)]
     handlers = {UserError: _refused, HTTPException: _missing, Exception: _broken}
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=ROUTES, exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.studio = studio
-    return Guard(app, access)
+    app.state.under_way = {}  # what the editor asks
+    return app
 
 
 def _first(request: Request) -> Response:
@@ -42,7 +48,9 @@ def _first(request: Request) -> Response:
     studio = studio_of(request)
     path = next((view.path for view in studio.views if view.path and view.shown(studio)), "")
     return (
-        RedirectResponse(path, 303) if path else page(request, "message.html.jinja", title="Nothing to show", lines=[])
+        RedirectResponse(f"{studio.root}{path}", 303)
+        if path
+        else page(request, "message.html.jinja", title="Nothing to show", lines=[])
     )
 
 
@@ -53,6 +61,10 @@ def _static() -> list[Route]:
 
 def _file(name: str, body: bytes, kind: str) -> Route:
     return Route(f"/static/{name}", lambda request: Response(body, media_type=kind), name=name)
+
+
+ROUTES = (Route("/", _first), *_static(), *(route for view in VIEWS for route in view.routes))
+"""Every path that is answered, beside the first address."""
 
 
 def _refused(request: Request, error: Exception) -> Response:

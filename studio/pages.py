@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from generation.output.pages import visible
-from studio.state import studio_of
+from studio.state import Linked, Studio, studio_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,20 +23,32 @@ def page(request: Request, template: str, /, *, status: int = 200, **values: obj
         _environment()
         .get_template(template)
         .render(
-            **values, subject=studio.subject, views=[view for view in studio.views if view.path], here=request.url.path
+            **values,
+            root=studio.root,
+            subject=studio.subject,
+            above=studio.above,
+            doors=_doors(studio),
+            views=[view for view in studio.views if view.path and view.shown(studio)],
+            here=request.url.path.removeprefix(studio.root),
         )
     )
     return HTMLResponse(text, status)
 
 
-def fragment(template: str, /, **values: object) -> HTMLResponse:
+def fragment(request: Request, template: str, /, **values: object) -> HTMLResponse:
     """A part of a page, for the studio's own script to put in place."""
-    return HTMLResponse(text_of(template, **values))
+    return HTMLResponse(text_of(studio_of(request), template, **values))
 
 
-def text_of(template: str, /, **values: object) -> Markup:
+def text_of(studio: Studio, template: str, /, **values: object) -> Markup:
     """The same as markup, for a page to hold."""
-    return Markup(_environment().get_template(template).render(**values))
+    return Markup(_environment().get_template(template).render(**values, root=studio.root))
+
+
+def _doors(studio: Studio) -> list[tuple[str, str]]:
+    """(path, name) of the runs that can be opened from every page."""
+    found = {**studio.made, **({"against": Linked(studio.against)} if studio.against else {})}
+    return [(f"{studio.root}/within/{name}/", (one.against or one.subject).name) for name, one in found.items()]
 
 
 @cache

@@ -11,6 +11,7 @@ import uvicorn
 
 from constitution.errors import Problem, Problems, UserError
 from constitution.terminal import complain, printable
+from evaluation.principles.report import read_report
 from studio.app import build
 from studio.data.build import Progress
 from studio.data.index import index_of
@@ -53,6 +54,11 @@ def open_studio(settings: StudioSettings) -> Studio:
             against = subject_of(settings.against)
             if studio is not None:
                 studio.against = against
+    if settings.tested is not None:
+        with problems.collect():
+            read_report(settings.tested)
+            if studio is not None:
+                studio.tested = settings.tested
     problems.check()
     assert studio is not None
     for subject in (studio.subject, studio.against):

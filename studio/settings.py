@@ -18,6 +18,8 @@ class StudioSettings(Options):
     wrote."""
     against: Annotated[Path | None, Option("RUN")] = None
     """A second finished run, to be shown beside the first."""
+    tested: Annotated[Path | None, Option("FILE")] = None
+    """What `solon constitution test --json` wrote, to be shown beside the principles in the editor."""
     host: Annotated[str, Option("HOST")] = "127.0.0.1"
     """Address to listen on; one that other machines reach needs --token-file."""
     port: Annotated[int, Option("PORT")] = Field(default=0, ge=0, le=65535)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, cast
 
 from starlette.requests import Request
@@ -15,6 +16,13 @@ from studio.data.index import Index, index_of
 from studio.subject import Kind, Subject
 
 
+class Linked(NamedTuple):
+    """What a studio leads to."""
+
+    subject: Subject
+    against: Subject | None = None
+
+
 @dataclass(slots=True)
 class Studio:
     """An open studio: what it shows. Handlers get it by `studio_of`."""
@@ -22,8 +30,16 @@ class Studio:
     subject: Subject
     against: Subject | None = None
     """A second run, to be shown beside the first."""
+    tested: Path | None = None
+    """What `solon constitution test --json` wrote."""
     views: Sequence[View] = ()
     """All of them, in the navigation's order."""
+    root: str = ""
+    """The path under which its pages lie."""
+    above: tuple[Studio, ...] = ()
+    """Those that it lies within, the outermost first."""
+    made: dict[str, Linked] = field(default_factory=dict)
+    """Name -> a run that was made from here."""
 
 
 class View(NamedTuple):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +14,8 @@ from constitution.principles import Constitution
 from evaluation.files import check_writable, write_json
 from evaluation.judge.asking import read_both
 from evaluation.principles.asking import Answers, Pairs, ask, calls_at_most, from_run, is_run, judge, read_pairs, writer
-from evaluation.principles.checks import Doubt, Probe, Relation, agreement, by_kind, doubts, relation
+from evaluation.principles.checks import Probe, Relation, agreement, by_kind, doubts, relation
+from evaluation.principles.report import Proposed, TestReport, report
 from evaluation.principles.settings import TestSettings
 from evaluation.principles.wording import Wording, fixed, sharper
 from generation.config import RunConfig
@@ -26,25 +25,12 @@ SHARPENED = ("varies_with_wording", "two_in_one", "ignores_its_text", "judges_di
 """Doubts for which a sharper wording may help."""
 
 
-class Proposal(NamedTuple):
-    """A wording in a principle's place."""
-
-    principle: str
-    text: str
-    before: float | None
-    """Agreement of the principle with itself in other words."""
-    after: float | None
-    """The same of the proposal."""
-    same: float | None
-    """Agreement of the two."""
-
-
 def run(settings: TestSettings, console: Console) -> int:
     """Ask, write, print. Exit code 0 done, 1 a principle is in doubt. Raises UserError."""
     check_writable(settings.json_file)
     if is_run(settings.data) and (settings.votes_only or not (settings.judge or settings.config or settings.overrides)):
         constitution = load(settings.constitution)
-        answers, proposals = from_run(settings, constitution), list[Proposal]()
+        answers, proposals = from_run(settings, constitution), list[Proposed]()
     else:
         if settings.votes_only:
             raise UserError(Problem("--votes-only", "", f"{settings.data} is no finished run", "a run's folder"))
@@ -56,15 +42,16 @@ def run(settings: TestSettings, console: Console) -> int:
             return 0
         answers, proposals = asyncio.run(_test(settings, constitution, config, pairs))
     found = doubts(constitution.principles, answers.wordings, answers.said)
+    told = report(constitution, answers, found, tuple(proposals))
     if settings.json_file:
-        write_json(settings.json_file, numbers(constitution, answers, found, proposals))
-    _print(constitution, answers, found, proposals, console)
+        write_json(settings.json_file, told.model_dump())
+    _print(told, console)
     return int(bool(found))
 
 
 async def _test(
     settings: TestSettings, constitution: Constitution, config: RunConfig, pairs: Pairs
-) -> tuple[Answers, list[Proposal]]:
+) -> tuple[Answers, list[Proposed]]:
     answers = await ask(settings, constitution, config, pairs)
     if not settings.sharpen:
         return answers, []
@@ -83,7 +70,7 @@ async def _sharpened(
     pairs: Pairs,
     answers: Answers,
     doubted: set[str],
-) -> list[Proposal]:
+) -> list[Proposed]:
     """A proposal for each doubted principle, asked about the same pairs."""
     wordings = list[Wording]()
     async with Session(settings.out / CALLS, reuse=[path / CALLS for path in settings.reuse]) as session:
@@ -100,42 +87,13 @@ async def _sharpened(
         votes = more.said.of(one.probe.id)
         after = relation(votes, more.said.of(other.probe.id), 0.01)
         same = relation(votes, answers.said.of(one.of), 0.01)
-        found.append(Proposal(one.of, one.probe.text, *(_value(part) for part in (before, after, same))))
+        values = {"before": _value(before), "after": _value(after), "same": _value(same)}
+        found.append(Proposed(principle=one.of, text=one.probe.text, **values))
     return found
 
 
 def _value(found: Relation | None) -> float | None:
     return found.value if found else None
-
-
-def numbers(
-    constitution: Constitution, answers: Answers, found: Sequence[Doubt], proposals: Sequence[Proposal]
-) -> Mapping[str, object]:
-    """What `--json` writes."""
-    return {
-        "constitution": constitution.digest,
-        "pairs": len(answers.said.pairs),
-        "calls": answers.calls._asdict(),
-        "failed_votes": answers.failures,
-        "principles": {name: _figures(constitution, answers, name) for name in _judged(constitution)},
-        "doubts": [one._asdict() for one in found],
-        "proposals": [one._asdict() for one in proposals],
-    }
-
-
-def _judged(constitution: Constitution) -> list[str]:
-    return [principle.id for principle in constitution.principles if principle.judged]
-
-
-def _figures(constitution: Constitution, answers: Answers, name: str) -> dict[str, Any]:
-    probe = Probe(constitution.by_id(name), by_kind(name, answers.wordings), answers.said, 0.05)
-    own = agreement(probe)
-    against = [one.value for votes in probe.votes("antithesis") if (one := relation(probe.own, votes, 0.05))]
-    return {
-        "in_other_words": own._asdict() if own else None,
-        "antithesis": against[0] if against else None,
-        "wordings": {kind: len(names) for kind, names in probe.wordings.items()},
-    }
 
 
 def _print_plan(
@@ -154,33 +112,35 @@ def _print_plan(
     )
 
 
-def _print(
-    constitution: Constitution,
-    answers: Answers,
-    found: Sequence[Doubt],
-    proposals: Sequence[Proposal],
-    console: Console,
-) -> None:
+def _print(told: TestReport, console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("principle", "in other words", "antithesis", "what is doubtful, and what mends it"):
+    for column in (
+        "principle",
+        "in other words",
+        "antithesis",
+        "takes a side",
+        "most like",
+        "what is doubtful, and what mends it",
+    ):
         table.add_column(column, overflow="fold")
-    for name in _judged(constitution):
-        figures = _figures(constitution, answers, name)
-        own, against = figures["in_other_words"], figures["antithesis"]
-        said = "\n".join(f"{one.check}: {one.what}. {one.fix}" for one in found if one.principle == name)
-        shown = [f"{value:.2f}" if isinstance(value, float) else "" for value in (own and own["value"], against)]
-        table.add_row(Text(name), *shown, Text(said))
+    for name, one in told.principles.items():
+        own = one.in_other_words.value if one.in_other_words else None
+        decides = "" if one.decides is None else f"{one.decides:.0%}"
+        like = "" if one.likeness is None else f"{one.most_like} ({one.likeness:.2f})"
+        doubts = "\n".join(f"{each.check}: {each.what}. {each.fix}" for each in told.about(name))
+        shown = ["" if value is None else f"{value:.2f}" for value in (own, one.antithesis)]
+        table.add_row(Text(name), *shown, decides, Text(like), Text(doubts))
     console.print(table)
-    for one in proposals:
-        after, before = ("?" if value is None else f"{value:.2f}" for value in (one.after, one.before))
-        same = "?" if one.same is None else f"{one.same:.2f}"
-        text = f"{one.principle}: try {one.text!r}: in other words {after} (now {before}), with the present one {same}"
+    for proposed in told.proposals:
+        after, before, same = (
+            "?" if value is None else f"{value:.2f}" for value in (proposed.after, proposed.before, proposed.same)
+        )
+        text = f"{proposed.principle}: try {proposed.text!r}: in other words {after} (now {before}), with the present one {same}"
         console.print(Text(text))
-    doubted = len({one.principle for one in found})
-    n, calls = len(answers.said.pairs), answers.calls
-    lost = f"; {answers.failures:,} votes failed" if answers.failures else ""
+    doubted = len({each.principle for each in told.doubts})
+    lost = f"; {told.failed_votes:,} votes failed" if told.failed_votes else ""
     console.print(
-        f"{doubted} of {len(_judged(constitution))} principles are in doubt, by {n:,} pairs{lost}. "
-        f"Calls: {calls.made:,} made, {calls.reused:,} stored.",
+        f"{doubted} of {len(told.principles)} principles are in doubt, by {told.pairs:,} pairs{lost}. "
+        f"Calls: {told.calls.made:,} made, {told.calls.reused:,} stored.",
         markup=False,
     )

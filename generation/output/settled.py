@@ -99,15 +99,18 @@ class Settled:
         self._store.put_outcome(outcome.prompt.id, state, zlib.compress(body, _LEVEL))
 
 
-def _read(body: bytes | None, prompt: Prompt) -> Feedback | None:
-    """The outcome that is kept as these bytes, where it is this prompt's."""
-    if body is None:
-        return None
+def read_outcome(body: bytes) -> Feedback | None:
+    """The outcome that is kept as these bytes; None where they are damaged."""
     try:
-        kept = _feedback.validate_json(zlib.decompress(body))
+        return _feedback.validate_json(zlib.decompress(body))
     except (ValidationError, zlib.error, ValueError):
         return None
-    return kept if kept.prompt == prompt else None
+
+
+def _read(body: bytes | None, prompt: Prompt) -> Feedback | None:
+    """The outcome that is kept as these bytes, where it is this prompt's."""
+    kept = None if body is None else read_outcome(body)
+    return kept if kept and kept.prompt == prompt else None
 
 
 class Shards(NamedTuple):

@@ -113,6 +113,11 @@ class Job:
         return self.shard.of(rows) if self.shard else rows
 
     @property
+    def prompts(self) -> int:
+        """How many it is over; of a shard, about."""
+        return -(-self.info.rows // self.shard.parts) if self.shard else self.info.rows
+
+    @property
     def plan(self) -> Plan:
         """That of the settings; of several shards the first alone judges the control pairs."""
         plan = self.config.plan
@@ -130,6 +135,7 @@ class Job:
         results |= {"acceptance": d.acceptance} if d.acceptance else {}
         several, own = ("panel", "policies"), {"name", *MEMBERS_MACHINE}
         machine = self.config.model_dump(mode="json", exclude={*results, *RESULTS, *several})
+        machine["prompts"] = self.prompts  # for whoever shows how far the run is
         for name in several:
             machine[name] = [one.model_dump(mode="json", include=own) for one in getattr(self.config, name)]
         if known:
@@ -287,7 +293,7 @@ async def produce(job: Job, report: Report | None = None, progress: Progress | N
         async with Session(
             job.out / CALLS,
             reuse=job.reuse,
-            prompts=-(-job.info.rows // job.shard.parts) if job.shard else job.info.rows,
+            prompts=job.prompts,
             forget=job.forget,
             tariff=job.tariff,
             limits=Limits(job.config.max_cost, job.config.max_calls, job.config.max_tokens),

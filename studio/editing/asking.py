@@ -65,7 +65,8 @@ class Asking:
     def standing(self) -> Standing:
         """As it is now."""
         running = self.process.poll() is None
-        finished = not running and self.process.returncode == 0 and read_manifest(self.out) is not None
+        # 1: it is finished, and little came of it
+        finished = not running and self.process.returncode in (0, 1) and read_manifest(self.out) is not None
         return Standing(running, finished, self._made(), self.planned, self.most, self.out, self._says())
 
     def stop(self) -> None:
@@ -89,7 +90,8 @@ class Asking:
         return printable(lines[-1]) if lines else ""
 
 
-def refuse_second(asking: Asking | None) -> None:
+def refuse_second(*others: Asking | None) -> None:
     """Raises UserError while one is under way."""
-    if asking and asking.process.poll() is None:
-        raise UserError(Problem("", got=f"{asking.out} is being made", fix="stop it, or wait for it"))
+    for one in others:
+        if one and one.process.poll() is None:
+            raise UserError(Problem("", got=f"{one.out} is being made", fix="stop it, or wait for it"))

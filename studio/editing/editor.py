@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +21,15 @@ from constitution.loading import load_with_places, to_yaml
 from constitution.principles import Constitution
 from constitution.records import Response
 from critics.transcript import message_text
-from evaluation.diff.again import again, beside
+from evaluation.diff.again import again, beside, trying
 from evaluation.diff.ballots import Ballot, read_ballots
 from evaluation.diff.revoting import Effect, Moved, Recount
 from evaluation.principles.asking import from_run
-from evaluation.principles.checks import Doubt, doubts
+from evaluation.principles.checks import doubts
+from evaluation.principles.report import TestReport, read_report, report
 from evaluation.principles.settings import TestSettings
 from generation.output.files import write_atomically
-from generation.output.folder import CONSTITUTION
+from generation.output.folder import CONSTITUTION, PROMPTS
 from generation.output.run import open_run
 from generation.pipeline.job import Ahead, plan_ahead, prepare
 from generation.request import FeedbackSettings
@@ -51,6 +54,8 @@ class Read(NamedTuple):
     constitution: Constitution | None
     """None where there are errors."""
     told: list[Told]
+    lines: Mapping[str, int]
+    """Principle -> its line; 0 where it stands in another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,15 @@ class Readable:
 class Editor:
     """What one studio edits."""
 
-    def __init__(self, file: Path | None, place: Path, run: Path | None) -> None:
-        """file: where it may be saved. place: what `extends` is relative to. run: whose labels are counted anew."""
-        self.file, self.place, self.run = file, place, run
+    def __init__(self, file: Path | None, place: Path, run: Path | None, tested: Path | None = None) -> None:
+        """file: where it may be saved. place: what `extends` is relative to. run: whose labels are counted anew.
+
+        tested: what `solon constitution test --json` wrote.
+        """
+        self.file, self.place, self.run, self.tested = file, place, run, tested
         self._lock = threading.Lock()
         self._recount: Recount | None = None
+        self._report: TestReport | None = None
 
     def text(self) -> str:
         """As it is on disk. Raises UserError."""
@@ -84,8 +93,9 @@ class Editor:
         try:
             loaded = load_with_places(self.place, text)
         except UserError as error:
-            return Read(None, [self._told(problem, True) for problem in error.problems])
-        return Read(loaded.constitution, [self._told(problem, False) for problem in warnings(loaded)])
+            return Read(None, [self._told(problem, True) for problem in error.problems], {})
+        lines = {name: self._line(place) for name, place in loaded.places.items()}
+        return Read(loaded.constitution, [self._told(problem, False) for problem in warnings(loaded)], lines)
 
     def constitution(self, text: str) -> Constitution:
         """Raises UserError with all that is wrong."""
@@ -152,19 +162,43 @@ class Editor:
             settings = again(self.run, file, beside(self.run, constitution, least), least)
             return asyncio.run(plan_ahead(prepare(settings)))
 
-    def doubts(self) -> list[Doubt]:
-        """What is wrong with principles by how the run's judges voted under them (`solon constitution test --votes-only`)."""
+    def trying(self, constitution: Constitution, prompt: str, responses: tuple[str, ...]) -> FeedbackSettings:
+        """A run of one prompt beside the run, which gets a copy of the text and of the prompt. Raises UserError."""
         if self.run is None:
             raise UserError(Problem("", got="no run is open", fix=OPEN))
-        constitution = open_run(self.run).constitution
-        settings = TestSettings(constitution=self.run / CONSTITUTION, data=str(self.run), votes_only=True)
-        answers = from_run(settings, constitution)
-        return [*doubts(constitution.principles, answers.wordings, answers.said)]
+        row = json.dumps({"prompt": prompt, **({"responses": responses} if responses else {})}, ensure_ascii=False)
+        out = self.run.with_name(f"{self.run.name}-tried-{digest(constitution.digest + row)[:8]}")
+        try:
+            out.mkdir(exist_ok=True)
+            write_atomically(out / CONSTITUTION, to_yaml(constitution))
+            write_atomically(out / PROMPTS, row + "\n")
+        except OSError as error:
+            raise UserError(Problem(str(out), got=f"cannot be written ({error.strerror})")) from None
+        return trying(self.run, out / CONSTITUTION, out / PROMPTS, out)
+
+    def report(self) -> TestReport:
+        """What the principles are worth: as it was saved, else by the run's votes (`solon constitution test --votes-only`)."""
+        if self.tested is not None:
+            return read_report(self.tested)
+        if self.run is None:
+            fix = "`solon studio FILE --tested REPORT` shows one; without it the votes of --against RUN are taken"
+            raise UserError(Problem("", got="no report of principles is open", fix=fix))
+        with self._lock:
+            if self._report is None:
+                constitution = open_run(self.run).constitution
+                settings = TestSettings(constitution=self.run / CONSTITUTION, data=str(self.run), votes_only=True)
+                answers = from_run(settings, constitution)
+                found = doubts(constitution.principles, answers.wordings, answers.said)
+                self._report = report(constitution, answers, found)
+            return self._report
 
     def _told(self, problem: Problem, error: bool) -> Told:
-        file, _, line = problem.place.rpartition(":")
-        own = file == str(self.place) and line.isdigit()
-        return Told(int(line) if own else 0, str(problem._replace(place="") if own else problem), error)
+        line = self._line(problem.place)
+        return Told(line, str(problem._replace(place="") if line else problem), error)
+
+    def _line(self, place: str) -> int:
+        file, _, line = place.rpartition(":")
+        return int(line) if file == str(self.place) and line.isdigit() else 0
 
 
 def _readable(moved: Moved, ballot: Ballot) -> Readable:
@@ -184,10 +218,11 @@ def editor_of(studio: Studio) -> Editor:
     """The one of this studio."""
     subject, against = studio.subject, studio.against
     if subject.kind is Kind.RUN:
-        return _editor(None, subject.path / CONSTITUTION, subject.path)
-    return _editor(subject.path, subject.path, against.path if against and against.kind is Kind.RUN else None)
+        return _editor(None, subject.path / CONSTITUTION, subject.path, studio.tested)
+    run = against.path if against and against.kind is Kind.RUN else None
+    return _editor(subject.path, subject.path, run, studio.tested)
 
 
 @lru_cache(4)
-def _editor(file: Path | None, place: Path, run: Path | None) -> Editor:
-    return Editor(file, place, run)
+def _editor(file: Path | None, place: Path, run: Path | None, tested: Path | None) -> Editor:
+    return Editor(file, place, run, tested)

@@ -35,7 +35,7 @@ const edited = () => ({ text: text.value, least: least && least.value !== "" ? N
 
 const check = async () => {
   const number = ++latest;
-  const answer = await post("/edit/check", edited());
+  const answer = await post(`${root}/edit/check`, edited());
   if (!answer) return;
   const body = await answer.text();
   if (number === latest) byId("effect").innerHTML = body;
@@ -48,7 +48,7 @@ const soon = () => {
 
 const fill = async () => {
   if (!byId("as-form").open) return;
-  const answer = await post("/edit/form", edited());
+  const answer = await post(`${root}/edit/form`, edited());
   if (answer) byId("form").innerHTML = await answer.text();
 };
 
@@ -61,13 +61,13 @@ byId("form").addEventListener("change", async (event) => {
   const input = event.target;
   if (!input.dataset.keys) return;
   const value = input.type === "checkbox" ? input.checked : input.type === "number" ? Number(input.value) : input.value;
-  const answer = await post("/edit/field", { text: text.value, keys: JSON.parse(input.dataset.keys), value });
+  const answer = await post(`${root}/edit/field`, { text: text.value, keys: JSON.parse(input.dataset.keys), value });
   if (!answer) return;
   text.value = (await answer.json()).text;
   await check();
 });
 
-byId("effect").addEventListener("click", (event) => {
+document.addEventListener("click", (event) => {
   const line = Number(event.target.dataset.line);
   if (!line) return;
   const lines = text.value.split("\n");
@@ -80,36 +80,47 @@ byId("effect").addEventListener("click", (event) => {
 const save = byId("save");
 if (save) {
   save.addEventListener("click", async () => {
-    const answer = await post("/edit/save", { text: text.value, seen: save.dataset.seen });
+    const answer = await post(`${root}/edit/save`, { text: text.value, seen: save.dataset.seen });
     byId("saved").textContent = answer ? "Saved." : "";
     if (answer) save.dataset.seen = (await answer.json()).seen;
   });
 }
 
-const watch = async () => {
-  const answer = await fetch("/edit/asking");
-  byId("asking").innerHTML = await answer.text();
-  if (byId("asking").querySelector("[data-running='1']")) setTimeout(watch, 500);
+const watch = async (name) => {
+  const answer = await fetch(`${root}/edit/${name}`);
+  byId(name).innerHTML = await answer.text();
+  if (byId(name).querySelector("[data-running='1']")) setTimeout(watch, 500, name);
 };
 
-if (byId("ask")) {
+if (byId("tested")) {
   byId("tested").addEventListener("toggle", async () => {
     if (!byId("tested").open) return;
-    const answer = await fetch("/edit/doubts");
-    if (answer.ok) byId("doubts").innerHTML = await answer.text();
+    const answer = await post(`${root}/edit/tested`, edited());
+    if (answer) byId("worth").innerHTML = await answer.text();
+  });
+}
+
+if (byId("ask")) {
+  byId("try-it").addEventListener("click", async () => {
+    const responses = [...document.querySelectorAll(".given")].map((area) => area.value);
+    byId("try-it").disabled = true;
+    const answer = await post(`${root}/edit/try`, { text: text.value, prompt: byId("prompt").value, responses });
+    byId("try-it").disabled = false;
+    if (answer) watch("tried");
   });
   byId("price").addEventListener("click", async () => {
-    const answer = await post("/edit/price", edited());
+    const answer = await post(`${root}/edit/price`, edited());
     if (answer) byId("takes").innerHTML = await answer.text();
   });
   byId("ask").addEventListener("click", async () => {
     byId("ask").disabled = true;
-    const answer = await post("/edit/ask", edited());
+    const answer = await post(`${root}/edit/ask`, edited());
     byId("ask").disabled = false;
-    if (answer) watch();
+    if (answer) watch("asking");
   });
   byId("stop").addEventListener("click", async () => {
-    if (await post("/edit/stop", {})) watch();
+    if (await post(`${root}/edit/stop`, {})) watch("asking");
   });
-  watch();
+  watch("asking");
+  watch("tried");
 }

@@ -1,6 +1,7 @@
 "use strict";
 // Keys of every page. A link or button with data-key is pressed by that key, unless one types or holds Ctrl, Alt or Meta.
 
+const root = document.body.dataset.root;
 const typing = (element) => element.closest("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {

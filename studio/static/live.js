@@ -3,7 +3,7 @@
 
 const place = document.getElementById("live");
 const state = document.getElementById("live-state");
-const source = new EventSource("/live/events");
+const source = new EventSource(`${root}/live/events`);
 
 source.addEventListener("message", (event) => {
   const open = document.activeElement && place.contains(document.activeElement) ? document.activeElement.id : "";

@@ -33,7 +33,7 @@ const send = async (button) => {
   }
   busy = true;
   try {
-    const answer = await fetch("/review/answer", {
+    const answer = await fetch(`${root}/review/answer`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(lineOf(button)),
     });
     if (!answer.ok) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from typing import Annotated, Any
 
@@ -13,14 +14,17 @@ from starlette.routing import Route
 
 from constitution.digest import digest
 from constitution.editing import set_value
+from constitution.errors import Problem, UserError
 from constitution.options import arguments
 from constitution.records import Strict
+from generation.pipeline.job import plan_ahead, prepare
 from studio.bodies import read_body
 from studio.editing.asking import Asking, refuse_second
 from studio.editing.editor import Editor, editor_of, summary
+from studio.editing.tried import tried
 from studio.pages import fragment, page
-from studio.state import Studio, View, studio_of
-from studio.subject import Kind
+from studio.state import Linked, Studio, View, studio_of
+from studio.subject import Kind, Subject
 
 MOST_SHOWN = 1_000
 """Pairs that are listed; the counts are of all."""
@@ -42,6 +46,15 @@ class Saved(Strict):
     text: Text
     seen: str
     """Digest of the file's text when it was read."""
+
+
+class Prompted(Strict):
+    """The text, and a prompt that is tried under it."""
+
+    text: Text
+    prompt: str = Field(max_length=1 << 17)
+    responses: tuple[str, str] = ("", "")
+    """Two responses that are compared; both empty where the policy is sampled."""
 
 
 class Value(Strict):
@@ -80,7 +93,7 @@ async def check(request: Request) -> Response:
     """What is said of the text, and what it changes."""
     sent = await read_body(request, Edited)
     editor = editor_of(studio_of(request))
-    return fragment("edit_effect.html.jinja", **await run_in_threadpool(_check, editor, sent.text, sent.least))
+    return fragment(request, "edit_effect.html.jinja", **await run_in_threadpool(_check, editor, sent.text, sent.least))
 
 
 def _check(editor: Editor, text: str, least: float | None) -> dict[str, Any]:
@@ -91,10 +104,15 @@ def _check(editor: Editor, text: str, least: float | None) -> dict[str, Any]:
 
 
 async def form(request: Request) -> Response:
-    """The text as a form."""
+    """The text as a form, each principle beside what is known of it."""
     sent = await read_body(request, Edited)
-    found = await run_in_threadpool(editor_of(studio_of(request)).read, sent.text)
-    return fragment("edit_form.html.jinja", constitution=found.constitution)
+    return await run_in_threadpool(_form, request, sent.text)
+
+
+def _form(request: Request, text: str) -> Response:
+    editor = editor_of(studio_of(request))
+    known = editor.report() if editor.run or editor.tested else None
+    return fragment(request, "edit_form.html.jinja", constitution=editor.read(text).constitution, report=known)
 
 
 async def field(request: Request) -> Response:
@@ -112,28 +130,37 @@ async def save(request: Request) -> Response:
 async def price(request: Request) -> Response:
     """The calls that asking again takes."""
     sent = await read_body(request, Edited)
+    return await run_in_threadpool(_price, request, sent)
+
+
+def _price(request: Request, sent: Edited) -> Response:
     editor = editor_of(studio_of(request))
-    return await run_in_threadpool(_price, editor, sent)
-
-
-def _price(editor: Editor, sent: Edited) -> Response:
-    constitution = editor.constitution(sent.text)
-    ahead = editor.price(constitution, sent.least)
+    ahead = editor.price(editor.constitution(sent.text), sent.least)
     cost = sum(one.expected.cost for one in ahead.takes.values())
-    return fragment("edit_price.html.jinja", calls=ahead.calls, cost=cost)
+    return fragment(request, "edit_price.html.jinja", calls=ahead.calls, cost=cost)
 
 
-def doubtful(request: Request) -> Response:
-    """What is wrong with the run's principles, by its votes."""
-    return fragment("edit_doubts.html.jinja", doubts=editor_of(studio_of(request)).doubts())
+async def tested(request: Request) -> Response:
+    """What the principles are worth, each at its line of the text."""
+    sent = await read_body(request, Edited)
+    return await run_in_threadpool(_tested, request, sent.text)
+
+
+def _tested(request: Request, text: str) -> Response:
+    editor = editor_of(studio_of(request))
+    read, known = editor.read(text), editor.report()
+    texts = {one.id: one.text for one in read.constitution.principles} if read.constitution else {}
+    return fragment(
+        request, "edit_tested.html.jinja", report=known, lines=read.lines, texts=texts, saved=editor.tested is not None
+    )
 
 
 async def ask(request: Request) -> Response:
     """Start the run under the edited constitution, or resume it."""
     sent = await read_body(request, Edited)
-    refuse_second(_asking(request))
-    request.app.state.asking = await run_in_threadpool(_start, editor_of(studio_of(request)), sent)
-    return _standing(request)
+    refuse_second(*_under_way(request).values())
+    _under_way(request)["asked"] = await run_in_threadpool(_start, editor_of(studio_of(request)), sent)
+    return _asking(request)
 
 
 def _start(editor: Editor, sent: Edited) -> Asking:
@@ -142,30 +169,68 @@ def _start(editor: Editor, sent: Edited) -> Asking:
     return Asking.start(editor.again(constitution, sent.least), calls.certain.total(), calls.most())
 
 
+async def try_prompt(request: Request) -> Response:
+    """Start a run of one prompt under the edited constitution."""
+    sent = await read_body(request, Prompted)
+    refuse_second(*_under_way(request).values())
+    _under_way(request)["tried"] = await run_in_threadpool(_try, editor_of(studio_of(request)), sent)
+    return _tried(request)
+
+
+def _try(editor: Editor, sent: Prompted) -> Asking:
+    responses = tuple(text for text in sent.responses if text.strip())
+    if not sent.prompt.strip() or len(responses) == 1:
+        raise UserError(Problem("", got="a prompt is missing, or one of two responses", fix="write both, or neither"))
+    settings = editor.trying(editor.constitution(sent.text), sent.prompt, responses)
+    calls = asyncio.run(plan_ahead(prepare(settings))).calls
+    return Asking.start(settings, calls.certain.total(), calls.most())
+
+
 async def stop(request: Request) -> Response:
-    """Stop it; what was made is kept."""
-    if under_way := _asking(request):
-        under_way.stop()
-    return _standing(request)
+    """Stop what is under way; what was made is kept."""
+    for one in _under_way(request).values():
+        one.stop()
+    return _asking(request)
 
 
 def asking(request: Request) -> Response:
-    """How far it is."""
-    return _standing(request)
+    """How far asking again is."""
+    return _asking(request)
 
 
-def _asking(request: Request) -> Asking | None:
-    """What this studio asks again, or asked last."""
-    found: Asking | None = getattr(request.app.state, "asking", None)
-    return found
+def tried_prompt(request: Request) -> Response:
+    """What came of the prompt that was tried."""
+    return _tried(request)
 
 
-def _standing(request: Request) -> Response:
-    found = _asking(request)
+def _under_way(request: Request) -> dict[str, Asking]:
+    """What this studio asks or asked last: `asked` again, and `tried`."""
+    known: dict[str, Asking] = request.app.state.under_way
+    return known
+
+
+def _asking(request: Request) -> Response:
+    studio, values = studio_of(request), _standing(request, "asked")
+    if values["now"] and values["now"].finished and (run := editor_of(studio).run):
+        studio.made["asked"] = Linked(Subject(Kind.RUN, run), Subject(Kind.RUN, values["now"].out))
+    return fragment(request, "edit_asking.html.jinja", **values)
+
+
+def _tried(request: Request) -> Response:
+    values, found = _standing(request, "tried"), None
+    if values["now"] and values["now"].finished:
+        out = values["now"].out
+        studio_of(request).made["tried"] = Linked(Subject(Kind.RUN, out))
+        found = tried(out)
+    return fragment(request, "edit_tried.html.jinja", **values, found=found)
+
+
+def _standing(request: Request, name: str) -> dict[str, Any]:
+    found = _under_way(request).get(name)
     if found is None:
-        return fragment("edit_asking.html.jinja", now=None, command="")
+        return {"now": None, "command": ""}
     command = shlex.join(["solon", "feedback", *arguments(found.settings)])
-    return fragment("edit_asking.html.jinja", now=found.standing(), command=command)
+    return {"now": found.standing(), "command": command}
 
 
 def _post(path: str, endpoint: object) -> Route:
@@ -175,13 +240,15 @@ def _post(path: str, endpoint: object) -> Route:
 ROUTES = (
     Route("/edit", show),
     Route("/edit/asking", asking),
-    Route("/edit/doubts", doubtful),
+    Route("/edit/tried", tried_prompt),
     _post("/edit/check", check),
     _post("/edit/form", form),
     _post("/edit/field", field),
     _post("/edit/save", save),
     _post("/edit/price", price),
+    _post("/edit/tested", tested),
     _post("/edit/ask", ask),
+    _post("/edit/try", try_prompt),
     _post("/edit/stop", stop),
 )
 VIEW = View("/edit", "Edit", ROUTES, shown)

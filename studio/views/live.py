@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from constitution.errors import UserError
-from studio.data.live import RunState, RunWatch, TrainingState, loop_state, training_state
+from studio.data.live import LoopState, RunState, RunWatch, TrainingState, loop_state, training_state
 from studio.pages import page, text_of
 from studio.plots import Lines, lines
 from studio.state import Studio, View, studio_of
@@ -33,16 +33,17 @@ def live(request: Request) -> Response:
 def events(request: Request) -> Response:
     """A stream of server-sent events: the changing part, whenever it changed."""
     headers = {"cache-control": "no-store"}
-    return StreamingResponse(_changes(_look(studio_of(request))), media_type="text/event-stream", headers=headers)
+    studio = studio_of(request)
+    return StreamingResponse(_changes(studio, _look(studio)), media_type="text/event-stream", headers=headers)
 
 
-async def _changes(look: Look) -> AsyncIterator[str]:
+async def _changes(studio: Studio, look: Look) -> AsyncIterator[str]:
     before = ""
     while True:
         try:
             now = await run_in_threadpool(look)
         except UserError as error:
-            now = text_of("live_error.html.jinja", lines=str(error).splitlines())
+            now = text_of(studio, "live_error.html.jinja", lines=str(error).splitlines())
         # a line of a comment, where nothing is new: so it is known whether anybody is still there
         yield f"data: {json.dumps(now)}\n\n" if now != before else ": \n\n"
         before = now
@@ -53,22 +54,26 @@ def _look(studio: Studio) -> Look:
     path, kind = studio.subject.path, studio.subject.kind
     if kind is Kind.RUN:
         watch = RunWatch(path)
-        return lambda: _run(watch.look())
+        return lambda: _run(studio, watch.look())
     if kind is Kind.TRAINING:
-        return lambda: _training(training_state(path))
-    return lambda: text_of("live_loop.html.jinja", state=loop_state(path))
+        return lambda: _training(studio, training_state(path))
+    return lambda: _loop(studio, loop_state(path))
 
 
-def _run(state: RunState) -> str:
+def _run(studio: Studio, state: RunState) -> str:
     failed = {
         f"{stage}: {reason}": count for stage, one in state.stages.items() for reason, count in one.failed.items()
     }
-    return text_of("live_run.html.jinja", state=state, failed=failed)
+    return text_of(studio, "live_run.html.jinja", state=state, failed=failed)
 
 
-def _training(state: TrainingState) -> str:
+def _training(studio: Studio, state: TrainingState) -> str:
     charts: list[Lines] = [lines(title, [*curves.items()]) for title, curves in state.curves.items()]
-    return text_of("live_training.html.jinja", state=state, charts=charts)
+    return text_of(studio, "live_training.html.jinja", state=state, charts=charts)
+
+
+def _loop(studio: Studio, state: LoopState) -> str:
+    return text_of(studio, "live_loop.html.jinja", state=state)
 
 
 def _shown(studio: Studio) -> bool:

@@ -41,10 +41,11 @@ def show(request: Request) -> Response:
 async def answer(request: Request) -> Response:
     """Take a label; the next pair, and what the panel says of the one that was labelled."""
     label = await read_body(request, Label)
-    return await run_in_threadpool(_answered, studio_of(request).subject.path, label)
+    return await run_in_threadpool(_answered, request, label)
 
 
-def _answered(run: Path, label: Label) -> Response:
+def _answered(request: Request, label: Label) -> Response:
+    run = studio_of(request).subject.path
     review = review_of(run)
     added = review.add(label)
     number = review.number(label)
@@ -55,7 +56,7 @@ def _answered(run: Path, label: Label) -> Response:
         "healed": added.healed,
         "texts": [message_text(m) for m in review.responses(number, label)] if number is not None else [],
     }
-    return fragment("review_card.html.jinja", **_card(run, label.by, said))
+    return fragment(request, "review_card.html.jinja", **_card(run, label.by, said))
 
 
 def _card(run: Path, by: str, said: dict[str, Any] | None = None) -> dict[str, Any]:

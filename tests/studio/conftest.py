@@ -1,6 +1,7 @@
 """A small finished run on the replay engine, a client in the process, and a headless Chromium: each made once for all tests."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.testclient import TestClient
 
@@ -40,7 +42,10 @@ def make_run(folder: Path, name: str = "run", constitution: str = "principles/hh
     prompts = folder / "prompts.jsonl"
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ["--constitution", constitution, "--prompts", str(prompts), "--out", str(folder / name)]
-    assert generate_feedback.main([*arguments, "--engine", "replay", "--policy", "x", *more]) == 0
+    assert (
+        generate_feedback.main([*arguments, "--engine", "replay", "--policy", "x", "--set", "plan.controls=0", *more])
+        == 0
+    )
     return folder / name
 
 
@@ -63,9 +68,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("studio"))
 
 
-def client_of(path: Path, against: Path | None = None) -> TestClient:
+def client_of(path: Path, against: Path | None = None, tested: Path | None = None) -> TestClient:
     """A client of a studio on a path, with the cookie of its start."""
-    studio = Studio(subject_of(path), subject_of(against) if against else None)
+    studio = Studio(subject_of(path), subject_of(against) if against else None, tested)
     client = TestClient(build(studio, Access.at("127.0.0.1", 8000, TOKEN)), base_url="http://127.0.0.1:8000")
     assert client.get(f"/start?token={TOKEN}", follow_redirects=False).status_code == 303
     return client
@@ -80,6 +85,30 @@ def client(finished: Path) -> TestClient:
 def post(client: TestClient, path: str, body: object, **headers: str) -> Any:
     """What the studio answers to its own script."""
     return client.post(path, json=body, headers={"origin": "http://127.0.0.1:8000", **headers})
+
+
+def check_all(tab: Page) -> None:
+    """No violation of what axe knows, in light and, of colors, in dark; nothing is wider than a phone or lost on a large screen."""
+    axe, size = Axe(), tab.viewport_size
+    for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = axe.run(tab, options=rules)
+        assert found.violations_count == 0, f"{tab.url} {scheme}: {found.generate_report()}"
+    for width in (360, 2560):
+        tab.set_viewport_size({"width": width, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{tab.url} at {width}"
+    tab.emulate_media(color_scheme="light")
+    tab.set_viewport_size(size)  # type: ignore[arg-type]
+    assert tab.title() != "ran"
+
+
+def keep(tab: Page, name: str) -> None:
+    """A picture of the page, in light and dark, in the folder SOLON_SCREENSHOTS where that is given."""
+    if folder := os.environ.get("SOLON_SCREENSHOTS"):
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            tab.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+        tab.emulate_media(color_scheme="light")
 
 
 @pytest.fixture(scope="session")
@@ -131,4 +160,4 @@ def tab(chrome: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert seen.said == []
-    assert len(seen.asked) <= 1
+    assert {host.partition(":")[0] for host in seen.asked} <= {"127.0.0.1"}

@@ -19,6 +19,10 @@ from generation.output.manifest import NAME as MANIFEST
 from training.loop.config import RETRAINED, BestOfPhase, LoopConfig, Phase, PPOPhase
 
 PROMPTS = "prompts.jsonl"
+RUN, REWARD = "run", "reward"
+"""Folders of a round's pairs and of its reward model."""
+CHECKPOINT = "checkpoint"
+"""Folder of what an attempt trained."""
 DECISION = "decision.json"
 EVALUATION = "policy.json"
 TRAINED = "training.json"
@@ -41,6 +45,21 @@ class Step(NamedTuple):
     text: str
 
 
+class Part(NamedTuple):
+    """Something that a round of a loop has made, or is making."""
+
+    round: int
+    attempt: int
+    """0 for what all attempts share."""
+    name: str
+    path: Path
+
+    @property
+    def label(self) -> str:
+        """Its name among all of a loop's."""
+        return f"round-{self.round}-{f'attempt-{self.attempt}-' if self.attempt else ''}{self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """One round of a loop, whatever became of those before."""
@@ -58,17 +77,17 @@ class Round:
 
     def checkpoint(self, number: int) -> Path:
         """What one attempt trained."""
-        return self.attempt(number) / "checkpoint"
+        return self.attempt(number) / CHECKPOINT
 
     @property
     def run(self) -> Path:
         """The folder of its pairs."""
-        return self.folder / "run"
+        return self.folder / RUN
 
     @property
     def reward(self) -> Path:
         """The folder of its reward model."""
-        return self.folder / "reward"
+        return self.folder / REWARD
 
     @property
     def rewarded(self) -> bool:
@@ -218,6 +237,22 @@ def _step(
     title = name if folder == this.folder else f"{folder.name}-{name}"
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     return Step(title, command, done, this.folder / "log" / f"{title}.txt", file, text)
+
+
+def parts(out: Path) -> list[Part]:
+    """What the rounds of a loop have made so far: runs, trainings and evaluations, in order."""
+    found = []
+    for folder in out.glob("round-[0-9]*"):
+        number = folder.name.removeprefix("round-")
+        if not number.isdecimal():
+            continue
+        found += [Part(int(number), 0, name, folder / name) for name in (RUN, REWARD)]
+        for attempt in folder.glob("attempt-[0-9]*"):
+            tried = attempt.name.removeprefix("attempt-")
+            paths = {"training": attempt / CHECKPOINT}
+            paths |= {name: attempt / name / EVALUATION for name in ("evaluation", PREVIOUS)}
+            found += [Part(int(number), int(tried), *one) for one in paths.items() if tried.isdecimal()]
+    return sorted(one for one in found if one.path.exists())
 
 
 def planned(config: LoopConfig, out: Path) -> Iterator[tuple[Round, str, Path]]:
