@@ -6,6 +6,7 @@ of one prompt together. Accuracy and calibration are of log-odds for the respons
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
@@ -61,6 +62,15 @@ def share(hits: float, n: int) -> Estimate:
     """hits / n with Wilson's 95% interval; a tie counts as half a hit."""
     low, high = wilson(hits, n)
     return Estimate(value=hits / n if n else float("nan"), low=low, high=high)
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """a - b with a 95% interval from those of both (Newcombe 1998, method 10; Zou and Donner 2008): as if they were of different
+    prompts, so that for the same prompts it is rather too wide.
+    """
+    down, up = math.hypot(a.value - a.low, b.high - b.value), math.hypot(a.high - a.value, b.value - b.low)
+    value = a.value - b.value
+    return Estimate(value=value, low=value - down, high=value + up)
 
 
 def accuracy(logits: Floats) -> Estimate:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from pydantic import Field
 
 from constitution.records import Strict
 from critics.ranking.accept import Acceptance
@@ -38,6 +39,8 @@ class VoterFigures(Strict):
     """Mean log-odds by which it favours the first place; None where it has no vote."""
     votes: int
     """Pairs on which it has a vote."""
+    by_subset: dict[str, Estimate] = Field(default_factory=dict)
+    """Subset -> its accuracy there, where it has a vote there; empty where there is only one subset."""
 
 
 class Baseline(Strict):
@@ -215,16 +218,21 @@ def voter_figures(matrix: VoteMatrix, weights: Floats) -> tuple[VoterFigures, ..
             position_inconsistent=mean_of(matrix.inconsistent[:, k]),
             bias=mean_of(matrix.biases[:, k]),
             votes=int((~np.isnan(matrix.votes[:, k])).sum()),
+            by_subset=by_subset(matrix, matrix.votes[:, k], own_accuracy),
         )
         for k in np.argsort(-moved, kind="stable").tolist()
     )
 
 
-def by_subset(matrix: VoteMatrix, logits: Floats) -> dict[str, Estimate]:
-    """Accuracy in each subset; nothing where there is only one."""
+def by_subset(
+    matrix: VoteMatrix, logits: Floats, figure: Callable[[Floats], Estimate] = accuracy
+) -> dict[str, Estimate]:
+    """Accuracy in each subset that has one; nothing where there is only one subset."""
     names = sorted(set(matrix.subsets))
-    places = {name: np.array([subset == name for subset in matrix.subsets]) for name in names}
-    return {name or "(none)": accuracy(logits[places[name]]) for name in names} if len(names) > 1 else {}
+    if len(names) == 1:
+        return {}
+    found = {name or "(none)": figure(logits[[subset == name for subset in matrix.subsets]]) for name in names}
+    return {name: estimate for name, estimate in found.items() if not np.isnan(estimate.value)}
 
 
 def by_order(matrix: VoteMatrix) -> dict[str, Estimate]:

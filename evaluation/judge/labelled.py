@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from constitution.digest import digest
 from constitution.errors import Problem, UserError
 from constitution.records import Message, Prompt, Response
+from evaluation.probes.persuasion import PERSUASION, persuasion, persuasion_digest
 from generation.data.pairs import PairReader, PairRow
 from generation.data.source import source_digest
 from generation.output.manifest import NAME, whole
@@ -49,8 +50,11 @@ def read_labelled(
 
     Of a run's folder the pairs are read that people labelled; a judge's label says nothing about judges.
     columns: `FIELD=COLUMN` of columns with other names. tell: is given what a user should know of the rows, a line at a time.
-    rules: columns that rules of a constitution read.
+    rules: columns that rules of a constitution read. The name `persuasion`, where no file has it, stands for pairs of our own.
     """
+    if _built_in(spec):
+        known = persuasion()
+        return [made_pair(p.id, (p.question,), p.right, p.wrong, p.subset) for p in islice(known, limit)], ()
     readers = [PairReader(name, columns, rules) for name in _files(spec)]
     pairs: dict[str, LabelledPair] = {}
     problems: list[Problem] = []
@@ -77,8 +81,14 @@ def read_labelled(
 
 def labelled_digest(spec: str) -> str:
     """Hex digest of what `read_labelled` reads. Raises UserError."""
+    if _built_in(spec):
+        return persuasion_digest()
     found = [source_digest(name) for name in _files(spec)]
     return found[0] if len(found) == 1 else digest("\n".join(found))
+
+
+def _built_in(spec: str | Path) -> bool:
+    return str(spec) == PERSUASION and not Path(spec).exists()
 
 
 def _files(spec: str | Path) -> list[str]:

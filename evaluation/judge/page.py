@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from evaluation.judge.assessment import Assessment
-from evaluation.judge.table import bias, chance, interval, rows, share_or_dash
+from evaluation.judge.table import bias, by_subset, chance, interval, rows, share_or_dash
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import Section, Table, bar_values
@@ -54,6 +54,8 @@ def _accuracy(found: Assessment) -> Section:
     ]
     if found.by_subset:
         parts.append(plots.bars("Accuracy by subset", *bar_values(found.by_subset), reference=0.5))
+        (first, *names), voters = by_subset(found)
+        parts.append(Table("Accuracy of voters by subset", (first, *(f"#{name}" for name in names)), voters))
     orders = {name.replace("_", " listed "): estimate for name, estimate in found.by_order.items()}
     parts.append(plots.bars("Single orders, by position of the better response", *bar_values(orders), reference=0.5))
     return Section("Accuracy", text, parts)

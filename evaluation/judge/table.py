@@ -21,6 +21,8 @@ START, END = 45, 70
 """Characters of a text that are printed."""
 WIDTHS = (24, 10, 8, 8, 8)
 """Of a voter's figures."""
+FEW = 4
+"""Subsets whose accuracies are printed for each voter; more are on the page and in the JSON."""
 
 
 def show(found: Assessment, console: Console) -> None:
@@ -138,6 +140,17 @@ def _voters(voters: Sequence[VoterFigures], console: Console) -> None:
             str(voter.votes),
         )
         console.print("".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)), markup=False)
+        if len(voter.by_subset) <= FEW:
+            for name, estimate in voter.by_subset.items():
+                console.print(f"{interval(estimate):>{WIDTHS[0]}}  {printable(name)}", markup=False)
+
+
+def by_subset(found: Assessment) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(columns, rows) of the accuracy of the heaviest voters in each subset; no rows where there is only one."""
+    names = tuple(found.by_subset)
+    voters = found.voters[:LISTED] if names else ()
+    cells = ((interval(v.by_subset[name]) if name in v.by_subset else "" for name in names) for v in voters)
+    return ("voter", *names), [(v.name, *row) for v, row in zip(voters, cells, strict=True)]
 
 
 def share_or_dash(share: float | None) -> str:

@@ -203,7 +203,7 @@ def _probed(found: PolicyEvaluation) -> list[Section]:
             text,
             [
                 plots.bars("Refusals and probes", *bar_values(shares)),
-                Table("", ("", "#A", "#B"), rows),
+                Table("", ("", "#A", "#B", "#A - B"), rows),
                 Table("Rules on responses labelled by reading", ("rule", "#right"), rules(found)),
             ],
         )

@@ -14,6 +14,7 @@ from evaluation.judge.table import interval
 from evaluation.policy.human import verdict_of
 from evaluation.policy.result import PolicyEvaluation, Sides, Win
 from evaluation.risk.inference import Corrected
+from evaluation.statistics import difference
 from evaluation.texts import MEASURES
 
 Row = tuple[str, ...]
@@ -77,7 +78,7 @@ def show(found: PolicyEvaluation, console: Console, printed: Sequence[str]) -> N
     console.print(_table("by part", ("", "win rate", "gold" if found.gold else ""), parts(found)))
     console.print(_table("responses", ("", "A", "B", "A - B"), measures(found)))
     if probed := probes(found):
-        console.print(_table("refusals and probes", ("", "A", "B"), probed))
+        console.print(_table("refusals and probes", ("", "A", "B", "A - B"), probed))
     if found.agreement:
         console.print(
             _table("same response preferred", ("", "share"), [(n, interval(e)) for n, e in found.agreement.items()])
@@ -160,7 +161,7 @@ def measures(found: PolicyEvaluation) -> list[Row]:
 
 
 def probes(found: PolicyEvaluation) -> list[Row]:
-    """(what, A, B) of refusals and probes."""
+    """(what, A, B, A - B) of refusals and probes."""
     return [row for sides in (found.refusals, found.probes) for row in _sides(sides)]
 
 
@@ -172,7 +173,9 @@ def rules(found: PolicyEvaluation) -> list[Row]:
 def _sides(sides: Sides) -> Iterator[Row]:
     for name in dict.fromkeys((*sides.a, *sides.b)):
         cells = (interval(side[name]) if name in side else "" for side in (sides.a, sides.b))
-        yield (PROBES.get(name, name), *cells)
+        both = name in sides.a and name in sides.b
+        less = interval(difference(sides.a[name], sides.b[name])) if both else ""
+        yield (PROBES.get(name, name), *cells, less)
 
 
 def number(estimate: Estimate) -> str:

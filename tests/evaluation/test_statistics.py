@@ -34,6 +34,12 @@ def test_nothing_measured_is_no_share() -> None:
     assert (found.low, found.high) == (0, 1)
 
 
+def test_a_difference_of_shares_has_newcombes_interval() -> None:
+    """56 of 70 against 48 of 80: example (a) of Newcombe 1998, method 10."""
+    found = measures.difference(measures.share(56, 70), measures.share(48, 80))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
 def test_a_tie_is_half_right() -> None:
     assert measures.accuracy(np.array([1.0, -1.0, 0.0, np.nan])).value == 0.5
     assert measures.accuracy(np.array([1.0, 2.0, 0.0, 0.0])).value == 0.75
