@@ -20,7 +20,7 @@ from generation.output.dataset import DATA, DATASETS
 from generation.output.files import file_sha256, write_atomically
 from generation.output.folder import CONSTITUTION, SETTINGS, WEIGHTS
 from generation.output.manifest import NAME, Counts, Manifest, Outcomes, Source
-from generation.output.reading import schema_of, split_files, tables
+from generation.output.reading import rows_in, schema_of, split_files, tables
 
 NOTE = "left-out.json"
 """Which prompts were left out, and why."""
@@ -105,13 +105,13 @@ def _counted(folder: Path, manifest: Manifest, gone: Counter[str]) -> dict[str, 
     """What the manifest says that rows are counted in. gone: as `_outcomes` gives it."""
     counts: Counter[str] = Counter()
     for name in ("responses", "critiques", "votes"):
-        counts[name] = pq.read_metadata(folder / f"{name}.parquet").num_rows
+        counts[name] = rows_in(folder / f"{name}.parquet")
     for table in tables(folder / "responses.parquet", ("origin",)):
         counts["revisions"] += pc.sum(pc.equal(table["origin"], "revised")).as_py() or 0
     for table in tables(folder / "votes.parquet", ("censored",)):
         counts["censored_votes"] += pc.sum(table["censored"]).as_py() or 0
     for name, dataset in {"pairs": "preferences", "targets": "sft"}.items():
-        counts[name] = sum(pq.read_metadata(path).num_rows for _, path in split_files(folder, dataset))
+        counts[name] = sum(rows_in(path) for _, path in split_files(folder, dataset))
     for name in ("prompts", "comparisons"):
         counts[name] = getattr(manifest.counts, name) - gone[name]
     reasons: dict[str, Counter[str]] = {"failed": Counter(), "dropped": Counter()}

@@ -14,6 +14,7 @@ from constitution.records import Message, Prompt, Response
 from evaluation.probes.persuasion import PERSUASION, persuasion, persuasion_digest
 from generation.data.pairs import PairReader, PairRow
 from generation.data.source import source_digest
+from generation.output.files import parts_of
 from generation.output.manifest import NAME, whole
 from generation.output.reading import split_files
 
@@ -97,7 +98,8 @@ def _files(spec: str | Path) -> list[str]:
     if not (folder / NAME).is_file():
         return [str(spec)]
     whole(folder)
-    return [str(path) for _, path in split_files(folder, "preferences")] or [str(spec)]
+    files = [part for _, path in split_files(folder, "preferences") for part in parts_of(path)]
+    return [str(path) for path in files] or [str(spec)]
 
 
 def _told(spec: str, problems: Sequence[Problem]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from evaluation.review.progress import Labelled, Progress, progress
 from evaluation.statistics import Floats
 from generation.data.labels import Label, Labels
 from generation.output.dataset import REVIEW
+from generation.output.files import parts_of
 from generation.output.reading import Pair, read_candidates, read_pair, split_files, tables
 from generation.output.run import open_run
 from generation.pipeline.outcome import labels_of
@@ -204,7 +205,7 @@ class _Part(NamedTuple):
 
 def _read(run: Path) -> Iterator[_Part]:
     files = split_files(run, "preferences")
-    files += [("", path)] if (path := run / REVIEW).is_file() else []
+    files += [("", path)] if parts_of(path := run / REVIEW) else []
     for split, path in files:
         row = 0
         for table in tables(path, COLUMNS):

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
 
@@ -21,7 +20,7 @@ from generation.output.files import write_atomically
 from generation.output.folder import MACHINE, SETTINGS, run_folder
 from generation.output.manifest import Manifest
 from generation.output.pages import render_markdown
-from generation.output.reading import split_files
+from generation.output.reading import rows_in, schema_of, split_files
 from generation.reasons import told
 
 TOOLS = "tools"
@@ -38,7 +37,7 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         {
             "config_name": name,
             "description": contents(manifest, name, splits),
-            "data_files": [{"split": split, "path": split_path(name, split)} for split in splits],
+            "data_files": [{"split": split, "path": _path(manifest, name, split)} for split in splits],
         }
         for name, splits in rows.items()
         if splits
@@ -51,7 +50,7 @@ def write_card(folder: Path, manifest: Manifest, constitution: Constitution, con
         "tags": ["preference", "constitutional-ai", "rlaif", "synthetic"],
     } | ({"configs": configs} if configs else {})
     schemas = {
-        name: pq.read_schema(folder / split_path(name, next(iter(splits)))) for name, splits in rows.items() if splits
+        name: schema_of(folder / split_path(name, next(iter(splits)))) for name, splits in rows.items() if splits
     }
     if told_types := [
         {"config_name": name, "features": features(schema)} for name, schema in schemas.items() if TOOLS in schema.names
@@ -78,8 +77,14 @@ def contents(manifest: Manifest, name: str, splits: Iterable[str]) -> str:
     Its cache knows a local folder by its name and its card alone: of two runs that are both called `demo` it would give the rows
     of the first for the second, and the old rows of a folder that was made again.
     """
-    digests = ", ".join(f"{split} {manifest.files[split_path(name, split)]}" for split in splits)
-    return f"sha256 of its files: {digests}"
+    files = ((split, manifest.files[one]) for split in splits for one in manifest.parts(split_path(name, split)))
+    return f"sha256 of its files: {', '.join(f'{split} {digest}' for split, digest in files)}"
+
+
+def _path(manifest: Manifest, name: str, split: str) -> str | list[str]:
+    """The files of a split, as a card tells them to `datasets`."""
+    parts = manifest.parts(split_path(name, split))
+    return parts[0] if len(parts) == 1 else parts
 
 
 def _interval(manifest: Manifest) -> str:
@@ -121,11 +126,6 @@ def recorded(folder: Path) -> RunConfig:
         return RunConfig.model_validate({**given, **several})
     except ValidationError as error:
         raise UserError(problems_of(error, RunConfig, str(folder / SETTINGS))) from None
-
-
-def rows_in(path: Path) -> int:
-    """Rows of a parquet file."""
-    return int(pq.read_metadata(path).num_rows)
 
 
 def fenced(text: str) -> str:

@@ -19,11 +19,13 @@ from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.pooling import Pooling
 from generation.output import columns
-from generation.output.files import file_sha256, remove, replace, sync
+from generation.output.files import file_sha256, part_name, parts_of, remove, replace, sync
 from generation.output.records import ControlOutcome, Feedback
 
 ROW_GROUP = 1000
 """Rows held back before they are written; fixed, so that row groups do not depend on timing."""
+FILE_BYTES = 256 << 20
+"""A file that has more is ended, and the next row group begins another one."""
 SCRATCH = ".writing"
 DATA = "data"
 REVIEW = "review_queue.parquet"
@@ -102,7 +104,8 @@ class DatasetWriter:
     def close(self, pooling: Pooling | None = None) -> dict[str, str]:
         """Move the finished files into place, durably; returns path -> sha256.
 
-        pooling: what makes probabilities of the mean votes, which is known only when the last prompt is judged.
+        A file that would be larger than FILE_BYTES is several. pooling: what makes probabilities of the mean votes, which is known
+        only when the last prompt is judged.
         A split without rows gets no file, as nothing loads one. Where no prompt fell to train, what fell to test is train.
         """
         trained = any(self._files[split_path(name, TRAIN)].written for name in DATASETS)
@@ -110,15 +113,22 @@ class DatasetWriter:
         digests = {}
         for name, file in self._files.items():
             file.close()
-            if pooling and name in self._voters and file.written:
-                _pool(self._scratch / name, np.asarray(self._voters[name]), pooling)
-            digest = _kept(self._scratch / name)
-            if file.written or not name.startswith(f"{DATA}/"):
-                place = name if trained else name.replace(f"/{TEST}.", f"/{TRAIN}.")
-                digests[place] = digest
-                target = self._folder / place
-                target.parent.mkdir(parents=True, exist_ok=True)
-                replace(self._scratch / name, target)
+            place = self._folder / (name if trained else name.replace(f"/{TEST}.", f"/{TRAIN}."))
+            while old := parts_of(place):  # of an earlier start, which may have had more
+                for path in old:
+                    path.unlink()
+            voters = np.asarray(self._voters.get(name, ()))
+            for number, (part, rows) in enumerate(file.parts):
+                if pooling and rows and len(voters):
+                    _pool(part, voters[:rows], pooling)
+                    voters = voters[rows:]
+                sync(part)
+                if file.written or not name.startswith(f"{DATA}/"):
+                    target = place.with_name(part_name(place.name, number, len(file.parts)))
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    digest = file_sha256(part)
+                    replace(part, target)
+                    digests[target.relative_to(self._folder).as_posix()] = digest
         shutil.rmtree(self._scratch)
         return digests
 
@@ -141,16 +151,24 @@ def split_of(prompt: Prompt, test_fraction: float) -> str:
 
 
 class _File:
-    """One parquet file, written in row groups of ROW_GROUP."""
+    """One table, written in row groups of ROW_GROUP, and in files of about FILE_BYTES at most."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
         self.written = 0
-        """Rows in the file."""
+        """Rows in all parts."""
+        self.parts: list[tuple[Path, int]] = []
+        """Each with its rows."""
+        self._open()
+
+    def _open(self) -> None:
+        path = self._path.with_name(f"{self._path.name}.{len(self.parts)}")
+        self.parts.append((path, 0))
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
@@ -160,13 +178,22 @@ class _File:
                 self._flush()
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the last part."""
         self._flush()
+        self._end()
+
+    def _end(self) -> None:
         self._writer.close()
+        self._sink.close()
 
     def _flush(self) -> None:
         if self._rows:
+            if self._sink.tell() > FILE_BYTES:
+                self._end()
+                self._open()
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            path, rows = self.parts[-1]
+            self.parts[-1] = (path, rows + len(self._rows))
             self._rows = []
 
 
@@ -183,9 +210,3 @@ def _pool(path: Path, voters: NDArray[np.float64], pooling: Pooling) -> None:
             writer.write_table(table)
             row += table.num_rows
     replace(pooled, path)
-
-
-def _kept(path: Path) -> str:
-    """The sha256 of a file that is written, once it is on disk."""
-    sync(path)
-    return file_sha256(path)

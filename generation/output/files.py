@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -85,6 +86,19 @@ def refuse_links(folder: Path) -> None:
     found = [Problem(str(path), got=f"is a link to {os.readlink(path)}", fix=fix) for path in links_out(folder)]
     if found:
         raise UserError(found)
+
+
+def part_name(name: str, number: int, parts: int) -> str:
+    """What a part of a table is called: `votes-00000-of-00002.parquet`, and `votes.parquet` where it is the only one."""
+    stem, dot, ending = name.rpartition(".")
+    return name if parts == 1 else f"{stem}-{number:05}-of-{parts:05}{dot}{ending}"
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files of a table, in their order: itself, or its parts where it has several; none where it is not there."""
+    if path.is_file():
+        return [path]
+    return sorted(path.parent.glob(f"{escape(path.stem)}-{'[0-9]' * 5}-of-{'[0-9]' * 5}{path.suffix}"))
 
 
 def sync(path: Path) -> None:

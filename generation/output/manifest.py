@@ -5,6 +5,7 @@ Written last: its presence means that the run is finished. Whoever reads a run o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -220,6 +221,12 @@ class Manifest(Strict):
 
     sha256: str = ""
     """Of this text, while this is empty."""
+
+    def parts(self, name: str) -> list[str]:
+        """The files of a table in their order, by the name that it has where it is one."""
+        stem, _, ending = name.rpartition(".")
+        part = re.compile(rf"{re.escape(stem)}-\d{{5}}-of-\d{{5}}\.{ending}")
+        return [name] if name in self.files else sorted(filter(part.fullmatch, self.files))
 
     def text(self) -> str:
         """What the file says."""

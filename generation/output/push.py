@@ -37,7 +37,7 @@ def uploads(folder: Path, manifest: Manifest) -> Iterator[Upload]:
     Never the calls, and of failures their reasons alone.
     """
     failures = _without_details(folder / FAILURES)
-    names = [name for name in manifest.files if name not in (*KEPT, FAILURES)]
+    names = [name for name in manifest.files if name not in (*KEPT, *manifest.parts(FAILURES))]
     yield from (Upload(name, folder / name) for name in names)
     yield Upload(FAILURES, failures)
     files = {name: manifest.files[name] for name in names} | {FAILURES: sha256(failures).hexdigest()}

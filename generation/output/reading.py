@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from constitution.errors import Problem, UserError
 from constitution.records import Critique, Dropped, Failure, Message, Vote
 from generation.output.dataset import SPLITS, split_path
+from generation.output.files import parts_of
 
 ROWS = 1000
 """Rows of one piece that holds texts."""
@@ -281,9 +282,9 @@ def read_failures(path: Path) -> Iterator[Failure | Dropped]:
 
 
 def split_files(run: Path, name: str) -> list[tuple[str, Path]]:
-    """(split, file) of `preferences` or `sft`; a split without rows has no file."""
+    """(split, file) of `preferences` or `sft`; a split without rows has no file. What is read here may be in several parts."""
     files = [(split, run / split_path(name, split)) for split in SPLITS]
-    return [(split, path) for split, path in files if path.exists()]
+    return [(split, path) for split, path in files if parts_of(path)]
 
 
 def rows(path: Path, columns: Sequence[str] | None = None, first: int = 0, of: Of = None) -> Iterator[dict[str, Any]]:
@@ -296,43 +297,55 @@ def rows(path: Path, columns: Sequence[str] | None = None, first: int = 0, of: O
 
 
 def tables(path: Path, columns: Sequence[str] | None = None, size: int = 1 << 16, first: int = 0) -> Iterator[pa.Table]:
-    """A parquet file in tables of `size` rows, from row `first` on; what is before it is not read but for its row group.
+    """A parquet file, or all its parts, in tables of `size` rows, from row `first` on; nothing before its row group is read.
 
     Raises UserError, also where a column is missing.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
-            if missing:
-                raise UserError(Problem(str(path), got=f"has no column {', '.join(missing)}", fix=AGAIN))
-            groups, before = _groups_from(file.metadata, first)
-            rest = pa.table({})
-            for group in groups:  # one by one: a reader of many keeps every one that it has read
-                for batch in file.iter_batches(batch_size=size, columns=columns, row_groups=[group]):
-                    kept = pa.Table.from_batches([batch.slice(before)])
-                    before -= len(batch) - len(kept)
-                    rest = pa.concat_tables([rest, kept]) if len(rest) else kept
-                    while len(rest) >= size:
-                        yield rest.slice(0, size).combine_chunks()
-                        rest = rest.slice(size)
-            if len(rest):
-                yield rest.combine_chunks()
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from None
+    rest = pa.table({})
+    for piece in _pieces(path, columns, size, first):
+        rest = pa.concat_tables([rest, piece]) if len(rest) else piece
+        while len(rest) >= size:
+            yield rest.slice(0, size).combine_chunks()
+            rest = rest.slice(size)
+    if len(rest):
+        yield rest.combine_chunks()
 
 
 def schema_of(path: Path) -> pa.Schema:
     """A parquet file's columns. Raises UserError."""
+    part = next(iter(parts_of(path)), path)
     try:
-        return pq.read_schema(path)
+        return pq.read_schema(part)
     except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from None
+        raise unreadable(part, error) from None
+
+
+def rows_in(path: Path) -> int:
+    """Rows of a parquet file, or of all its parts."""
+    return sum(pq.read_metadata(part).num_rows for part in parts_of(path))
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """Why a file of a run cannot be read."""
     reason = " ".join(str(error).split())[:200]
     return UserError(Problem(str(path), got=f"cannot be read ({reason})", fix=AGAIN))
+
+
+def _pieces(path: Path, columns: Sequence[str] | None, size: int, first: int) -> Iterator[pa.Table]:
+    for part in parts_of(path) or [path]:
+        try:
+            with pq.ParquetFile(part) as file:
+                missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+                if missing:
+                    raise UserError(Problem(str(part), got=f"has no column {', '.join(missing)}", fix=AGAIN))
+                groups, first = _groups_from(file.metadata, first)
+                for group in groups:  # one by one: a reader of many keeps every one that it has read
+                    for batch in file.iter_batches(batch_size=size, columns=columns, row_groups=[group]):
+                        kept = pa.Table.from_batches([batch.slice(first)])
+                        first -= len(batch) - len(kept)
+                        yield kept
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(part, error) from None
 
 
 def _groups_from(file: pq.FileMetaData, first: int) -> tuple[list[int], int]:

@@ -25,6 +25,7 @@ from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
 from generation.models.files import resolve
 from generation.output import manifest
+from generation.output.files import parts_of
 from generation.output.reading import split_files
 from generation.pipeline import job
 from generation.request import FeedbackSettings
@@ -191,7 +192,8 @@ def _trained_on(run: str, kind: Kind) -> set[str]:
 
 
 def _files(run: str, kind: Kind) -> str:
-    return digest_of([file_digest(path) for _, path in split_files(Path(run).expanduser(), kind)])
+    files = [part for _, path in split_files(Path(run).expanduser(), kind) for part in parts_of(path)]
+    return digest_of([file_digest(path) for path in files])
 
 
 def _model(spec: str) -> str:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from constitution.errors import UserError
 from constitution.principles import Constitution, Principle
 from constitution.records import (
     Critique,
@@ -27,10 +28,13 @@ from constitution.records import (
 )
 from critics.ranking.pooling import Pooling
 from generation.config import RunConfig
+from generation.output import dataset
 from generation.output.card import fenced, write_card
 from generation.output.dataset import DATASETS, DatasetWriter, split_of
-from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read
-from generation.output.reading import read_votes, split_files
+from generation.output.manifest import Calls, Digests, Manifest, Seconds, Tally, Tokens, read, whole
+from generation.output.push import uploads
+from generation.output.reading import read_training_pairs, read_votes, rows_in, schema_of, split_files
+from generation.output.reading import rows as rows_of
 from generation.output.records import Feedback
 from tests.properties import examples
 
@@ -85,7 +89,7 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def preferences(folder: Path) -> list[dict[str, Any]]:
-    return [row for _, path in split_files(folder, "preferences") for row in pq.read_table(path).to_pylist()]
+    return [row for _, path in split_files(folder, "preferences") for row in rows_of(path)]
 
 
 def sft(folder: Path) -> list[dict[str, Any]]:
@@ -276,8 +280,13 @@ def test_a_split_without_rows_is_neither_written_nor_listed(
     assert all((f'"{name}")' in body) == (name in expected) for name in DATASETS)
 
 
-def test_mean_votes_become_probabilities_when_the_last_prompt_is_judged(tmp_path: Path) -> None:
-    """What is no mean of the panel's votes, as of a rule or a veto, stays as it is."""
+@pytest.mark.parametrize("limit", [dataset.FILE_BYTES, 0])
+def test_mean_votes_become_probabilities_when_the_last_prompt_is_judged(
+    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no mean of the panel's votes, as of a rule or a veto, stays as it is; in one file or several."""
+    monkeypatch.setattr(dataset, "FILE_BYTES", limit)
+    monkeypatch.setattr(dataset, "ROW_GROUP", 1)
     means = {0: 0.5, 1: 4.0, 2: 0.0}
     outcomes = []
     for i, voters in means.items():
@@ -306,3 +315,37 @@ def test_rules_and_vetoes_are_counted() -> None:
         "brief": (4, 1),
         "short": (3, 0),
     }
+
+
+def test_a_large_table_is_written_and_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one file is: whatever reads it, from any row on, and pooled alike. A start that needs fewer leaves no others."""
+    monkeypatch.setattr(dataset, "ROW_GROUP", 10)
+    outcomes = [outcome(i, log_odds=1.0 if i % 4 else 0.25) for i in range(95)]
+    one, several = tmp_path / "one", tmp_path / "several"
+    for folder, limit in ((one, dataset.FILE_BYTES), (several, 2000), (several, 10_000)):
+        monkeypatch.setattr(dataset, "FILE_BYTES", limit)
+        before, manifest = {*folder.glob("votes*")}, write(folder, outcomes)
+    assert (
+        {path.name for path in several.glob("votes*")}
+        == {*manifest.parts("votes.parquet")}
+        != {path.name for path in before}
+    )
+    assert len(manifest.parts("votes.parquet")) > 1
+    assert whole(several).files == manifest.files
+    for name in ("preferences", "sft"):
+        assert len([path for _, path in split_files(several, name)]) == 2
+    for path in ("votes.parquet", "responses.parquet", "data/preferences/train.parquet"):
+        assert [*rows_of(several / path)] == [*rows_of(one / path)]
+        assert [*rows_of(several / path, first=61)] == [*rows_of(one / path, first=61)]
+        assert rows_in(several / path) == rows_in(one / path)
+        assert schema_of(several / path) == schema_of(one / path)
+    trained = [[*read_training_pairs(folder / "data/preferences/train.parquet", "train")] for folder in (one, several)]
+    assert trained[0] == trained[1]
+    with pytest.raises(UserError, match=r"votes-00000-of-000\d\d.parquet: has no column"):
+        [*rows_of(several / "votes.parquet", ["none"])]
+    front = yaml.safe_load((several / "README.md").read_text().split("---")[1])
+    (train, test), files = front["configs"][0]["data_files"], manifest.parts("data/preferences/train.parquet")
+    assert (train["path"], test["split"]) == (files, "test")
+    sent = {upload.name: upload.content for upload in uploads(several, manifest)}
+    assert "failures.parquet" in sent
+    assert not [name for name in sent if name.startswith("failures-")]
