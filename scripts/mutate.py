@@ -4,7 +4,7 @@
 
 Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
 the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder, and
-with `--wide` those of the modules that import it, and with `--models` its own that load a model. A breakage is noticed when one of
+with `--wide` those of the modules that import it, and with `--models` the first of these that load a model. A breakage is noticed when one of
 them fails, and passes without it; where they do not end in time it counts as not noticed. Each run of tests is a process that is
 forked where the large libraries are imported already; what is not broken is compiled once, and pictures are
 left blank. The same command again resumes with what is left; `--most` ends it earlier.
@@ -268,7 +268,8 @@ def attempt(root: Path, mutation: Mutation, models: bool, limit: float, wide: bo
     source, times = path.read_bytes(), path.stat()
     own, others = choose_tests(root, mutation.file)
     further = tests_further_away(root, mutation.file) if wide else []
-    groups = [(own, FAST), (others, FAST), (further, FAST), (own if models else [], MODEL)]
+    groups = [(own, FAST), (others, FAST), (further, FAST)]
+    groups += [(own, MODEL), (others, MODEL)] if models else []
     pictures = mutation.file.startswith("evaluation/pages/")
     begun = time.monotonic()
     path.write_bytes(source[: mutation.start] + mutation.after.encode() + source[mutation.end :])
@@ -328,7 +329,7 @@ def main() -> int:
     p.add_argument("--sample", type=int, default=60, metavar="N", help="breakages in the sample (default: %(default)s)")
     p.add_argument("--seed", type=int, default=1, metavar="N", help="of the sample (default: %(default)s)")
     p.add_argument("--most", type=int, metavar="N", help="end after this many; the same command goes on with the rest")
-    p.add_argument("--models", action="store_true", help="run its own tests that load a model, too")
+    p.add_argument("--models", action="store_true", help="run tests that load a model, too")
     p.add_argument("--wide", action="store_true", help="run the tests of modules that import a broken one, too")
     p.add_argument(
         "--limit", type=float, default=400, metavar="SECONDS", help="for the tests of one (default: %(default)s)"
