@@ -154,6 +154,9 @@ def test_what_one_engine_runs_is_no_twin_of_what_another_runs() -> None:
         pytest.param({"policies": [{"name": "a", "model": "m", "endpoints": [HERE], "answer_prefix": "x"}], "judge": "j", "engine": "vllm"}, "policies.a.answer_prefix: its server is sent messages, and renders its own chat template; name it there: policies.a.endpoints:", id="prefix-of-a-served-policy"),
         pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "p", "endpoints": [{**HERE, "model": "p"}]}, "policies.a.model: got 'm', and the servers in `endpoints` are asked for 'p'; name policies.a.endpoints", id="name-of-a-policy"),
         pytest.param({"policies": [{"name": "a", "model": "m"}], "judge": "j", "engine": "endpoint"}, "endpoints: got none, but engine is 'endpoint'", id="policies-without-servers"),
+        pytest.param({"policy": "p", "engine": "replay", "judge": "function:m.f", "judge_engine": "replay"}, "judge_engine: the judge is a function; leave it out", id="engine-of-a-function"),
+        pytest.param({"policy": "p", "engine": "replay", "judge": "function:m.f", "judge_endpoints": [HERE]}, "judge_endpoints: the judge is a function; leave it out", id="servers-of-a-function"),
+        pytest.param({"policy": "p", "engine": "replay", "judge": "function:m.f", "judge_answer_prefix": "x"}, "judge_answer_prefix: a function has no chat template", id="prefix-of-a-function"),
         pytest.param({"panel": [{"name": "policy", "model": "m"}]}, "name: 'policy' is the run's own policy; choose another name", id="policy-in-the-panel"),
     ],
 )  # fmt: skip
