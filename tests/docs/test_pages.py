@@ -36,6 +36,9 @@ if words[:1] == ["feedback"] and not help_only and ("--plan" not in words or "--
     words += ["--engine", "replay", "--limit", "16"]
 elif words[:2] in (["evaluate", "judge"], ["evaluate", "policy"], ["evaluate", "attack"]) and not help_only and "--votes" not in words:
     words += ["--engine", "replay", "--limit", "16"]
+elif words[:2] in (["evaluate", "reasoning"], ["evaluate", "episodes"]) and not help_only:
+    words += ["--engine", "replay"]
+    words += ["--sums", "4"] if words[1] == "reasoning" else []
 elif words[:1] == ["train"] and words[1:2] != ["loop"] and not help_only:
     words += ["--set", "steps=2", "--set", "batch_size=1", "--set", "micro_batch_size=1"]
 words = [os.environ["SMALL_MODEL"] if word == "embedded" and os.environ["SMALL_MODEL"] else word for word in words]
@@ -66,17 +69,8 @@ RUN = [page for page in PAGES if any(True for _ in blocks(page))]
 TRAINS = re.compile(r"solon train (?!loop)|evaluate policy")
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(
-            page,
-            id=page.relative_to(ROOT).as_posix(),
-            marks=[pytest.mark.model] if TRAINS.search(page.read_text()) else [],
-        )
-        for page in RUN
-    ],
-)
+@pytest.mark.model
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in RUN])
 def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     folder = scratch(tmp_path, trains=bool(TRAINS.search(page.read_text(encoding="utf-8"))))
     environment = {
