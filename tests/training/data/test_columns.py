@@ -100,7 +100,7 @@ def test_what_is_wrong_is_told_at_its_column(columns: dict[str, Any], said: list
 
 
 def test_empty_columns_of_media_are_no_trouble() -> None:
-    assert pair({**PLAIN, **dict.fromkeys(MEDIA, [])}, Told()) == pair(PLAIN, Told())
+    assert pair({**PLAIN, **{name: [] for name in MEDIA}}, Told()) == pair(PLAIN, Told())
     assert weight({"weight": None}) == 1.0
 
 
