@@ -2,12 +2,12 @@
 
     .venv/bin/python scripts/mutate.py --sample 60 --seed 1 --out mutations.jsonl
 
-Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows from
-the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its folder, and
-with `--wide` those of the modules that import it, and with `--models` the first of these that load a model. A breakage is noticed when one of
-them fails, and passes without it; where they do not end in time it counts as not noticed. Each run of tests is a process that is
-forked where the large libraries are imported already; what is not broken is compiled once, and pictures are
-left blank. The same command again resumes with what is left; `--most` ends it earlier.
+Works on a copy of the last commit. The sample is uniform over all places of the packages that can be broken, and follows
+from the seed. For each, the tests of its module run: first its own test file, then those that import it and those of its
+folder, and with `--wide` those of the modules that import it, and with `--models` the first of these that load a model. A
+breakage is noticed when one of them fails, and passes without it; where they do not end in time it counts as not noticed.
+Each run of tests is a process that is forked where the large libraries are imported already; what is not broken is compiled
+once, and pictures are left blank. The same command again resumes with what is left; `--most` ends it earlier.
 Exit code 0, or 1 where `--least` is not reached.
 
 Many of those that survive do so rightly: no caller can see a shorter sleep or a larger chunk. Read them.
