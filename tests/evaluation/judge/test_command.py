@@ -118,6 +118,7 @@ def test_the_page_has_its_plots_and_needs_nothing(written: tuple[dict[str, Any],
     for title in ("Reliability", "Accuracy against coverage", "Voters&#39; accuracy", "Accuracy by subset"):
         assert f"<figcaption>{title}</figcaption>" in page
     assert page.count("data:image/svg+xml;base64,") == 7
+    assert "<h3>Accuracy of voters by subset</h3>" in page
     assert "http" not in page.replace("http-equiv", "")
     assert "default-src 'none'" in page
 

@@ -54,8 +54,8 @@ def test_a_judge_that_fluency_persuades_is_seen(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(RULES)
     (tmp_path / "laws.yaml").write_text(LAWS)
     code, printed = run(
-        "--data", "persuasion", "--limit", 60, "--constitution", tmp_path / "laws.yaml", "--rules", tmp_path / "rules.py",
-        "--engine", "replay", "--out", tmp_path / "calls", "--json", tmp_path / "found.json", "--page", tmp_path / "page.html",
+        "--data", "persuasion", "--limit", 30, "--folds", 2, "--constitution", tmp_path / "laws.yaml", "--rules", tmp_path / "rules.py",
+        "--engine", "replay", "--out", tmp_path / "calls", "--json", tmp_path / "found.json",
     )  # fmt: skip
     assert code == 0
     voters = {voter["name"]: voter for voter in json.loads((tmp_path / "found.json").read_text())["voters"]}
@@ -64,5 +64,4 @@ def test_a_judge_that_fluency_persuades_is_seen(tmp_path: Path) -> None:
         "fluent": {"fluent_wrong": 0.0, "fluent_right": 1.0},
         "true": dict.fromkeys(SETS, 1.0),
     }
-    assert "0.0% [0.0, 16.1]  fluent_wrong" in printed
-    assert "Accuracy of voters by subset" in (tmp_path / "page.html").read_text()
+    assert "0.0% [0.0, 27.8]  fluent_wrong" in printed
