@@ -159,3 +159,12 @@ def test_where_it_cannot_be_confined_it_is_not_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(unit_tests, "PROGRAM", silent)
     with pytest.raises(UserError, match="cannot be confined on this machine"):
         said(ADD + "# once")
+
+
+@CONFINED
+def test_a_node_of_a_cluster_that_was_sent_the_file_may_run_code(tmp_path: Path) -> None:
+    """As a shard is sent the rules of the command line: under another path, with the same bytes."""
+    sent = tmp_path / "unit_tests.py"
+    sent.write_bytes(Path(unit_tests.__file__).read_bytes())
+    own.load_rules(sent)
+    assert said(ADD) is None
