@@ -13,7 +13,7 @@ from constitution.terminal import complain, printable
 from evaluation.episodes.figures import RATES, by_kind, rates
 from evaluation.episodes.playing import Played, play
 from evaluation.episodes.settings import EpisodesSettings
-from evaluation.episodes.table import episodes
+from evaluation.episodes.table import FILE, episodes
 from evaluation.files import check_writable, write, write_json
 from evaluation.pages.shares import shares_page, shares_section
 from generation import settings as reading
@@ -33,7 +33,7 @@ def run(settings: EpisodesSettings, console: Console) -> int:
         flags = {"policy": model, "judge": model, "engine": settings.engine}
         config = reading.load(RunConfig, settings.config, settings.overrides, flags, example=EXAMPLE)
         models[side] = config, model_registry(config).policy
-    episodes(settings.episodes)
+    episodes(settings.episodes or FILE)
     with OwnedFolder(settings.out, CALLS).locked():
         played = asyncio.run(_played(settings, models))
     lost = {side: [one for one in found if isinstance(one, Failure)] for side, found in played.items()}
@@ -53,7 +53,7 @@ async def _played(
     settings: EpisodesSettings, models: Mapping[str, tuple[RunConfig, ModelSpec]]
 ) -> dict[str, list[Played | Failure]]:
     """Model after model, so that no two need to fit into memory together."""
-    found = episodes(settings.episodes)
+    found = episodes(settings.episodes or FILE)
     chosen = found.episodes[: settings.limit]
     played: dict[str, list[Played | Failure]] = {}
     async with Session(settings.out / CALLS, prompts=len(chosen) * len(models)) as session:

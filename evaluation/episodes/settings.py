@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import Field
 
 from constitution.options import Option, Options
-from evaluation.episodes.table import FILE
 
 
 class EpisodesSettings(Options):
@@ -18,8 +17,8 @@ class EpisodesSettings(Options):
     """Policy A: `embedded`, a local folder, a hub id, or what servers serve."""
     b: Annotated[str, Option("MODEL")] = ""
     """Policy B, such as the one before training (default: A alone)."""
-    episodes: Annotated[Path, Option("FILE")] = FILE
-    """Episodes of your own, in the form of the built-in ones."""
+    episodes: Annotated[Path | None, Option("FILE")] = None
+    """Episodes of your own, in the form of the built-in ones (default: those)."""
     engine: Annotated[str | None, Option("NAME")] = None
     """What runs the models: vllm, transformers, endpoint or replay (default: vllm where it is installed, else transformers)."""
     config: Annotated[Path | None, Option("FILE")] = None
