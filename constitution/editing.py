@@ -12,9 +12,12 @@ Value = str | float | bool
 def set_value(text: str, keys: tuple[str, ...], value: Value) -> str:
     """The text with a value in place of another, or added.
 
-    keys: (`objectives`, name), or (`principles`, id, field). Raises UserError where there is no such place.
+    keys: (`objectives`, name), or (`principles`, id, field). Raises UserError where there is no such place, or no YAML.
     """
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(Problem("", got=f"is no YAML ({' '.join(str(error).split())[:200]})")) from None
     for key in keys[:-1]:
         node = _inside(node, key)
     if not isinstance(node, yaml.MappingNode) or not node.value:

@@ -88,6 +88,16 @@ class StoredCalls:
         """Key and row of the first file's calls about a prompt, in the order in which they were stored. Raises StoreError."""
         yield from self._first(f"SELECT key, {SUMMED} FROM calls WHERE prompt = ? ORDER BY rowid", prompt)
 
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Prompt and row of each of the first file's calls, for an index. Raises StoreError."""
+        if self._full and self._full[0]:
+            yield from _rows(*self._files[0], "SELECT prompt, rowid FROM calls ORDER BY rowid")
+
+    def at(self, places: Sequence[int]) -> Iterator[tuple[bytes, Row]]:
+        """Key and row of the first file's calls in these rows, as far as they are there. Raises StoreError."""
+        for place in places:
+            yield from self._first(f"SELECT key, {SUMMED} FROM calls WHERE rowid = ?", place)
+
     def named(self, prefix: str) -> Iterator[tuple[bytes, Row]]:
         """Key and row of the first file's calls whose key begins so, in hexadecimal. Raises StoreError."""
         yield from self._first(f"SELECT key, {SUMMED} FROM calls WHERE hex(key) LIKE ? ORDER BY key", f"{prefix}%")
@@ -116,7 +126,7 @@ class StoredCalls:
         for _, connection in self._files:
             connection.close()
 
-    def _first(self, sql: str, value: str) -> Iterator[tuple[bytes, Row]]:
+    def _first(self, sql: str, value: str | int) -> Iterator[tuple[bytes, Row]]:
         if self._full and self._full[0]:
             for key, *values in _rows(*self._files[0], sql, value):
                 yield key, whole(self._files[0][0], values)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import count
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from constitution.records import VIOLATION
+from generation.calls.reading import StoredCalls
 from generation.output.reading import split_files, tables
+from generation.pipeline.session import CALLS
 from studio.data.schema import CREATE, FINISH, transaction
 
 PIECE = 4096
@@ -55,6 +59,7 @@ def build(path: Path, run: Path, progress: Progress = lambda pairs: None) -> Non
         with transaction(connection):
             _add_failures(connection, run)
             _add_places(connection, run)
+            _add_calls(connection, run)
         connection.executescript(FINISH)
         with transaction(connection):
             _join(connection, facets)
@@ -191,6 +196,14 @@ def _add_places(connection: sqlite3.Connection, run: Path) -> None:
     for name in OTHERS:
         for prompt, row in _firsts(run / name):
             connection.execute("INSERT INTO places VALUES (?, ?, ?)", (prompt, name, row))
+
+
+def _add_calls(connection: sqlite3.Connection, run: Path) -> None:
+    if not (run / CALLS).is_file():
+        return
+    with closing(StoredCalls([run / CALLS])) as calls:
+        rows = ((crc32(prompt.encode("utf-8", "replace")), row) for prompt, row in calls.places())
+        connection.executemany("INSERT INTO calls VALUES (?, ?)", rows)
 
 
 def _firsts(path: Path) -> Iterator[tuple[str, int]]:

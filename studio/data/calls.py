@@ -11,6 +11,7 @@ from generation.calls.asked import Asked
 from generation.calls.reading import StoredCalls
 from generation.output.results import responses_of, voter_of
 from generation.pipeline.session import CALLS
+from studio.data.index import Index
 
 
 class Call(NamedTuple):
@@ -33,16 +34,20 @@ class Call(NamedTuple):
     logprobs: Mapping[str, float]
 
 
-def calls_about(run: Path, prompt: str, responses: frozenset[str] = frozenset(), voter: str = "") -> list[Call]:
+def calls_about(
+    run: Path, prompt: str, responses: frozenset[str] = frozenset(), voter: str = "", index: Index | None = None
+) -> list[Call]:
     """Calls about a prompt, in their order; of two responses only those that compare them. None where the run has no calls.
 
-    Raises StoreError.
+    index: where the run is finished; without it all calls are looked through. Raises StoreError.
     """
     if not (run / CALLS).is_file():
         return []
     with closing(StoredCalls([run / CALLS])) as calls:
         found = []
-        for key, row in calls.about(prompt):
+        for key, row in calls.at(index.call_rows(prompt)) if index else calls.about(prompt):
+            if row.prompt != prompt:
+                continue
             of = responses_of(row)
             if responses and not (row.stage == "compare" and set(of) <= responses):
                 continue

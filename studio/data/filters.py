@@ -105,13 +105,13 @@ def read_query(items: Iterable[tuple[str, str]]) -> PairQuery:
         elif name in FACETS:
             values[name, value] = None
         elif number in RANGES and end in ("from", "below"):
-            limits.setdefault(number, [-math.inf, math.inf])[end == "below"] = _number(problems, name, value)
+            limits.setdefault(number, [-math.inf, math.inf])[end == "below"] = read_number(problems, name, value)
         elif name == "sort" and value.removeprefix("-") in ORDERS:
             sort = value
         elif name == "page":
-            page = _count(problems, name, value, 1, 1 << 30)
+            page = read_count(problems, name, value, 1, 1 << 30)
         elif name == "size":
-            size = _count(problems, name, value, 1, SIZES[-1])
+            size = read_count(problems, name, value, 1, SIZES[-1])
         else:
             problems.add("", name, f"got {value!r}", "a filter, an order or a page of this list")
     problems.check()
@@ -119,7 +119,8 @@ def read_query(items: Iterable[tuple[str, str]]) -> PairQuery:
     return PairQuery(PairFilter(text, tuple(values), found), sort, page, size)
 
 
-def _number(problems: Problems, name: str, value: str) -> float:
+def read_number(problems: Problems, name: str, value: str) -> float:
+    """A number of an address; 0 and a problem for anything else."""
     try:
         if math.isfinite(found := float(value)):
             return found
@@ -129,7 +130,8 @@ def _number(problems: Problems, name: str, value: str) -> float:
     return 0.0
 
 
-def _count(problems: Problems, name: str, value: str, least: int, most: int) -> int:
+def read_count(problems: Problems, name: str, value: str, least: int, most: int) -> int:
+    """A whole number of an address, within limits; the least and a problem for anything else."""
     if value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most:
         return int(value)
     problems.found.append(Problem("", name, f"got {value!r}", f"{least} to {most}"))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from zlib import crc32
 
 import numpy as np
 from filelock import FileLock
@@ -154,6 +155,11 @@ class Index:
     def votes(self, prompt_id: str) -> list[Vote]:
         """Every vote on responses to a prompt."""
         return self._of_prompt(prompt_id, "votes.parquet", reading.read_votes)
+
+    def call_rows(self, prompt_id: str) -> list[int]:
+        """Rows of calls.sqlite that may be about a prompt: those of its checksum."""
+        sql = "SELECT row FROM calls WHERE prompt = ? ORDER BY row"
+        return [row[0] for row in self._rows(sql, crc32(prompt_id.encode("utf-8", "replace")))]
 
     def failures(self, prompt_id: str) -> list[Failure | Dropped]:
         """What failed or was dropped of a prompt."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from generation.models.digests import cache_folder
 
-VERSION = 2
+VERSION = 3
 """Of what is in the file; another one is not read."""
 CREATE = f"""
 PRAGMA journal_mode = OFF;
@@ -27,13 +27,14 @@ CREATE TABLE pairs (
     p REAL NOT NULL, margin REAL NOT NULL, against REAL NOT NULL, flips REAL NOT NULL,
     prompt TEXT NOT NULL, chosen TEXT NOT NULL, rejected TEXT NOT NULL
 );
-CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, detail=none, prefix='2 3');
+CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, detail=none, prefix='1 2 3 4');
 CREATE TABLE failures (
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, prompt_id TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL,
     subject TEXT NOT NULL, detail TEXT NOT NULL
 );
 CREATE TABLE marks (prompt_id TEXT NOT NULL, response_id TEXT NOT NULL, indicator TEXT NOT NULL);
 CREATE TABLE places (prompt_id TEXT NOT NULL, file TEXT NOT NULL, row INTEGER NOT NULL);
+CREATE TABLE calls (prompt INTEGER NOT NULL, row INTEGER NOT NULL);
 CREATE TABLE orders (name TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE frequent (word TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE numbers (name TEXT NOT NULL, body BLOB NOT NULL);
@@ -44,11 +45,13 @@ CREATE TABLE facets (
 PRAGMA user_version = {VERSION};
 """
 """`numbers` and `postings` hold arrays in pieces, in the pairs' order: float32 a pair, and int32 numbers of pairs. `orders` has the
-int32 numbers of all pairs by each of their numbers, `frequent` a bit a pair for each word of many."""
+int32 numbers of all pairs by each of their numbers, `frequent` a bit a pair for each word of many, `calls` the rows of calls.sqlite
+by the checksum of their prompt."""
 FINISH = """
 CREATE INDEX pairs_prompt ON pairs (prompt_id);
 CREATE INDEX failures_reason ON failures (stage, reason);
 CREATE INDEX failures_prompt ON failures (prompt_id);
+CREATE INDEX calls_prompt ON calls (prompt, row);
 CREATE INDEX places_prompt ON places (prompt_id, file);
 CREATE INDEX postings_value ON postings (facet, value);
 INSERT INTO words (words) VALUES ('optimize');

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,8 +57,9 @@ def compare(request: Request) -> Response:
     kind, number = request.query_params.get("kind", KINDS[0]), request.query_params.get("page", "1")
     if kind not in KINDS or not (number.isascii() and number.isdigit() and 0 < len(number) < 9 and int(number) > 0):
         raise UserError(Problem("", "kind, page", f"got {kind!r}, {number!r}", f"{', '.join(KINDS)}; a number from 1"))
+    voter = request.query_params.get("voter", "")
     found = _compared(a.run, a.manifest.sha256, b.run, b.manifest.sha256)
-    sides = _sides(found.diff, kind)
+    sides = _sides(found.diff, kind, voter)
     start = (int(number) - 1) * SIZE
     return page(
         request,
@@ -66,6 +68,8 @@ def compare(request: Request) -> Response:
         diff=found.diff,
         counts={name: len(getattr(found.diff, name)) for name in KINDS},
         kind=kind,
+        voter=voter,
+        more=urlencode({"kind": kind, **({"voter": voter} if voter else {})}),
         number=int(number),
         pages=max(1, math.ceil(len(sides) / SIZE)),
         pairs=[_shown(old, new, found, b if old is None else a) for old, new in sides[start : start + SIZE]],
@@ -73,10 +77,10 @@ def compare(request: Request) -> Response:
     )
 
 
-def _sides(diff: RunDiff, kind: str) -> list[tuple[PairSide | None, PairSide | None]]:
-    """How each run labelled the pairs of one kind."""
+def _sides(diff: RunDiff, kind: str, voter: str) -> list[tuple[PairSide | None, PairSide | None]]:
+    """How each run labelled the pairs of one kind; of those that flipped, the ones in which a voter did."""
     if kind == "flipped":
-        return [*diff.flipped]
+        return [one for one in diff.flipped if not voter or any(moved.voter == voter for moved in _moved(*one))]
     return [(None, new) for new in diff.appeared] if kind == "appeared" else [(old, None) for old in diff.disappeared]
 
 
@@ -106,14 +110,14 @@ def _shown(old: PairSide | None, new: PairSide | None, found: Compared, index: I
 
 
 def _moved(old: PairSide, new: PairSide) -> list[Moved]:
-    """B chose the other response, so that its votes count the other way round."""
+    """The largest change first. B chose the other response, so that its votes count the other way round."""
     moved = []
     for name in sorted({*old.votes, *new.votes}):
         before, after = old.votes.get(name), new.votes.get(name)
         after = None if after is None else -after
         if before is None or after is None or before * after < 0:
             moved.append(Moved(name, before, after))
-    return moved
+    return sorted(moved, key=lambda one: -abs((one.after or 0.0) - (one.before or 0.0)))
 
 
 def _two(studio: Studio) -> bool:

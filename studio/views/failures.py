@@ -63,7 +63,7 @@ def show_prompt(request: Request) -> Response:
     """Everything of one prompt: what was asked and answered, what came of it and what did not."""
     index, name = index_at(request), request.query_params.get("id", "")
     responses, failures, pairs = index.responses(name), index.failures(name), index.pairs_of(name)
-    calls = calls_about(index.run, name)
+    calls = calls_about(index.run, name, index=index)
     if not (responses or failures or pairs or calls):
         raise HTTPException(404)
     return page(

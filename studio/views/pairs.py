@@ -16,7 +16,7 @@ from studio.state import View, finished, index_at
 def list_pairs(request: Request) -> Response:
     """A page of the pairs that the address asks for."""
     index, query = index_at(request), read_query(request.query_params.multi_items())
-    found = index.find(query)
+    found, given = index.find(query), dict(query.filter.values)
     return page(
         request,
         "pairs.html.jinja",
@@ -25,7 +25,8 @@ def list_pairs(request: Request) -> Response:
         total=index.pairs,
         pages=max(1, math.ceil(found.total / query.size)),
         facets=[(name, title, index.counts(name)) for name, title in FACETS.items()],
-        given=dict(query.filter.values),
+        given=given,
+        others=[one for one in query.filter.values if given[one[0]] != one[1]],
         limits={name: (least, below) for name, least, below in query.filter.limits},
         ranges=RANGES,
         orders=ORDERS,

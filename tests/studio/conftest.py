@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +111,13 @@ def keep(tab: Page, name: str) -> None:
             tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             tab.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
         tab.emulate_media(color_scheme="light")
+
+
+def bars(text: str, title: str) -> dict[str, str]:
+    """Of a plot of a page: what each bar says -> where it leads."""
+    figure = next(one for one in text.split("<figure>") if f"<figcaption>{title}</figcaption>" in one)
+    found = re.findall(r'<a href="([^"]*)" aria-label="([^"]*)"', figure.partition("</figure>")[0])
+    return {unescape(said): unescape(href) for href, said in found}
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,13 @@
 """Nobody else is answered, nothing of a request reaches the disk, and no text is more than text: over 200 payloads."""
 
+import inspect
+import json
 import re
+import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -12,21 +16,34 @@ from starlette.testclient import TestClient
 from constitution.principles import Constitution, Principle
 from constitution.records import Critique, Failure, Message, PreferencePair, Prompt, Response, Vote
 from generation.output.dataset import DatasetWriter
+from generation.output.files import write_sealed
 from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
 from generation.output.records import Feedback
+from studio.app import ROUTES
 from studio.security import HEADERS, MAX_BODY, Access, is_loopback
 from tests.studio.conftest import TOKEN, client_of, post
 from tests.studio.payloads import HOSTS, ORIGINS, PATHS, TEXTS, TOKENS
+from tests.studio.views.test_live import trained
+from tests.studio.views.test_policy import policy_file
 
-QUERIES = {
-    "/pairs": ("q", "tag", "principle", "failure"),
-    "/failures": ("q", "reason"),
+QUERIES: dict[str, tuple[str, ...]] = {
+    "/": (),
+    "/overview": (),
+    "/pairs": ("q", "tag", "principle", "failure", "p_from", "margin_below", "sort", "page", "size", "nothing"),
+    "/pairs/{number:int}": ("q", "origin", "against_from", "sort", "page"),
+    "/failures": ("q", "reason", "page"),
     "/prompt": ("id",),
     "/calls": ("prompt", "a", "b", "voter"),
+    "/compare": ("kind", "page", "voter"),
     "/review": ("by",),
+    "/policy": ("sort", "q", "from", "below", "page"),
+    "/live": (),
+    "/live/events": (),
+    "/edit": (),
+    "/edit/asking": (),
+    "/edit/tried": (),
 }
-"""Page -> its parameters that are texts."""
-NUMBERS = ("p_from", "sort", "page", "size", "nothing")
+"""Path of what is asked for -> its parameters."""
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -38,7 +55,7 @@ class Markup(HTMLParser):
             r"\w+",
             "html head meta title link script body a p b nav header main h1 h2 h3 div span section ul li form label input select "
             "option button details summary table thead tbody tr th td dl dt dd kbd figure figcaption svg rect text path ins del "
-            "textarea fieldset legend",
+            "textarea fieldset legend progress caption",
         )
     )
 
@@ -66,27 +83,84 @@ def check(found: Any, allowed: tuple[int, ...]) -> None:
     for name, value in HEADERS.items():
         assert found.headers[name] == value
     assert "evil" not in found.headers.get("set-cookie", "")
+    assert "root:" not in found.text
+    assert "import annotations" not in found.text
+    if found.headers["content-type"] == "application/json":  # no browser reads markup in it
+        return
     markup = Markup()
     markup.feed(found.text)
     assert markup.wrong == []
     for unseen in "\x1b\x07\x08\x00\x9b\u202e\u2066\u200b\ufeff\u2028":
         assert unseen not in found.text
-    assert "root:" not in found.text
-    assert "import annotations" not in found.text
 
 
 def test_there_are_two_hundred_payloads() -> None:
     assert sum(map(len, map(set, (TEXTS, PATHS, HOSTS, ORIGINS, TOKENS)))) >= 200
 
 
+OWN = [route for route in ROUTES if not route.path.startswith("/static/")]
+
+
+def test_every_route_and_every_parameter_has_its_payloads() -> None:
+    assert {route.path for route in OWN if "GET" in (route.methods or ())} == {*QUERIES}
+    read: dict[str, set[str]] = {}
+    for route in OWN:
+        source = inspect.getsource(sys.modules[route.endpoint.__module__])
+        names = re.findall(r'(?:query_params|given)\.get\("(\w+)"', source)
+        read.setdefault(route.endpoint.__module__, set()).update(names)
+    known: dict[str, set[str]] = {}
+    for route in OWN:
+        known.setdefault(route.endpoint.__module__, set()).update(QUERIES.get(route.path, ()))
+    for module, names in read.items():
+        assert names <= known[module], module
+
+
 @pytest.mark.model
-def test_no_parameter_is_more_than_text(client: TestClient) -> None:
+def test_no_parameter_is_more_than_text(client: TestClient, finished: Path, tmp_path: Path) -> None:
+    beside = client_of(finished, finished)
+    policy = client_of(policy_file(tmp_path / "policy.json"))
     for payload in TEXTS:
         for path, names in QUERIES.items():
-            check(client.get(f"{path}?{urlencode(dict.fromkeys(names, payload))}"), (200, 400, 404))
-    for payload in TEXTS[::4]:
-        for name in NUMBERS:
-            check(client.get(f"/pairs?{urlencode({name: payload})}"), (200, 400))
+            asked = policy if path == "/policy" else beside if path == "/compare" else client
+            address = path.replace("{number:int}", "0")
+            if names and (payload in TEXTS[::3] or names[0] in ("q", "id")):
+                check(asked.get(f"{address}?{urlencode(dict.fromkeys(names, payload))}"), (200, 400, 404, 414))
+            for name in names if payload in TEXTS[::9] else ():
+                check(asked.get(f"{address}?{urlencode({name: payload})}"), (200, 400, 404, 414))
+
+
+@pytest.mark.model
+def test_nothing_that_is_sent_is_more_than_text(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    client, before = client_of(tmp_path / "run"), files(tmp_path)
+    sent = [route for route in OWN if "POST" in (route.methods or ())]
+    assert {route.path for route in sent} >= {"/edit/check", "/edit/save", "/edit/try", "/review/answer"}
+    for route in sent:
+        source = inspect.getsource(route.endpoint)
+        names = re.findall(r"read_body\(request, (\w+)\)", source)
+        models = [getattr(sys.modules[route.endpoint.__module__], name) for name in names]
+        for payload in TEXTS[::6]:
+            filled = {
+                name: value_of(field.annotation, payload) for one in models for name, field in one.model_fields.items()
+            }
+            check(post(client, route.path, filled), (200, 400))
+            check(post(client, route.path, {**filled, payload: payload}), (200, 400))
+            check(post(client, route.path, payload), (200, 400))
+    laws = (finished / "constitution.yaml").read_text()
+    for payload in [one for one in TEXTS if one.isprintable()][::6]:
+        edited = f"{laws}  - {{id: odd, objective: harmlessness, text: {json.dumps(payload)}}}\n"
+        for path in ("/edit/check", "/edit/form", "/edit/tested"):
+            check(post(client, path, {"text": edited}), (200,))
+    assert files(tmp_path) == before
+
+
+def value_of(kind: Any, payload: str) -> object:
+    """A payload where a text is allowed, and where several are."""
+    return [payload, payload] if get_origin(kind) is tuple else payload
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_no_path_reaches_the_disk(client: TestClient) -> None:
@@ -178,8 +252,25 @@ def test_no_text_of_a_run_is_markup(tmp_path: Path) -> None:
         check(client.get(path), (200,))
     for number in range(len(WRITTEN)):
         check(client.get(f"/pairs/{number}"), (200,))
+    for payload in WRITTEN[:5]:  # what is looked for is found, whatever it is called
+        for name, value in {"failure": f"compare: {payload}", "tag": payload, "principle": payload}.items():
+            found = client.get(f"/pairs?{urlencode({name: value})}").text
+            assert 'role="status">1 of' in found, (name, payload)
     for payload in WRITTEN[:20]:
         check(client.get(f"/prompt?{urlencode({'id': payload})}"), (200,))
+    check(client.get("/within/against/overview"), (200,))
+    every = "\n".join(WRITTEN)
+    check(client_of(policy_file(tmp_path / "policy.json", every)).get("/policy"), (200,))
+    (tmp_path / "training").mkdir()
+    trained(tmp_path / "training", every)
+    check(client_of(tmp_path / "training").get("/live"), (200,))
+    loop = tmp_path / "loop" / "round-1" / "attempt-1"
+    loop.mkdir(parents=True)
+    (tmp_path / "loop" / "loop.yaml").write_text("{}\n")
+    told = {"recipe": every, "parent": every, "policy": every, "reasons": [every], "alerts": [every], "notes": [every]}
+    decision = {"round": 1, "attempt": 1, "learning_rate": 1.0, "accepted": False, **told}
+    (loop / "decision.json").write_text(json.dumps(decision))
+    check(client_of(tmp_path / "loop").get("/live"), (200,))
 
 
 WRITTEN = [text for text in TEXTS if "\ud7ff" not in text]
@@ -188,7 +279,7 @@ WRITTEN = [text for text in TEXTS if "\ud7ff" not in text]
 def hostile_run(folder: Path) -> Path:
     """A finished run that has each payload as id, text, tag, principle, critique, failure and metadata."""
     folder.mkdir()
-    (folder / "run.yaml").write_text("{}\n")
+    write_sealed(folder / "run.yaml", "{}\n")
     laws = Constitution(
         name="laws",
         version=1,

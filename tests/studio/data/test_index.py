@@ -12,6 +12,7 @@ import pytest
 from constitution.errors import UserError
 from generation.output.run import Run, open_run
 from studio.data import schema
+from studio.data.calls import calls_about
 from studio.data.filters import FACETS, PairFilter, PairQuery, read_query
 from studio.data.index import Index, _open, index_of
 
@@ -55,6 +56,13 @@ def test_facets_and_numbers_are_those_of_the_pairs(index: Index, run: Run) -> No
             assert index.having(facet, value).tolist() == [i for i, pair in enumerate(pairs) if value in of(pair)], (
                 facet
             )
+    why: dict[str, set[str]] = {}
+    for one in run.failures():
+        why.setdefault(one.prompt_id, set()).add(f"{one.stage}: {one.reason}")
+    assert {count.value for count in index.counts("failure")} == set().union(*(why.get(p.prompt_id, ()) for p in pairs))
+    for value, _ in index.counts("failure"):
+        having = [i for i, pair in enumerate(pairs) if value in why.get(pair.prompt_id, ())]
+        assert index.having("failure", value).tolist() == having
     marks = {one.id: one.indicators for one in run.responses()}
     for mark, _ in index.counts("indicator"):
         having = [i for i, p in enumerate(pairs) if mark in marks[p.chosen_id] + marks[p.rejected_id]]
@@ -66,6 +74,11 @@ def test_facets_and_numbers_are_those_of_the_pairs(index: Index, run: Run) -> No
 
 def test_filters_are_all_held_and_sorts_turn_round(index: Index, run: Run) -> None:
     pairs = list(run.pairs())
+    several = [("tag", "safe"), ("principle", pairs[0].votes[0].principle)]
+    both = [
+        i for i, pair in enumerate(pairs) if "safe" in pair.tags and several[1][1] in {v.principle for v in pair.votes}
+    ]
+    assert index.numbers(PairFilter(values=tuple(several))).tolist() == both
     middle = float(np.median(index.values("p")))
     query = read_query([("p_from", f"{middle}"), ("tag", "safe"), ("sort", "-p"), ("size", "3")])
     wanted = [i for i, pair in enumerate(pairs) if pair.p_chosen >= middle - 1e-6 and "safe" in pair.tags]
@@ -121,7 +134,11 @@ def test_what_belongs_to_a_prompt(index: Index, run: Run) -> None:
         assert index.critiques(name) == [one for one in run.critiques() if one.prompt_id == name]
         assert index.votes(name) == [one for one in run.votes() if one.prompt_id == name]
         assert index.failures(name) == [one for one in run.failures() if one.prompt_id == name]
+        known = calls_about(index.run, name, index=index)
+        assert known == calls_about(index.run, name), "by the index as by looking through all"
+        assert known
     assert index.responses("nothing") == []
+    assert calls_about(index.run, "nothing", index=index) == []
 
 
 def test_a_damaged_or_older_index_is_built_anew(finished: Path, index: Index) -> None:

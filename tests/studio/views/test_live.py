@@ -79,16 +79,19 @@ def test_a_training_shows_its_speed_what_was_read_and_its_newest_pairs(tmp_path:
     assert [(one.prompt, one.chosen, one.rejected) for one in training_state(folder).pairs] == [("Why?", "So.", "")]
 
 
-def trained(folder: Path) -> Path:
+def trained(folder: Path, said: str = "") -> Path:
     """A training under way."""
     (folder / "training.yaml").write_text("{}\n")
     metrics = Metrics(folder)
     metrics.write(0, {"pairs": 12, "dropped_tie": 3}, "data")
     for step in range(3):
         metrics.write(step, {"loss": 1.0 / (step + 1), "tokens_per_second": 1234.4})
+    if said:
+        metrics.warn(1, said)
     metrics.close()
     rows = [
-        {"prompt": "Why?", "chosen": [{"role": "assistant", "content": f"B{i}"}], "rejected": "x"} for i in range(5)
+        {"prompt": f"Why?{said}", "chosen": [{"role": "assistant", "content": f"B{i}{said}"}], "rejected": "x"}
+        for i in range(5)
     ]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"prompt')
     return folder

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from generation.output.run import open_run
-from tests.studio.conftest import client_of, make_run
+from tests.studio.conftest import bars, client_of, make_run
 
 EDITED = """
 name: hhh
@@ -25,13 +25,6 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("edited")
     (folder / "edited.yaml").write_text(EDITED)
     return make_run(folder, "edited", str(folder / "edited.yaml"))
-
-
-def bars(text: str, title: str) -> dict[str, str]:
-    """Of a plot of a page: what each bar says -> where it leads."""
-    figure = next(one for one in text.split("<figure>") if f"<figcaption>{title}</figcaption>" in one)
-    found = re.findall(r'<a href="([^"]*)" aria-label="([^"]*)"', figure.partition("</figure>")[0])
-    return {unescape(said): unescape(href) for href, said in found}
 
 
 def test_each_bar_leads_to_as_many_pairs_as_it_says(client: TestClient) -> None:
@@ -67,6 +60,13 @@ def test_what_flipped_and_why(finished: Path, edited: Path) -> None:
     assert kept + flipped <= 12
     assert flipped > 0  # the replay engine answers another question anew
     assert "voter that changed sides" in text
+    both = client_of(finished, edited)
+    links = re.findall(r'href="(/compare\?kind=flipped&amp;voter=[^"]*)" aria-label="(\d+) flipped', text)
+    assert links
+    for link, count in links:
+        found = both.get(unescape(link)).text
+        assert found.count('<section aria-label="Pair ') == int(count), "all are on one page"
+        assert found.count("Moved most: ") == int(count)
     for kind in ("appeared", "disappeared"):
         assert client_of(finished, edited).get(f"/compare?kind={kind}").status_code == 200
     assert client_of(finished, edited).get("/compare?kind=x").status_code == 400
