@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 import socket
 from contextlib import suppress
+from importlib import import_module
 from urllib.parse import quote
 
+import pyarrow as pa
 import uvicorn
 
 from constitution.errors import Problem, Problems, UserError
 from constitution.terminal import complain, printable
 from evaluation.principles.report import read_report
-from studio.app import build
 from studio.data.build import Progress
 from studio.data.index import index_of
 from studio.security import START, Access, is_loopback
@@ -28,10 +29,12 @@ TELL = 100_000
 
 def serve(settings: StudioSettings) -> int:
     """Listen, print the address, and answer until Ctrl-C; returns 0. Raises UserError."""
+    pa.set_memory_pool(pa.system_memory_pool())  # gives back what it frees
     studio, token = open_studio(settings), token_of(settings)
     with _listening(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
-        app = build(studio, Access.at(settings.host, port, token))
+        # by name: what pages need is loaded when the index is built, so that the two do not need their memory at once
+        app = import_module("studio.app").build(studio, Access.at(settings.host, port, token))
         written = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"{printable(str(settings.subject))}: http://{written}:{port}{START}?token={quote(token)}", flush=True)
         print("Ctrl-C ends it.", flush=True)

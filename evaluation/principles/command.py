@@ -15,7 +15,8 @@ from evaluation.files import check_writable, write_json
 from evaluation.judge.asking import read_both
 from evaluation.principles.asking import Answers, Pairs, ask, calls_at_most, from_run, is_run, judge, read_pairs, writer
 from evaluation.principles.checks import Probe, Relation, agreement, by_kind, doubts, relation
-from evaluation.principles.report import Proposed, TestReport, report
+from evaluation.principles.figures import report
+from evaluation.principles.report import Proposed, TestReport
 from evaluation.principles.settings import TestSettings
 from evaluation.principles.wording import Wording, fixed, sharper
 from generation.config import RunConfig
@@ -42,7 +43,7 @@ def run(settings: TestSettings, console: Console) -> int:
             return 0
         answers, proposals = asyncio.run(_test(settings, constitution, config, pairs))
     found = doubts(constitution.principles, answers.wordings, answers.said)
-    told = report(constitution, answers, found, tuple(proposals))
+    told = report(constitution, answers, found, proposals)
     if settings.json_file:
         write_json(settings.json_file, told.model_dump())
     _print(told, console)

@@ -21,7 +21,7 @@ from generation.output.reading import split_files, tables
 from generation.pipeline.session import CALLS
 from studio.data.schema import CREATE, FINISH, transaction
 
-PIECE = 4096
+PIECE = 1024
 """Pairs of a piece; what is kept of one is written before the next."""
 SHOWN = 160
 """Characters of a text that a list shows."""

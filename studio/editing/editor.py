@@ -26,7 +26,8 @@ from evaluation.diff.ballots import Ballot, read_ballots
 from evaluation.diff.revoting import Effect, Moved, Recount
 from evaluation.principles.asking import from_run
 from evaluation.principles.checks import doubts
-from evaluation.principles.report import TestReport, read_report, report
+from evaluation.principles.figures import report
+from evaluation.principles.report import TestReport, read_report
 from evaluation.principles.settings import TestSettings
 from generation.output.files import write_atomically
 from generation.output.folder import CONSTITUTION, PROMPTS
