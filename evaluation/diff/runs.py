@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from constitution.digest import digest
 from constitution.records import Message
 from generation.output import reading
 from generation.output.manifest import whole
@@ -18,12 +20,15 @@ class PairKey(NamedTuple):
 
     prompt_id: str
     responses: frozenset[str]
+    """Digests of both."""
 
 
 class PairSide(NamedTuple):
     """How one run labelled a pair."""
 
+    prompt_id: str
     chosen: str
+    """Digest of the response."""
     chosen_id: str
     rejected_id: str
     p_chosen: float
@@ -63,27 +68,44 @@ class RunDiff:
     voters: dict[str, VoterShift] = field(default_factory=dict)
 
 
-def read_pairs(run: Path) -> dict[PairKey, PairSide]:
-    """All labelled pairs of a finished run. Raises UserError."""
+def read_pairs(run: Path) -> Iterator[tuple[PairKey, PairSide]]:
+    """All labelled pairs of a finished run, one after the other. Raises UserError, for an unfinished run at once."""
     whole(run)
     files = split_files(run, "preferences")
-    return {_key(pair): _side(pair) for split, path in files for pair in reading.read_pairs(path, split)}
+    return ((_key(pair), _side(pair)) for split, path in files for pair in reading.read_pairs(path, split))
 
 
-def compare_runs(a: Mapping[PairKey, PairSide], b: Mapping[PairKey, PairSide]) -> RunDiff:
-    """Pairs by what became of them, and per voter how its votes moved on the pairs both runs have."""
-    diff = RunDiff(disappeared=[a[key] for key in a if key not in b], appeared=[b[key] for key in b if key not in a])
-    for key in a:
-        if key not in b:
-            continue
-        old, new = a[key], b[key]
-        flipped = old.chosen != new.chosen
-        if flipped:
-            diff.flipped.append((old, new))
-        else:
-            diff.kept += 1
-        _shift(diff.voters, old, new, flipped)
+def compare_runs(a: Iterable[tuple[PairKey, PairSide]], b: Iterable[tuple[PairKey, PairSide]]) -> RunDiff:
+    """Pairs by what became of them, and per voter how its votes moved on the pairs both runs have.
+
+    Both are read side by side, and a pair is held until the other run has it too. Runs over the same prompts have their pairs in
+    one order, so that memory grows with what changed, not with the runs.
+    """
+    diff = RunDiff()
+    old: dict[PairKey, PairSide] = {}
+    new: dict[PairKey, PairSide] = {}
+    for one, other in zip_longest(a, b):
+        for found, own, others in ((one, old, new), (other, new, old)):
+            if found is None:
+                continue
+            key, side = found
+            if key in others:
+                match = others.pop(key)
+                _compare(diff, *((side, match) if own is old else (match, side)))
+            else:
+                own[key] = side
+    diff.disappeared += old.values()
+    diff.appeared += new.values()
     return diff
+
+
+def _compare(diff: RunDiff, old: PairSide, new: PairSide) -> None:
+    flipped = old.chosen != new.chosen
+    if flipped:
+        diff.flipped.append((old, new))
+    else:
+        diff.kept += 1
+    _shift(diff.voters, old, new, flipped)
 
 
 def _shift(voters: dict[str, VoterShift], old: PairSide, new: PairSide, flipped: bool) -> None:
@@ -110,9 +132,9 @@ def _key(pair: Pair) -> PairKey:
 
 def _side(pair: Pair) -> PairSide:
     votes = {vote.voter: vote.value for vote in pair.votes}
-    return PairSide(_text(pair.chosen), pair.chosen_id, pair.rejected_id, pair.p_chosen, votes)
+    return PairSide(pair.prompt_id, _text(pair.chosen), pair.chosen_id, pair.rejected_id, pair.p_chosen, votes)
 
 
 def _text(message: Message) -> str:
     """By which responses are told apart: what it says and the calls it makes."""
-    return message.model_dump_json(exclude_defaults=True)
+    return digest(message.model_dump_json(exclude_defaults=True))

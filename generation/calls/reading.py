@@ -213,7 +213,7 @@ def _sum(one: Usage, other: Usage) -> Usage:
     )
 
 
-def _rows(path: Path, connection: sqlite3.Connection, sql: str, *values: str) -> Iterator[Any]:
+def _rows(path: Path, connection: sqlite3.Connection, sql: str, *values: str | int) -> Iterator[Any]:
     try:
         yield from connection.execute(sql, values)
     except sqlite3.Error as error:

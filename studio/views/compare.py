@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -43,14 +42,6 @@ class Shown(NamedTuple):
     moved: list[Moved]
 
 
-class Compared(NamedTuple):
-    """Two runs' pairs and what became of them."""
-
-    diff: RunDiff
-    prompts: Mapping[tuple[str, str], str]
-    """(chosen, rejected) of either run -> the prompt's id."""
-
-
 def compare(request: Request) -> Response:
     """The difference, and a page of the pairs of one kind."""
     a, b = index_at(request), _other(studio_of(request))
@@ -58,22 +49,22 @@ def compare(request: Request) -> Response:
     if kind not in KINDS or not (number.isascii() and number.isdigit() and 0 < len(number) < 9 and int(number) > 0):
         raise UserError(Problem("", "kind, page", f"got {kind!r}, {number!r}", f"{', '.join(KINDS)}; a number from 1"))
     voter = request.query_params.get("voter", "")
-    found = _compared(a.run, a.manifest.sha256, b.run, b.manifest.sha256)
-    sides = _sides(found.diff, kind, voter)
+    diff = _compared(a.run, a.manifest.sha256, b.run, b.manifest.sha256)
+    sides = _sides(diff, kind, voter)
     start = (int(number) - 1) * SIZE
     return page(
         request,
         "compare.html.jinja",
         other=studio_of(request).against,
-        diff=found.diff,
-        counts={name: len(getattr(found.diff, name)) for name in KINDS},
+        diff=diff,
+        counts={name: len(getattr(diff, name)) for name in KINDS},
         kind=kind,
         voter=voter,
         more=urlencode({"kind": kind, **({"voter": voter} if voter else {})}),
         number=int(number),
         pages=max(1, math.ceil(len(sides) / SIZE)),
-        pairs=[_shown(old, new, found, b if old is None else a) for old, new in sides[start : start + SIZE]],
-        voters=sorted(found.diff.voters.items(), key=lambda item: (-item[1].flips, -item[1].mean_move, item[0])),
+        pairs=[_shown(old, new, b if old is None else a) for old, new in sides[start : start + SIZE]],
+        voters=sorted(diff.voters.items(), key=lambda item: (-item[1].flips, -item[1].mean_move, item[0])),
     )
 
 
@@ -92,19 +83,17 @@ def _other(studio: Studio) -> Index:
 
 
 @lru_cache(maxsize=1)
-def _compared(a: Path, _: str, b: Path, __: str) -> Compared:
+def _compared(a: Path, _: str, b: Path, __: str) -> RunDiff:
     """The digests of their manifests make a run that was made anew another one."""
-    runs = read_pairs(a), read_pairs(b)
-    prompts = {(side.chosen_id, side.rejected_id): key.prompt_id for run in runs for key, side in run.items()}
-    return Compared(compare_runs(*runs), prompts)
+    return compare_runs(read_pairs(a), read_pairs(b))
 
 
-def _shown(old: PairSide | None, new: PairSide | None, found: Compared, index: Index) -> Shown:
+def _shown(old: PairSide | None, new: PairSide | None, index: Index) -> Shown:
     """index: of the run that chose the pair's chosen response: A, or B where A has no such pair."""
     known = old or new
     assert known is not None
     names = known.chosen_id, known.rejected_id
-    listed = index.pairs_of(found.prompts[names])
+    listed = index.pairs_of(known.prompt_id)
     pair = next((one for one in listed if (one.chosen_id, one.rejected_id) == names), None)
     return Shown(pair, old, new, _moved(old, new) if old and new else [])
 

@@ -22,7 +22,7 @@ from generation.request import FeedbackSettings
 
 
 def side(chosen: str, p: float, **votes: float) -> PairSide:
-    return PairSide(chosen, f"{chosen}-id", "other-id", p, votes)
+    return PairSide("p", chosen, f"{chosen}-id", "other-id", p, votes)
 
 
 KEYS = [PairKey("p", frozenset(("x", str(i)))) for i in range(4)]
@@ -35,7 +35,7 @@ def test_pairs_flip_appear_and_go() -> None:
         KEYS[1]: side("x", 0.6, kind=0.3, new=1.0),
         KEYS[3]: side("x", 0.6),
     }
-    diff = compare_runs(a, b)
+    diff = compare_runs(a.items(), b.items())
     assert (diff.kept, len(diff.flipped), len(diff.appeared), len(diff.disappeared)) == (1, 1, 1, 1)
     kind, brief, new = (diff.voters[name] for name in ("kind", "brief", "new"))
     # kind: 1.0 for x became 1.5 for the other, so -1.5 for x; 0.2 became 0.3
@@ -44,6 +44,18 @@ def test_pairs_flip_appear_and_go() -> None:
     # brief was 0.5 for x and is still 0.5 for x: it did not turn, though the pair did
     assert (brief.both, brief.turned, brief.flips, brief.moved) == (1, 0, 0, 0.0)
     assert (new.only_b, new.only_a, new.both) == (1, 0, 0)
+
+
+def test_the_order_of_a_run_says_nothing() -> None:
+    a = [(key, side("x", 0.7, kind=float(i + 1))) for i, key in enumerate(KEYS)]
+    b = [(key, side("x" if i % 2 else str(i), 0.7, kind=1.0)) for i, key in enumerate(KEYS[:3])]
+    found = compare_runs(a, b)
+    assert [len(found.flipped), found.kept, len(found.disappeared), len(found.appeared)] == [2, 1, 1, 0]
+    for one, other in ((a, b[::-1]), (a[::-1], b)):
+        turned = compare_runs(one, other)
+        assert turned.voters == found.voters
+        assert sorted(turned.flipped, key=str) == sorted(found.flipped, key=str)
+        assert (turned.kept, turned.disappeared) == (found.kept, found.disappeared)
 
 
 def test_a_folder_that_is_no_finished_run(tmp_path: Path) -> None:
@@ -93,7 +105,7 @@ def test_the_same_run_has_no_difference(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_names_of_a_run_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     old, new = side("x\x1b[2J", 0.7, **{"k\x1b[2J[bold]": 1.0}), side("y", 0.7, **{"k\x1b[2J[bold]": -1.0})
-    show(compare_runs({KEYS[0]: old, KEYS[1]: old}, {KEYS[0]: new}), 9, Console(width=160))
+    show(compare_runs([(KEYS[0], old), (KEYS[1], old)], [(KEYS[0], new)]), 9, Console(width=160))
     said = capsys.readouterr().out
     assert "x�[2J-id > other-id" in said
     assert "k�[2J[bold]" in said
@@ -103,7 +115,7 @@ def test_names_of_a_run_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_run_that_asks_for_tools_has_the_same_pairs_as_one_that_does_not(tmp_path: Path) -> None:
     """Its files have more columns of messages."""
     plain, tools = (write_run(tmp_path / name, with_tools) for name, with_tools in (("plain", False), ("tools", True)))
-    (a,), (b,) = read_pairs(plain).items(), read_pairs(tools).items()
+    (a,), (b,) = read_pairs(plain), read_pairs(tools)
     assert a == b
     assert (a[1].chosen_id, a[1].rejected_id, a[1].p_chosen) == ("p/s0", "p/s1", 1 / (1 + math.exp(-0.7)))
     assert a[1].votes == {"judge/compare/kind": 0.75}
