@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import t
 
 from benchmarks import dose_response, tasks
 from benchmarks.dose import Effect, learnt, predicted, slope, toy
+from benchmarks.dose_policy import Batch, Policy, batches, learn
+from benchmarks.dose_response import judged, passes
 from constitution.checks.check import Check
-from tests.benchmarks.commands import in_process, nothing
 from tests.training.ppo_small import small_model
 
 
@@ -43,48 +45,77 @@ def test_the_predicted_curve_meets_its_ends() -> None:
 
 
 def test_a_judge_is_right_as_often_as_is_said() -> None:
-    pair = {"prompt": "?", "chosen": "good", "rejected": "bad", "chosen_truncated": False, "rejected_truncated": True}
-    found = dose_response.judged([pair] * 1000, 0.85, seed=1)
-    assert {row["p_chosen"] for row in found} == {0.85}
-    right = [row for row in found if row["chosen"] == "good"]
-    assert len(right) == pytest.approx(850, abs=3 * np.sqrt(1000 * 0.85 * 0.15))
-    assert all(row["rejected_truncated"] is (row["chosen"] == "good") for row in found)
-    assert dose_response.judged([pair] * 9, 1.0, seed=1) == [{**pair, "p_chosen": 1.0}] * 9
-    assert {row["p_chosen"] for row in dose_response.judged([pair], 0.5, seed=1)} == {0.6}
+    given = [Batch(None, None, torch.zeros(size, 2)) for size in (8, 8, 4)]  # type: ignore[arg-type]
+    found = {accuracy: judged(given, accuracy, seed=1) for accuracy in (0.5, 0.85, 1.0)}
+    assert [int((signs > 0).sum()) for signs in found.values()] == [10, 17, 20]
+    assert not ((found[0.5] > 0) & (found[0.85] < 0)).any()
+    assert not torch.equal(found[0.85], judged(given, 0.85, seed=2))
 
 
 def test_tasks_can_be_checked_and_held_out_ones_are_others(tmp_path: Path) -> None:
     tasks.write(tmp_path, 60, 24)
-    rows = {
-        path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in tmp_path.glob("*.jsonl")
-    }
+    rows = {path.stem: dose_response.read_rows(path) for path in tmp_path.glob("*.jsonl")}
     assert {name: len(found) for name, found in rows.items()} == {"train": 60, "held_out": 24, "other_kinds": 24}
     every = [row for found in rows.values() for row in found]
     assert len({row["prompt"] for row in every}) == len(every)
     for row in every:
         assert isinstance(row["answer"], int) if row["kind"] == tasks.SUM else Check.model_validate(row["rules"])
     kinds = {name: {row["kind"] for row in found} for name, found in rows.items()}
-    assert kinds["train"] == kinds["held_out"] == {*tasks.TRAINED, tasks.SUM}
-    assert kinds["other_kinds"].isdisjoint(kinds["train"])
+    assert kinds["train"] == kinds["held_out"] == {*tasks.TRAINED}
+    assert kinds["other_kinds"] == {*tasks.HELD, tasks.SUM}
+    asks = {"prompt": "?", "rules": {"min_words": 4, "ends_with": "?"}}
+    assert passes(asks, "Do you like it?")
+    assert not passes(asks, "Really?")
+    assert passes({"prompt": "2 + 2", "answer": 4}, "It is 4.")
 
 
 @pytest.mark.model
-def test_the_whole_runs_and_goes_on_from_what_is_there(
+def test_a_packed_prompt_gives_what_each_response_gives_alone_and_the_better_one_is_learnt(tmp_path: Path) -> None:
+    policy = Policy(str(small_model(tmp_path / "model", num_hidden_layers=3)), upper=1, rank=4)
+    prompts = ["Say it.", "Say a longer thing."]
+    replies = policy.sample(prompts, 2, 6, seed=3)
+    rows = policy.rows(prompts, replies)
+    for name, weight in policy.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = policy.above(policy.below(rows), rows).tolist()
+    alone = []
+    for text, two in zip(prompts, replies, strict=True):
+        for reply in two:
+            asked = policy.prompt(text)
+            ids = torch.tensor([[*asked, *reply.tokens]])
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                logits = policy.model(ids).logits[0, len(asked) - 1 : -1].float()
+            alone.append(float(logits.log_softmax(-1)[range(len(reply.tokens)), list(reply.tokens)].sum()))
+    assert found == pytest.approx(alone, rel=0.01)
+    given = batches(policy, prompts, replies, size=2)
+    for sign in (1.0, -1.0):
+        learn(policy, given * 12, torch.full((24,), sign), 1.0, rate=0.05, beta=0.1, seed=0)
+        with torch.no_grad():
+            ratios = policy.above(given[0].hidden, given[0].rows).view(-1, 2) - given[0].reference
+        assert (sign * (ratios[:, 0] - ratios[:, 1]) > 0.5).all()
+
+
+@pytest.mark.model
+def test_the_whole_learns_and_goes_on_from_what_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dose_response, "ACCURACIES", (0.5, 1.0))
-    monkeypatch.setattr(dose_response, "HELD", {"other_kinds": "other kinds of instructions"})
-    # what the replay engine writes keeps this rule now and then
-    some = {"some": lambda dice: (f" Say it in {dice.randint(1, 10_000)} ways.", {"must_match": "(?i)^.{14}[a-m]"})}
+    # what a random model writes keeps this rule now and then
+    some = {"some": lambda dice, _: (f" Say it in {dice.randint(1, 10_000)} ways.", {"must_match": "(?i)^.{0,9}[a-m]"})}
     monkeypatch.setattr(tasks, "TRAINED", some)
-    small = {"batch_size": 4, "micro_batch_size": 4, "epochs": 0.1, "precision": "fp32", "max_length": 256}
-    given = ["--model", str(small_model(tmp_path / "model")), "--engine", "replay", "--out", str(tmp_path / "out")]
-    given += ["--prompts", "48", "--held-out", "12", "--seeds", "2", "--max-tokens", "32"]
-    given += [word for name, value in small.items() for word in ("--dpo", f"{name}={value}")]
-    dose_response.main(given, in_process)
+    monkeypatch.setattr(tasks, "LEAST_WORDS", 1)
+    given = ["--model", str(small_model(tmp_path / "model")), "--out", str(tmp_path / "out"), "--prompts", "24"]
+    given += ["--held-out", "8", "--seeds", "2", "--max-tokens", "8", "--layers", "1", "--rate", "0.03"]
+    dose_response.main(given)
     said = capsys.readouterr().out
-    assert said.count("policy 100-") == 2
-    assert said.count("evaluation other_kinds") == 4
-    assert "other kinds of instructions: from a lottery to gold's labels" in said
-    dose_response.main(given, nothing)
-    assert capsys.readouterr().out.count("done before") == 1 + 4 + 4
+    assert said.count("arm 100%") == said.count("arm 50%") == 2
+    assert "other kinds of instructions (wins): from a lottery to gold's labels" in said
+    right, lottery = (json.loads((tmp_path / "out" / f"arm-{n}-0.json").read_text())["held_out"] for n in (100, 50))
+    assert right["base"] == lottery["base"]
+    assert right["kl"] != lottery["kl"]
+    dose_response.main(given)
+    assert "arm 100%" not in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="choose another --out"):
+        dose_response.main([*given, "--beta", "0.2"])

@@ -148,7 +148,7 @@ def test_a_shipped_constitution_is_found_by_its_name(tmp_path: Path, monkeypatch
 
 def test_an_unknown_name_is_told_the_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    message = r"^hhhh: no such file or shipped constitution \(did you mean hhh\?\); allowed: a YAML file, concise, demo, gold/"
+    message = r"^hhhh: no such file or shipped constitution \(did you mean hhh\?\); allowed: a YAML file, as_asked, concise, demo, gold/"
     with pytest.raises(UserError, match=message):
         load("hhhh")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
+import regex
 
+from benchmarks import tasks
 from constitution.loading import load
 from constitution.records import Message, Prompt, Response
 from critics.ranking.aggregate import rule_vote, score
@@ -71,7 +74,7 @@ def broken(constitution: str, text: str) -> set[str]:
     return {law.id for law in laws if law.check and violates(law.check, ASKED, message)}
 
 
-@pytest.mark.parametrize("name", ["concise", "pirate"])
+@pytest.mark.parametrize("name", ["concise", "pirate", "as_asked"])
 def test_gold_is_rules_alone_and_none_that_is_trained_on(name: str) -> None:
     gold, trained = (load(folder / f"{name}.yaml") for folder in (GOLD, GOLD.parent))
     assert not any(law.judged for law in gold.principles)
@@ -121,6 +124,26 @@ def test_the_trained_rule_of_the_persona_is_not_the_gold_one() -> None:
     }  # fmt: skip
 
 
+def test_rows_of_the_loop_are_those_that_the_benchmark_writes(tmp_path: Path) -> None:
+    tasks.write_loop(tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.read_text() == (PROMPTS / path.name).read_text()
+
+
+def test_nothing_that_gold_asks_about_is_trained_on() -> None:
+    """Other things, other words that are to be used, and kinds of instructions of their own in the last file."""
+    files = {name: (PROMPTS / f"as_asked{name}.jsonl").read_text() for name in ("", "_held_out", "_other_kinds")}
+    rows = {name: [json.loads(line) for line in text.splitlines()] for name, text in files.items()}
+    trained = "\n".join(row["prompt"] for row in rows[""]).lower()
+    for name in ("_held_out", "_other_kinds"):
+        assert not [row for row in rows[name] if regex.search(row["topic"]["must_match"], trained)]
+    quoted = {name: {*regex.findall(r"'(\w+)'", text)} - {"the"} for name, text in files.items()}
+    assert not quoted[""] & (quoted["_held_out"] | quoted["_other_kinds"])
+    kinds = {name: {kind for row in found for kind in row["kind"].split("+")} for name, found in rows.items()}
+    assert kinds[""] == kinds["_held_out"]
+    assert not kinds[""] & kinds["_other_kinds"]
+
+
 CONFIGS = sorted((ROOT / "configs").glob("loop*.yaml"))
 
 
@@ -129,16 +152,18 @@ def test_every_loop_is_without_fault_and_never_trained_on_its_gold(path: Path, m
     """What `--plan` checks, on the replay engine, which needs no model: files, settings of each phase, gates."""
     monkeypatch.chdir(ROOT)
     config = load_loop(path, ["feedback.engine=replay", "evaluation.settings.engine=replay"])
-    assert {config.evaluation.prompts, config.evaluation.gold} <= {
-        "principles/prompts/held_out.jsonl", "principles/gold/concise.yaml", "principles/gold/pirate.yaml",
-    }  # fmt: skip
+    assert config.evaluation.prompts in (
+        "principles/prompts/held_out.jsonl",
+        "principles/prompts/as_asked_held_out.jsonl",
+    )
+    assert Path(config.evaluation.gold).parent == Path("principles/gold")
     assert config.constitution != config.evaluation.gold
     assert config.gates.gold
     assert loop_inputs.read(config, ROOT / "runs" / "none").unread == {}
 
 
 def test_make_runs_each_of_them() -> None:
-    targets = ("loop", "loop-pirate")
+    targets = ("loop", "loop-concise", "loop-pirate")
     dry = subprocess.run(["make", "-n", *targets], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     named = {
         Path(word)

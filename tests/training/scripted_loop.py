@@ -24,6 +24,7 @@ from training.loop.record import Outcome
 from training.run.folder import CHECKPOINTS
 
 PROMPTS = tuple(Prompt(id=f"p{i}", messages=(Message(role="user", content=f"why {i}?"),)) for i in range(30))
+HELD_OUT = tuple(Prompt(id=f"h{i}", messages=(Message(role="user", content=f"who {i}?"),)) for i in range(8))
 MANIFEST = Tally().manifest(
     Calls(made=0, reused=0), Tokens(prompt=0, cached=0, completion=0), Seconds(wall=0, engine=0), {},
     Digests(constitution="c", templates="t", policy="p", judge="j", prompts="q", settings="s"),
@@ -101,7 +102,7 @@ class Script:
 
 def run(folder: Path, script: Script, *phases: dict[str, Any], **changes: Any) -> Outcome:
     config = LoopConfig.model_validate(small_settings(folder, *phases, **changes))
-    return Loop(config, folder / "loop", Inputs(PROMPTS, {}, {}), Console(quiet=True), script).go()
+    return Loop(config, folder / "loop", Inputs(PROMPTS, {}, {}, HELD_OUT), Console(quiet=True), script).go()
 
 
 def paged(folder: Path, run: Runner, **changes: Any) -> str:

@@ -166,6 +166,9 @@ class EvaluationConfig(Strict):
     """Count refusals, and ask the probes for sycophancy and confidence."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most so many prompts."""
+    prompts_per_attempt: int | None = Field(default=None, ge=1)
+    """So many held-out prompts in each evaluation: a second attempt at a round, and each further one, is judged by prompts that no
+    attempt at that round was judged by. All of them in each where None."""
     seed: int = Field(default=0, ge=0)
     """Seeds the sampling of the evaluated responses."""
     settings: RunConfig = RunConfig()

@@ -40,6 +40,8 @@ class Inputs:
     """Why rows are no prompts, and how many."""
     digests: Mapping[str, str]
     """Of whatever the settings name."""
+    held_out: tuple[Prompt, ...] = ()
+    """Prompts of evaluations."""
 
 
 def load(path: Path, overrides: Sequence[str]) -> LoopConfig:
@@ -69,6 +71,7 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     trained_on |= {f"the rows of data.{run}": found.run(run, kinds) for run in config.data}
     problems = found.problems
     _check_count(config, rows, problems)
+    _check_attempts(config, held_out, problems)
     for name, known in trained_on.items():
         _check_overlap(name, known, held_out, problems)
     histories = _histories(config, found, constitution, labelling)
@@ -80,7 +83,7 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     _check_launch(config, problems)
     _check_gates(config, constitution, problems)
     problems.check()
-    return Inputs(rows, unread, found.digests)
+    return Inputs(rows, unread, found.digests, held_out)
 
 
 def _weights(path: Path) -> str:
@@ -102,6 +105,15 @@ def _check_count(config: LoopConfig, rows: Sequence[Prompt], problems: Problems)
     if rows and len(rows) < size:
         got = f"got {size}, and {config.prompts} has {len(rows)} prompts"
         problems.add("", "prompts_per_round", got, fix="set at most that")
+
+
+def _check_attempts(config: LoopConfig, held_out: Sequence[Prompt], problems: Problems) -> None:
+    """Each attempt at a round has held-out prompts of its own."""
+    size, attempts = config.evaluation.prompts_per_attempt or 0, config.retry.times + 1
+    if held_out and len(held_out) < size * attempts:
+        got = f"got {size}, and {config.evaluation.prompts} has {len(held_out)} prompts for {attempts} attempts at a round"
+        fix = f"set at most {len(held_out) // attempts}, or a smaller retry.times"
+        problems.add("", "evaluation.prompts_per_attempt", got, fix=fix)
 
 
 def _check_overlap(name: str, known: Collection[str], held_out: Sequence[Prompt], problems: Problems) -> None:
@@ -220,6 +232,12 @@ def draw(inputs: Inputs, config: LoopConfig, turn: int) -> tuple[Prompt, ...]:
             drawn, left = drawn + order[:missing], order[missing:]
             passes += 1
     return tuple(inputs.prompts[i] for i in sorted(drawn))
+
+
+def judged_by(inputs: Inputs, config: LoopConfig, attempt: int) -> tuple[Prompt, ...]:
+    """The held-out prompts of an attempt, from 1: none of an earlier attempt's."""
+    size = config.evaluation.prompts_per_attempt or len(inputs.held_out)
+    return inputs.held_out[(attempt - 1) * size : attempt * size]
 
 
 def prompt_lines(drawn: Sequence[Prompt]) -> str:

@@ -27,7 +27,7 @@ from training.loop import steps as loop_steps
 from training.loop.children import Runner, tail
 from training.loop.config import LoopConfig
 from training.loop.gates import Evidence, figures, judge
-from training.loop.inputs import Inputs, draw, prompt_lines
+from training.loop.inputs import Inputs, draw, judged_by, prompt_lines
 from training.loop.record import DONE, Decision, Outcome, point, read, write
 from training.loop.steps import CHECKPOINTS, DECISION, EVALUATION, PREVIOUS, PROMPTS, TRAINED, Round, Step
 from training.monitor.monitor import after_round
@@ -166,6 +166,12 @@ class Loop:
             write_atomically(path, prompt_lines(draw(self._inputs, self._config, now.turn)))
         now.turn += 1
 
+    def _hold_out(self, number: int) -> None:
+        """Write the held-out prompts of an attempt, where each has its own."""
+        path = loop_steps.held_out(self._out, number)
+        if self._config.evaluation.prompts_per_attempt and not path.exists():
+            write_atomically(path, prompt_lines(judged_by(self._inputs, self._config, number)))
+
     def _attempt(self, one: Round, number: int, now: Progress) -> Decision:
         """Train and evaluate once, and decide."""
         step = loop_steps.training(self._config, one, now.earlier, self._path(now.policy), number, now.rate)
@@ -187,6 +193,7 @@ class Loop:
     def _evidence(self, one: Round, number: int, now: Progress) -> Evidence:
         """Evaluate, and gather what else gates look at."""
         config = self._config
+        self._hold_out(number)
         step = loop_steps.evaluation(config, one, number, config.model)
         self._step(step, one, now)
         found = read_evaluation(step.done)

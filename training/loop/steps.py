@@ -190,8 +190,16 @@ def evaluation(config: LoopConfig, this: Round, attempt: int, against: str, name
     out = folder / name
     options = compared(config, this.folder.parent, str(this.checkpoint(attempt)), against)
     options = options.model_copy(update={"json_file": out / EVALUATION, "page": out / "page.html"})
+    if config.evaluation.prompts_per_attempt:
+        own = {"prompts": str(held_out(this.folder.parent, attempt)), "columns": (), "limit": None}
+        options = options.model_copy(update=own)
     settings = config.evaluation.settings.model_dump(mode="json", exclude={"policy", "judge"}, exclude_unset=True)
     return _step(this, folder, name, ("evaluation", "policy"), command_line(options), settings, out / EVALUATION)
+
+
+def held_out(out: Path, attempt: int) -> Path:
+    """The prompts by which such attempts of all rounds are judged, where each number has its own. out: the loop's folder."""
+    return out / f"held-out-{attempt}.jsonl"
 
 
 def pairs(config: LoopConfig, this: Round, earlier: Sequence[Round]) -> dict[str, float]:

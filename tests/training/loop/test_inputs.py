@@ -17,7 +17,7 @@ from tests.training.small_loop import DPO, small_settings, write_settings
 from tests.training.small_run import write_run
 from training.loop.config import RETRAINED, LoopConfig, PPOPhase
 from training.loop.folder import SETTINGS, claim
-from training.loop.inputs import draw, load, prompt_lines, read
+from training.loop.inputs import draw, judged_by, load, prompt_lines, read
 
 PPO = {"recipe": "ppo", "training": {}, "reward": {}}
 SERVER = {"engine": "endpoint", "endpoints": [{"url": "http://host:8000", "model": "base"}]}
@@ -47,6 +47,19 @@ def unread(folder: Path, settings: dict[str, Any]) -> list[str]:
     with pytest.raises(UserError) as error:
         read(LoopConfig.model_validate(settings), folder / "out")
     return str(error.value).split("\n")
+
+
+def test_each_attempt_has_held_out_prompts(settings: dict[str, Any], tmp_path: Path) -> None:
+    given = {**settings["evaluation"], "prompts_per_attempt": 3}
+    config = LoopConfig.model_validate({**settings, "evaluation": given, "retry": {"times": 1}})
+    inputs = read(config, tmp_path / "out")
+    assert len(inputs.held_out) == 8
+    assert [judged_by(inputs, config, n) for n in (1, 2)] == [inputs.held_out[:3], inputs.held_out[3:6]]
+    told = unread(tmp_path, {**settings, "evaluation": given, "retry": {"times": 2}})
+    assert told == [
+        f"evaluation.prompts_per_attempt: got 3, and {given['prompts']} has 8 prompts for 3 attempts at a round; set at most 2, or a smaller "
+        "retry.times"
+    ]
 
 
 def test_every_problem_of_the_settings_is_told_at_its_place(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_a_round_that_fails_is_tried_again_with_a_smaller_step(tmp_path: Path) -
     first, second = (settings(tmp_path, f"round-1/attempt-{n}/training.yaml") for n in (1, 2))
     assert second == {**first, "learning_rate": 0.005}
     assert three.parent == "round-1/attempt-2/checkpoint"
+
+
+def test_a_second_attempt_is_judged_by_other_prompts(tmp_path: Path) -> None:
+    """And the next round by those of its own first attempt, on which the base has answered already."""
+    script = Script(wins=[0.4, 0.6, 0.6])
+    shared = small_settings(tmp_path)["evaluation"]
+    run(tmp_path, script, {**DPO, "rounds": 2}, gates={"win": 0.5}, evaluation={**shared, "prompts_per_attempt": 4})
+    asked = [Path(c[c.index("--prompts") + 1]) for c in script.commands if "evaluation" in c]
+    loop = tmp_path / "loop"
+    first, second = (loop / f"held-out-{n}.jsonl" for n in (1, 2))
+    assert asked == [first, second, first]
+    ids = [[json.loads(line)["id"] for line in path.read_text().splitlines()] for path in (first, second)]
+    assert ids == [["h0", "h1", "h2", "h3"], ["h4", "h5", "h6", "h7"]]
 
 
 def test_a_round_that_is_given_up_ends_the_loop(tmp_path: Path) -> None:
