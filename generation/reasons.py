@@ -48,6 +48,7 @@ REASONS = {
     "not_recorded": Meaning("the recording has no such call", "make the run with a model"),
     "unavailable": Meaning("a model could not be reached", "run the same command again to resume"),
     "internal_error": Meaning("an error that nobody foresaw", "report it with the detail in failures.parquet"),
+    "process_ended": Meaning("its process ended whenever it was worked on", "see the engine's log; `--forget failed` tries again"),
     "rule_error": Meaning("a principle's rule could not be applied to the response", "failures.parquet has the rule's words"),
     # what was written
     "empty": Meaning("the model wrote nothing", "`--forget failed` asks again"),

@@ -102,9 +102,12 @@ class FeedbackSettings(Options):
             if is_address(self.out):
                 raise invalid("got an address, which is for --ray alone", "a folder of this machine", key="out")
             return self
-        for name in ("shard", "merge", "reuse", "forget"):
+        for name in ("shard", "merge", "reuse"):
             if getattr(self, name):
                 raise invalid("is not for --ray", fix="leave one of the two out", key=name)
+        if self.forget == "damaged":
+            fix = "leave it out: the same command makes damaged shards again"
+            raise invalid("got damaged, which is not for --ray", fix=fix, key="forget")
         if is_address(self.out) and self.calibration:
             fix = "make the acceptance file first: solon evaluate judge --max-error P --accept FILE"
             raise invalid("is not for an address as --out", fix=fix, key="calibration")

@@ -44,6 +44,8 @@ class Standing:
     """The node whose disk has its calls; empty where that is not known."""
     ended: Ended | None = None
     """How its last start ended."""
+    careful: bool = False
+    """Its process died and had come to nothing new: the next one works on one prompt at a time, to find which ends it."""
 
 
 class Attempts:
@@ -99,6 +101,7 @@ class Attempts:
             if how.node:
                 standing.avoid.add(how.node)
                 self.strikes[how.node] += not how.limited
+        standing.careful = how.lost and (standing.careful or standing.fruitless > 0)
         if how.limited or standing.fruitless >= self._most:
             self.given_up.append(standing)
         else:

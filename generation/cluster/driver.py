@@ -18,7 +18,7 @@ from constitution.terminal import complain
 from generation.cluster.attempts import Attempts, Standing, allowed
 from generation.cluster.nodes import Cluster
 from generation.cluster.order import CHECKPOINTS, ROWS, SHARDS, order
-from generation.cluster.parts import DONE, Part, read_part
+from generation.cluster.parts import DONE, Part, read_part, reopen
 from generation.cluster.shown import ClusterProgress
 from generation.cluster.storage import Storage
 from generation.output.folder import changes
@@ -84,7 +84,7 @@ class ClusterRun:
 
     def finished(self) -> Manifest | None:
         """The manifest, where the merged run is there, whole."""
-        if self._target is None:
+        if self._target is None or self.job.forget:
             return self.job.finished()
         text = self._target.read(MANIFEST)
         try:
@@ -98,6 +98,8 @@ class ClusterRun:
         with self._alone():
             self._claim()
             prompts = self._divided()
+            if self.job.forget:
+                self._reopen()
             while True:
                 done = {shard: part for shard in self._shards if (part := read_part(self.storage, shard))}
                 if left := [shard for shard in self._shards if shard not in done]:
@@ -134,7 +136,8 @@ class ClusterRun:
             while attempts.left:
                 nodes = cluster.nodes()
                 for standing in attempts.start(settings.shards_in_flight):
-                    cluster.start(standing.shard, standing.home, allowed(standing, attempts.bad_nodes(), nodes))
+                    avoid = allowed(standing, attempts.bad_nodes(), nodes)
+                    cluster.start(standing.shard, standing.home, avoid, standing.careful)
                 ended = cluster.wait(TICK)
                 seen = cluster.seen()
                 for how in ended:
@@ -169,6 +172,18 @@ class ClusterRun:
         self.storage.write(DIVIDED, json.dumps(counts), self._scratch)
         return counts
 
+    def _reopen(self) -> None:
+        """Take shards that are done for unfinished where anything failed in them."""
+        for shard in self._shards:
+            part = read_part(self.storage, shard)
+            text = self.storage.read(f"{part.folder}/{MANIFEST}") if part else None
+            try:
+                failed = bool(text and Manifest.model_validate_json(text).failed)
+            except ValueError:
+                failed = False  # a damaged shard is made again anyway
+            if part and failed:
+                reopen(self.storage, shard, part, self._scratch)
+
     def _whole(self, done: dict[Shard, Part]) -> list[Path]:
         """Folders of all shards on this machine; empty where some were damaged, which are made again then."""
         folders, bad = [], []
@@ -185,7 +200,9 @@ class ClusterRun:
 
     def _merged(self, folders: list[Path], report: Report | None) -> Manifest:
         """The run over all prompts, where it was asked for."""
-        merging = replace(self.job, merge=tuple(folders), reuse=tuple(folder / CALLS for folder in folders))
+        merging = replace(
+            self.job, merge=tuple(folders), reuse=tuple(folder / CALLS for folder in folders), forget=None
+        )
         manifest = asyncio.run(produce(merging, report))
         if self._target:
             self._target.put_folder(self.job.out, "", last=MANIFEST)

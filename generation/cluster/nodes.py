@@ -46,11 +46,11 @@ class Board:
         return self._seen
 
 
-def run_shard(order: Order, shard: Shard, board: Any) -> Ended:
+def run_shard(order: Order, shard: Shard, board: Any, careful: bool) -> Ended:
     """The body of a task."""
     node = _ray().get_runtime_context().get_node_id()
     board.tell.remote(shard, node, Snapshot())
-    return make(order, shard, node, lambda snapshot: board.tell.remote(shard, node, snapshot))
+    return make(order, shard, node, lambda snapshot: board.tell.remote(shard, node, snapshot), careful)
 
 
 def _ray() -> Any:
@@ -113,7 +113,7 @@ class Cluster:
         """The order of all shards that are started from now on."""
         self._order = self._ray.put(order)
 
-    def start(self, shard: Shard, home: str, avoid: Collection[str]) -> None:
+    def start(self, shard: Shard, home: str, avoid: Collection[str], careful: bool) -> None:
         """Start a shard: on the node that has its calls where there is room, and never on those to avoid."""
         options: dict[str, Any] = {"max_retries": 0, **self._wants}
         if home and home in self.nodes() and home not in avoid:
@@ -121,7 +121,7 @@ class Cluster:
             options["scheduling_strategy"] = strategies.NodeAffinitySchedulingStrategy(home, soft=True)
         elif avoid:
             options["label_selector"] = {_NODE: f"!in({','.join(sorted(avoid))})"}
-        self._running[self._task.options(**options).remote(self._order, shard, self._board)] = shard
+        self._running[self._task.options(**options).remote(self._order, shard, self._board, careful)] = shard
 
     def wait(self, seconds: float) -> Iterable[Ended]:
         """How shards ended, of those that have within this time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from constitution.records import Strict
 from generation.calls.database import copy
 from generation.cluster.order import CHECKPOINTS
 from generation.cluster.storage import Storage
+from generation.cluster.suspects import suspects_of
 from generation.output.files import file_sha256
 from generation.output.manifest import NAME as MANIFEST
 from generation.pipeline.session import CALLS
@@ -92,6 +94,18 @@ def keep_calls(storage: Storage, shard: Shard, folder: Path) -> None:
             storage.write(_checkpoint(shard, "json"), json.dumps({"calls": made}), folder)
     finally:
         calls.unlink(missing_ok=True)
+
+
+def reopen(storage: Storage, shard: Shard, part: Part, scratch: Path) -> None:
+    """Take a shard that is done for an unfinished one, with all its calls. Raises StorageError, StoreError, OSError."""
+    folder = scratch / f"{shard.name}.again"
+    try:
+        storage.get(f"{part.folder}/{CALLS}", folder / CALLS)
+        keep_calls(storage, shard, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    storage.remove(suspects_of(shard))
+    storage.remove(f"{DONE}/{shard.name}.json")
 
 
 def fetch_calls(storage: Storage, shard: Shard, folder: Path) -> None:

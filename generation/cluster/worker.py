@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 
@@ -22,6 +23,7 @@ from generation.cluster.attempts import Ended
 from generation.cluster.order import ROWS, Order, Watch
 from generation.cluster.parts import fetch_calls, hand_over, keep_calls
 from generation.cluster.storage import Storage
+from generation.cluster.suspects import Suspects
 from generation.output.folder import InUse, OwnedFolder, run_folder
 from generation.output.manifest import Manifest, damages, read
 from generation.pipeline.job import Job, produce
@@ -34,10 +36,13 @@ WATCHED = 1.0
 """Seconds between two looks at how far a shard is."""
 
 
-def make(order: Order, shard: Shard, node: str, watch: Watch) -> Ended:
-    """Make a shard, or go on with what this node's disk or the storage has of it, and hand it over. Never raises."""
+def make(order: Order, shard: Shard, node: str, watch: Watch, careful: bool = False) -> Ended:
+    """Make a shard, or go on with what this node's disk or the storage has of it, and hand it over. Never raises.
+
+    careful: True to find the prompt that ends the process.
+    """
     try:
-        _make(order, shard, watch)
+        _make(order, shard, watch, careful)
     except LimitReached as error:
         return Ended(shard, False, node, str(error), limited=True)
     except (SolonError, OSError, MemoryError) as error:
@@ -54,7 +59,7 @@ def _here() -> str:
     return f"{socket.gethostname()} (process {os.getpid()})"
 
 
-def _make(order: Order, shard: Shard, watch: Watch) -> None:
+def _make(order: Order, shard: Shard, watch: Watch, careful: bool) -> None:
     storage = Storage(order.storage)
     rows = order.scratch / ROWS / f"{shard.name}.gz"
     if not rows.is_file() and not storage.get(f"{ROWS}/{rows.name}", rows):
@@ -63,6 +68,8 @@ def _make(order: Order, shard: Shard, watch: Watch) -> None:
     with _held(run_folder(job.out)):
         run_folder(job.out).claim(job.settings())
         fetch_calls(storage, shard, job.out)
+        suspects = Suspects(storage, shard, job.out, careful)
+    job = replace(job, around=suspects.around)
     progress = Progress(0, stream=StringIO())
     settings = job.config.cluster
     keep = partial(keep_calls, storage, shard, job.out)
@@ -79,6 +86,8 @@ def _make(order: Order, shard: Shard, watch: Watch) -> None:
             raise
         finally:
             watch(progress.snapshot())
+            with suppress(SolonError, OSError):
+                suspects.close()
     hand_over(storage, shard, job.out)
     with suppress(OSError):
         shutil.rmtree(job.out)

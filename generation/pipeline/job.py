@@ -55,7 +55,7 @@ from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.progress import Progress
 from generation.pipeline.scheduler import HeadStart, run
 from generation.pipeline.session import CALLS, Session
-from generation.pipeline.tasks import cancel
+from generation.pipeline.tasks import Around, cancel, freely
 from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
 from generation.shard import Shard, read_rows
@@ -100,6 +100,8 @@ class Job:
     """What people said of the run's pairs."""
     part: Path | None = None
     """The file of the shard's rows, where they are divided already."""
+    around: Around = freely
+    """Surrounds the work on a prompt, and may give its outcome in place of it."""
 
     def finished(self) -> Manifest | None:
         """The manifest, where its folder holds this very run, whole, and none of its calls are to be made again."""
@@ -329,7 +331,10 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
     async def work(prompt: Prompt) -> Feedback:
         known = settled.merged(prompt) if merged else settled.get(prompt)
         if known is None:
-            known = await feedback(prompt, job.constitution, policies, panel, job.config.plan, job.config.sft.targets)
+            async with job.around(prompt) as given_up:
+                known = given_up or await feedback(
+                    prompt, job.constitution, policies, panel, job.config.plan, job.config.sft.targets
+                )
             settled.put(known)
         return known
 

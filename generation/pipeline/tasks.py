@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from asyncio import Task, create_task, gather
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
+from constitution.records import Prompt
+from generation.output.records import Feedback
+
 T = TypeVar("T")
+Around = Callable[[Prompt], AbstractAsyncContextManager[Feedback | None]]
+"""What the work on a prompt is done in; gives the prompt's outcome where it is not to be worked on."""
+
+
+def freely(_: Prompt) -> AbstractAsyncContextManager[Feedback | None]:
+    """Nothing does."""
+    return nullcontext()
 
 
 async def together(*steps: Coroutine[Any, Any, T]) -> list[T]:

@@ -67,3 +67,13 @@ def test_where_no_other_node_is_left_even_a_bad_one_is_taken() -> None:
     assert allowed(standing, set(), ["one", "two"]) == ["one"]
     assert allowed(standing, {"two"}, ["one", "two"]) == []
     assert allowed(standing, {"gone"}, ["one", "two", "three"]) == ["one"]
+
+
+def test_a_shard_whose_process_died_for_nothing_is_made_with_care_until_it_ends_otherwise() -> None:
+    attempts = Attempts([A], most=9)
+    seen = []
+    for how, finished in (("lost", 5), ("lost", 5), ("lost", 7), ("refused", 7), ("lost", 9)):
+        seen += [standing.careful for standing in attempts.start(1)]
+        attempts.ended(Ended(A, False, "one", **{how: True}), finished)
+    seen += [standing.careful for standing in attempts.start(1)]
+    assert seen == [False, False, True, True, False, False]

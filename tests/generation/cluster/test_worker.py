@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from constitution.checks.own import load_rules
 from constitution.errors import Fault, UserError
 from constitution.options import parse
 from generation.cluster import worker
@@ -26,6 +27,7 @@ from generation.pipeline.progress import Snapshot
 from generation.request import FeedbackSettings
 from generation.shard import Shard, shards
 from solon import produce
+from tests.forks import start, wait
 
 LAWS = "name: laws\nversion: 1\nobjectives: {good: 1.0}\nprinciples:\n  - {id: kind, objective: good, text: Be kind.}\n"
 N = 3
@@ -241,3 +243,50 @@ def test_a_bug_on_a_node_is_told_with_its_traceback(folder: Path, monkeypatch: p
     (log,) = folder.glob("solon-fault-*.log")
     assert str(log) in str(error)
     assert "fetch_calls(storage, shard, job.out)" in log.read_text(encoding="utf-8")
+
+
+def test_what_failed_is_asked_again_where_it_failed_and_nothing_else_is(folder: Path) -> None:
+    first = made(cluster_run(folder, str(folder / "run")))
+    again = cluster_run(folder, str(folder / "run"), forget="failed")
+    assert again.finished() is None
+    again._reopen()
+    left = [shard for shard in shards(N) if read_part(again.storage, shard) is None]
+    assert len(left) == 1  # that of the row that is no prompt
+    asked = make(again, left[0])
+    assert asked.done
+    merged = cluster_run(folder, str(folder / "run")).make(None)
+    assert data(merged) == data(first)
+    assert merged.calls.made == first.calls.made
+
+
+DEADLY = """
+import os
+
+def deadly(prompt, response):
+    return "about 3." not in prompt.messages[-1].content or os._exit(9)
+"""
+
+
+def in_a_process(told: bytes, shard: Shard, careful: bool) -> int:
+    return 0 if worker.make(pickle.loads(told), shard, "node", lambda _: None, careful).done else 1
+
+
+def test_a_prompt_that_ends_its_process_costs_its_record_alone(folder: Path) -> None:
+    """The first start is not careful; then one prompt is worked on at a time, until the process has ended twice on the same."""
+    (folder / "rules.py").write_text(DEADLY)
+    load_rules(folder / "rules.py")
+    (folder / "laws.yaml").write_text(
+        LAWS + "  - {id: deadly, objective: good, text: Be short., check: {own: deadly}}\n"
+    )
+    run = cluster_run(folder, str(folder / "run"), parts=1)
+    run._divided()
+    told, (shard,) = pickle.dumps(order(run.job, run.storage.address)), shards(1)
+    codes = []
+    for careful in (False, True, True, True):
+        process = start(in_a_process, told, shard, careful, log=folder / "log")
+        wait(process)
+        codes.append(process.exitcode)
+    assert codes == [9, 9, 9, 0], (folder / "log").read_text()
+    manifest = run.make(None)
+    assert manifest.failed == {"engine: process_ended": 1, "read: bad_row": 1}
+    assert manifest.outcomes.failed == 2
