@@ -313,13 +313,12 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
         remember(models, job.out, *job.merge)
     else:
         shared = job.plan.batch_principles > 1
-        found = await session.preflight(*models, tools=job.info.has_tools, structured=shared)
-        if found:
+        if found := await session.preflight(*models, tools=job.info.has_tools, structured=shared):
             run_folder(job.out).claim(job.settings(found))
     check_forms(panel, job.constitution, job.plan, job.weights_file, job.acceptance_file)
     if unread := idle(panel, job.plan):
         complain(unread)
-    tally, pooled = Tally(), PooledVotes()
+    tally, pooled, laws = Tally(), PooledVotes(), job.constitution
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools,
         review=job.acceptance is not None and job.config.plan.unaccepted == "review",
@@ -333,7 +332,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
         if known is None:
             async with job.around(prompt) as given_up:
                 known = given_up or await feedback(
-                    prompt, job.constitution, policies, panel, job.config.plan, job.config.sft.targets
+                    prompt, laws, policies, panel, job.config.plan, job.config.sft.targets
                 )
             settled.put(known)
         return known
