@@ -312,13 +312,13 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
     if merged:
         remember(models, job.out, *job.merge)
     else:
-        shared = job.plan.batch_principles > 1
-        if found := await session.preflight(*models, tools=job.info.has_tools, structured=shared):
+        several = job.plan.batch_principles > 1
+        if found := await session.preflight(*models, tools=job.info.has_tools, structured=several):
             run_folder(job.out).claim(job.settings(found))
     check_forms(panel, job.constitution, job.plan, job.weights_file, job.acceptance_file)
     if unread := idle(panel, job.plan):
         complain(unread)
-    tally, pooled, laws = Tally(), PooledVotes(), job.constitution
+    tally, pooled, constitution, plan = Tally(), PooledVotes(), job.constitution, job.config.plan
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools,
         review=job.acceptance is not None and job.config.plan.unaccepted == "review",
@@ -331,9 +331,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
         known = settled.merged(prompt) if merged else settled.get(prompt)
         if known is None:
             async with job.around(prompt) as given_up:
-                known = given_up or await feedback(
-                    prompt, laws, policies, panel, job.config.plan, job.config.sft.targets
-                )
+                known = given_up or await feedback(prompt, constitution, policies, panel, plan, job.config.sft.targets)
             settled.put(known)
         return known
 
@@ -347,7 +345,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
                 outcome = heard.applied(outcome)
                 tally.add(outcome)
                 writer.write(outcome)
-                for votes in mean_votes(outcome, panel, job.constitution, job.config.plan):
+                for votes in mean_votes(outcome, panel, constitution, plan):
                     pooled.add(votes)
                 lost += unavailable(outcome.failures)
                 session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
