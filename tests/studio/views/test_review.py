@@ -56,6 +56,7 @@ def test_what_is_no_label_of_the_run_is_refused(run: Path, change: dict[str, Any
     assert rows(run) == []
 
 
+@pytest.mark.model
 def test_two_studios_on_one_folder_share_labels_and_a_better_response_is_trained_on(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     eves, bobs = client_of(run), client_of(run)
