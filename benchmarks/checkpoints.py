@@ -27,8 +27,8 @@ from safetensors.torch import load_file
 from benchmarks.checkpoints_broken import BROKEN, Broken
 from benchmarks.common import show
 from benchmarks.damages import DAMAGES, Damage, listen
+from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from generation.engines.quiet import quiet
-from tests.training.builders import make_tiny, some_pairs, some_targets
 from training import __main__ as program
 from training import commands
 

@@ -24,8 +24,8 @@ import time
 from pathlib import Path
 
 from benchmarks.common import command, replay, settings, show, write_constitution, write_prompts
+from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from generation.output.manifest import read as read_manifest
-from tests.training.builders import make_tiny, some_pairs, some_targets
 
 TRAINED = {
     "batch_size": 2,

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from benchmarks.common import show
-from tests.training.builders import make_tiny, some_pairs, some_targets
+from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from training.config import Training
 from training.recipes.config import DPO, SFT, Reward
 from training.run import fit

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.checkpoints import outcome_of_broken
 from benchmarks.checkpoints_broken import BROKEN, Broken
-from tests.training.builders import make_tiny, some_pairs, some_targets
+from benchmarks.tiny import make_tiny, some_pairs, some_targets
 
 REFUSED = [case for case in BROKEN if not case.trains]
 

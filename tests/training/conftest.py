@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny import make_tiny
 from generation.engines.checkpoint import ModelFiles
 from generation.models.files import resolve
-from tests.training.builders import make_tiny
 
 
 @pytest.fixture(scope="session")

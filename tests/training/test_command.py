@@ -21,8 +21,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from benchmarks.tiny import some_pairs, some_targets
 from generation.output.folder import OwnedFolder
-from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import small_inputs
 from tests.training.small_run import LAWS, write_run
 from training.__main__ import main

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from benchmarks.tiny import some_pairs
 from tests.forks import start, wait
-from tests.training.builders import some_pairs
 from tests.training.model.test_attention import EXAMPLES, policy
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from tests.training.run.test_distributed import SHARED, accelerate_launch

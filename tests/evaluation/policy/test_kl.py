@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from benchmarks.tiny import make_tiny
 from evaluation.policy.figures import divergence
 from evaluation.policy.job import Job, prepare
 from evaluation.policy.responses import Evidence, Ratio, SampledResponse, gather
@@ -14,7 +15,6 @@ from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from tests.evaluation.policies import options
-from tests.training.builders import make_tiny
 
 ENGINE = (
     "--engine",

@@ -230,7 +230,7 @@ def test_a_forecast_knows_what_shards_have_made(folder: Path) -> None:
 
 def test_a_bug_on_a_node_is_told_with_its_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    monkeypatch.setattr(worker, "fetch_calls", lambda *_: {}["lost"])  # nobody foresaw it
+    monkeypatch.setattr(worker, "fetch_calls", lambda *_: dict[str, int]()["lost"])  # nobody foresaw it
     run = cluster_run(folder, str(folder / "run"))
     run._divided()
     how = make(run, next(iter(shards(N))))

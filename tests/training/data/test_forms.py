@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny import some_pairs
 from constitution.errors import UserError
 from constitution.records import Message
-from tests.training.builders import some_pairs
 from tests.training.small_run import CALL
 from training.data import rows
 from training.recipes.config import DPO, SFT, Reward

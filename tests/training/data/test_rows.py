@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny import some_pairs, some_targets
 from constitution.errors import UserError
 from constitution.records import Message
 from generation.output.dataset import split_of
-from tests.training.builders import some_pairs, some_targets
 from tests.training.small_run import CALL, LAWS, write_run
 from training.data import rows
 from training.recipes.config import DPO, SFT, Reward

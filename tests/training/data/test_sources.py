@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
+from benchmarks.tiny import some_pairs
 from constitution.errors import UserError
 from constitution.records import Message
 from generation.data.record import BadRow
 from generation.output.reading import Target, TrainingPair
-from tests.training.builders import some_pairs
 from tests.training.small_run import LAWS, write_run
 from training.data.sources import read
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from benchmarks.families import FAMILIES, tokenizer_of
+from benchmarks.tiny import TEMPLATE, some_targets
 from constitution.errors import UserError
 from constitution.records import Function, Message, ToolCall
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
-from tests.training.builders import TEMPLATE, some_targets
 from training.data.columns import Pair, RowPrompt
 from training.data.encode import encode_pairs
 from training.data.labels import Labels

@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tests.training.builders import WORDS, some_pairs
+from benchmarks.tiny import WORDS, some_pairs
 from training.recipes.config import Reward
 from training.run import fit, job
 

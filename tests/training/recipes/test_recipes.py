@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from torch._dynamo.utils import counters
 
+from benchmarks.tiny import some_pairs, some_targets
 from generation.engines.checkpoint import ModelFiles
-from tests.training.builders import some_pairs, some_targets
 from training.config import Lora, Training
 from training.data.batches import Example, Layout
 from training.data.encode import PairRow, TargetRow

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.tiny import make_tiny
 from generation.engines.checkpoint import load_tokenizer
 from generation.engines.quiet import quiet
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
-from tests.training.builders import make_tiny
 from training.data import rows
 from training.data.batches import by_response, collate
 from training.data.encode import encode_pairs, encode_targets

@@ -13,6 +13,7 @@ from rich.console import Console
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from benchmarks.tiny import some_pairs, some_targets
 from generation.engines.base import Completion, Request, Sampling
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.reward import REWARD, head_rewards
@@ -21,7 +22,6 @@ from generation.engines.transformers import TransformersSettings
 from generation.engines.vllm import VLLM
 from generation.models.encoder import Encoder
 from generation.models.files import resolve
-from tests.training.builders import some_pairs, some_targets
 from training.config import Lora, Training
 from training.data.batches import Example, collate
 from training.model.attention import NAME

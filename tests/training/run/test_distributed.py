@@ -19,10 +19,10 @@ from accelerate.commands.launch import launch_command, launch_command_parser
 from rich.console import Console
 from safetensors.torch import load_file
 
+from benchmarks.tiny import some_pairs, some_targets
 from constitution.errors import UserError
 from generation import settings as reading
 from tests.forks import Process, kill, start, wait, wait_until
-from tests.training.builders import some_pairs, some_targets
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from training.__main__ import main
 from training.online.config import OnlineDPO

@@ -11,9 +11,9 @@ import yaml
 from rich.console import Console
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from benchmarks.tiny import some_pairs
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
-from tests.training.builders import some_pairs
 from training.model.rounding import Movement
 from training.recipes.config import DPO
 from training.run import fit, job

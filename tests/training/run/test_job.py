@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.tiny import some_targets
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
-from tests.training.builders import some_targets
 from training.recipes.config import SFT
 from training.run import folder, job
 

@@ -14,11 +14,11 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from benchmarks.tiny import some_pairs, some_targets
 from constitution.errors import UserError
 from generation.engines.checkpoint import ModelFiles
 from generation.models.files import resolve
 from tests.forks import start, wait_until
-from tests.training.builders import some_pairs, some_targets
 from training.__main__ import main
 from training.config import Lora, Training
 from training.model.loading import load_policy

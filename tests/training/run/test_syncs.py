@@ -9,8 +9,8 @@ import torch
 from transformers import TrainerCallback
 
 from benchmarks.operations import Operations
+from benchmarks.tiny import some_pairs, some_targets
 from generation import settings as reading
-from tests.training.builders import some_pairs, some_targets
 from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 

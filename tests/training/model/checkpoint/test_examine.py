@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GenerationConfig, LlamaForCausalLM
 
+from benchmarks.tiny import make_tiny
 from generation.engines.base import ModelError
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
-from tests.training.builders import make_tiny
 from training.config import Lora, Training
 from training.model.checkpoint.configs import keep_processor, write_model
 from training.model.checkpoint.examine import Kind, check_tokens, examine

@@ -14,9 +14,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 
+from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
-from tests.training.builders import make_tiny, some_pairs, some_targets
 from training.data.batches import Example, collate
 from training.model.loading import load_policy
 from training.model.quantized.merging import merged
