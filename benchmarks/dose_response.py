@@ -1,6 +1,6 @@
 """Does the policy get better as the judge gets better? DPO with judges of known accuracy, on tasks whose answers are checked.
 
-    python -m benchmarks.dose_response --out runs/dose [--prompts 560] [--seeds 5]
+    python -m benchmarks.dose_response --out runs/dose [--prompts 640] [--seeds 5]
 
 The policy's own responses to `benchmarks.tasks` are checked by rule, which is gold: a response that passes beside one that fails is
 a pair. A judge that is right in a share a of the pairs is gold with labels flipped at random; it knows its accuracy, so its labels
@@ -72,7 +72,7 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER")
     add("--model", default="embedded", help="policy and base (default: %(default)s)")
-    add("--prompts", type=int, default=560, help="to train on (default: %(default)s)")
+    add("--prompts", type=int, default=640, help="to train on (default: %(default)s)")
     add("--held-out", type=int, default=96, help="prompts of each evaluation (default: %(default)s)")
     add("--samples", type=int, default=4, help="responses to each prompt (default: %(default)s)")
     add("--max-tokens", type=int, default=24, help="of a response (default: %(default)s)")

@@ -1,6 +1,6 @@
 """Prompts whose answers can be checked, in the manner of IFEval: each row brings the rules or the answer that it asks for.
 
-    python -m benchmarks.tasks FOLDER [--prompts 560] [--held-out 96]
+    python -m benchmarks.tasks FOLDER [--prompts 640] [--held-out 96]
 
 writes for `benchmarks.dose_response` `train.jsonl`, `held_out.jsonl` (other things, the same kinds of instructions) and
 `other_kinds.jsonl` (kinds that no row of the others has), one instruction a row; and with `--loop` what `make loop` trains on and
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--prompts", type=int, default=560)
+    parser.add_argument("--prompts", type=int, default=640)
     parser.add_argument("--held-out", type=int, default=96)
     parser.add_argument("--loop", action="store_true", help="those of `make loop`")
     options = parser.parse_args(arguments)
