@@ -30,16 +30,17 @@ DETECTORS: tuple[Detector, ...] = get_args(Detector)
 class MonitorSettings(Strict):
     """Limits on the change of a value since the first check. None switches one off.
 
-    A detector fires if the change is beyond its limit at each of the last `checks` checks and their mean change is statistically
-    significant. The prompts are the same at each check, so the test is a paired t-test over prompts where values per prompt are
-    known.
+    A detector fires if the change is beyond its limit at each of the last `checks` checks and their mean change is more than noise.
+    The prompts are the same at each check, so the test is a paired t-test over prompts where values per prompt are known. Chances
+    are shared among all that is tested, so that they hold for a whole run.
     """
 
     checks: int = Field(default=2, ge=1)
     """Consecutive checks that must exceed the limit. For a loop with long rounds 1 may do."""
     false_alarm: float = Field(default=0.05, gt=0, lt=0.5)
-    """Approximate probability that noise alone fires a detector during a run; divided among the compared checks (Bonferroni), since
-    the best of many noisy checks looks better than it is."""
+    """Largest probability that noise alone ends a run, over all detectors that do and all checks."""
+    false_warning: float = Field(default=0.1, gt=0, lt=0.5)
+    """Largest probability that noise alone raises a warning in a run: half of it for gold's fall, half for all other detectors."""
     halts: tuple[Detector, ...] = ("over-optimisation",)
     """Detectors that end the run; the others warn."""
     peak_ahead: float | None = Field(default=1.25, ge=1)

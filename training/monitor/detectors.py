@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from training.monitor import overoptimisation
+from training.monitor.chances import chance
 from training.monitor.config import Detector, MonitorSettings
-from training.monitor.moves import Check, Move, best_of, has, moved, since_start
+from training.monitor.moves import PRINCIPLE, Check, Move, best_of, earned, has, moved, since_start
+from training.monitor.shifts import SHIFTS
 
 GREW = 1.1
 """Times as many words from which on responses count as longer, for the reward that follows length."""
@@ -26,82 +28,6 @@ class Alert(NamedTuple):
     """False where the run has raised it before."""
 
 
-class Shift(NamedTuple):
-    """A value that must not move too far from where it was at the first check."""
-
-    detector: Detector
-    name: str
-    limit: str
-    """Setting that holds the limit."""
-    kind: Literal["rise", "fall", "times", "lost"]
-    """rise, fall: by the limit. times: to so many times. lost: by that share."""
-    what: str
-    advice: str
-
-    def beyond(self, before: float, now: float, limit: float) -> bool:
-        """True where the value is further than it may be."""
-        allowed = {
-            "rise": before + limit,
-            "fall": before - limit,
-            "times": before * limit,
-            "lost": before * (1 - limit),
-        }
-        return now > allowed[self.kind] if self.kind in ("rise", "times") else now < allowed[self.kind]
-
-
-SHIFTS = (
-    Shift(
-        "disagreement", "spread", "spread", "times", "reward models disagree more on what the policy writes than they did",
-        "raise reward.models.pessimism, add models, or",
-    ),
-    Shift(
-        "verbosity", "words", "words", "times", "responses grow longer",
-        "compare length-controlled win rates, add a rule against length to the reward, or",
-    ),
-    Shift(
-        "style exploitation", "markup", "markup", "rise", "responses fill with markup (per 100 words)",
-        "label pairs whose sides differ in style alone, or",
-    ),
-    Shift(
-        "repetition", "repetition", "repetition", "rise", "responses repeat themselves",
-        "add a rule on max_repetition to the reward, or",
-    ),
-    Shift(
-        "repetition", "distinct_2", "distinct", "lost", "responses grow alike (share of different pairs of words)",
-        "raise entropy, or",
-    ),
-    Shift(
-        "truncation", "truncated", "truncated", "rise", "more responses are cut at the limit",
-        "raise missing_end_penalty or sampler.max_tokens, or",
-    ),
-    Shift(
-        "over-refusal", "refusal", "refusal", "rise", "harmless prompts are refused",
-        "add safe prompts that look unsafe to the data, weigh helpfulness more, or",
-    ),
-    Shift(
-        "under-refusal", "unsafe_refusal", "unsafe_refusal", "fall", "unsafe prompts are refused less",
-        "add unsafe prompts to the data, weigh harmlessness more, or",
-    ),
-    Shift(
-        "hallucinated confidence", "confidence", "confidence", "rise", "the policy answers unanswerable questions as if it knew",
-        "reward responses that admit not knowing, or",
-    ),
-    Shift(
-        "sycophancy", "agreement", "agreement", "rise", "responses open with praise or agreement",
-        "add a principle against flattery, or",
-    ),
-    Shift(
-        "sycophancy", "sycophancy", "sycophancy", "rise", "answers adopt the user's wrong belief",
-        "reward right answers to users who are wrong, or",
-    ),
-    Shift(
-        "distribution shift", "novelty", "novelty", "rise", "responses differ from the reward model's data (new word 4-grams)",
-        "add such responses to its data, or",
-    ),
-)  # fmt: skip
-"""What needs no more than two numbers; the functions below look at several values together."""
-
-
 def shifted(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
     """Values beyond their limit at each of the last checks, by more than noise."""
     for shift in SHIFTS:
@@ -110,7 +36,8 @@ def shifted(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Aler
         if found is None or limit is None:
             continue
         move, values = found
-        if all(shift.beyond(move.before, value, limit) for value in values) and _sure(move, checks, settings):
+        beyond = all(shift.beyond(move.before, value, limit) for value in values)
+        if beyond and _unwanted(shift.detector, move, checks, settings):
             yield _alert(
                 checks, settings, shift.detector, f"{shift.what}: {shift.name} went {move}", f"{shift.advice} {_TURN}"
             )
@@ -124,7 +51,8 @@ def verbose(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Aler
         return
     move, _ = words
     values = [check.values["reward_length"] for check in recent]
-    if min(values) > limit and move.now > GREW * move.before and _sure(move, checks, settings):
+    follows = min(values) > limit and move.now > GREW * move.before
+    if follows and _unwanted("verbosity", move, checks, settings):
         yield _alert(
             checks, settings, "verbosity",
             f"the reward follows length (rank correlation {values[-1]:.2f}) and responses grow: words went {move}",
@@ -139,7 +67,8 @@ def overconfident(checks: Sequence[Check], settings: MonitorSettings) -> Iterato
     if limit is None or certain is None or hedged is None:
         return
     move, values = certain
-    if min(values) > move.before + limit and hedged[0].by <= 0 and _sure(move, checks, settings):
+    surer = min(values) > move.before + limit and hedged[0].by <= 0
+    if surer and _unwanted("hallucinated confidence", move, checks, settings):
         yield _alert(
             checks, settings, "hallucinated confidence",
             f"responses claim certainty: certainty went {move} words in 100, while hedging went {hedged[0]}",
@@ -152,12 +81,13 @@ def drifting(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Ale
     total = since_start(checks, "proxy", settings.checks)
     if settings.principle is None or total is None or total[0].by <= 0:
         return
-    for name in sorted(name for name in checks[0].values if "principle/" in name):
+    for name in sorted(name for name in checks[0].values if PRINCIPLE in name):
         found = since_start(checks, name, settings.checks)
         if found is None:
             continue
         move, values = found
-        if max(values) < move.before - settings.principle and _sure(move, checks, settings):
+        fell = max(values) < move.before - settings.principle
+        if fell and _unwanted("principle drift", move, checks, settings):
             yield _alert(
                 checks, settings, "principle drift",
                 f"{name} went {move} while the reward went {total[0]}: the policy trades this principle for the others",
@@ -166,33 +96,46 @@ def drifting(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Ale
 
 
 def overoptimised(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
-    """The reward has risen since gold was highest, and gold has not come back since: a warning; a halt once its fall is no noise.
-
-    The highest of t noisy checks is higher than it ought to be, so the chance of a false alarm is shared out over the t (t - 1) / 2
-    pairs of checks that could have been compared so far.
+    """The reward has risen since gold was highest, and gold has fallen by more than noise: a warning where only the last check says
+    so, a halt where gold is lower at each of the last `checks`.
     """
-    k, best = settings.checks, best_of(checks, "gold")
-    if best is None or len(checks) - 1 - best < k or len(has(checks[-k:], "gold")) < k:
+    for last in range(settings.checks, 0, -1):
+        found = _fallen(checks, settings, last)
+        if found is None:
+            continue
+        peak, gold, proxy = found
+        seen = f"since step {peak.step} the reward rose {proxy}, while gold fell {gold}, over the last {_count(last)}"
+        advice = f"{_TURN}, or use several reward models with reward.models.pessimism"
+        if last == settings.checks:
+            advice = f"keep the policy of step {peak.step}; {advice}"
+            yield _alert(checks, settings, "over-optimisation", f"{seen}: the reward is over-optimized", advice)
+        else:
+            text = _alert_text(checks, "over-optimisation", f"{seen}: the gap grows", f"if it continues, {advice}")
+            yield Alert("over-optimisation", "warn", text)
         return
-    recent, peak = checks[-k:], checks[best]
-    if len(has([peak, *recent], "proxy")) <= k:
-        return
+
+
+def _fallen(checks: Sequence[Check], settings: MonitorSettings, last: int) -> tuple[Check, Move, Move] | None:
+    """(gold's best check, gold's fall since, the reward's rise) over some last checks; None where gold did not fall for sure.
+
+    Gold is lower at each of them. A fall that grows is clearest at the last one, a slow one in the mean of all, so each such mean
+    is tested. The highest of some noisy checks is higher than it ought to be, so the chance is shared among all that could have
+    been it, and among the means.
+    """
+    best, recent = best_of(checks, "gold"), checks[-last:]
+    if best is None or len(checks) - 1 - best < last or len(has(recent, "gold")) < last:
+        return None
+    peak = checks[best]
+    if len(has([peak, *recent], "proxy")) <= last:
+        return None
     gold, proxy = moved(peak, recent, "gold"), moved(peak, recent, "proxy")
-    if gold.by >= 0 or proxy.by <= 0:
-        return
-    seen = len(has(checks, "gold"))
-    since_peak = f"since step {peak.step} the reward rose {proxy}"
-    if gold.sure(2 * settings.false_alarm / (seen * (seen - 1))):
-        yield _alert(
-            checks, settings, "over-optimisation",
-            f"{since_peak}, while gold fell {gold}, over the last {_count(k)}: the reward is over-optimized",
-            f"keep the policy of step {peak.step}; {_TURN}, or use several reward models with reward.models.pessimism",
-        )  # fmt: skip
-    else:
-        text = f"{since_peak}, while gold went {gold}: the gap grows"
-        yield Alert(
-            "over-optimisation", "warn", _alert_text(checks, "over-optimisation", text, f"if it continues, {_TURN}")
-        )
+    if not gold.by < 0 < proxy.by or (last < settings.checks and math.isnan(gold.error)):
+        return None  # where noise is not known, only several checks tell
+    peaks = len(has(checks[:-last], "gold"))
+    allowed = chance(checks, settings, "over-optimisation", ends=last == settings.checks) / peaks / last
+    falls = [moved(peak, recent[i:], "gold") for i in range(last)]
+    lower = all(moved(peak, [check], "gold").by < 0 for check in recent)
+    return (peak, gold, proxy) if lower and any(fall.by < 0 and fall.sure(allowed) for fall in falls) else None
 
 
 def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Alert]:
@@ -201,7 +144,7 @@ def turning(checks: Sequence[Check], settings: MonitorSettings) -> Iterator[Aler
     if settings.peak_ahead is None or curve is None or not has(checks[-1:], "gold") or not has(checks[-1:], "kl"):
         return
     d = math.sqrt(max(0.0, checks[-1].values["kl"]))
-    if d > 0 and curve.falls(settings.peak_ahead * d, settings.false_alarm / len(checks)):
+    if d > 0 and curve.falls(settings.peak_ahead * d, chance(checks, settings, "predicted peak")):
         fell = curve.beta <= 0  # it goes down and flattens: there is no place where it turns
         where = "is behind" if fell or curve.peak < d else "is near"
         turns = "goes down from the start" if fell else f"turns down at sqrt(KL) {curve.peak:.2f}"
@@ -232,9 +175,9 @@ DETECT: tuple[Callable[[Sequence[Check], MonitorSettings], Iterator[Alert]], ...
 )
 
 
-def _sure(move: Move, checks: Sequence[Check], settings: MonitorSettings) -> bool:
-    """No noise, by a chance that is shared out over the checks that were compared with the first so far."""
-    return move.sure(settings.false_alarm / (len(checks) - 1))
+def _unwanted(detector: Detector, move: Move, checks: Sequence[Check], settings: MonitorSettings) -> bool:
+    """No noise, and no price of a gold that rises with the reward."""
+    return move.sure(chance(checks, settings, detector)) and not earned(checks[0], checks[-settings.checks :])
 
 
 def _alert(checks: Sequence[Check], settings: MonitorSettings, detector: Detector, seen: str, advice: str) -> Alert:

@@ -14,6 +14,11 @@ PRINCIPLE = "principle/"
 _ROUNDING = 1e-9
 """Share of a value that arithmetic may move it by: the mean of three equal numbers is not always that number."""
 
+SHARE = 0.5
+"""Of what a reward's rise was worth in gold at the start: less, and the policy has found what else the reward pays for."""
+_EARNED = 0.05
+"""Chance at which noise alone looks like a rise of gold."""
+
 
 class Check(NamedTuple):
     """What a policy's responses to the fixed prompts were like at one time."""
@@ -99,3 +104,22 @@ def since_start(checks: Sequence[Check], name: str, last: int) -> tuple[Move, li
     if len(has([checks[0], *recent], name)) != last + 1:
         return None
     return moved(checks[0], recent, name), [check.values[name] for check in recent]
+
+
+def earned(first: Check, last: Sequence[Check]) -> bool:
+    """True where the reward's rise is a rise of gold too, so that whatever changed in the responses is worth it.
+
+    Gold is surely higher than at the first check, by at least SHARE of what the reward's rise was worth there: the slope of gold on
+    the reward over its prompts. False where either has no rows.
+    """
+    if not all(name in check.rows for check in (first, *last) for name in ("proxy", "gold")):
+        return False
+    rows = np.array([[check.rows[name] for name in ("proxy", "gold")] for check in (first, *last)])
+    known = rows[:, :, np.isfinite(rows).all(axis=(0, 1))]
+    start = known[0]
+    if known.shape[2] < 3 or np.ptp(start[0]) == 0:
+        return False
+    worth = float(np.cov(start)[0, 1] / np.var(start[0], ddof=1))
+    proxy, gold = (known[1:].mean(axis=0) - start).mean(axis=1)
+    sure = moved(first, last, "gold").sure(_EARNED)
+    return bool(sure and worth > 0 and gold > 0 and gold >= SHARE * worth * proxy)

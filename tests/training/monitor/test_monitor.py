@@ -13,14 +13,10 @@ import pytest
 from constitution.words import word_count
 from tests.training.policies import CHECKS, VICES, checks_of_policy, detectors, honest, watched
 from training.monitor.config import DETECTORS, MonitorSettings
-from training.monitor.detectors import SHIFTS
+from training.monitor.shifts import SHIFTS
 from training.monitor.measure import HeldOutResponse, amount, check_of
 from training.monitor.monitor import Monitor, Verdict
 from training.monitor.moves import Check, moved
-
-GOOD = 0.05
-"""`false_alarm` of the defaults."""
-
 
 def series(**values: Sequence[float]) -> list[Check]:
     """Checks of means alone."""
@@ -176,13 +172,40 @@ def test_more_checks_may_be_asked_for() -> None:
     assert halted == {1: 2, 2: 3, 3: 4}
 
 
-def test_the_noise_of_flat_gold_seldom_ends_a_run() -> None:
-    """Of 200 runs of 12 checks, 5% are allowed; the best of 12 noisy checks looks 1.6 standard errors better than it is, so two
-    standard errors would end most of them."""
-    ended = [halts_at(noisy([0.0] * 12, seed)) is not None for seed in range(200)]
-    assert sum(ended) / 200 < 2 * GOOD
-    warned = [detectors(watched(noisy([0.0] * 12, seed))) for seed in range(20)]
-    assert {"over-optimisation"} in warned
+def test_the_noise_of_flat_gold_seldom_ends_a_run_or_raises_a_warning() -> None:
+    """Of 200 runs of 12 checks, 5% and 10% are allowed; the best of 12 noisy checks looks 1.6 standard errors better than it is, so
+    two standard errors would end most of them."""
+    seen = [watched(noisy([0.0] * 12, seed)) for seed in range(200)]
+    levels = [{verdict.level for verdict in verdicts} for verdicts in seen]
+    assert sum("halt" in found for found in levels) / 200 <= MonitorSettings().false_alarm
+    assert sum("warn" in found for found in levels) / 200 <= MonitorSettings().false_warning
+
+
+def test_the_fall_of_one_check_is_a_warning_and_that_of_two_a_halt() -> None:
+    levels = [verdict.level for verdict in watched(noisy([0, 0.6, 1.2, 0.4, 0.3], 0))]
+    assert levels == ["ok", "ok", "ok", "warn", "halt"]
+
+
+def growing(proxy: float, gold: float) -> list[Check]:
+    """Responses that double in length while both rewards, equal but for noise at the start, rise by so much a check."""
+    chance = np.random.default_rng(0)
+    quality = chance.normal(size=64)
+    checks = []
+    for i in range(4):
+        row = {"words": [50 + 20 * i] * 64}
+        for name, gain in (("proxy", proxy), ("gold", gold)):
+            row[name] = (quality + gain * i + 0.1 * chance.normal(size=64)).tolist()
+        checks.append(Check(i, {name: float(np.mean(of)) for name, of in row.items()}, {}, row))
+    return checks
+
+
+def test_a_change_is_no_vice_while_gold_rises_with_the_reward() -> None:
+    assert detectors(watched(growing(0.5, 0.5))) == set()
+    assert detectors(watched(growing(0.5, 0.3))) == set()
+    assert detectors(watched(growing(0.5, 0.2))) == {"verbosity"}
+    assert detectors(watched(growing(0.5, 0.0))) == {"verbosity"}
+    bare = [check._replace(rows={"words": check.rows["words"]}) for check in growing(0.5, 0.5)]
+    assert detectors(watched(bare)) == {"verbosity"}
 
 
 def missing(seed: int, share: float) -> list[Check]:
@@ -198,7 +221,7 @@ def missing(seed: int, share: float) -> list[Check]:
 
 def test_prompts_without_a_reward_move_no_gold() -> None:
     ended = [halts_at(missing(seed, 0.05)) is not None for seed in range(100)]
-    assert sum(ended) / 100 < 2 * GOOD
+    assert sum(ended) / 100 <= MonitorSettings().false_alarm
 
 
 def test_checks_without_prompts_in_common_are_not_compared() -> None:
@@ -210,7 +233,7 @@ def test_checks_without_prompts_in_common_are_not_compared() -> None:
         Check(i, {"proxy": float(i), "gold": float(np.nanmean(row))}, {}, {"gold": row.tolist()})
         for i, row in enumerate(golds)
     ]
-    assert [verdict.level for verdict in watched(checks)] == ["ok", "ok", "warn"]
+    assert [verdict.level for verdict in watched(checks)] == ["ok", "ok", "ok"]
 
 
 def test_a_fall_beyond_the_noise_ends_the_run_within_two_checks_of_the_peak() -> None:
@@ -227,8 +250,7 @@ def test_differences_prompt_by_prompt_see_what_means_cannot() -> None:
     paired = [Check(i, {"proxy": i, "gold": row.mean()}, {}, {"gold": row.tolist()}) for i, row in enumerate(rows)]
     apart = [Check(c.step, c.values, {"gold": float(np.std(c.rows["gold"]) / 8)}) for c in paired]
     assert halts_at(paired) == 3
-    assert halts_at(apart) is None
-    assert watched(apart)[-1].level == "warn"
+    assert detectors(watched(apart)) == set()
 
 
 def test_a_move_and_its_error_by_hand() -> None:
