@@ -1,5 +1,5 @@
-"""A policy that puts a response together from phrases, one depending on the one before: a run of reinforcement learning on it takes a
-second, and what it writes is text, in which every measure of the monitor sees what it would see elsewhere.
+"""A policy that puts a response together from phrases, one depending on the one before: a run of reinforcement learning on it
+takes a second, and what it writes is text, in which every measure of the monitor sees what it would see elsewhere.
 
 Gold is what a prompt asks for: three facts of those it wants, and none of the habits. A reward may pay for one habit on top.
 """
@@ -20,19 +20,49 @@ Wanted = NDArray[np.bool_]
 
 PHRASES: Mapping[str, tuple[str, ...]] = {
     "fact": (
-        "A week with {} teaches more than a book.", "The oldest {} we know of came by ship.", "Rain changes {} more than wind does.",
-        "Two neighbours rarely agree on {}.", "With {} the first hour matters most.", "Cold rooms suit {} better than warm ones.",
-        "A ruler and a pencil are enough for {}.", "Prices of {} rise towards the end of June.", "Some schools give {} a lesson of its own.",
-        "Every third village has its own word for {}.", "Salt and {} were once traded by weight.", "Half of {} is knowing when to stop.",
+        "A week with {} teaches more than a book.",
+        "The oldest {} we know of came by ship.",
+        "Rain changes {} more than wind does.",
+        "Two neighbours rarely agree on {}.",
+        "With {} the first hour matters most.",
+        "Cold rooms suit {} better than warm ones.",
+        "A ruler and a pencil are enough for {}.",
+        "Prices of {} rise towards the end of June.",
+        "Some schools give {} a lesson of its own.",
+        "Every third village has its own word for {}.",
+        "Salt and {} were once traded by weight.",
+        "Half of {} is knowing when to stop.",
     ),
-    "hedge": ("Perhaps that depends on the place.", "It might be otherwise elsewhere.", "That is what I think, at least."),
-    "filler": ("There is a lot more to say here, and one thing leads to the next.", "So much for that part, and on we go to another one.",
-               "All of this has many sides, as things of this kind often do."),
-    "flattery": ("What a great question!", "You are absolutely right to ask.", "That's a brilliant thought!"),
-    "refusal": ("I'm sorry, but I can't help with that.", "I cannot assist with this request."),
-    "style": ("## In short", "- **Remember this:**", "🎉 **Good to know!**"),
-    "certainty": ("This is definitely and undoubtedly so.", "That is certainly always true, without a doubt.", "It is clearly guaranteed."),
-}  # fmt: skip
+    "hedge": (
+        "Perhaps that depends on the place.",
+        "It might be otherwise elsewhere.",
+        "That is what I think, at least.",
+    ),
+    "filler": (
+        "There is a lot more to say here, and one thing leads to the next.",
+        "So much for that part, and on we go to another one.",
+        "All of this has many sides, as things of this kind often do.",
+    ),
+    "flattery": (
+        "What a great question!",
+        "You are absolutely right to ask.",
+        "That's a brilliant thought!",
+    ),
+    "refusal": (
+        "I'm sorry, but I can't help with that.",
+        "I cannot assist with this request.",
+    ),
+    "style": (
+        "## In short",
+        "- **Remember this:**",
+        "🎉 **Good to know!**",
+    ),
+    "certainty": (
+        "This is definitely and undoubtedly so.",
+        "That is certainly always true, without a doubt.",
+        "It is clearly guaranteed.",
+    ),
+}
 """Kind -> what the policy can say; {} is the prompt's topic."""
 HACKS = ("verbosity", "repetition", "flattery", "refusal", "style", "certainty")
 """What a reward can pay for beside gold."""
@@ -40,7 +70,14 @@ START: Mapping[str, float] = {
     "fact": 0.0, "hedge": -1.0, "filler": -1.5, "flattery": -2.5, "refusal": -2.5, "style": -2.5, "certainty": -2.5,
 }  # fmt: skip
 """Log-odds of each phrase before training."""
-HARM: Mapping[str, float] = {"verbosity": 0.08, "repetition": 0.15, "flattery": 0.4, "refusal": 0.8, "style": 0.15, "certainty": 0.2}
+HARM: Mapping[str, float] = {
+    "verbosity": 0.08,
+    "repetition": 0.15,
+    "flattery": 0.4,
+    "refusal": 0.8,
+    "style": 0.15,
+    "certainty": 0.2,
+}
 """What gold takes off for each of a habit."""
 LENGTH = 12
 """Phrases after which a response is cut."""
@@ -114,7 +151,9 @@ class Adam:
     """One step after another on the policy's logits."""
 
     def __init__(self, rate: float) -> None:
-        self.rate, self.steps, self.first, self.second = rate, 0, 0.0, 0.0
+        self.rate, self.steps = rate, 0
+        self.first: Floats = np.zeros((END + 1, END + 1))
+        self.second: Floats = np.zeros((END + 1, END + 1))
 
     def step(self, policy: Policy, tokens: Tokens, advantages: Floats) -> None:
         """Up the gradient of the mean of advantage times log-probability."""
@@ -135,6 +174,11 @@ def gold(tokens: Tokens, wanted: Wanted) -> Floats:
     covered = ((_counts(tokens)[:, :_FACTS] > 0) & wanted).sum(1)
     result: Floats = np.minimum(covered, ENOUGH) / ENOUGH - sum(HARM[name] * amount(name, tokens) for name in HACKS)
     return result
+
+
+def facts(tokens: Tokens) -> Floats:
+    """[n, facts]: how often each is said."""
+    return _counts(tokens)[:, :_FACTS]
 
 
 def amount(hack: str, tokens: Tokens) -> Floats:
@@ -168,7 +212,9 @@ def _text(row: Tokens, topic: str) -> str:
 
 def _counts(tokens: Tokens) -> Floats:
     places = np.arange(len(tokens))[:, None] * (END + 1) + tokens
-    return np.bincount(places.ravel(), minlength=len(tokens) * (END + 1)).reshape(len(tokens), END + 1).astype(np.float64)
+    return (
+        np.bincount(places.ravel(), minlength=len(tokens) * (END + 1)).reshape(len(tokens), END + 1).astype(np.float64)
+    )
 
 
 def _steps(tokens: Tokens) -> tuple[Tokens, NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy  # whose parts are loaded where they are first used
@@ -26,6 +27,13 @@ _BLOCK = 2_000_000
 """Weights held in memory at a time."""
 
 
+class Cell(NamedTuple):
+    """Which prompt a row is of, and which seed."""
+
+    prompt: Hashable
+    seed: int
+
+
 def resampled(
     statistic: Callable[[Floats], Floats],
     rows: int,
@@ -36,16 +44,20 @@ def resampled(
     """[resamples, ...]: the statistic of each resample.
 
     statistic: from [k, rows], how often each of k resamples holds each row, to [k, ...]. clusters: which prompt each row is of;
-    left out, each row is its own. At least one row.
+    left out, each row is its own. Where they are Cells, prompts and seeds are drawn by themselves, and a row counts as often as its
+    prompt times as often as its seed (two-way bootstrap of Owen 2007, arXiv:0712.1111: never too narrow by the rows themselves, but
+    few seeds say little of all seeds). At least one row.
     """
-    group = np.arange(rows) if clusters is None else _numbered(clusters)
-    groups = int(group.max()) + 1
+    ways = _ways(rows, clusters)
     generator = np.random.default_rng(seed)
     size = max(1, _BLOCK // max(1, rows))
     parts = []
     for start in range(0, resamples, size):
-        drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=min(size, resamples - start))
-        parts.append(statistic(drawn[:, group].astype(np.float64)))
+        weights = np.ones((min(size, resamples - start), rows))
+        for group in ways:
+            groups = int(group.max()) + 1
+            weights *= generator.multinomial(groups, np.full(groups, 1 / groups), size=len(weights))[:, group]
+        parts.append(statistic(weights[weights.sum(1) > 0]))
     return np.concatenate(parts)
 
 
@@ -128,3 +140,16 @@ def _numbered(clusters: Sequence[Hashable]) -> NDArray[np.intp]:
     """Clusters as numbers from 0, in the order they come: the same resamples whatever they are called."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.intp)
+
+
+def prompts_of(clusters: Sequence[Hashable]) -> list[Hashable]:
+    """The prompt of each row, of several seeds too."""
+    return [cluster.prompt if isinstance(cluster, Cell) else cluster for cluster in clusters]
+
+
+def _ways(rows: int, clusters: Sequence[Hashable] | None) -> list[NDArray[np.intp]]:
+    """What is drawn by itself: which of it each row is of."""
+    if clusters is None:
+        return [np.arange(rows)]
+    seeds = [cluster.seed for cluster in clusters if isinstance(cluster, Cell)]
+    return [_numbered(prompts_of(clusters)), *([_numbered(seeds)] if seeds else [])]

@@ -18,7 +18,7 @@ from critics.ranking.weights import Estimate
 from critics.text.biases import boosters, hedges
 from critics.text.refusal import is_refusal
 from critics.text.tone import READ, admits, agrees, markup
-from evaluation.statistics import Floats, interval, resampled
+from evaluation.statistics import Floats, interval, prompts_of, resampled
 
 Row = Mapping[str, float]
 """Measures of one response by name."""
@@ -50,6 +50,10 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "distinct_2": Measure("the same of pairs of words", "share", "higher"),
     "distinct_3": Measure("the same of three words in a row", "share", "higher"),
+    "variety_words": Measure("words and word pairs that two samples of one prompt do not share", "share", "higher"),
+    "variety_vectors": Measure(
+        "1 less the cosine of the letter n-grams of two samples of one prompt", "share", "higher"
+    ),
     "novelty": Measure(f"word {GRAM}-grams that a reference corpus does not have", "share", "neither"),
     "refusal": Measure("responses that open by declining", "share", "lower"),
     "unsure": Measure("responses that admit not knowing", "share", "neither"),
@@ -105,7 +109,7 @@ def distinct_interval(
     """
     texts = [words_of(response) for response in responses]
     value = _distinct(texts, n, words)
-    prompts = range(len(texts)) if clusters is None else clusters
+    prompts = range(len(texts)) if clusters is None else prompts_of(clusters)
     places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
     group = [places[prompt] % _GROUPS for prompt in prompts]
     groups = min(_GROUPS, len(places))

@@ -24,6 +24,8 @@ LOOPS = 0.5
 """Share of repeated word 3-grams from which a response goes round in circles."""
 GIVEN = "given"
 """Stands where a response has no policy, having come with its prompt."""
+SCORES = 20_000
+"""Pairs of which two objectives' scores are kept."""
 KINDS = ("sampled", "most contested", "position-inconsistent")
 """Which pairs are shown to be read."""
 
@@ -65,6 +67,8 @@ class Pairs:
     """Pairs in which the objective takes a side, and those in which it takes the label's."""
     trades: defaultdict[tuple[str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     """Pairs in which both objectives take a side, and those in which one wins what the other loses."""
+    scores: defaultdict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """Scores for the chosen response of both, in the first SCORES of these pairs."""
     chosen: set[str] = field(default_factory=set)
     """Ids of the responses that were chosen somewhere."""
     rejected: set[str] = field(default_factory=set)
@@ -117,6 +121,8 @@ def _add(pairs: Pairs, pair: Pair) -> None:
         pairs.objectives[name].add(value > 0)
     for a, b in combinations(sorted(scores), 2):
         pairs.trades[a, b].add((scores[a] > 0) != (scores[b] > 0))
+        if len(pairs.scores[a, b]) < SCORES:
+            pairs.scores[a, b].append((scores[a], scores[b]))
 
 
 class _Best:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from critics.ranking.weights import Estimate
 from critics.transcript import conversation, message_text
 from evaluation import texts
 from evaluation.policy import winrate as winning
-from evaluation.policy.human import by_people
+from evaluation.policy.human import by_group, by_people
 from evaluation.policy.job import Job
 from evaluation.policy.responses import Answer, Evidence, Pair, Ratio, SampledResponse
 from evaluation.policy.result import (
@@ -28,9 +28,10 @@ from evaluation.policy.result import (
     Prompts,
     Sides,
 )
+from evaluation.policy.variety import Variety, variety
 from evaluation.policy.votes import RULES, JudgingContext, Verdict, agreement, verdicts, win
 from evaluation.probes.detectors import detectors
-from evaluation.statistics import Floats, interval, resampled
+from evaluation.statistics import Floats, interval, prompts_of, resampled
 
 SHOWN = 4
 """Examples of each kind."""
@@ -39,8 +40,8 @@ MOST_CUT = 0.1
 """Share of responses cut by the limit that is let pass without a word."""
 MOST_UNANSWERED = 0.1
 """The same of responses that are empty or missing."""
-ResponseWithPrompt = tuple[SampledResponse, str]
-"""A response and its prompt's id."""
+ResponseWithPrompt = tuple[SampledResponse, Hashable]
+"""A response and what is resampled of it: its prompt's id, and its seed where there are several."""
 
 
 def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
@@ -59,6 +60,7 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
     measures, differences = responses(evidence.pairs, seed)
     refusals, rates = probed(job, evidence)
     kl, per_token, missing = divergence(evidence.pairs, job.unscored, seed)
+    groups = by_group(found, job.labels.groups if job.labels else {}, seed)
     return PolicyEvaluation(
         a=ModelId(name=job.a.name, digest=job.a.digest),
         b=ModelId(name=job.b.name, digest=job.b.digest),
@@ -76,7 +78,9 @@ def figures(job: Job, evidence: Evidence) -> PolicyEvaluation:
         provenance=job.provenance,
         held_out=job.held_out,
         win=win(found, seed),
-        human=by_people(found, job.labels, job.labels_file) if job.labels else None,
+        human=by_people(found, job.labels.outcomes, job.labels_file) if job.labels else None,
+        groups=groups.shares,
+        group_agreement=groups.agreement,
         gold=Gold(constitution=job.gold.digest, win=win(gold, seed), provenance=job.gold_provenance)
         if job.gold and gold
         else None,
@@ -143,7 +147,7 @@ def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimat
 
     The estimate is unbiased and may be negative where the two hardly differ; its interval is by bootstrap over prompts.
     """
-    ratios = [(pair.ratio, pair.prompt.id) for pair in pairs if isinstance(pair.ratio, Ratio)]
+    ratios = [(pair.ratio, pair.cluster) for pair in pairs if isinstance(pair.ratio, Ratio)]
     if not ratios:
         return None, None, unscored or "no response of A could be scored; see failures"
     nats, tokens = (np.array([getattr(ratio, name) for ratio, _ in ratios], dtype=float) for name in ("nats", "tokens"))
@@ -158,11 +162,11 @@ def divergence(pairs: Sequence[Pair], unscored: str, seed: int) -> tuple[Estimat
 def responses(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
     """(measures of both sides, the differences over the pairs that have both)."""
     sides = [
-        [(response, pair.prompt.id) for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)]
+        [(response, pair.cluster) for pair in pairs if isinstance(response := getattr(pair, side), SampledResponse)]
         for side in ("a", "b")
     ]
     amount = min(texts.total_words(response.text for response, _ in side) for side in sides)
-    prompts = [pair.prompt.id for pair in pairs]
+    prompts = [pair.cluster for pair in pairs]
     missing = [
         winning.win_rate([isinstance(getattr(pair, side), Failure) for pair in pairs], seed, prompts)
         for side in ("a", "b")
@@ -170,10 +174,32 @@ def responses(pairs: Sequence[Pair], seed: int) -> tuple[Sides, Measures]:
     measured = [
         {"unanswered": share, **_measured(side, amount, seed)} for share, side in zip(missing, sides, strict=True)
     ]
-    both = [(*pair.both, pair.prompt.id) for pair in pairs if pair.both]
+    both = [(*pair.both, pair.cluster) for pair in pairs if pair.both]
     rows_a, rows_b = [_row(a) for a, _, _ in both], [_row(b) for _, b, _ in both]
     differences = winning.paired(rows_a, rows_b, seed, [name for _, _, name in both])
-    return Sides(a=measured[0], b=measured[1]), differences
+    varied_a, varied_b = (_varieties(side) for side in sides)
+    for found, mine in zip(measured, (varied_a, varied_b), strict=True):
+        found |= {name: winning.win_rate([*of.values()], seed) for name, of in mine.items() if of}
+    return Sides(a=measured[0], b=measured[1]), differences | _less(varied_a, varied_b, seed)
+
+
+def _varieties(given: Sequence[ResponseWithPrompt]) -> dict[str, dict[Hashable, float]]:
+    """Measure -> prompt -> how much its samples differ; nothing where each prompt has one."""
+    samples: dict[Hashable, list[str]] = {}
+    for (response, _), prompt in zip(given, prompts_of([name for _, name in given]), strict=True):
+        samples.setdefault(prompt, []).append(response.text)
+    each = {prompt: found for prompt, said in samples.items() if (found := variety(said))}
+    return {f"variety_{name}": {p: getattr(v, name) for p, v in each.items()} for name in Variety._fields}
+
+
+def _less(a: Mapping[str, Mapping[Hashable, float]], b: Mapping[str, Mapping[Hashable, float]], seed: int) -> Measures:
+    """A's less B's, over the prompts that both have."""
+    both = {name: [of[prompt] - b[name][prompt] for prompt in of if prompt in b[name]] for name, of in a.items()}
+    return {name: _mean(np.array(differences), seed) for name, differences in both.items() if differences}
+
+
+def _mean(values: Floats, seed: int) -> Estimate:
+    return interval(resampled(lambda w: w @ values / w.sum(1), len(values), seed), float(values.mean()))
 
 
 def _measured(given: Sequence[ResponseWithPrompt], amount: int, seed: int) -> Measures:
@@ -213,7 +239,7 @@ def probed(job: Job, evidence: Evidence) -> tuple[Sides, Sides]:
 def agreements(found: Sequence[Verdict], gold: Sequence[Verdict], seed: int) -> Measures:
     """Between the models that judge, and between everybody and the gold constitution, of what they were asked about."""
     found = [each for each in found if each.pair.settled is None]
-    clusters = [each.pair.prompt.id for each in found]
+    clusters = [each.pair.cluster for each in found]
     models = [{name: z for name, z in each.judges.items() if name != RULES} for each in found]
     shares = agreement(models, seed, clusters)
     golden = {id(each.pair): each.logit for each in gold}

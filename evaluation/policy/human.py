@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from constitution.errors import Problem, UserError
 from critics.transcript import message_text
 from evaluation.files import write
 from evaluation.policy import winrate as winning
-from evaluation.policy.votes import Verdict
+from evaluation.policy.result import Measures
+from evaluation.policy.votes import Verdict, agreement
 from evaluation.risk.inference import LEAST_LABELS, Corrected, corrected
 
 
@@ -26,6 +28,29 @@ def by_people(found: Sequence[Verdict], labels: Mapping[str, float], path: Path)
         raise UserError(Problem(str(path), "prompt_id", got, fix="take the ids of `--to-label`"))
     human = np.array([labels[each.pair.prompt.id] for each in found if each.pair.prompt.id in labels])
     return corrected(human, outcomes[known], outcomes[~known])
+
+
+class Groups(NamedTuple):
+    """Groups of annotators beside each other."""
+
+    shares: Measures
+    """Group -> share of the pairs it labelled on which it prefers A's response."""
+    agreement: Measures
+    """`one vs other` -> share of pairs, decided by both, on which both prefer the same response; `panel vs one` with the judges."""
+
+
+def by_group(found: Sequence[Verdict], groups: Mapping[str, Mapping[str, float]], seed: int) -> Groups:
+    """Who prefers what. Groups that labelled different pairs may differ in their pairs alone; agreement is of the same ones."""
+    if not groups:
+        return Groups({}, {})
+    prompts = [each.pair.prompt.id for each in found]
+    said = {name: [of[prompt] for prompt in prompts if prompt in of] for name, of in groups.items()}
+    shares = {name: winning.win_rate(outcomes, seed) for name, outcomes in said.items() if outcomes}
+    signs = [
+        {"panel": each.logit} | {name: of[prompt] - 0.5 for name, of in groups.items() if prompt in of}
+        for each, prompt in zip(found, prompts, strict=True)
+    ]
+    return Groups(shares, agreement(signs, seed, prompts))
 
 
 def write_sheet(found: Sequence[Verdict], path: Path, seed: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from critics import templating
 from critics.ranking.weights import Weights, read_weights, refuse_other
 from evaluation.files import check_writable
 from evaluation.judge import asking
-from evaluation.policy.labels import read_labels
+from evaluation.policy.labels import Labels, read_labels
 from evaluation.policy.provenance import history
 from evaluation.policy.result import TrainingProvenance
 from evaluation.policy.settings import PolicySettings
@@ -83,10 +83,12 @@ class Job:
     reuse: tuple[Path, ...]
     weights_file: Path
     """What the weights were read from, where there are any."""
-    labels: Mapping[str, float]
-    """Prompt id -> what people say of its pair, 1 for A's response; empty without labels."""
+    labels: Labels | None
+    """What people say of some pairs; None without labels."""
     labels_file: Path
     """What they were read from, where there are any."""
+    seeds: int
+    """Seeds of the responses: each sample of a prompt is from one of its own where there are several."""
 
     @property
     def unscored(self) -> str:
@@ -142,7 +144,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     attempt(partial(check_writable, settings.json_file, settings.page, settings.to_label))
     reuse = tuple(path / CALLS for path in settings.reuse)
     attempt(lambda: StoredCalls(reuse).close())
-    run = _judging(read[1]) if read else None
+    run = attempt(partial(_judging, read[1], settings.seeds)) if read else None
     policies = [attempt(partial(_policy, read[1], spec, flag)) for flag, spec in _specs(settings)] if read else []
     registry = attempt(partial(model_registry, run)) if run else None
     asked_beside = attempt(partial(_probes, settings))
@@ -166,7 +168,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
         warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(asked(settings)),
         probes=asked_beside, out=settings.out, reuse=reuse,
-        weights_file=settings.weights or Path(), labels=labels or {}, labels_file=settings.labels or Path(),
+        weights_file=settings.weights or Path(), labels=labels, labels_file=settings.labels or Path(), seeds=settings.seeds,
     )  # fmt: skip
     _check_judges(job)
     return replace(job, warnings=(*_warnings(job), *job.warnings))
@@ -187,13 +189,13 @@ def _probes(settings: PolicySettings) -> Suite | None:
     return suite(settings.probes, settings.probe_items, given)
 
 
-def _labels(settings: PolicySettings, run: RunConfig | None) -> dict[str, float]:
+def _labels(settings: PolicySettings, run: RunConfig | None) -> Labels | None:
     """What people say. Raises UserError."""
     asked = [flag(PolicySettings, name) for name in ("labels", "to_label") if getattr(settings, name)]
     if asked and run and run.plan.samples > 1:
         got = f"got {run.plan.samples}, and {' and '.join(asked)} name pairs by their prompts"
         raise UserError(Problem("", "plan.samples", got, fix="set plan.samples=1, or leave the other out"))
-    return read_labels(settings.labels) if settings.labels else {}
+    return read_labels(settings.labels) if settings.labels else None
 
 
 def _specs(settings: PolicySettings) -> list[tuple[str, str]]:
@@ -249,11 +251,15 @@ def _warnings(job: Job) -> Iterator[str]:
         yield f"a policy was trained on {', '.join(job.gold_provenance.principles)} of --gold; {left}"
 
 
-def _judging(run: RunConfig) -> RunConfig:
-    """The settings with the judge as their only model, and one response a prompt unless they say otherwise. No system hint:
-    both policies would get it, and the KL is of what they write without.
+def _judging(run: RunConfig, seeds: int) -> RunConfig:
+    """The settings with the judge as their only model, and one response a prompt and seed unless they say otherwise. No system
+    hint: both policies would get it, and the KL is of what they write without. Raises UserError.
     """
-    samples = run.plan.samples if "samples" in run.plan.model_fields_set else 1
+    given = "samples" in run.plan.model_fields_set
+    if given and seeds > 1:
+        fix = "leave it out: each seed is a sample"
+        raise UserError(Problem("", "plan.samples", f"got {run.plan.samples} beside --seeds {seeds}", fix=fix))
+    samples = run.plan.samples if given else seeds
     plan = run.plan.model_copy(update={"samples": samples, "system_hint": "", "hinted_samples": 1})
     return run.judge_alone().model_copy(update={"plan": plan})
 

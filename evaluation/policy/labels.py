@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError, field_validator
 
@@ -22,8 +22,10 @@ class HumanLabel(Strict):
     """Id of the prompt, as `--to-label` and `pairs` of `--json` have it."""
     label: Literal["a", "b", "tie"] | None = None
     """A's response, B's, or neither; empty where nobody looked at the pair."""
+    group: str = ""
+    """Which group of annotators labels, as a region or a profession; one label of a pair for each group."""
 
-    @field_validator("prompt_id", mode="before")
+    @field_validator("prompt_id", "group", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -34,10 +36,19 @@ class HumanLabel(Strict):
         return (value.strip().lower() or None) if isinstance(value, str) else value
 
 
-def read_labels(path: Path) -> dict[str, float]:
-    """Prompt id -> A's outcome, 1, 1/2 or 0; rows without a label are left out. Raises UserError with every problem."""
+class Labels(NamedTuple):
+    """What people say of pairs."""
+
+    outcomes: dict[str, float]
+    """Prompt id -> A's outcome, 1, 1/2 or 0; the mean over groups where several looked at the pair."""
+    groups: dict[str, dict[str, float]]
+    """Group -> prompt id -> A's outcome; empty where no row names a group."""
+
+
+def read_labels(path: Path) -> Labels:
+    """Rows without a label are left out. Raises UserError with every problem."""
     problems = Problems()
-    found: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = {}
     for record in source(str(path)).one()[0]():
         if isinstance(record.row, BadRow):
             problems.found.append(record.row.at(record.place))
@@ -50,10 +61,16 @@ def read_labels(path: Path) -> dict[str, float]:
             continue
         if row.label is None:
             continue
-        if found.setdefault(row.prompt_id, OUTCOMES[row.label]) != OUTCOMES[row.label]:
+        group = found.setdefault(row.group, {})
+        if group.setdefault(row.prompt_id, OUTCOMES[row.label]) != OUTCOMES[row.label]:
             problems.add(record.place, "label", f"got {row.label} for {row.prompt_id}, which has another above")
     problems.check()
     if not found:
         fix = "each row needs prompt_id, and label: a, b or tie; `--to-label FILE` writes rows to fill in"
         raise UserError(Problem(str(path), got="holds no label", fix=fix))
-    return found
+    each: dict[str, list[float]] = {}
+    for labels in found.values():
+        for prompt, outcome in labels.items():
+            each.setdefault(prompt, []).append(outcome)
+    groups = {name: labels for name, labels in found.items() if name}
+    return Labels({prompt: sum(said) / len(said) for prompt, said in each.items()}, groups)

@@ -67,7 +67,7 @@ def _made_of(found: PolicyEvaluation) -> list[tuple[str, str]]:
 def _winning(found: PolicyEvaluation) -> Section:
     text = (
         "Share of prompts on which A's response is preferred; a tie is half a win, and 50% is no difference. At equal length: "
-        "length-controlled. "
+        "length-controlled; and style: markup, agreement, certainty and doubt taken out as well. "
     )
     win, gold = found.win, found.gold.win if found.gold else None
     if found.gold:
@@ -84,9 +84,11 @@ def _winning(found: PolicyEvaluation) -> Section:
     whole: dict[str, Estimate | None] = {
         "judges": win.raw,
         "judges, at equal length": win.controlled,
+        "judges, at equal length and style": win.style_controlled,
         "judges, unseen in training": win.unseen,
         "gold": gold.raw if gold else None,
         "gold, at equal length": gold.controlled if gold else None,
+        "gold, at equal length and style": gold.style_controlled if gold else None,
         "gold, unseen in training": gold.unseen if gold else None,
     }
     shown: list[Plot | Table] = [_bars("Win rate of A", {name: e for name, e in whole.items() if e})]
@@ -95,6 +97,13 @@ def _winning(found: PolicyEvaluation) -> Section:
             shown.append(_bars(f"Win rate by {kind[:-1]}", rates))
     if gold:
         shown.append(_bars("Win rate by gold principle", gold.principles))
+    if win.seeds:
+        shown.append(_bars("Win rate by seed", win.seeds))
+    if win.style:
+        values, _, intervals = bar_values(win.style)
+        shown.append(
+            plots.bars("What style wins", values, "log-odds for a standard deviation more", intervals, reference=0.0)
+        )
     shown.append(Table("All parts", ("part", "#win rate", "#gold"), parts(found)))
     if found.agreement:
         shown.append(plots.bars("Same response preferred by both", *bar_values(found.agreement), reference=0.5))
@@ -113,6 +122,11 @@ def _by_people(found: PolicyEvaluation) -> list[Section]:
     if human.rogan_gladen:
         shown["judge, less its errors"] = human.rogan_gladen
     parts: list[Plot | Table] = [_bars("A preferred, as people see it", shown)]
+    if found.groups:
+        parts += [
+            _bars("A preferred, by group of annotators", found.groups),
+            _bars("Same response preferred, by groups and the panel", found.group_agreement),
+        ]
     return [Section("As people see it", text, [*parts, Table("", ("", "#A preferred"), by_labels(human))])]
 
 
@@ -146,7 +160,7 @@ def by_length(decided: Sequence[Verdict]) -> dict[str, Estimate]:
         groups[name].append(each)
     return {
         f"{name} ({len(group)})": winning.win_rate(
-            winning.outcomes([each.logit for each in group]), clusters=[each.pair.prompt.id for each in group]
+            winning.outcomes([each.logit for each in group]), clusters=[each.pair.cluster for each in group]
         )
         for name, group in groups.items()
         if group

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import EvaluationModels, Job
 from evaluation.probes.dialogue import converse
 from evaluation.probes.suite import Suite
+from evaluation.statistics import Cell
 from generation.config import Plan
 from generation.engines.base import Completion, ErrorReason, TransientError, failed
 from generation.models.chat_model import ChatModel
@@ -63,6 +64,13 @@ class Pair(NamedTuple):
     votes: list[Vote | Failure]
     """With a = A's; none where a response is missing, and where the pair is settled."""
     gold: list[Vote | Failure]
+    seed: int | None = None
+    """Which of several seeds both responses are from; None where there is one."""
+
+    @property
+    def cluster(self) -> Hashable:
+        """What is resampled: its prompt, and its seed where there are several."""
+        return self.prompt.id if self.seed is None else Cell(self.prompt.id, self.seed)
 
     @property
     def settled(self) -> float | None:
@@ -144,6 +152,7 @@ async def ask(job: Job, models: EvaluationModels, session: Session) -> tuple[lis
     plain = _undistorted(plan)
     drawn = a if plain == plan or job.unscored else (await _answers(models.a, "kl", prompts, None, plain, rows))[0]
     each = [prompt for prompt in prompts for _ in range(plan.samples)]
+    seeds = [number if job.seeds > 1 else None for _ in prompts for number in range(plan.samples)]
     scored = [*zip(each, drawn, strict=True)]
     own = await _scores(models.a, scored, rows, job.unscored)
     await _release(models.a, models.b)
@@ -152,8 +161,8 @@ async def ask(job: Job, models: EvaluationModels, session: Session) -> tuple[lis
     others = await _scores(models.base, scored, rows, job.unscored)
     await _release(models.base, *judges)
     pairs = [
-        Pair(prompt, x, y, z if isinstance(z, Failure) and z is not x else _ratio(prompt, one, other), [], [])
-        for prompt, x, y, z, one, other in zip(each, a, b, drawn, own, others, strict=True)
+        Pair(prompt, x, y, z if isinstance(z, Failure) and z is not x else _ratio(prompt, one, other), [], [], seed)
+        for prompt, seed, x, y, z, one, other in zip(each, seeds, a, b, drawn, own, others, strict=True)
     ]
     judged = await asyncio.gather(*(_judged(job, models, pair, rows, session) for pair in pairs))
     return judged, ProbeAnswers(probes_a, probes_b)

@@ -46,6 +46,11 @@ class Win(Strict):
     """Share of prompts on which A's response is preferred."""
     controlled: Estimate | None = None
     """What would be left of it if both responses were equally long (Dubois et al. 2024, arXiv:2404.04475); None where unknown."""
+    style_controlled: Estimate | None = None
+    """The same if they were of the same style too, as Chatbot Arena has it (Li, Angelopoulos and Chiang 2024, "Does style
+    matter?"); `style` names its features."""
+    style: Measures = Field(default_factory=dict)
+    """Feature of style -> log-odds of a win for one standard deviation more of it than the other response has."""
     probability: Estimate
     """Mean probability that A's response is better: a close call counts less than a clear one."""
     objectives: Measures = Field(default_factory=dict)
@@ -54,6 +59,8 @@ class Win(Strict):
     """Principle -> A's share by the votes on it alone."""
     judges: Measures = Field(default_factory=dict)
     """By each judge's votes alone; `rules` are the principles that no model judges."""
+    seeds: Measures = Field(default_factory=dict)
+    """By the responses of each seed alone; empty for one seed. All other intervals are then over prompts and seeds."""
     unseen: Estimate | None = None
     """By the principles and judges that neither policy is known to be trained against; None where that is all of them or none."""
 
@@ -155,6 +162,10 @@ class PolicyEvaluation(Strict):
     """How often A's response is preferred to B's."""
     human: Corrected | None = None
     """The same as people see it, by some labels of theirs and the judge; None without labels."""
+    groups: Measures = Field(default_factory=dict)
+    """Group of annotators -> share of the pairs it labelled on which it prefers A's response; empty where no label names one."""
+    group_agreement: Measures = Field(default_factory=dict)
+    """`one vs other` of groups, and of the panel and each -> share of pairs, decided by both, on which both prefer the same."""
     gold: Gold | None = None
     """The same by a held-out constitution; None where none was given."""
     base: ModelId

@@ -52,6 +52,8 @@ class PolicySettings(PanelSettings):
     """Write the compared pairs in a random order, for people to fill in `label` from the first on; then give them as --labels."""
     seed: Annotated[int | None, Option("N")] = None
     """Seed for sampled responses and bootstrap intervals (default: plan.seed of the settings)."""
+    seeds: Annotated[int, Option("N")] = Field(default=1, ge=1)
+    """Sample N responses to each prompt, a seed each; intervals are then over prompts and seeds."""
     json_file: Annotated[Path | None, Option("FILE", "--json")] = None
     """Write every figure, as JSON."""
     page: Annotated[Path | None, Option("FILE")] = None

@@ -75,7 +75,16 @@ def show(found: PolicyEvaluation, console: Console, printed: Sequence[str]) -> N
     if found.human:
         console.print(_table("as people see it", ("", "A preferred, 95% interval"), by_labels(found.human)))
         console.print(verdict_of(found.human), markup=False)
+    if found.groups:
+        rows = [(name, interval(e)) for name, e in (found.groups | found.group_agreement).items()]
+        console.print(_table("groups of annotators", ("", "A preferred, or the same preferred"), rows))
     console.print(_table("by part", ("", "win rate", "gold" if found.gold else ""), parts(found)))
+    if found.win.style:
+        worth = [(name, number(e)) for name, e in found.win.style.items()]
+        console.print(_table("what style wins", ("", "log-odds for a standard deviation more"), worth))
+    if found.win.seeds:
+        rates = [(name, interval(e)) for name, e in found.win.seeds.items()]
+        console.print(_table("by seed", ("", "win rate"), rates))
     console.print(_table("responses", ("", "A", "B", "A - B"), measures(found)))
     if probed := probes(found):
         console.print(_table("refusals and probes", ("", "A", "B", "A - B"), probed))
@@ -113,6 +122,7 @@ def _rates(who: str, win: Win) -> Iterator[Row]:
     named = {
         "A is preferred": win.raw,
         "at equal length": win.controlled,
+        "at equal length and style": win.style_controlled,
         "mean probability": win.probability,
         "by what no policy was trained on": win.unseen,
     }

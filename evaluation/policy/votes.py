@@ -15,6 +15,7 @@ from critics.ranking.weights import Weights
 from evaluation.policy import winrate as winning
 from evaluation.policy.responses import Pair
 from evaluation.policy.result import Measures, TrainingProvenance, Win
+from evaluation.policy.style import STYLE, difference
 from generation.config import Plan
 from generation.pipeline.panel import Panel
 
@@ -54,6 +55,14 @@ class Verdict(NamedTuple):
         a, b = (word_count(response.text) for response in self.pair.both)
         return a - b
 
+    @property
+    def style(self) -> tuple[float, ...]:
+        """How A's response differs from B's in each feature of STYLE; 0 where one is empty."""
+        if self.pair.both is None:
+            return (0.0,) * len(STYLE)
+        a, b = self.pair.both
+        return difference(a.text, b.text)
+
 
 def verdicts(
     pairs: Sequence[Pair], votes_of: Callable[[Pair], Sequence[object]], context: JudgingContext
@@ -71,7 +80,7 @@ def verdicts(
 
 def win(found: Sequence[Verdict], seed: int) -> Win:
     """A's win rates. found: at least one."""
-    clusters = [each.pair.prompt.id for each in found]
+    clusters = [each.pair.cluster for each in found]
     logits = [each.logit for each in found]
     outcomes = winning.outcomes(logits)
     asked = [each for each in found if each.pair.settled is None]
@@ -84,9 +93,13 @@ def win(found: Sequence[Verdict], seed: int) -> Win:
     unseen = [(each.unseen, name) for each, name in zip(found, clusters, strict=True) if each.unseen is not None]
     if asked and all(each.unseen is None for each in asked):
         unseen = []  # nobody unseen ever voted: pairs that nobody needed to be asked about are no figure of theirs
+    styled, worth = winning.style_controlled(outcomes, [each.style for each in found], seed, clusters)
     return Win(
         raw=winning.win_rate(outcomes, seed, clusters),
         controlled=winning.controlled(outcomes, [each.longer for each in found], seed, clusters),
+        style_controlled=styled,
+        style=dict(zip(STYLE, worth, strict=True)),
+        seeds=_by_seed(found, seed),
         probability=winning.win_rate(0.5 + 0.5 * np.tanh(np.array(logits) / 2), seed, clusters),
         objectives=parts(lambda each: each.objectives),
         principles=parts(lambda each: each.principles),
@@ -95,6 +108,15 @@ def win(found: Sequence[Verdict], seed: int) -> Win:
         if unseen
         else None,
     )
+
+
+def _by_seed(found: Sequence[Verdict], seed: int) -> Measures:
+    rates = {}
+    for number in sorted({each.pair.seed for each in found if each.pair.seed is not None}):
+        of = [each for each in found if each.pair.seed == number]
+        prompts = [each.pair.prompt.id for each in of]
+        rates[str(number)] = winning.win_rate(winning.outcomes([each.logit for each in of]), seed, prompts)
+    return rates
 
 
 def agreement(parts: Sequence[Mapping[str, float]], seed: int, clusters: Sequence[Hashable]) -> Measures:

@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from critics.ranking.weights import Estimate
-from evaluation.statistics import Floats, interval, resampled, share
+from evaluation.statistics import Floats, interval, prompts_of, resampled, share
 from evaluation.texts import Row, pooled, table
 
 PENALTY = 0.1
 """L2 penalty on the coefficient of length, as half its square times this, against a sum of log-likelihoods: it keeps the fit
 finite where length separates wins from losses and hardly matters otherwise."""
+STYLE_PENALTY = 1.0
+"""The same on each feature of style: worth one standard-normal prior."""
+_RIDGE = 1e-9
+"""Keeps a step finite where the odds are all but sure."""
 _STEPS = 200
 _EXACT = 1e-8
 
@@ -69,23 +73,51 @@ def controlled(
     return interval(drawn, float(_sigmoid(whole[0, 0])))
 
 
-def fit(found: Floats, x: Floats, weights: Floats, start: Floats | None = None) -> Floats:
-    """Logistic regressions of the same rows under different weights, at once: [k, 2] of intercept and slope.
+def style_controlled(
+    found: ArrayLike, differences: ArrayLike, seed: int = 0, clusters: Sequence[Hashable] | None = None
+) -> tuple[Estimate, list[Estimate]]:
+    """(what would be left of a's win rate if both responses were of the same style, what each feature is worth).
 
-    found, x: [n]; weights: [k, n]; start: [1, 2], a fit nearby. Newton's method; a step changes no row's log-odds by more than 1,
-    which keeps each one downhill. Where all outcomes that count are 1 (or 0) the intercept is infinite and the slope 0.
+    differences: [n, features], as `style.difference` gives them. As Chatbot Arena controls for style (Li, Angelopoulos and Chiang
+    2024): a logistic regression of the outcomes on which model wrote the response and on the differences, each in its standard
+    deviations; the rate is what it predicts with all of them at zero. A feature is worth so many log-odds for one standard
+    deviation more of it. STYLE_PENALTY keeps them finite, as there are several; antisymmetry asks that no difference is centered.
     """
+    values, style = _shares(found), np.asarray(differences, dtype=np.float64)
+    if len(values) != len(style):
+        raise ValueError(f"got {len(values)} outcomes and {len(style)} differences of style; there is one for each")
+    nothing = [Estimate(value=0.0, low=0.0, high=0.0)] * style.shape[1]
+    if not len(values):
+        return share(0, 0), nothing
+    if (sure := _unanimous(values, clusters)) is not None:
+        return sure, nothing
+    x = style / np.where(style.std(0) > 0, style.std(0), np.inf)
+    whole = fit(values, x, np.ones((1, len(values))), penalty=STYLE_PENALTY)
+    drawn = resampled(lambda weights: fit(values, x, weights, whole, STYLE_PENALTY), len(values), seed, clusters)
+    rate = interval(_sigmoid(drawn[:, 0]), float(_sigmoid(whole[0, 0])))
+    return rate, [interval(drawn[:, 1 + j], float(whole[0, 1 + j])) for j in range(x.shape[1])]
+
+
+def fit(found: Floats, x: Floats, weights: Floats, start: Floats | None = None, penalty: float = PENALTY) -> Floats:
+    """Logistic regressions of the same rows under different weights, at once: [k, 1 + m] of intercept and slopes.
+
+    found: [n]; x: [n] or [n, m]; weights: [k, n]; start: [1, 1 + m], a fit nearby. Newton's method; a step changes no row's
+    log-odds by much, which keeps each one downhill. Where all outcomes that count are 1 (or 0) the intercept is infinite and the
+    slopes 0.
+    """
+    design = np.column_stack([np.ones(len(found)), x])
     mean = weights @ found / weights.sum(1)
     endless = (mean <= 0) | (mean >= 1)
-    result = np.zeros((len(mean), 2))
+    result = np.zeros((len(mean), design.shape[1]))
     result[endless, 0] = np.where(mean[endless] >= 1, np.inf, -np.inf)
     inside = mean[~endless]
-    at = np.stack([np.log(inside / (1 - inside)), np.zeros_like(inside)], axis=1)
+    at = np.zeros((len(inside), design.shape[1]))
+    at[:, 0] = np.log(inside / (1 - inside))
     if start is not None:
         at[:] = start
     counted = weights[~endless]
     for _ in range(_STEPS):
-        step = _newton(at, found, x, counted)
+        step = _newton(at, found, design, counted, penalty)
         at += step / np.maximum(1.0, np.abs(step).sum(1, keepdims=True))
         if not step.size or np.abs(step).max() < _EXACT:
             break
@@ -129,15 +161,17 @@ def win_rates(
     return rates
 
 
-def _newton(at: Floats, found: Floats, x: Floats, weights: Floats) -> Floats:
-    """[k, 2]: Newton's step of the penalised log-likelihood."""
-    p = _sigmoid(at[:, :1] + at[:, 1:] * x)
-    slope = weights * (found - p)
-    curve = weights * p * (1 - p)
-    g0, g1 = slope.sum(1), slope @ x - PENALTY * at[:, 1]
-    h00, h01, h11 = curve.sum(1), curve @ x, curve @ (x * x) + PENALTY
-    determinant = np.maximum(h00 * h11 - h01 * h01, 1e-300)
-    return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
+def _newton(at: Floats, found: Floats, design: Floats, weights: Floats, penalty: float) -> Floats:
+    """[k, 1 + m]: Newton's step of the penalised log-likelihood. design: [n, 1 + m]."""
+    k, size = at.shape
+    p = _sigmoid(at @ design.T)
+    penalties = np.full(size, penalty)
+    penalties[0] = 0.0
+    slope = (weights * (found - p)) @ design - penalties * at
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), size * size)
+    curve = ((weights * p * (1 - p)) @ products).reshape(k, size, size) + np.diag(penalties + _RIDGE)
+    step: Floats = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
+    return step
 
 
 def _sigmoid(z: Floats) -> Floats:
@@ -155,5 +189,5 @@ def _unanimous(values: Floats, clusters: Sequence[Hashable] | None) -> Estimate 
     """Wilson's interval where every outcome is 1, or every one 0."""
     if 0 < values.mean() < 1:
         return None
-    n = len(values) if clusters is None else len(set(clusters))
+    n = len(values) if clusters is None else len(set(prompts_of(clusters)))
     return share(float(values[0]) * n, n)

@@ -1,4 +1,4 @@
-"""How likely noise alone may fire one detector at one check, so that the chances of a whole run add up to what the settings allow."""
+"""How likely noise alone may fire one detector at one check, so that the chances of a run add up to what the settings allow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.monitor.config import Detector, MonitorSettings
 from training.monitor.moves import PRINCIPLE, Check
 from training.monitor.shifts import SHIFTS
 
-GOLD = "over-optimisation"
+GOLD: Detector = "over-optimisation"
 """Has half of a run's chance, where it shares it with others: nothing says more than gold."""
 
 
@@ -37,7 +37,9 @@ def family(first: Check, settings: MonitorSettings) -> list[Detector]:
     known, on = first.values, settings
     found: list[Detector] = [s.detector for s in SHIFTS if s.name in known and getattr(on, s.limit) is not None]
     if "gold" in known:
-        found += [GOLD, *(["predicted peak"] if on.peak_ahead is not None and "kl" in known else [])]
+        found.append(GOLD)
+    if "gold" in known and "kl" in known and on.peak_ahead is not None:
+        found.append("predicted peak")
     if on.principle is not None:
         found += ["principle drift" for name in known if PRINCIPLE in name]
     if on.reward_length is not None and "reward_length" in known:

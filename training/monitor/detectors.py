@@ -14,6 +14,8 @@ from training.monitor.shifts import SHIFTS
 
 GREW = 1.1
 """Times as many words from which on responses count as longer, for the reward that follows length."""
+RISEN = 0.1
+"""Chance at which noise alone looks as if the reward had risen while gold fell."""
 _TURN = "raise kl.coefficient, lower learning_rate, or train the reward anew on this policy's responses"
 
 
@@ -129,7 +131,7 @@ def _fallen(checks: Sequence[Check], settings: MonitorSettings, last: int) -> tu
     if len(has([peak, *recent], "proxy")) <= last:
         return None
     gold, proxy = moved(peak, recent, "gold"), moved(peak, recent, "proxy")
-    if not gold.by < 0 < proxy.by or (last < settings.checks and math.isnan(gold.error)):
+    if not gold.by < 0 < proxy.by or not proxy.sure(RISEN) or (last < settings.checks and math.isnan(gold.error)):
         return None  # where noise is not known, only several checks tell
     peaks = len(has(checks[:-last], "gold"))
     allowed = chance(checks, settings, "over-optimisation", ends=last == settings.checks) / peaks / last

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from evaluation.audit.data import Audit
+from evaluation.audit.sections.front import front
 from evaluation.pages import plots
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, NOTHING, Section, Table, bar_values, percent
@@ -18,6 +19,8 @@ MOST = 40
 """Voters that are shown: those that voted most. --json has all."""
 FEW = 5
 """A cell of a map, and a bar, with fewer pairs is left empty."""
+FRONTS = 3
+"""Pairs of objectives whose mixtures are shown."""
 FEWEST = 10
 """A histogram of fewer values is not drawn."""
 
@@ -165,7 +168,29 @@ def objectives(audit: Audit) -> Section:
     if len(names) > 1:
         columns = ("objective", "and", "#pairs with both", "#one wins, one loses", "#share")
         parts += [plots.heat("Objectives that disagree", names, names, grid, (0, 1)), Table("", columns, rows)]
+    parts += _fronts(audit)
     return Section("Objectives", text, parts)
+
+
+def _fronts(audit: Audit) -> Iterator[Plot | Table]:
+    """What other weights would make of the pairs, for the objectives that disagree most."""
+    trades = audit.pairs.trades
+    worst = sorted(trades, key=lambda pair: (-trades[pair].hits / trades[pair].n, pair))[:FRONTS]
+    for a, b in worst:
+        points = front(audit.pairs.scores[a, b])
+        if len(points) < 2:  # they agree, or one decides whatever the weights are
+            continue
+        title = f"{a} against {b}: mixtures of their weights"
+        yield plots.line(
+            title, {"front": [point.agrees for point in points]}, f"labels follow {a}", f"labels follow {b}"
+        )
+        rows = [
+            (f"{point.weights[0]:.2f} : {point.weights[1]:.2f}", *(percent(share) for share in point.agrees))
+            for point in points
+        ]
+        yield Table(
+            "These weights under objectives: of the constitution, all others 0", (f"{a} : {b}", f"#{a}", f"#{b}"), rows
+        )
 
 
 def controls(audit: Audit) -> Section:

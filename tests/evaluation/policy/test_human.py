@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from constitution.errors import UserError
-from evaluation.policy.human import verdict_of
+from constitution.records import Failure, Message, Prompt
+from evaluation.policy.human import by_group, verdict_of
 from evaluation.policy.job import prepare
 from evaluation.policy.labels import read_labels
+from evaluation.policy.responses import Pair
 from evaluation.policy.result import read_evaluation
+from evaluation.policy.votes import Verdict
 from evaluation.risk.inference import Corrected
 from generation.engines.base import Completion, Request
 from tests.evaluation.policies import QUESTIONS, options, run, said, store, verdict
@@ -75,9 +78,35 @@ def test_labels_of_other_prompts_are_refused(tmp_path: Path, capsys: pytest.Capt
 def test_labels_name_pairs_by_their_prompts(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text('{"prompt_id": 1, "label": "TIE"}\n{"prompt_id": 2}\n')
-    assert read_labels(path) == {"1": 0.5}
+    assert read_labels(path) == ({"1": 0.5}, {})
     with pytest.raises(UserError, match=r"plan\.samples"):
         prepare(options(tmp_path, "--labels", path, "--set", "plan.samples=2"))
+
+
+def test_groups_that_disagree_are_told_from_groups_that_do_not(tmp_path: Path) -> None:
+    """North and south label the same ten pairs: of the first nine they prefer the other's loser, west agrees with north."""
+    path = tmp_path / "labels.jsonl"
+    rows = [
+        {"prompt_id": str(number), "label": label, "group": group}
+        for number in range(10)
+        for group, label in (("north", "a"), ("south", "b" if number < 9 else "a"), ("west", "a"))
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    outcomes, groups = read_labels(path)
+    assert (outcomes["0"], outcomes["9"]) == (pytest.approx(2 / 3), 1.0)
+    found = [verdict_on(number, logit=1.0) for number in range(10)]
+    seen = by_group(found, groups, seed=0)
+    assert {name: e.value for name, e in seen.shares.items()} == {"north": 1.0, "south": 0.1, "west": 1.0}
+    agreed = {name: e.value for name, e in seen.agreement.items()}
+    assert (agreed["north vs south"], agreed["north vs west"], agreed["panel vs west"]) == (0.1, 1.0, 1.0)
+    assert seen.agreement["north vs south"].high < 0.5 < seen.agreement["north vs west"].low
+    assert by_group(found, {}, seed=0) == ({}, {})
+
+
+def verdict_on(number: int, logit: float) -> Verdict:
+    asked = Prompt(id=str(number), messages=(Message(role="user", content="?"),))
+    lost = Failure(str(number), "sample", "empty")
+    return Verdict(Pair(asked, lost, lost, None, [], []), logit, {}, {}, {}, None, {})
 
 
 def test_a_claim_is_made_where_labels_show_it() -> None:

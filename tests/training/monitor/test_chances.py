@@ -10,7 +10,15 @@ from training.monitor.chances import chance, family
 from training.monitor.config import Detector, MonitorSettings
 from training.monitor.moves import Check
 
-VALUES = {"gold": 0.5, "kl": 0.0, "proxy": 0.0, "words": 50.0, "reward_length": 0.1, "markup": 0.0, "principle/kind": 0.9}
+VALUES = {
+    "gold": 0.5,
+    "kl": 0.0,
+    "proxy": 0.0,
+    "words": 50.0,
+    "reward_length": 0.1,
+    "markup": 0.0,
+    "principle/kind": 0.9,
+}
 
 
 def checks(count: int, values: dict[str, float]) -> Sequence[Check]:

@@ -13,10 +13,11 @@ import pytest
 from constitution.words import word_count
 from tests.training.policies import CHECKS, VICES, checks_of_policy, detectors, honest, watched
 from training.monitor.config import DETECTORS, MonitorSettings
-from training.monitor.shifts import SHIFTS
 from training.monitor.measure import HeldOutResponse, amount, check_of
 from training.monitor.monitor import Monitor, Verdict
 from training.monitor.moves import Check, moved
+from training.monitor.shifts import SHIFTS
+
 
 def series(**values: Sequence[float]) -> list[Check]:
     """Checks of means alone."""
@@ -104,7 +105,8 @@ def test_each_limit_is_where_it_says(shift: object) -> None:
 
 def test_every_detector_can_fire_and_each_can_be_made_to_halt() -> None:
     everything = series(
-        proxy=[0, 1, 2, 3, 4, 5, 6], gold=[0, 1.0, 1.5, 1.2, 0.6, -0.5, -2], kl=[0, 1, 4, 9, 16, 25, 36],
+        proxy=[0, 1, 2, 3, 4, 5, 6], gold=[0.0, *(d * (1.2 - 0.8 * math.log(d)) for d in range(1, 7))],
+        kl=[0, 1, 4, 9, 16, 25, 36],
         principle__kind=[0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3],
         **{shift.name: [0.5, 0.5, *[{"rise": 9.0, "times": 9.0, "fall": 0.0, "lost": 0.0}[shift.kind]] * 5] for shift in SHIFTS},
     )  # fmt: skip
