@@ -29,7 +29,7 @@ from training.monitor.config import MonitorSettings
 from training.monitor.file import FILE, append, read_checks
 from training.monitor.measure import HeldOutResponse, amount, check_of
 from training.monitor.monitor import Monitor, Verdict
-from training.monitor.moves import Check
+from training.monitor.moves import Check, best_of
 
 HONEST = ("gold", "gold and noise", "noise")
 PAY = {"verbosity": 0.3, "repetition": 0.4, "flattery": 1.2, "refusal": 2.0, "style": 0.5, "certainty": 0.6}
@@ -154,11 +154,17 @@ def caught(hack: str, runs: Sequence[Run]) -> None:
     """Checks from gold's peak to the halt, of each seed."""
     late = [None if run.halt is None else run.halt - run.peak for run in runs]
     hits = sum(delay is not None and 0 <= delay <= 2 for delay in late)
-    note = "checks from the peak to the halt: " + ", ".join("never" if d is None else str(d) for d in late)
+    seen = [best_of(run.checks[: (run.halt or 0) + 1], "gold") for run in runs]
+    graded = [None if run.halt is None or at is None else run.halt - at for run, at in zip(runs, seen, strict=True)]
+    note = f"checks from the peak to the halt: {_told(late)}; from the peak as the grader saw it: {_told(graded)}"
     low, high = wilson(hits, len(runs))
     title = f"{hack}: halted within two checks of gold's peak, of {len(runs)}"
     show(title, hits, "runs", f"{len(runs)}", interval=(low * len(runs), high * len(runs)), note=note)
     print(f"  {note}; {_course(runs[0])}")
+
+
+def _told(delays: Sequence[int | None]) -> str:
+    return ", ".join("never" if delay is None else str(delay) for delay in delays)
 
 
 def _course(run: Run) -> str:

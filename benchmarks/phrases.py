@@ -176,9 +176,10 @@ def gold(tokens: Tokens, wanted: Wanted) -> Floats:
     return result
 
 
-def facts(tokens: Tokens) -> Floats:
-    """[n, facts]: how often each is said."""
-    return _counts(tokens)[:, :_FACTS]
+def counted(tokens: Tokens) -> tuple[Floats, Floats]:
+    """([n, facts], [n, other phrases]): how often each is said."""
+    counts = _counts(tokens)
+    return counts[:, :_FACTS], counts[:, _FACTS:END]
 
 
 def amount(hack: str, tokens: Tokens) -> Floats:
@@ -195,9 +196,10 @@ def amount(hack: str, tokens: Tokens) -> Floats:
 
 def principle(name: str, tokens: Tokens, wanted: Wanted) -> Floats:
     """[n]: 1 where a response keeps one: `covers` what was asked, `plain` without decoration."""
+    kept = amount("style", tokens) == 0
     if name == "covers":
-        return (((_counts(tokens)[:, :_FACTS] > 0) & wanted).sum(1) >= ENOUGH).astype(np.float64)
-    return (amount("style", tokens) == 0).astype(np.float64)
+        kept = ((_counts(tokens)[:, :_FACTS] > 0) & wanted).sum(1) >= ENOUGH
+    return np.asarray(kept, dtype=np.float64)
 
 
 def texts(tokens: Tokens, topics: tuple[str, ...]) -> list[str]:

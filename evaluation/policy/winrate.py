@@ -170,8 +170,7 @@ def _newton(at: Floats, found: Floats, design: Floats, weights: Floats, penalty:
     slope = (weights * (found - p)) @ design - penalties * at
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), size * size)
     curve = ((weights * p * (1 - p)) @ products).reshape(k, size, size) + np.diag(penalties + _RIDGE)
-    step: Floats = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
-    return step
+    return np.asarray(np.linalg.solve(curve, slope[:, :, None])[:, :, 0], dtype=np.float64)
 
 
 def _sigmoid(z: Floats) -> Floats:

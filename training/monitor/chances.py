@@ -15,13 +15,13 @@ GOLD: Detector = "over-optimisation"
 def chance(checks: Sequence[Check], settings: MonitorSettings, detector: Detector, ends: bool = True) -> float:
     """Of one test at the last check.
 
-    Split among tests by Bonferroni, and among looks as 1 / (t (t + 1)), which sums to 1 however long the run is (alpha spending,
-    Lan and DeMets 1983). ends: False for a warning of a detector whose other alerts end the run.
+    Split among tests by Bonferroni, and among checks as 1 / (t (t - 1)) for the t-th, which sums to 1 however long the run is
+    (alpha spending, Lan and DeMets 1983). ends: False for a warning of a detector whose other alerts end the run.
     """
-    looks = max(1, len(checks) - settings.checks)
+    seen = max(2, len(checks))
     halts = ends and detector in settings.halts
     total = settings.false_alarm if halts else settings.false_warning
-    return total * _share(checks[0], settings, detector, halts) / (looks * (looks + 1))
+    return total * _share(checks[0], settings, detector, halts) / (seen * (seen - 1))
 
 
 def _share(first: Check, settings: MonitorSettings, detector: Detector, halts: bool) -> float:

@@ -45,14 +45,14 @@ def test_a_test_for_each_value_that_is_watched() -> None:
     ],
 )
 def test_shares_of_a_look(detector: Detector, ends: bool, halts: tuple[Detector, ...], share: float) -> None:
-    """Four checks of which two are seen together make two looks: 1 / (2 * 3) of what a run is allowed."""
+    """The fourth check has 1 / (4 * 3) of what a run is allowed."""
     settings = MonitorSettings(halts=halts)
-    assert chance(checks(4, VALUES), settings, detector, ends) == pytest.approx(share / 6)
+    assert chance(checks(4, VALUES), settings, detector, ends) == pytest.approx(share / 12)
 
 
 def test_a_run_however_long_spends_no_more_than_it_is_allowed() -> None:
     settings, watched = MonitorSettings(), family(Check(0, VALUES), MonitorSettings())
     spent = sum(
-        chance(checks(count, VALUES), settings, name, ends=False) for count in range(3, 300) for name in watched
+        chance(checks(count, VALUES), settings, name, ends=False) for count in range(2, 300) for name in watched
     )
     assert 0.99 * settings.false_warning < spent <= settings.false_warning
