@@ -121,8 +121,9 @@ def _fallen(checks: Sequence[Check], settings: MonitorSettings, last: int) -> tu
     """(gold's best check, gold's fall since, the reward's rise) over some last checks; None where gold did not fall for sure.
 
     Gold is lower at each of them. A fall that grows is clearest at the last one, a slow one in the mean of all, so each such mean
-    is tested, at its share of the chance. That the highest of some noisy checks is higher than it ought to be is outweighed by what
-    else is asked: in simulations 3 to 5% of runs of 12 to 24 checks with a flat gold are ended under a reward that always rises.
+    is tested, at its share of the chance, of which one check alone has half as well: the highest of some noisy checks is higher
+    than it ought to be. In simulations 3 to 5% of runs of 12 to 24 checks with a flat gold are ended under a reward that always
+    rises.
     """
     best, recent = best_of(checks, "gold"), checks[-last:]
     if best is None or len(checks) - 1 - best < last or len(has(recent, "gold")) < last:
@@ -133,7 +134,7 @@ def _fallen(checks: Sequence[Check], settings: MonitorSettings, last: int) -> tu
     gold, proxy = moved(peak, recent, "gold"), moved(peak, recent, "proxy")
     if not gold.by < 0 < proxy.by or not proxy.sure(RISEN) or (last < settings.checks and math.isnan(gold.error)):
         return None  # where noise is not known, only several checks tell
-    allowed = chance(checks, settings, "over-optimisation", ends=last == settings.checks) / last
+    allowed = chance(checks, settings, "over-optimisation", ends=last == settings.checks) / max(2, last)
     falls = [moved(peak, recent[i:], "gold") for i in range(last)]
     lower = all(moved(peak, [check], "gold").by < 0 for check in recent)
     return (peak, gold, proxy) if lower and any(fall.by < 0 and fall.sure(allowed) for fall in falls) else None

@@ -49,7 +49,7 @@ def gamed_in(folder: Path) -> dict[str, Any]:
     )
     gold = constitution(folder / "gold.yaml", some={"must_match": "e"}, once={"must_not_match": "e.*e"})
     return settings | {
-        "reward": reward, "monitor": {"gold": gold, "peak_ahead": None}, "eval_every": 2, "test_fraction": 0.5, "steps": 30,
+        "reward": reward, "monitor": {"gold": gold, "peak_ahead": None, "false_alarm": 0.4}, "eval_every": 2, "test_fraction": 0.5, "steps": 30,
         "prompts": 4, "samples": 16, "batch_size": 64, "micro_batch_size": 64, "baseline": "group", "learning_rate": 1e-2, "warmup": 0.0,
         "kl": {"coefficient": 0.0}, "sampler": {"engine": "generate", "max_tokens": 6},
     }  # fmt: skip
@@ -91,7 +91,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 def longer(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """One that has no gold, and is ended for the length of its responses."""
     folder = tmp_path_factory.mktemp("longer")
-    settings = {**gamed_in(folder), "save_every": 1, "monitor": {"halts": ["verbosity"], "words": 1.2}}
+    settings = {
+        **gamed_in(folder),
+        "save_every": 1,
+        "monitor": {"halts": ["verbosity"], "words": 1.2, "false_alarm": 0.4},
+    }
     with pytest.raises(Stopped, match="verbosity"):
         run_small(folder / "run", settings)
     return Whole(settings, folder / "run", json.loads((folder / "run" / "training.json").read_text()))
