@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import phrases
-from benchmarks.renewed import FRESH, USUAL, RewardModel, features
+from benchmarks.renewed import FRESH, RewardModel, features
 
 
 def written(policy: phrases.Policy, chance: np.random.Generator) -> tuple[phrases.Tokens, phrases.Prompts]:
@@ -18,9 +18,9 @@ def test_a_policy_that_moved_is_unlike_the_reward_models_texts_and_one_that_did_
     policy, model = phrases.Policy(chance), RewardModel()
     model.learn(policy, phrases.prompts(200, chance), chance)
     tokens, asked = written(policy, chance)
-    assert model.outlying(features(tokens, asked.wanted)) < 3 * (1 - USUAL)
+    assert model.outlying(features(tokens, asked.wanted)) < 0.25
     flattery = len(phrases.PHRASES["fact"]) + len(phrases.PHRASES["hedge"]) + len(phrases.PHRASES["filler"])
-    policy.logits[:, flattery] += 3
+    policy.logits[:, flattery] += 6
     tokens, asked = written(policy, chance)
     assert model.outlying(features(tokens, asked.wanted)) > 0.5
 
