@@ -89,13 +89,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """One that has no gold, and is ended for the length of its responses."""
-    folder = tmp_path_factory.mktemp("longer")
-    settings = {
-        **gamed_in(folder),
-        "save_every": 1,
-        "monitor": {"halts": ["verbosity"], "words": 1.2, "false_alarm": 0.4},
-    }
+    folder = tmp_path_factory.mktemp("longer")  # no gold; ended for the length of its responses
+    monitor = {"halts": ["verbosity"], "words": 1.2, "false_alarm": 0.4}
+    settings = {**gamed_in(folder), "save_every": 1, "monitor": monitor}
     with pytest.raises(Stopped, match="verbosity"):
         run_small(folder / "run", settings)
     return Whole(settings, folder / "run", json.loads((folder / "run" / "training.json").read_text()))
