@@ -21,6 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch counts the cores: proces
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gc.disable()  # until all is collected: nothing of that is garbage
 
+from constitution.checks import own
 from generation.engines.base import Completion, Request
 from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.vllm import VLLM, VLLMSettings, unavailable
@@ -109,6 +110,15 @@ def power() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_rules() -> Iterator[None]:
+    """Rules that a file of tests loads are gone with it."""
+    before = dict(own._rules)
+    yield
+    own._rules.clear()
+    own._rules.update(before)
 
 
 @pytest.fixture(scope="session")

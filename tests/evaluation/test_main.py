@@ -14,6 +14,8 @@ from evaluation.__main__ import COMMANDS, main
         ("attack", "plan.samples: 2"),
         ("diff", "--show: 10"),
         ("verify", "--sample: 10000"),
+        ("reasoning", "--sums: 60"),
+        ("episodes", "plan.samples: 2"),
     ],
 )
 def test_every_setting_is_printed_with_its_meaning(name: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,4 +34,4 @@ def test_every_setting_is_printed_with_its_meaning(name: str, line: str, capsys:
 
 
 def test_every_command_is_tried() -> None:
-    assert {*COMMANDS} == {"judge", "audit", "policy", "attack", "verify", "diff"}
+    assert {*COMMANDS} == {"judge", "audit", "policy", "attack", "verify", "diff", "reasoning", "episodes"}

@@ -9,7 +9,7 @@ from evaluation import texts
 from evaluation.texts import MEASURES, correlation, distinct, distinct_interval, grams, means, novelty, per_response
 
 CORPUS = {"distinct_1", "distinct_2", "distinct_3", "novelty"}
-OUTSIDE = {"tokens", "truncated", "unanswered"}
+OUTSIDE = {"tokens", "truncated", "unanswered", "variety_words", "variety_vectors"}
 
 
 def test_every_measure_has_a_name_and_a_meaning() -> None:

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from constitution.command import BUG, INCOMPLETE
 from constitution.terminal import complain
 
 
@@ -39,9 +40,12 @@ def run(program: Callable[[], int]) -> int:
         code = program()
     except SystemExit as end:  # of argparse, which has said what is wrong
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # also Ctrl-C
+    except KeyboardInterrupt:
         traceback.print_exc()
-        code = 3
+        code = INCOMPLETE
+    except BaseException:
+        traceback.print_exc()
+        code = BUG
     try:
         atexit._run_exitfuncs()  # loggers such as wandb finish there
     finally:

@@ -66,7 +66,7 @@ def test_the_page_has_every_section(busy: Path, capsys: pytest.CaptureFixture[st
         "agreement-and-conflict", "objectives", "what-revision-changed", "manipulation-indicators", "control-pairs", "dropped-and-failed",
         "prompts", "pairs-to-read",
     ]  # fmt: skip
-    assert page.count('<img src="data:image/svg+xml;base64,') == page.count("<figure>") == 14
+    assert page.count('<img src="data:image/svg+xml;base64,') == page.count("<figure>") == 15
     assert "25 prompts: 24 with pairs, 0 dropped, 1 failed." in " ".join(page.split())
     out = capsys.readouterr().out
     assert (

@@ -160,12 +160,12 @@ def test_asking_again_is_stopped_and_resumed_and_makes_the_calls_that_were_plann
     assert made_before == {path.name for path in run.parent.iterdir()}, "a price leaves nothing behind"
     assert post(client, "/edit/ask", edited(new)).status_code == 200
     assert post(client, "/edit/ask", edited(new)).status_code == 400, "one at a time"
-    tried = {"text": new, "prompt": "Why?", "responses": ["It is.", "It is so, kindly."]}
-    assert post(client, "/edit/try", tried).status_code == 400
     post(client, "/edit/stop", {})
     until(client, "Stopped")
     assert "/within/asked/" not in client.get("/edit").text
     post(client, "/edit/ask", edited(new))
+    tried = {"text": new, "prompt": "Why?", "responses": ["It is.", "It is so, kindly."]}
+    assert post(client, "/edit/try", tried).status_code == 400
     until(client, "Finished")
     (name,) = {path.name for path in run.parent.iterdir()} - made_before
     manifest = open_run(run.parent / name).manifest

@@ -44,7 +44,7 @@ def ended(end: str, processes: int) -> tuple[int, str, str]:
         pytest.param("sys.exit(2)", 2, "told", id="wrong-arguments"),
         pytest.param("sys.exit()", 0, "told", id="help"),
         pytest.param("raise KeyboardInterrupt", 1, "KeyboardInterrupt", id="ctrl-c"),
-        pytest.param("raise ZeroDivisionError", 1, "ZeroDivisionError", id="a-bug"),
+        pytest.param("raise ZeroDivisionError", 3, "ZeroDivisionError", id="a-bug"),
     ],
 )
 def test_what_a_library_does_at_the_interpreters_end_changes_no_exit_code(end: str, code: int, said: str) -> None:
