@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo loop loop-concise loop-pirate fast test properties check wheel docs fmt clean
+.PHONY: help setup lock demo loop loop-as-asked loop-pirate fast test properties check wheel docs fmt clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,12 +17,12 @@ demo: setup  ## a constitution and prompts in, preference data out, on the embed
 	$(BIN)/python generate_feedback.py --constitution principles/demo.yaml --prompts principles/prompts/demo.jsonl \
 		--config configs/demo.yaml --weights principles/weights/demo.json --out runs/demo
 
-loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to do as it is asked; about half an hour
+loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; about half an hour
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
-	$(BIN)/python -m benchmarks.loop_baselines --loop runs/loop
 
-loop-concise: setup  ## the same, to answer briefly, by a gold that cutting the text wins as well
-	$(BIN)/python -m training loop --config configs/loop_concise.yaml --out runs/loop-concise
+loop-as-asked: setup  ## the same with instructions that are checked, by a gold that cutting the text does not win; its first round is refused so far
+	$(BIN)/python -m training loop --config configs/loop_as_asked.yaml --out runs/loop-as-asked
+	$(BIN)/python -m benchmarks.loop_baselines --loop runs/loop-as-asked
 
 loop-pirate: setup  ## the same with a persona: read a few responses before and after
 	$(BIN)/python -m training loop --config configs/loop_pirate.yaml --out runs/loop-pirate

@@ -1,6 +1,6 @@
-"""What wins by the gold of `make loop` without any training, and what the trained policy wins beside it.
+"""What wins by the gold of `make loop-as-asked` without any training, and what the trained policy wins beside it.
 
-    python -m benchmarks.loop_baselines --loop runs/loop [--config configs/loop.yaml] [--samples 4]
+    python -m benchmarks.loop_baselines --loop runs/loop-as-asked [--config configs/loop_as_asked.yaml] [--samples 4]
 
 The base answers the loop's held-out prompts, those of a first attempt, several times. Its first response stands for the base;
 against it are held, by the same gold: its second one cut to its first sentence, the shortest and the longest of the others, one
@@ -69,7 +69,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loop", type=Path, required=True, metavar="FOLDER", help="a loop that has ended")
-    parser.add_argument("--config", type=Path, default=common.ROOT / "configs" / "loop.yaml", help="its settings")
+    parser.add_argument("--config", type=Path, default=common.ROOT / "configs" / "loop_as_asked.yaml", help="its settings")
     parser.add_argument("--samples", type=int, default=4, help="responses of the base beside the first")
     parser.add_argument("--engine", default="", help="in place of the settings'")
     options = parser.parse_args(given)

@@ -3,7 +3,7 @@
     python -m benchmarks.tasks FOLDER [--prompts 640] [--held-out 96]
 
 writes for `benchmarks.dose_response` `train.jsonl`, `held_out.jsonl` (other things, the same kinds of instructions) and
-`other_kinds.jsonl` (kinds that no row of the others has), one instruction a row; and with `--loop` what `make loop` trains on and
+`other_kinds.jsonl` (kinds that no row of the others has), one instruction a row; and with `--loop` what `make loop-as-asked` trains on and
 is measured by, two instructions a row: `principles/prompts/as_asked*.jsonl`.
 """
 
@@ -167,7 +167,7 @@ def write(folder: Path, prompts: int, held_out: int, seed: int = 0) -> None:
 
 
 def write_loop(folder: Path, seed: int = 0) -> None:
-    """What `make loop` reads: rows to train on, rows for its gold, and rows of other kinds of instructions."""
+    """What `make loop-as-asked` reads: rows to train on, rows for its gold, and rows of other kinds of instructions."""
     held = THINGS[:HELD_THINGS]
     write_rows(folder / "as_asked.jsonl", doubles(PARTS, THINGS[HELD_THINGS:], 320, seed, TRAIN, gold=False))
     write_rows(folder / "as_asked_held_out.jsonl", doubles(PARTS, held, 256, seed + 1, OTHERS, gold=True))
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--prompts", type=int, default=640)
     parser.add_argument("--held-out", type=int, default=96)
-    parser.add_argument("--loop", action="store_true", help="those of `make loop`")
+    parser.add_argument("--loop", action="store_true", help="those of `make loop-as-asked`")
     options = parser.parse_args(arguments)
     if options.loop:
         write_loop(options.folder)
