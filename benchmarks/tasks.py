@@ -3,8 +3,9 @@
     python -m benchmarks.tasks FOLDER [--prompts 640] [--held-out 96]
 
 writes for `benchmarks.dose_response` `train.jsonl`, `held_out.jsonl` (other things, the same kinds of instructions) and
-`other_kinds.jsonl` (kinds that no row of the others has), one instruction a row; and with `--loop` what `make loop-as-asked` trains on and
-is measured by, two instructions a row: `principles/prompts/as_asked*.jsonl`.
+`other_kinds.jsonl` (kinds that no row of the others has), one instruction a row;
+and with `--loop` what `make loop-as-asked` trains on and is measured by, two instructions a row:
+`principles/prompts/as_asked*.jsonl`.
 """
 
 from __future__ import annotations
