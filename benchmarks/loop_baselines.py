@@ -69,7 +69,9 @@ def main(given: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loop", type=Path, required=True, metavar="FOLDER", help="a loop that has ended")
-    parser.add_argument("--config", type=Path, default=common.ROOT / "configs" / "loop_as_asked.yaml", help="its settings")
+    parser.add_argument(
+        "--config", type=Path, default=common.ROOT / "configs" / "loop_as_asked.yaml", help="its settings"
+    )
     parser.add_argument("--samples", type=int, default=4, help="responses of the base beside the first")
     parser.add_argument("--engine", default="", help="in place of the settings'")
     options = parser.parse_args(given)
