@@ -37,7 +37,9 @@ def text(**edits: dict[str, Any]) -> str:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("edit")
     (folder / "laws.yaml").write_text(text())
-    return make_run(folder, "run", str(folder / "laws.yaml"), "--set", "plan.controls=0", "--set", "plan.rounds=0")
+    plan = ("--set", "plan.controls=0", "--set", "plan.rounds=0")
+    slow = ("--set", "replay_latency=0.3")  # so that what is asked again can be stopped
+    return make_run(folder, "run", str(folder / "laws.yaml"), *plan, *slow)
 
 
 @pytest.fixture
