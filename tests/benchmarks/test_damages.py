@@ -22,6 +22,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     return found
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(("name", "kind"), FINISHED)
 def test_a_damage_of_a_finished_run_is_named(inputs: Inputs, name: str, kind: str) -> None:
     for trial in try_finished(inputs, name, kind, damages_of(name)[kind]):

@@ -90,6 +90,7 @@ def test_a_difference_is_paired_over_prompts() -> None:
     assert ahead(one, one)["raw"].high == 0
 
 
+@pytest.mark.model
 def test_an_arm_that_is_only_longer_is_not_ahead_once_length_is_controlled() -> None:
     """Both arms win by being longer than the base; the first is longer more often. Three seeds of each prompt."""
     dice = np.random.default_rng(0)

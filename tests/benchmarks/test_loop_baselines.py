@@ -45,6 +45,7 @@ def test_a_win_is_more_that_is_kept() -> None:
     assert [message.role for message in hint(PROMPT).messages] == ["system", "user"]
 
 
+@pytest.mark.model
 def test_the_table_has_every_baseline_and_the_policy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,5 +15,6 @@ def test_planted_principles_are_found(tmp_path: Path) -> None:
     assert not {name for name, _ in found if name.startswith("sound")}
 
 
+@pytest.mark.model
 def test_sound_principles_raise_no_alarm(tmp_path: Path) -> None:
     assert planted.tested([planted.sound(10 + k) for k in range(4)], planted.pairs(40, 4), tmp_path) == []

@@ -36,6 +36,7 @@ def test_adding_one_to_sixteen_moves_about_a_seventeenth_of_the_rows() -> None:
     assert all(assign(more, key, 1)[0] in (assign(SIXTEEN, key, 1)[0], more[-1]) for key in keys)
 
 
+@pytest.mark.model
 def test_principles_are_drawn_evenly() -> None:
     counts = [sum(p in assign(SIXTEEN, str(key), 4) for key in range(2000)) for p in SIXTEEN]
     assert min(counts) > 2000 * 4 / 16 * 0.8

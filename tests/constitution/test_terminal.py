@@ -196,6 +196,7 @@ def test_no_command_echoes_what_a_terminal_obeys(
     assert "a" in said
 
 
+@pytest.mark.model
 def test_nor_does_a_process_of_its_own() -> None:
     words = [sys.executable, "-m", "constitution", "show", "none\x1b[2J"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False)

@@ -15,6 +15,7 @@ def panel(pairs: int, scale: float, seed: int) -> NDArray[np.float64]:
     return scale * np.where(right, said, -said)
 
 
+@pytest.mark.model
 def test_a_calibrated_panel_is_called_calibrated() -> None:
     """Its error is above 0, and within what chance explains in about 95% of panels."""
     found = [calibration(panel(200, 1.0, seed), seed) for seed in range(100)]

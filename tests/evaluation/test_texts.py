@@ -76,6 +76,7 @@ def test_a_talkative_policy_is_not_taken_for_a_monotonous_one() -> None:
     assert distinct(long, 1, amount) == pytest.approx(distinct(short, 1, amount), rel=0.05)
 
 
+@pytest.mark.model
 def test_the_interval_of_distinct_covers_what_other_replies_give() -> None:
     """Of the same source, 200 samples of responses: about 95% of the intervals hold the mean of all samples."""
     rng = np.random.default_rng(1)

@@ -197,6 +197,7 @@ def test_every_shipped_config_loads(path: Path) -> None:
     assert load(config.RunConfig, path, []).policy
 
 
+@pytest.mark.model
 def test_without_vllm_the_transformers_engine_is_used_and_the_run_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -298,6 +299,7 @@ def test_two_models_share_the_memory_of_one_gpu() -> None:
     assert alone.policy.role.vllm.gpu_memory_utilization == 0.9
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("option", ["--help", "--settings"])
 def test_help_loads_no_model_library(option: str) -> None:
     code = f"import sys, generate_feedback\ntry: generate_feedback.main(['{option}'])\nfinally: print(*sys.modules)"

@@ -61,6 +61,7 @@ def test_importing_loads_none_of_the_packages() -> None:
     assert loaded.isdisjoint({"constitution", "critics", "generation", "evaluation", "training", "pydantic", "torch"})
 
 
+@pytest.mark.model
 def test_judging_needs_no_torch() -> None:
     probe = "import solon, sys; solon.run_sync(solon.judge('hhh', 'Hi.', 'Hello!', 'No.', engine='replay')); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -89,6 +89,7 @@ def test_labels_are_accepted_or_wait_for_a_person(folder: Path, tmp_path: Path) 
     assert other.counts.pairs == manifest.counts.pairs
 
 
+@pytest.mark.model
 def test_what_was_found_for_another_run_is_refused(folder: Path) -> None:
     out, _ = made(folder, "first", calibration=folder / "labelled.jsonl")
     file = out / "acceptance.json"

@@ -65,6 +65,7 @@ def test_a_text_is_a_prompt(tmp_path: Path) -> None:
     assert {pair.prompt for pair in found.pairs()} == {(Message(role="user", content="How do I boil an egg?"),)}
 
 
+@pytest.mark.model
 def test_a_run_of_the_command_is_the_same(run: solon.Run, tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -43,6 +43,7 @@ def test_the_command_fits_the_same(weights: solon.Weights, tmp_path: Path) -> No
     assert solon.run_sync(solon.fit_weights("concise", data, calls=tmp_path / "calls", **SETTINGS)) == weights
 
 
+@pytest.mark.model
 def test_a_judge_votes_by_them(weights: solon.Weights) -> None:
     asked = ("Say hello.", "Hello!", "No.")
     judgment = solon.run_sync(solon.judge("concise", *asked, weights=weights, **SETTINGS))

@@ -56,6 +56,7 @@ def test_merged_shards_are_the_run_over_all(folder: Path, capsys: pytest.Capture
     assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.model
 def test_a_folder_of_shards_is_merged_and_is_no_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(2):
         assert feedback(folder, f"parts/{index}", "--shard", f"{index}/2") == 0
@@ -72,6 +73,7 @@ def test_a_folder_of_shards_is_merged_and_is_no_run(folder: Path, capsys: pytest
     assert whole(folder / "all").merged == 2
 
 
+@pytest.mark.model
 def test_what_is_not_all_shards_of_one_run_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(2):
         assert feedback(folder, f"part-{index}", "--shard", f"{index}/2") == 0

@@ -163,6 +163,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.model
 def test_no_path_reaches_the_disk(client: TestClient) -> None:
     for path in PATHS:
         found = client.get(client.base_url.copy_with(raw_path=path.encode()))

@@ -291,6 +291,7 @@ def test_sources_and_their_weights(refused: Say, pairs: Path, tmp_path: Path) ->
     assert "gone.jsonl: no such file or folder" in refused("--data", tmp_path / "gone.jsonl=2")
 
 
+@pytest.mark.model
 def test_a_run_trains_and_its_card_names_rows_and_constitution(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -339,6 +340,7 @@ def test_help_does_not_wait_for_what_trains() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
 
 
+@pytest.mark.model
 def test_wrong_settings_are_told_without_the_libraries_that_train(tmp_path: Path) -> None:
     code = (
         f"import sys; from training.__main__ import main; main(['dpo', '--out', {str(tmp_path)!r}, '--set', 'bata=1']); "

@@ -69,6 +69,7 @@ def test_a_rule_says_what_breaks_it(check: dict[str, object], message: Message, 
     assert violates(Check.model_validate(check), ASKED, message) == wrong
 
 
+@pytest.mark.model
 def test_a_pattern_that_takes_too_long_is_an_error_not_a_verdict() -> None:
     with pytest.raises(UserError, match=r"takes over 1 s on 5,001 characters; simplify it"):
         violates(Check(must_match=r"(a|a)*(a|a)*(a|aa)+$"), ASKED, reply("a" * 5000 + "!"))

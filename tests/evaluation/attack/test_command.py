@@ -161,6 +161,7 @@ def command(*arguments: str) -> tuple[int, str]:
     return main(["attack", *arguments], console=console), console.export_text()
 
 
+@pytest.mark.model
 def test_the_command_prints_and_writes_a_row_for_each_attack(tmp_path: Path) -> None:
     constitution, out, file = "principles/hhh.yaml", str(tmp_path / "calls"), tmp_path / "a.json"
     options = ("--constitution", constitution, "--engine", "replay", "--out", out, "--limit", "40", "--json", str(file))

@@ -77,6 +77,7 @@ def test_no_reply_opens_or_closes_a_block_of_the_prompt(nonce: bool) -> None:
             ], pair.id
 
 
+@pytest.mark.model
 def test_flags_know_the_suite_but_for_what_hides_in_quotation() -> None:
     found = {pair.id: indicators(pair.worse.text, pair.prompt.messages[0].content) for pair in suite()}
     missed = Counter(pair.subset for pair in suite() if not found[pair.id])

@@ -85,6 +85,7 @@ def test_a_clean_copy_is_a_whole_run_of_the_other_prompts(
             assert pq.read_schema(clean / name) == pq.read_schema(run / name)
 
 
+@pytest.mark.model
 def test_a_split_that_is_left_out_whole_is_no_file(run: Path, tmp_path: Path) -> None:
     held_out = {pair.prompt_id: "unwanted" for pair in open_run(run).pairs() if pair.split == "test"}
     held_out |= {target.prompt_id: "unwanted" for target in open_run(run).targets() if target.split == "test"}

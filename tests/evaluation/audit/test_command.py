@@ -98,6 +98,7 @@ def test_a_huge_reply_makes_no_huge_page(tmp_path: Path, write_run: Write, outco
     assert len((tmp_path / "report.html").read_text()) < 1_500_000
 
 
+@pytest.mark.model
 def test_equal_runs_have_equal_pages(busy: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / busy.name
     shutil.copytree(busy, copy)
@@ -163,6 +164,7 @@ def test_a_page_is_named_as_it_is_called(busy: Path, tmp_path: Path, capsys: pyt
     assert "[bold]my page.html" in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.model
 def test_the_gate(busy: Path) -> None:
     assert audit(busy, "--gate") == 1
     loose = [f"--set={name}=1" for name in ("position_inconsistent", "length_bias", "confidence_bias", "duplicates")]
@@ -189,6 +191,7 @@ def test_the_numbers(busy: Path, tmp_path: Path) -> None:
     assert {"objectives": ["calm", "good"], "of": 24, "one_wins_one_loses": 24} in numbers["objectives"]
 
 
+@pytest.mark.model
 def test_overlap_is_counted_and_cleaned_away(busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     against = tmp_path / "eval.jsonl"
     against.write_text('{"prompt": "question 15"}\n')
@@ -236,6 +239,7 @@ def test_a_damaged_run_is_said(busy: Path, capsys: pytest.CaptureFixture[str]) -
     assert "was written by another version; run the `solon feedback` command" in capsys.readouterr().err
 
 
+@pytest.mark.model
 def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluation.audit.command.MOST_GRAMS", 20)
     monkeypatch.setattr("evaluation.audit.command.SAMPLE", 12)
@@ -252,6 +256,7 @@ def test_a_runs_own_report_bounds_its_memory(busy: Path, monkeypatch: pytest.Mon
     assert re.search(r"Of 24 prompts in the data, \d+ nearly repeat an earlier one. At most", page)
 
 
+@pytest.mark.model
 def test_links_that_go_in_circles_harm_nothing(busy: Path, tmp_path: Path) -> None:
     (busy / "report.html").unlink(missing_ok=True)
     (busy / "report.html").symlink_to(busy / "report.html")

@@ -108,6 +108,7 @@ def test_what_an_edit_changes_is_what_a_run_under_it_changes(run: Path, name: st
     assert not effect.unasked
 
 
+@pytest.mark.model
 def test_nothing_changes_without_an_edit_and_a_changed_text_is_unasked(run: Path, tmp_path: Path) -> None:
     ballots = read_ballots(open_run(run))
     recount = Recount(ballots)

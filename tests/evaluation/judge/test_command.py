@@ -53,6 +53,7 @@ def written(votes: Path) -> tuple[dict[str, Any], str, str]:
     return json.loads((folder / "out.json").read_text()), (folder / "deep" / "page.html").read_text(), printed
 
 
+@pytest.mark.model
 def test_the_json_has_every_figure(written: tuple[dict[str, Any], str, str]) -> None:
     found = written[0]
     assert found["panel"] == "fitted (logistic), 10-fold cross-validated"
@@ -308,6 +309,7 @@ def test_recorded_votes_take_no_option_of_a_live_panel(votes: Path, capsys: pyte
     assert "--limit: got '0'; allowed: at least 1" in refused(capsys, "--data", votes, "--limit", 0)
 
 
+@pytest.mark.model
 def test_winners_in_listed_order_are_told_and_read(
     votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

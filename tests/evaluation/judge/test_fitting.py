@@ -43,6 +43,7 @@ def test_a_voter_that_is_reliably_wrong_has_a_negative_weight() -> None:
     assert small == pytest.approx(200, abs=60), "the scale of a vote is no measure of its worth"
 
 
+@pytest.mark.model
 def test_the_panel_is_better_than_its_voters_and_calibrated() -> None:
     votes = panel()
     logits = cross_validated(matrix(votes), fit_logistic, 10, seed=0).logits

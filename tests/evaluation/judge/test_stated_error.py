@@ -73,6 +73,7 @@ def test_what_states_no_error_is_refused(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.model
 def test_an_error_needs_labels_and_a_run_needs_the_weights(
     votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_labels_are_what_the_weights_make_of_the_votes(folder: Path) -> None:
             assert row["log_odds"] == pytest.approx(weights.logit(votes))
 
 
+@pytest.mark.model
 def test_asking_in_turn_spares_calls_and_stays_within_the_plan(folder: Path) -> None:
     stop_early = job(folder, "turn", "plan.early_stop_error=0.2")
     ahead = asyncio.run(plan_ahead(stop_early)).calls
@@ -137,6 +138,7 @@ def test_asking_in_turn_needs_weights(folder: Path) -> None:
         job(folder, "refused", "plan.early_stop_error=0.1", weights=False)
 
 
+@pytest.mark.model
 def test_weights_of_another_form_of_judging_are_refused_before_it_judges(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +194,7 @@ def test_weights_of_another_form_of_judging_are_refused_before_it_judges(
     assert not seen, "nothing but probes was asked"
 
 
+@pytest.mark.model
 def test_principles_that_share_a_call_are_judged_in_text(folder: Path, tmp_path: Path) -> None:
     arguments = [
         "judge",

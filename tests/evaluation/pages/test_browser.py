@@ -73,6 +73,7 @@ def test_the_page_opens_and_nothing_in_it_runs(report: Path, tmp_path: Path) -> 
         assert [url for url in asked if not url.startswith("data:image/svg+xml;base64,")] == [report.as_uri()]
 
 
+@pytest.mark.model
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome is installed")
 def test_the_browser_would_have_said_so(report: Path, tmp_path: Path) -> None:
     """The same page with the hostile text let in: its policy stops the script, and the browser says so."""

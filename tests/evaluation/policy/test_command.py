@@ -324,6 +324,7 @@ def test_fitted_weights_judge_and_gold_keeps_the_yamls(tmp_path: Path) -> None:
     assert found["gold"]["win"]["principles"]["short"]["value"] == 0.5, "a rule has a vote where no weights are"
 
 
+@pytest.mark.model
 def test_probes_of_both_policies(tmp_path: Path) -> None:
     """A has every fault that a probe looks for, B none; both are asked all kinds, and what both say is in the JSON and on the page."""
     asked = suite("all", 3)

@@ -72,6 +72,7 @@ def test_a_random_judge_is_seen_and_the_second_time_costs_nothing(
     assert "2 of 2 principles are in doubt, by 24 pairs. Calls: 0 made" in capsys.readouterr().out
 
 
+@pytest.mark.model
 def test_the_votes_of_a_run_are_taken_and_nobody_is_asked(
     laws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_rule_of_the_pool_is_learnt_and_linted(data: str, tmp_path: Path, caps
     assert main(["lint", "--strict", str(made)]) == 0
 
 
+@pytest.mark.model
 def test_a_random_judge_teaches_nothing(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     assert main(["learn", data, "--contrast", "--engine", "replay", "--out", out, "--plan"]) == 0

@@ -110,6 +110,7 @@ def test_several_programs_add_at_once(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.model
 def test_killed_while_labels_are_given_none_is_lost_and_none_is_there_twice(tmp_path: Path) -> None:
     names = [f"n{i}" for i in range(200)]
     waiting, told = [*names], list[str]()

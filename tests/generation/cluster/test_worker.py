@@ -78,6 +78,7 @@ def one(folder: Path) -> Manifest:
     return whole(folder / "one")
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("parts", [1, 4])
 def test_the_files_are_those_of_one_process_whatever_the_number_of_shards(folder: Path, parts: int) -> None:
     alone = one(folder)
@@ -106,6 +107,7 @@ def test_a_run_goes_to_an_address_and_comes_from_one(folder: Path) -> None:
     shutil.rmtree(run.job.out)
 
 
+@pytest.mark.model
 def test_a_shard_that_was_begun_goes_on_from_the_calls_in_the_storage(folder: Path) -> None:
     run = cluster_run(folder, str(folder / "all"), "max_calls=30")
     run._divided()

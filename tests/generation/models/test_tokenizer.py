@@ -147,6 +147,7 @@ def test_every_type_that_has_a_class_of_its_own_is_known() -> None:
     assert [name for name in sorted(own) if not name.startswith(OWN_CLASS)] == []
 
 
+@pytest.mark.model
 def test_neither_torch_nor_transformers_is_imported(tmp_path: Path) -> None:
     files = checkpoint(tmp_path / "model")
     code = (

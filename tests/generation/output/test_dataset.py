@@ -163,6 +163,7 @@ def test_equal_prompts_land_on_one_side(tmp_path: Path) -> None:
     assert split_of(prompt(1, "x"), 0.3) == split_of(prompt(2, " x "), 0.3)
 
 
+@pytest.mark.model
 def test_bytes_depend_on_the_rows_alone(tmp_path: Path) -> None:
     outcomes = [outcome(i) for i in range(1500)]
     one, two = write(tmp_path / "a", outcomes), write(tmp_path / "b", outcomes)

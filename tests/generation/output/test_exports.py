@@ -102,6 +102,7 @@ def test_annotated_pairs_hold_every_label_and_vote(run: Run, tmp_path: Path) -> 
     assert prompts["q2"] == "System: Be brief.\n\nUser: Why?"
 
 
+@pytest.mark.model
 def test_people_are_shown_sides_by_chance_and_the_label_as_a_suggestion(run: Run, tmp_path: Path) -> None:
     records = json.loads(export(run, "argilla", tmp_path))
     tasks = json.loads(export(run, "label_studio", tmp_path))

@@ -58,6 +58,7 @@ def test_a_run_that_takes_another_ones_calls_costs_nothing_again(tmp_path: Path)
     assert first.cost is None
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("limit", "value", "most"),
     [("--max-calls", "9", 7), ("--max-tokens", "500", None), ("--max-cost", "0.27", None)],

@@ -104,6 +104,7 @@ plans = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.model
 @examples(8)
 @given(plan=plans.map(read_under))
 def test_a_run_stays_within_its_plan(plan: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -138,6 +139,7 @@ def test_a_plans_most_is_that_of_a_run_in_which_nothing_ends_early(tmp_path: Pat
     assert dict(ahead.following) == {"critique": 2 * 8, "revise": 2 * 4, "compare": 2 * 15 * 3 * 2}
 
 
+@pytest.mark.model
 def test_the_setting_decides_what_is_imitated_and_costs_no_calls(tmp_path: Path) -> None:
     laws, found = write_constitution(tmp_path / "c.yaml"), {}
     for name in ("best", "revised", "all"):
@@ -167,6 +169,7 @@ def test_given_responses_are_planned_as_they_are_judged(tmp_path: Path, revised:
         assert made == 8
 
 
+@pytest.mark.model
 def test_an_edit_of_votes_alone_makes_exactly_the_planned_calls(tmp_path: Path) -> None:
     before = asyncio.run(produce(job(tmp_path, "a", write_constitution(tmp_path / "c.yaml"), "plan.principles=99")))
     edited = write_constitution(tmp_path / "d.yaml", p2_compare="Which reply keeps two best?")
@@ -203,6 +206,7 @@ def test_the_same_run_twice_is_byte_identical(tmp_path: Path) -> None:
     assert one.counts == two.counts
 
 
+@pytest.mark.model
 def test_concurrency_changes_nothing(tmp_path: Path) -> None:
     constitution = write_constitution(tmp_path / "c.yaml")
     narrow = asyncio.run(produce(job(tmp_path, "a", constitution, "prompts_in_flight=1", "calls_in_flight=1")))

@@ -45,6 +45,7 @@ def job(folder: Path, out: str, *overrides: str, reuse: tuple[str, ...] = (), ro
     )
 
 
+@pytest.mark.model
 def test_each_policy_has_its_share_and_its_name_in_the_data(tmp_path: Path) -> None:
     asked = job(tmp_path, "a", TWO, rows=60)
     manifest = asyncio.run(produce(asked))
@@ -107,6 +108,7 @@ def test_a_plan_of_several_policies_holds_and_a_restart_pays_nothing_again(tmp_p
     assert (again.calls.made, again.files) == (made.calls.made, made.files)
 
 
+@pytest.mark.model
 def test_a_policys_calls_are_found_again_whoever_is_sampled_beside_it(tmp_path: Path) -> None:
     alone = asyncio.run(produce(job(tmp_path, "alone", "policy=s")))
     assert {c.policy for c in open_run(tmp_path / "alone").responses()} == {"s"}

@@ -24,6 +24,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+@pytest.mark.model
 def test_an_answer_is_a_line_and_the_panel_is_told_afterwards(run: Path) -> None:
     client = client_of(run)
     text = client.get("/review?by=eve").text

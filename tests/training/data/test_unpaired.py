@@ -135,6 +135,7 @@ def test_a_ranking_that_is_none_is_told(write_rows: Write, row: dict[str, Any], 
     assert message in told(lambda: rows.rankings(settings_of(write_rows([row]))))
 
 
+@pytest.mark.model
 def test_a_run_gives_the_rankings_of_its_prompts(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(
         "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"

@@ -54,6 +54,7 @@ def train(model: Path, data: Path, out: Path, **settings: Any) -> job.Job:
     return prepared
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("spare", [0, 3])
 def test_transformers_reads_a_batch_as_it_reads_each_row(
     tmp_path: Path, write_rows: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, spare: int
@@ -76,6 +77,7 @@ def test_transformers_reads_a_batch_as_it_reads_each_row(
     assert json.loads((prepared.out / "training.json").read_text())["results"]["weights_moved"] > 0
 
 
+@pytest.mark.model
 def test_an_adapter_alone_says_that_its_padding_is_the_end(
     tmp_path: Path, write_rows: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_vice_that_was_there_from_the_start_is_not_the_trainings(vice: str) ->
     assert vice not in detectors(verdicts)
 
 
+@pytest.mark.model
 def test_a_reward_that_follows_length_is_told_where_responses_grow() -> None:
     """Under the limit of `words`: responses grow by less than a half, and the reward is their number."""
 
@@ -174,6 +175,7 @@ def test_more_checks_may_be_asked_for() -> None:
     assert halted == {1: 2, 2: 3, 3: 4}
 
 
+@pytest.mark.model
 def test_the_noise_of_flat_gold_seldom_ends_a_run_or_raises_a_warning() -> None:
     """Of 200 runs of 12 checks, 5% and 10% are allowed; the best of 12 noisy checks looks 1.6 standard errors better than it is, so
     two standard errors would end most of them."""

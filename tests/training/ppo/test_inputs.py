@@ -72,6 +72,7 @@ def test_vllm_is_refused_where_several_processes_train(
     )
 
 
+@pytest.mark.model
 def test_settings_of_another_run_are_refused(inputs: dict[str, Any], tmp_path: Path) -> None:
     run_small(tmp_path / "run", inputs, baseline="group")
     with pytest.raises(UserError, match="belongs to other settings"):

@@ -41,6 +41,7 @@ examples = st.lists(
 )
 
 
+@pytest.mark.model
 @given(examples, st.sampled_from(["packed", "padded"]), st.randoms(use_true_random=False))
 def test_a_batch_names_trained_tokens_alone(rows: list[Example], layout: Any, chance: Any) -> None:
     masks = [[[chance.random() < 0.5 for _ in response] for response in row.responses] for row in rows]

@@ -105,6 +105,7 @@ def test_objectives_are_weighed_as_votes_are() -> None:
     assert merit({"kind": 3.0, "b": 0.0, "c": 6.0}, constitution, {}) == pytest.approx((3 * 2.0 + 1 * 6.0) / 4)
 
 
+@pytest.mark.model
 def test_a_rule_that_does_not_end_is_a_failure() -> None:
     slow = rule("slow", {"must_match": r"(a|aa)+b"})
     found = grade(Rules(laws(slow)), "a" * 5000)

@@ -92,6 +92,7 @@ POLICIES: dict[str, tuple[type[Training], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_loads_in_transformers_with_the_same_numbers(
     trained: Callable[..., Any], tiny: Path, name: str
@@ -128,6 +129,7 @@ def test_a_checkpoint_keeps_its_type(tiny: Path, tmp_path: Path) -> None:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
 
 
+@pytest.mark.model
 def test_an_adapter_that_is_not_merged_loads_with_peft(trained: Callable[..., Any], tiny: Path) -> None:
     folder, answer = trained(DPO, lora=Lora(r=4, merge=False))
     assert (folder / "adapter_model.safetensors").exists()
@@ -143,6 +145,7 @@ def test_an_adapter_that_is_not_merged_loads_with_peft(trained: Callable[..., An
         assert all("lora_" in name for name in file.keys())  # noqa: SIM118
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("lora", [None, Lora(r=4)], ids=["whole", "adapter merged"])
 def test_a_reward_model_loads_in_transformers_and_in_the_engine(
@@ -171,6 +174,7 @@ async def asked(files: ModelFiles) -> list[Completion]:
         await engine.close()
 
 
+@pytest.mark.model
 def test_a_reward_adapter_keeps_its_head(trained: Callable[..., Any], tiny: Path) -> None:
     folder, answer = trained(Reward, lora=Lora(r=4, merge=False))
     base = AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=1)

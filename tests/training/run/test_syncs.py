@@ -54,6 +54,7 @@ def waits(settings: Any, out: Path) -> tuple[dict[int, dict[str, int]], list[int
     return steps.waited, [row["step"] for row in trainer.state.log_history if "loss" in row]
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.parametrize("recipe", ["sft", "reward", "dpo"])
 def test_a_step_waits_for_nothing_of_ours(

@@ -55,6 +55,7 @@ def held_out(model: Any, prepared: job.Job) -> float:
     return losses / tokens
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(("bits", "save_dtype"), [("4bit", "bfloat16"), ("8bit", "float32")])
 def test_what_is_reported_is_of_the_merged_weights(
     tiny: Path, tmp_path: Path, write_rows: Callable[..., Path], bits: str, save_dtype: str
@@ -71,6 +72,7 @@ def test_what_is_reported_is_of_the_merged_weights(
     assert json.loads(json.dumps(prepared.run_record["quantize"])) == bits
 
 
+@pytest.mark.model
 def test_an_adapter_alone_is_measured_on_the_base_in_few_bits(
     tiny: Path, tmp_path: Path, write_rows: Callable[..., Path]
 ) -> None:
