@@ -371,7 +371,6 @@ def test_half_a_surrogate_in_a_prompt_is_no_trouble(inputs: dict[str, Any], tmp_
     assert responses[0]["prompt"].startswith("Say \ud800 ")
 
 
-@pytest.mark.model
 def test_the_card_and_the_digests_name_all_that_was_read(inputs: dict[str, Any], tmp_path: Path) -> None:
     critic = small_model(tmp_path / "critic", "LlamaForSequenceClassification", 3, num_labels=1)
     run_small(tmp_path / "run", inputs, critic=str(critic), steps=1)
