@@ -38,6 +38,9 @@ def agreeable(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 class Quiet(ThreadingHTTPServer):
     """A client that hangs up is no error."""
 
+    request_queue_size = 128
+    """A connection beyond it is tried again after a second, then three, then seven."""
+
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:

@@ -17,6 +17,8 @@ def shouted(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 class Vendor(ThreadingHTTPServer):
     """Takes files and batches. A batch is done when it was asked for `polls` times."""
 
+    request_queue_size = 128
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
