@@ -10,6 +10,7 @@ loop that first used it.
 import asyncio
 import gc
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -31,6 +32,9 @@ from tests import properties
 from tests.forks import worker
 
 properties.load()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start and interrupt would never hear of it
 
 PROCESSES = 4
 """Most processes of a run; each may hold a small model."""

@@ -37,9 +37,7 @@ def text(**edits: dict[str, Any]) -> str:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("edit")
     (folder / "laws.yaml").write_text(text())
-    plan = ("--set", "plan.controls=0", "--set", "plan.rounds=0")
-    slow = ("--set", "replay_latency=1")  # so that what is asked again can be stopped
-    return make_run(folder, "run", str(folder / "laws.yaml"), *plan, *slow)
+    return make_run(folder, "run", str(folder / "laws.yaml"), "--set", "plan.controls=0", "--set", "plan.rounds=0")
 
 
 @pytest.fixture
@@ -161,6 +159,9 @@ def test_asking_again_is_stopped_and_resumed_and_makes_the_calls_that_were_plann
     price = post(client, "/edit/price", edited(new)).text
     assert made_before == {path.name for path in run.parent.iterdir()}, "a price leaves nothing behind"
     assert post(client, "/edit/ask", edited(new)).status_code == 200
+    assert post(client, "/edit/ask", edited(new)).status_code == 400, "one at a time"
+    tried = {"text": new, "prompt": "Why?", "responses": ["It is.", "It is so, kindly."]}
+    assert post(client, "/edit/try", tried).status_code == 400
     post(client, "/edit/stop", {})
     until(client, "Stopped")
     assert "/within/asked/" not in client.get("/edit").text
@@ -174,6 +175,5 @@ def test_asking_again_is_stopped_and_resumed_and_makes_the_calls_that_were_plann
     assert f"Open {name}" in client.get("/edit").text
     assert f"(A) and {name} (B)" in client.get("/within/asked/compare").text
     assert f"<b>{name}</b>" in client.get("/within/asked/within/against/overview").text
-    tried = {"text": new, "prompt": "Why?", "responses": ["It is.", "It is so, kindly."]}
     for wrong in ({"prompt": " "}, {"responses": ["one", ""]}, {"responses": ["one"]}):
         assert post(client, "/edit/try", {**tried, **wrong}).status_code == 400
