@@ -15,7 +15,7 @@ from pydantic import Field, StrictStr, ValidationError
 from constitution.checks.own import RUNS_TESTS, TESTS_ARE_OFF, the_rule
 from constitution.errors import Location, Problem, UserError, problems_of, shown, suggest
 from constitution.principles import Constitution, Id, Principle, Weight
-from constitution.yaml_source import Source, read
+from constitution.source.reading import Source, read
 
 SHIPPED = Path(__file__).parents[1] / "principles"
 """Folder of the constitutions that come with Solon, each found by its name."""

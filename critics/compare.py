@@ -41,9 +41,13 @@ def render(
     principle: Principle,
     nonce: bool = True,
     form: Form = "labels",
+    arguments: tuple[Argument, ...] = (),
 ) -> tuple[Message, ...]:
-    """The judge's prompt. Both responses come before the principle, so all principles of a pair share one cached prefix."""
-    return _render(prompt, first, second, principle.compare_request, False, nonce, form)
+    """The judge's prompt. Both responses come before the principle, so all principles of a pair share one cached prefix.
+
+    arguments: what was argued for the first response and for the second, where there was a debate.
+    """
+    return _render(prompt, first, second, principle.compare_request, False, nonce, form, arguments)
 
 
 def render_reasoning(
@@ -79,19 +83,6 @@ def render_answer(
     mark = nonces(nonce, conversation(prompt), argument)
     asked = {"part": "answer", "mark": mark, "argument": argument, "request": principle.compare_request}
     return (*prompt.messages, own.message, *ask(render_template("debate.jinja", **asked)))
-
-
-def render_debated(
-    prompt: Prompt,
-    first: Response,
-    second: Response,
-    principle: Principle,
-    nonce: bool = True,
-    form: Form = "labels",
-    arguments: tuple[Argument, ...] = (),
-) -> tuple[Message, ...]:
-    """The judge's prompt with what was argued for the first response and for the second; without any, that of `render`."""
-    return _render(prompt, first, second, principle.compare_request, False, nonce, form, arguments)
 
 
 def render_conclusion(reasoning: tuple[Message, ...], thoughts: str) -> tuple[Message, ...]:

@@ -100,17 +100,6 @@ def _one(render: Callable[[Prompt, Response, Principle, bool, Form], Messages]) 
     return lambda prompt, shown, principle, nonce, form, _=(): render(prompt, shown[0], principle, nonce, form)
 
 
-def _debated(
-    prompt: Prompt,
-    shown: tuple[Response, ...],
-    principle: Principle,
-    nonce: bool,
-    form: Form,
-    arguments: tuple[Argument, ...] = (),
-) -> Messages:
-    return compare.render_debated(prompt, shown[0], shown[1], principle, nonce, form, arguments)
-
-
 METHODS: Mapping[str, JudgingMethod] = {
     method.name: method
     for method in (
@@ -126,7 +115,8 @@ METHODS: Mapping[str, JudgingMethod] = {
         ),
         JudgingMethod(
             "debate", "pairwise", 4, template="debate.jinja", labels=compare.LABELS,
-            render=_debated, read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
+            render=lambda prompt, shown, *rest: compare.render(prompt, *shown, *rest),
+            read=lambda logprobs, _, floor: compare.log_odds(logprobs, floor),
             read_text=answers.side, schema=answers.VERDICT, debates=True,
         ),
         JudgingMethod("contrast", "pointwise", 2, frozenset({"text", "antithesis"}), conditions=contrast.conditions),

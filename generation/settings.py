@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from constitution.errors import Location, Problem, Problems, UserError, problems_of
 from constitution.listing import as_yaml
 from constitution.records import Strict
-from constitution.yaml_source import UNREADABLE, excess, parse
+from constitution.source.reading import UNREADABLE, excess, parse
 
 T = TypeVar("T", bound=Strict)
 _BAD_YAML = (yaml.YAMLError, *UNREADABLE)

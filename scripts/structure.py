@@ -29,8 +29,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("roles",), ("unread", "config"), ("models",), ("fitted",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (
-        ("statistics", "files"), ("calibration", "texts"), ("pages",), ("risk",), ("probes",), ("judge",), ("review",), ("audit",),
-        ("policy",), ("reasoning",), ("episodes",), ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
+        ("statistics", "files", "sampling"), ("calibration", "texts"), ("pages",), ("risk",), ("probes",), ("judge",), ("review",),
+        ("audit",), ("policy",), ("reasoning",), ("episodes",), ("attack",), ("verify",), ("principles",), ("diff",), (REST,),
     ),
     "training": (
         ("config",), ("monitor",), ("data",), ("model",), ("recipes",), ("run",), ("rollout",), ("ppo",), ("online",),

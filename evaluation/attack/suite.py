@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from constitution.records import Message, Strict
-from constitution.yaml_source import read
+from constitution.source.reading import read_as
 from evaluation.judge.labelled import LabelledPair, made_pair
 
 FILE = Path(__file__).parent / "data" / "attacks.yaml"
@@ -65,7 +65,7 @@ Attack = Callable[[Item, int], str]
 @cache
 def texts() -> Texts:
     """What `data/attacks.yaml` holds."""
-    return Texts.model_validate(read(FILE).data)
+    return read_as(Texts, FILE)
 
 
 @cache

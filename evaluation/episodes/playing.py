@@ -9,11 +9,9 @@ from typing import NamedTuple
 from constitution.records import Failure, Message, Prompt
 from critics.rules.tool_calls import invalid_call
 from evaluation.episodes.table import Episode, Episodes
+from evaluation.sampling import draw_or_fail
 from generation.config import Plan
-from generation.engines.base import TransientError
 from generation.models.chat_model import ChatModel
-from generation.pipeline.feedback import draw
-from generation.pipeline.scheduler import UNAVAILABLE
 
 TURNS = 6
 """Most turns of a policy; one that still calls then has not finished."""
@@ -75,10 +73,7 @@ async def _play(policy: ChatModel, first: Prompt, episode: Episode, plan: Plan) 
     met = set[int]()
     for turn in range(TURNS):
         prompt = first.model_copy(update={"id": f"{first.id}/{turn}", "messages": tuple(messages)})
-        try:
-            drawn = await draw(policy, prompt, 0, plan)
-        except TransientError as error:
-            return Failure(first.id, "sample", UNAVAILABLE, str(error))
+        drawn = await draw_or_fail(policy, prompt, 0, plan)
         if isinstance(drawn, Failure):
             if drawn.reason not in OWN:
                 return drawn

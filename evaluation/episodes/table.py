@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 import regex
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from constitution.errors import UserError, invalid, problems_of
+from constitution.errors import invalid
 from constitution.records import Function, Message, Prompt, Strict
-from constitution.yaml_source import read
+from constitution.source.reading import read_as
 
 FILE = Path(__file__).parent / "data" / "episodes.yaml"
 NOTHING = {"error": "nothing found"}
@@ -127,11 +127,7 @@ class Episodes(Strict):
 @cache
 def episodes(path: Path = FILE) -> Episodes:
     """Those that a file holds. Raises UserError with everything that is wrong with it."""
-    source = read(path)
-    try:
-        return Episodes.model_validate(source.data)
-    except ValidationError as error:
-        raise UserError(problems_of(error, Episodes, source.place)) from None
+    return read_as(Episodes, path)
 
 
 def _plain(value: JsonValue) -> object:

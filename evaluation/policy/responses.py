@@ -15,12 +15,12 @@ from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import EvaluationModels, Job
 from evaluation.probes.dialogue import converse
 from evaluation.probes.suite import Suite
+from evaluation.sampling import draw_or_fail
 from evaluation.statistics import Cell
 from generation.config import Plan
 from generation.engines.base import Completion, ErrorReason, TransientError, failed
 from generation.models.chat_model import ChatModel
 from generation.output.folder import OwnedFolder
-from generation.pipeline.feedback import draw
 from generation.pipeline.panel import check_forms
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, CallCount, Session
@@ -192,10 +192,7 @@ async def _answers(
 
     async def one(prompt: Prompt, index: int) -> Answer:
         async with rows:
-            try:
-                drawn = await draw(model, prompt, index, plan)
-            except TransientError as error:
-                return Failure(prompt.id, "sample", UNAVAILABLE, str(error))
+            drawn = await draw_or_fail(model, prompt, index, plan)
         if isinstance(drawn, Failure):
             return drawn
         response, completion = drawn

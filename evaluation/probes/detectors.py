@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from constitution.records import Strict
-from constitution.yaml_source import read
+from constitution.source.reading import read_as
 from critics.ranking.weights import Estimate
 from critics.text.refusal import is_refusal
 from evaluation.probes.feedback import warmth
@@ -54,7 +54,7 @@ class Labelled(Strict):
 @cache
 def labelled() -> Labelled:
     """What `data/labelled.yaml` holds."""
-    return Labelled.model_validate(read(FILE).data)
+    return read_as(Labelled, FILE)
 
 
 def detectors() -> dict[str, Estimate]:

@@ -10,11 +10,10 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
-from constitution.errors import UserError, problems_of
 from constitution.records import Message, Prompt, Strict
-from constitution.yaml_source import read
+from constitution.source.reading import read_as
 
 FILE = Path(__file__).parent / "data" / "facts.yaml"
 
@@ -105,11 +104,7 @@ def facts() -> tuple[Fact, ...]:
 
 def read_facts(path: Path) -> tuple[Fact, ...]:
     """Raises UserError with everything that is wrong with the file."""
-    source = read(path)
-    try:
-        found = Facts.model_validate(source.data)
-    except ValidationError as error:
-        raise UserError(problems_of(error, Facts, source.place)) from None
+    found = read_as(Facts, path)
     groups = [[_of_table(table, number) for number in range(len(table.rows))] for table in found.tables]
     groups.append(
         [
@@ -148,25 +143,10 @@ def _also(words: tuple[str, ...], what: str) -> tuple[str, ...]:
 
 
 _UNITS = (
-    *(
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-    ),
-    *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def _forms(number: int) -> list[str]:

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from constitution.errors import UserError, invalid, problems_of
+from constitution.errors import invalid
 from constitution.records import Prompt
-from constitution.yaml_source import read
+from constitution.source.reading import read_as
 from critics.ranking.weights import Estimate
 from evaluation.probes.confidence import Confidence, confidence_rates
 from evaluation.probes.dialogue import Dialogue, Scripts, dialogue_rates, dialogues
@@ -73,11 +73,7 @@ def probes() -> Probes:
 
 def read_probes(path: Path) -> Probes:
     """Raises UserError with everything that is wrong with it."""
-    source = read(path)
-    try:
-        return Probes.model_validate(source.data)
-    except ValidationError as error:
-        raise UserError(problems_of(error, Probes, source.place)) from None
+    return read_as(Probes, path)
 
 
 class Rates(NamedTuple):

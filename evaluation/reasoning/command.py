@@ -21,11 +21,10 @@ from evaluation.reasoning.figures import ANSWERED, JUDGED, Answers, answered, ju
 from evaluation.reasoning.items import begun, judged_pairs
 from evaluation.reasoning.settings import ReasoningSettings
 from evaluation.reasoning.worked import Worked, worked
+from evaluation.sampling import draw_or_fail
 from generation import settings as reading
 from generation.config import EXAMPLE, RunConfig
-from generation.engines.base import TransientError
 from generation.models.factory import chat_model, model_registry
-from generation.pipeline.feedback import draw
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS, Session
 
@@ -97,10 +96,7 @@ async def _asked(config: RunConfig, sums: Sequence[Worked], settings: ReasoningS
             texts = []
             for prompt in (start.true, start.false):
                 async with rows:
-                    try:
-                        drawn = await draw(policy, prompt, 0, config.plan)
-                    except TransientError as error:
-                        return Failure(prompt.id, "sample", UNAVAILABLE, str(error))
+                    drawn = await draw_or_fail(policy, prompt, 0, config.plan)
                 if isinstance(drawn, Failure):
                     return drawn
                 texts.append(drawn[0].text)

@@ -16,7 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from constitution.errors import Problem, UserError
-from constitution.yaml_source import parse
+from constitution.source.reading import parse
 from generation.output.files import contents, read_sealed, refuse_links, write_atomically, write_sealed
 
 _QUICK: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from constitution.errors import UserError
 from constitution.principles import Principle
@@ -16,6 +19,7 @@ from critics.methods import METHODS, JudgingMethod
 from critics.ranking.aggregate import effective_vote, rule_vote
 from critics.ranking.vetoes import veto
 from critics.ranking.weights import Stopping
+from critics.rules.unit_tests import failing
 from critics.templating import use as use_templates
 from critics.text.thoughts import split
 from generation.config import Plan
@@ -108,6 +112,7 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     """One voter's judgement of one pair: in both orders, or of each response by itself. None of a rule that sees no difference."""
     subject = f"{a.id} vs {b.id} by {voter.name}"
     if voter.judge is None:
+        await _run_tests(voter.principle, prompt, (a, b))
         try:
             return rule_vote(prompt, a, b, voter.principle)
         except UserError as error:
@@ -148,6 +153,21 @@ async def pointwise_vote(
     if isinstance(found, NoOdds):
         return Failure(prompt.id, "compare", found.reason, found.detail, f"{response.id} by {voter.name}")
     return found.value
+
+
+_ASIDE = ThreadPoolExecutor(1, "unit-tests")
+"""One at a time, as each is kept for the next pair that it is in."""
+
+
+async def _run_tests(principle: Principle, prompt: Prompt, responses: Sequence[Response]) -> None:
+    """Have the code of responses run beside the event loop, where a rule asks for it: the rule then finds what is known."""
+    column = principle.check.tests if principle.check else None
+    if column is None:
+        return
+    loop = asyncio.get_running_loop()
+    for response in responses:
+        with suppress(UserError):  # the rule says so itself
+            await loop.run_in_executor(_ASIDE, failing, prompt, column, response.message.content)
 
 
 async def _debate(

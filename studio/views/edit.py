@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from constitution.digest import digest
-from constitution.editing import set_value
 from constitution.errors import Problem, UserError
 from constitution.options import arguments
 from constitution.records import Strict
+from constitution.source.editing import set_value
 from generation.pipeline.job import plan_ahead, prepare
 from studio.bodies import read_body
 from studio.editing.asking import Asking, refuse_second

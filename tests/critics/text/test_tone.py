@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.yaml_source import read
+from constitution.source.reading import read
 from critics.text.refusal import is_refusal
 from critics.text.tone import admits, agrees, markup
 

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from constitution.editing import Value, set_value
 from constitution.errors import UserError
+from constitution.source.editing import Value, set_value
 
 TEXT = """\
 name: laws  # ours

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from constitution.errors import Location, Problem, UserError
+from constitution.errors import Location, Problem, UserError, problems_of
+
+M = TypeVar("M", bound=BaseModel)
 
 QUICK: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's reader where PyYAML was built with it, ten times as fast. What it refuses is read by PyYAML's own, which says why."""
@@ -39,6 +42,15 @@ class Source:
     def place(self, location: Location) -> str:
         """`file:line` of a value, or of the nearest one around it."""
         return f"{self.path}:{self.line(location)}"
+
+
+def read_as(model: type[M], path: Path) -> M:
+    """Read a YAML file as a model. Raises UserError with everything that is wrong with it, each at its line."""
+    source = read(path)
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        raise UserError(problems_of(error, model, source.place)) from None
 
 
 def read(path: Path, text: str | None = None) -> Source:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from constitution import yaml_source
 from constitution.errors import UserError
-from constitution.yaml_source import excess, parse, read
+from constitution.source import reading
+from constitution.source.reading import excess, parse, read
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TEXTS = {
     "shipped": (ROOT / "principles" / "hhh.yaml").read_text(encoding="utf-8"),
     "scalars": "a: 1\nb: 2024-07-26\nc: off\nd: 1e3\ne: 0o7\nf: ~\ng: .inf\nh: 12:30\ni:\n\nj: ''\n",
@@ -23,9 +23,9 @@ TEXTS = {
 def test_both_readers_read_the_same(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(TEXTS[kind], encoding="utf-8")
-    quick = yaml_source.read(path), yaml_source.parse(TEXTS[kind])
-    monkeypatch.setattr(yaml_source, "QUICK", yaml.SafeLoader)
-    assert (yaml_source.read(path), yaml_source.parse(TEXTS[kind])) == quick
+    quick = reading.read(path), reading.parse(TEXTS[kind])
+    monkeypatch.setattr(reading, "QUICK", yaml.SafeLoader)
+    assert (reading.read(path), reading.parse(TEXTS[kind])) == quick
     assert quick[1]
 
 
@@ -37,12 +37,12 @@ def test_what_is_refused_is_told_in_the_words_of_pyyaml(text: str) -> None:
         except yaml.YAMLError as error:
             return f"{type(error).__name__}: {error}"
 
-    assert told(yaml_source.parse) == told(yaml.safe_load)
+    assert told(reading.parse) == told(yaml.safe_load)
 
 
 def test_a_file_that_cannot_be_opened_is_named_with_its_first_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml:1: cannot be read \(No such file or directory\)"):
-        yaml_source.read(tmp_path / "none.yaml")
+        reading.read(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
