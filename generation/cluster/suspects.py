@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from constitution.records import Failure, Prompt
@@ -29,14 +29,12 @@ class Suspects:
         self._careful = careful
         self._alone = asyncio.Lock()
         self._begun, self._ended, self._found = "", Counter[str](), ""
-        try:
+        with suppress(ValueError, AttributeError, TypeError):  # what is damaged is found again
             state = json.loads(storage.read(self._name) or "{}")
             self._ended.update({str(name): int(count) for name, count in state.get("ended", {}).items()})
             if begun := str(state.get("begun", "")):
                 self._ended[begun] += 1
                 self._found = begun if self._ended[begun] >= MOST else ""
-        except (ValueError, AttributeError, TypeError):
-            pass  # it is found again
         self._write("")
 
     @asynccontextmanager

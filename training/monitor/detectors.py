@@ -122,8 +122,7 @@ def _fallen(checks: Sequence[Check], settings: MonitorSettings, last: int) -> tu
 
     Gold is lower at each of them. A fall that grows is clearest at the last one, a slow one in the mean of all, so each such mean
     is tested, at its share of the chance, of which one check alone has half as well: the highest of some noisy checks is higher
-    than it ought to be. In simulations 3 to 5% of runs of 12 to 24 checks with a flat gold are ended under a reward that always
-    rises.
+    than it ought to be.
     """
     best, recent = best_of(checks, "gold"), checks[-last:]
     if best is None or len(checks) - 1 - best < last or len(has(recent, "gold")) < last:
