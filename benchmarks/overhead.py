@@ -21,7 +21,7 @@ from generation.models.encoder import Encoder
 from generation.models.files import resolve
 from generation.pipeline.job import prepare, produce
 from generation.request import FeedbackSettings
-from training.model import process_memory as heap
+from training.model.memory import process as heap
 
 LIGHT = ["plan.rounds=0", "plan.principles=1"]
 """Four calls a prompt, so that 100,000 prompts are done in minutes."""

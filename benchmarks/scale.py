@@ -25,7 +25,7 @@ from evaluation.audit.command import write_report
 from generation.output.manifest import Manifest
 from generation.pipeline.job import Job, prepare, produce
 from generation.request import FeedbackSettings
-from training.model import process_memory as heap
+from training.model.memory import process as heap
 
 LIGHT = ("plan.rounds=0", "plan.principles=1")
 """Four calls a prompt."""

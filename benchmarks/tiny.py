@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, PreTrainedTokenizerFast
 
 WORDS = (
     "why",
@@ -34,8 +34,8 @@ TEMPLATE = (
 )
 
 
-def make_tiny(folder: Path, seed: int = 0) -> Path:
-    """A Llama of 2 layers whose padding token ends a turn, as the embedded model's does."""
+def make_tiny(folder: Path, seed: int = 0, experts: int = 0) -> Path:
+    """A Llama of 2 layers whose padding token ends a turn, as the embedded model's does; a Mixtral where there are experts."""
     torch.manual_seed(seed)
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     vocabulary = [*specials, "<unk>", "system", "user", "assistant", *WORDS]
@@ -46,12 +46,16 @@ def make_tiny(folder: Path, seed: int = 0) -> Path:
         additional_special_tokens=["<|endoftext|>", "<|im_start|>"],
     )  # fmt: skip
     tokenizer.chat_template = TEMPLATE
-    config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, pad_token_id=2, eos_token_id=2, bos_token_id=1,
-        tie_word_embeddings=True,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
+    shape: dict[str, Any] = {
+        "vocab_size": len(vocabulary), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 2, "eos_token_id": 2, "bos_token_id": 1,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    if experts:
+        model = MixtralForCausalLM(MixtralConfig(**shape, num_local_experts=experts, num_experts_per_tok=2))
+    else:
+        model = LlamaForCausalLM(LlamaConfig(**shape))
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from critics.transcript import message_text
 from generation.output.pages import visible
 from studio.state import Linked, Studio, studio_of
 
@@ -53,7 +54,7 @@ def _doors(studio: Studio) -> list[tuple[str, str]]:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -61,3 +62,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["message_text"] = message_text
+    return environment

@@ -164,6 +164,9 @@ class Training(Strict):
     kernels: Literal["plain", "liger"] = "plain"
     """liger: Liger's fused kernels in place of a model's norms, rotary positions and gated layers; on a GPU, with liger-kernel
     installed."""
+    router_aux_loss: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Weight of the loss that spreads a step's tokens evenly over the experts of a mixture (arXiv:2101.03961), like a model's
+    own `router_aux_loss_coef`; usually 0.001 to 0.02. Costs one more forward pass a step, which counts them."""
     lora: Lora | None = None
     """Train a low-rank adapter; null trains all weights."""
     quantize: Bits | None = None
@@ -217,6 +220,9 @@ class Training(Strict):
             raise invalid(got, fix="set lora: {r: 16}, or leave quantize out", key="quantize")
         if self.quantize and self.compile:
             got = "got true with quantize, whose layers are made of operations that are not compiled"
+            raise invalid(got, fix="leave one of them out", key="compile")
+        if self.router_aux_loss and self.compile:
+            got = "got true with router_aux_loss, which reads routers inside the layers that are fused"
             raise invalid(got, fix="leave one of them out", key="compile")
         if self.load_best and self.save_every and self.eval_every and self.save_every % self.eval_every:
             got = f"got {self.save_every}, and load_best saves where an evaluation is"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from constitution.digest import fraction
 from constitution.records import Critique, Dropped, Failure
+from critics.transcript import message_text
 from evaluation.audit.heading import Heading, read_heading
 from evaluation.audit.overlap import Overlap, Repeats, count_prompts, near_duplicates, overlaps, prompts_of
 from evaluation.audit.pairs import Pairs, Tally, read_pairs
@@ -90,7 +91,7 @@ def read_audit(
     near = near_duplicates(prompts_of(run), thresholds.near, most, LISTED if most else None)
     controls = _controls(run / "controls.parquet")
     voters = read_voters(run)
-    texts = {name: candidate.text for name, candidate in responses.kept.items()}
+    texts = {name: message_text(candidate.message) for name, candidate in responses.kept.items()}
     failed = {kind: [(record, texts.get(record.subject, "")) for record in found] for kind, found in failures.items()}
     return Audit(
         read_heading(run), manifest, thresholds, voters, pairs, responses, failed, critiques, controls, count_prompts(run), near,

@@ -84,4 +84,4 @@ def _response(message: Message) -> str:
 def _edit(audit: Audit, name: str) -> Edit | None:
     after = audit.responses.kept[name]
     before = audit.responses.kept.get(after.parent or "")
-    return before and Edit(before.id, name, word_diff(clip(before.text), clip(after.text)))
+    return before and Edit(before.id, name, word_diff(_response(before.message), _response(after.message)))

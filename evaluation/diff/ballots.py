@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from constitution.principles import Constitution
-from constitution.records import MAIN, Failure, Message, Origin, Prompt, Response, Vote
+from constitution.records import MAIN, Failure, Origin, Prompt, Response, Vote
 from critics.ranking.weights import Weights, read_weights
 from generation.config import RunConfig
 from generation.engines.replay import Replay
@@ -50,8 +50,6 @@ class Ballots(NamedTuple):
     prompts: list[Ballot]
     left_out: int
     """Votes of prompts beyond MOST_PAIRS pairs."""
-    tools: bool
-    """Responses may call tools, and only their texts are known here: rules are not counted anew."""
 
 
 def config_of(run: Path) -> RunConfig:
@@ -84,13 +82,13 @@ def read_ballots(run: Run) -> Ballots:
         else:
             left_out += sum(1 for _ in votes)
     _add_failures(run, found)
-    tools = _add_prompts(run, found)
+    _add_prompts(run, found)
     labels = labels_of(run.folder)
     for name, ballot in found.items():
         ballot.spoken = {frozenset((a, b)) for a, b, _ in labels.of(name)}
     weights = read_weights(run.folder / WEIGHTS) if (run.folder / WEIGHTS).is_file() else None
     kept = [ballot for ballot in found.values() if ballot.votes]
-    return Ballots(run.constitution, config, _panel(config, weights), kept, left_out, tools)
+    return Ballots(run.constitution, config, _panel(config, weights), kept, left_out)
 
 
 def _panel(config: RunConfig, weights: Weights | None) -> Panel:
@@ -99,10 +97,9 @@ def _panel(config: RunConfig, weights: Weights | None) -> Panel:
 
 
 def _response(one: Candidate) -> Response:
-    message = Message(role="assistant", content=one.text)
     origin = cast(Origin, one.origin)
     return Response(
-        one.id, one.prompt_id, message, origin, one.raw, one.parent, one.principles, one.truncated, one.policy or ""
+        one.id, one.prompt_id, one.message, origin, one.raw, one.parent, one.principles, one.truncated, one.policy or ""
     )
 
 
@@ -116,12 +113,10 @@ def _add_failures(run: Run, found: Mapping[str, Ballot]) -> None:
             found[name].failed = several
 
 
-def _add_prompts(run: Run, found: dict[str, Ballot]) -> bool:
-    """Add the messages of the prompts that have pairs; returns whether there are tools."""
-    tools = False
+def _add_prompts(run: Run, found: dict[str, Ballot]) -> None:
+    """Add what rules read of the prompts that have pairs."""
     for pair in run.pairs():
-        tools = tools or bool(pair.tools)
         ballot = found.get(pair.prompt_id)
         if ballot and not ballot.prompt.messages:
-            ballot.prompt = ballot.prompt.model_copy(update={"messages": pair.prompt})
-    return tools
+            known = {"messages": pair.prompt, "tools": tuple(pair.tools), "metadata": pair.metadata or ""}
+            ballot.prompt = ballot.prompt.model_copy(update=known)

@@ -242,9 +242,9 @@ def _records(
     for voter in asked:
         old, new = laws.known.get(voter.principle), laws.constitution.by_id(voter.principle)
         vote = recorded.get(voter.name)
-        record: Vote | Failure | None = _held(vote, old, new, laws.ballots.tools) if vote else None
+        record: Vote | Failure | None = _held(vote, old, new) if vote else None
         if record is None and voter.method == "rule":
-            record = _by_rule(ballot, pair, new, old, laws.ballots.tools)
+            record = _by_rule(ballot, pair, new, old)
         elif record is None:
             subject = f"{pair[0]} vs {pair[1]} by {voter.name}"
             if subject in ballot.failed and _same(old, new, voter.method):
@@ -262,10 +262,10 @@ def _records(
     return [*first, *rest], silent
 
 
-def _held(vote: Vote, old: Principle | None, new: Principle, tools: bool) -> Vote | None:
+def _held(vote: Vote, old: Principle | None, new: Principle) -> Vote | None:
     """The vote as it holds under the new principle; None where the question is another."""
     if vote.method == "rule":
-        return vote if old and (old.check == new.check or tools) else None
+        return vote if old and old.check == new.check else None
     if not _same(old, new, vote.method):
         return None
     turned = vote.method == "yesno" and old is not None and old.good_answer != new.good_answer
@@ -280,10 +280,8 @@ def _same(old: Principle | None, new: Principle, method: str) -> bool:
     return all(getattr(old, name) == getattr(new, name) for name in METHODS[method].fields)
 
 
-def _by_rule(
-    ballot: Ballot, pair: ranking.Pair, principle: Principle, old: Principle | None, tools: bool
-) -> Vote | Failure | None:
-    if tools or (old and old.check == principle.check):
+def _by_rule(ballot: Ballot, pair: ranking.Pair, principle: Principle, old: Principle | None) -> Vote | Failure | None:
+    if old and old.check == principle.check:
         return None  # it saw no difference
     by_id = {candidate.id: candidate for candidate in ballot.candidates}
     prompt = ballot.prompt

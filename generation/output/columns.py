@@ -96,6 +96,7 @@ def _tools_column(tools: bool) -> list[tuple[str, pa.DataType]]:
 RESPONSES = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "origin", "policy", "parent", "text", "raw")),
+        ("tool_calls", pa.list_(_CALL)),
         *((name, pa.list_(pa.string())) for name in ("principles", "tags", "indicators")),
         ("truncated", pa.bool_()),
     ]
@@ -204,6 +205,7 @@ def response_row(response: Response, prompt: Prompt) -> dict[str, Any]:
         "parent": response.parent,
         "text": response.text,
         "raw": response.raw,
+        "tool_calls": message_row(response.message, True)["tool_calls"],
         "principles": list(response.principles),
         "tags": list(prompt.tags),
         "indicators": list(indicators_of(prompt, response.message)),

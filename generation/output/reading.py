@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from constitution.errors import Problem, UserError
-from constitution.records import Critique, Dropped, Failure, Message, Vote
+from constitution.records import Critique, Dropped, Failure, Message, ToolCall, Vote
 from generation.output.dataset import SPLITS, split_path
 from generation.output.files import parts_of
 
@@ -147,6 +147,7 @@ class Candidate(NamedTuple):
     text: str
     raw: str
     """The model's text before anything was cut from it."""
+    tool_calls: tuple[ToolCall, ...]
     principles: tuple[str, ...]
     """Those that a revision was asked to serve."""
     tags: tuple[str, ...]
@@ -154,6 +155,11 @@ class Candidate(NamedTuple):
     indicators: tuple[str, ...]
     """Manipulation indicators."""
     truncated: bool
+
+    @property
+    def message(self) -> Message:
+        """What it says, with the tools that it calls."""
+        return Message(role="assistant", content=self.text, tool_calls=self.tool_calls)
 
 
 class ControlVote(NamedTuple):
@@ -228,6 +234,7 @@ def read_candidates(path: Path, first: int = 0, of: Of = None) -> Iterator[Candi
     """`responses.parquet`: every response that could be compared."""
     for row in rows(path, Candidate._fields, first, of):
         row |= {name: tuple(row[name]) for name in ("principles", "tags", "indicators")}
+        row["tool_calls"] = tuple(map(ToolCall.model_validate, row["tool_calls"] or ()))
         yield Candidate(**row)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from constitution.errors import UserError
 from constitution.records import PreferencePair
+from critics.transcript import message_text
 from evaluation.diff.ballots import config_of
 from generation.calls.prices import Tariff
 from generation.calls.watching import CallWatch, StageSum
@@ -177,7 +178,8 @@ class RunWatch:
 
 
 def _new_pair(pair: PreferencePair) -> NewPair:
-    return NewPair("", pair.chosen.text[:BEGINNING], pair.rejected.text[:BEGINNING], pair.p_chosen, pair.prompt_id)
+    chosen, rejected = (message_text(side.message)[:BEGINNING] for side in (pair.chosen, pair.rejected))
+    return NewPair("", chosen, rejected, pair.p_chosen, pair.prompt_id)
 
 
 def training_state(folder: Path) -> TrainingState:

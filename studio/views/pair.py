@@ -115,7 +115,7 @@ def _of_response(index: Index, prompt_id: str, name: str) -> list[Critique]:
 def _edit(responses: Mapping[str, Candidate], name: str) -> Edit | None:
     after = responses[name]
     before = responses.get(after.parent or "")
-    return before and Edit(after, before, word_diff(before.text, after.text))
+    return before and Edit(after, before, word_diff(message_text(before.message), message_text(after.message)))
 
 
 def _place(index: Index, query: PairQuery, number: int) -> Place | None:

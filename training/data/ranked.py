@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from constitution.errors import UserError, shown
 from constitution.records import Message
 from generation.data.conversation import Messages
-from generation.data.message import Told
+from generation.data.message import Told, message
 from generation.data.record import BadRow
 from generation.models.encoder import Encoder
 from generation.output import reading
@@ -47,7 +47,8 @@ class RankedRow(NamedTuple):
 
 
 def ranked(row: Row, told: Told) -> Ranked:
-    """Columns prompt and responses: texts with the column ranks, or objects with text and rank. One without a rank is left out.
+    """Columns prompt and responses: texts with the column ranks, or objects with text, tool_calls and rank. One without a rank is
+    left out.
 
     Raises UserError.
     """
@@ -64,7 +65,9 @@ def ranked(row: Row, told: Told) -> Ranked:
     if not isinstance(ranks, Sequence) or len(ranks) != len(given):
         raise bad("ranks", f"got {shown(ranks)}", f"a rank of each of the {len(given)} responses")
     known = sorted(
-        (_rank(rank), i, _text(one)) for i, (one, rank) in enumerate(zip(given, ranks, strict=True)) if rank is not None
+        (_rank(rank), i, _message(one, told))
+        for i, (one, rank) in enumerate(zip(given, ranks, strict=True))
+        if rank is not None
     )
     if len(known) < 2:
         raise bad("responses", f"{len(known)} of {len(given)} have a rank", "two or more", "give ranks, 1 for the best")
@@ -72,7 +75,7 @@ def ranked(row: Row, told: Told) -> Ranked:
     if max(tied.values()) > MOST_TIED:
         raise bad("ranks", f"{max(tied.values())} responses are of one rank", f"up to {MOST_TIED}")
     weight = columns.weight(row)
-    responses = tuple((Message(role="assistant", content=text),) for _, _, text in known)
+    responses = tuple((message,) for _, _, message in known)
     return Ranked(prompt, responses, tuple(rank for rank, _, _ in known), weight)
 
 
@@ -80,6 +83,14 @@ def _rank(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise bad("ranks", f"got {shown(value)}", "a whole number, 1 for the best")
     return int(value)
+
+
+def _message(value: object, told: Told) -> Message:
+    if isinstance(value, Mapping) and value.get("tool_calls"):
+        text = next((value[name] for name in _TEXTS if value.get(name) is not None), "")
+        with columns.read_as_rows():
+            return message({"role": "assistant", "content": text, "tool_calls": value["tool_calls"]}, told)
+    return Message(role="assistant", content=_text(value))
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ from training.config import Training
 from training.data.batches import Layout
 from training.model import attention, kernels, launch, noise
 from training.model.adapters import adapted
+from training.model.experts import Experts
 from training.model.heads import draw_priors
 from training.model.modules import Policy, RewardModel, TrainableModel
 from training.model.quantized.layers import take_over
@@ -193,6 +194,8 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
         kernels.fuse(module.inner)
     if settings.compile:
         module.compile_layers()
+    if settings.router_aux_loss:
+        module.experts = Experts(module.inner)
     module.told_of_training = noise.in_training(module.model)
     if launch.state().is_main_process:  # others may not have the weights yet
         module.train()

@@ -22,6 +22,7 @@ from generation.engines.base import ModelError
 from generation.engines.checkpoint import trunk
 from training.data.batches import Batch, Example, Layout, collate
 from training.model import attention
+from training.model.experts import Experts
 from training.model.logprobs import token_scores
 from training.model.rotary import Rotary
 from training.model.rounding import HALVES
@@ -65,6 +66,8 @@ class TrainableModel(nn.Module):  # type: ignore[misc]
         self.base_folder: Path | None = None
         """Where its files are."""
 
+        self.experts: Experts | None = None
+        """What reads its routers, where their balance is trained."""
         self.told_of_training: Sequence[nn.Module] = ()
         """Parts of the model that know of training; all others stay in evaluation mode (see noise.py)."""
 

@@ -198,10 +198,12 @@ class PPO(Training):
             "bucket": not self.bucket,
             "lora.dropout": self.lora is not None and self.lora.dropout > 0,
             "data": any(weight != 1 for weight in self.data.values()),
+            "router_aux_loss": self.router_aux_loss > 0,
         }
         if names := [name for name, given in unread.items() if given]:
             why = (
-                "has no effect: PPO samples its own responses, equally often to each prompt, and trains without dropout"
+                "has no effect: PPO samples its own responses, equally often to each prompt, and trains without dropout and "
+                "auxiliary losses"
             )
             raise _unread(names, why)
         if self.quantize and self.sampler.engine == "vllm":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from constitution.records import Failure, Response
+from critics.transcript import message_text
 from training.data.encode import PromptRow
 from training.model import launch
 from training.monitor.file import append
@@ -110,5 +111,5 @@ def responses_of(
             if not isinstance(gold, Failure):
                 row["gold"] = gold.score
                 row |= {f"gold/{name}": value for name, value in gold.parts.items() if name.startswith(PRINCIPLE)}
-        found.append(HeldOutResponse(place, prompt.prompt.messages[-1].content, response.text, row))
+        found.append(HeldOutResponse(place, prompt.prompt.messages[-1].content, message_text(response.message), row))
     return found

@@ -23,9 +23,9 @@ from training.data import rows
 from training.data.batches import Example
 from training.data.template import chat_encoder
 from training.model import launch
-from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import check_tokens
 from training.model.loading import choose_layout
+from training.model.memory import estimate as memory
 from training.model.quantized import reading
 from training.ppo.config import PPO
 from training.rollout.config import Rewards

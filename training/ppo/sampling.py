@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 
 from constitution.errors import Unavailable
 from constitution.records import Failure, Response
+from critics.transcript import message_text
 from generation.engines.base import TransientError
 from generation.pipeline.scheduler import UNAVAILABLE
 from training.data.batches import Example
@@ -154,7 +155,7 @@ def sampling_figures(
                 failures.append(f"{grade.reason}: {grade.detail}")
             else:
                 rows[-1] |= {"score": grade.score, **grade.parts}
-    texts = [response.text for group in every for response, _ in group.graded]
+    texts = [message_text(response.message) for group in every for response, _ in group.graded]
     dull = [{"equal_groups": float(equal(group.scores(settings), settings))} for group in every]
     rows, failures, texts, dull = (gather_object(part) for part in (rows, failures, texts, dull))
     lost = gather_object([len(replaced)])

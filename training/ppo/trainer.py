@@ -23,8 +23,8 @@ from generation.output.files import write_atomically
 from training.data.batches import Batch, Example
 from training.data.encode import PromptRow
 from training.model import launch
-from training.model import process_memory as heap
 from training.model.loading import load_critic, load_policy
+from training.model.memory import process as heap
 from training.model.modules import Policy, RewardModel
 from training.model.saving import as_saved, save
 from training.monitor.file import resume

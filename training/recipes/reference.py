@@ -21,7 +21,7 @@ from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from generation.models.digests import cache_folder
 from training.data.batches import Example, Layout, by_response, collate
-from training.model import process_memory as heap
+from training.model.memory import process as heap
 from training.model.modules import Policy
 from training.recipes.recipe import Scores
 

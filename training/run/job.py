@@ -21,9 +21,9 @@ from training.data import rows
 from training.data.batches import order
 from training.data.template import chat_encoder, examine_rows
 from training.model import kernels, launch
-from training.model import memory_estimate as memory
 from training.model.checkpoint.examine import Examined, Kind, check_tokens, examine
 from training.model.loading import choose_layout
+from training.model.memory import estimate as memory
 from training.model.quantized import reading
 from training.recipes import kinds
 from training.recipes.recipe import Recipe

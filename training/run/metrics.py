@@ -77,6 +77,7 @@ METRICS: Mapping[str, Metric] = {
     "loss": Metric("loss", "", "The loss that is minimized, mean over the batch.", "low"),
     "lr": Metric("loss", "", "Learning rate."),
     "grad_norm": Metric("loss", "", "Norm of the gradient before it is clipped."),
+    "expert_load": Metric("loss", "ratio", "Tokens of a layer's most used expert over its even share; 1: all even.", "low"),
     "weights_moved": Metric("loss", "share", "Weights that differ from the base's, in the type they are saved in."),
     "epoch": Metric("loss", "epochs", "Passes over the data so far."),
     "accuracy": Metric("preference", "share", "Pairs in which the chosen response has the higher reward.", "high"),

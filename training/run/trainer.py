@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,15 @@ from transformers.trainer_callback import PrinterCallback
 
 from training.config import Training
 from training.data.batches import Batch
-from training.model import launch
-from training.model import process_memory as heap
+from training.model import experts, launch
+from training.model.memory import process as heap
 from training.model.modules import COVARIATE_WEIGHT, Policy, TrainableModel
 from training.recipes.recipe import SURVEY, WEIGHT, Recipe
 from training.run.folder import CHECKPOINTS, rotate
 from training.run.sealed import seal
 
 EVAL = "eval"
+EXPERT_LOAD = "expert_load"
 ENTROPY = "entropy"
 """A metric that only steps with a row of metrics pay for."""
 COVARIATE_RATE = 0.02
@@ -75,8 +77,10 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         train: Turns,
         test: Turns | None,
         *callbacks: TrainerCallback,
+        router_aux_loss: float = 0.0,
     ) -> None:
         self._recipe = recipe
+        self._router_aux_loss = router_aux_loss
         self._sums: dict[str, Any] = defaultdict(float)
         self._rows: dict[str, int] = defaultdict(int)
         self._began = (time.monotonic(), 0.0, 0)
@@ -122,6 +126,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         self._measure(self._has_row(self.state.global_step + 1))
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._survey(self.model_wrapped, batches)
+        self._route(batches)
         ours = sum((batch[WEIGHT].sum() for batch in batches), torch.zeros(())).to(device)
         return batches, self.accelerator.reduce(ours, "sum").clamp(min=1e-9)
 
@@ -138,13 +143,39 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         for batch in batches:
             batch[SURVEY] = total / rows
 
+    def _routers(self) -> AbstractContextManager[list[experts.Routing]]:
+        """What the routers say meanwhile, where their balance is trained."""
+        found = self.accelerator.unwrap_model(self.model).experts
+        return nullcontext([]) if found is None else found.recording()
+
+    def _route(self, batches: Sequence[Batch]) -> None:
+        """Write the tokens that each expert gets in this step, over all these batches and processes, into each of them."""
+        if not self._router_aux_loss:
+            return
+        total: Any = 0
+        with torch.no_grad():
+            for batch in batches:
+                with self._routers() as routings:
+                    self.model_wrapped(self._prepare_inputs(batch))
+                total = total + experts.load(routings, self._prepare_inputs(batch))
+        total = self.accelerator.reduce(total, "sum")
+        shares, tokens = total[:-1], total[-1, 0]
+        for batch in batches:
+            batch |= {experts.SHARES: shares / tokens, experts.TOKENS: tokens}
+        self._sums[EXPERT_LOAD] += experts.heaviest(shares)
+        self._rows[EXPERT_LOAD] += 1
+
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This micro-batch's part of the step's loss; wrappers average gradients over processes, hence the factor."""
-        outcome = self._recipe.outcome(model, inputs)
+        with self._routers() as routings:
+            outcome = self._recipe.outcome(model, inputs)
         self._count(inputs, outcome.values)
-        loss = (outcome.loss * inputs[WEIGHT]).sum() / num_items_in_batch * self.accelerator.num_processes
+        loss = (outcome.loss * inputs[WEIGHT]).sum() / num_items_in_batch
+        if routings:
+            loss = loss + self._router_aux_loss * experts.balance_loss(routings, inputs)
+        loss = loss * self.accelerator.num_processes
         return (loss, outcome) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

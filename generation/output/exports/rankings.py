@@ -41,6 +41,7 @@ def ranking_rows(run: Run) -> Iterator[dict[str, Any]]:
                     "rank": None if strength is None else 1 + sum(other > strength for other in known),
                     "strength": strength,
                     "text": response.text,
+                    **_calls(response),
                     "origin": response.origin,
                     "policy": response.policy,
                 }
@@ -59,6 +60,7 @@ def rating_rows(run: Run) -> Iterator[dict[str, Any]]:
                     "prompt": _messages(found.prompt),
                     "response_id": response.id,
                     "response": response.text,
+                    **_calls(response),
                     "strength": strength,
                     "objectives": found.objectives.get(response.id, {}),
                     "origin": response.origin,
@@ -151,6 +153,12 @@ def _ranked(
         for one, found in gathered.items()
     }
     return Ranked(name, prompt, [(one, found_of.get(one.id)) for one in order], objectives)
+
+
+def _calls(response: Candidate) -> dict[str, Any]:
+    """The tools that a response calls, where it calls any."""
+    calls = [call.model_dump(mode="json") for call in response.tool_calls]
+    return {"tool_calls": calls} if calls else {}
 
 
 def _messages(prompt: tuple[Message, ...] | None) -> list[dict[str, Any]] | None:

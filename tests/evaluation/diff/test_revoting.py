@@ -162,3 +162,62 @@ def test_the_command_says_what_flips_without_a_call(
     assert "flipped" in out
     assert "kind: " in out
     assert "true: not asked about" in out
+
+
+CALLING = {
+    "name": "calling",
+    "version": 1,
+    "objectives": {"good": 1.0},
+    "principles": [
+        {"id": "calls", "objective": "good", "text": "Call the tool.", "check": {"tool_calls": "required"}},
+        {"id": "row", "objective": "good", "text": "Do as the row says.", "weight": 0.5, "check": {"of_row": "wanted"}},
+    ],
+}
+LOOK = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}},
+}
+
+
+def calling(folder: Path, laws: dict[str, Any], name: str) -> Path:
+    """A run on responses of which one only calls a tool, judged by rules on calls and on columns of the row."""
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(laws))
+    call = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}],
+    }
+    prompts = [
+        {
+            "id": f"p{i}", "prompt": f"What is at {i}?", "tools": [LOOK], "responses": [call, f"nothing but {i}", "I see the sky."],
+            "wanted": {"must_match": "sky"}, "other": {"must_match": "nothing"},
+        }
+        for i in range(6)
+    ]  # fmt: skip
+    making = solon.generate_feedback(
+        str(folder / f"{name}.yaml"), prompts, folder / name, engine="replay", policy="model", report=False,
+        plan={"rounds": 0, "controls": 0, "pairs": "all_pairs"},
+    )  # fmt: skip
+    solon.run_sync(making)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("principle", "check"),
+    [("calls", {"tool_calls": "forbidden"}), ("calls", {"max_words": 3}), ("row", {"of_row": "other"})],
+)
+def test_rules_see_calls_and_rows_when_they_are_counted_anew(
+    tmp_path: Path, principle: str, check: dict[str, Any]
+) -> None:
+    before = calling(tmp_path, CALLING, "run")
+    principles = [{**one, "check": check} if one["id"] == principle else one for one in CALLING["principles"]]
+    after = calling(tmp_path, {**CALLING, "principles": principles}, "after")
+    recount = Recount(read_ballots(open_run(before)))
+    effect = recount.effect(solon.load_constitution(tmp_path / "after.yaml"), config_of(before).plan)
+    diff = compare_runs(read_pairs(before), read_pairs(after))
+    assert as_sets(effect) == {
+        "flipped": {(old.chosen_id, old.rejected_id) for old, _ in diff.flipped},
+        "appeared": {(side.chosen_id, side.rejected_id) for side in diff.appeared},
+        "gone": {(side.chosen_id, side.rejected_id) for side in diff.disappeared},
+    }
+    assert len(effect.moved) >= 6

@@ -134,9 +134,12 @@ def test_each_column_is_read_into_its_field(written: Path) -> None:
     )
     candidates = [*reading.read_candidates(written / "responses.parquet")]
     assert candidates == [
-        Candidate(GOOD.id, "p", "revised", "big", "p/s0", "good", "raw good", ("kind", "brief"), ASKED.tags, (), True),
-        Candidate(BAD.id, "p", "sampled", None, None, "bad", "raw bad", (), ASKED.tags, (), False),
+        Candidate(
+            GOOD.id, "p", "revised", "big", "p/s0", "good", "raw good", (CALL,), ("kind", "brief"), ASKED.tags, (), True
+        ),
+        Candidate(BAD.id, "p", "sampled", None, None, "bad", "raw bad", (), (), ASKED.tags, (), False),
     ]
+    assert [one.message for one in candidates] == [GOOD.message, BAD.message]
     assert tuple(reading.read_critiques(written / "critiques.parquet")) == CRITIQUES
     assert tuple(reading.read_votes(written / "votes.parquet")) == VOTES
     assert [*reading.read_failures(written / "failures.parquet")] == [FAILED, LEFT_OUT]

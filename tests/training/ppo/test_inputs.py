@@ -13,7 +13,7 @@ from generation.models.files import resolve
 from generation.settings import load
 from tests.training.ppo_small import run_small, small_inputs
 from training.model import launch
-from training.model import memory_estimate as memory
+from training.model.memory import estimate as memory
 from training.ppo.config import PPO
 from training.ppo.job import held_beside, prepare
 

@@ -19,7 +19,7 @@ from accelerate.commands.launch import launch_command, launch_command_parser
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks.tiny import some_pairs, some_targets
+from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from constitution.errors import UserError
 from generation import settings as reading
 from tests.forks import Process, kill, start, wait, wait_until
@@ -40,6 +40,7 @@ SHARED = ("batch_size=8", "micro_batch_size=2", "precision=fp32", "learning_rate
           "test_fraction=0.2")  # fmt: skip
 CASES: dict[str, tuple[str, ...]] = {
     "sft": ("gradient_checkpointing=true",),
+    "sft_experts": ("router_aux_loss=0.1",),
     "reward": ("heads=2", "learning_rate=1e-2"),
     "dpo": ("bucket=false", "sft_weight=0.1"),
     "dpo_padded": ("layout=padded",),
@@ -87,8 +88,10 @@ def train(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all runs of this file are."""
-    return tmp_path_factory.mktemp("distributed")
+    """Where all runs of this file are, and a mixture of experts."""
+    path = tmp_path_factory.mktemp("distributed")
+    make_tiny(path / "experts", experts=4)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +118,7 @@ def write_plan(
     """What to train under `way`, and the command at the end."""
     cases = {
         name: {
-            "model": str(tiny),
+            "model": str(folder / "experts" if "experts" in name else tiny),
             "data": data[name.split("_")[0]],
             "out": str(folder / way / name),
             "set": [*SHARED, *settings],

@@ -14,6 +14,7 @@ from generation.engines.checkpoint import ModelFiles, load_config
 from training.config import Training
 from training.model.adapters import adapted
 from training.model.checkpoint.configs import check_savable
+from training.model.experts import Experts
 from training.model.loading import Loaded, choose_layout, classifier, load
 from training.model.quantized.reading import method_of, reading
 
@@ -46,6 +47,8 @@ def examine(
         loaded = load(AutoModelForCausalLM, files, settings, layout, empty=True)
     else:
         loaded = classifier(files, settings, layout, empty=True, **({"num_labels": heads} if kind == "reward" else {}))
+    if settings.router_aux_loss:
+        Experts(loaded.model)
     adapted(loaded.model, settings.lora, TaskType.CAUSAL_LM if kind == "policy" else TaskType.SEQ_CLS)
     return Examined(loaded.model.get_input_embeddings().weight.shape[0], tuple(_notes(loaded, files, heads)))
 

@@ -15,8 +15,8 @@ from generation.engines.checkpoint import ModelFiles
 from generation.models.files import resolve
 from training.config import Lora
 from training.data.batches import Example
-from training.model import memory_estimate as memory
-from training.model.memory_estimate import available, check, estimate, largest, parameters
+from training.model.memory import estimate as memory
+from training.model.memory.estimate import available, check, estimate, largest, parameters
 from training.recipes.config import DPO
 
 EXAMPLES = [Example([1] * 60, [[2] * (10 * (i + 1)), [2] * 5]) for i in range(4)]

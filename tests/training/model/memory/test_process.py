@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from training.model import process_memory as heap
+from training.model.memory import process as heap
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_peak_is_this_process_own() -> None:
     assert heap.peak() > len(held)
     # a process starts with the peak of the one that starts it, by `ru_maxrss`
     child = subprocess.run(
-        [sys.executable, "-c", "from training.model import process_memory; print(process_memory.peak())"],
+        [sys.executable, "-c", "from training.model.memory import process; print(process.peak())"],
         capture_output=True,
         text=True,
         check=True,

@@ -1,0 +1,1 @@
+"""What training takes of memory: estimated before it starts, and measured."""
