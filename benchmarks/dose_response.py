@@ -78,7 +78,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--max-tokens", type=int, default=24, help="of a response (default: %(default)s)")
     add("--pairs", type=int, default=440, help="at most (default: %(default)s)")
     add("--layers", type=int, default=10, help="with adapters, from the top (default: %(default)s)")
-    add("--rate", type=float, default=1e-3, help="learning rate (default: %(default)s)")
+    add("--rate", type=float, default=5e-4, help="learning rate (default: %(default)s)")
     add("--epochs", type=int, default=2, help="over the pairs (default: %(default)s)")
     add("--batch", type=int, default=8, help="pairs a step (default: %(default)s)")
     add("--beta", type=float, default=0.1, help="of DPO (default: %(default)s)")

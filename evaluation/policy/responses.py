@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS
+from critics.transcript import message_text
 from evaluation.judge.asking import ask_panel
 from evaluation.policy.job import EvaluationModels, Job
 from evaluation.probes.dialogue import converse
@@ -39,8 +40,8 @@ class SampledResponse(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its words."""
-        return self.response.text
+        """All that it says, calls of tools among it."""
+        return message_text(self.response.message)
 
 
 Answer = SampledResponse | Failure

@@ -7,7 +7,7 @@ import pytest
 
 from constitution.checks.check import Check
 from constitution.principles import AppliesTo, Constitution, Principle
-from constitution.records import Failure, Message, Prompt, Response, Vote
+from constitution.records import Failure, Function, Message, Prompt, Response, ToolCall, Vote
 from critics.ranking.aggregate import RULE_LOG_ODDS, PositionInconsistent
 from critics.ranking.weights import Origin, Weights
 from evaluation.policy.figures import cut, divergence, examples
@@ -35,6 +35,13 @@ def response(text: str, side: str, number: int, is_cut: bool = False) -> Sampled
     return SampledResponse(
         Response(f"p{number}/{side}0", f"p{number}", message, "sampled", text), len(text.split()), is_cut
     )
+
+
+def test_a_call_is_part_of_what_a_policy_says() -> None:
+    look = ToolCall(function=Function(name="look", arguments={"at": "sky"}))
+    message = Message(role="assistant", content="Let me see.", tool_calls=(look,))
+    said = SampledResponse(Response("p/a0", "p", message, "sampled", ""), 3, truncated=False)
+    assert said.text == 'Let me see.\nCalls tool: {"name": "look", "arguments": {"at": "sky"}}'
 
 
 def pair(
