@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from benchmarks.common import show
+from evaluation.pages import plots
 from evaluation.statistics import Floats
 from training.recipes.losses import dpo
 
@@ -88,6 +90,22 @@ def tell(title: str, effects: Mapping[float, Effect], unit: str, wins: bool) -> 
     rise, p = slope(effects)
     show(f"{title}: from a lottery to gold's labels", 100 * rise, "points", "> 0", "rise")
     show(f"{title}: from a lottery to gold's labels", p, "", "< 0.05", "p by permutation")
+
+
+def picture(effects: Mapping[str, Mapping[float, Effect]]) -> str:
+    """SVG of win rates over the base against the judge's accuracy, of each set of prompts, and the curve that is predicted."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for title, found in effects.items():
+        share = learnt(found[1.0])
+        errors = {a: 2 * effect.outcomes.std(ddof=1) / math.sqrt(len(effect.outcomes)) for a, effect in found.items()}
+        series[title] = [(a, float(effect.outcomes.mean())) for a, effect in found.items()]
+        series[f"{title}, 2 standard errors above"] = [(a, y + float(errors[a])) for a, y in series[title]]
+        series[f"{title}, 2 standard errors below"] = [(a, y - float(errors[a])) for a, y in series[title]]
+        series[f"{title}, predicted"] = [
+            (a, predicted(a, float(effect.kl.mean()), share)) for a, effect in found.items()
+        ]
+    drawn = plots.line("Win rate over the base", series, "share of labels that are right", "win rate")
+    return b64decode(drawn.uri.partition(",")[2]).decode()
 
 
 def log_probability(policy: Tensor, texts: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ import torch
 from scipy.stats import rankdata
 
 from benchmarks import common, tasks
-from benchmarks.dose import ACCURACIES, Effect, certainty, tell
+from benchmarks.dose import ACCURACIES, Effect, certainty, picture, tell
 from benchmarks.dose_policy import Batch, Policy, Reply, batches, divergence, learn
 from constitution.checks.check import Check
 from constitution.records import Message, Prompt
@@ -59,6 +59,12 @@ def main(given: Sequence[str] | None = None) -> None:
             write_atomically(result_file(out, accuracy, seed), json.dumps(found))
             print(f"arm {accuracy:.0%}, seed {seed}: {found}", flush=True)
     results = {arm: json.loads(result_file(out, *arm).read_text(encoding="utf-8")) for arm in arms}
+    if options.plot:
+        wins = {
+            title: {a: effect(results, a, options.seeds, name, "wins") for a in ACCURACIES}
+            for name, title in HELD.items()
+        }
+        options.plot.write_text(picture(wins), encoding="utf-8")
     for name, title in HELD.items():
         for key, unit in (("wins", "% wins"), ("passes", "% pass")):
             effects = {a: effect(results, a, options.seeds, name, key) for a in ACCURACIES}
@@ -83,12 +89,13 @@ def arguments() -> argparse.ArgumentParser:
     add("--batch", type=int, default=8, help="pairs a step (default: %(default)s)")
     add("--beta", type=float, default=0.1, help="of DPO (default: %(default)s)")
     add("--seeds", type=int, default=5)
+    add("--plot", type=Path, metavar="FILE", help="draw the win rates there, as SVG")
     return parser
 
 
 def same_settings(path: Path, options: argparse.Namespace) -> None:
     """Refuse a folder of other settings; more seeds are no others."""
-    now = {name: value for name, value in vars(options).items() if name not in ("out", "seeds")}
+    now = {name: value for name, value in vars(options).items() if name not in ("out", "seeds", "plot")}
     if path.exists() and (was := json.loads(path.read_text(encoding="utf-8"))) != now:
         sys.exit(f"{path}: was made with {was}; choose another --out")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import t
 
 from benchmarks import dose_response, tasks
-from benchmarks.dose import Effect, learnt, predicted, slope, toy
+from benchmarks.dose import Effect, learnt, picture, predicted, slope, toy
 from benchmarks.dose_policy import Batch, Policy, batches, learn
 from benchmarks.dose_response import judged, passes
 from constitution.checks.check import Check
@@ -42,6 +42,15 @@ def test_the_predicted_curve_meets_its_ends() -> None:
     assert predicted(1.0, 4.0, learnt(gold)) == pytest.approx(0.85)
     assert predicted(0.5, 4.0, learnt(gold)) == pytest.approx(0.5)
     assert 0.5 < predicted(0.7, 4.0, learnt(gold)) < 0.85
+
+
+def test_the_picture_has_a_line_for_each_set_and_for_what_is_predicted() -> None:
+    effects = {a: Effect(np.array([0.5, 0.3 + a / 2]), np.array([1.0, 2.0])) for a in (0.5, 0.7, 1.0)}
+    drawn = picture({"held-out prompts": effects, "other kinds": effects})
+    assert drawn.startswith(("<?xml", "<svg"))
+    assert drawn.count('id="line2d_') > picture({"held-out prompts": effects}).count('id="line2d_')
+    for name in ("held-out prompts, predicted", "other kinds, 2 standard errors above"):
+        assert name in drawn
 
 
 def test_a_judge_is_right_as_often_as_is_said() -> None:
