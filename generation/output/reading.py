@@ -209,7 +209,7 @@ def read_targets(path: Path, split: str) -> Iterator[Target]:
     """Responses to imitate of a parquet file of the dataset, in its order."""
     for row in _of_prompts(path, Target._fields[:-1]):
         (completion,) = row["completion"]
-        row |= {"prompt": tuple(map(_message, row["prompt"])), "completion": _message(completion)}
+        row |= {"prompt": tuple(map(read_message, row["prompt"])), "completion": read_message(completion)}
         yield Target(**row, split=split)
 
 
@@ -391,9 +391,10 @@ def _of_prompts(path: Path, fields: Sequence[str], first: int = 0, of: Of = None
 def _messages(row: Mapping[str, Any]) -> dict[str, Any]:
     """A pair's columns of messages."""
     (chosen,), (rejected,) = row["chosen"], row["rejected"]
-    prompt = tuple(map(_message, row["prompt"]))
-    return {"prompt": prompt, "chosen": _message(chosen), "rejected": _message(rejected)}
+    prompt = tuple(map(read_message, row["prompt"]))
+    return {"prompt": prompt, "chosen": read_message(chosen), "rejected": read_message(rejected)}
 
 
-def _message(row: Mapping[str, Any]) -> Message:
+def read_message(row: Mapping[str, Any]) -> Message:
+    """A message from its row. Raises ValueError where it is none."""
     return Message.model_validate({key: value for key, value in row.items() if value is not None})

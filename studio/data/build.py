@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from constitution.records import VIOLATION
+from critics.transcript import message_text
 from generation.calls.reading import StoredCalls
-from generation.output.reading import split_files, tables
+from generation.output.reading import read_message, split_files, tables
 from generation.pipeline.session import CALLS
 from studio.data.schema import CREATE, FINISH, transaction
 
@@ -135,8 +136,13 @@ def _add_pairs(
 
 
 def _joined(messages: pa.ListArray) -> pa.Array:
-    """The texts of each row's messages, one under the other."""
-    texts = pc.fill_null(messages.flatten().field("content"), "")
+    """What each row's messages say, one under the other, with the calls of tools in them."""
+    flat = messages.flatten()
+    texts = pc.fill_null(flat.field("content"), "")
+    if flat.type.get_field_index("tool_calls") >= 0:
+        called = pc.fill_null(pc.greater(flat.field("tool_calls").value_lengths(), 0), False)
+        whole = [message_text(read_message(row)) for row in flat.filter(called).to_pylist()]
+        texts = pc.replace_with_mask(texts, called, pa.array(whole, texts.type))
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(_offsets(messages)), texts), "\n")
 
 

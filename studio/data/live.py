@@ -18,6 +18,7 @@ from generation.calls.watching import CallWatch, StageSum
 from generation.models.factory import model_registry
 from generation.output.folder import MACHINE, run_folder
 from generation.output.manifest import Manifest, read
+from generation.output.reading import read_message
 from generation.output.settled import read_outcome
 from generation.pipeline.cost import tariff
 from generation.pipeline.session import CALLS
@@ -237,7 +238,11 @@ def _last_rows(path: Path) -> list[dict[str, Any]]:
 def _text(value: object) -> str:
     """A text, or the texts of messages, as far as they are shown."""
     if isinstance(value, list):
-        value = "\n".join(str(one.get("content") or "") for one in value if isinstance(one, dict))
+        said = []
+        for one in value:
+            with suppress(ValueError):
+                said.append(message_text(read_message(one)) if isinstance(one, dict) else "")
+        value = "\n".join(said)
     return str(value or "")[:BEGINNING]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from generation.models.digests import cache_folder
 
-VERSION = 3
+VERSION = 4
 """Of what is in the file; another one is not read."""
 CREATE = f"""
 PRAGMA journal_mode = OFF;
