@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +20,11 @@ from constitution.records import MAIN
 from generation.config import RunConfig
 from generation.roles import place_of
 
+_TOLD = {
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"),
+    *("ROLE_NAME", "ROLE_RANK", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+}
+"""What a launcher tells each process of the others, which torch.distributed of any process that it starts would join."""
 ENGINES = "transformers, or endpoint and a server"
 """What judges and writes where several processes train."""
 
@@ -40,11 +46,30 @@ def leave() -> None:
         torch.distributed.destroy_process_group()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """What starts meanwhile knows nothing of the other processes, and of the GPUs sees this one's alone."""
+    before = dict(os.environ)
+    try:
+        if state().num_processes > 1:
+            for name in before:
+                if name in _TOLD or name.startswith("TORCHELASTIC_"):
+                    del os.environ[name]
+            if not on_cpu():
+                seen = before.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+                os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[state().local_process_index]
+        yield
+    finally:
+        os.environ.update({name: before[name] for name in before if os.environ.get(name) != before[name]})
+        if "CUDA_VISIBLE_DEVICES" not in before:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+
+
 def check_engine(place: str, engine: str, others: str) -> None:
     """Raises UserError where several processes train and a setting names vLLM. others: what to set there."""
     processes = state().num_processes
     if processes > 1 and engine == "vllm":
-        got = f"got vllm with {processes} processes, and vLLM cannot start under a launcher"
+        got = f"got vllm with {processes} processes, each of which would start one"
         raise UserError(Problem("", place, got, fix=f"set {others}"))
 
 

@@ -143,8 +143,6 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
 
 def _check_engines(settings: PPO, problems: Problems) -> None:
     """Note engines that cannot start where several processes train."""
-    with problems.collect():
-        launch.check_engine("sampler.engine", settings.sampler.engine, "generate")
     for key, rewards in (("reward", settings.reward), ("monitor.gold", settings.monitor.gold)):
         for place, judge in (("judge", rewards.judge), ("compare", rewards.compare)) if rewards else ():
             if judge:

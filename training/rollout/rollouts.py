@@ -159,7 +159,7 @@ class Generate:
             self._copy = _load_copy(self._files, self._mixed).to(device)
         with torch.no_grad():
             own, buffers = dict(self._copy.named_parameters()), dict(policy.inner.named_buffers())
-            for name, value in _whole_weights(policy.inner):
+            for name, value in whole_weights(policy.inner):
                 own[name].copy_(value)
             for name, buffer in self._copy.named_buffers():
                 buffer.copy_(buffers[name])
@@ -189,7 +189,7 @@ class Generate:
         self._copy = self._policy = None
 
 
-def _whole_weights(model: Any) -> Iterator[tuple[str, Any]]:
+def whole_weights(model: Any) -> Iterator[tuple[str, Any]]:
     """Each weight by its name in a checkpoint, gathered where it is spread over processes, with an adapter's update added."""
     adapted = {name: part for name, part in model.named_modules() if isinstance(part, LoraLayer)}
     for name, part in adapted.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 
 from constitution.terminal import complain
 from generation.engines.base import ModelError, Sampling
@@ -23,7 +24,7 @@ from training.model import launch
 from training.model.checkpoint.configs import write_model
 from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
-from training.rollout.rollouts import Generate, Rollout, Writer
+from training.rollout.rollouts import Generate, Rollout, Writer, whole_weights
 from training.run.card import RANKS
 
 
@@ -31,6 +32,8 @@ class FromVLLM:
     """Responses by vLLM in a process of its own. Under LoRA it is given the new adapter, otherwise all weights, through a folder,
     which is in memory where there is room.
 
+    Where several processes train, each has an engine, on its GPU, for its own prompts; on each machine one of them writes the
+    weights for all. Weights that are spread over processes are gathered first, an adapter's update added.
     Responses follow the seeds, but vLLM does not promise the same bits whatever else is in a batch.
     """
 
@@ -47,10 +50,15 @@ class FromVLLM:
         self._ends = ends
         self._runner = runner
         size = sum(file.stat().st_size for file in Path(files.path).glob("*.safetensors"))
-        self._folder = tempfile.TemporaryDirectory(prefix="solon-weights-", dir=memory_folder(2 * size))
+        self._writes = bool(launch.state().is_local_main_process)
+        self._made: Any = None
+        if launch.state().is_main_process:
+            self._made = tempfile.TemporaryDirectory(prefix="solon-weights-", dir=memory_folder(2 * size))
+        self._folder = Path(broadcast_object_list([self._made and self._made.name])[0])
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._turn = 0
         self._adapter: Any = None
-        lora = settings.lora
+        lora = None if launch.sharded() else settings.lora
         if lora and lora.r > RANKS[-1]:
             raise ModelError(f"lora.r: got {lora.r}, and vLLM takes at most {RANKS[-1]}; set sampler.engine: generate")
         length = sampler.vllm.max_model_len or settings.max_length
@@ -64,20 +72,26 @@ class FromVLLM:
         async def opened() -> VLLM:
             return VLLM(files, vllm, more)  # an engine belongs to the loop in which it is opened
 
-        self._engine: VLLM = runner.run(opened())
+        with launch.alone():
+            self._engine: VLLM = runner.run(opened())
 
     def refresh(self, policy: Policy, iteration: int) -> None:
         """Hand over the weights as they are now."""
         self._turn += 1
-        folder = Path(self._folder.name) / f"{self._turn % 2}"
-        if policy.adapted:
-            policy.model.save_pretrained(folder)
+        folder = self._folder / f"{self._turn % 2}"
+        if policy.adapted and not launch.sharded():
+            if self._writes:
+                policy.model.save_pretrained(folder)
             self._adapter = _adapter(self._turn, folder)
+            launch.state().wait_for_everyone()
             return
         named = self._settings.vllm.dtype
         kind = policy.base_dtype if named == "auto" else getattr(torch, named)
-        state = {name: value.to(kind) for name, value in policy.inner.state_dict().items()}
-        write_model(policy.inner, policy.base_folder, folder, state_dict=state)
+        weights = whole_weights(policy.inner) if launch.sharded() else policy.inner.state_dict().items()
+        state = {name: value.detach().to(kind).cpu() for name, value in weights if self._writes}
+        if self._writes:
+            write_model(policy.inner, policy.base_folder, folder, state_dict=state)
+        launch.state().wait_for_everyone()
         self._runner.run(self._engine.reload(folder))
 
     def write(self, prompts: Sequence[PromptRow], seeds: Sequence[Sequence[int]]) -> list[list[Rollout]]:
@@ -99,7 +113,8 @@ class FromVLLM:
     def close(self) -> None:
         """Stop the engine's processes and delete the folder."""
         self._runner.run(self._engine.close())
-        self._folder.cleanup()
+        if self._made:
+            self._made.cleanup()
 
 
 def other_frequencies(config: Any, length: int) -> str:

@@ -1,5 +1,7 @@
 """Training in a single process, which joined nobody."""
 
+import os
+
 import pytest
 import torch
 
@@ -15,6 +17,28 @@ def test_who_trains_alone_leaves_nobody() -> None:
 
 def test_a_process_of_its_own_may_ask_vllm() -> None:
     launch.check_engine("sampler.engine", "vllm", "generate")
+
+
+def test_what_starts_alone_is_told_of_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "1",
+        "MASTER_ADDR": "a",
+        "TORCHELASTIC_RUN_ID": "x",
+        "CUDA_VISIBLE_DEVICES": "4,6",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with launch.alone():  # as it is where nobody else trains
+        assert {name: os.environ[name] for name in told} == told
+    monkeypatch.setattr(launch.state(), "num_processes", 2)
+    monkeypatch.setattr(launch.state(), "local_process_index", 1)
+    monkeypatch.setattr(launch, "on_cpu", lambda: False)
+    with launch.alone():
+        assert not {*told} & {*os.environ} - {"CUDA_VISIBLE_DEVICES"}
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
+    assert {name: os.environ[name] for name in told} == told
 
 
 def test_training_is_on_cpus_where_the_launcher_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,23 +53,16 @@ def test_a_policy_is_no_reward_model(inputs: dict[str, Any], tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "place", "others"),
-    [
-        pytest.param({"sampler": {"engine": "vllm"}}, "sampler.engine", "generate", id="sampler"),
-        pytest.param({"reward": {"judge": {"constitution": "laws.yaml", "engine": "vllm"}}}, "reward.judge.engine", "transformers, or endpoint", id="judge"),
-    ],
-)  # fmt: skip
-def test_vllm_is_refused_where_several_processes_train(
-    changes: dict[str, Any], place: str, others: str, inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
-    settings = load(PPO, None, [], {**inputs, **changes})
+def test_a_judge_in_vllm_is_refused_where_several_processes_train(
+    inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = {"constitution": "laws.yaml", "engine": "vllm"}
+    settings = load(PPO, None, [], {**inputs, "reward": {"judge": judge}})
     monkeypatch.setattr(launch.state(), "num_processes", 2)
     with pytest.raises(UserError) as error:
         prepare(settings, tmp_path / "run")
-    assert str(error.value).startswith(
-        f"{place}: got vllm with 2 processes, and vLLM cannot start under a launcher; set {others}"
-    )
+    why = "reward.judge.engine: got vllm with 2 processes, each of which would start one; set transformers, or endpoint"
+    assert str(error.value).startswith(why)
 
 
 @pytest.mark.model

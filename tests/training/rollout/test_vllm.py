@@ -1,5 +1,7 @@
 """PPO on responses from vLLM: the weights that it samples from are those that are trained, in every iteration."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from generation.engines.vllm import unavailable
 from generation.models.files import resolve
 from tests.forks import start, wait
 from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
+from tests.training.run.test_distributed import launch
 from training.model.loading import load_policy
 from training.model.saving import save
 from training.recipes.config import SFT
@@ -19,16 +22,21 @@ from training.rollout.vllm import memory_folder, other_frequencies
 from training.run.metrics import read
 
 CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}
+"""The first is trained by two processes, with an engine each."""
 
 
-def sample(folder: Path, case: dict[str, Any]) -> int:
-    """A run of PPO on a checkpoint as training writes it, with steps so large that responses from weights before would show."""
+def inputs(folder: Path) -> dict[str, Any]:
+    """Settings of PPO on a checkpoint as training writes it."""
     files = resolve(str(small_model(folder / "wide", hidden_size=128, num_attention_heads=2)))
     save(load_policy(files, SFT()), load_tokenizer(files), folder / "saved", False)
     vllm = {"dtype": "float32", "kv_cache_gb": 1, "gpu_memory_utilization": 0.2}
     sampler = {"engine": "vllm", "max_tokens": 8, "vllm": vllm}
-    inputs = small_inputs(folder) | {"model": str(folder / "saved"), "sampler": sampler}
-    run_small(folder / "run", inputs, baseline="group", learning_rate=3e-2, passes=3, **case)
+    return small_inputs(folder) | {"model": str(folder / "saved"), "sampler": sampler}
+
+
+def sample(folder: Path, given: dict[str, Any], case: str) -> int:
+    """A run with steps so large that responses from weights before would show."""
+    run_small(folder / "run", given, baseline="group", learning_rate=3e-2, passes=3, **CASES[case])
     return 0
 
 
@@ -59,7 +67,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     if reason := unavailable():
         pytest.skip(reason)
     made = {name: tmp_path_factory.mktemp(name) for name in CASES}
-    running = {name: start(sample, made[name], case, log=made[name] / "log") for name, case in CASES.items()}
+    given = {name: inputs(folder) for name, folder in made.items()}
+    (made["full"] / "inputs.json").write_text(json.dumps(given["full"]))
+    running = {
+        "full": launch(made["full"], "ddp", __file__, str(made["full"]), log=made["full"] / "log"),
+        "lora": start(sample, made["lora"], given["lora"], "lora", log=made["lora"] / "log"),
+    }
     for name, process in running.items():
         wait(process)
         assert process.exitcode == 0, (made[name] / "log").read_text()[-3000:]
@@ -79,6 +92,11 @@ def test_vllm_samples_from_the_newest_weights(folders: dict[str, Path], name: st
 def test_a_rank_beyond_what_vllm_takes_is_refused(tmp_path: Path) -> None:
     if reason := unavailable():
         pytest.skip(reason)
-    inputs = small_inputs(tmp_path) | {"lora": {"r": 1024}, "sampler": {"engine": "vllm", "max_tokens": 8}}
+    given = small_inputs(tmp_path) | {"lora": {"r": 1024}, "sampler": {"engine": "vllm", "max_tokens": 8}}
     with pytest.raises(ModelError, match=r"lora.r: got 1024, and vLLM takes at most 512; set sampler.engine: generate"):
-        run_small(tmp_path / "run", inputs)
+        run_small(tmp_path / "run", given)
+
+
+if __name__ == "__main__":
+    at = Path(sys.argv[1])
+    sys.exit(sample(at, json.loads((at / "inputs.json").read_text()), "full"))
