@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from scipy.stats import t
 
 from benchmarks import dose_response, tasks
@@ -13,6 +14,7 @@ from benchmarks.dose import Effect, learnt, picture, predicted, slope, toy
 from benchmarks.dose_policy import Batch, Policy, batches, learn
 from benchmarks.dose_response import judged, passes
 from constitution.checks.check import Check
+from tests.drawn import DRAW
 from tests.training.ppo_small import small_model
 
 
@@ -44,7 +46,8 @@ def test_the_predicted_curve_meets_its_ends() -> None:
     assert 0.5 < predicted(0.7, 4.0, learnt(gold)) < 0.85
 
 
-def test_the_picture_has_a_line_for_each_set_and_for_what_is_predicted() -> None:
+def test_the_picture_has_a_line_for_each_set_and_for_what_is_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Axes, "draw", DRAW)
     effects = {a: Effect(np.array([0.5, 0.3 + a / 2]), np.array([1.0, 2.0])) for a in (0.5, 0.7, 1.0)}
     drawn = picture({"held-out prompts": effects, "other kinds": effects})
     assert drawn.startswith(("<?xml", "<svg"))

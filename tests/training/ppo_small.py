@@ -11,11 +11,15 @@ from rich.console import Console
 
 from benchmarks.styles import STYLES
 from generation.settings import load
+from training.model.logprobs import amx
 from training.ppo import trainer as ppo
 from training.ppo.config import PPO
 from training.ppo.job import prepare
 from training.run.metrics import Row, read
 
+ROUNDING = 0.0 if amx() else 2e-3
+"""How far log-probabilities by weights kept in bfloat16 are from those by weights that are cast: AMX multiplies both alike, other CPUs
+choose by where a factor lies, and sum in another order."""
 END = 1
 """Ends every turn, and is the padding token as well."""
 SHORT = {"id": "short", "objective": "form", "text": "Be short.", "check": {"max_words": 6}}

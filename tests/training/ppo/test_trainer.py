@@ -13,7 +13,7 @@ from constitution.errors import Unavailable, UserError
 from generation.engines.base import TransientError
 from generation.models.files import resolve
 from generation.settings import load
-from tests.training.ppo_small import LETTER, SHORT, numbers, run_small, small_inputs, small_model
+from tests.training.ppo_small import LETTER, ROUNDING, SHORT, numbers, run_small, small_inputs, small_model
 from training.data.batches import Example, collate
 from training.model.loading import load_critic, load_reward
 from training.ppo import trainer as ppo
@@ -42,7 +42,7 @@ def test_the_first_step_starts_at_the_reference_with_a_ratio_of_one(
     baseline: str, more: dict[str, Any], inputs: dict[str, Any], tmp_path: Path
 ) -> None:
     first, second, *_ = numbers(run_small(tmp_path / "run", inputs, baseline=baseline, learning_rate=1e-2, **more))
-    assert (first["kl"], first["clip_fraction"]) == (0.0, 0.0)
+    assert (first["kl"], first["clip_fraction"]) == pytest.approx((0, 0), abs=ROUNDING if more else 0)
     assert first["approx_kl"] == pytest.approx(0, abs=1e-9)
     assert first["ratio"] == pytest.approx(1, abs=1e-6)
     assert first["mismatch"] < (1e-4 if inputs["precision"] == more.get("precision", "fp32") else 0.02)
@@ -55,7 +55,7 @@ def test_compiled_a_policy_is_still_its_own_reference(inputs: dict[str, Any], tm
     """The reference's weights are bfloat16 and keep no gradients: it is compiled apart, and rounds as the policy does."""
     torch.compiler.reset()
     first = numbers(run_small(tmp_path / "run", inputs, baseline="group", precision="bf16", compile=True, steps=1))[0]
-    assert first["kl"] == 0
+    assert first["kl"] == pytest.approx(0, abs=ROUNDING)
     assert first["ratio"] == pytest.approx(1, abs=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_the_reference_of_a_model_with_tied_embeddings_is_the_policy(
 ) -> None:
     small_model(tmp_path / "model", tie_word_embeddings=True)
     run_small(tmp_path / "run", inputs, baseline="group", precision="bf16", lora=lora)
-    assert numbers(read(tmp_path / "run" / "metrics.jsonl"))[0]["kl"] == 0
+    assert numbers(read(tmp_path / "run" / "metrics.jsonl"))[0]["kl"] == pytest.approx(0, abs=ROUNDING)
     saved = AutoModelForCausalLM.from_pretrained(tmp_path / "run")
     assert saved.lm_head.weight is saved.get_input_embeddings().weight
 

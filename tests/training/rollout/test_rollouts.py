@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from constitution.records import Message
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
-from tests.training.ppo_small import END, small_model
+from tests.training.ppo_small import END, ROUNDING, small_model
 from training.config import Lora
 from training.data.batches import Example, collate
 from training.data.encode import PromptRow
@@ -136,7 +136,7 @@ def test_weights_in_half_precision_change_no_number_of_mixed_precision(
     to_bf16(halved.inner, frozen=lora is not None)
     batch = collate([Example((3, 4, 5), [(6, 7, END), (8, END)])], whole.layout)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(whole(batch).logprobs, halved(batch).logprobs)
+        torch.testing.assert_close(whole(batch).logprobs, halved(batch).logprobs, rtol=0, atol=ROUNDING)
     kinds = {p.dtype for name, p in halved.named_parameters() if "proj.weight" in name or "base_layer" in name}
     assert kinds == {torch.bfloat16}
     halved.tie_weights()
