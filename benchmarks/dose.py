@@ -43,6 +43,11 @@ class Effect(NamedTuple):
     kl: Floats
     """[seeds] in nats of a response."""
 
+    @property
+    def error(self) -> float:
+        """Standard error of the mean outcome over seeds."""
+        return float(self.outcomes.std(ddof=1)) / math.sqrt(len(self.outcomes))
+
 
 def certainty(accuracy: float) -> float:
     """p_chosen of a judge's labels, where the judge knows its accuracy."""
@@ -81,9 +86,8 @@ def tell(title: str, effects: Mapping[float, Effect], unit: str, wins: bool) -> 
     share = learnt(effects[1.0]) if wins else 0.0
     for accuracy, effect in effects.items():
         name = f"{title}, judge right in {accuracy:.0%}"
-        error = effect.outcomes.std(ddof=1) / math.sqrt(len(effect.outcomes))
         show(name, 100 * effect.outcomes.mean(), unit, "-", "mean")
-        show(name, 100 * float(error), "points", "-", "standard error over seeds")
+        show(name, 100 * effect.error, "points", "-", "standard error over seeds")
         show(name, float(effect.kl.mean()), "nats", "-", "KL")
         if wins:
             show(name, 100 * predicted(accuracy, float(effect.kl.mean()), share), unit, "-", "predicted")
@@ -97,10 +101,9 @@ def picture(effects: Mapping[str, Mapping[float, Effect]]) -> str:
     series: dict[str, list[tuple[float, float]]] = {}
     for title, found in effects.items():
         share = learnt(found[1.0])
-        errors = {a: 2 * effect.outcomes.std(ddof=1) / math.sqrt(len(effect.outcomes)) for a, effect in found.items()}
         series[title] = [(a, float(effect.outcomes.mean())) for a, effect in found.items()]
-        series[f"{title}, 2 standard errors above"] = [(a, y + float(errors[a])) for a, y in series[title]]
-        series[f"{title}, 2 standard errors below"] = [(a, y - float(errors[a])) for a, y in series[title]]
+        series[f"{title}, 2 standard errors above"] = [(a, y + 2 * found[a].error) for a, y in series[title]]
+        series[f"{title}, 2 standard errors below"] = [(a, y - 2 * found[a].error) for a, y in series[title]]
         series[f"{title}, predicted"] = [
             (a, predicted(a, float(effect.kl.mean()), share)) for a, effect in found.items()
         ]

@@ -241,7 +241,7 @@ def _text(value: object) -> str:
         said = []
         for one in value:
             with suppress(ValueError):
-                said.append(message_text(read_message(one)) if isinstance(one, dict) else "")
+                said += [message_text(read_message(one))] if isinstance(one, dict) else []
         value = "\n".join(said)
     return str(value or "")[:BEGINNING]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +29,10 @@ TOKENS = "routed_tokens"
 """In a batch: how many tokens the step has, a number."""
 
 
+_BIASES = ("correction_bias", "expert_bias")
+"""Ends of the names of what is added to scores before experts are chosen (Wang et al. 2024, arXiv:2408.15664)."""
+
+
 class Routing(NamedTuple):
     """What a layer's router said of the tokens of one forward pass."""
 
@@ -40,12 +45,14 @@ class Routing(NamedTuple):
 class Experts:
     """The routers of a model, read while it computes."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """Raises ModelError for a model without routers, and for one whose routers are balanced in another way."""
+    def __init__(self, model: PreTrainedModel, weight: float) -> None:
+        """weight: of the balance loss. Raises ModelError for a model without routers, or one that is balanced in another way."""
+        self.weight = weight
         kind, routers = model.config.model_type, dict(_routers(model))
         if not routers:
             raise _unfit(f"got a weight, and model {kind} has no routers")
-        if any(hasattr(router, "e_score_correction_bias") for router in routers):
+        tensors = chain(model.named_parameters(), model.named_buffers())
+        if any(name.endswith(_BIASES) for name, _ in tensors):
             raise _unfit(f"got a weight, and model {kind} balances its experts by a bias in place of a loss")
         self._found: list[Routing] | None = None
         for router, place in routers.items():
@@ -69,7 +76,7 @@ class Experts:
             self._found.append(Routing(logits, logits.detach().topk(k).indices))
 
 
-def load(routings: Sequence[Routing], batch: Batch) -> Tensor:
+def tokens_per_expert(routings: Sequence[Routing], batch: Batch) -> Tensor:
     """Tokens that are routed to each expert of each layer, and a row of how many there are: [layers + 1, experts] float32."""
     where = batch["where"]
     counts = [torch.bincount(chosen[where].flatten(), minlength=logits.shape[-1]) for logits, chosen in routings]
@@ -85,8 +92,8 @@ def balance_loss(routings: Sequence[Routing], batch: Batch) -> Tensor:
     return torch.stack(parts).mean() / batch[TOKENS]
 
 
-def heaviest(shares: Tensor) -> Tensor:
-    """[layers, experts] -> the most that an expert has of a layer's tokens, over what it would have if all were even; the mean."""
+def largest_load(shares: Tensor) -> Tensor:
+    """[layers, experts] -> tokens of a layer's most used expert over the even share; the mean over layers."""
     return (shares.amax(-1) / shares.mean(-1)).mean()
 
 

@@ -25,6 +25,7 @@ _TOLD = {
     *("ROLE_NAME", "ROLE_RANK", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
 }
 """What a launcher tells each process of the others, which torch.distributed of any process that it starts would join."""
+_GPUS = "CUDA_VISIBLE_DEVICES"
 ENGINES = "transformers, or endpoint and a server"
 """What judges and writes where several processes train."""
 
@@ -49,20 +50,21 @@ def leave() -> None:
 @contextmanager
 def alone() -> Iterator[None]:
     """What starts meanwhile knows nothing of the other processes, and of the GPUs sees this one's alone."""
-    before = dict(os.environ)
+    told = state().num_processes > 1
+    hidden = {
+        n: v for n, v in os.environ.items() if told and (n in _TOLD or n.startswith("TORCHELASTIC_") or n == _GPUS)
+    }
+    for name in hidden:
+        del os.environ[name]
+    if told and not on_cpu():
+        seen = hidden.get(_GPUS) or ",".join(map(str, range(torch.cuda.device_count())))
+        os.environ[_GPUS] = seen.split(",")[state().local_process_index]
     try:
-        if state().num_processes > 1:
-            for name in before:
-                if name in _TOLD or name.startswith("TORCHELASTIC_"):
-                    del os.environ[name]
-            if not on_cpu():
-                seen = before.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-                os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[state().local_process_index]
         yield
     finally:
-        os.environ.update({name: before[name] for name in before if os.environ.get(name) != before[name]})
-        if "CUDA_VISIBLE_DEVICES" not in before:
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        if told:
+            os.environ.pop(_GPUS, None)
+        os.environ.update(hidden)
 
 
 def check_engine(place: str, engine: str, others: str) -> None:

@@ -195,7 +195,7 @@ def _prepared(module: T, files: ModelFiles, settings: Training) -> T:
     if settings.compile:
         module.compile_layers()
     if settings.router_aux_loss:
-        module.experts = Experts(module.inner)
+        module.experts = Experts(module.inner, settings.router_aux_loss)
     module.told_of_training = noise.in_training(module.model)
     if launch.state().is_main_process:  # others may not have the weights yet
         module.train()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 import tempfile
+import weakref
 from asyncio import gather
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -51,11 +53,12 @@ class FromVLLM:
         self._runner = runner
         size = sum(file.stat().st_size for file in Path(files.path).glob("*.safetensors"))
         self._writes = bool(launch.state().is_local_main_process)
-        self._made: Any = None
-        if launch.state().is_main_process:
-            self._made = tempfile.TemporaryDirectory(prefix="solon-weights-", dir=memory_folder(2 * size))
-        self._folder = Path(broadcast_object_list([self._made and self._made.name])[0])
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        parent = memory_folder(2 * size) or Path(tempfile.gettempdir())
+        # the same name on every machine, each of which has its own
+        self._folder: Path = broadcast_object_list([parent / f"solon-weights-{secrets.token_hex(8)}"])[0]
+        if self._writes:
+            self._folder.mkdir(mode=0o700)
+            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._turn = 0
         self._adapter: Any = None
         lora = None if launch.sharded() else settings.lora
@@ -88,6 +91,7 @@ class FromVLLM:
         named = self._settings.vllm.dtype
         kind = policy.base_dtype if named == "auto" else getattr(torch, named)
         weights = whole_weights(policy.inner) if launch.sharded() else policy.inner.state_dict().items()
+        # what is spread is gathered as it is asked for, by every process
         state = {name: value.detach().to(kind).cpu() for name, value in weights if self._writes}
         if self._writes:
             write_model(policy.inner, policy.base_folder, folder, state_dict=state)
@@ -113,8 +117,8 @@ class FromVLLM:
     def close(self) -> None:
         """Stop the engine's processes and delete the folder."""
         self._runner.run(self._engine.close())
-        if self._made:
-            self._made.cleanup()
+        if self._writes:
+            self._remove()
 
 
 def other_frequencies(config: Any, length: int) -> str:

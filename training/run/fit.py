@@ -119,7 +119,6 @@ def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowT
         Turns(job.train.rows, job.order),
         test,
         *callbacks,
-        router_aux_loss=settings.router_aux_loss,
     )
     seen = [job.train.rows[turn] for turn in sorted({*job.order})]
     train, held_out = (list(dict.fromkeys(job.recipe.referred(rows))) for rows in (seen, job.test.rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ from training.run.folder import CHECKPOINTS, rotate
 from training.run.sealed import seal
 
 EVAL = "eval"
-EXPERT_LOAD = "expert_load"
 ENTROPY = "entropy"
 """A metric that only steps with a row of metrics pay for."""
+EXPERT_LOAD = "expert_load"
+"""A metric of mixtures whose balance is trained."""
 COVARIATE_RATE = 0.02
 """Learning rate of its weight, a few numbers in log-odds, which begin near where they belong."""
 
@@ -77,10 +78,8 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         train: Turns,
         test: Turns | None,
         *callbacks: TrainerCallback,
-        router_aux_loss: float = 0.0,
     ) -> None:
         self._recipe = recipe
-        self._router_aux_loss = router_aux_loss
         self._sums: dict[str, Any] = defaultdict(float)
         self._rows: dict[str, int] = defaultdict(int)
         self._began = (time.monotonic(), 0.0, 0)
@@ -143,38 +142,38 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         for batch in batches:
             batch[SURVEY] = total / rows
 
-    def _routers(self) -> AbstractContextManager[list[experts.Routing]]:
-        """What the routers say meanwhile, where their balance is trained."""
-        found = self.accelerator.unwrap_model(self.model).experts
-        return nullcontext([]) if found is None else found.recording()
+    @property
+    def _experts(self) -> experts.Experts | None:
+        found: experts.Experts | None = self.accelerator.unwrap_model(self.model).experts
+        return found
 
     def _route(self, batches: Sequence[Batch]) -> None:
         """Write the tokens that each expert gets in this step, over all these batches and processes, into each of them."""
-        if not self._router_aux_loss:
+        if self._experts is None:
             return
         total: Any = 0
-        with torch.no_grad():
-            for batch in batches:
-                with self._routers() as routings:
-                    self.model_wrapped(self._prepare_inputs(batch))
-                total = total + experts.load(routings, self._prepare_inputs(batch))
+        for batch in map(self._prepare_inputs, batches):
+            with torch.no_grad(), self._experts.recording() as routings:
+                self.model_wrapped(batch)
+            total = total + experts.tokens_per_expert(routings, batch)
         total = self.accelerator.reduce(total, "sum")
         shares, tokens = total[:-1], total[-1, 0]
         for batch in batches:
             batch |= {experts.SHARES: shares / tokens, experts.TOKENS: tokens}
-        self._sums[EXPERT_LOAD] += experts.heaviest(shares)
+        self._sums[EXPERT_LOAD] += experts.largest_load(shares)
         self._rows[EXPERT_LOAD] += 1
 
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This micro-batch's part of the step's loss; wrappers average gradients over processes, hence the factor."""
-        with self._routers() as routings:
+        mixture = self._experts
+        with nullcontext(list[experts.Routing]()) if mixture is None else mixture.recording() as routings:
             outcome = self._recipe.outcome(model, inputs)
         self._count(inputs, outcome.values)
         loss = (outcome.loss * inputs[WEIGHT]).sum() / num_items_in_batch
-        if routings:
-            loss = loss + self._router_aux_loss * experts.balance_loss(routings, inputs)
+        if mixture is not None:
+            loss = loss + mixture.weight * experts.balance_loss(routings, inputs)
         loss = loss * self.accelerator.num_processes
         return (loss, outcome) if return_outputs else loss
 

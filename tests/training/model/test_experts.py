@@ -28,7 +28,7 @@ from generation.engines.base import ModelError
 from training.config import Training
 from training.data.batches import Example, Layout, collate
 from training.model import experts
-from training.model.experts import SHARES, TOKENS, Experts, balance_loss, heaviest, load
+from training.model.experts import SHARES, TOKENS, Experts, balance_loss, largest_load, tokens_per_expert
 from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 
@@ -63,7 +63,7 @@ def mixture(config: PretrainedConfig) -> Any:
 @pytest.mark.parametrize("kind", MIXTURES)
 def test_what_routers_say_is_what_transformers_reads_of_them(kind: str) -> None:
     model = mixture(MIXTURES[kind])
-    routers, tokens = Experts(model), torch.tensor([[1, 8, 9, 10, 11, 3, 7]])
+    routers, tokens = Experts(model, 1.0), torch.tensor([[1, 8, 9, 10, 11, 3, 7]])
     with routers.recording() as found:
         output = model(tokens, output_router_logits=True)
     model(tokens)  # nobody listens
@@ -77,12 +77,12 @@ def test_what_routers_say_is_what_transformers_reads_of_them(kind: str) -> None:
 
 def test_a_layer_has_transformers_own_loss_and_gradient() -> None:
     model = mixture(MixtralConfig(**{**SMALL, "num_hidden_layers": 1}, **FOUR))
-    routers, row = Experts(model), Example([1], [[8, 9, 10, 11, 3, 7, 2]])
+    routers, row = Experts(model, 1.0), Example([1], [[8, 9, 10, 11, 3, 7, 2]])
     batch = collate([row], "padded")
     with routers.recording() as found:
         model(batch["tokens"])
     mine = [routing._replace(logits=routing.logits.detach().requires_grad_()) for routing in found]
-    counts = load(mine, batch)
+    counts = tokens_per_expert(mine, batch)
     loss = balance_loss(mine, batch | {SHARES: counts[:-1] / counts[-1, 0], TOKENS: counts[-1, 0]})
     theirs = mine[0].logits.detach()[:-1].clone().requires_grad_()  # the last token predicts nothing
     wanted = load_balancing_loss_func((theirs,), 4, 2)
@@ -103,7 +103,7 @@ def test_batches_add_up_to_the_step(layout: Layout) -> None:
         return [experts.Routing(logits[start:], chosen[start:]) for logits, chosen in whole], batch
 
     parts = [part(ROWS[:1], 0), part(ROWS[1:], 20)]
-    total = sum(load(*one) for one in parts)
+    total = sum(tokens_per_expert(*one) for one in parts)
     assert isinstance(total, torch.Tensor)
     assert total[-1].tolist() == [9, 9, 9, 9]
     assert total[:-1].sum(-1).tolist() == [18, 18, 18]
@@ -118,8 +118,8 @@ def test_batches_add_up_to_the_step(layout: Layout) -> None:
 
 def test_the_heaviest_expert_is_held_against_an_even_share() -> None:
     even, uneven = torch.full((2, 4), 0.5), torch.tensor([[2.0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]])
-    assert heaviest(even) == 1
-    assert heaviest(uneven) == pytest.approx((4 + 1) / 2)
+    assert largest_load(even) == 1
+    assert largest_load(uneven) == pytest.approx((4 + 1) / 2)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_models_without_such_routers_are_refused(config: PretrainedConfig, why: 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     with pytest.raises(ModelError, match=why) as caught:
-        Experts(model)
+        Experts(model, 1.0)
     assert "router_aux_loss" in str(caught.value)
 
 

@@ -48,7 +48,7 @@ def examine(
     else:
         loaded = classifier(files, settings, layout, empty=True, **({"num_labels": heads} if kind == "reward" else {}))
     if settings.router_aux_loss:
-        Experts(loaded.model)
+        Experts(loaded.model, settings.router_aux_loss)  # refuses other models
     adapted(loaded.model, settings.lora, TaskType.CAUSAL_LM if kind == "policy" else TaskType.SEQ_CLS)
     return Examined(loaded.model.get_input_embeddings().weight.shape[0], tuple(_notes(loaded, files, heads)))
 
