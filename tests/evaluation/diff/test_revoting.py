@@ -1,6 +1,7 @@
 """An edit counted anew is what a run under it makes of the same calls."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from evaluation.diff.revoting import Effect, Recount
 from evaluation.diff.runs import compare_runs, read_pairs
 from generation.output.manifest import Manifest
 from generation.output.run import open_run
+from tests.calling import call, calling_run, rule
 
 LAWS: dict[str, Any] = {
     "name": "laws",
@@ -164,42 +166,14 @@ def test_the_command_says_what_flips_without_a_call(
     assert "true: not asked about" in out
 
 
-CALLING = {
-    "name": "calling",
-    "version": 1,
-    "objectives": {"good": 1.0},
-    "principles": [
-        {"id": "calls", "objective": "good", "text": "Call the tool.", "check": {"tool_calls": "required"}},
-        {"id": "row", "objective": "good", "text": "Do as the row says.", "weight": 0.5, "check": {"of_row": "wanted"}},
-    ],
-}
-LOOK = {
-    "type": "function",
-    "function": {"name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}},
-}
+CALLING = (rule("calls", tool_calls="required"), rule("row", 0.5, of_row="wanted"))
 
 
-def calling(folder: Path, laws: dict[str, Any], name: str) -> Path:
+def calling(folder: Path, principles: Sequence[dict[str, Any]], name: str) -> Path:
     """A run on responses of which one only calls a tool, judged by rules on calls and on columns of the row."""
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(laws))
-    call = {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [{"type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}],
-    }
-    prompts = [
-        {
-            "id": f"p{i}", "prompt": f"What is at {i}?", "tools": [LOOK], "responses": [call, f"nothing but {i}", "I see the sky."],
-            "wanted": {"must_match": "sky"}, "other": {"must_match": "nothing"},
-        }
-        for i in range(6)
-    ]  # fmt: skip
-    making = solon.generate_feedback(
-        str(folder / f"{name}.yaml"), prompts, folder / name, engine="replay", policy="model", report=False,
-        plan={"rounds": 0, "controls": 0, "pairs": "all_pairs"},
-    )  # fmt: skip
-    solon.run_sync(making)
-    return folder / name
+    responses = [{"role": "assistant", "content": "", "tool_calls": [call("sky")]}, "nothing but air", "I see the sky."]
+    asked = {"wanted": {"must_match": "sky"}, "other": {"must_match": "nothing"}}
+    return calling_run(folder, principles, responses, 6, name, **asked)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +184,8 @@ def test_rules_see_calls_and_rows_when_they_are_counted_anew(
     tmp_path: Path, principle: str, check: dict[str, Any]
 ) -> None:
     before = calling(tmp_path, CALLING, "run")
-    principles = [{**one, "check": check} if one["id"] == principle else one for one in CALLING["principles"]]
-    after = calling(tmp_path, {**CALLING, "principles": principles}, "after")
+    principles = [{**one, "check": check} if one["id"] == principle else one for one in CALLING]
+    after = calling(tmp_path, principles, "after")
     recount = Recount(read_ballots(open_run(before)))
     effect = recount.effect(solon.load_constitution(tmp_path / "after.yaml"), config_of(before).plan)
     diff = compare_runs(read_pairs(before), read_pairs(after))

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import solon
 from constitution.errors import UserError
 from generation.output.run import Run, open_run
 from studio.data import schema
 from studio.data.calls import calls_about
 from studio.data.filters import FACETS, PairFilter, PairQuery, read_query
 from studio.data.index import Index, _open, index_of
+from tests.calling import call, calling_run, rule
 
 
 @pytest.fixture
@@ -171,29 +171,8 @@ def test_an_unfinished_run_has_none(tmp_path: Path) -> None:
 
 
 def test_calls_of_tools_are_shown_and_found(tmp_path: Path) -> None:
-    call = {"type": "function", "function": {"name": "look", "arguments": {"at": "zenith"}}}
-    laws = tmp_path / "laws.yaml"
-    laws.write_text(
-        "name: laws\nversion: 1\nobjectives: {good: 1.0}\nprinciples:\n"
-        "  - {id: calls, objective: good, text: Call., check: {tool_calls: required}}\n"
-    )
-    prompts = [
-        {
-            "id": f"p{i}", "prompt": f"What is at {i}?", "tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}],
-            "responses": [{"role": "assistant", "content": "", "tool_calls": [call]}, "nothing"],
-        }
-        for i in range(2)
-    ]  # fmt: skip
-    making = solon.generate_feedback(
-        str(laws),
-        prompts,
-        tmp_path / "run",
-        engine="replay",
-        policy="m",
-        report=False,
-        plan={"rounds": 0, "controls": 0},
-    )
-    solon.run_sync(making)
+    responses = [{"role": "assistant", "content": "", "tool_calls": [call("zenith")]}, "nothing"]
+    calling_run(tmp_path, [rule("calling", tool_calls="required")], responses, 2)
     index = index_of(tmp_path / "run")
     assert index is not None
     shown = [row.chosen for row in index.listed([0, 1])]

@@ -6,48 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-import solon
 from constitution.errors import UserError
 from generation.output.exports.rankings import ranking_rows, rating_rows
 from generation.output.run import open_run
+from tests.calling import call, calling_run, rule
 from training.data.ranked import of_run, ranked
 
-LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
-LAWS = {
-    "name": "laws",
-    "version": 1,
-    "objectives": {"good": 1.0},
-    "principles": [
-        {"id": "calls", "objective": "good", "text": "Call.", "check": {"tool_calls": "required"}},
-        {"id": "short", "objective": "good", "text": "Be short.", "weight": 0.5, "check": {"max_words": 2}},
-    ],
-}
-
-
-def call(at: str) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": "look", "arguments": {"at": at}}}
+RULES = (rule("calling", tool_calls="required"), rule("short", 0.5, max_words=2))
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Of two responses that call and say nothing or something, and of two that do not call."""
-    (tmp_path / "laws.yaml").write_text(yaml.safe_dump(LAWS))
     responses = [
         {"role": "assistant", "content": "", "tool_calls": [call("sky"), call("sea")]},
         {"role": "assistant", "content": "Let me look.", "tool_calls": [call("sky")]},
         "No.",
         "I would rather not say.",
     ]
-    prompts = [{"id": f"p{i}", "prompt": f"What is at {i}?", "tools": [LOOK], "responses": responses} for i in range(3)]
-    solon.run_sync(
-        solon.generate_feedback(
-            str(tmp_path / "laws.yaml"), prompts, tmp_path / "run", engine="replay", policy="m", report=False,
-            plan={"rounds": 0, "controls": 0, "pairs": "all_pairs"},
-        )
-    )  # fmt: skip
-    return tmp_path / "run"
+    return calling_run(tmp_path, RULES, responses)
 
 
 def test_a_run_is_ranked_with_its_calls(run: Path) -> None:
