@@ -47,30 +47,34 @@ def test_every_page_can_be_used_by_all(
             keep(tab, path.partition("?")[0].strip("/").replace("/", "-"))
 
 
+def press(tab: Page, *keys: str) -> None:
+    """Press keys on a page whose scripts have run: its heading is there before they are."""
+    tab.wait_for_load_state()
+    for key in keys:
+        tab.keyboard.press(key)
+
+
 def test_pairs_are_read_by_keys_alone(finished: Path, serve: Callable[..., str], tab: Page) -> None:
     tab.goto(serve(finished))
     tab.get_by_role("link", name="Pairs", exact=True).click()
     tab.wait_for_url("**/pairs")
-    tab.wait_for_load_state()
-    tab.keyboard.press("/")
+    press(tab, "/")
     tab.keyboard.type("kindly")
-    tab.keyboard.press("Enter")
+    press(tab, "Enter")
     expect(tab.get_by_role("status")).to_contain_text("9 of 12 pairs")
-    tab.keyboard.press("j")
-    tab.keyboard.press("j")
+    press(tab, "j", "j")
     second = tab.evaluate("document.activeElement.textContent")
-    tab.keyboard.press("Enter")
+    press(tab, "Enter")
     expect(tab.get_by_role("heading", level=1)).to_have_text(f"Pair {second}")
     assert "q=kindly" in tab.url
-    tab.keyboard.press("j")
+    press(tab, "j")
     expect(tab.get_by_text("3 of 9")).to_be_visible()
-    tab.keyboard.press("u")
+    press(tab, "u")
     expect(tab.get_by_role("status")).to_contain_text("9 of 12 pairs")
     tab.goto(tab.url.partition("/pairs")[0] + "/overview")
-    tab.wait_for_load_state()
     bar = tab.locator("svg.plot a").filter(has_text="given over given").first
     bar.focus()
-    tab.keyboard.press("Enter")
+    press(tab, "Enter")
     expect(tab.get_by_role("status")).to_contain_text("9 of 12 pairs")
     assert tab.title() != "ran"
 
@@ -96,24 +100,24 @@ def test_a_person_labels_by_keys_alone(finished: Path, serve: Callable[..., str]
     check_all(tab)
     for key in ("a", "b", "=", "x", "Space"):
         before = tab.locator("#answer").get_attribute("data-line")
-        tab.keyboard.press(key)
+        press(tab, key)
         tab.locator(f"#answer:not([data-line='{before}'])").wait_for(state="attached")
         assert tab.evaluate("document.activeElement.id") == "now", "a screen reader goes on from the next pair"
     assert [row["label"] for row in rows(run)] == ["a", "b", "tie", "both_bad", "skip"]
-    tab.keyboard.press("n")
+    press(tab, "n")
     tab.keyboard.type("a note with a = b")
-    tab.keyboard.press("Escape")
-    tab.keyboard.press("e")
+    press(tab, "Escape")
+    press(tab, "e")
     tab.locator("textarea[data-side=a]").fill("A kinder and a shorter answer.")
-    tab.keyboard.press("Escape")
-    tab.keyboard.press("a")
+    press(tab, "Escape")
+    press(tab, "a")
     tab.get_by_text("You said: A is better.").wait_for()
     last = rows(run)[-1]
     assert (last["note"], last["edited"], last["text"]) == ("a note with a = b", "a", "A kinder and a shorter answer.")
     tab.get_by_text("Its votes, and the pair").click()
     check_all(tab)
     keep(tab, "review")
-    tab.keyboard.press("u")
+    press(tab, "u")
     tab.get_by_text("You said: skipped.").wait_for()
     assert (rows(run)[-1]["a"], rows(run)[-1]["label"]) == (last["a"], "skip")
     assert len({row["id"] for row in rows(run)}) == 7
@@ -126,7 +130,7 @@ def test_a_person_edits_and_tries(other: Path, serve: Callable[..., str], tab: P
     tab.goto(serve(file, other))
     assert tab.title().startswith("Edit")
     check_all(tab)
-    tab.keyboard.press("t")
+    press(tab, "t")
     tab.locator("#text").fill(text().replace("objective: good", "objective: god", 1))
     tab.get_by_text("god", exact=False).locator("visible=true").first.wait_for()
     tab.locator("button[data-line]").first.click()
@@ -135,8 +139,8 @@ def test_a_person_edits_and_tries(other: Path, serve: Callable[..., str], tab: P
     )
     tab.locator("#text").fill("# kept\n" + text())
     tab.get_by_text("No errors, no warnings.").wait_for()
-    tab.keyboard.press("Escape")
-    tab.keyboard.press("f")
+    press(tab, "Escape")
+    press(tab, "f")
     weight = tab.locator("#form input[data-keys*=kind][type=number]")
     weight.fill("30")
     weight.press("Tab")
