@@ -2,9 +2,9 @@
 
 Two steps, each safe by construction rather than by escaping:
 
-1. The chat template is rendered with the real contents, in which a secret marker follows every character that could begin a
+1. The chat template is rendered with the real contents, in which a secret mark follows every character that could begin a
    control token's text. Whatever control texts stand in the result, whole, are then the template's own.
-2. Those are replaced by secret names and the markers removed; the string is encoded by a copy of the tokenizer that knows
+2. Those are replaced by secret names and the marks removed; the string is encoded by a copy of the tokenizer that knows
    each control token by its secret name alone. Ids stay the same, and a control token's public text is ordinary text to it.
 
 What the assistant thought (`reasoning_content`, or a block of thoughts that its text begins with) is the one exception: it stands
@@ -34,6 +34,7 @@ from generation.engines.base import ModelError
 from generation.models.heads import Heads
 from generation.models.messages import (
     Chat,
+    Marks,
     ThoughtsPlace,
     Tools,
     check_calls,
@@ -45,7 +46,9 @@ from generation.models.messages import (
     without_calls,
 )
 from generation.models.shape import (
+    BorrowedEnds,
     RowKind,
+    borrowed_ends,
     differences,
     ends_of_turns,
     examine,
@@ -60,13 +63,11 @@ from generation.models.written import Layout, Tokens, Written
 
 _PRIVATE = [chr(code) for code in range(0xE000, 0xF8FF)]
 """Private-use characters: no normalizer, filter or case folding changes them."""
-_FIRST_WORD = re.compile(r"\S")
 _SEEN = 40
 """Characters of a head's end by which it is found in a rendering."""
 _ANSWERS = frozenset({"assistant"})
 _SEEN_BY_ALL = frozenset({"user", "system"})
 """Who must not be left out of a rendering."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def encode(tokenizer: Any, messages: Chat, tools: Tools | None = None) -> list[int]:
@@ -104,19 +105,13 @@ class Encoder:
         self._template = ChatTemplate(tokenizer, self._day, template_kwargs or {})
         self._template_kwargs = template_kwargs or {}
         self._prefix = answer_prefix
-        self._marker = _secret()
         self._names = _control_names(tokenizer)
         self._clone, spans = renamed(tokenizer, self._names)
         self._heads = Heads(self._ids, spans)
         self._control = re.compile(
             "|".join(re.escape(text) for text in sorted(self._names, key=len, reverse=True)) or r"(?!)"
         )
-        starts = "".join(sorted({text[0] for text in self._names}))
-        self._start = re.compile(f"[{re.escape(starts)}]") if starts else re.compile(r"(?!)")
-        self._ends = {text[k:] for text in self._names for k in range(1, len(text))}
-        self._lengths = sorted({len(end) for end in self._ends}) or [0]
-        self._inside = "\n".join(text[1:] for text in self._names)
-
+        self._marks = Marks(self._names, _secret())
         self._template.header = missing_header(self._plain, self._ids)
         self.shape = examine(self._plain, template_kwargs or {}, self._template.mentions, self._template.header)
         """What the template makes of messages."""
@@ -154,7 +149,7 @@ class Encoder:
     def _cut(self, text: str, messages: Chat, head: int) -> int:
         """Where the head ends in the rendering; 0 where the template changed it, or what follows it."""
         content = fields(messages[0])["content"]
-        end = self._break(content[max(0, head - _SEEN) : head])
+        end = self._marks.broken(content[max(0, head - _SEEN) : head])
         place = text.rfind(end) + len(end)
         return place if place >= len(end) and content[head : head + 1] == text[place : place + 1] else 0
 
@@ -178,6 +173,8 @@ class Encoder:
 
         def render(chat: Chat, opening: bool) -> str:
             rendered = self._render(chat, tools, opening, told=template_kwargs)
+            if self._borrowed and not opening:
+                rendered += self._borrowed.behind(fields(chat[-1]))
             for mark, secret in zip(marks, secrets, strict=True):
                 rendered = rendered.replace(secret, mark)
             return rendered
@@ -189,8 +186,8 @@ class Encoder:
                 raise ValueError("what follows the prompt does not end with what the assistant says")
             chat = [with_thoughts(message, place, secrets, message is chat[-1]) for message in chat]
             turns = self._layout.turns(chat, len(prompt), render, bool(cut) and cut[i])
-            check_calls(chat[len(prompt) :], turns.text[turns.spans[0][0] :].replace(self._marker, ""))
-            shown = [self._mark(message) for message in chat[len(prompt) :] if not message.get("tool_calls")]
+            check_calls(chat[len(prompt) :], self._marks.removed(turns.text[turns.spans[0][0] :]))
+            shown = [self._marks.marked(message) for message in chat[len(prompt) :] if not message.get("tool_calls")]
             check_visible(shown, turns.text, _ANSWERS)
             found.append(turns)
         return self._tokens.written(found)
@@ -215,8 +212,12 @@ class Encoder:
         """What is to be told before rows of these kinds are trained on, in words: where the template writes an answered chat
         otherwise than it opens an answer, and what it leaves out. Raises ModelError for what would be trained wrong.
         """
-        _ = self.end_of_turn
-        return differences(self._plain, self._template.mentions, self._thoughts[0], kinds, template_kwargs or {})
+        end = self._tokenizer.convert_ids_to_tokens(self.end_of_turn)
+        borrowed = [
+            f"its chat template ends no answer: {end!r}, with which the next turn begins, is trained on as its end"
+        ]
+        notes = differences(self._plain, self._template.mentions, self._thoughts[0], kinds, template_kwargs or {})
+        return [*(borrowed if self._borrowed else ()), *notes]
 
     def response(
         self, messages: Chat, text: str, tools: Tools | None = None, told: Mapping[str, JsonValue] | None = None
@@ -233,7 +234,7 @@ class Encoder:
         known = self._ids(border)
         if before[len(before) - len(known) :] != known:  # a tokenizer whose tokens do reach over
             border, known = opening, before
-        said = self._mark_text(text)
+        said = self._marks.marked(text)
         whole = self._ids(border + said)
         return before, whole[len(known) :] if whole[: len(known)] == known else self._ids(said)
 
@@ -247,7 +248,14 @@ class Encoder:
         return int(self._tokenizer.backend_tokenizer.token_to_id(self._turn_ends[0]))
 
     @cached_property
+    def _borrowed(self) -> BorrowedEnds | None:
+        bos = self._tokenizer.special_tokens_map.get("bos_token")
+        return borrowed_ends(self._plain, self._template.mentions, self._control, bos)
+
+    @cached_property
     def _turn_ends(self) -> tuple[str, ...]:
+        if self._borrowed:
+            return tuple(dict.fromkeys(self._control.findall(gap)[-1] for gap in self._borrowed))
         return ends_of_turns(self._plain, self._template.mentions, self._control)
 
     def label_id(self, label: str) -> int:
@@ -297,8 +305,8 @@ class Encoder:
         return self._clone.encode(self._named(rendered), add_special_tokens=False).ids
 
     def _named(self, rendered: str) -> str:
-        """A rendering with the secret names of its control tokens, without markers."""
-        return self._control.sub(lambda match: self._names[match.group()], rendered).replace(self._marker, "")
+        """A rendering with the secret names of its control tokens, without marks."""
+        return self._marks.removed(self._control.sub(lambda match: self._names[match.group()], rendered))
 
     def _plain(
         self, messages: Sequence[Mapping[str, Any]], tools: Tools | None, opening: bool, told: Mapping[str, JsonValue]
@@ -324,11 +332,12 @@ class Encoder:
         if tools and not self._template.mentions("tools"):
             chat, tools = with_tools_described(chat, tools), None
         marked = [
-            {key: value if key == "role" else self._mark(value) for key, value in message.items()} for message in chat
+            {key: value if key == "role" else self._marks.marked(value) for key, value in message.items()}
+            for message in chat
         ]
         if lost := left_out(self.shape, chat, tools) if opening else "":
             raise ValueError(f"the model's chat template leaves out: {lost}")
-        listed = self._mark(list(tools)) if tools else None
+        listed = self._marks.marked(list(tools)) if tools else None
         if judged and not self._prefix:
             told = {**self.shape.told, **(told or {})}
         rendered = self._template.render(marked, listed, opening, told)
@@ -336,38 +345,6 @@ class Encoder:
         if not opening:
             return rendered
         return rendered + (self._prefix or (self.shape.closing if judged else ""))
-
-    def _mark(self, value: Any) -> Any:
-        """The value with markers in every string of it."""
-        if isinstance(value, str):
-            return self._mark_text(value)
-        if isinstance(value, Mapping):
-            return {self._break(str(key)): self._mark(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._mark(item) for item in value]
-        return value
-
-    def _mark_text(self, text: str) -> str:
-        """Markers after each possible start of a control text, and before the first word where it could end one.
-
-        The second is for templates that write the start themselves. Other texts are left as they are, since templates
-        compare some of them.
-        """
-        text = self._break(text)
-        word = text.strip()
-        if not word or not self._ends_a_control(word):
-            return text
-        return _FIRST_WORD.sub(lambda match: self._marker + match.group(), text, count=1)
-
-    def _break(self, text: str) -> str:
-        text = _SURROGATE.sub("\ufffd", text).replace(self._marker, "")
-        return self._start.sub(lambda match: match.group() + self._marker, text)
-
-    def _ends_a_control(self, word: str) -> bool:
-        """True when the word begins with the end of a control text, or is a piece of its inside."""
-        return any(word[:n] in self._ends for n in self._lengths) or (
-            len(word) <= self._lengths[-1] and word in self._inside
-        )
 
 
 _SMALL_CHATS: tuple[tuple[list[dict[str, Any]], Tools | None], ...] = (

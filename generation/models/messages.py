@@ -1,10 +1,10 @@
-"""Messages as a chat template takes them, whatever it knows of tools."""
+"""Messages as a chat template takes them, whatever it knows of tools, and marks that keep their texts from control tokens."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
@@ -16,6 +16,8 @@ Tools = Sequence[Mapping[str, JsonValue]]
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _WORD = re.compile(r"[A-Za-z0-9]{4,}")
+_FIRST_WORD = re.compile(r"\S")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LOOKED_AT = 500
 """Characters of a message in which a word is looked for that the rendering must have."""
 
@@ -118,3 +120,51 @@ def check_visible(chat: Sequence[Mapping[str, Any]], rendered: str, roles: froze
         word = max(_WORD.findall(content[:_LOOKED_AT]), key=len, default="")
         if word not in rendered and word.casefold() not in rendered.casefold():
             raise ValueError(f"the model's chat template leaves out a message of the {message['role']}'s")
+
+
+class Marks:
+    """Puts a mark into texts wherever a control token's text could begin, so that no control text stands in them whole."""
+
+    def __init__(self, controls: Collection[str], mark: str) -> None:
+        """controls: texts of control tokens. mark: stands in no text."""
+        self._mark = mark
+        starts = "".join(sorted({text[0] for text in controls}))
+        self._start = re.compile(f"[{re.escape(starts)}]") if starts else re.compile(r"(?!)")
+        self._ends = {text[k:] for text in controls for k in range(1, len(text))}
+        self._lengths = sorted({len(end) for end in self._ends}) or [0]
+        self._inside = "\n".join(text[1:] for text in controls)
+
+    def marked(self, value: Any) -> Any:
+        """The value with marks in every string of it."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            return {self.broken(str(key)): self.marked(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.marked(item) for item in value]
+        return value
+
+    def broken(self, text: str) -> str:
+        """The text with a mark behind each character that a control text could begin with."""
+        text = self.removed(_SURROGATE.sub("\ufffd", text))
+        return self._start.sub(lambda match: match.group() + self._mark, text)
+
+    def removed(self, text: str) -> str:
+        """The text without marks."""
+        return text.replace(self._mark, "")
+
+    def _text(self, text: str) -> str:
+        """Broken, and marked before the first word where that could end a control text, for templates that write the start
+        themselves. Other texts are left as they are, since templates compare some of them.
+        """
+        text = self.broken(text)
+        word = text.strip()
+        if not word or not self._ends_a_control(word):
+            return text
+        return _FIRST_WORD.sub(lambda match: self._mark + match.group(), text, count=1)
+
+    def _ends_a_control(self, word: str) -> bool:
+        """True when the word begins with the end of a control text, or is a piece of its inside."""
+        return any(word[:n] in self._ends for n in self._lengths) or (
+            len(word) <= self._lengths[-1] and word in self._inside
+        )

@@ -180,6 +180,51 @@ def ends_of_turns(render: Render, mentions: Callable[[str], bool], control: re.P
     return tuple(found)
 
 
+class BorrowedEnds(NamedTuple):
+    """How answers end under a template that ends none: with what it writes next, up to the control token that begins it."""
+
+    answer: str
+    call: str
+    """Behind calls of tools."""
+
+    def behind(self, message: Mapping[str, Any]) -> str:
+        """What ends a chat whose last message it is."""
+        if message["role"] != "assistant":
+            return ""
+        return self.call if message.get("tool_calls") else self.answer
+
+
+def borrowed_ends(
+    render: Render, mentions: Callable[[str], bool], control: re.Pattern[str], bos: str | None
+) -> BorrowedEnds | None:
+    """Ends of a template that writes the next speaker's token behind an answer, and nothing where none follows, as GLM's, whose
+    models stop at that token. None for a template that ends answers, or whose next token says nothing: it opens answers as well.
+    """
+
+    def gap(answered: Mapping[str, Any], following: Mapping[str, Any]) -> str:
+        """What the template writes behind an answer that is not the last message, up to its first control token."""
+        try:
+            alone, whole = (render([_ASKED, answered, *more], None, False, {}) for more in ((), (following,)))
+            opening = render([_ASKED], None, True, {})[len(render([_ASKED], None, False, {})) :]
+        except ValueError:
+            return ""
+        found = control.search(whole, len(alone), max(whole.rfind(following["content"]), 0))
+        if not whole.startswith(alone) or not found or found.group() in (*control.findall(opening), bos):
+            return ""
+        return whole[len(alone) : found.end()]
+
+    try:
+        ended = control.search(render([_ASKED, _ANSWERED], None, False, {}).rpartition(_A)[2])
+    except ValueError:
+        return None
+    answer = "" if ended else gap(_ANSWERED, {"role": "user", "content": _MORE})
+    if not answer:
+        return None
+    result = {"role": "tool", "content": _RESULT, "name": _TOOL, "tool_call_id": "callcall1"}
+    call = gap(_CALLED, result) if mentions("tool_calls") else ""
+    return BorrowedEnds(answer, call or answer)
+
+
 def differences(
     render: Render,
     mentions: Callable[[str], bool],

@@ -20,7 +20,8 @@ from generation.models.encoder import Encoder
 from generation.models.written import Written
 from tests.properties import examples
 
-UNUSABLE = {"glm 4.5", "an end between turns alone", "no end of the turn", "answers left out"}
+BORROWED = "its chat template ends no answer: '<|user|>', with which the next turn begins, is trained on as its end"
+UNUSABLE = {"an end between turns alone", "no end of the turn", "answers left out"}
 
 
 @cache
@@ -57,7 +58,8 @@ def test_ids_are_the_templates_own_or_it_is_told(family: str) -> None:
     if family in UNUSABLE:
         assert {kind for kind, _ in found.values()} == {"refused"}
     else:
-        assert {found[title][0] for title in ("plain", "short", "empty", "earlier turns", "all turns")} == {"equal"}
+        as_rendered = "told" if made(family)[1].examine_training([])[:1] == [BORROWED] else "equal"
+        assert {found[title][0] for title in ("plain", "short", "empty", "earlier turns", "all turns")} == {as_rendered}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,7 @@ def test_ids_are_the_templates_own_or_it_is_told(family: str) -> None:
         pytest.param("phi 3", "It is mild.<|end|>", id="an-end-of-text-behind"),
         pytest.param("mistral v3", " It is mild.</s>", id="no-header"),
         pytest.param("no generation prompt", "It is mild.<|im_end|>", id="no-generation-prompt"),
+        pytest.param("glm 4.5", "\n<think></think>\nIt is mild.<|user|>", id="an-end-from-the-next-turn"),
     ],
 )  # fmt: skip
 def test_the_assistant_writes_what_follows_the_generation_prompt(family: str, expected: str) -> None:
@@ -122,6 +125,13 @@ CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</
             '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris"}}]</s>«[TOOL_RESULTS]mild[/TOOL_RESULTS]»It is.</s>'
             "«[INST]now?[/INST]»now.</s>",
             id="no-generation-prompt",
+        ),
+        pytest.param(
+            "glm 4.5",
+            "\n<think></think>\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n</tool_call>"
+            "<|observation|>«\n<tool_response>\nmild\n</tool_response><|assistant|>»\n<think></think>\nIt is.<|user|>"
+            "«\nnow?<|assistant|>»\n<think></think>\nnow.<|user|>",
+            id="ends-from-the-next-turns",
         ),
     ],
 )
@@ -214,6 +224,25 @@ def test_an_answer_that_the_template_leaves_out_is_told() -> None:
     )
     with pytest.raises(ValueError, match="leaves out a message of the assistant's"):
         Encoder(tokenizer).written([ASKED], [[said("assistant", "It is, as somebody remarked")]])
+
+
+@pytest.mark.parametrize(
+    ("turn", "opening"),
+    [
+        pytest.param(
+            "'<|im_start|>' + m.role + '\n' + m.content", "<|im_start|>assistant\n", id="it-opens-answers-as-well"
+        ),
+        pytest.param("('<s>' if m.role == 'user' else '') + m.content", "", id="the-beginning-of-a-text"),
+        pytest.param("m.role + ': ' + m.content", "assistant: ", id="no-token"),
+    ],
+)
+def test_a_token_that_does_not_say_that_the_answer_is_over_ends_none(turn: str, opening: str) -> None:
+    tokenizer = tokenizer_of(FAMILIES["chatml"])
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    asked = "{% if add_generation_prompt %}" + opening + "{% endif %}"
+    tokenizer.chat_template = "{% for m in messages %}{{ " + turn + " }}{% endfor %}" + asked
+    with pytest.raises(ModelError, match="ends the assistant's turn with no control token"):
+        _ = Encoder(tokenizer).end_of_turn
 
 
 @pytest.mark.parametrize("style", [name for name in STYLES if name != "embedded"])
