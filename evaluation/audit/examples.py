@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
-from constitution.records import Message, Vote
+from constitution.records import Vote
+from critics.transcript import message_text
 from evaluation.audit.data import Audit
 from evaluation.audit.pairs import KINDS
 from evaluation.audit.word_diff import Change, word_diff
@@ -66,22 +66,16 @@ def _example(audit: Audit, pair: Pair) -> Example:
     ]
     return Example(
         pair=pair,
-        prompt=[(message.role, clip(message.content)) for message in pair.prompt],
-        chosen=_response(pair.chosen),
-        rejected=_response(pair.rejected),
+        prompt=[(message.role, clip(message_text(message))) for message in pair.prompt],
+        chosen=clip(message_text(pair.chosen)),
+        rejected=clip(message_text(pair.rejected)),
         votes=sorted(votes, key=lambda vote: (-vote[1].value, vote[0])),
         critiques=critiques,
         edits=[edit for name in names if (edit := _edit(audit, name))],
     )
 
 
-def _response(message: Message) -> str:
-    """What a response says; then the calls it makes."""
-    calls = [f"{call.function.name}({json.dumps(call.function.arguments)})" for call in message.tool_calls]
-    return clip("\n".join(filter(None, (message.content, *calls))))
-
-
 def _edit(audit: Audit, name: str) -> Edit | None:
     after = audit.responses.kept[name]
     before = audit.responses.kept.get(after.parent or "")
-    return before and Edit(before.id, name, word_diff(_response(before.message), _response(after.message)))
+    return before and Edit(before.id, name, word_diff(*(clip(message_text(one.message)) for one in (before, after))))

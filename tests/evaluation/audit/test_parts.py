@@ -25,8 +25,9 @@ from evaluation.audit.votes import read_voters, short_names
 from evaluation.pages.plots import Plot
 from evaluation.pages.section import LISTED, NOTHING, Table
 from generation.output import reading
-from generation.output.manifest import Manifest
+from generation.output.manifest import Manifest, whole
 from generation.output.records import ControlOutcome, Feedback
+from tests.calling import call, calling_run, rule
 
 Write = Callable[..., Manifest]
 Make = Callable[..., Feedback]
@@ -217,6 +218,20 @@ def test_the_measures(tmp_path: Path, write_run: Write, outcome: Make, failed: F
         "dropped": (0.0, 4),
         "duplicates": (0.333, 3),
     }
+
+
+def test_a_call_is_shown_as_judges_read_it(tmp_path: Path) -> None:
+    asked = {"role": "assistant", "content": "", "tool_calls": [call("home")]}
+    shown = {"role": "assistant", "content": "So:", "tool_calls": [call("work")]}
+    prompt = [
+        {"role": "user", "content": "Where?"},
+        asked,
+        {"role": "tool", "content": "there", "tool_call_id": "callcall1"},
+    ]
+    run = calling_run(tmp_path, [rule("calling", tool_calls="required")], [shown, "No."], 1, prompt=prompt)
+    ((_, (example,)),) = examples(audited(run, whole(run)))
+    assert example.chosen == 'So:\nCalls tool: {"name": "look", "arguments": {"at": "work"}}'
+    assert example.prompt[1] == ("assistant", 'Calls tool: {"name": "look", "arguments": {"at": "home"}}')
 
 
 def test_what_is_shown_of_a_pair(tmp_path: Path, write_run: Write, outcome: Make) -> None:
