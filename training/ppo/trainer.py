@@ -26,6 +26,7 @@ from training.model import launch
 from training.model.loading import load_critic, load_policy
 from training.model.memory import process as heap
 from training.model.modules import Policy, RewardModel
+from training.model.rounding import round_weights
 from training.model.saving import as_saved, save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
@@ -208,6 +209,8 @@ class Loop:
             values = self._iteration(iteration)
             self._record.train(iteration + 1, values)
             last = iteration + 1 == self._job.steps
+            if last:
+                self._round()
             if last or any(every and (iteration + 1) % every == 0 for every in (s.eval_every, s.check_every)):
                 results = self._evaluate(iteration + 1)
             if self._halted:
@@ -219,6 +222,13 @@ class Loop:
             if s.save_every and (iteration + 1) % s.save_every == 0 and not last:
                 self._save(iteration + 1)
         return TrainingEnd(self._job.steps, results)
+
+    def _round(self) -> None:
+        """Give the policy the values that are saved, so that these are evaluated. An adapter that is merged has none of its own."""
+        policy, lora = self.policy, self._settings.lora
+        if not (lora and lora.merge):
+            at_random, adapted = policy.rounds_at_random, policy.adapted
+            round_weights(policy.inner, policy.saved_dtype, {}, at_random, self._settings.seed, trained_only=adapted)
 
     def close(self) -> None:
         """Release samplers and rewards."""
