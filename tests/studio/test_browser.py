@@ -14,7 +14,7 @@ from generation.output.run import open_run
 from tests.studio.conftest import check_all, keep, make_run
 from tests.studio.test_app import PAGES
 from tests.studio.views.test_edit import text
-from tests.studio.views.test_live import trained
+from tests.studio.views.test_live import looped, trained
 from tests.studio.views.test_policy import policy_file
 from tests.studio.views.test_review import rows
 
@@ -32,11 +32,13 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_page_can_be_used_by_all(
     finished: Path, other: Path, serve: Callable[..., str], tab: Page, tmp_path: Path
 ) -> None:
-    (tmp_path / "training").mkdir()
+    for name in ("training", "loop"):
+        (tmp_path / name).mkdir()
     prompt = next(open_run(finished).pairs()).prompt_id
     subjects: dict[str, tuple[str, ...]] = {
         serve(finished, other): PAGES,
         serve(trained(tmp_path / "training")): ("/live",),
+        serve(looped(tmp_path / "loop", finished)): ("/live",),
         serve(policy_file(tmp_path / "policy.json")): ("/policy",),
     }
     for start, paths in subjects.items():
@@ -44,7 +46,10 @@ def test_every_page_can_be_used_by_all(
         for path in paths:
             tab.goto("/".join(tab.url.split("/")[:3]) + path.format(prompt=prompt))
             check_all(tab)
-            keep(tab, path.partition("?")[0].strip("/").replace("/", "-"))
+            keep(
+                tab,
+                "-".join([*tab.title().rpartition(" · ")[2].split(), *path.partition("?")[0].strip("/").split("/")]),
+            )
 
 
 def press(tab: Page, *keys: str) -> None:

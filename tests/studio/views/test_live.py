@@ -97,19 +97,25 @@ def trained(folder: Path, said: str = "") -> Path:
     return folder
 
 
-def test_a_loops_rounds_lead_to_what_they_made(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "loop.yaml").write_text("{}\n")
-    attempt = tmp_path / "round-1" / "attempt-1"
+def looped(folder: Path, finished: Path) -> Path:
+    """A loop of one attempt, which was refused."""
+    (folder / "loop.yaml").write_text("{}\n")
+    attempt = folder / "round-1" / "attempt-1"
     (attempt / "checkpoint").mkdir(parents=True)
     (attempt / "evaluation").mkdir()
     trained(attempt / "checkpoint")
     policy_file(attempt / "evaluation" / "policy.json")
-    (tmp_path / "round-1" / "run").symlink_to(finished)
-    (tmp_path / "round-1" / "reward").mkdir()  # not begun
-    (tmp_path / "round-x").mkdir()
+    (folder / "round-1" / "run").symlink_to(finished)
+    (folder / "round-1" / "reward").mkdir()  # not begun
+    (folder / "round-x").mkdir()
     figures = {"win rate": {"value": 0.6, "low": 0.5, "high": 0.7}}
     decision = {"round": 1, "attempt": 1, "recipe": "dpo", "parent": "base", "policy": "p", "learning_rate": 1e-5}
     (attempt / "decision.json").write_text(json.dumps({**decision, "accepted": False, "figures": figures}))
+    return folder
+
+
+def test_a_loops_rounds_lead_to_what_they_made(finished: Path, tmp_path: Path) -> None:
+    looped(tmp_path, finished)
     client = client_of(tmp_path)
     text = client.get("/live").text
     assert "Round 1, attempt 1: dpo" in text
