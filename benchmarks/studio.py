@@ -1,22 +1,24 @@
 """A run of many pairs in the studio: how long a filter, a sort, a page and a search take, and how much memory it holds.
 
-    python -m benchmarks.studio [--pairs 1000000] [--folder FOLDER]
+    python -m benchmarks.studio [--pairs 1000000] [--folder FOLDER] [--two]
 
 writes a run of made pairs to the folder (once), opens it by `solon studio`, and asks for pages as a browser does. A time is that of
 the whole answer, page and all, to a question that was not asked before. Of more than 10,000 pairs, those after are copies of the
-first with ids of their own.
+first with ids of their own. With --two it is opened beside a run of the same responses in which the votes on every twentieth pair
+are others, and what differs is asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -63,6 +65,15 @@ QUESTIONS = {
     "search, filter and sort": {"q": "w7 w20", "principle": "p1", "sort": "-p"},
 }
 """What is asked."""
+DIFFERENCES = {
+    "two runs: what flipped": {},
+    "two runs: the 100th page": {"page": "100"},
+    "two runs: what a voter turned": {"voter": "judge/compare/p3"},
+    "two runs: what appeared": {"kind": "appeared"},
+}
+"""What is asked of two runs."""
+TURNED = 20
+"""Of so many pairs one has other votes in the second run."""
 
 
 def main() -> None:
@@ -74,29 +85,33 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, metavar="FOLDER", help="where the run and its index are kept; a temporary one by default"
     )
+    parser.add_argument("--two", action="store_true", help="beside a second run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        run = folder / f"pairs-{options.pairs}"
-        if not (run / "manifest.json").exists():
-            write_run(run, options.pairs)
+        runs = [folder / f"pairs-{options.pairs}", *([folder / f"turned-{options.pairs}"] if options.two else [])]
+        for run, turned in zip(runs, (0, TURNED), strict=False):
+            if not (run / "manifest.json").exists():
+                write_run(run, options.pairs, turned)
+        path, questions = ("/compare", DIFFERENCES) if options.two else ("/pairs", QUESTIONS)
         began = time.perf_counter()
-        with studio(run, folder / "cache") as (process, address):
+        with studio(runs, folder / "cache") as (process, address):
             first = time.perf_counter() - began
             show(
                 f"{options.pairs:,} pairs: from the command to the address, index built or opened", first, "s", "report"
             )
             show("memory until then, at most", peak(process), "MB", "< 500")
-            for name, found, took in answers(address):
+            for name, found, took in answers(address, path, questions):
                 show(f"{name} ({found} pairs)", took, "ms", "<= 300")
             show("memory after all pages", process.memory_info().rss / 1e6, "MB", "< 500")
             show("memory, at most", peak(process), "MB", "< 500")
 
 
 @contextmanager
-def studio(run: Path, cache: Path) -> Iterator[tuple[psutil.Process, str]]:
-    """A studio of its own process on a run, and its address."""
-    command = [sys.executable, "-m", "solon", "studio", str(run)]
+def studio(runs: Sequence[Path], cache: Path) -> Iterator[tuple[psutil.Process, str]]:
+    """A studio of its own process on a run, or on one beside another, and its address."""
+    command = [sys.executable, "-m", "solon", "studio", str(runs[0])]
+    command += ["--against", str(runs[1])] if runs[1:] else []
     environment = {**os.environ, "SOLON_CACHE": str(cache)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -112,7 +127,7 @@ def peak(process: psutil.Process) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
-def answers(address: str) -> Iterator[tuple[str, str, float]]:
+def answers(address: str, path: str, questions: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, float]]:
     """(question, pairs found, milliseconds of the answer) of each question; none was asked before."""
     host, _, start = address.removeprefix("http://").partition("/")
     connection = HTTPConnection(host)
@@ -120,26 +135,34 @@ def answers(address: str) -> Iterator[tuple[str, str, float]]:
     answer = connection.getresponse()
     answer.read()
     cookie = {"Cookie": (answer.headers["set-cookie"] or "").partition(";")[0]}
-    for name, question in {"": {"size": "20"}, **QUESTIONS}.items():
+    for name, question in {"": {"size": "20"}, **questions}.items():
         began = time.perf_counter()
-        connection.request("GET", f"/pairs?{urlencode(question)}", headers=cookie)
+        asked = path if name else "/pairs"  # the very first answer compiles the templates
+        connection.request("GET", f"{asked}?{urlencode(question)}", headers=cookie)
         answer = connection.getresponse()
         text = answer.read().decode()
         took = 1000 * (time.perf_counter() - began)
         assert answer.status == 200, text
-        if name:  # the very first answer compiles the templates
-            yield name, text.partition('role="status">')[2].partition(" of ")[0], took
+        if name:
+            yield name, counted(text), took
 
 
-def write_run(folder: Path, pairs: int) -> None:
-    """A finished run of made texts and votes, by the run's own writer."""
+def counted(text: str) -> str:
+    """How many pairs a page says there are."""
+    if found := re.search(r'role="status">([\d,]+) of ', text):
+        return found[1]
+    return re.search(r"page 1?\d* of ([\d,]+)", text)[1] + " pages"  # type: ignore[index]
+
+
+def write_run(folder: Path, pairs: int, turned: int = 0) -> None:
+    """A finished run of made texts and votes, by the run's own writer. turned: of so many pairs one has other votes; 0: none."""
     folder.mkdir(parents=True)
     principles = tuple(Principle(id=f"p{i}", objective=f"o{i % 3}", text=f"Be {i}.") for i in range(VOTERS))
     constitution = Constitution(
         name="made", version=1, objectives={f"o{i}": 1.0 for i in range(3)}, principles=principles
     )
     writer, tally = DatasetWriter(folder, constitution, "judge", 0.05, False), Tally()
-    for feedback in _made(min(pairs, MADE)):
+    for feedback in _made(min(pairs, MADE), turned):
         writer.write(feedback)
         tally.add(feedback)
     (folder / SETTINGS).write_text("{}\n", encoding="utf-8")
@@ -171,8 +194,8 @@ def _multiply(path: Path, times: int) -> None:
             file.write_table(new, row_group_size=ROW_GROUP)
 
 
-def _made(pairs: int) -> Iterator[Feedback]:
-    random = np.random.default_rng(0)
+def _made(pairs: int, turned: int) -> Iterator[Feedback]:
+    random, other = np.random.default_rng(0), np.random.default_rng(1)
     chances = 1 / (np.arange(WORDS) + 2.0)
     chances /= chances.sum()
     words = np.array([f"w{i}" for i in range(WORDS)])
@@ -180,6 +203,8 @@ def _made(pairs: int) -> Iterator[Feedback]:
         count = min(1000, pairs - start)
         said = words[random.choice(WORDS, size=(count, sum(LENGTHS)), p=chances)]
         votes = random.normal(0.6, 1.0, (count, VOTERS, 2))
+        if turned:
+            votes[::turned] = other.normal(0.6, 1.0, votes[::turned].shape)
         for i in range(count):
             yield _feedback(start + i, said[i], votes[i])
 
