@@ -204,7 +204,7 @@ def _made(pairs: int, turned: int) -> Iterator[Feedback]:
         said = words[random.choice(WORDS, size=(count, sum(LENGTHS)), p=chances)]
         votes = random.normal(0.6, 1.0, (count, VOTERS, 2))
         if turned:
-            votes[::turned] = other.normal(0.6, 1.0, votes[::turned].shape)
+            votes[::turned] = other.normal(-0.6, 1.0, votes[::turned].shape)
         for i in range(count):
             yield _feedback(start + i, said[i], votes[i])
 

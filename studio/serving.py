@@ -15,6 +15,7 @@ from constitution.errors import Problem, Problems, UserError
 from constitution.terminal import complain, printable
 from evaluation.principles.report import read_report
 from studio.data.build import Progress
+from studio.data.difference import difference_of
 from studio.data.index import index_of
 from studio.security import START, Access, is_loopback
 from studio.settings import StudioSettings
@@ -24,7 +25,7 @@ from studio.subject import Kind, subject_of
 MIN_TOKEN = 32
 """Characters of a token that is given."""
 TELL = 100_000
-"""Pairs between two lines about an index that is built."""
+"""Pairs between two lines about what takes long."""
 
 
 def serve(settings: StudioSettings) -> int:
@@ -64,21 +65,22 @@ def open_studio(settings: StudioSettings) -> Studio:
                 studio.tested = settings.tested
     problems.check()
     assert studio is not None
-    for subject in (studio.subject, studio.against):
-        if subject is not None and subject.kind is Kind.RUN:
-            index_of(subject.path, _counting())
+    runs = [one.path for one in (studio.subject, studio.against) if one is not None and one.kind is Kind.RUN]
+    indices = [index_of(run, _counting("indexing")) for run in runs]
+    if len(indices) == 2 and indices[0] and indices[1]:
+        difference_of(indices[0], indices[1], _counting("comparing"))
     return studio
 
 
-def _counting() -> Progress:
-    """Tells on stderr how far the index of a large run is."""
+def _counting(what: str) -> Progress:
+    """Tells on stderr how far that is, of a large run."""
     told = 0
 
     def progress(pairs: int) -> None:
         nonlocal told
         if pairs - told >= TELL:
             told = pairs
-            complain(f"indexing: {pairs:,} pairs")
+            complain(f"{what}: {pairs:,} pairs")
 
     return progress
 

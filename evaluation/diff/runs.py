@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 from constitution.digest import digest
@@ -131,7 +132,7 @@ def _key(pair: Pair) -> PairKey:
 
 
 def _side(pair: Pair) -> PairSide:
-    votes = {vote.voter: vote.value for vote in pair.votes}
+    votes = {intern(vote.voter): vote.value for vote in pair.votes}  # names are held once, however many pairs are held
     return PairSide(pair.prompt_id, _text(pair.chosen), pair.chosen_id, pair.rejected_id, pair.p_chosen, votes)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -13,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from constitution.errors import Problem, UserError
-from evaluation.diff.runs import PairSide, RunDiff, compare_runs, read_pairs
+from evaluation.diff.runs import PairSide, RunDiff
+from studio.data.difference import difference_of
 from studio.data.index import Index, Listed, index_of
 from studio.pages import page
 from studio.state import Studio, View, index_at, studio_of
@@ -49,7 +48,7 @@ def compare(request: Request) -> Response:
     if kind not in KINDS or not (number.isascii() and number.isdigit() and 0 < len(number) < 9 and int(number) > 0):
         raise UserError(Problem("", "kind, page", f"got {kind!r}, {number!r}", f"{', '.join(KINDS)}; a number from 1"))
     voter = request.query_params.get("voter", "")
-    diff = _compared(a.run, a.manifest.sha256, b.run, b.manifest.sha256)
+    diff = difference_of(a, b)
     sides = _sides(diff, kind, voter)
     start = (int(number) - 1) * SIZE
     return page(
@@ -80,12 +79,6 @@ def _other(studio: Studio) -> Index:
     if found is None:
         raise UserError(Problem("", "", "the second run is not finished", fix="wait for it"))
     return found
-
-
-@lru_cache(maxsize=1)
-def _compared(a: Path, _: str, b: Path, __: str) -> RunDiff:
-    """The digests of their manifests make a run that was made anew another one."""
-    return compare_runs(read_pairs(a), read_pairs(b))
 
 
 def _shown(old: PairSide | None, new: PairSide | None, index: Index) -> Shown:
