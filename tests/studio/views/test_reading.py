@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from evaluation.diff import runs
 from generation.output.run import open_run
+from studio.data import difference
+from studio.serving import open_studio
+from studio.settings import StudioSettings
 from tests.studio.conftest import bars, client_of, make_run
 
 EDITED = """
@@ -50,6 +54,21 @@ def test_a_pair_is_shown_down_to_what_the_judge_read(client: TestClient, finishe
     calls = client.get(link).text
     assert calls.count("<summary>compare") == 2 * len(pair.votes)  # in both orders
     assert unescape(calls).count(f"Question {pair.prompt[0].content.split()[1][:-1]}?") >= 2 * len(pair.votes)
+
+
+def test_two_runs_are_read_once_before_they_are_shown(
+    finished: Path, edited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(difference, "_found", {})
+    monkeypatch.setattr(difference, "read_pairs", lambda run: read.append(run) or runs.read_pairs(run))
+    opened = open_studio(StudioSettings(subject=finished, against=edited))
+    assert opened.against is not None
+    assert read == [finished, edited]
+    both = client_of(finished, edited)
+    for query in ("", "?kind=appeared", "?page=2"):
+        assert both.get(f"/compare{query}").status_code == 200
+    assert read == [finished, edited]
 
 
 def test_what_flipped_and_why(finished: Path, edited: Path) -> None:
