@@ -49,6 +49,7 @@ def asked(request: Request) -> tuple[bytes, dict[bytes, str]]:
     }
     more = {
         "stop": s.stop,
+        "ends": s.ends,
         "labels": [label for label, _ in request.labels],
         "scored": bool(request.scored),
         "tools": bool(request.tools),

@@ -89,6 +89,8 @@ class Sampling:
     seed: int | None = None
     """None when temperature is 0: greedy text does not depend on it, and equal requests are then one call."""
     stop: tuple[str, ...] = ()
+    ends: tuple[int, ...] = ()
+    """Tokens that end the answer, beside those at which the checkpoint's own files say so."""
 
 
 class Subject(NamedTuple):
@@ -206,6 +208,7 @@ class Request:
             self.labels,
             self.index,
             *([self.scored] if self.scored and not self.messages else []),
+            *([{"ends": s.ends}] if s.ends else []),
             *([{"last": self.last}] if self.last != "question" else []),
             *([{"rendering": self.rendering}] if self.rendering else []),
             *([self.numerics] if self.numerics else []),

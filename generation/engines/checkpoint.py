@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,18 @@ def load_tokenizer(files: ModelFiles) -> Any:
         raise ModelError(
             f"model {files.path}: its tokenizer cannot be loaded ({error}); save it again with save_pretrained"
         ) from error
+
+
+def named_ends(files: ModelFiles) -> frozenset[int]:
+    """Tokens at which engines end a text because generation_config.json says so, or config.json where there is none."""
+    for name in ("generation_config.json", "config.json"):
+        with suppress(OSError, ValueError, AttributeError):  # what is wrong with a file is told where it is loaded
+            config = json.loads((files.path / name).read_text(encoding="utf-8"))
+            named = config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id"))
+            return frozenset(
+                token for token in (named if isinstance(named, list) else [named]) if isinstance(token, int)
+            )
+    return frozenset()
 
 
 def load_config(files: ModelFiles) -> Any:

@@ -55,11 +55,8 @@ class Transformers:
         named = self._model.generation_config.eos_token_id
         ends = {*(named if isinstance(named, list) else [named]), self._tokenizer.eos_token_id} - {None}
         self._ends: frozenset[int] = frozenset(ends)
-        # In place of the model's own, which may sample or penalise in its own way. Rows that are done are filled with an
-        # end token, so that the first one ends a row whatever ended it.
-        self._model.generation_config = GenerationConfig(
-            eos_token_id=sorted(ends) or None, pad_token_id=min(ends, default=0)
-        )
+        # In place of the model's own, which may sample or penalise in its own way
+        self._model.generation_config = GenerationConfig()
         compute_head_in_float32(self._model)
         self._narrows = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self._batcher = Batcher(self._answer, settings.batch_size, _shape)
@@ -107,12 +104,16 @@ class Transformers:
         watch = _FirstLogprobs([[token for _, token in r.labels] for r in requests])
         processors = [watch, *([_gumbel(requests)] if sampling.temperature else [])]
         stops = [_Stop(self._tokenizer, sampling.stop, longest)] if sampling.stop else []
+        # rows that are done are filled with an end token, so that the first one ends a row whatever ended it
+        ends = sorted({*self._ends, *sampling.ends})
         device = self._model.device
         with torch.inference_mode():
             out = self._model.generate(
                 ids.to(device),
                 attention_mask=mask.to(device),
                 max_new_tokens=sampling.max_tokens,
+                eos_token_id=ends or None,
+                pad_token_id=min(ends, default=0),
                 logits_processor=LogitsProcessorList(processors),
                 stopping_criteria=StoppingCriteriaList(stops),
             )
@@ -120,7 +121,8 @@ class Transformers:
         return [self._completion(*each) for each in zip(requests, rows, watch.logprobs, strict=True)]
 
     def _completion(self, request: Request, generated: list[int], logprobs: list[float]) -> Completion:
-        end = next((i for i, token in enumerate(generated) if token in self._ends), None)
+        ends = {*self._ends, *request.sampling.ends}
+        end = next((i for i, token in enumerate(generated) if token in ends), None)
         tokens = generated[:end]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
         cut = min((text.index(stop) for stop in request.sampling.stop if stop in text), default=None)

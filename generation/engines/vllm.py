@@ -280,6 +280,7 @@ def _sampling(request: Request) -> Any:
         top_p=s.top_p,
         seed=s.seed,
         stop=list(s.stop) or None,
+        stop_token_ids=list(s.ends) or None,
         logprob_token_ids=[token for _, token in request.labels] or None,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

@@ -56,6 +56,8 @@ class ChatModel:
     """As `Request.numerics`."""
     known: Capabilities = LOCAL
     """What it answers, where it runs here."""
+    ends: tuple[int, ...] = ()
+    """As `Sampling.ends`, of all its texts."""
     served: Served | None = None
     """Its servers, where it has any: they are probed for what it answers."""
 
@@ -98,6 +100,8 @@ class ChatModel:
         the answer. template_kwargs: what the chat template is told of this conversation alone.
         """
         judged = bool(labels)
+        if self.ends and not judged:
+            sampling = replace(sampling, ends=self.ends)
         answer = await self._send(
             Request(
                 self.digest,

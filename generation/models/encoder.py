@@ -248,6 +248,22 @@ class Encoder:
         return int(self._tokenizer.backend_tokenizer.token_to_id(self._turn_ends[0]))
 
     @cached_property
+    def ends(self) -> frozenset[int]:
+        """Ids of the control tokens at which an answer is over. Raises ModelError."""
+        calls = self._turn_ends[1:] if self._borrowed else ()
+        return frozenset({self.end_of_turn, *map(self._tokenizer.backend_tokenizer.token_to_id, calls)})
+
+    @property
+    def text_end(self) -> frozenset[int]:
+        """Id of the tokenizer's own end of a text, at which every engine stops."""
+        text = self._tokenizer.special_tokens_map.get("eos_token")
+        return frozenset({self._tokenizer.backend_tokenizer.token_to_id(text)} if text else ()) - {None}
+
+    def spelled(self, token: int) -> str:
+        """The text of a control token."""
+        return str(self._tokenizer.backend_tokenizer.id_to_token(token))
+
+    @cached_property
     def _borrowed(self) -> BorrowedEnds | None:
         bos = self._tokenizer.special_tokens_map.get("bos_token")
         return borrowed_ends(self._plain, self._template.mentions, self._control, bos)

@@ -18,7 +18,7 @@ from critics.text.thoughts import marks_thoughts
 from generation.config import RunConfig
 from generation.engines.base import Engine, ModelError
 from generation.engines.capabilities import Capabilities
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, named_ends
 from generation.engines.function import FunctionEngine, registered
 from generation.engines.limited import Limited
 from generation.engines.replay import Replay
@@ -196,6 +196,7 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
     if encoder and not spec.rewards:
         with suppress(ModelError):  # asked only by a constitution with a veto, which then says so
             labels |= {word: encoder.label_id(word) for word in METHODS[VIOLATION].labels}
+    ends = _further_ends(spec, encoder) if encoder else ()
     # a template that knows the marks of thoughts is of a model that thinks
     template = getattr(tokenizer, "chat_template", None)
     known = Capabilities(thinks=bool(encoder and encoder.thinks) or marks_thoughts(str(template)) if template else None)
@@ -208,8 +209,27 @@ def chat_model(config: RunConfig, spec: ModelSpec, wrap: Wrap, methods: Iterable
         labels,
         spec.numerics(config),
         known,
+        ends,
         served,
     )
+
+
+def _further_ends(spec: ModelSpec, encoder: Encoder) -> tuple[int, ...]:
+    """Tokens with which the chat template ends an answer, and which the checkpoint's own files do not name, so that no engine would
+    stop at them: those of a base that was given a template. Told on stderr; none for a server that is sent messages.
+    """
+    if spec.files is None or spec.rewards or not all(server.token_ids for server in spec.endpoints):
+        return ()
+    with suppress(ModelError):  # a template that ends no turn
+        further = encoder.ends - named_ends(spec.files) - encoder.text_end
+        if further:
+            shown = ", ".join(map(encoder.spelled, sorted(further)))
+            print(
+                f"{spec.name}: answers also end at {shown}, as in its chat template; its files do not say so",
+                file=sys.stderr,
+            )
+        return tuple(sorted(further))
+    return ()
 
 
 def _context(spec: ModelSpec) -> int:

@@ -41,6 +41,8 @@ def _decoding(request: Request, thinking: int) -> dict[str, Any]:
 
 def _token_body(request: Request, model: str) -> dict[str, Any]:
     sampling = _decoding(request, 0)
+    if request.sampling.ends:
+        sampling["stop_token_ids"] = list(request.sampling.ends)
     if request.scored:
         sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
     if request.labels:

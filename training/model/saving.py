@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -21,6 +22,17 @@ from training.model.rounding import Movement, round_weights
 
 ADAPTER = "adapter_config.json"
 """File that tells a LoRA adapter from a whole checkpoint."""
+
+
+def ends_of(model: Any) -> frozenset[int]:
+    """Tokens at which a model's GenerationConfig ends a text."""
+    named = model.generation_config.eos_token_id
+    return frozenset(named if isinstance(named, list) else [named]) - {None}
+
+
+def _one_or_all(ends: frozenset[int]) -> int | list[int]:
+    """As such a configuration has them."""
+    return next(iter(ends)) if len(ends) == 1 else sorted(ends)
 
 
 def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> Movement | None:
@@ -58,15 +70,24 @@ def _base(module: TrainableModel, files: ModelFiles, settings: Training) -> dict
     return {name: weight for name, weight in same if name not in new}
 
 
-def save(module: TrainableModel, tokenizer: PreTrainedTokenizerBase, folder: Path, merge: bool) -> None:
+def save(
+    module: TrainableModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    merge: bool,
+    ends: frozenset[int] = frozenset(),
+) -> None:
     """Write an ordinary checkpoint: weights, configuration and tokenizer; or the adapter alone, where it is not merged.
 
-    The module is done with afterwards: its weights have the type they are saved in, and a merged one has no adapter any more.
+    ends: tokens with which the template ends answers; generation_config.json names them, so that other programs stop there. The
+    module is done with afterwards: its weights have the type they are saved in, and a merged one has no adapter any more.
     """
     if module.adapted and merge:
         module.model = merged(module.model, module.saved_dtype)[0]
     module.model.to(module.saved_dtype)
     module.inner.config.dtype = module.saved_dtype
+    if ends and module.inner.generation_config is not None:
+        module.inner.generation_config.eos_token_id = _one_or_all(ends_of(module.inner) | ends)
     write_model(module.model, module.base_folder, folder)
     keep_processor(module.base_folder, folder)
     tokenizer.save_pretrained(folder)

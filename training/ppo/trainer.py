@@ -27,7 +27,7 @@ from training.model.loading import load_critic, load_policy
 from training.model.memory import process as heap
 from training.model.modules import Policy, RewardModel
 from training.model.rounding import round_weights
-from training.model.saving import as_saved, save
+from training.model.saving import as_saved, ends_of, save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.baseline import Baseline, baseline
@@ -40,7 +40,7 @@ from training.ppo.record import Record, averages
 from training.ppo.sampling import Sampling, responses_to_learn, sampling_figures
 from training.ppo.update import Update, trainable_parameters
 from training.rollout.rewards import CONSTITUTIONS
-from training.rollout.rollouts import ends_of, seeds_of, to_bf16
+from training.rollout.rollouts import seeds_of, to_bf16
 from training.rollout.vllm import open_writer
 from training.run import folder as output
 from training.run.card import Base, Data, write_card
@@ -127,7 +127,7 @@ def _whole(job: PPOJob, policy: Policy) -> Policy:
 
 def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     """The checkpoint and its card."""
-    save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge)
+    save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge, job.encoder.ends)
     write_card(
         job.out,
         recipe=job.recipe,
@@ -184,7 +184,7 @@ class Loop:
                 module.to(accelerator.device).train(s.gradient_checkpointing)
         if not launch.sharded():
             _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
-        self._ends = ends_of(self.policy.inner, job.encoder.end_of_turn)
+        self._ends = ends_of(self.policy.inner) | job.encoder.ends
         self._writer = open_writer(s, s.sampler, job.files, self._ends, runner)
         self._sampling = Sampling(job, self._writer, runner)
         self._update = Update(self.policy, self.critic, s, accelerator, job.steps)

@@ -259,12 +259,6 @@ def room_for_prompts(max_length: int, max_tokens: int) -> int:
     return room
 
 
-def ends_of(model: Any, end_of_turn: int) -> frozenset[int]:
-    """Tokens that end a response: the template's end of turn, and those that the checkpoint names."""
-    named = model.generation_config.eos_token_id
-    return frozenset({end_of_turn, *(named if isinstance(named, list) else [named])} - {None})
-
-
 def as_response(prompt: PromptRow, number: int, written: Rollout, tokenizer: Any) -> Response:
     """What a response says, as it was written: special tokens and white space are there for the reward to see. A malformed tool
     call stays text, for the reward to judge."""

@@ -235,7 +235,7 @@ def _whole(job: Job, trainer: RowTrainer, module: TrainableModel) -> TrainableMo
 def _write(job: Job, module: TrainableModel, results: dict[str, float]) -> None:
     """The checkpoint and its card."""
     merge = job.settings.lora is not None and job.settings.lora.merge
-    save(module, job.tokenizer, job.out, merge)
+    save(module, job.tokenizer, job.out, merge, frozenset() if job.recipe.heads else job.encoder.ends)
     write_card(
         job.out,
         recipe=job.recipe.name,

@@ -53,6 +53,18 @@ def test_seeds_decide_samples(engine: Transformers, encoder: Encoder) -> None:
 
 
 @pytest.mark.model
+def test_a_token_may_end_an_answer_beside_the_checkpoints_own(engine: Transformers, encoder: Encoder) -> None:
+    tokens = engine._tokenizer
+    asked = request(encoder, "Name three fruits.", Sampling(24))
+    (whole,) = ask(engine, asked)
+    end = tokens.encode(whole.text, add_special_tokens=False)[3]
+    one, other = ask(engine, replace(asked, sampling=Sampling(24, ends=(end,))), asked)
+    before = tokens.decode(tokens.encode(whole.text, add_special_tokens=False)[:3])
+    assert (one.text, one.finish, one.usage.completion) == (before, "stop", 4)
+    assert other == whole, "asked beside it, and not ended by it"
+
+
+@pytest.mark.model
 def test_labels_usage_and_finish(engine: Transformers, encoder: Encoder) -> None:
     labels = tuple((label, encoder.label_id(label)) for label in LABELS)
     verdict, text = ask(

@@ -15,7 +15,7 @@ from constitution.records import Message, Prompt
 from critics.compare import LABELS
 from generation.config import Decoding, Plan
 from generation.engines.base import Completion, ErrorReason, Request, Sampling
-from generation.engines.checkpoint import ModelFiles
+from generation.engines.checkpoint import ModelFiles, load_tokenizer
 from generation.engines.transformers import Transformers, TransformersSettings
 from generation.engines.vllm import VLLM
 from generation.models.chat_model import ChatModel
@@ -54,6 +54,15 @@ def theirs(embedded: ModelFiles, run: Run) -> Iterator[Ask]:
 
     yield lambda *requests: run(together(requests))
     run(engine.close())
+
+
+def test_a_token_may_end_an_answer_beside_the_checkpoints_own(ask: Ask, encoder: Encoder, embedded: ModelFiles) -> None:
+    tokens = load_tokenizer(embedded)
+    asked = request(encoder, "Name three fruits.", Sampling(24))
+    (whole,) = ask(asked)
+    ids = tokens.encode(whole.text, add_special_tokens=False)
+    (one,) = ask(replace(asked, sampling=Sampling(24, ends=(ids[3],))))
+    assert (one.text, one.finish, one.usage.completion) == (tokens.decode(ids[:3]), "stop", 4)
 
 
 def test_text_usage_and_finish(ask: Ask, encoder: Encoder) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,40 @@ def test_the_likelihood_of_what_was_sampled_with_thoughts_is_that_after_the_prom
     (asked,) = engine.asked
     assert tokenizer.decode(asked.tokens[: -asked.scored]).endswith("<｜Assistant｜><think>\n")
     assert tokenizer.decode(asked.tokens[-asked.scored :]) == "Hm.\n</think>\n\nThis one.<｜end▁of▁sentence｜>"
+
+
+@pytest.mark.parametrize(
+    ("named", "further"),
+    [
+        pytest.param({"generation_config.json": {"eos_token_id": [0, 1]}}, (), id="named"),
+        pytest.param({"generation_config.json": {"eos_token_id": 0}}, (1,), id="another-is-named"),
+        pytest.param({"generation_config.json": {}}, (1,), id="none-is-named"),
+        pytest.param({"config.json": {"eos_token_id": 1}}, (), id="in-config.json"),
+        pytest.param({"config.json": {"text_config": {"eos_token_id": 1}}}, (), id="in-a-part-of-it"),
+        pytest.param({"tokenizer": {"eos_token": "<|im_end|>"}}, (), id="by-the-tokenizer"),
+        pytest.param({}, (1,), id="nowhere"),
+    ],
+)  # fmt: skip
+def test_an_answer_ends_where_the_template_ends_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], named: dict[str, Any], further: tuple[int, ...]
+) -> None:
+    path = shutil.copytree(folder, tmp_path / "model")
+    tokenizer = STYLES["chatml"]()
+    tokenizer.chat_template, tokenizer.eos_token = DATED, "<|im_start|>"
+    for key, value in named.get("tokenizer", {}).items():
+        setattr(tokenizer, key, value)
+    tokenizer.save_pretrained(path)
+    for name, more in named.items():
+        if name != "tokenizer":
+            before = json.loads((path / name).read_text()) if (path / name).exists() else {}
+            (path / name).write_text(json.dumps(before | more))
+    engine = Echo()
+    model = opened(path, engine)
+    asyncio.run(model.ask([ASKED], stage="sample", sampling=Sampling(max_tokens=8)))
+    asyncio.run(model.ask([ASKED], stage="compare", sampling=Sampling(max_tokens=1), labels=("A", "B")))
+    assert [request.sampling.ends for request in engine.asked] == [further, ()]
+    told = "model: answers also end at <|im_end|>, as in its chat template; its files do not say so"
+    assert (told in capsys.readouterr().err.splitlines()) == bool(further)
 
 
 def test_a_row_with_what_the_template_leaves_out_fails_in_words(folder: Path) -> None:

@@ -90,3 +90,10 @@ def test_parameters_of_a_token_server_can_be_left_out_too() -> None:
         "model": "m", "token_ids": [1, 2], "output_mode": "tokens", "priority": 1,
         "sampling_params": {"max_tokens": 4, "temperature": 0.0, "top_p": 1.0, "logprob_token_ids": [7, 9, 9], "logprobs": 3},
     }  # fmt: skip
+
+
+def test_a_token_server_is_told_where_answers_end_and_others_know_it_themselves() -> None:
+    ending = Sampling(8, ends=(5, 6))
+    tokens = body(Request("d", "sample", (1, 2), ending), token_ids=True)
+    assert tokens["sampling_params"]["stop_token_ids"] == [5, 6]
+    assert "stop_token_ids" not in body(Request("d", "sample", (), ending, messages=ASK))

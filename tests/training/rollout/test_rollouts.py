@@ -18,7 +18,7 @@ from training.data.rows import RowPrompt
 from training.model.loading import load_policy
 from training.ppo.config import PPO
 from training.rollout.config import SamplerSettings
-from training.rollout.rollouts import Generate, Rollout, as_response, ends_of, generate, hides, seeds_of, to_bf16
+from training.rollout.rollouts import Generate, Rollout, as_response, generate, hides, seeds_of, to_bf16
 
 SETTINGS = SamplerSettings(max_tokens=12)
 PROMPTS = [(5, 6, 7), (9, 10, 11, 12, 13, 14, 15, 16), (20,), (END, END, 30)]
@@ -176,11 +176,3 @@ def test_tool_calls_are_read_and_malformed_ones_stay_text(path: Path) -> None:
     (call,) = said('<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>').tool_calls
     assert (call.function.name, call.function.arguments) == ("f", {"x": 1})
     assert said("<tool_call>{broken</tool_call>").content == "<tool_call>{broken</tool_call>"
-
-
-def test_every_token_that_the_checkpoint_names_ends_a_response(path: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(path)
-    model.generation_config.eos_token_id = [4, 5]
-    assert ends_of(model, 7) == {4, 5, 7}
-    model.generation_config.eos_token_id = None
-    assert ends_of(model, 7) == {7}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -35,7 +36,9 @@ def write_model(model: Any, base: Path | None, folder: Path, **more: Any) -> Non
     finally:
         model.generation_config = settings
     if base is not None and (base / _GENERATION).is_file():
-        write_atomically(folder / _GENERATION, (base / _GENERATION).read_text(encoding="utf-8"))
+        written = json.loads((base / _GENERATION).read_text(encoding="utf-8"))
+        ends = {"eos_token_id": settings.eos_token_id}
+        write_atomically(folder / _GENERATION, json.dumps(written | ends, indent=2, sort_keys=True) + "\n")
 
 
 def keep_processor(base: Path | None, folder: Path) -> None:
