@@ -20,7 +20,7 @@ from generation.data.mapping import Columns, columns
 from generation.data.message import Told, said
 from generation.data.record import BadRow, Record
 from generation.data.source import source
-from generation.data.values import Names, check_text, clean, metadata
+from generation.data.values import Names, check_text, clean, metadata, unfolded
 
 FIELDS = (
     "prompt", "messages", "conversations", "system", "responses", "chosen", "rejected", "tools", "tags", "id", "reference",
@@ -190,7 +190,7 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
         tags=shapes.tags(fields.get("tags")),
         responses=tuple(responses),
         reference=_reference(fields.get("reference"), told),
-        metadata=metadata(others, told),
+        metadata=metadata(unfolded(others), told),
     )
     return _Made(prompt, bad)
 

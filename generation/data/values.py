@@ -33,14 +33,21 @@ def picked(row: Mapping[str, Any], names: Collection[str], told: Told) -> str:
     """Those columns of a row as JSON; what it has not is taken from its own column `metadata`, as rows of a run have it."""
     if not names:
         return ""
+    whole = unfolded(row)
+    return metadata({name: whole[name] for name in names if whole.get(name) is not None}, told)
+
+
+def unfolded(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns of a row, those among them that its own column `metadata` holds, as rows of a run have it."""
     inner: object = row.get("metadata")
     if isinstance(inner, str):
         try:
             inner = json.loads(inner)
         except (ValueError, RecursionError):
-            inner = None  # a column of that name which is none of ours
-    whole = {**(inner if isinstance(inner, Mapping) else {}), **row}
-    return metadata({name: whole[name] for name in names if whole.get(name) is not None}, told)
+            return row  # a column of that name which is none of ours
+    if not isinstance(inner, Mapping):
+        return row
+    return {**inner, **{name: value for name, value in row.items() if name != "metadata"}}
 
 
 def jsonable(value: Any) -> Any:
