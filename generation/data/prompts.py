@@ -129,7 +129,7 @@ def _read(
     with closing(Names()) as names:
         for number, record in enumerate(itertools.islice(records, limit), 1):
             if not isinstance(record.row, BadRow) and len(seen) < MANY:
-                seen.update(dict.fromkeys(record.row, 1))
+                seen.update(dict.fromkeys(unfolded(record.row), 1))
             try:
                 made = _made(record, found, told)
             except BadRow as error:

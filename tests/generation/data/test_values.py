@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from datetime import date
+from typing import Any
 
 import pytest
 
 from generation.data.message import Told
 from generation.data.record import MAX_CELL, BadRow
-from generation.data.values import MAX_METADATA, Names, check_text, clean, jsonable, metadata
+from generation.data.values import MAX_METADATA, Names, check_text, clean, jsonable, metadata, unfolded
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,22 @@ def test_a_value_in_jsons_own_types(value: object, expected: object) -> None:
 @pytest.mark.parametrize("text", ["plain", "ünïcödé 😀", "\n\t"])
 def test_what_files_hold_is_left_as_it_is(text: str) -> None:
     assert clean(text) is text or clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("row", "whole"),
+    [
+        pytest.param({"metadata": '{"a": 1}', "b": 2}, {"a": 1, "b": 2}, id="as-a-run-has-it"),
+        pytest.param({"metadata": {"a": 1}}, {"a": 1}, id="an-object"),
+        pytest.param({"metadata": '{"a": 1, "b": 1}', "b": 2}, {"a": 1, "b": 2}, id="a-column-beside-it"),
+        pytest.param({"metadata": "notes of mine"}, {"metadata": "notes of mine"}, id="a-text"),
+        pytest.param({"metadata": "[1]"}, {"metadata": "[1]"}, id="a-list"),
+        pytest.param({"metadata": "[" * 100_000}, {"metadata": "[" * 100_000}, id="too-deep"),
+        pytest.param({"metadata": None, "a": 1}, {"metadata": None, "a": 1}, id="none"),
+    ],
+)
+def test_a_column_of_metadata_holds_columns(row: dict[str, Any], whole: dict[str, Any]) -> None:
+    assert unfolded(row) == whole
 
 
 def test_metadata_is_json_without_nulls() -> None:

@@ -231,6 +231,7 @@ def test_prompts_are_written_as_they_are_read(settings: dict[str, Any], tmp_path
         {"id": "one", "prompt": "Why?", "tags": ["red-team"], "responses": ["Because."]},
         {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "«½»"}]},
         {"prompt": [{"role": "user", "content": "Look."}, call, {"role": "tool", "content": "blue"}], "tools": [{"name": "look"}]},
+        {"prompt": "What is 2 + 2?", "reference": "4", "form": {"must_match": "4"}, "level": 3, "metadata": "mine", "none": None},
         {"prompt": ""},
     ]  # fmt: skip
     path = tmp_path / "prompts.jsonl"
@@ -241,6 +242,34 @@ def test_prompts_are_written_as_they_are_read(settings: dict[str, Any], tmp_path
     (tmp_path / "again.jsonl").write_text(prompt_lines(inputs.prompts))
     again = [*prompts.read(str(tmp_path / "again.jsonl"))]
     assert again == [prompt.model_copy(update={"responses": ()}) for prompt in inputs.prompts]
+    assert json.loads(again[-1].metadata) == {"form": {"must_match": "4"}, "level": 3, "metadata": "mine"}
+    (tmp_path / "third.jsonl").write_text(prompt_lines(again))
+    assert [*prompts.read(str(tmp_path / "third.jsonl"))] == again, "however often"
+
+
+def test_a_rule_whose_column_no_row_has_is_told_before_anything_runs(settings: dict[str, Any], tmp_path: Path) -> None:
+    rules = {
+        name: {"id": name, "objective": "form", "text": "Be right.", "check": {"of_row": name}}
+        for name in ("trained", "gold")
+    }
+    for name, rule in rules.items():
+        laws = {"name": name, "version": 1, "objectives": {"form": 1.0}, "principles": [rule]}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(laws))
+    changed = {**settings, "constitution": str(tmp_path / "trained.yaml")}
+    changed["evaluation"] = {**settings["evaluation"], "gold": str(tmp_path / "gold.yaml")}
+    fix = "add it, or correct the rule"
+    assert unread(tmp_path, changed) == [
+        f"prompts: no row has column trained, which a rule of trained reads; {fix}",
+        f"evaluation.prompts: no row has column trained, which a rule of trained reads; {fix}",
+        f"evaluation.prompts: no row has column gold, which a rule of gold reads; {fix}",
+    ]
+    for name, columns in (("prompts", ("trained",)), ("held_out", ("trained", "gold"))):
+        path = tmp_path / f"{name}.jsonl"
+        lines = [
+            json.loads(line) | {key: {"min_words": 2} for key in columns} for line in path.read_text().splitlines()
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    read(LoopConfig.model_validate(changed), tmp_path / "out")
 
 
 def claim_loop(folder: Path, settings: dict[str, Any]) -> None:
