@@ -212,7 +212,7 @@ class Encoder:
         """What is to be told before rows of these kinds are trained on, in words: where the template writes an answered chat
         otherwise than it opens an answer, and what it leaves out. Raises ModelError for what would be trained wrong.
         """
-        end = self._tokenizer.convert_ids_to_tokens(self.end_of_turn)
+        end = self._turn_ends[0]
         borrowed = [
             f"its chat template ends no answer: {end!r}, with which the next turn begins, is trained on as its end"
         ]
