@@ -26,6 +26,7 @@ from evaluation.probes.suite import Suite, suite
 from generation.calls.reading import StoredCalls
 from generation.config import RunConfig
 from generation.data import prompts
+from generation.data.prompts import SourceInfo
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
 from generation.models.factory import (
@@ -165,7 +166,7 @@ def prepare(settings: PolicySettings, config: RunConfig | None = None) -> Job:
     job = Job(
         a=a, b=b, base=base, judges=registry, run=run, constitution=constitution, gold=gold, weights=weights,
         held_out=held_out, provenance=still, gold_provenance=gold_provenance.model_copy(update={"judges": still.judges}),
-        warnings=(*past.unknown, *_idle(read[1], settings.held_out, provenance)),
+        warnings=(*past.unknown, *_mute(info, constitution, gold), *_idle(read[1], settings.held_out, provenance)),
         source=settings.prompts, digest=info.fingerprint, rows=tuple(asked(settings)),
         probes=asked_beside, out=settings.out, reuse=reuse,
         weights_file=settings.weights or Path(), labels=labels, labels_file=settings.labels or Path(), seeds=settings.seeds,
@@ -210,6 +211,13 @@ def _held_out(given: Sequence[str], provenance: TrainingProvenance) -> tuple[str
 
 def _names(given: Sequence[str]) -> list[str]:
     return [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
+def _mute(info: SourceInfo, *constitutions: Constitution | None) -> Iterator[str]:
+    """Rules that never vote, since no prompt has what they read, in words."""
+    for constitution in constitutions:
+        if constitution and (missing := sorted(constitution.columns - info.columns)):
+            yield f"no prompt has column {', '.join(missing)}: rules of {constitution.name} that read it never vote"
 
 
 def _idle(run: RunConfig, held_out: Sequence[str], provenance: TrainingProvenance) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from constitution.digest import digest, hasher
 from constitution.errors import Problem, UserError
 from constitution.records import Failure, Message, Prompt
+from critics.rules.row import REFERENCE
 from generation.data import conversation as shapes
 from generation.data.conversation import Messages
 from generation.data.mapping import Columns, columns
@@ -59,6 +60,11 @@ class SourceInfo:
     """Rows with responses of their own."""
     single: int = 0
     """Those of them that have only one."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """What rules may read of some row, beside what every prompt is made of."""
+        return frozenset(self.ignored) | ({REFERENCE} if self.references else frozenset())
 
     def lines(self, spec: str) -> Iterator[str]:
         """What a user should know of the rows before anything is asked of a model."""

@@ -23,7 +23,6 @@ from critics import templating
 from critics.ranking.accept import Acceptance
 from critics.ranking.pooling import PooledVotes, Pooling
 from critics.ranking.weights import Weights
-from critics.rules.row import REFERENCE
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
 from generation.calls.reading import StoredCalls
@@ -233,8 +232,7 @@ def _tell(job: Job) -> None:
     if job.config.engine == "transformers" and "engine" not in job.config.model_fields_set:
         print("vLLM is not installed here: the transformers engine is used, which is slower", file=sys.stderr)
     unmet = job.config.plan.unmet(job.info.references, job.info.given, job.info.single)
-    columns = {*job.info.ignored, *([REFERENCE] if job.info.references else [])}
-    for line in (*job.info.lines(job.source), *unmatched(job.constitution, job.info.tags, columns), *unmet):
+    for line in (*job.info.lines(job.source), *unmatched(job.constitution, job.info.tags, job.info.columns), *unmet):
         complain(line)
 
 

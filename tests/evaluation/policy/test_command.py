@@ -257,6 +257,19 @@ def test_settings_that_an_evaluation_cannot_use_are_told(tmp_path: Path) -> None
     )
 
 
+def test_a_rule_whose_column_no_prompt_has_is_told(tmp_path: Path) -> None:
+    rule = "  - {id: right, objective: kindness, text: Be right., check: {answer: COLUMN}}\n"
+    gold = tmp_path / "gold.yaml"
+    gold.write_text((LAWS + rule).replace("COLUMN", "reference").replace("name: laws", "name: gold"))
+    asked = options(tmp_path, "--gold", str(gold), laws=LAWS + rule.replace("COLUMN", "solution"))
+    told = "no prompt has column {}: rules of {} that read it never vote"
+    prompts_path = tmp_path / "prompts.jsonl"
+    assert prepare(asked).warnings[:2] == (told.format("solution", "laws"), told.format("reference", "gold"))
+    rows = [json.loads(line) for line in prompts_path.read_text().splitlines()]
+    prompts_path.write_text("".join(json.dumps(row | {"solution": 1, "reference": "1"}) + "\n" for row in rows))
+    assert prepare(asked).warnings == ()
+
+
 def test_nothing_is_held_out_where_nothing_is_known(tmp_path: Path) -> None:
     job = prepare(options(tmp_path, "--held-out", "trained"))
     assert job.held_out == ()
