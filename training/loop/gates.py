@@ -66,6 +66,8 @@ class Evidence(NamedTuple):
     """Share of held-out pairs that the reward model orders as the judge did; None without a reward model."""
     controls: tuple[int, int] | None
     """Right, and asked; None without fresh pairs."""
+    idle: tuple[str, ...] = ()
+    """Rules that told no two fresh responses apart."""
 
 
 class Gate(Strict):

@@ -209,6 +209,7 @@ class Loop:
             previous,
             agreement=rewarded.get("results", {}).get("eval_accuracy"),
             controls=(made.controls.right, made.controls.asked) if made else None,
+            idle=tuple(name for name, used in made.rules.items() if used.applied and not used.decided) if made else (),
         )
 
     def _decide(self, begun: Decision, evidence: Evidence, now: Progress, trained: dict[str, Any]) -> Decision:
@@ -217,6 +218,7 @@ class Loop:
         gates = judge(self._config.gates, evidence)
         reasons = [gate.reason for gate in gates if not gate.passed]
         reasons += [f"monitor: {alert.text}" for alert in verdict.alerts if alert.level == "halt"]
+        idle = [f"{name}: this rule told no two of the round's responses apart" for name in evidence.idle]
         halted = [f"training was halted: {trained['halted']}"] if trained.get("halted") else []
         return begun.model_copy(
             update={
@@ -226,7 +228,7 @@ class Loop:
                 "gates": gates,
                 "level": verdict.level,
                 "alerts": tuple(alert.text for alert in verdict.alerts),
-                "notes": (*halted, *evidence.evaluation.warnings),
+                "notes": (*halted, *idle, *evidence.evaluation.warnings),
                 "figures": figures(evidence),
                 "base": evidence.evaluation.responses.b,
             }

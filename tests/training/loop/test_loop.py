@@ -11,6 +11,8 @@ import pytest
 from rich.console import Console
 
 from constitution.errors import Fault, SolonError, Unavailable, UserError
+from generation.output.manifest import RuleUse
+from tests.training import scripted_loop
 from tests.training.evaluations import evaluation, of
 from tests.training.scripted_loop import PROMPTS, REWARDED, Killed, Script, paged, run, settings, written
 from tests.training.small_loop import DPO, small_settings
@@ -106,6 +108,17 @@ def test_a_round_that_is_given_up_ends_the_loop(tmp_path: Path) -> None:
     again = Script()
     assert run(tmp_path, again, {**DPO, "rounds": 2}, gates={"win": 0.5}, retry={"times": 2}) == outcome
     assert again.said == []
+
+
+def test_a_rule_that_told_no_responses_apart_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = {
+        "busy": RuleUse(applied=6, decided=2), "idle": RuleUse(applied=6, decided=0), "apart": RuleUse(applied=0, decided=0)
+    }  # fmt: skip
+    monkeypatch.setattr(scripted_loop, "MANIFEST", scripted_loop.MANIFEST.model_copy(update={"rules": rules}))
+    (decision,) = run(tmp_path, Script(), DPO).decisions
+    assert [note for note in decision.notes if "this rule" in note] == [
+        "idle: this rule told no two of the round's responses apart"
+    ]
 
 
 def test_or_goes_on_with_the_next_phase(tmp_path: Path) -> None:
