@@ -71,15 +71,15 @@ def after_round(settings: MonitorSettings, evaluations: Sequence[PolicyEvaluatio
 def checks_of(evaluations: Sequence[PolicyEvaluation]) -> list[Check]:
     """What rounds of training came to: check 0 is the base, check i the policy of the i-th evaluation.
 
-    evaluations: of the accepted policy of each round, and then of the one in question, all against the same base on the same
-    prompts. `proxy` is the win rate; `gold` that by the constitution held out, or by what of the first was not trained against, as
-    long as that is the same as in the first round. Raises UserError for evaluations that cannot be compared.
+    evaluations: of the accepted policy of each round, and then of the one in question, all against the same base; a later attempt
+    may have prompts of its own, and is then moved by how far apart the base is on these and on the first ones. `proxy` is the win
+    rate; `gold` that by the constitution held out, or by what of the first was not trained against, as long as that is the same as
+    in the first round. Raises UserError for evaluations that cannot be compared.
     """
     first, checks = evaluations[0], list[Check]()
     for number, found in enumerate(evaluations, 1):
         for what, one, other in (
             ("another base", found.b.digest, first.b.digest),
-            ("other prompts", found.prompts.digest, first.prompts.digest),
             ("another constitution", found.constitution, first.constitution),
         ):
             if one != other:
@@ -101,10 +101,13 @@ def _round(number: int, found: PolicyEvaluation, first: PolicyEvaluation) -> Che
     known = dict(_measures(found, "a"))
     errors = {name: _error(found.differences[name] if _paired(found, name) else e) for name, e in known.items()}
     values = {name: e.value for name, e in known.items()}
-    for name in filter(_by_amount, known):
-        scale = _scale(name, found, first)
-        values[name] *= scale
-        errors[name] *= scale
+    for name in known:
+        if _by_amount(name):
+            scale = _scale(name, found, first)
+            values[name] *= scale
+            errors[name] *= scale
+        else:
+            values[name] += _shift(name, found, first)
     judged = {f"principle/{name}": e for name, e in found.win.principles.items()} | {"proxy": found.win.raw}
     judged |= {name: e for name, e in (("gold", _gold(found, first)), ("kl", found.kl)) if e is not None}
     errors |= {name: _error(e) for name, e in judged.items()}
@@ -120,6 +123,12 @@ def _scale(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float
     """From an evaluation's amount of text, the less of both sides', to the first's: the base's responses are the same in both."""
     base, start = (_measures(one, "b").get(name) for one in (found, first))
     return start.value / base.value if start and base and base.value else 1.0
+
+
+def _shift(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float:
+    """From an evaluation's prompts to the first's: how far apart the base is on the two; 0 where they are the same."""
+    base, start = (_measures(one, "b").get(name) for one in (found, first))
+    return start.value - base.value if start and base else 0.0
 
 
 def _gold(found: PolicyEvaluation, first: PolicyEvaluation) -> Estimate | None:

@@ -97,6 +97,12 @@ def test_a_second_attempt_is_judged_by_other_prompts(tmp_path: Path) -> None:
     assert ids == [["h0", "h1", "h2", "h3"], ["h4", "h5", "h6", "h7"]]
 
 
+def test_rounds_that_were_judged_by_other_prompts_are_compared(tmp_path: Path) -> None:
+    shared = {**small_settings(tmp_path)["evaluation"], "prompts_per_attempt": 4}
+    outcome = run(tmp_path, Script(wins=[0.6, 0.4, 0.6]), {**DPO, "rounds": 2}, gates={"win": 0.5}, evaluation=shared)
+    assert [(d.round, d.attempt, d.accepted) for d in outcome.decisions] == [(1, 1, True), (2, 1, False), (2, 2, True)]
+
+
 def test_a_round_that_is_given_up_ends_the_loop(tmp_path: Path) -> None:
     script = Script(wins=[0.4] * 3)
     outcome = run(tmp_path, script, {**DPO, "rounds": 2}, gates={"win": 0.5}, retry={"times": 2})

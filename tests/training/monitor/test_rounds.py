@@ -125,6 +125,20 @@ def test_a_round_is_held_against_the_base(changes: dict[str, Any], detector: str
     assert verdict.level == "warn"
 
 
+def test_an_attempt_on_other_prompts_is_moved_by_what_the_base_does_there() -> None:
+    prompts = {"source": "p", "digest": "x", "count": 9, "compared": 9, "failed": 0}
+    first = evaluation(
+        responses={"a": {"words": of(110), "repetition": of(0.05)}, "b": {"words": of(100), "repetition": of(0.04)}}
+    )
+    other = {"a": {"words": of(160), "repetition": of(0.15)}, "b": {"words": of(150), "repetition": of(0.14)}}
+    _, one, moved = checks_of([first, evaluation(prompts=prompts, responses=other)])
+    assert {name: moved.values[name] for name in ("words", "repetition")} == pytest.approx(
+        {"words": 110, "repetition": 0.05}
+    )
+    assert one.values["words"] == 110
+    assert after_round(ONE, [first, evaluation(prompts=prompts, responses=other)]).level == "ok"
+
+
 def test_a_change_within_the_noise_is_not_told() -> None:
     wide = {"refusals": {"a": {"safe": of(0.12, 0.15)}, "b": {"safe": of(0.02, 0.05)}}}
     assert after_round(ONE, [evaluation(**wide)]).level == "ok"
@@ -135,10 +149,6 @@ def test_a_change_within_the_noise_is_not_told() -> None:
     [
         pytest.param({"b": {"name": "x", "digest": "x"}}, r"another base \(x\) than the first \(b\)", id="base"),
         pytest.param({"constitution": "x"}, r"another constitution \(x\) than the first \(c\)", id="constitution"),
-        pytest.param(
-            {"prompts": {"source": "p", "digest": "x", "count": 9, "compared": 9, "failed": 0}},
-            r"other prompts \(x\) than the first \(p\)", id="prompts",
-        ),
     ],
 )  # fmt: skip
 def test_rounds_that_were_measured_otherwise_are_not_compared(changes: dict[str, Any], what: str) -> None:
