@@ -36,9 +36,10 @@ def write_model(model: Any, base: Path | None, folder: Path, **more: Any) -> Non
     finally:
         model.generation_config = settings
     if base is not None and (base / _GENERATION).is_file():
-        written = json.loads((base / _GENERATION).read_text(encoding="utf-8"))
-        ends = {"eos_token_id": settings.eos_token_id}
-        write_atomically(folder / _GENERATION, json.dumps(written | ends, indent=2, sort_keys=True) + "\n")
+        text = (base / _GENERATION).read_text(encoding="utf-8")
+        ended = json.loads(text) | {"eos_token_id": settings.eos_token_id}
+        same = ended == json.loads(text)
+        write_atomically(folder / _GENERATION, text if same else json.dumps(ended, indent=2, sort_keys=True) + "\n")
 
 
 def keep_processor(base: Path | None, folder: Path) -> None:
