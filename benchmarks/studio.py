@@ -148,10 +148,10 @@ def answers(address: str, path: str, questions: Mapping[str, Mapping[str, str]])
 
 
 def counted(text: str) -> str:
-    """How many pairs a page says there are."""
-    if found := re.search(r'role="status">([\d,]+) of ', text):
-        return found[1]
-    return re.search(r"page 1?\d* of ([\d,]+)", text)[1] + " pages"  # type: ignore[index]
+    """How many pairs a page says there are: of a filter, or of one kind of difference."""
+    found = re.search(r'(?:role="status"|aria-current="true")>([\d,]+) ', text)
+    assert found is not None, text
+    return found[1]
 
 
 def write_run(folder: Path, pairs: int, turned: int = 0) -> None:
