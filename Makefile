@@ -20,7 +20,7 @@ demo: setup  ## a constitution and prompts in, preference data out, on the embed
 loop: setup  ## two rounds of sample, label, train, evaluate: the embedded model learns to answer briefly; about half an hour
 	$(BIN)/python -m training loop --config configs/loop.yaml --out runs/loop
 
-loop-as-asked: setup  ## the same with instructions that are checked, by a gold that cutting the text does not win; its first round is refused so far
+loop-as-asked: setup  ## the same with instructions that are checked, by a gold that cutting the text does not win
 	$(BIN)/python -m training loop --config configs/loop_as_asked.yaml --out runs/loop-as-asked
 	$(BIN)/python -m benchmarks.loop_baselines --loop runs/loop-as-asked
 
