@@ -26,6 +26,7 @@ from evaluation.probes.suite import Suite, suite
 from generation.calls.reading import StoredCalls
 from generation.config import RunConfig
 from generation.data import prompts
+from generation.data.matching import unread
 from generation.data.prompts import SourceInfo
 from generation.engines.replay import Replay
 from generation.models.chat_model import ChatModel
@@ -216,7 +217,7 @@ def _names(given: Sequence[str]) -> list[str]:
 def _mute(info: SourceInfo, *constitutions: Constitution | None) -> Iterator[str]:
     """Rules that never vote, since no prompt has what they read, in words."""
     for constitution in constitutions:
-        if constitution and (missing := sorted(constitution.columns - info.columns)):
+        if constitution and (missing := unread(constitution, info.columns)):
             yield f"no prompt has column {', '.join(missing)}: rules of {constitution.name} that read it never vote"
 
 

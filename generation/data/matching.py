@@ -23,9 +23,14 @@ def unmatched(constitution: Constitution, tags: Collection[str], columns: Collec
     idle = [p.id for p in constitution.principles if p.applies_to and named and set(p.applies_to.tags).isdisjoint(tags)]
     if idle:
         yield f"principles that apply to no row, for no row has their tags: {_some(idle)}"
-    if missing := sorted(constitution.columns - set(columns)):
+    if missing := unread(constitution, columns):
         words = [f"{name}{suggest(name, columns)}" for name in missing]
         yield f"columns that rules of {constitution.name} read and no row has: {_some(words)}"
+
+
+def unread(constitution: Constitution, columns: Collection[str]) -> list[str]:
+    """Columns that its rules read and no row has: such rules never vote."""
+    return sorted(constitution.columns.difference(columns))
 
 
 def _some(words: list[str]) -> str:

@@ -51,11 +51,13 @@ def named_ends(files: ModelFiles) -> frozenset[int]:
     for name in ("generation_config.json", "config.json"):
         with suppress(OSError, ValueError, AttributeError):  # what is wrong with a file is told where it is loaded
             config = json.loads((files.path / name).read_text(encoding="utf-8"))
-            named = config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id"))
-            return frozenset(
-                token for token in (named if isinstance(named, list) else [named]) if isinstance(token, int)
-            )
+            return end_tokens(config.get("eos_token_id", (config.get("text_config") or {}).get("eos_token_id")))
     return frozenset()
+
+
+def end_tokens(named: Any) -> frozenset[int]:
+    """An `eos_token_id` as configurations have it, which is one token, several or none, as a set."""
+    return frozenset(token for token in (named if isinstance(named, list) else [named]) if isinstance(token, int))
 
 
 def load_config(files: ModelFiles) -> Any:

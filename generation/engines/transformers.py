@@ -22,7 +22,14 @@ from generation.engines.base import (
     validate_request,
 )
 from generation.engines.batching import Batcher, SeededGumbel, padded
-from generation.engines.checkpoint import ModelFiles, check_weights, exact_attention, load_config, load_tokenizer
+from generation.engines.checkpoint import (
+    ModelFiles,
+    check_weights,
+    end_tokens,
+    exact_attention,
+    load_config,
+    load_tokenizer,
+)
 from generation.engines.float32_head import compute_head_in_float32
 from generation.engines.quiet import quiet
 
@@ -52,9 +59,7 @@ class Transformers:
         self._context = files.context
         self._tokenizer = load_tokenizer(files)
         self._model = load_model(AutoModelForCausalLM, files, settings)
-        named = self._model.generation_config.eos_token_id
-        ends = {*(named if isinstance(named, list) else [named]), self._tokenizer.eos_token_id} - {None}
-        self._ends: frozenset[int] = frozenset(ends)
+        self._ends = end_tokens(self._model.generation_config.eos_token_id) | end_tokens(self._tokenizer.eos_token_id)
         # In place of the model's own, which may sample or penalise in its own way
         self._model.generation_config = GenerationConfig()
         compute_head_in_float32(self._model)
@@ -105,7 +110,7 @@ class Transformers:
         processors = [watch, *([_gumbel(requests)] if sampling.temperature else [])]
         stops = [_Stop(self._tokenizer, sampling.stop, longest)] if sampling.stop else []
         # rows that are done are filled with an end token, so that the first one ends a row whatever ended it
-        ends = sorted({*self._ends, *sampling.ends})
+        ends = sorted(self._ends.union(sampling.ends))
         device = self._model.device
         with torch.inference_mode():
             out = self._model.generate(
@@ -121,7 +126,7 @@ class Transformers:
         return [self._completion(*each) for each in zip(requests, rows, watch.logprobs, strict=True)]
 
     def _completion(self, request: Request, generated: list[int], logprobs: list[float]) -> Completion:
-        ends = {*self._ends, *request.sampling.ends}
+        ends = self._ends.union(request.sampling.ends)
         end = next((i for i, token in enumerate(generated) if token in ends), None)
         tokens = generated[:end]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))

@@ -20,6 +20,7 @@ from evaluation.policy.settings import PolicySettings
 from generation.config import RunConfig
 from generation.data import prompts
 from generation.data.mapping import as_options
+from generation.data.matching import unread
 from generation.data.message import Told
 from generation.engines.replay import Replay
 from generation.models.factory import chat_models, model_registry
@@ -67,6 +68,8 @@ class InputReader:
     def __init__(self) -> None:
         self.problems = Problems()
         self.digests: dict[str, str] = {}
+        self._columns: dict[str, frozenset[str]] = {}
+        """Place of prompts -> what rules may read of their rows."""
         self._reported: set[Problem] = set()
         """Problems as they were raised, without the settings that they were noted under."""
 
@@ -105,8 +108,10 @@ class InputReader:
         self, place: str, source: str, columns: Mapping[str, str], limit: int | None = None
     ) -> tuple[tuple[Prompt, ...], Counter[str]]:
         """Rows that are prompts, and why others are none. That all are none is a problem. columns: field -> its column."""
-        if self.attempt(place, lambda: prompts.inspect(source, limit, columns)) is None:
+        info = self.attempt(place, lambda: prompts.inspect(source, limit, columns))
+        if info is None:
             return (), Counter()
+        self._columns[place] = info.columns
         rows = [row for row in prompts.read(source, limit, columns) if isinstance(row, Prompt) or not row.subject]
         asked = tuple(row for row in rows if isinstance(row, Prompt))
         unread = Counter(row.reason for row in rows if isinstance(row, Failure))
@@ -115,6 +120,13 @@ class InputReader:
             self.problems.add("", place, f"{source}: none of {len(rows)} rows is a prompt ({why})", fix="mend them")
         self.digests[place] = digest_of([prompt.model_dump_json() for prompt in asked])
         return asked, unread
+
+    def check_columns(self, place: str, *constitutions: Constitution | None) -> None:
+        """Note rules that read what none of these prompts has: they would never vote, and nobody reads what a step prints."""
+        for one in constitutions:
+            if one and place in self._columns and (missing := unread(one, self._columns[place])):
+                got = f"no row has column {', '.join(missing)}, which a rule of {one.name} reads"
+                self.problems.add("", place, got, fix="add it, or correct the rule")
 
     def run(self, name: str, kinds: Collection[Kind]) -> set[str]:
         """The words of the prompts of a run that are trained on."""

@@ -16,7 +16,6 @@ from constitution.errors import Problems
 from constitution.principles import Constitution
 from constitution.records import Prompt
 from critics.ranking.weights import read_weights
-from critics.rules.row import REFERENCE
 from evaluation.policy.job import TRAINED
 from evaluation.policy.provenance import History, history
 from evaluation.probes.refusals import read_refusal_prompts
@@ -75,9 +74,8 @@ def read(config: LoopConfig, out: Path) -> Inputs:
     _check_attempts(config, held_out, problems)
     for name, known in trained_on.items():
         _check_overlap(name, known, held_out, problems)
-    _check_columns(constitution, "prompts", rows, problems)
-    for one in (judged, gold):
-        _check_columns(one, "evaluation.prompts", held_out, problems)
+    found.check_columns("prompts", constitution)
+    found.check_columns("evaluation.prompts", judged, gold)
     histories = _histories(config, found, constitution, labelling)
     if gold:
         _check_gold(gold, histories, problems)
@@ -109,18 +107,6 @@ def _check_count(config: LoopConfig, rows: Sequence[Prompt], problems: Problems)
     if rows and len(rows) < size:
         got = f"got {size}, and {config.prompts} has {len(rows)} prompts"
         problems.add("", "prompts_per_round", got, fix="set at most that")
-
-
-def _check_columns(constitution: Constitution | None, key: str, rows: Sequence[Prompt], problems: Problems) -> None:
-    """Note columns that rules read and no row has: such rules would never vote, and nobody reads what a step prints."""
-    known = {name for row in rows if row.metadata for name in json.loads(row.metadata)}
-    known |= {REFERENCE} if any(row.reference for row in rows) else set()
-    missing = sorted(constitution.columns - known) if constitution and rows else []
-    if missing:
-        got = (
-            f"no row has column {', '.join(missing)}, which a rule of {constitution.name if constitution else ''} reads"
-        )
-        problems.add("", key, got, fix="add it, or correct the rule")
 
 
 def _check_attempts(config: LoopConfig, held_out: Sequence[Prompt], problems: Problems) -> None:

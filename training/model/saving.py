@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from generation.engines.checkpoint import ModelFiles, load_config
+from generation.engines.checkpoint import ModelFiles, end_tokens, load_config
 from generation.output.files import write_atomically
 from training.config import Training
 from training.model import launch
@@ -22,17 +21,6 @@ from training.model.rounding import Movement, round_weights
 
 ADAPTER = "adapter_config.json"
 """File that tells a LoRA adapter from a whole checkpoint."""
-
-
-def ends_of(model: Any) -> frozenset[int]:
-    """Tokens at which a model's GenerationConfig ends a text."""
-    named = model.generation_config.eos_token_id
-    return frozenset(named if isinstance(named, list) else [named]) - {None}
-
-
-def _one_or_all(ends: frozenset[int]) -> int | list[int]:
-    """As such a configuration has them."""
-    return next(iter(ends)) if len(ends) == 1 else sorted(ends)
 
 
 def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> Movement | None:
@@ -87,7 +75,8 @@ def save(
     module.model.to(module.saved_dtype)
     module.inner.config.dtype = module.saved_dtype
     if ends and module.inner.generation_config is not None:
-        module.inner.generation_config.eos_token_id = _one_or_all(ends_of(module.inner) | ends)
+        named = sorted(end_tokens(module.inner.generation_config.eos_token_id) | ends)
+        module.inner.generation_config.eos_token_id = named if len(named) > 1 else named[0]
     write_model(module.model, module.base_folder, folder)
     keep_processor(module.base_folder, folder)
     tokenizer.save_pretrained(folder)

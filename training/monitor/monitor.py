@@ -101,13 +101,14 @@ def _round(number: int, found: PolicyEvaluation, first: PolicyEvaluation) -> Che
     known = dict(_measures(found, "a"))
     errors = {name: _error(found.differences[name] if _paired(found, name) else e) for name, e in known.items()}
     values = {name: e.value for name, e in known.items()}
-    for name in known:
-        if _by_amount(name):
-            scale = _scale(name, found, first)
+    base, start = _measures(found, "b"), _measures(first, "b")  # equal where the prompts are
+    for name in known.keys() & base.keys() & start.keys():
+        if not _by_amount(name):
+            values[name] += start[name].value - base[name].value
+        elif base[name].value:  # from this evaluation's amount of text, the less of both sides', to the first's
+            scale = start[name].value / base[name].value
             values[name] *= scale
             errors[name] *= scale
-        else:
-            values[name] += _shift(name, found, first)
     judged = {f"principle/{name}": e for name, e in found.win.principles.items()} | {"proxy": found.win.raw}
     judged |= {name: e for name, e in (("gold", _gold(found, first)), ("kl", found.kl)) if e is not None}
     errors |= {name: _error(e) for name, e in judged.items()}
@@ -117,18 +118,6 @@ def _round(number: int, found: PolicyEvaluation, first: PolicyEvaluation) -> Che
 def _by_amount(name: str) -> bool:
     """True for measures that fall with the amount of text, whatever it says."""
     return name.startswith("distinct_")
-
-
-def _scale(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float:
-    """From an evaluation's amount of text, the less of both sides', to the first's: the base's responses are the same in both."""
-    base, start = (_measures(one, "b").get(name) for one in (found, first))
-    return start.value / base.value if start and base and base.value else 1.0
-
-
-def _shift(name: str, found: PolicyEvaluation, first: PolicyEvaluation) -> float:
-    """From an evaluation's prompts to the first's: how far apart the base is on the two; 0 where they are the same."""
-    base, start = (_measures(one, "b").get(name) for one in (found, first))
-    return start.value - base.value if start and base else 0.0
 
 
 def _gold(found: PolicyEvaluation, first: PolicyEvaluation) -> Estimate | None:

@@ -19,6 +19,7 @@ from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from rich.console import Console
 from transformers import set_seed
 
+from generation.engines.checkpoint import end_tokens
 from generation.output.files import write_atomically
 from training.data.batches import Batch, Example
 from training.data.encode import PromptRow
@@ -27,7 +28,7 @@ from training.model.loading import load_critic, load_policy
 from training.model.memory import process as heap
 from training.model.modules import Policy, RewardModel
 from training.model.rounding import round_weights
-from training.model.saving import as_saved, ends_of, save
+from training.model.saving import as_saved, save
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.baseline import Baseline, baseline
@@ -184,7 +185,7 @@ class Loop:
                 module.to(accelerator.device).train(s.gradient_checkpointing)
         if not launch.sharded():
             _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
-        self._ends = ends_of(self.policy.inner) | job.encoder.ends
+        self._ends = end_tokens(self.policy.inner.generation_config.eos_token_id) | job.encoder.ends
         self._writer = open_writer(s, s.sampler, job.files, self._ends, runner)
         self._sampling = Sampling(job, self._writer, runner)
         self._update = Update(self.policy, self.critic, s, accelerator, job.steps)

@@ -8,10 +8,9 @@ import pytest
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from generation.engines.checkpoint import named_ends
+from generation.engines.checkpoint import end_tokens, named_ends
 from generation.models.files import resolve
 from tests.training.ppo_small import small_model
-from training.model.saving import ends_of
 from training.recipes.config import SFT
 from training.run import fit, job
 
@@ -50,4 +49,5 @@ def test_a_policy_names_the_end_that_it_learnt(tmp_path: Path, more: dict[str, A
     assert {**written, **more} == written
     assert named_ends(resolve(str(base))) == {BASE}
     assert named_ends(resolve(str(tmp_path / "out"))) == {BASE, BASE + 1}
-    assert ends_of(AutoModelForCausalLM.from_pretrained(tmp_path / "out")) == {BASE, BASE + 1}
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert end_tokens(saved.generation_config.eos_token_id) == {BASE, BASE + 1}

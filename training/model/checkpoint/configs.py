@@ -37,9 +37,10 @@ def write_model(model: Any, base: Path | None, folder: Path, **more: Any) -> Non
         model.generation_config = settings
     if base is not None and (base / _GENERATION).is_file():
         text = (base / _GENERATION).read_text(encoding="utf-8")
-        ended = json.loads(text) | {"eos_token_id": settings.eos_token_id}
-        same = ended == json.loads(text)
-        write_atomically(folder / _GENERATION, text if same else json.dumps(ended, indent=2, sort_keys=True) + "\n")
+        given = json.loads(text)
+        if given.get("eos_token_id") != settings.eos_token_id:
+            text = json.dumps(given | {"eos_token_id": settings.eos_token_id}, indent=2, sort_keys=True) + "\n"
+        write_atomically(folder / _GENERATION, text)
 
 
 def keep_processor(base: Path | None, folder: Path) -> None:
