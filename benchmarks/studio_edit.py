@@ -1,4 +1,5 @@
-"""From a changed weight to all flips on screen: a finished run of 1,000 pairs on the replay engine, edited in a headless Chromium.
+"""From a changed weight to all flips on screen, and the calls of a changed question: a finished run of 1,000 pairs on the replay
+engine, edited in a headless Chromium.
 
 python -m benchmarks.studio_edit [--run FOLDER] [--changes 20]
 """
@@ -41,7 +42,7 @@ CHANGE = """(weight) => new Promise((done) => {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Change a weight time after time."""
+    """Change a weight time after time, then a question."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studio_edit", description=__doc__)
     parser.add_argument(
         "--run", type=Path, help="a finished run whose constitution has a weight (default: one is made)"
@@ -88,7 +89,7 @@ def serving(run: Path) -> Iterator[str]:
 
 
 def report(page: Page, changes: int) -> None:
-    """Print how long the changes took."""
+    """Print how long the changes of a weight took, and the calls that a changed question took."""
     page.goto("/".join(page.url.split("/")[:3]) + "/edit")
     page.locator("#counts").wait_for()
     weights = np.geomspace(0.05, 50, changes)
@@ -97,6 +98,14 @@ def report(page: Page, changes: int) -> None:
     show("changed weight to all flips on screen, median", float(np.median(times)), "ms", "<= 200")
     show("changed weight to all flips on screen, 95th percentile", float(np.quantile(times, 0.95)), "ms", "<= 200")
     show("flips on screen, most", float(max(moved)), "", "report")
+    text = page.locator("#text")
+    text.fill(text.input_value().replace("Which reply keeps", "Which of them keeps", 1))
+    page.locator("#price").click()
+    planned = float(page.locator("#planned").inner_text())
+    page.locator("#ask").click()
+    page.get_by_text("Finished").wait_for()
+    show("a changed question: calls planned", planned, "calls", "report")
+    show("a changed question: calls made", float(page.locator("#made").inner_text()), "calls", f"{planned:.0f}")
 
 
 if __name__ == "__main__":

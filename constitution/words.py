@@ -16,12 +16,13 @@ without spaces, each character."""
 
 def words_of(text: str, most: int | None = None) -> list[str]:
     """The words of a text in lower case, at most the first `most`."""
-    return [match.group().lower() for match in islice(_WORD.finditer(text), most)]
+    found = _WORD.findall(text) if most is None else (match.group() for match in islice(_WORD.finditer(text), most))
+    return [word.lower() for word in found]
 
 
 def word_count(text: str) -> int:
     """Number of words."""
-    return sum(1 for _ in _WORD.finditer(text))
+    return len(_WORD.findall(text))
 
 
 def ngrams(found: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:

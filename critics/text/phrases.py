@@ -9,10 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from critics.text.needed import Phrase, folded
+
 
 def _phrases(*patterns: str) -> Callable[[str], bool]:
-    compiled = [re.compile(pattern, re.IGNORECASE | re.MULTILINE | re.VERBOSE) for pattern in patterns]
-    return lambda text: any(pattern.search(text) for pattern in compiled)
+    made = [Phrase(pattern, re.MULTILINE | re.VERBOSE) for pattern in patterns]
+
+    def found(text: str) -> bool:
+        fold = folded(text)
+        return any(phrase.matches(text, fold) for phrase in made)
+
+    return found
 
 
 _JUDGE = r"(?:judges?|evaluators?|graders?|raters?|assessors?|annotators?|adjudicators?|reviewers?|arbiters?|referees?)"
