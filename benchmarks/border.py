@@ -199,7 +199,8 @@ def main() -> int:
             show(f"server behaviours of {len(names)}: {found}", tally[found], "", "0" if found in BAD else "")
         if options.mixed:
             starts, equal = mixed(folder, url, options.mixed, 60 * options.seconds)
-            print(f"mixed at 30 of 100 calls: done after {starts} starts, pairs {'equal' if equal else 'DIFFER'}")
+            show("trouble at 30 of 100 calls: starts until it is done", starts, "starts", "report")
+            show("runs whose pairs are not those of one without trouble", float(not equal), "runs", "0")
             tally["wrong"] += not equal
     return 1 if any(tally[found] for found in BAD) else 0
 

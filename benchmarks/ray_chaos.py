@@ -311,9 +311,9 @@ def vllm(folder: Path, kills: int = 3) -> None:
                 done, before = done + 1, made
         assert process.returncode == 0, process.returncode
     merged = whole(out)
-    print(
-        f"vLLM: {done} kills, {merged.counts.prompts} prompts, {merged.counts.pairs} pairs, {merged.outcomes.failed} failed"
-    )
+    print(f"{merged.counts.pairs} pairs of {merged.counts.prompts} prompts")
+    show("SIGKILLs of one of two vLLM engines", done, "kills", str(kills))
+    show("prompts lost or failed after them", 24 - merged.counts.prompts + merged.outcomes.failed, "prompts", "0")
     assert (merged.counts.prompts, merged.outcomes.failed) == (24, 0)
 
 

@@ -72,10 +72,13 @@ _LIBRARIES = [
 _SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
-_LOOKS = frozenset(
-    {"linewidth", "markersize", "height", "shrink", "alpha", "fontsize", "ensure_ascii", "indent", "soft_wrap"}
-)
+_LOOKS = frozenset({
+    "linewidth", "markersize", "height", "shrink", "alpha", "fontsize", "fill", "ensure_ascii", "indent", "soft_wrap",
+    "refresh_per_second",
+})  # fmt: skip
 """Arguments that change how a drawing or a file looks and nothing that it says."""
+_ASSERTS = ("strict", True)
+"""An argument of zip that is an assertion: it changes nothing that runs well."""
 
 Record = dict[str, str | int | float | None]
 """What was seen of a breakage: `noticed_by` is the test that failed, or None; `unfinished`: the tests took too long to say."""
@@ -125,10 +128,16 @@ def _not_run(tree: ast.AST) -> set[int]:
         elif (
             isinstance(node, ast.JoinedStr)
             or _starts_the_program(node)
-            or (isinstance(node, ast.keyword) and node.arg in _LOOKS and isinstance(node.value, ast.Constant))
+            or (
+                isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant) and _unseen(node.arg, node.value)
+            )
         ):
             roots.append(node)
     return {id(inner) for root in roots for inner in ast.walk(root)}
+
+
+def _unseen(name: str | None, given: ast.Constant) -> bool:
+    return name in _LOOKS or (name, given.value) == _ASSERTS
 
 
 def _starts_the_program(node: ast.AST) -> bool:
