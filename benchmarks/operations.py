@@ -6,13 +6,15 @@ device's on the host: `item`, `tolist`, `float`, a shape that depends on values.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.profiler_util import FunctionEvent
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -33,6 +35,14 @@ FREE = {
     _ATEN.lift_fresh,
 }
 """Operations that launch nothing though their result is no view."""
+_NAMES = re.compile(r"aten::(\w+)|.*_fused_|solon_")
+"""Of events of a profile: an operation, a kernel that was compiled, a stand-in of a benchmark."""
+_NOTHING = {
+    "alias", "as_strided", "detach", "empty", "empty_like", "empty_strided", "expand", "lift_fresh", "narrow", "permute", "reshape",
+    "resolve_conj", "resolve_neg", "result_type", "select", "slice", "split", "squeeze", "t", "to", "transpose", "unbind",
+    "_unsafe_view", "unsqueeze", "view", "view_as",
+}  # fmt: skip
+"""Names of operations that launch nothing by themselves, as a profile has them."""
 
 
 class Operations:
@@ -90,3 +100,16 @@ def _waits(func: Any, args: Any, kwargs: Any) -> bool:
     if func.overloadpacket in (_ATEN.index, _ATEN.index_put, _ATEN.index_put_):
         return any(i is not None and i.dtype == torch.bool for i in args[1])
     return func is _ATEN.repeat_interleave.Tensor and kwargs.get("output_size") is None
+
+
+def profiled(step: Callable[[], None]) -> Counter[str]:
+    """What a device would be told to do in a step, each compiled kernel once: `Operations` sees no compiled code."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        step()
+    return Counter(name for event in found.events() if event.cpu_parent is None for name in _launches(event))
+
+
+def _launches(event: FunctionEvent) -> list[str]:
+    inner = [name for child in event.cpu_children for name in _launches(child)]
+    match = _NAMES.match(event.name)
+    return inner or ([event.name] if match and match[1] not in _NOTHING else [])

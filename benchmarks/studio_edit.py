@@ -83,9 +83,11 @@ def serving(run: Path) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    yield f"http://127.0.0.1:{port}/start?token={TOKEN}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{port}/start?token={TOKEN}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def report(page: Page, changes: int) -> None:

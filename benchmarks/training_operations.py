@@ -5,7 +5,8 @@
 It needs no GPU: it counts what one would be told by the forward pass, the loss, its metrics and the backward pass of one step
 that logs nothing, the reference's log-probabilities known to both beforehand. The variable-length attention kernel exists on
 GPUs alone, so one operation stands in for each of its calls. Clipping and the optimizer are left out: both libraries do them in
-the same few fused operations.
+the same few fused operations. What `compile` leaves is counted in a profile of this machine's kernels, beside the same count
+without it: code for a GPU is fused by the same program, and may be cut up in other places.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
+from torch._inductor import config as inductor
 from torch.nn.attention import varlen
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
 from benchmarks import shapes
 from benchmarks.common import show
-from benchmarks.operations import Operations
+from benchmarks.operations import Operations, profiled
 from training.data.batches import Example, Layout
 from training.data.encode import PairRow
 from training.model import attention
@@ -35,22 +36,30 @@ from training.model.modules import Policy
 from training.recipes.config import DPO
 from training.recipes.dpo import DPORecipe
 
+inductor.cpp.enable_kernel_profile = True  # so that a compiled kernel is an event
 WORDS = 1000
 """Of the vocabulary; each is one token."""
 
 
-class _Kernel(torch.autograd.Function):  # type: ignore[misc]
-    """Stands in for the variable-length kernel: one operation forward and one backward, of the right shapes."""
+@torch.library.custom_op("solon_benchmark::attend", mutates_args=())  # type: ignore[untyped-decorator]
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Stands in for the variable-length kernel: one operation of the right shape, which no compiler looks into."""
+    return query.clone()
 
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(key, value)
-        return query.clone()
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        key, value = ctx.saved_tensors
-        return grad.clone(), torch.empty_like(key), torch.empty_like(value)
+@torch.library.custom_op("solon_benchmark::attend_back", mutates_args=())  # type: ignore[untyped-decorator]
+def _attend_back(grad: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return grad.clone(), torch.empty_like(key), torch.empty_like(value)
+
+
+_attend.register_fake(lambda query, key, value: torch.empty_like(query))
+_attend_back.register_fake(
+    lambda grad, key, value: (torch.empty_like(grad), torch.empty_like(key), torch.empty_like(value))
+)
+_attend.register_autograd(
+    lambda ctx, grad: _attend_back(grad, *ctx.saved_tensors),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs[1:]),
+)
 
 
 def main() -> None:
@@ -67,11 +76,15 @@ def main() -> None:
     sizes = [shape.prompt, shape.response, shape.response]
     pairs = [[tuple(torch.randint(3, WORDS, (n,), generator=g).tolist()) for n in sizes] for _ in range(options.pairs)]
     for padded in (True, False):
-        ours, theirs = _ours(options.layers, pairs, padded), _trl(options.layers, pairs)
+        ours, theirs = _counted(_ours(options.layers, pairs, padded)), _trl(options.layers, pairs)
         name = f"DPO {shape}, {options.pairs} pairs, {options.layers} layers, {'padded' if padded else 'packed'}"
         for column, counts in (("TRL", theirs), ("ours", ours)):
             show(f"{name}: operations", counts.launched.total(), "", "<= TRL's", column)
             show(f"{name}: waits", counts.waited.total(), "", "<= TRL's" if padded else "0", column)
+        for compiles in (False, True):
+            kernels = _profiled(_ours(options.layers, pairs, padded, compiles))
+            column = "ours, compiled" if compiles else "ours"
+            show(f"{name}: kernels by the profiler", kernels.total(), "", "report", column)
     print("most of ours:", *(f"{name} {n}" for name, n in Counter(ours.launched).most_common(12)), sep="\n    ")
 
 
@@ -86,18 +99,23 @@ def _model(layers: int, attn: str) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def _ours(layers: int, pairs: Sequence[Sequence[tuple[int, ...]]], padded: bool) -> Operations:
+def _ours(
+    layers: int, pairs: Sequence[Sequence[tuple[int, ...]]], padded: bool, compiles: bool = False
+) -> Callable[[], Tensor]:
+    """The loss of a step."""
     attention.register()
     attention._piecewise = lambda q, k, v, scaling, dropout, pieces: attention._varlen(q, k, v, scaling, pieces)
-    varlen.varlen_attn = lambda q, k, v, *_, **__: _Kernel.apply(q, k, v)
+    varlen.varlen_attn = lambda q, k, v, *_, **__: _attend(q, k, v)
     layout: Layout = "padded" if padded else "packed"
     policy = Policy(_model(layers, "sdpa" if padded else attention.NAME), layout).train()
     policy.entropies = False
+    if compiles:
+        policy.compile_layers()
     recipe = DPORecipe(DPO())
     rows = [PairRow(str(i), Example(p, (a, b)), 0.8, 0.0, 1.0) for i, (p, a, b) in enumerate(pairs)]
     recipe.references = {row.example: (-50.0, -60.0) for row in rows}
     batch = recipe.collate(rows, layout)
-    return _counted(lambda: recipe.outcome(policy, batch).loss.mean())
+    return lambda: recipe.outcome(policy, batch).loss.mean()
 
 
 def _trl(layers: int, pairs: Sequence[Sequence[tuple[int, ...]]]) -> Operations:
@@ -123,16 +141,27 @@ def _trl(layers: int, pairs: Sequence[Sequence[tuple[int, ...]]]) -> Operations:
         return _counted(lambda: trainer.compute_loss(trainer.model, batch))
 
 
-def _counted(loss: Any) -> Operations:
+def _counted(loss: Callable[[], Tensor]) -> Operations:
     """Once to warm up, then one step."""
     counts = Operations()
     for _ in range(2):
         counts.clear()
         with counts.counted():
-            with torch.autocast("cpu", torch.bfloat16):
-                value = loss()
-            value.backward()
+            _step(loss)
     return counts
+
+
+def _profiled(loss: Callable[[], Tensor]) -> Counter[str]:
+    """Twice to compile what there is, then one step."""
+    for _ in range(2):
+        _step(loss)
+    return profiled(lambda: _step(loss))
+
+
+def _step(loss: Callable[[], Tensor]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss()
+    value.backward()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 "use strict";
 // The editor: at each pause of typing the text is read, and what it changes is shown. No call is made but by "Ask again".
 
-const PAUSE = 60;
+const PAUSE = 30;
 const text = document.getElementById("text");
 const least = document.getElementById("least");
 const trouble = document.getElementById("trouble");
