@@ -235,3 +235,11 @@ def test_what_a_batch_took_is_told_as_of_a_batch(vendor: Vendor) -> None:
     assert fine.usage == Usage(
         9, 0, 2, 11, batched=True
     )  # nobody said: 4 characters are at most 2 tokens, a message takes 8
+
+
+@pytest.mark.parametrize("attempts", [1, 3, 4])
+def test_a_call_is_in_as_many_batches_as_it_has_attempts(attempts: int, vendor: Vendor) -> None:
+    vendor.spoken = lambda body: (500, {"error": {"message": "broken"}})
+    (error,) = run(engine(vendor, attempts=attempts), "never")
+    assert isinstance(error, TransientError)
+    assert len(vendor.batches) == attempts
