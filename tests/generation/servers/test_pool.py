@@ -166,6 +166,25 @@ def test_a_call_that_is_given_up_leaves_its_place(serve: Any) -> None:
     assert pool._members[0].gate.active == 0
 
 
+def test_a_call_that_is_given_up_as_its_turn_comes_leaves_its_place(serve: Any) -> None:
+    pool = of(settings(serve({"json": CHAT, "delay": 0.05}), concurrency=1))
+
+    async def together() -> Completion:
+        first, second = (asyncio.create_task(pool.generate(SAY)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        (waiting,) = pool._queue
+        pool._queue.clear()
+        assert waiting.turn is not None
+        waiting.turn.set_result((0, pool._members[0].gate.begin()))
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        return await first
+
+    assert run(pool, together()).text == "hello"
+    assert pool._members[0].gate.active == 0
+
+
 def test_a_slow_server_gets_no_call_that_a_fast_one_does_sooner(serve: Any) -> None:
     slow, fast = serve({"json": CHAT, "delay": 0.2}), serve({"json": CHAT, "delay": 0.01})
     pool = of(settings(slow, concurrency=2), settings(fast, concurrency=2))
