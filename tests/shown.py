@@ -38,13 +38,13 @@ def words_of_page(page: str) -> list[str]:
 
 
 def figures(found: str) -> list[str]:
-    """The lines of a JSON file, with numbers to three digits: libraries differ in the last ones."""
+    """The lines of a JSON file, with numbers to three digits, and three behind the point: libraries differ in the last ones."""
     return json.dumps(_rounded(json.loads(found)), indent=1).splitlines()
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.3g}")
+        return round(float(f"{value:.3g}"), 3) + 0.0  # no -0.0
     if isinstance(value, dict):
         return {key: _rounded(one) for key, one in value.items()}
     return [_rounded(one) for one in value] if isinstance(value, list) else value
