@@ -36,6 +36,14 @@ PLAN = (
 TIMES = ("seconds", "started", "versions", "machine")
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one width and kind, wherever the test runs."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
 def start(folder: Path, *more: str) -> int:
     (folder / "laws.yaml").write_text(LAWS)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
