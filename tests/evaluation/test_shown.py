@@ -99,7 +99,7 @@ def test_what_a_command_shows(
 ) -> None:
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
     (tmp_path / "laws.yaml").write_text(LAWS)
-    console = Console(width=150, file=io.StringIO(), soft_wrap=True)
+    console = Console(width=150, file=io.StringIO(), soft_wrap=True, force_terminal=False)
     arguments = command(tmp_path)
     capsys.readouterr()
     code = main([*map(str, arguments)], console=console)
