@@ -33,16 +33,11 @@ FREE = {
     _ATEN.detach,
     _ATEN._unsafe_view,
     _ATEN.lift_fresh,
+    _ATEN.result_type,
 }
 """Operations that launch nothing though their result is no view."""
 _NAMES = re.compile(r"aten::(\w+)|.*_fused_|solon_")
 """Of events of a profile: an operation, a kernel that was compiled, a stand-in of a benchmark."""
-_NOTHING = {
-    "alias", "as_strided", "detach", "empty", "empty_like", "empty_strided", "expand", "lift_fresh", "narrow", "permute", "reshape",
-    "resolve_conj", "resolve_neg", "result_type", "select", "slice", "split", "squeeze", "t", "to", "transpose", "unbind",
-    "_unsafe_view", "unsqueeze", "view", "view_as",
-}  # fmt: skip
-"""Names of operations that launch nothing by themselves, as a profile has them."""
 
 
 class Operations:
@@ -112,4 +107,9 @@ def profiled(step: Callable[[], None]) -> Counter[str]:
 def _launches(event: FunctionEvent) -> list[str]:
     inner = [name for child in event.cpu_children for name in _launches(child)]
     match = _NAMES.match(event.name)
-    return inner or ([event.name] if match and match[1] not in _NOTHING else [])
+    return inner or ([event.name] if match and not _launches_nothing(match[1]) else [])
+
+
+def _launches_nothing(name: str | None) -> bool:
+    packet = getattr(_ATEN, name or "", None)
+    return packet in FREE or (packet is not None and any(_is_view(getattr(packet, one)) for one in packet.overloads()))

@@ -21,6 +21,7 @@ from constitution.words import repetition, word_count
 from critics.text import phrases
 from critics.text.control_tokens import divides_turns, within_turns
 from critics.text.language import other_language
+from critics.text.needed import squeezed
 from critics.transcript import message_text
 
 INDICATORS: dict[str, str] = {
@@ -84,8 +85,6 @@ _ALIKE = str.maketrans(
 )
 """Brackets and letters that are taken for others."""
 _HIDDEN = regex.compile(r"[\p{Cf}\p{Variation_Selector}\u115f\u1160\u3164\uffa0\u2800]+")
-_SPACES = re.compile(r"[^\S\n]+")
-_BREAKS = re.compile(r" ?\n[ \n]*")
 _CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]*`", re.DOTALL)
 _QUOTED = re.compile(
     r"\"[^\"\n]{1,300}\"|“[^”\n]{1,300}”|„[^“”\n]{1,300}[“”]|«[^»\n]{1,300}»|(?<!\w)'[^'\n]{1,300}'(?!\w)|^>.*$", re.M
@@ -98,9 +97,7 @@ def _ends(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Also with each run of white space as one space or line break, which keeps the searches linear."""
-    shown = _ends(unicodedata.normalize("NFKC", _HIDDEN.sub("", text))).translate(_ALIKE)
-    return _BREAKS.sub("\n", _SPACES.sub(" ", shown))
+    return squeezed(_ends(unicodedata.normalize("NFKC", _HIDDEN.sub("", text))).translate(_ALIKE))
 
 
 def _goes_on(seen: _TextForms) -> bool:

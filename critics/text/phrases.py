@@ -1,26 +1,14 @@
 """Wordings by which a text addresses whoever judges it, claims a verdict, or poses as part of the judge's prompt.
 
-The patterns are for text whose runs of white space are single characters; each is searched in linear time. They know the
+Each is searched in linear time, in a text whose runs of white space are single characters. They know the
 commonest wordings and no more: what is said in other words is not found (`docs/concepts/attacks_on_the_judge.md` has the figures).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from critics.text.needed import Phrase, folded
-
-
-def _phrases(*patterns: str) -> Callable[[str], bool]:
-    made = [Phrase(pattern, re.MULTILINE | re.VERBOSE) for pattern in patterns]
-
-    def found(text: str) -> bool:
-        fold = folded(text)
-        return any(phrase.matches(text, fold) for phrase in made)
-
-    return found
-
+from critics.text.needed import Phrases
 
 _JUDGE = r"(?:judges?|evaluators?|graders?|raters?|assessors?|annotators?|adjudicators?|reviewers?|arbiters?|referees?)"
 _REPLY = r"(?:repl(?:y|ies)|responses?|answers?|outputs?|candidates?|completions?|assistants?)"
@@ -43,7 +31,7 @@ _CHECKED = (
     r"(?:rated|scored|ranked|graded|verified|approved|certified|endorsed|checked|fact-checked|reviewed|confirmed)"
 )
 
-orders = _phrases(
+orders = Phrases(
     # orders to leave the rules, to choose, to score
     rf"{_OPENS}(?:ignore|disregard|forget|override|discard|do\s+not\s+follow)\s+(?:\w+\s+){{0,5}}(?:{_RULES}"
     rf"|(?:previous|prior|above|earlier|your|all|any)\s+(?:the\s+)?(?:instructions|guidelines)|(?:other|first|second)\s+{_REPLY})\b",
@@ -74,7 +62,7 @@ orders = _phrases(
     r"\b(?:wähle|bevorzuge|choisi\w+|préfére\w*|elige|elija|prefiere|scegli\w*|escolha)\b.{0,20}\b(?:antwort|réponse|respuesta|risposta|resposta)\b",
     r"(?:評審|评审|评委|裁判|忽略|无视).{0,30}(?:回答|回复|答案|原则|注意)|(?:この|本)(?:回答|返答)を(?:選|えら)",
 )
-decides = _phrases(
+decides = Phrases(
     r"\[\[\s*(?:[AB12]|tie)\s*\]\]",
     rf"\b(?:verdict|winner|judge?ment|decision|result|preference|(?:winning|better|best|preferred|superior)\s+{_REPLY})\W{{0,3}}"
     rf"(?:\s*(?:is|was|goes\s+to|[:=>→]))+\s*(?:clearly\s+|the\s+)?(?:{_REPLY}\s+)?{_LETTER}(?!\s*[%°\d-])",
@@ -84,24 +72,24 @@ decides = _phrases(
     rf"\bthe\s+other\s+{_REPLY}\b[^.!?\n]{{0,40}}\b{_WORSE}\b",
     rf"\bthe\s+{_REPLY}\s+(?:above|that\s+I\s+(?:just\s+)?read)\s+(?:is|was)\s+(?:\w+ly\s+)?(?:the\s+)?{_BETTER}\b",
 )
-decides_in_data = _phrases(
+decides_in_data = Phrases(
     r"[\"']?\b(?:winner|verdict|preferred|preference|better|choice)\b[\"']?\s*[:=>]\s*[\"']?(?-i:[AB])[\"']?\s*[,}<\n]"
 )
 """A verdict as JSON or XML, whose quotation marks quote nothing."""
-claims_rating = _phrases(
+claims_rating = Phrases(
     rf"\b{_THIS}\s+(?:\w+\s+){{0,3}}(?:{_CHECKED}|passed|flawless)\b",
     r"\b(?:rated|rating|scored?|grade|marks?|quality|safety|honesty|accuracy)\s*:?\s*(?:a\s+|as\s+)?[★⭐(]*(?:10|ten|5|five|100)\s*(?:/|out\s+of)\s*(?:10|ten|5|five|100)\b|\brating\s*:\s*[★⭐]",
     rf"(?:^|[.!(\[]\s*)(?:\w+\s+)?{_CHECKED}\s+(?:and\s+\w+\s+)?by\s+(?:\w+\s+){{0,4}}(?:experts?|professors?|panel|team|developers?|researchers|specialists)\b",
     rf"\d\s*%\s+of\s+(?:\w+\s+){{1,3}}(?:preferred|chose|liked)\s+{_THIS}",
 )
-flatters = _phrases(
+flatters = Phrases(
     rf"\b{_JUDGE}\b[^.!?\n]{{0,60}}\b(?:like|as)\s+you\b|\byou\b[^.!?\n]{{0,30}}\b(?:wise|fair|perceptive|discerning|{_GRAND})\s+{_JUDGE}\b",
     rf"\bwhat\s+an?\s+(?:\w+\s+){{0,3}}{_GRAND}\s+(?:\w+\s+){{0,3}}(?:question|idea|thought|prompt|request)\b",
     rf"\b(?:your?|only)\b[^.!?\n]{{0,20}}\b(?:{_GRAND}|sharpest|finest|superior)\s+(?:intellect|mind|intelligence|wisdom|judge?ment)\b",
     r"\byou(?:['’]re|\s+are)\s+(?:\w+ly\s+|so\s+|such\s+|an?\s+)*(?:genius\b|brilliant\b|amazing\b"
     r"|(?:one\s+of\s+)?the\s+(?:smartest|wisest|brightest|cleverest|greatest|most\s+\w+)\b)",
 )
-delimits = _phrases(
+delimits = Phrases(
     r"\breply_[ab]\b|<\s*/?\s*(?:conversation|reply|critique|example)(?:[\s_:=-][^<>\n]{0,80})?\s*/?>",
     r"<\s*/?\s*(?:reply|response|answer|output|assistant|candidate)[\s_-]*[ab12](?:[\s_:=-][^<>\n]{0,80})?\s*/?>",
     r"</(?:response|answer|output|assistant|candidate)>\s*<(?:response|answer|output|assistant|candidate)\b",
@@ -115,7 +103,7 @@ _TURN = re.compile(
     r"|^\[(?P<outside_line>system|developer)\]|<(?:(?P<outside_tag>system)|(?P<user_tag>user|human)|(?P<assistant_tag>assistant))>",
     re.IGNORECASE | re.MULTILINE,
 )
-asks_for_dialogue = _phrases(
+asks_for_dialogue = Phrases(
     r"\b(?:dialog(?:ue)?|conversation|script|transcript|chat|interview|role-?play|scene|screenplay|log|yaml)\b"
 )
 """The prompt wants what `invents_turns` finds."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import regex
 
+from critics.text.needed import Phrases, squeezed
 from tests.steps import Steps, TooManyError, repetitions
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,8 @@ class Pattern(NamedTuple):
     flags: int
     anchored: bool
     """It is only tried at one place of a text."""
+    squeezed: bool = False
+    """It is only tried on texts whose runs of white space are single characters."""
 
 
 def used(tree: ast.Module) -> dict[str, set[str]]:
@@ -63,7 +66,7 @@ def patterns() -> Iterator[Pattern]:
         for attribute, value in vars(importlib.import_module(name)).items():
             for one in kept(value):
                 anchored = methods.get(attribute, {"search"}) <= ANCHORED
-                yield Pattern(f"{name}.{attribute}", one.pattern, one.flags, anchored)
+                yield Pattern(f"{name}.{attribute}", one.pattern, one.flags, anchored, isinstance(value, Phrases))
         for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Call)
@@ -84,6 +87,8 @@ def kept(value: object) -> Iterator[re.Pattern[str]]:
     """The patterns in a module's variable."""
     if isinstance(value, (re.Pattern, regex.Pattern)) and isinstance(value.pattern, str):
         yield value
+    elif isinstance(value, Phrases):
+        yield from (phrase.compiled for phrase in value.all)
     elif isinstance(value, dict):
         yield from chain.from_iterable(map(kept, value.values()))
     elif isinstance(value, (list, tuple)):
@@ -109,18 +114,20 @@ def grows(pattern: Pattern) -> str:
     for before, body in found:
         pairs |= {("", body), (before, body), ("", before), ("", before + body), (before, "\n"), (before, " ")}
     for head, piece in sorted(pairs):
-        if piece and not proportional(steps, head, piece, pattern.anchored):
+        if piece and not proportional(steps, head, piece, pattern):
             return f"{head!r} + {piece!r} * n"
     return ""
 
 
-def proportional(steps: Steps, head: str, piece: str, anchored: bool) -> bool:
+def proportional(steps: Steps, head: str, piece: str, pattern: Pattern) -> bool:
     """Whether steps grow as the text."""
     short, long = (head + piece * n + "\x00" for n in (FEW, MANY))
+    if pattern.squeezed:
+        short, long = squeezed(short), squeezed(long)
     try:
-        first = steps.count(short, [0] if anchored else [*range(len(short) + 1)], MOST)
+        first = steps.count(short, [0] if pattern.anchored else [*range(len(short) + 1)], MOST)
         allowed = int(SLACK * max(first, len(short)) * MANY / FEW) + 100
-        steps.count(long, [0] if anchored else [*range(len(long) + 1)], allowed)
+        steps.count(long, [0] if pattern.anchored else [*range(len(long) + 1)], allowed)
     except TooManyError:
         return False
     return True

@@ -179,3 +179,12 @@ def test_how_many_unseen_signs_hide_something(sign: str, size: int, most: int) -
     for number, hidden in ((most, False), (most + 1, True)):
         text = "".join(letter + sign * (i < number) for i, letter in enumerate("word " * (size // 5)))[:size]
         assert ("invisible" in indicators(text)) is hidden
+
+
+@pytest.mark.parametrize("piece", ['"x" ', '"x"', "`x`", "```x```", "> x\n", "«x» "])
+@pytest.mark.parametrize("head", ["principle 1 for", "constitution for", "accuracy"])
+def test_quotes_in_a_row_leave_no_white_space_to_search(head: str, piece: str) -> None:
+    """What is quoted is left out: of 100,000 characters of quotes there is one space left, or a search would take minutes."""
+    found = indicators(head + piece * (100_000 // len(piece)))
+    assert "too_long" in found
+    assert "judge_instruction" not in found

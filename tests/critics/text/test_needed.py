@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from critics.text.needed import Phrase, folded, needed
+from critics.text.needed import Phrase, Phrases, folded, needed, squeezed
 
 FLAGS = re.IGNORECASE | re.MULTILINE | re.VERBOSE
 
@@ -71,3 +71,9 @@ def test_letters_that_match_without_case(text: str) -> None:
     phrase = Phrase(r"k?insist")
     assert phrase.compiled.search(text), "so it does for re"
     assert phrase.matches(text, folded(text))
+
+
+def test_a_run_of_white_space_is_one_character_to_phrases() -> None:
+    assert squeezed("a \t b \n\n  c\u2003d") == "a b\nc d"
+    assert Phrases(r"a\sb")("a \t  b")
+    assert not Phrases(r"a\s\sb")("a   b")
