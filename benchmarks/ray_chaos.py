@@ -255,6 +255,7 @@ def chaos(
     print(f"{dict(run.done)}, {run.commands} commands, {merged.merged} shards", flush=True)
     differing = sorted(name for name, sha in data[0].items() if data[1].get(name) != sha)
     print(f"lost {lost}, doubled {doubled}, files that differ: {', '.join(differing) or 'none'}", flush=True)
+    print(f"failed: {dict(merged.failed) or 'none'}", flush=True)
     assert (lost, doubled, differing, alone.counts) == (0, 0, [], merged.counts)
     return run.done
 
@@ -281,9 +282,11 @@ def efficiency(folder: Path, prompts: int, latency: float) -> None:
 def _rate(cluster: Machines, process: subprocess.Popen[bytes], prompts: int) -> float:
     """Calls a second in the middle half of the run. A prompt has 6 calls: 2 samples, and 2 principles in both orders."""
     seen: list[tuple[float, int]] = []
+    over = False  # then shards are handed over, and their calls are on no disk any more
     while process.poll() is None:
         made = cluster.calls()
-        if 1.5 * prompts <= made <= 4.5 * prompts:
+        over = over or made > 4.5 * prompts
+        if made >= 1.5 * prompts and not over:
             seen.append((time.monotonic(), made))
         time.sleep(0.5)
     (begin, first), (end, last) = seen[0], seen[-1]

@@ -19,7 +19,7 @@ class ClusterSettings(Strict):
     """Resources of your own that a shard's node must have, as {spot: 1}."""
     shards_in_flight: int = Field(default=64, ge=1)
     """Most shards that are given to Ray at once. Those that wait there tell an autoscaler how many nodes are wanted."""
-    attempts: int = Field(default=4, ge=1)
+    attempts: int = Field(default=5, ge=1)
     """Starts of a shard, one after the other and each on another node where there is one, that may come to nothing new before it is
     given up. One that finished more prompts than any before it counts anew."""
     checkpoint_seconds: float = Field(default=300.0, ge=1)

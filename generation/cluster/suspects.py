@@ -16,8 +16,9 @@ from generation.shard import Shard
 
 SUSPECTS = "suspects"
 """Folder, in the storage, of what is known of them."""
-MOST = 2
-"""Ends of the process, while a prompt was worked on and no other, after which it is given up: a node may be lost by chance."""
+MOST = 3
+"""Ends of the process, while a prompt was worked on and no other, after which it is given up: a node may be lost by chance, and
+where many are lost one after the other, twice at the same prompt."""
 
 
 class Suspects:
@@ -52,6 +53,7 @@ class Suspects:
             if self._careful:
                 self._write(prompt.id)
             yield None
+            self._write("")  # what ends the process from here on is not this prompt
 
     def close(self) -> None:
         """The process has not ended by itself. Raises StorageError."""

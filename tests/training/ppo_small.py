@@ -67,6 +67,30 @@ def small_inputs(folder: Path, *principles: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def constitution(path: Path, **checks: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a reward by rules, one for each check."""
+    rules = [{"id": name, "objective": "form", "text": name, "check": check} for name, check in checks.items()]
+    laws = {"name": path.stem, "version": 1, "objectives": {"form": 1.0}, "principles": rules}
+    path.write_text(yaml.safe_dump(laws), encoding="utf-8")
+    return {"rules": {"constitution": str(path)}}
+
+
+def gamed_in(folder: Path) -> dict[str, Any]:
+    """The reward wants three letters e; gold wants one, and not two. A policy that learns to write e writes more and more of them."""
+    settings = small_inputs(folder)
+    lines = (json.dumps({"prompt": f"Say something about {i}."}) + "\n" for i in range(64))
+    (folder / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
+    reward = constitution(
+        folder / "reward.yaml", one={"must_match": "e"}, two={"must_match": "e.*e"}, three={"must_match": "e.*e.*e"}
+    )
+    gold = constitution(folder / "gold.yaml", some={"must_match": "e"}, once={"must_not_match": "e.*e"})
+    return settings | {
+        "reward": reward, "monitor": {"gold": gold, "peak_ahead": None, "false_alarm": 0.4}, "eval_every": 2, "test_fraction": 0.5, "steps": 30,
+        "prompts": 4, "samples": 16, "batch_size": 64, "micro_batch_size": 64, "baseline": "group", "learning_rate": 1e-2, "warmup": 0.0,
+        "kl": {"coefficient": 0.0}, "sampler": {"engine": "generate", "max_tokens": 6},
+    }  # fmt: skip
+
+
 def run_small(out: Path, settings: dict[str, Any], **changes: Any) -> list[Row]:
     """Run PPO; the rows it logged."""
     ppo.run(prepare(load(PPO, None, [], {**settings, **changes}), out), Console(quiet=True))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, broadcast, parse_flag_from_env
+from accelerate.utils import (
+    DeepSpeedPlugin,
+    DistributedType,
+    FullyShardedDataParallelPlugin,
+    broadcast,
+    parse_flag_from_env,
+)
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -37,6 +45,8 @@ def on_cpu() -> bool:
 
 def state() -> Any:
     """accelerate's view of this process. The first call joins the others, over gloo on CPUs."""
+    if on_cpu():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed, where it is installed, says what it has found
     return PartialState(cpu=on_cpu())
 
 
@@ -83,13 +93,12 @@ def check_judges(place: str, run: RunConfig) -> None:
 
 
 def sharded() -> bool:
-    """True where the launcher asks for weights that are spread over processes.
+    """True where the launcher asks for weights that are spread over processes, by FSDP2 or by DeepSpeed's ZeRO-3.
 
-    Raises UserError for DeepSpeed, and for FSDP's first version.
+    Raises UserError for FSDP's first version, other stages of ZeRO, and where DeepSpeed is not installed.
     """
-    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        fix = "launch it with configs/accelerate/fsdp2.yaml, which spreads what ZeRO-3 spreads, or ddp.yaml"
-        raise UserError(Problem("", "distributed_type", "got DEEPSPEED", "FSDP or MULTI_GPU", fix))
+    if zero():
+        return True
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return False
     version = os.environ.get("FSDP_VERSION", "1")
@@ -97,6 +106,44 @@ def sharded() -> bool:
         fix = "set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
         raise UserError(Problem("", "fsdp_version", f"got {version}", "2", fix))
     return True
+
+
+def zero() -> bool:
+    """True where they are to be spread by ZeRO-3. Raises as `sharded`."""
+    if not parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        return False
+    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    if stage != "3":
+        fix = "set it under deepspeed_config, as configs/accelerate/zero3.yaml does, or launch it with ddp.yaml"
+        raise UserError(Problem("", "zero_stage", f"got {stage}", "3", fix))
+    if find_spec("deepspeed") is None:
+        fix = "pip install 'solon-cai[deepspeed]', or launch it with configs/accelerate/fsdp2.yaml, which spreads the same"
+        raise UserError(Problem("", "distributed_type", "got DEEPSPEED, which is not installed", fix=fix))
+    return True
+
+
+def refuse_zero(key: str, got: str, fix: str = "") -> None:
+    """Raises UserError under ZeRO-3 for what only works otherwise."""
+    if zero():
+        other = "launch it with configs/accelerate/fsdp2.yaml, which spreads the same"
+        raise UserError(Problem("", key, got, fix=fix or other))
+
+
+def partition(accelerator: Accelerator, precision: str) -> None:
+    """Ready a new accelerator to have DeepSpeed spread a model. precision: of the training settings.
+
+    accelerate has DeepSpeed on accelerators alone. And it would keep weights in bfloat16 where that is the precision, and measure
+    and save those; here they stay float32 under DeepSpeed's automatic mixed precision, as everywhere.
+    """
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module="torch.distributed"
+    )  # of calls that DeepSpeed makes
+    plugin = accelerator.state.deepspeed_plugin or DeepSpeedPlugin()
+    plugin.deepspeed_config["torch_autocast"] = {"enabled": precision == "bf16", "dtype": "bfloat16"}
+    plugin.deepspeed_config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+    accelerator.state.distributed_type = DistributedType.DEEPSPEED
+    PartialState._shared_state["distributed_type"] = DistributedType.DEEPSPEED
+    accelerator.state.deepspeed_plugins = {"default": plugin}
 
 
 def shard(accelerator: Accelerator) -> None:
@@ -139,3 +186,16 @@ def share(value: Tensor, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return value
     return distribute_tensor(value.to(like.device, like.dtype), like.device_mesh, like.placements)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def put(weight: nn.Parameter, value: Tensor | None) -> None:
+    """Give a weight that is spread over processes the main one's value, zeros for None. Every process must ask."""
+    if isinstance(weight, DTensor):
+        weight.copy_(share(torch.zeros(weight.shape) if value is None else value, weight))
+        return
+    from deepspeed.runtime.zero import GatheredParameters
+
+    with GatheredParameters([weight], modifier_rank=0):
+        if state().is_main_process:
+            weight.copy_(torch.zeros_like(weight) if value is None else value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -45,6 +46,19 @@ def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> M
     at_random = module.rounds_at_random
     moved = round_weights(module.inner, dtype, base, at_random, settings.seed, trained_only=module.adapted)
     return None if alone else moved
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def spread_saved(module: TrainableModel, whole: TrainableModel, merged: bool) -> None:
+    """Give a module that is spread over processes the weights that `as_saved` gave the whole one, to be evaluated.
+
+    Every process must ask; the main one's `whole` is taken. merged: an adapter was, whose update is 0 from then on.
+    """
+    known = dict(whole.inner.named_parameters()) if launch.state().is_main_process else {}
+    for name, weight in module.inner.named_parameters():
+        plain = name.replace(".base_layer.", ".").replace(".modules_to_save.default.", ".") if merged else name
+        none = merged and any(part in name for part in (".lora_A.", ".lora_B.", ".original_module."))
+        launch.put(weight, None if none else known.get(plain))
 
 
 def _base(module: TrainableModel, files: ModelFiles, settings: Training) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ def prepare(settings: OnlineDPO, out: Path) -> PPOJob:
     """As `ppo.job.prepare`, of the loop that the settings name. Raises UserError with every problem that is found."""
     if launch.sharded():
         fix = "launch it with configs/accelerate/ddp.yaml, and set lora: {r: 16} where memory is short"
-        raise UserError(Problem("", "fsdp", "dpo --online keeps whole weights in each process", fix=fix))
+        raise UserError(Problem("", "distributed_type", "dpo --online keeps whole weights in each process", fix=fix))
     try:
         job = ppo_job.prepare(settings.loop(), out)
     except UserError as error:

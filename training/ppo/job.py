@@ -93,6 +93,7 @@ def prepare(settings: PPO, out: Path) -> PPOJob:
     problems, day = Problems(), day_of(out)
     with problems.collect():
         launch.sharded()
+        launch.refuse_zero("distributed_type", "got DEEPSPEED, and PPO's models are spread by FSDP2 alone")
     with problems.collect():
         output.check(out)
     with problems.collect():

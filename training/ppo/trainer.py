@@ -26,13 +26,13 @@ from training.data.encode import PromptRow
 from training.model import launch
 from training.model.loading import load_critic, load_policy
 from training.model.memory import process as heap
-from training.model.modules import Policy, RewardModel
-from training.model.rounding import round_weights
-from training.model.saving import as_saved, save
+from training.model.modules import Policy, RewardModel, TrainableModel
+from training.model.quantized.layers import is_quantized
 from training.monitor.file import resume
 from training.monitor.measure import HeldOutResponse, check_of
 from training.ppo.baseline import Baseline, baseline
 from training.ppo.checkpoint import load_state, optimizer_state, restore, restore_optimizer, save_state, weights
+from training.ppo.ending import Saved, settle, write
 from training.ppo.evaluate import PPOWatch, responses_of
 from training.ppo.experience import Responses, build_experience, figures, in_precision, measured
 from training.ppo.job import PPOJob
@@ -40,11 +40,10 @@ from training.ppo.losses import AdaptiveKL, FixedKL, kl_estimates
 from training.ppo.record import Record, averages
 from training.ppo.sampling import Sampling, responses_to_learn, sampling_figures
 from training.ppo.update import Update, trainable_parameters
-from training.rollout.rewards import CONSTITUTIONS
-from training.rollout.rollouts import seeds_of, to_bf16
+from training.rollout.rewards import RewardSum
+from training.rollout.rollouts import Generate, seeds_of, to_bf16
 from training.rollout.vllm import open_writer
 from training.run import folder as output
-from training.run.card import Base, Data, write_card
 from training.run.fit import Stopped
 from training.run.metrics import Metrics
 from training.run.trainer import peak_memory
@@ -94,11 +93,9 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
         try:
             ended = loop.run(found)
             results = {f"eval_{name}": value for name, value in ended.results.items()}
-            policy = _whole(job, loop.policy)
+            results |= {"weights_moved": loop.saved.moved.moved} if loop.saved.moved else {}
             if main:
-                if moved := as_saved(policy, job.files, job.settings):
-                    results["weights_moved"] = moved.moved
-                _write(job, policy, results)
+                write(job, loop.saved.policy, results)
         finally:
             loop.close()
             for tracker in accelerator.trackers:  # accelerate's end of training would leave the other processes
@@ -111,34 +108,6 @@ def _train(job: PPOJob, console: Console, accelerator: Accelerator, opened: Open
     if main:
         output.finish(job.out, written)
     return written
-
-
-def _whole(job: PPOJob, policy: Policy) -> Policy:
-    """The policy with all its weights, in the main process. Every process must ask."""
-    if not launch.sharded():
-        policy.inner.tie_weights()
-        return policy
-    state = {name: launch.whole(p.detach()).cpu() for name, p in policy.named_parameters()}
-    if not launch.state().is_main_process:
-        return policy
-    found = load_policy(job.files, job.settings)
-    found.load_state_dict(state, strict=False)  # tied weights have one name
-    return found
-
-
-def _write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
-    """The checkpoint and its card."""
-    save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge, job.encoder.ends)
-    write_card(
-        job.out,
-        recipe=job.recipe,
-        base=Base(job.files.name, job.files.digest),
-        data=[Data(source.name, source.digest, source.rows, source.weight) for source in job.sources],
-        constitutions=[d for name, d in job.rewards.digests.items() if name in CONSTITUTIONS],
-        settings=job.run_record,
-        results=results,
-        license=job.settings.license,
-    )
 
 
 class TrainingEnd(NamedTuple):
@@ -169,20 +138,16 @@ class Loop:
         """Why the monitor ended the run."""
         set_seed(s.seed)  # an adapter's first weights are drawn
         self.policy: Policy = load_policy(job.files, s)
-        mixed = s.precision == "bf16" and not launch.sharded()
-        if self.policy.adapted and mixed and self.policy.base_dtype == torch.bfloat16:
+        self.saved = Saved(self.policy)
+        """What is to be written, once the iterations are done."""
+        self._mixed = s.precision == "bf16" and not launch.sharded()
+        if self.policy.adapted and self._mixed and self.policy.base_dtype == torch.bfloat16:
             to_bf16(self.policy.inner, frozen=True)
-        self._reference: Policy | None = None
-        if not self.policy.adapted:
-            self._reference = load_policy(job.files, s).requires_grad_(False)
-            if mixed:
-                to_bf16(self._reference.inner)
+        self._ready(self.policy)
+        self._reference: Policy | None = None if self.policy.adapted else self._base()
         self.critic: RewardModel | None = load_critic(job.critic, s) if job.critic else None
-        for module in (self.policy, self._reference, self.critic):
-            if module is not None:
-                if launch.sharded():
-                    launch.spread(module, module.layers, accelerator.device)
-                module.to(accelerator.device).train(s.gradient_checkpointing)
+        if self.critic:
+            self._ready(self.critic)
         if not launch.sharded():
             _same_everywhere([*trainable_parameters(self.policy), *trainable_parameters(self.critic)], accelerator)
         self._ends = end_tokens(self.policy.inner.generation_config.eos_token_id) | job.encoder.ends
@@ -192,8 +157,45 @@ class Loop:
         k = s.kl
         self._kl = AdaptiveKL(k.coefficient, k.target, k.horizon) if k.target else FixedKL(k.coefficient)
 
+    def _ready(self, module: TrainableModel) -> None:
+        """Put a model where it is used, spread over the processes where weights are."""
+        if launch.sharded():
+            launch.spread(module, module.layers, self._accelerator.device)
+        module.to(self._accelerator.device).train(self._settings.gradient_checkpointing)
+
+    def _base(self) -> Policy:
+        """The policy as it was before training."""
+        found: Policy = load_policy(self._job.files, self._settings).requires_grad_(False)
+        if self._mixed:
+            to_bf16(found.inner)
+        self._ready(found)
+        return found
+
+    def _base_again(self) -> Policy:
+        """As `_base`, once the policy is merged and has been read: it is put aside, so that two models are not whole at once."""
+        if not launch.sharded():  # its weights are values of that type
+            self.policy.model.to(self.policy.saved_dtype).cpu()
+        return self._base()
+
     def run(self, found: tuple[Path, int] | None) -> TrainingEnd:
-        """All iterations from the state on that was found, or up to the one at which the monitor halts. Raises Stopped."""
+        """All iterations from the state on that was found, or up to the one at which the monitor halts. `saved` is what is to be
+        written then, and the results are of that. Raises Stopped.
+        """
+        ended = self._iterations(found)
+        if not ended.halted and not self._merges:
+            return ended
+        results = self._of_saved(ended.steps if ended.best is None else ended.best)
+        if results and not ended.results:
+            self._record.evaluation(ended.steps, results)
+        return ended._replace(results=results)
+
+    @property
+    def _merges(self) -> bool:
+        """True where the policy's adapter is not what is saved."""
+        lora = self._settings.lora
+        return lora is not None and lora.merge
+
+    def _iterations(self, found: tuple[Path, int] | None) -> TrainingEnd:
         s, done, results = self._settings, 0, dict[str, float]()
         held_out = self._job.held_out()
         if held_out and any(rewards and rewards.compares for rewards in (self._job.rewards, self._job.gold)):
@@ -210,9 +212,10 @@ class Loop:
             values = self._iteration(iteration)
             self._record.train(iteration + 1, values)
             last = iteration + 1 == self._job.steps
-            if last:
-                self._round()
-            if last or any(every and (iteration + 1) % every == 0 for every in (s.eval_every, s.check_every)):
+            if last and not self._merges:
+                self._settle()
+            at_end = last and (not self._merges or s.check_every)  # else the merged policy's evaluation is the only one
+            if at_end or any(every and (iteration + 1) % every == 0 for every in (s.eval_every, s.check_every)):
                 results = self._evaluate(iteration + 1)
             if self._halted:
                 best = self._watch.go_back(self.policy)
@@ -224,12 +227,23 @@ class Loop:
                 self._save(iteration + 1)
         return TrainingEnd(self._job.steps, results)
 
-    def _round(self) -> None:
-        """Give the policy the values that are saved, so that these are evaluated. An adapter that is merged has none of its own."""
-        policy, lora = self.policy, self._settings.lora
-        if not (lora and lora.merge):
-            at_random, adapted = policy.rounds_at_random, policy.adapted
-            round_weights(policy.inner, policy.saved_dtype, {}, at_random, self._settings.seed, trained_only=adapted)
+    def _settle(self) -> None:
+        """Give the policy the weights that are saved."""
+        if self._merges and is_quantized(self.policy.model):  # vLLM has the quantized base
+            self._writer.close()
+            self._writer = Generate(self._settings.sampler, self._ends, self._job.files, self._mixed)
+            self._sampling = Sampling(self._job, self._writer, self._runner)
+        self.saved = settle(self._job, self.policy)
+
+    def _of_saved(self, step: int) -> dict[str, float]:
+        """Evaluate what is saved. step: iteration that it is of."""
+        self._settle()
+        self.critic = None  # and its memory
+        if not self._job.held_out():
+            return {}
+        evaluated = self._held_out(step, self._job.gold, self._merges)
+        self._keep_held_out(evaluated)
+        return averages([response.row for response in evaluated])
 
     def close(self) -> None:
         """Release samplers and rewards."""
@@ -299,34 +313,45 @@ class Loop:
 
     def _evaluate(self, iteration: int) -> dict[str, float]:
         """One response to each held-out prompt, from the same seeds each time; no results where there are no such prompts."""
-        rows = self._job.held_out()
-        if not rows:
+        if not self._job.held_out():
             return {}
         every = self._settings.check_every
         due = every is not None and (iteration % every == 0 or iteration == self._job.steps)
-        places = self._places(len(rows))
-        mine = [rows[place] for place in places]
-        self._writer.refresh(self.policy, iteration)
-        written = self._sampling.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
-        graded = self._sampling.graded(mine, written, self._job.rewards, self._baseline)
-        gold = self._sampling.graded(mine, written, self._job.gold, self._baseline) if self._job.gold and due else None
-        examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
-        responses = Responses(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
-        logp, ref_logp = self._scored(responses, reference=False), self._scored(responses, reference=True)
-        kl = kl_estimates(logp, ref_logp, responses.mask()).k1.tolist() if mine else []
-        evaluated: list[HeldOutResponse] = gather_object(responses_of(places, mine, written, graded, gold, kl))
+        evaluated = self._held_out(iteration, self._job.gold if due else None)
         results = averages([response.row for response in evaluated])
         if due:
             self._check(iteration, evaluated, results)
         else:
             self._record.evaluation(iteration, results)
+        self._keep_held_out(evaluated)
+        return results
+
+    def _held_out(self, iteration: int, gold: RewardSum | None, merged: bool = False) -> list[HeldOutResponse]:
+        """Held-out responses of all processes, rewarded, also by `gold` where it is given. merged: the policy's adapter is."""
+        rows = self._job.held_out()
+        places = self._places(len(rows))
+        mine = [rows[place] for place in places]
+        self._writer.refresh(self.policy, iteration)
+        written = self._sampling.write(mine, seeds_of(self._settings.seed, -1, mine, 1)) if mine else []
+        graded = self._sampling.graded(mine, written, self._job.rewards, self._baseline)
+        golds = self._sampling.graded(mine, written, gold, self._baseline) if gold else None
+        examples = [Example(p.tokens, [w[0].tokens]) for p, w in zip(mine, written, strict=True)]
+        responses = Responses(examples, list(range(len(mine))), [0.0] * len(mine), [w[0].logprobs for w in written])
+        logp = self._scored(responses, reference=False)
+        if merged:  # it is not its own reference any more
+            self._reference = self._base_again()
+        ref_logp = self._scored(responses, reference=True)
+        kl = kl_estimates(logp, ref_logp, responses.mask()).k1.tolist() if mine else []
+        found: list[HeldOutResponse] = gather_object(responses_of(places, mine, written, graded, golds, kl))
+        return found
+
+    def _keep_held_out(self, evaluated: Sequence[HeldOutResponse]) -> None:
         if self._accelerator.is_main_process:  # as ASCII: a prompt may hold half a surrogate
             lines = (
                 json.dumps({"prompt": response.prompt, "response": response.text, **response.row}) + "\n"
                 for response in evaluated
             )
             write_atomically(self._job.out / RESPONSES, "".join(lines))
-        return results
 
     def _check(self, iteration: int, evaluated: Sequence[HeldOutResponse], results: Mapping[str, float]) -> None:
         """Show an evaluation to the monitor."""

@@ -150,9 +150,10 @@ class Generate:
         self._policy: Policy | None = None
 
     def refresh(self, policy: Policy, iteration: int) -> None:
-        """Copy the weights, where there is a copy."""
+        """Copy the weights, where there is a copy. A policy whose adapter was merged since has none either."""
+        alone = self._policy is not None and self._copy is None
         self._policy = policy
-        if not launch.sharded() and (policy.adapted or not self._mixed):
+        if alone or (not launch.sharded() and (policy.adapted or not self._mixed)):
             return
         device = next(policy.parameters()).device
         if self._copy is None:

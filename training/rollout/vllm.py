@@ -81,13 +81,15 @@ class FromVLLM:
     def refresh(self, policy: Policy, iteration: int) -> None:
         """Hand over the weights as they are now."""
         self._turn += 1
-        folder = self._folder / f"{self._turn % 2}"
-        if policy.adapted and not launch.sharded():
+        alone = policy.adapted and not launch.sharded()
+        folder = self._folder / f"{'adapter' if alone else 'weights'}-{self._turn % 2}"  # vLLM reads all that is in one
+        if alone:
             if self._writes:
                 policy.model.save_pretrained(folder)
             self._adapter = _adapter(self._turn, folder)
             launch.state().wait_for_everyone()
             return
+        self._adapter = None  # where there was one, it is merged
         named = self._settings.vllm.dtype
         kind = policy.base_dtype if named == "auto" else getattr(torch, named)
         weights = whole_weights(policy.inner) if launch.sharded() else policy.inner.state_dict().items()

@@ -21,8 +21,8 @@ from training.model.loading import load_policy, load_reward
 from training.model.logprobs import amx
 from training.model.modules import Policy, RewardModel, TrainableModel
 from training.model.padding import add_padding, choose_padding
-from training.model.rounding import Movement, round_weights
-from training.model.saving import as_saved, save
+from training.model.rounding import Movement
+from training.model.saving import as_saved, save, spread_saved
 from training.recipes import reference
 from training.run import folder as output
 from training.run import rank
@@ -119,6 +119,7 @@ def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowT
         Turns(job.train.rows, job.order),
         test,
         *callbacks,
+        precision=settings.precision,
     )
     seen = [job.train.rows[turn] for turn in sorted({*job.order})]
     train, held_out = (list(dict.fromkeys(job.recipe.referred(rows))) for rows in (seen, job.test.rows))
@@ -131,20 +132,15 @@ def build(job: Job, module: TrainableModel, *callbacks: TrainerCallback) -> RowT
 def _results(
     job: Job, trainer: RowTrainer, module: TrainableModel, recorder: Recorder
 ) -> tuple[dict[str, float], TrainableModel]:
-    """What is reported of the weights as they are saved, and the module that has them all.
-
-    Where weights are spread over processes an adapter is evaluated before it is merged, and only the main process has the module.
-    """
-    spread = trainer.is_fsdp_enabled
-    if spread and not module.adapted:
-        round_weights(module.inner, module.saved_dtype, {}, module.rounds_at_random, job.settings.seed)
-    moved = None if spread else as_saved(module, job.files, job.settings)
+    """What is reported of the weights as they are saved, and the module that has them all, in the main process at least."""
+    whole = _whole(job, trainer, module)
+    spread, lora = trainer.spread, job.settings.lora
+    moved = as_saved(whole, job.files, job.settings) if whole is not module or not spread else None
+    if spread:
+        spread_saved(module, whole, lora is not None and lora.merge)
     state = trainer.state
     recorder.saves = state.best_global_step if job.settings.load_best else state.global_step
     found = trainer.evaluate() if job.test.rows else {}
-    whole = _whole(job, trainer, module)
-    if spread and launch.state().is_main_process:
-        moved = as_saved(whole, job.files, job.settings)
     results = {**job.figures, **found}
     if isinstance(whole, RewardModel) and whole.covariate_weight is not None:
         results["covariate_weight"] = float(whole.covariate_weight.detach().mean())
@@ -172,7 +168,7 @@ def _refer(job: Job, train: Sequence[Example], test: Sequence[Example], trainer:
     Where weights are spread over processes the model must be wrapped first, which Trainer does as it begins to train.
     """
     recipe = job.recipe
-    main, sharded = trainer.accelerator.is_main_process, trainer.is_fsdp_enabled
+    main, sharded = trainer.accelerator.is_main_process, trainer.spread
     bf16 = job.settings.precision == "bf16"
     mixed = bf16 and not sharded  # then held-out rows are evaluated in float32
     parts = [(True, train), (False, test)] if mixed else [(bf16, [*train, *test])]
@@ -222,7 +218,7 @@ class _AtBegin(TrainerCallback):  # type: ignore[misc]
 
 def _whole(job: Job, trainer: RowTrainer, module: TrainableModel) -> TrainableModel:
     """The trained module with all its weights in this process, gathered where they are spread over several."""
-    if not trainer.is_fsdp_enabled:
+    if not trainer.spread:
         return module
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.accelerator.is_main_process:

@@ -71,6 +71,8 @@ def prepare(settings: Training, out: Path) -> Job:
     files, split = None, None
     with problems.collect():
         launch.sharded()
+        if settings.compile:
+            launch.refuse_zero("compile", "got true, and layers that DeepSpeed gathers are not compiled")
     with problems.collect():
         kernels.check(settings)
     with problems.collect():

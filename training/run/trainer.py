@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.deepspeed import propagate_args_to_deepspeed, unset_hf_deepspeed_config
 from transformers.trainer_callback import PrinterCallback
 
 from training.config import Training
@@ -78,8 +79,10 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         train: Turns,
         test: Turns | None,
         *callbacks: TrainerCallback,
+        precision: str = "fp32",
     ) -> None:
-        self._recipe = recipe
+        """precision: of weights that DeepSpeed spreads; otherwise the arguments say it."""
+        self._recipe, self._precision = recipe, precision
         self._sums: dict[str, Any] = defaultdict(float)
         self._rows: dict[str, int] = defaultdict(int)
         self._began = (time.monotonic(), 0.0, 0)
@@ -99,9 +102,19 @@ class RowTrainer(Trainer):  # type: ignore[misc]
     def create_accelerator_and_postprocess(self) -> None:
         """Called by Trainer; weights are sharded where the launcher says so."""
         super().create_accelerator_and_postprocess()
-        if launch.sharded():
+        if launch.zero():
+            launch.partition(self.accelerator, self._precision)
+            propagate_args_to_deepspeed(self.accelerator, self.args)
+            unset_hf_deepspeed_config()  # what is loaded from here on, as a base to compare with, is in one process alone
+            self.is_deepspeed_enabled = True
+        elif launch.sharded():
             launch.shard(self.accelerator)
             self.is_fsdp_enabled = True
+
+    @property
+    def spread(self) -> bool:
+        """True where weights are spread over processes."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def create_optimizer(self, *given: Any) -> Any:
         """As Trainer makes it; but what labels owe to a covariate is learnt at a rate of its own, ahead of the rest."""
@@ -188,8 +201,9 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = EVAL
     ) -> dict[str, float]:
         """Loss and metrics of the held-out rows, each counted once, in float32 where each process has all weights."""
-        module = self.model_wrapped if self.is_fsdp_enabled else Exact(self.accelerator.unwrap_model(self.model))
+        module = self.model_wrapped if self.spread else Exact(self.accelerator.unwrap_model(self.model))
         module.eval()
+        module.training = False  # DeepSpeed's engine says it of the module alone
         self._measure(True)
         sums: dict[str, Any] = defaultdict(float)
         rows = 0
@@ -213,6 +227,7 @@ class RowTrainer(Trainer):  # type: ignore[misc]
         self.log(dict(metrics))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         module.train()
+        module.training = True
         return metrics
 
     def _has_row(self, step: int) -> bool:
@@ -319,7 +334,7 @@ def arguments(settings: Training, out: Path, steps: int, processes: int, evaluat
         warmup_steps=round(steps * settings.warmup),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        bf16=settings.precision == "bf16",
+        bf16=settings.precision == "bf16" and not launch.zero(),  # which has mixed precision of its own
         use_cpu=launch.on_cpu(),
         logging_steps=settings.log_every,
         logging_first_step=True,

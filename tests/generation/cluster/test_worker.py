@@ -274,7 +274,7 @@ def in_a_process(told: bytes, shard: Shard, careful: bool) -> int:
 
 
 def test_a_prompt_that_ends_its_process_costs_its_record_alone(folder: Path) -> None:
-    """The first start is not careful; then one prompt is worked on at a time, until the process has ended twice on the same."""
+    """The first start is not careful; then one prompt is worked on at a time, until the process has ended three times on the same."""
     (folder / "rules.py").write_text(DEADLY)
     load_rules(folder / "rules.py")
     (folder / "laws.yaml").write_text(
@@ -284,11 +284,11 @@ def test_a_prompt_that_ends_its_process_costs_its_record_alone(folder: Path) -> 
     run._divided()
     told, (shard,) = pickle.dumps(order(run.job, run.storage.address)), shards(1)
     codes = []
-    for careful in (False, True, True, True):
+    for careful in (False, True, True, True, True):
         process = start(in_a_process, told, shard, careful, log=folder / "log")
         wait(process)
         codes.append(process.exitcode)
-    assert codes == [9, 9, 9, 0], (folder / "log").read_text()
+    assert codes == [9, 9, 9, 9, 0], (folder / "log").read_text()
     manifest = run.make(None)
     assert manifest.failed == {"engine: process_ended": 1, "read: bad_row": 1}
     assert manifest.outcomes.failed == 2

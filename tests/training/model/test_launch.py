@@ -1,12 +1,17 @@
 """Training in a single process, which joined nobody."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from constitution.errors import UserError
 from training.model import launch
+from training.ppo import job as ppo_job
+from training.ppo.config import PPO
+from training.recipes.config import DPO
+from training.run import job
 
 
 def test_who_trains_alone_leaves_nobody() -> None:
@@ -48,9 +53,21 @@ def test_training_is_on_cpus_where_the_launcher_says_so(monkeypatch: pytest.Monk
     assert launch.on_cpu() == (not torch.cuda.is_available())
 
 
-def test_deepspeed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_of_deepspeed_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(
-        UserError, match=r"distributed_type: got DEEPSPEED; allowed: FSDP or MULTI_GPU; launch it with .*fsdp2.yaml"
+        UserError, match=r"zero_stage: got 2; allowed: 3; set it under deepspeed_config, as .*zero3.yaml"
     ):
         launch.sharded()
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    monkeypatch.setattr(launch, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"got DEEPSPEED, which is not installed; pip install 'solon-cai\[deepspeed\]'"):
+        launch.sharded()
+    monkeypatch.setattr(launch, "find_spec", lambda _: True)
+    assert launch.sharded()
+    with pytest.raises(
+        UserError, match="compile: got true, and layers that DeepSpeed gathers are not compiled; launch"
+    ):
+        job.prepare(DPO(model="none", compile=True), tmp_path)
+    with pytest.raises(UserError, match="got DEEPSPEED, and PPO's models are spread by FSDP2 alone; launch it with"):
+        ppo_job.prepare(PPO.model_validate({"reward": {"rules": {"constitution": "none"}}}), tmp_path)

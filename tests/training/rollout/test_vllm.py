@@ -15,8 +15,11 @@ from generation.models.files import resolve
 from tests.forks import start, wait
 from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
 from tests.training.run.test_distributed import launch
+from training.model.launch import state as launch_state
 from training.model.loading import load_policy
 from training.model.saving import save
+from training.ppo.experience import Responses
+from training.ppo.trainer import Loop
 from training.recipes.config import SFT
 from training.rollout.vllm import memory_folder, other_frequencies
 from training.run.metrics import read
@@ -35,8 +38,21 @@ def inputs(folder: Path) -> dict[str, Any]:
 
 
 def sample(folder: Path, given: dict[str, Any], case: str) -> int:
-    """A run with steps so large that responses from weights before would show."""
-    run_small(folder / "run", given, baseline="group", learning_rate=3e-2, passes=3, **CASES[case])
+    """A run with steps so large that responses from weights before would show; what the sampler's log-probabilities are off by is
+    kept, of held-out responses too."""
+    scored, gaps = Loop._scored, list[float]()
+
+    def watched(self: Loop, responses: Responses, reference: bool, *given: Any) -> Any:
+        found = scored(self, responses, reference, *given)
+        if not reference and len(found):
+            gaps.append(float((found - responses.table(responses.sampled)).abs().max()))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_scored", watched)
+        run_small(folder / "run", given, baseline="group", learning_rate=3e-2, passes=3, **CASES[case])
+    if launch_state().is_main_process:
+        (folder / "gaps.json").write_text(json.dumps(gaps))
     return 0
 
 
@@ -86,6 +102,9 @@ def test_vllm_samples_from_the_newest_weights(folders: dict[str, Path], name: st
     assert [row["mismatch"] < 1e-3 for row in rows] == [True, True, True]
     assert [row["mismatch_kl"] < 1e-4 for row in rows] == [True, True, True]
     assert rows[1]["kl"] > 0.2
+    gaps = json.loads((folders[name] / "gaps.json").read_text())
+    assert len(gaps) == 4, "the last is of what is saved: of an adapter, merged"
+    assert max(gaps) < 1e-3
 
 
 @pytest.mark.model

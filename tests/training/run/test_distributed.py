@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +33,16 @@ from training.online.job import prepare
 from training.recipes.config import DPO, SFT, Reward
 from training.run import fit, job
 from training.run.metrics import read
+from training.run.trainer import RowTrainer
 
 pytestmark = pytest.mark.model
 
 ROOT = Path(__file__).parents[3]
 KINDS = {"sft": SFT, "reward": Reward, "dpo": DPO}
 WRAPPERS = ("ddp", "fsdp2")
+"""The configurations under which every case is trained."""
+ZERO3 = ("reward", "dpo_bf16", "dpo_saved", "dpo_resumed")
+"""Cases that are trained under DeepSpeed too."""
 SHARED = ("batch_size=8", "micro_batch_size=2", "precision=fp32", "learning_rate=1e-3", "steps=4", "eval_every=2", "report_to=[]",
           "test_fraction=0.2")  # fmt: skip
 CASES: dict[str, tuple[str, ...]] = {
@@ -48,8 +55,12 @@ CASES: dict[str, tuple[str, ...]] = {
     "dpo_bf16": ("precision=bf16",),
     "reward_bf16": ("precision=bf16",),
     "reward_lora": ("lora.r=4", "lora.merge=false", "learning_rate=1e-2"),
+    "dpo_saved": ("lora.r=4", "learning_rate=1e-2", "save_dtype=bfloat16"),
+    "sft_saved": ("save_dtype=bfloat16",),
+    "dpo_resumed": ("save_every=2",),
 }
 """Name, which begins with the recipe's -> settings."""
+TRAINED = [*product(WRAPPERS, CASES), *(("zero3", case) for case in ZERO3)]
 PPO_CASE = {
     "prompts": 5,
     "batch_size": 10,
@@ -62,9 +73,41 @@ PPO_CASES: dict[str, dict[str, Any]] = {
     "group": {"baseline": "group"},
     "critic": {"lora": {"r": 4}, "critic_warmup": 1},
 }
+SAVED, RESUMED, EVALUATED = "_saved", "_resumed", "evaluated.pt"
 KILLED = [*SHARED, "steps=30", "save_every=1", "eval_every=10", "beta=0.2"]
 """Settings of the run that is killed."""
 SPEED = {"tokens_per_second", "pairs_per_second", "peak_memory_gb"}
+
+
+@contextmanager
+def watched(out: Path) -> Iterator[None]:
+    """Keep the weights of the last evaluation meanwhile."""
+    evaluate = RowTrainer.evaluate
+
+    def kept(self: RowTrainer, *given: Any, **more: Any) -> dict[str, float]:
+        state = self.accelerator.get_state_dict(self.model_wrapped)
+        if self.accelerator.is_main_process:
+            torch.save({name: weight.cpu().clone() for name, weight in state.items()}, out / EVALUATED)
+        return evaluate(self, *given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowTrainer, "evaluate", kept)
+        yield
+
+
+@contextmanager
+def ended_early() -> Iterator[None]:
+    """Training ends meanwhile once a checkpoint is written."""
+    write = RowTrainer._save_checkpoint
+
+    def ended(self: RowTrainer, *given: Any) -> None:
+        write(self, *given)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowTrainer, "_save_checkpoint", ended)
+        patch.setattr(PartialState, "destroy_process_group", lambda *_: None)
+        yield
 
 
 def train(path: Path) -> int:
@@ -76,7 +119,11 @@ def train(path: Path) -> int:
     for name, case in plan["cases"].items():
         kind = KINDS[name.split("_")[0]]
         settings = reading.load(kind, None, case["set"], {"model": case["model"], "data": {case["data"]: 1.0}})
-        fit.run(job.prepare(settings, Path(case["out"])), Console(quiet=True))
+        if name.endswith(RESUMED) and PartialState().num_processes > 1:
+            with ended_early(), pytest.raises(KeyboardInterrupt):
+                fit.run(job.prepare(settings, Path(case["out"])), Console(quiet=True))
+        with watched(Path(case["out"])) if name.endswith(SAVED) else nullcontext():
+            fit.run(job.prepare(settings, Path(case["out"])), Console(quiet=True))
     for i, (out, inputs) in enumerate(plan["ppo"].items(), 1):
         torch.manual_seed(int(os.environ.get("RANK", 0)))
         with pytest.MonkeyPatch.context() as patch:
@@ -113,8 +160,9 @@ def ppo_inputs(folder: Path) -> dict[str, Any]:
 
 
 def write_plan(
-    folder: Path, way: str, tiny: Path, data: dict[str, str], ppo: dict[str, Any], last: list[str] | None = None
-) -> Path:
+    folder: Path, way: str, tiny: Path, data: dict[str, str], ppo: dict[str, Any], last: list[str] | None = None,
+    names: Collection[str] = tuple(CASES),
+) -> Path:  # fmt: skip
     """What to train under `way`, and the command at the end."""
     cases = {
         name: {
@@ -124,6 +172,7 @@ def write_plan(
             "set": [*SHARED, *settings],
         }
         for name, settings in CASES.items()
+        if name in names
     }
     path = folder / f"{way}.json"
     plan = {
@@ -199,11 +248,25 @@ def fsdp2(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, 
         kill(process)
 
 
-@pytest.fixture(scope="module", params=WRAPPERS)
-def together(request: pytest.FixtureRequest, folder: Path) -> Path:
-    """What two processes made of the cases."""
-    request.getfixturevalue(request.param)
-    return folder / str(request.param)
+@pytest.fixture(scope="module")
+def zero3(folder: Path, tiny: Path, data: dict[str, str]) -> None:
+    """What two processes make of some cases under DeepSpeed."""
+    process = launch(
+        folder,
+        "zero3",
+        __file__,
+        str(write_plan(folder, "zero3", tiny, data, {}, names=ZERO3)),
+        log=folder / "zero3.log",
+    )
+    wait(process)
+    assert process.exitcode == 0, (folder / "zero3.log").read_text()[-3000:]
+
+
+@pytest.fixture
+def together(request: pytest.FixtureRequest, folder: Path, way: str, case: str) -> Path:
+    """What two processes made of the case."""
+    request.getfixturevalue(way)
+    return folder / way / case
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -212,14 +275,18 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in json.loads(line).items() if k not in SPEED} for line in lines]
 
 
-def assert_same(got: Path, wanted: Path) -> None:
-    """Metrics, results on held-out rows, and weights."""
-    expected = rows(wanted)
-    assert sum(row["split"] == "eval" for row in expected) >= 2
-    assert len(rows(got)) == len(expected)
-    for row, other in zip(rows(got), expected, strict=True):
+def assert_rows(got: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """The same metrics."""
+    assert len(got) == len(expected)
+    for row, other in zip(got, expected, strict=True):
         assert row.pop("split") == other.pop("split")
         assert row == pytest.approx(other, rel=1e-5, abs=1e-5)
+
+
+def assert_same(got: Path, wanted: Path) -> None:
+    """Metrics, results on held-out rows, and weights."""
+    assert sum(row["split"] == "eval" for row in rows(wanted)) >= 2
+    assert_rows(rows(got), rows(wanted))
     results = [json.loads((out / "training.json").read_text())["results"] for out in (got, wanted)]
     assert results[0] == pytest.approx(results[1], rel=1e-5, abs=1e-5)
     (name,) = (path.name for path in wanted.glob("*.safetensors"))
@@ -227,19 +294,37 @@ def assert_same(got: Path, wanted: Path) -> None:
     torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if "bf16" not in name])
+@pytest.mark.parametrize(
+    ("way", "case"), [(way, case) for way, case in TRAINED if "bf16" not in case and SAVED not in case]
+)
 def test_two_processes_learn_what_one_learns(together: Path, alone: Path, case: str) -> None:
-    assert_same(together / case, alone / case)
+    assert_same(together, alone / case)
 
 
-@pytest.mark.parametrize("case", ["dpo_bf16", "reward_bf16"])
+@pytest.mark.parametrize(("way", "case"), [(way, case) for way, case in TRAINED if "bf16" in case])
 def test_in_bfloat16_two_processes_begin_where_one_does(together: Path, alone: Path, case: str) -> None:
     """What comes out of a sharded model is not rounded, and its reference is computed as it is itself."""
-    first, other = (next(row for row in rows(out / case) if row["split"] == "train") for out in (together, alone))
+    first, other = (next(row for row in rows(out) if row["split"] == "train") for out in (together, alone / case))
     assert first["reward_margin"] == 0
     assert first["loss"] == pytest.approx(other["loss"], abs=1e-6)
     assert first["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-2)
     assert first.get("logp_chosen", 0) == pytest.approx(other.get("logp_chosen", 0), rel=1e-4)
+
+
+@pytest.mark.parametrize(("way", "case"), [(way, case) for way, case in TRAINED if SAVED in case])
+def test_what_is_saved_was_evaluated(together: Path, alone: Path, case: str) -> None:
+    """Where weights are spread over processes too: merged, and rounded."""
+    assert_rows(rows(together)[:-1], rows(alone / case)[:-1])  # of weights that are not rounded yet
+    (file,) = together.glob("*.safetensors")
+    saved, evaluated = load_file(file), dict[str, torch.Tensor]()
+    for name, weight in torch.load(together / EVALUATED).items():
+        if ".lora_" in name:
+            assert not weight.any(), name
+        else:
+            named = name.removeprefix("model.").removeprefix("base_model.model.").replace(".base_layer.", ".")
+            evaluated[named] = weight
+    assert saved.keys() <= evaluated.keys()
+    assert all(torch.equal(evaluated[name], weight.float()) for name, weight in saved.items())
 
 
 @pytest.mark.parametrize("way", WRAPPERS)
@@ -293,7 +378,9 @@ def test_online_pairs_are_not_learnt_with_weights_spread_over_processes(
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
-    with pytest.raises(UserError, match="fsdp: dpo --online keeps whole weights in each process; launch it with"):
+    with pytest.raises(
+        UserError, match="distributed_type: dpo --online keeps whole weights in each process; launch it with"
+    ):
         prepare(reading.load(OnlineDPO, None, ["online.judge.constitution=x"]), tmp_path)
 
 
