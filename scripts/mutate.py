@@ -56,6 +56,8 @@ _TURNED: dict[type[ast.AST], type[ast.AST]] = {
     ast.FloorDiv: ast.Div,
     ast.Mod: ast.FloorDiv,
 }
+_OPPOSITE: dict[type[ast.AST], type[ast.AST]] = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
+"""Of comparisons with a number that has a fraction: what is measured is hardly ever that very number."""
 TOLERANCE = 1e-6
 """Smaller numbers keep a division or a comparison safe; no test can tell twice as much from as much."""
 UNFINISHED = "unfinished"
@@ -148,7 +150,8 @@ def _broken(node: ast.AST) -> Iterator[str]:
     """What an expression or a statement is replaced by; nothing where it is left alone."""
     match node:
         case ast.Compare(left, [operator], [right]) if type(operator) in _TURNED:
-            yield f"({ast.unparse(ast.Compare(left, [_TURNED[type(operator)]()], [right]))})"  # type: ignore[list-item]
+            turned = _OPPOSITE if type(operator) in _OPPOSITE and any(map(_has_fraction, (left, right))) else _TURNED
+            yield f"({ast.unparse(ast.Compare(left, [turned[type(operator)]()], [right]))})"  # type: ignore[list-item]
         case ast.BoolOp(operator, values):
             yield f"({ast.unparse(ast.BoolOp(_TURNED[type(operator)](), values))})"  # type: ignore[arg-type]
         case ast.BinOp(left, operator, right) if type(operator) in _TURNED and not _text(left) and not _text(right):
@@ -171,6 +174,11 @@ def _broken(node: ast.AST) -> Iterator[str]:
             yield "pass"
         case ast.Return(ast.expr() as value) if not isinstance(value, ast.Constant | ast.Name):
             yield "return None"
+
+
+def _has_fraction(node: ast.AST) -> bool:
+    numbers = (n.value for n in ast.walk(node) if isinstance(n, ast.Constant))
+    return any(isinstance(value, float) and not value.is_integer() for value in numbers)
 
 
 def _text(node: ast.AST) -> bool:
