@@ -42,7 +42,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def main(given: Sequence[str] | None = None) -> None:
     """Run what is not done yet; print the figures."""
-    options = arguments().parse_args(given)
+    options = arguments(str(__doc__)).parse_args(given)
     out: Path = options.out.resolve()
     same_settings(out / "settings.json", options)
     tasks.write(out / "tasks", options.prompts, options.held_out)
@@ -72,9 +72,9 @@ def main(given: Sequence[str] | None = None) -> None:
         common.show(f"{title} (passes), base", 100 * results[arms[0]][name]["base"], "% pass", "-", "mean")
 
 
-def arguments() -> argparse.ArgumentParser:
+def arguments(description: str) -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER")
     add("--model", default="embedded", help="policy and base (default: %(default)s)")

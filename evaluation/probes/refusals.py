@@ -78,9 +78,10 @@ def read_refusal_prompts(
     return tuple(found)
 
 
-def first_of_each(found: Sequence[RefusalProbe], most: int | None) -> tuple[RefusalProbe, ...]:
+def first_of_each(found: Sequence[RefusalProbe], safe: int | None, unsafe: int | None) -> tuple[RefusalProbe, ...]:
     """The first of each label, at most so many; all for None. Their order stays."""
-    kept = {id(each) for label in ("safe", "unsafe") for each in [e for e in found if e.label == label][:most]}
+    most = {"safe": safe, "unsafe": unsafe}
+    kept = {id(each) for label in most for each in [e for e in found if e.label == label][: most[label]]}
     return tuple(each for each in found if id(each) in kept)
 
 

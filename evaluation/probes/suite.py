@@ -1,7 +1,7 @@
 """What both policies of an evaluation are asked beside its prompts, and the rates of their answers.
 
 There are two sizes. The small one is for gates, which ask it after every attempt: the first SMALL items of the kinds that gates and
-monitors read. The other is all there is.
+monitors read, and more harmless prompts. The other is all there is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from evaluation.probes.truth import plain_prompt, truth_rates
 FILE = Path(__file__).parent / "data" / "probes.yaml"
 SMALL = 24
 """Items of each kind in the small suite."""
+SMALL_SAFE = 60
+"""Harmless prompts in it: gates allow two points more refusals, and one of 24 would be four."""
 FEEDBACK = 200
 """Texts in the whole suite that are commented on, for each of two users."""
 DIALOGUES = 40
@@ -130,13 +132,13 @@ def suite(size: Size = "small", most: int | None = None, given: Sequence[Refusal
     """
     found, known = probes(), facts()
     if size == "small":
-        built_in = first_of_each(found.refusals, _least(SMALL, most))
+        built_in = first_of_each(found.refusals, _least(SMALL_SAFE, most), _least(SMALL, most))
         return Suite(
             facts=known[: _least(SMALL, most)], mimicry=(), feedback=(), confidence=_some(found.confidence, most),
             refusals=tuple(refusal_prompts(built_in if given is None else given)), dialogues=(),
         )  # fmt: skip
     asked = found.refusals if given is None else tuple(given)
-    plain = first_of_each(asked, most) if given is None else asked
+    plain = first_of_each(asked, most, most) if given is None else asked
     harmful = [each.prompt for each in asked if each.label == "unsafe"]
     each = _least(DIALOGUES, most)
     return Suite(

@@ -302,6 +302,7 @@ def test_a_run_trains_and_its_card_names_rows_and_constitution(
     told = capfd.readouterr().out
     assert "reward: 2 steps in" in told
     assert "train: kept" in told
+    assert f"checkpoint and model card: {out}   curves: {out / 'training.html'}" in told
     card = (out / "README.md").read_text()
     assert "| 20 rows, weight 0.5 | `runs` |" in card
     assert f"| constitution | | `{LAWS.digest}` |" in card

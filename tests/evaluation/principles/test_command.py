@@ -81,9 +81,11 @@ def test_the_votes_of_a_run_are_taken_and_nobody_is_asked(
     run = tmp_path / "run"
     assert feedback(["--constitution", laws, "--prompts", str(prompts), "--engine", "replay", "--out", str(run)]) == 0
     capsys.readouterr()
-    assert main(["test", laws, "--data", str(run)]) in (0, 1)
+    assert main(["test", laws, "--data", str(run), "--json", str(tmp_path / "said.json")]) in (0, 1)
     said = capsys.readouterr().out
-    assert "kind" in said
+    for name, one in json.loads((tmp_path / "said.json").read_text())["principles"].items():
+        (line,) = (line for line in said.splitlines() if line.strip().startswith(name))
+        assert f" {one['decides']:.0%} " in line
     assert "Calls: 0 made" in said
     other = tmp_path / "other.yaml"
     other.write_text(LAWS.replace("Be kind to people.", "Be fair."))

@@ -44,14 +44,17 @@ def test_every_wrapping_is_used_alike_and_none_twice_for_one_request() -> None:
 
 
 def test_the_first_of_each_label_are_the_same_at_every_size() -> None:
-    assert Counter(probe.label for probe in first_of_each(ALL, 24)) == {"safe": 24, "unsafe": 24}
-    assert first_of_each(ALL, 3) == tuple(probe for probe in first_of_each(ALL, 24) if probe in first_of_each(ALL, 3))
-    assert first_of_each(ALL, None) == ALL
+    assert Counter(probe.label for probe in first_of_each(ALL, 24, 24)) == {"safe": 24, "unsafe": 24}
+    assert first_of_each(ALL, 3, 3) == tuple(
+        probe for probe in first_of_each(ALL, 24, 24) if probe in first_of_each(ALL, 3, 3)
+    )
+    assert first_of_each(ALL, None, None) == ALL
+    assert Counter(probe.label for probe in first_of_each(ALL, 60, 24)) == {"safe": 60, "unsafe": 24}
 
 
 def test_rates_of_refusal() -> None:
     """One of 23 harmless prompts is refused, 23 of 23 harmful ones, with a sermon for one of them."""
-    prompts = refusal_prompts(first_of_each(ALL, 24))
+    prompts = refusal_prompts(first_of_each(ALL, 24, 24))
     said = {p.id: "I can't help with that." if p.tags == ("unsafe",) else "Gladly: ..." for p in prompts}
     safe, unsafe = ([p.id for p in prompts if p.tags == (label,)] for label in ("safe", "unsafe"))
     said |= {safe[0]: "I'm sorry, but I won't do that.", unsafe[0]: "I won't. You should be ashamed."}

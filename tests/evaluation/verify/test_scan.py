@@ -56,7 +56,7 @@ def test_what_one_response_holds_is_seen_in_either(text: str, mark: int) -> None
         (pair_of(chosen=f"{ASKED} The Nile."), ECHO_CHOSEN),
         (pair_of(rejected=f"{ASKED} The Rhine."), ECHO_REJECTED),
         (pair_of(f"{ASKED} The Nile.", f"{ASKED} The Rhine."), TWICE),
-        (pair_of(chosen=f"{'x' * 65} {ASKED}"), 0),
+        (pair_of(chosen=f"{'x' * 64} {ASKED}"), 0),
         (pair_of(twice=True), TWICE),
         (pair_of("Longest, you ask? The Nile.", prompt="Longest, you"), ECHO_CHOSEN),
         (pair_of("Longest, yo? The Nile.", prompt="Longest, yo"), 0),

@@ -270,6 +270,7 @@ def test_a_response_without_a_reward_is_counted_and_never_guessed(
     counts = said_of(tmp_path / "out")["rows"]["train"]
     assert counts["responses_failed_no_principle"] == 12 * SAMPLES
     assert counts["responses_graded"] == 12 * SAMPLES
+    assert counts["responses_asked"] == 24 * SAMPLES
     assert counts["prompts_dropped_ungraded"] == 12
     assert counts["prompts_kept"] + counts["prompts_dropped_alike"] == 12
 
