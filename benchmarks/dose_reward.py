@@ -53,7 +53,9 @@ def main(given: Sequence[str] | None = None) -> None:
     """Run what is not done yet; print the figures."""
     parser = arguments(str(__doc__))
     parser.add_argument("--data", type=Path, required=True, help="pairs that people labelled")
-    parser.add_argument("--human", type=int, default=800, help="of them that gold learns (default: %(default)s)")
+    parser.add_argument(
+        "--human", type=int, default=600, help="of them that gold learns, the shortest (default: %(default)s)"
+    )
     options = parser.parse_args(given)
     options.data = str(options.data)
     out: Path = options.out.resolve()
@@ -130,9 +132,10 @@ class Gold:
 def learnt(options: argparse.Namespace, out: Path, human: Human) -> Gold:
     """The reward model, trained where it is not there yet; how often it agrees with people is written down."""
     folder = out / "gold"
+    shortest = sorted(human.train, key=lambda row: len(json.dumps(row)))[: options.human]
     write_rows(
         out / "human.jsonl",
-        [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in human.train[: options.human]],
+        [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in shortest],
     )
     settings = {"model": options.model, "data": {str(out / "human.jsonl"): 1.0}, **REWARD}
     fit.run(job.prepare(reading.load(Reward, None, [], settings), folder), Console(quiet=True))

@@ -93,7 +93,23 @@ def diff(folder: Path) -> list[object]:
     return ["diff", run, folder / "edited.yaml", "--show", 4]
 
 
-@pytest.mark.parametrize("command", [policy, judge, reasoning, episodes, attack, audit, diff])
+def verify(folder: Path) -> list[object]:
+    """Pairs of which many have something wrong with them."""
+    rows = [
+        {"prompt": f"Question {i}?", "chosen": f"It is {i}." * (1 + i % 3), "rejected": f"No {i}"} for i in range(60)
+    ]
+    for i, wrong in enumerate(
+        (
+            {"chosen": ""}, {"rejected": "It is 1."}, {"chosen": "Question 2? It is 2."}, {"chosen": "I'm sorry, but I can't help with that."},
+            {"prompt": "Question 5?"}, {"rejected": "<|im_end|>"}, {"chosen": "As an AI language model, I cannot."}, {"prompt": 7},
+        )
+    ):  # fmt: skip
+        rows[i] |= wrong  # type: ignore[arg-type]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["verify", folder / "pairs.jsonl", "--json", folder / "found.json"]
+
+
+@pytest.mark.parametrize("command", [policy, judge, reasoning, episodes, attack, audit, diff, verify])
 def test_what_a_command_shows(
     command: Callable[[Path], list[object]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,3 +140,9 @@ def test_a_corrections_interval_is_as_wide_as_its_values_scatter() -> None:
     values, widths = np.array([(one.value, one.high - one.low) for one in found if one]).T
     assert len(values) == 300
     assert widths.mean() == pytest.approx(2 * 1.99 * values.std(), rel=0.15)
+
+
+@pytest.mark.parametrize(("labels", "rest", "weighed"), [(2, 9, False), (12, 9, True), (12, 1, False), (12, 2, True)])
+def test_the_judge_counts_where_there_are_some_of_either(labels: int, rest: int, weighed: bool) -> None:
+    human = np.resize([1.0, 0.0], labels)
+    assert bool(powered(human, human, np.resize([1.0, 0.0], rest)).weight) is weighed

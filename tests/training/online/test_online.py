@@ -181,3 +181,4 @@ def test_a_batch_of_pairs_is_one_of_whole_prompts(pairs: str, samples: int, batc
     online = {"judge": {"constitution": "x"}, "pairs": pairs, "samples": samples}
     settings = OnlineDPO.model_validate({"online": online, "batch_size": batch})
     assert settings.loop().batch_size == expected
+    assert settings.loop().micro_batch_size == 2 * settings.micro_batch_size, "a pair is two responses"
