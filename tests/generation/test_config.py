@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from constitution.errors import problems_of
-from generation import config, roles
+from generation import config, placement, request, roles
 from generation.config import Decoding, Plan, RunConfig
 from tests.defaults import assert_golden
 from training.rollout.config import SamplerSettings
@@ -25,7 +25,7 @@ def test_the_samplers_share_of_a_gpu_stays_where_another_setting_of_vllm_is_name
 
 
 def test_defaults_and_bounds_change_only_on_purpose() -> None:
-    assert_golden(Path(__file__).parent / "golden" / "run.txt", config, roles)
+    assert_golden(Path(__file__).parent / "golden" / "run.txt", config, placement, request, roles)
 
 
 SERVER = {"url": "http://h:1"}
