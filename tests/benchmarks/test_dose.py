@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from scipy.stats import t
 
-from benchmarks import dose_response, tasks
+from benchmarks import dose_response, dose_reward, tasks
 from benchmarks.dose import Effect, learnt, picture, predicted, slope, toy
 from benchmarks.dose_policy import Batch, Policy, batches, learn
 from benchmarks.dose_response import judged, passes
@@ -131,3 +131,53 @@ def test_the_whole_learns_and_goes_on_from_what_is_there(
     assert "arm 100%" not in capsys.readouterr().out
     with pytest.raises(SystemExit, match="choose another --out"):
         dose_response.main([*given, "--beta", "0.2"])
+
+
+def human(path: Path) -> Path:
+    """Pairs that people labelled, two of each conversation's beginning."""
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"Ask {i}?"}],
+            "chosen": [{"role": "assistant", "content": f"Kind answer {i} {side}."}],
+            "rejected": [{"role": "assistant", "content": f"No {i}."}],
+        }
+        for i in range(12)
+        for side in "ab"
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_gold_learns_nothing_of_the_prompts_that_are_held_out(tmp_path: Path) -> None:
+    found = dose_reward.divided(human(tmp_path / "human.jsonl"), 6, 4)
+    assert (len(found.train), len(found.held)) == (16, 8)
+    assert found.held_prompts == [f"Ask {i}?" for i in range(8, 12)]
+    assert found.prompts == [f"Ask {i}?" for i in range(6)]
+    assert not {row["prompt"][0]["content"] for row in found.train} & {*found.held_prompts}
+
+
+@pytest.mark.model
+def test_a_reward_model_of_human_labels_is_gold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dose_reward, "ACCURACIES", (0.5, 1.0))
+    given = [
+        "--data",
+        str(human(tmp_path / "human.jsonl")),
+        "--model",
+        str(small_model(tmp_path / "model")),
+        "--prompts",
+        "6",
+    ]
+    given += ["--out", str(tmp_path / "out"), "--held-out", "4", "--seeds", "2", "--max-tokens", "6", "--layers", "1"]
+    dose_reward.main(given)
+    said = capsys.readouterr().out
+    assert said.count("arm 100%") == said.count("arm 50%") == 2
+    assert "gold: agrees with people on held-out pairs" in said
+    assert "held-out prompts (wins by reward): from a lottery to gold's labels" in said
+    found = [json.loads((tmp_path / "out" / f"arm-{n}-0.json").read_text())["held_out"] for n in (50, 100)]
+    assert all(0 <= one["wins"] <= 1 and one["kl"] == one["kl"] for one in found)
+    rewards = json.loads((tmp_path / "out" / "rewards-train.json").read_text())
+    assert [len(one) for one in rewards] == [4] * 6
+    dose_reward.main(given)
+    assert "arm 100%" not in capsys.readouterr().out
