@@ -90,6 +90,12 @@ def test_a_text_about_the_marks_is_left_whole(text: str) -> None:
     assert split(text) == split(text, False) == (text.strip(), "")
 
 
+@pytest.mark.parametrize("quote", ['"', "`", "'"])
+def test_a_quoted_mark_ends_no_thoughts(quote: str) -> None:
+    answer = f"The mark is {quote}</think>{quote} here."
+    assert split(f"<think>hm</think>{answer}") == (answer, "hm")
+
+
 def test_an_answer_may_speak_of_the_marks() -> None:
     answer = "Models end their thoughts with `</think>` or </think> as here."
     for text in (f"<think>hm</think>\n\n{answer}", f"<think>\nhm\n</think>\n{answer}"):
