@@ -91,6 +91,15 @@ def test_labels_without_a_verdict(found: Found, words: str) -> None:
     assert (seen.severity, seen.hits) == ("error", 25)
 
 
+@pytest.mark.parametrize(("every", "told"), [(20, True), (100, False)])
+def test_few_labels_without_a_verdict_are_told_where_they_are_over_two_in_a_hundred(
+    found: Found, every: int, told: bool
+) -> None:
+    rows = [row | {"prompt": f"{row['prompt']} {i}"} for i in range(3) for row in judged(lambda side, _: side)]
+    failed = [row | {"judgement": ""} if i % every == 0 else row for i, row in enumerate(rows)]
+    assert ("labels_without_verdict" in found(failed)) == told
+
+
 def test_a_judge_that_always_names_one_place(found: Found) -> None:
     rows = judged(lambda side, _: side, "Response A is better.")
     assert "one_verdict" in found(rows)
