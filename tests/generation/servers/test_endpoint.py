@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from constitution.errors import Unavailable
 from generation.engines.base import (
     Completion,
     ErrorReason,
@@ -16,6 +17,7 @@ from generation.engines.base import (
     Request,
     Sampling,
     TransientError,
+    Unkept,
     Usage,
 )
 from generation.servers.endpoint import FIRST_REFUSALS, Endpoint
@@ -299,3 +301,28 @@ def test_a_key_that_worked_before_is_tried_as_often_as_a_request(serve: Any, att
     _, error = in_turn(settings(server, attempts=attempts), SAY, SAY)
     assert isinstance(error, ModelError)
     assert len(server.seen) == 1 + attempts
+
+
+def test_a_probe_that_there_is_no_room_for_is_not_sent(serve: Any) -> None:
+    """Limits of a run hold for what is asked to learn of a server, too."""
+
+    class Full:
+        def before_probe(self, request: Request) -> None:
+            raise Unavailable("max_calls: 0 are left")
+
+        def paid(self, request: Request, usage: Usage, why: Unkept) -> None:
+            raise AssertionError(request)
+
+    server = serve({"json": CHAT})
+
+    async def look() -> None:
+        endpoint = Endpoint(settings(server))
+        endpoint.meter = Full()
+        try:
+            await endpoint.look(SAY, endpoint.settings)
+        finally:
+            await endpoint.close()
+
+    with pytest.raises(Unavailable, match="0 are left"):
+        asyncio.run(look())
+    assert not server.seen
