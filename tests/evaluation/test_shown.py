@@ -101,7 +101,7 @@ def verify(folder: Path) -> list[object]:
     for i, wrong in enumerate(
         (
             {"chosen": ""}, {"rejected": "It is 1."}, {"chosen": "Question 2? It is 2."}, {"chosen": "I'm sorry, but I can't help with that."},
-            {"prompt": "Question 5?"}, {"rejected": "<|im_end|>"}, {"chosen": "As an AI language model, I cannot."}, {"prompt": 7},
+            {"prompt": "Question 5?"}, {"rejected": "<|im_end|>"}, {"chosen": "As an AI language model, I cannot."},
         )
     ):  # fmt: skip
         rows[i] |= wrong  # type: ignore[arg-type]

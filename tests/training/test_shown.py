@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.shown import assert_shown, words_of_page
-from tests.training.ppo_small import small_inputs
+from tests.training.ppo_small import small_inputs, small_model
 from tests.training.scripted_loop import REWARDED, Script, paged
 from tests.training.small_loop import DPO
 from tests.training.small_run import write_run
@@ -42,7 +42,7 @@ def options(**given: Any) -> list[str]:
 @pytest.mark.model
 @pytest.mark.parametrize("recipe", ["sft", "reward", "dpo", "ppo"])
 def test_what_a_training_shows(
-    recipe: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    recipe: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "150")
     out = tmp_path / "out"
@@ -51,7 +51,7 @@ def test_what_a_training_shows(
         model, data = inputs.pop("model"), next(iter(inputs.pop("data")))
         more = options(**inputs | {"baseline": "group", "eval_every": 2})
     else:
-        model, data = str(tiny), str(write_run(tmp_path / "run"))
+        model, data = str(small_model(tmp_path / "model")), str(write_run(tmp_path / "run"))
         more = [part for setting in SMALL for part in ("--set", setting)]
     code = main([recipe, "--model", model, "--data", data, "--out", str(out), *more])
     lines = [
