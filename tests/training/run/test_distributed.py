@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +55,12 @@ CASES: dict[str, tuple[str, ...]] = {
     "reward_bf16": ("precision=bf16",),
     "reward_lora": ("lora.r=4", "lora.merge=false", "learning_rate=1e-2"),
     "dpo_saved": ("lora.r=4", "learning_rate=1e-2", "save_dtype=bfloat16"),
-    "sft_saved": ("save_dtype=bfloat16",),
     "dpo_resumed": ("save_every=2",),
 }
 """Name, which begins with the recipe's -> settings."""
-TRAINED = [*product(WRAPPERS, CASES), *(("zero3", case) for case in ZERO3)]
+WHOLE = [name for name in CASES if not name.endswith(("_saved", "_resumed"))]
+MADE = {"ddp": WHOLE, "fsdp2": [*WHOLE, "dpo_saved"], "zero3": ZERO3}
+TRAINED = [(way, case) for way, cases in MADE.items() for case in cases]
 PPO_CASE = {
     "prompts": 5,
     "batch_size": 10,
@@ -161,7 +161,6 @@ def ppo_inputs(folder: Path) -> dict[str, Any]:
 
 def write_plan(
     folder: Path, way: str, tiny: Path, data: dict[str, str], ppo: dict[str, Any], last: list[str] | None = None,
-    names: Collection[str] = tuple(CASES),
 ) -> Path:  # fmt: skip
     """What to train under `way`, and the command at the end."""
     cases = {
@@ -172,7 +171,7 @@ def write_plan(
             "set": [*SHARED, *settings],
         }
         for name, settings in CASES.items()
-        if name in names
+        if name in MADE.get(way, CASES)
     }
     path = folder / f"{way}.json"
     plan = {
@@ -255,7 +254,7 @@ def zero3(folder: Path, tiny: Path, data: dict[str, str]) -> None:
         folder,
         "zero3",
         __file__,
-        str(write_plan(folder, "zero3", tiny, data, {}, names=ZERO3)),
+        str(write_plan(folder, "zero3", tiny, data, {})),
         log=folder / "zero3.log",
     )
     wait(process)
