@@ -52,12 +52,11 @@ Row = Mapping[str, Any]
 def main(given: Sequence[str] | None = None) -> None:
     """Run what is not done yet; print the figures."""
     parser = arguments(str(__doc__))
-    parser.add_argument("--data", type=Path, required=True, help="pairs that people labelled")
+    parser.add_argument("--data", required=True, help="pairs that people labelled")
     parser.add_argument(
         "--human", type=int, default=600, help="of them that gold learns, the shortest (default: %(default)s)"
     )
     options = parser.parse_args(given)
-    options.data = str(options.data)
     out: Path = options.out.resolve()
     same_settings(out / "settings.json", options)
     order = sorted(ACCURACIES, key=lambda accuracy: -abs(accuracy - 0.75))

@@ -229,3 +229,8 @@ class Training(Strict):
             raise invalid(got, f"multiples of eval_every ({self.eval_every})", key="save_every")
         check_read(self)
         return self
+
+    @property
+    def merges(self) -> bool:
+        """True where an adapter is trained and not what is saved."""
+        return self.lora is not None and self.lora.merge

@@ -36,7 +36,8 @@ class Suspects:
             if begun := str(state.get("begun", "")):
                 self._ended[begun] += 1
                 self._found = begun if self._ended[begun] >= MOST else ""
-        self._write("")
+        if self._ended:
+            self._write("")
 
     @asynccontextmanager
     async def around(self, prompt: Prompt) -> AsyncIterator[Feedback | None]:
@@ -53,15 +54,15 @@ class Suspects:
             if self._careful:
                 self._write(prompt.id)
             yield None
-            self._write("")  # what ends the process from here on is not this prompt
+            self.close()  # what ends the process from here on is not this prompt
 
     def close(self) -> None:
-        """The process has not ended by itself. Raises StorageError."""
-        self._write("")
+        """No prompt is worked on alone any more, and the process has not ended. Raises StorageError."""
+        if self._begun:
+            self._write("")
 
     def _write(self, begun: str) -> None:
-        if begun != self._begun or (not begun and self._ended):
-            self._storage.write(self._name, json.dumps({"begun": begun, "ended": self._ended}), self._folder)
+        self._storage.write(self._name, json.dumps({"begun": begun, "ended": self._ended}), self._folder)
         self._begun = begun
 
 

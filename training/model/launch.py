@@ -101,10 +101,12 @@ def sharded() -> bool:
         return True
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return False
-    version = os.environ.get("FSDP_VERSION", "1")
-    if version != "2":
-        fix = "set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
-        raise UserError(Problem("", "fsdp_version", f"got {version}", "2", fix))
+    _only(
+        "fsdp_version",
+        os.environ.get("FSDP_VERSION", "1"),
+        "2",
+        "set it under fsdp_config, as configs/accelerate/fsdp2.yaml does",
+    )
     return True
 
 
@@ -112,21 +114,24 @@ def zero() -> bool:
     """True where they are to be spread by ZeRO-3. Raises as `sharded`."""
     if not parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
         return False
-    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
-    if stage != "3":
-        fix = "set it under deepspeed_config, as configs/accelerate/zero3.yaml does, or launch it with ddp.yaml"
-        raise UserError(Problem("", "zero_stage", f"got {stage}", "3", fix))
+    fix = "set it under deepspeed_config, as configs/accelerate/zero3.yaml does, or launch it with ddp.yaml"
+    _only("zero_stage", os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"), "3", fix)
     if find_spec("deepspeed") is None:
         fix = "pip install 'solon-cai[deepspeed]', or launch it with configs/accelerate/fsdp2.yaml, which spreads the same"
         raise UserError(Problem("", "distributed_type", "got DEEPSPEED, which is not installed", fix=fix))
     return True
 
 
-def refuse_zero(key: str, got: str, fix: str = "") -> None:
+def _only(key: str, got: str, allowed: str, fix: str) -> None:
+    if got != allowed:
+        raise UserError(Problem("", key, f"got {got}", allowed, fix))
+
+
+def refuse_zero(key: str, got: str) -> None:
     """Raises UserError under ZeRO-3 for what only works otherwise."""
     if zero():
-        other = "launch it with configs/accelerate/fsdp2.yaml, which spreads the same"
-        raise UserError(Problem("", key, got, fix=fix or other))
+        fix = "launch it with configs/accelerate/fsdp2.yaml, which spreads the same"
+        raise UserError(Problem("", key, got, fix=fix))
 
 
 def partition(accelerator: Accelerator, precision: str) -> None:

@@ -35,7 +35,7 @@ def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> M
     module.zero_grad(set_to_none=True)
     module.model.float()
     main, dtype = launch.state().is_main_process, module.saved_dtype
-    if module.adapted and settings.lora and settings.lora.merge:
+    if module.adapted and settings.merges:
         if is_quantized(module.model):
             module.model, counts = merged(module.model, dtype)
             round_weights(module.inner, dtype, {}, at_random=False, seed=settings.seed)

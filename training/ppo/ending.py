@@ -43,13 +43,13 @@ def settle(job: PPOJob, policy: Policy) -> Saved:
         whole = load_policy(job.files, job.settings)
         whole.load_state_dict(state, strict=False)  # tied weights have one name
         moved = as_saved(whole, job.files, job.settings)
-    spread_saved(policy, whole, job.settings.lora is not None and job.settings.lora.merge)
+    spread_saved(policy, whole, job.settings.merges)
     return Saved(whole, moved)
 
 
 def write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     """The checkpoint and its card. The policy is done with afterwards."""
-    save(policy, job.tokenizer, job.out, job.settings.lora is not None and job.settings.lora.merge, job.encoder.ends)
+    save(policy, job.tokenizer, job.out, job.settings.merges, job.encoder.ends)
     write_card(
         job.out,
         recipe=job.recipe,

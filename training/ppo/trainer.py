@@ -182,18 +182,12 @@ class Loop:
         written then, and the results are of that. Raises Stopped.
         """
         ended = self._iterations(found)
-        if not ended.halted and not self._merges:
+        if not ended.halted and not self._settings.merges:
             return ended
         results = self._of_saved(ended.steps if ended.best is None else ended.best)
         if results and not ended.results:
             self._record.evaluation(ended.steps, results)
         return ended._replace(results=results)
-
-    @property
-    def _merges(self) -> bool:
-        """True where the policy's adapter is not what is saved."""
-        lora = self._settings.lora
-        return lora is not None and lora.merge
 
     def _iterations(self, found: tuple[Path, int] | None) -> TrainingEnd:
         s, done, results = self._settings, 0, dict[str, float]()
@@ -212,9 +206,9 @@ class Loop:
             values = self._iteration(iteration)
             self._record.train(iteration + 1, values)
             last = iteration + 1 == self._job.steps
-            if last and not self._merges:
+            if last and not s.merges:
                 self._settle()
-            at_end = last and (not self._merges or s.check_every)  # else the merged policy's evaluation is the only one
+            at_end = last and (not s.merges or s.check_every)  # else the merged policy's evaluation is the only one
             if at_end or any(every and (iteration + 1) % every == 0 for every in (s.eval_every, s.check_every)):
                 results = self._evaluate(iteration + 1)
             if self._halted:
@@ -229,19 +223,22 @@ class Loop:
 
     def _settle(self) -> None:
         """Give the policy the weights that are saved."""
-        if self._merges and is_quantized(self.policy.model):  # vLLM has the quantized base
+        merges = self._settings.merges and is_quantized(self.policy.model)
+        if merges and not isinstance(self._writer, Generate):  # vLLM has the quantized base
             self._writer.close()
             self._writer = Generate(self._settings.sampler, self._ends, self._job.files, self._mixed)
+            self._writer.refresh(self.policy, self._job.steps)  # of the policy itself, and not of a copy
             self._sampling = Sampling(self._job, self._writer, self._runner)
         self.saved = settle(self._job, self.policy)
 
     def _of_saved(self, step: int) -> dict[str, float]:
         """Evaluate what is saved. step: iteration that it is of."""
+        del self._update  # and with the critic its memory
+        self.critic = None
         self._settle()
-        self.critic = None  # and its memory
         if not self._job.held_out():
             return {}
-        evaluated = self._held_out(step, self._job.gold, self._merges)
+        evaluated = self._held_out(step, self._job.gold, self._settings.merges)
         self._keep_held_out(evaluated)
         return averages([response.row for response in evaluated])
 

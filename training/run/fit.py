@@ -65,7 +65,7 @@ def load(job: Job) -> TrainableModel:
             reward.weigh_covariate(job.recipe.weight_of_covariate(job.train.rows))
         end = job.encoder.end_of_turn
         choose_padding(job.tokenizer, reward.config, end)
-        alone = reward.adapted and job.settings.lora is not None and not job.settings.lora.merge
+        alone = reward.adapted and not job.settings.merges
         if (warning := add_padding(job.tokenizer, reward.inner, end, alone)) and launch.state().is_main_process:
             rank.tell(f"warning: {warning}")
         return reward
@@ -134,10 +134,10 @@ def _results(
 ) -> tuple[dict[str, float], TrainableModel]:
     """What is reported of the weights as they are saved, and the module that has them all, in the main process at least."""
     whole = _whole(job, trainer, module)
-    spread, lora = trainer.spread, job.settings.lora
-    moved = as_saved(whole, job.files, job.settings) if whole is not module or not spread else None
-    if spread:
-        spread_saved(module, whole, lora is not None and lora.merge)
+    has_all = whole is not module or not trainer.spread
+    moved = as_saved(whole, job.files, job.settings) if has_all else None
+    if trainer.spread:
+        spread_saved(module, whole, job.settings.merges)
     state = trainer.state
     recorder.saves = state.best_global_step if job.settings.load_best else state.global_step
     found = trainer.evaluate() if job.test.rows else {}
@@ -230,8 +230,7 @@ def _whole(job: Job, trainer: RowTrainer, module: TrainableModel) -> TrainableMo
 
 def _write(job: Job, module: TrainableModel, results: dict[str, float]) -> None:
     """The checkpoint and its card."""
-    merge = job.settings.lora is not None and job.settings.lora.merge
-    save(module, job.tokenizer, job.out, merge, frozenset() if job.recipe.heads else job.encoder.ends)
+    save(module, job.tokenizer, job.out, job.settings.merges, frozenset() if job.recipe.heads else job.encoder.ends)
     write_card(
         job.out,
         recipe=job.recipe.name,

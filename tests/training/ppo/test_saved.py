@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.model.quantized.test_reading import quantized
 from tests.training.ppo_small import gamed_in, run_small, small_inputs
 from training.monitor.detectors import Alert
 from training.monitor.monitor import Verdict
@@ -24,6 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
     "merged": {"lora": {"r": 4}},
     "merged-unchecked": {"lora": {"r": 4}, "eval_every": None},
     "merged-bf16": {"lora": {"r": 4}, "precision": "bf16"},
+    "merged-quantized": {"lora": {"r": 4}, "precision": "bf16", "quantize": "4bit"},
 }
 Weights = dict[str, torch.Tensor]
 
@@ -75,6 +77,18 @@ def test_what_is_saved_was_evaluated(tmp_path: Path, evaluated: list[Weights], c
     steps = [row.step for row in read(tmp_path / "run" / "metrics.jsonl") if row.split == "eval"]
     assert steps == ([2] if case == "merged-unchecked" else [0, 1, 2])
     assert case == "adapter" or results(tmp_path / "run")["weights_moved"] > 0
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_a_base_that_was_quantized_before_is_sampled_and_saved(
+    tmp_path: Path, evaluated: list[Weights], bits: str
+) -> None:
+    """Once it is merged the policy has plain weights, which its base's files have not."""
+    inputs = small_inputs(tmp_path)
+    inputs["model"] = str(quantized(Path(inputs["model"]), tmp_path / "base", bits))
+    changes = {"lora": {"r": 4}, "precision": "bf16", "learning_rate": 1e-2, "steps": 2}
+    run_small(tmp_path / "run", inputs, baseline="group", **changes)
+    assert_evaluated(evaluated[-1], tmp_path / "run")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -106,7 +106,7 @@ def _quantized(count: int, trained: int, bits: Bits, settings: Training, files: 
     layers: int = max(count - ends, 0)
     plain = 4 * ends + (2 * ends if settings.precision == "bf16" else 0)
     training = plain + int(layers * (0.52 if bits == "4bit" else 1.01)) + 16 * trained
-    if settings.lora is None or not settings.lora.merge:
+    if not settings.merges:
         return training
     saved = (
         4

@@ -112,6 +112,13 @@ def take_over(model: nn.Module) -> None:
         vars(model).pop(name, None)
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
         vars(config).pop("quantization_config", None)
+    # how weights in few bits were read, which transformers would turn round as it saves plain ones
+    made: list[Any] = vars(model).get("_weight_conversions") or []
+    model._weight_conversions = [one for one in made if not any(map(_of_few_bits, getattr(one, "operations", ())))]
+
+
+def _of_few_bits(operation: object) -> bool:
+    return type(operation).__module__ == "transformers.integrations.bitsandbytes"
 
 
 def is_quantized(model: nn.Module) -> bool:
