@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo loop loop-as-asked loop-pirate fast test properties check wheel docs fmt clean
+.PHONY: help setup lock demo loop loop-as-asked loop-pirate fast test nightly properties check wheel docs fmt clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ fast: setup  ## run the tests that load no model
 
 test: setup  ## run all tests (ARGS='-m "not model"' leaves out those that load a model)
 	$(BIN)/python -m pytest $(ARGS)
+
+nightly: setup  ## run the tests that need minutes each
+	$(BIN)/python -m pytest -m nightly $(ARGS)
 
 properties: setup  ## try every property on N times as many examples as the tests do (N=100), other ones each time
 	SOLON_EXAMPLES=$(or $(N),100) $(BIN)/python -m pytest -m "hypothesis and not model" $(ARGS)

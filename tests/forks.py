@@ -2,8 +2,8 @@
 
 `start` is for those that are to be killed or waited for, `python()` a program that stands for the interpreter where many commands are run;
 the processes that pytest shares a run among are forked there too. What a fork cannot show stays a new interpreter in the tests: what is
-imported and how long that takes, `--help`, where modules are found, a loop's signals to its steps, the processes that `accelerate launch`
-starts, the set-up, the installed wheel, and vLLM's own processes.
+imported and how long that takes, `--help`, where modules are found, a loop's signals to its steps, how processes that `accelerate launch`
+starts end, the set-up, the installed wheel, and vLLM's own processes.
 """
 
 from __future__ import annotations

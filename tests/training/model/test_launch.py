@@ -14,6 +14,12 @@ from training.recipes.config import DPO
 from training.run import job
 
 
+@pytest.fixture(autouse=True)
+def joined() -> None:
+    """This process has joined nobody yet, and would try to under the environment of a launcher."""
+    launch.state()
+
+
 def test_who_trains_alone_leaves_nobody() -> None:
     assert not torch.distributed.is_initialized()
     launch.leave()

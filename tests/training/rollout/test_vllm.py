@@ -12,7 +12,7 @@ from generation.engines.base import ModelError
 from generation.engines.checkpoint import load_tokenizer
 from generation.engines.vllm import unavailable
 from generation.models.files import resolve
-from tests.forks import start, wait
+from tests.forks import Process, start, wait
 from tests.training.ppo_small import numbers, run_small, small_inputs, small_model
 from tests.training.run.test_distributed import launch
 from training.model.launch import state as launch_state
@@ -25,7 +25,6 @@ from training.rollout.vllm import memory_folder, other_frequencies
 from training.run.metrics import read
 
 CASES: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"r": 4}}}
-"""The first is trained by two processes, with an engine each."""
 
 
 def inputs(folder: Path) -> dict[str, Any]:
@@ -83,26 +82,41 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     if reason := unavailable():
         pytest.skip(reason)
     made = {name: tmp_path_factory.mktemp(name) for name in CASES}
-    given = {name: inputs(folder) for name, folder in made.items()}
-    (made["full"] / "inputs.json").write_text(json.dumps(given["full"]))
-    running = {
-        "full": launch(made["full"], "ddp", __file__, str(made["full"]), log=made["full"] / "log"),
-        "lora": start(sample, made["lora"], given["lora"], "lora", log=made["lora"] / "log"),
-    }
+    running = {name: start(sample, folder, inputs(folder), name, log=folder / "log") for name, folder in made.items()}
     for name, process in running.items():
-        wait(process)
-        assert process.exitcode == 0, (made[name] / "log").read_text()[-3000:]
+        assert_ended(process, made[name])
     return made
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("name", CASES)
 def test_vllm_samples_from_the_newest_weights(folders: dict[str, Path], name: str) -> None:
-    rows = numbers(read(folders[name] / "run" / "metrics.jsonl"))
+    assert_newest(folders[name])
+
+
+@pytest.mark.model
+@pytest.mark.nightly
+def test_each_of_two_processes_has_an_engine_of_the_newest_weights(tmp_path: Path) -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
+    (tmp_path / "inputs.json").write_text(json.dumps(inputs(tmp_path)))
+    assert_ended(launch(tmp_path, "ddp", __file__, str(tmp_path), log=tmp_path / "log"), tmp_path)
+    assert_newest(tmp_path)
+
+
+def assert_ended(process: Process, folder: Path) -> None:
+    """Well, after a while."""
+    wait(process)
+    assert process.exitcode == 0, (folder / "log").read_text()[-3000:]
+
+
+def assert_newest(folder: Path) -> None:
+    """What was sampled is of the weights as they were then."""
+    rows = numbers(read(folder / "run" / "metrics.jsonl"))
     assert [row["mismatch"] < 1e-3 for row in rows] == [True, True, True]
     assert [row["mismatch_kl"] < 1e-4 for row in rows] == [True, True, True]
     assert rows[1]["kl"] > 0.2
-    gaps = json.loads((folders[name] / "gaps.json").read_text())
+    gaps = json.loads((folder / "gaps.json").read_text())
     assert len(gaps) == 4, "the last is of what is saved: of an adapter, merged"
     assert max(gaps) < 1e-3
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from constitution.errors import UserError
 from generation import settings as reading
-from tests.forks import Process, kill, start, wait, wait_until
+from tests.forks import Process, kill, python, start, wait, wait_until
 from tests.training.ppo_small import numbers, run_small, small_inputs
 from training.__main__ import main
 from training.online.config import OnlineDPO
@@ -189,16 +189,23 @@ def command(out: Path, tiny: Path, data: dict[str, str], *settings: str) -> list
     return ["dpo", "--model", str(tiny), "--data", data["dpo"], "--out", str(out), *sets]
 
 
+def train_together(folder: Path, wrapper: str, plan: Path) -> Process:
+    """Two processes train what the plan names."""
+    module = ("-m", "tests.training.run.test_distributed")
+    return launch(folder, wrapper, *module, str(plan), log=folder / f"{wrapper}.log", interpreter=python())
+
+
 def accelerate_launch(*arguments: str) -> int:
     """What the command `accelerate launch` does."""
     launch_command(launch_command_parser().parse_args(arguments))
     return 0
 
 
-def launch(folder: Path, wrapper: str, *arguments: str, log: Path) -> Process:
+def launch(folder: Path, wrapper: str, *arguments: str, log: Path, interpreter: str | Path = sys.executable) -> Process:
     """Two processes, from the shipped configuration: no GPU, one thread, and a cache without anyone's log-probabilities."""
     config = ROOT / "configs" / "accelerate" / f"{wrapper}.yaml"
     ours = {
+        "PYTHON_EXEC": str(interpreter),
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "SOLON_CACHE": str(folder / f"cache-{wrapper}"),
@@ -224,7 +231,7 @@ def ddp(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, An
     """What two processes make of them and say, the last command being wrong."""
     wrong = command(folder / "wrong", tiny, data, "batch_size=7", "micro_batch_size=1")
     plan = write_plan(folder, "ddp", tiny, data, ppo_inputs, wrong)
-    process = launch(folder, "ddp", __file__, str(plan), log=folder / "ddp.log")
+    process = train_together(folder, "ddp", plan)
     wait(process)
     said = (folder / "ddp.log").read_text()
     assert "exitcode  : 2" in said, said[-3000:]
@@ -237,7 +244,7 @@ def fsdp2(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, 
     """What two processes that share their weights make of them, killed during the last command."""
     last = command(folder / "killed", tiny, data, *KILLED)
     plan = write_plan(folder, "fsdp2", tiny, data, ppo_inputs, last)
-    process = launch(folder, "fsdp2", __file__, str(plan), log=folder / "fsdp2.log")
+    process = train_together(folder, "fsdp2", plan)
     try:
         saved = folder / "killed" / "checkpoints"
         wait_until(lambda: [*saved.glob("checkpoint-*/digests.json")], process, 240)
@@ -250,13 +257,7 @@ def fsdp2(folder: Path, tiny: Path, data: dict[str, str], ppo_inputs: dict[str, 
 @pytest.fixture(scope="module")
 def zero3(folder: Path, tiny: Path, data: dict[str, str]) -> None:
     """What two processes make of some cases under DeepSpeed."""
-    process = launch(
-        folder,
-        "zero3",
-        __file__,
-        str(write_plan(folder, "zero3", tiny, data, {})),
-        log=folder / "zero3.log",
-    )
+    process = train_together(folder, "zero3", write_plan(folder, "zero3", tiny, data, {}))
     wait(process)
     assert process.exitcode == 0, (folder / "zero3.log").read_text()[-3000:]
 
