@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "merged-quantized": {"lora": {"r": 4}, "precision": "bf16", "quantize": "4bit"},
 }
 Weights = dict[str, torch.Tensor]
+pytestmark = pytest.mark.model
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_a_trained_embedded_model_loads_in_vllm_with_the_same_numbers(
         for q, a, b in TALK
     ]  # fmt: skip
     chosen = DPO(
-        data={str(write_rows(pairs)): 1.0}, test_fraction=0, batch_size=4, micro_batch_size=4, steps=3, warmup=0,
+        model=str(embedded.path), data={str(write_rows(pairs)): 1.0}, test_fraction=0, batch_size=4, micro_batch_size=4, steps=3, warmup=0,
         learning_rate=1e-4, schedule="constant", lora=Lora(r=8), report_to=(), sft_weight=1.0,
     )  # fmt: skip
     fit.run(job.prepare(chosen, tmp_path / "out"), Console(quiet=True))

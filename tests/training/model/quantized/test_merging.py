@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GPT2Config, G
 from benchmarks.tiny import make_tiny, some_pairs, some_targets
 from generation.engines.checkpoint import load_tokenizer
 from generation.models.files import resolve
+from tests.training.model.quantized.test_reading import quantized
 from training.data.batches import Example, collate
 from training.model.loading import load_policy
 from training.model.quantized.merging import merged
@@ -56,12 +57,15 @@ def held_out(model: Any, prepared: job.Job) -> float:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(("bits", "save_dtype"), [("4bit", "bfloat16"), ("8bit", "float32")])
+@pytest.mark.parametrize(
+    ("bits", "save_dtype"), [("4bit", "bfloat16"), ("8bit", "float32"), (None, "float32")], ids=["4", "8", "already"]
+)
 def test_what_is_reported_is_of_the_merged_weights(
-    tiny: Path, tmp_path: Path, write_rows: Callable[..., Path], bits: str, save_dtype: str
+    tiny: Path, tmp_path: Path, write_rows: Callable[..., Path], bits: str | None, save_dtype: str
 ) -> None:
+    base = tiny if bits else quantized(tiny, tmp_path / "base", "4bit")
     more = {"quantize": bits, "save_dtype": save_dtype}
-    prepared, told = train(SFT, tiny, write_rows(some_targets(30)), tmp_path / "out", **more)
+    prepared, told = train(SFT, base, write_rows(some_targets(30)), tmp_path / "out", **more)
     saved = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto", attn_implementation="eager")
     assert saved.dtype == getattr(torch, save_dtype)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -69,7 +73,7 @@ def test_what_is_reported_is_of_the_merged_weights(
     assert {*load_file(tmp_path / "out" / "model.safetensors")} == {*load_file(tiny / "model.safetensors")}
     assert told["results"]["eval_loss"] == pytest.approx(held_out(saved.float(), prepared), rel=1e-5)
     assert 0.1 < told["results"]["weights_moved"] < 1  # of the base in few bits; embeddings and norms stay
-    assert json.loads(json.dumps(prepared.run_record["quantize"])) == bits
+    assert prepared.run_record["quantize"] == bits
 
 
 @pytest.mark.model
