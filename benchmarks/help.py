@@ -9,16 +9,20 @@ import resource
 import subprocess
 import sys
 
+import evaluation.__main__ as evaluation
+import solon.__main__ as solon
+import training.catalogue as training
 from benchmarks.common import ROOT, show
+from constitution.__main__ import ASKING
 
 TARGET = 0.6
 COMMANDS = (
     "",
-    "feedback",
-    *(f"constitution {name}" for name in ("lint", "show", "diff", "import")),
-    *(f"evaluate {name}" for name in ("judge", "audit", "policy", "diff", "attack")),
-    *(f"train {name}" for name in ("sft", "reward", "dpo", "ppo", "best_of", "loop")),
-    "schema",
+    *solon.COMMANDS,
+    *(f"constitution {name}" for name in ("lint", "show", "diff", "import", *ASKING)),
+    *(f"evaluate {name}" for name in evaluation.COMMANDS),
+    *(f"train {name}" for name in training.COMMANDS),
+    "calls show",
 )
 REPEATS = 3
 """Runs of each command; the quickest counts, since others share the machine."""

@@ -14,9 +14,8 @@ from constitution.digest import digest
 from constitution.errors import invalid
 from constitution.records import MAIN, Prompt, Strict
 from critics.methods import METHODS
-from critics.ranking.accept import Below, Test
 from critics.ranking.aggregate import PositionInconsistent
-from critics.ranking.kinds import Schedule, Strategy, Targets
+from critics.ranking.kinds import Below, Schedule, Strategy, Targets, Test
 from critics.templating import TemplatesFolder
 from critics.transcript import AskedIn
 from generation.calls.prices import Price

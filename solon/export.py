@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from generation.output.exports.formats import FORMS, write
-from generation.output.run import open_run
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m solon.export") -> int:
     """Run the command; returns 0. Raises UserError for bad files."""
     options = _parser(prog).parse_args(arguments)
-    write(open_run(options.run), options.format, options.out)
+    write(options.run, options.format, options.out)
     print(f"Written: {options.out}")
     return 0
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from constitution.errors import Problem, Unavailable, UserError
 from constitution.principles import Constitution
-from critics.ranking.weights import Method, Weights
+from critics.ranking.kinds import Method
+from critics.ranking.weights import Weights
 from evaluation.judge.asking import ask_about
 from evaluation.judge.panels import fitted_panel, weights_file
 from evaluation.judge.settings import JudgeSettings

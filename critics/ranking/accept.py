@@ -12,14 +12,11 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from constitution.errors import Problem, UserError, invalid, problems_of
 from constitution.records import PreferencePair, Prompt, Strict
 from constitution.words import word_count
+from critics.ranking.kinds import Below, Test
 from critics.ranking.weights import JudgingForm, Origin, Weights, differences, other_forms
 
 Fate = Literal["accepted", "escalate", "review", "drop"]
 """What becomes of a pair: its label is accepted, the next judges are asked, a person is, or it is left out."""
-Below = Literal["review", "drop"]
-"""What becomes of pairs that the last judges leave unsure."""
-Test = Literal["mid-p", "exact"]
-"""How a threshold is shown to keep the error with a stated confidence."""
 MAKES = "solon evaluate judge --data LABELLED --max-error P --fit WEIGHTS --accept FILE"
 """The command that writes such a file."""
 

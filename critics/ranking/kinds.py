@@ -1,4 +1,4 @@
-"""The kinds of schedule and of selection that settings name."""
+"""What settings name of how responses are compared, votes weighed, and labels accepted and selected."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ Schedule = Literal["all", "swiss", "knockout", "adaptive"]
 Targets = Literal["best", "revised", "all"]
 """Which responses to imitate: a revision that beats its original or else the best response, such a revision alone, or every
 revision."""
+Method = Literal["logistic", "temperature", "agreement", "agreement_by_judge"]
+"""How weights were come by; `evaluation.judge.fitting` has a function for each."""
+Test = Literal["mid-p", "exact"]
+"""How a threshold is shown to keep the error with a stated confidence."""
+Below = Literal["review", "drop"]
+"""What becomes of pairs that the last judges leave unsure."""

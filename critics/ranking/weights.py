@@ -12,10 +12,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from constitution.errors import Problem, UserError, invalid, problems_of
 from constitution.records import Strict
 from critics.methods import METHODS
-
-Method = Literal["logistic", "temperature", "agreement", "agreement_by_judge"]
-"""How weights were come by; `evaluation.judge.fitting` has a function for each."""
-
+from critics.ranking.kinds import Method
 
 JudgingForm = Literal["exact", "listed", "text"]
 """How a judge's log-odds were come by: from the log-probability of each label, or of a response's tokens; from a server's list of

@@ -17,7 +17,8 @@ from scipy.special import expit
 from sklearn.covariance import ledoit_wolf
 from sklearn.model_selection import GroupKFold
 
-from critics.ranking.weights import Method, Stopping
+from critics.ranking.kinds import Method
+from critics.ranking.weights import Stopping
 from evaluation.judge import agreement
 from evaluation.statistics import Floats, nll
 

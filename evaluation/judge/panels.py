@@ -10,7 +10,8 @@ import numpy as np
 
 from constitution.errors import Problem, UserError
 from critics.ranking.accept import Acceptance, optimistic
-from critics.ranking.weights import Method, Origin, Stopping, Weights, read_weights
+from critics.ranking.kinds import Method
+from critics.ranking.weights import Origin, Stopping, Weights, read_weights
 from evaluation.judge.agreement import doubts
 from evaluation.judge.crossval import EarlyStopping, calibrated_stopping, cross_validated, out_of_fold, stop_early
 from evaluation.judge.fitting import LEAST_GROUPS, Fit, Fitter, fitter, scale_of

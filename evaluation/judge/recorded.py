@@ -18,6 +18,7 @@ from constitution.words import word_count
 from critics.verdict import clearly, verdict
 from evaluation.judge.labelled import LabelledPair
 from evaluation.judge.matrix import VoteMatrix
+from evaluation.judge.settings import WinnerOrder
 from generation.data.conversation import name as name_of
 from generation.data.mapping import columns
 from generation.data.record import BadRow
@@ -31,10 +32,6 @@ MOST_PROBLEMS = 20
 """Rows with a problem that are named before reading ends."""
 NAMES = ("pair", "judge", "method", "subset")
 """Fields that name something, which a file may do with numbers."""
-
-
-WinnerOrder = Literal["pair", "listed"]
-"""What `winner` counts by: the response's place in the pair, or the place at which it was listed to the judge."""
 SAME_PLACE = 0.6
 """Share of a file's winners, without texts, that chose one place in both orders, above which `winner` is likely meant the other
 way: a judge of that kind would be no judge."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from constitution.checks.own import RulesFiles
 from constitution.errors import invalid
 from constitution.options import Option, Options, flag
-from critics.ranking.accept import Test
-from critics.ranking.weights import Method
-from evaluation.judge.recorded import WinnerOrder
+from critics.ranking.kinds import Method, Test
 from generation.reads import ReadIf, check_read
+
+WinnerOrder = Literal["pair", "listed"]
+"""What `winner` of a recorded vote counts by: the response's place in the pair, or that at which it was listed to the judge."""
 
 
 class PanelSettings(Options):

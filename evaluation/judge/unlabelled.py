@@ -9,7 +9,8 @@ from rich.console import Console
 
 from constitution.records import Strict
 from constitution.terminal import printable
-from critics.ranking.weights import Estimate, Method
+from critics.ranking.kinds import Method
+from critics.ranking.weights import Estimate
 from evaluation.judge.assessment import mean_of, named
 from evaluation.judge.fitting import Fit
 from evaluation.judge.matrix import VoteMatrix

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from critics.ranking.accept import Acceptance, Kind, Seen, Step, Test
+from critics.ranking.accept import Acceptance, Kind, Seen, Step
+from critics.ranking.kinds import Test
 from critics.ranking.weights import Origin
 from evaluation.risk.splits import halves
 from evaluation.risk.thresholds import loosest, rank_steps, step_scales

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from critics.ranking.accept import Test
+from critics.ranking.kinds import Test
 from evaluation.risk.thresholds import labels_by, loosest, rank_steps, step_scales
 from evaluation.statistics import Floats
 

@@ -25,7 +25,7 @@ import numpy as np
 import scipy  # whose parts are loaded where they are first used
 from numpy.typing import NDArray
 
-from critics.ranking.accept import Test
+from critics.ranking.kinds import Test
 from evaluation.statistics import Floats, nll
 
 SCALES = (-3.0, 3.0)

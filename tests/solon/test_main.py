@@ -78,6 +78,23 @@ def test_help_imports_no_command() -> None:
     assert loaded.isdisjoint({"constitution", "critics", "generation", "evaluation", "training", "pydantic", "numpy"})
 
 
+def test_no_help_waits_for_what_computes_or_talks_to_servers() -> None:
+    heavy = "{'numpy', 'scipy', 'pyarrow', 'asyncio', 'jsonschema', 'torch', 'transformers', 'datasets', 'matplotlib', 'vllm', 'ray'}"
+    probe = f"""
+import sys
+from importlib import import_module
+from solon.__main__ import COMMANDS
+for name, command in COMMANDS.items():
+    try:
+        import_module(command.module).main(["--help"], name)
+    except SystemExit:
+        print("loaded for", name, {heavy} & {{*sys.modules}})
+"""
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = [line for line in done.stdout.splitlines() if line.startswith("loaded for")]
+    assert told == [f"loaded for {name} set()" for name in COMMANDS]
+
+
 @pytest.mark.model
 def test_a_run_in_a_folder_with_modules_of_the_same_names(tmp_path: Path) -> None:
     """The user's own `training.py` and `evaluation.py` are neither imported nor in the way."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from critics.ranking.weights import Method
+from critics.ranking.kinds import Method
 from evaluation.judge.crossval import calibrated_stopping, cross_validated, out_of_fold, same_labels, stop_early
 from evaluation.judge.fitting import Fit, fit_agreement, fit_logistic, fit_temperature, fitter, folds, stopping
 from evaluation.judge.matrix import VoteMatrix

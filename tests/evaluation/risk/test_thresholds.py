@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy
 
-from critics.ranking.accept import Test
+from critics.ranking.kinds import Test
 from evaluation.risk.splits import halves
 from evaluation.risk.thresholds import (
     Threshold,
