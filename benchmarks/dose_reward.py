@@ -137,7 +137,8 @@ def learnt(options: argparse.Namespace, out: Path, human: Human) -> Gold:
         [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in shortest],
     )
     settings = {"model": options.model, "data": {str(out / "human.jsonl"): 1.0}, **REWARD}
-    fit.run(job.prepare(reading.load(Reward, None, [], settings), folder), Console(quiet=True))
+    if not (folder / "training.json").exists():
+        fit.run(job.prepare(reading.load(Reward, None, [], settings), folder), Console(quiet=True))
     gold = Gold(folder)
 
     def agreement() -> list[int]:

@@ -24,8 +24,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "constitution": ((REST,),),
     "critics": (("templating", "transcript"), ("text",), ("rules",), (REST,), ("ranking",)),
     "generation": (
-        ("data",), ("settings", "request", "reads", "reasons", "shard", "console", "placement"), ("engines",), ("servers",),
-        ("calls",),
+        ("data",), ("settings", "request", "reads", "reasons", "shard", "console", "placement", "scratch"), ("engines",),
+        ("servers",), ("calls",),
         ("roles",), ("unread", "config"), ("models",), ("fitted",), ("output",), ("pipeline",), ("cluster",), (REST,),
     ),
     "evaluation": (

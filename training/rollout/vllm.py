@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-import weakref
 from asyncio import gather
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from constitution.terminal import complain
 from generation.engines.base import ModelError, Sampling
 from generation.engines.checkpoint import ModelFiles, load_config
 from generation.engines.vllm import VLLM, unavailable
+from generation.scratch import Scratch
 from training.config import Training
 from training.data.encode import PromptRow
 from training.model import launch
@@ -28,6 +28,9 @@ from training.model.modules import Policy
 from training.rollout.config import SamplerSettings
 from training.rollout.rollouts import Generate, Rollout, Writer, whole_weights
 from training.run.card import RANKS
+
+HANDED = "solon-weights"
+"""Name of the folders through which weights are handed over."""
 
 
 class FromVLLM:
@@ -55,10 +58,9 @@ class FromVLLM:
         self._writes = bool(launch.state().is_local_main_process)
         parent = memory_folder(2 * size) or Path(tempfile.gettempdir())
         # the same name on every machine, each of which has its own
-        self._folder: Path = broadcast_object_list([parent / f"solon-weights-{secrets.token_hex(8)}"])[0]
-        if self._writes:
-            self._folder.mkdir(mode=0o700)
-            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        parent, token = broadcast_object_list([parent, secrets.token_hex(8)])
+        self._scratch = Scratch(parent, HANDED, token) if self._writes else None
+        self._folder: Path = parent / f"{HANDED}-{token}"
         self._turn = 0
         self._adapter: Any = None
         lora = None if launch.sharded() else settings.lora
@@ -119,8 +121,8 @@ class FromVLLM:
     def close(self) -> None:
         """Stop the engine's processes and delete the folder."""
         self._runner.run(self._engine.close())
-        if self._writes:
-            self._remove()
+        if self._scratch:
+            self._scratch.close()
 
 
 def other_frequencies(config: Any, length: int) -> str:
