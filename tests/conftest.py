@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -152,6 +153,8 @@ def vllm(embedded: ModelFiles, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
     engine = VLLM(embedded, VLLMSettings(max_model_len=1024, kv_cache_gb=1, gpu_memory_utilization=0.2))
     yield engine
     run(engine.close())
+    left = [each for each in psutil.Process().children(recursive=True) if "VLLM" in " ".join(each.cmdline())]
+    assert left == []
 
 
 @pytest.fixture(scope="session")

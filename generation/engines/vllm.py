@@ -36,6 +36,10 @@ from generation.engines.quiet import quiet
 FEW_CORES = 3
 """Up to here every core computes. vLLM keeps one for its scheduler, which costs two cores 40% of their tokens per second."""
 
+CLOSING_SECONDS = 1.0
+"""After which what is left of the engine's processes is killed. They end their work at once; then Python takes longer to leave them
+than the five seconds that vLLM gives it."""
+
 
 class VLLMSettings(Strict):
     """How vLLM is set up. None leaves the choice to vLLM, or to what is best on the machine's kind."""
@@ -204,7 +208,7 @@ class VLLM:
             llm.output_handler.cancel()
             await asyncio.gather(llm.output_handler, return_exceptions=True)
         llm.output_processor.propagate_error(EngineDeadError())
-        await asyncio.to_thread(llm.shutdown)
+        await asyncio.to_thread(llm.shutdown, CLOSING_SECONDS)
         self._watchdog.close()
 
 
