@@ -153,8 +153,8 @@ def vllm(embedded: ModelFiles, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
     engine = VLLM(embedded, VLLMSettings(max_model_len=1024, kv_cache_gb=1, gpu_memory_utilization=0.2))
     yield engine
     run(engine.close())
-    left = [str(each) for each in psutil.Process().children(recursive=True)]
-    assert not [name for name in left if "VLLM" in name]
+    engines = [each for each in psutil.Process().children(recursive=True) if "VLLM" in str(each)]
+    assert psutil.wait_procs(engines, timeout=3)[1] == []
 
 
 @pytest.fixture(scope="session")
