@@ -28,7 +28,7 @@ class Scratch:
         """token: sets the folder apart from others of the name; drawn where it is empty. Raises OSError."""
         _sweep(parent, name)
         self.path = parent / f"{name}-{token or secrets.token_hex(8)}"
-        lock = FileLock(f"{self.path}.lock", timeout=_SECONDS, mode=0o600)
+        lock = FileLock(f"{self.path}.lock", timeout=_SECONDS, mode=0o600, thread_local=False)
         lock.acquire()
         self.path.mkdir(mode=0o700)
         self.close = weakref.finalize(self, _remove, self.path, lock)
