@@ -14,29 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from scipy.stats import rankdata
 
 from benchmarks import common, tasks
-from benchmarks.dose import ACCURACIES, Effect, certainty, picture, tell
-from benchmarks.dose_policy import Batch, Policy, Reply, batches, divergence, learn
+from benchmarks.dose import ACCURACIES, picture, tell
+from benchmarks.dose_arms import BASE_SAMPLES, arguments, effect, run_arms, same_settings, sampled, taught
+from benchmarks.dose_policy import Batch, Policy, Reply, batches, divergence
 from constitution.checks.check import Check
 from constitution.records import Message, Prompt
 from critics.rules.check import violates
-from generation.output.files import write_atomically
 
 HELD = {"held_out": "held-out prompts", "other_kinds": "other kinds of instructions"}
-BASE_SAMPLES = 4
-"""Responses of the base to each held-out prompt."""
-CHUNK = 48
-"""Prompts whose samples are kept at a time."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -47,18 +39,7 @@ def main(given: Sequence[str] | None = None) -> None:
     same_settings(out / "settings.json", options)
     tasks.write(out / "tasks", options.prompts, options.held_out)
     files = {name: read_rows(out / "tasks" / f"{name}.jsonl") for name in ("train", *HELD)}
-    # the ends first: what is done when time runs out says most
-    order = sorted(ACCURACIES, key=lambda accuracy: -abs(accuracy - 0.75))
-    arms = [(accuracy, seed) for seed in range(options.seeds) for accuracy in order]
-    missing = [arm for arm in arms if not result_file(out, *arm).exists()]
-    if missing:
-        experiment = prepare(options, out, files)
-        common.show("pairs", sum(len(batch.reference) for batch in experiment.given), "", ">= 400")
-        for accuracy, seed in missing:
-            found = experiment.arm(accuracy, seed)
-            write_atomically(result_file(out, accuracy, seed), json.dumps(found))
-            print(f"arm {accuracy:.0%}, seed {seed}: {found}", flush=True)
-    results = {arm: json.loads(result_file(out, *arm).read_text(encoding="utf-8")) for arm in arms}
+    results = run_arms(options, out, lambda: prepare(options, out, files))
     if options.plot:
         wins = {
             title: {a: effect(results, a, options.seeds, name, "wins") for a in ACCURACIES}
@@ -69,47 +50,12 @@ def main(given: Sequence[str] | None = None) -> None:
         for key, unit in (("wins", "% wins"), ("passes", "% pass")):
             effects = {a: effect(results, a, options.seeds, name, key) for a in ACCURACIES}
             tell(f"{title} ({key})", effects, unit, wins=key == "wins")
-        common.show(f"{title} (passes), base", 100 * results[arms[0]][name]["base"], "% pass", "-", "mean")
-
-
-def arguments(description: str) -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="FOLDER")
-    add("--model", default="embedded", help="policy and base (default: %(default)s)")
-    add("--prompts", type=int, default=640, help="to train on (default: %(default)s)")
-    add("--held-out", type=int, default=96, help="prompts of each evaluation (default: %(default)s)")
-    add("--samples", type=int, default=4, help="responses to each prompt (default: %(default)s)")
-    add("--max-tokens", type=int, default=24, help="of a response (default: %(default)s)")
-    add("--pairs", type=int, default=440, help="at most (default: %(default)s)")
-    add("--layers", type=int, default=10, help="with adapters, from the top (default: %(default)s)")
-    add("--rate", type=float, default=5e-4, help="learning rate (default: %(default)s)")
-    add("--epochs", type=int, default=2, help="over the pairs (default: %(default)s)")
-    add("--batch", type=int, default=8, help="pairs a step (default: %(default)s)")
-    add("--beta", type=float, default=0.1, help="of DPO (default: %(default)s)")
-    add("--seeds", type=int, default=5)
-    add("--plot", type=Path, metavar="FILE", help="draw the win rates there, as SVG")
-    return parser
-
-
-def same_settings(path: Path, options: argparse.Namespace) -> None:
-    """Refuse a folder of other settings; more seeds are no others."""
-    now = {name: value for name, value in vars(options).items() if name not in ("out", "seeds", "plot")}
-    if path.exists() and (was := json.loads(path.read_text(encoding="utf-8"))) != now:
-        sys.exit(f"{path}: was made with {was}; choose another --out")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(now))
+        common.show(f"{title} (passes), base", 100 * results[1.0, 0][name]["base"], "% pass", "-", "mean")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Of a JSONL file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def result_file(out: Path, accuracy: float, seed: int) -> Path:
-    """Where an arm's figures are."""
-    return out / f"arm-{100 * accuracy:.0f}-{seed}.json"
 
 
 def passes(row: Mapping[str, Any], text: str) -> bool:
@@ -131,12 +77,11 @@ class Experiment(NamedTuple):
 
     def arm(self, accuracy: float, seed: int) -> dict[str, Any]:
         """Train with a judge of that accuracy, and evaluate."""
-        o, p = self.options, certainty(accuracy)
-        learn(self.policy, self.given, judged(self.given, accuracy, seed), p, o.rate, o.beta, seed, o.epochs)
+        taught(self.policy, self.options, self.given, accuracy, seed)
         found: dict[str, Any] = {}
         for name, rows in self.held.items():
             prompts = [row["prompt"] for row in rows]
-            replies = self.policy.sample(prompts, 1, o.max_tokens, seed)
+            replies = self.policy.sample(prompts, 1, self.options.max_tokens, seed)
             passed = np.array([passes(row, one[0].text) for row, one in zip(rows, replies, strict=True)], dtype=float)
             base = np.array(self.base[name])
             found[name] = {
@@ -159,56 +104,29 @@ def prepare(options: argparse.Namespace, out: Path, files: Mapping[str, Rows]) -
     policy = Policy(options.model, options.layers, 16)
     policy.switch(False)
 
-    def sampled(name: str, each: int, seed: int) -> list[list[Reply]]:
-        prompts, found = [row["prompt"] for row in files[name]], list[Any]()
-        for start in range(0, len(prompts), CHUNK):
-            part = partial(policy.sample, prompts[start : start + CHUNK], each, options.max_tokens, seed + start)
-            found += kept(out / f"samples-{name}-{start}.json", part)
-        return [[Reply(tuple(tokens), text) for tokens, text in one] for one in found]
+    def drawn(name: str, each: int, seed: int) -> list[list[Reply]]:
+        return sampled(policy, options, out, name, [row["prompt"] for row in files[name]], each, seed)
 
     train = files["train"]
     pairs = [
         (row["prompt"], pair)
-        for row, replies in zip(train, sampled("train", options.samples, 0), strict=True)
+        for row, replies in zip(train, drawn("train", options.samples, 0), strict=True)
         for pair in paired([one for one in replies if passes(row, one.text)], [one for one in replies if not passes(row, one.text)])
     ]  # fmt: skip
     random.Random(0).shuffle(pairs)
     pairs = pairs[: options.pairs]
-    base = {
-        name: [float(np.mean([passes(row, one.text) for one in found])) for row, found in zip(files[name], drawn, strict=True)]
-        for name in HELD
-        for drawn in [sampled(name, BASE_SAMPLES, 1)]
-    }  # fmt: skip
+    base: dict[str, list[float]] = {name: [] for name in HELD}
+    for name in HELD:
+        for row, found in zip(files[name], drawn(name, BASE_SAMPLES, 1), strict=True):
+            base[name].append(float(np.mean([passes(row, one.text) for one in found])))
     given = batches(policy, [prompt for prompt, _ in pairs], [pair for _, pair in pairs], options.batch)
+    common.show("pairs", len(pairs), "", ">= 400")
     return Experiment(options, policy, given, {name: files[name] for name in HELD}, base)
-
-
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What a file has, or is made to have."""
-    if not path.exists():
-        write_atomically(path, json.dumps(make()))
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def paired(passed: Sequence[Reply], failed: Sequence[Reply]) -> list[tuple[Reply, Reply]]:
     """Pairs of a response that passes and one that fails, each response once."""
     return [*zip(passed, failed, strict=False)]
-
-
-def judged(given: Sequence[Batch], accuracy: float, seed: int) -> torch.Tensor:
-    """[pairs] 1 where a judge agrees with gold, -1 elsewhere; exactly that share of them, drawn by the seed.
-
-    What a judge of a higher accuracy gets wrong, one of a lower accuracy gets wrong too.
-    """
-    count = sum(len(batch.reference) for batch in given)
-    ranks = rankdata(np.random.default_rng(seed).random(count), method="ordinal")
-    return torch.from_numpy(np.where(ranks <= round(accuracy * count), 1.0, -1.0)).float()
-
-
-def effect(results: Mapping[tuple[float, int], Any], accuracy: float, seeds: int, name: str, key: str) -> Effect:
-    """What the policies of an accuracy came to."""
-    found = [results[accuracy, seed][name] for seed in range(seeds)]
-    return Effect(np.array([one[key] for one in found]), np.array([one["kl"] for one in found]))
 
 
 if __name__ == "__main__":

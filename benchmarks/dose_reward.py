@@ -14,27 +14,22 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from rich.console import Console
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks import common
-from benchmarks.dose import ACCURACIES, Effect, certainty, picture, tell
-from benchmarks.dose_policy import Batch, Policy, Reply, batches, divergence, learn
-from benchmarks.dose_response import BASE_SAMPLES, CHUNK, arguments, effect, judged, kept, result_file, same_settings
+from benchmarks.dose import ACCURACIES, Effect, picture, tell
+from benchmarks.dose_arms import BASE_SAMPLES, arguments, effect, kept, run_arms, same_settings, sampled, taught
+from benchmarks.dose_policy import Batch, Policy, Reply, batches, divergence
 from benchmarks.harmless_data import write_rows
 from evaluation.statistics import share
 from generation import settings as reading
-from generation.output.files import write_atomically
 from training.recipes.config import Reward
 from training.run import fit, job
 
@@ -59,20 +54,7 @@ def main(given: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     out: Path = options.out.resolve()
     same_settings(out / "settings.json", options)
-    order = sorted(ACCURACIES, key=lambda accuracy: -abs(accuracy - 0.75))
-    arms = [(accuracy, seed) for seed in range(options.seeds) for accuracy in order]
-    if missing := [arm for arm in arms if not result_file(out, *arm).exists()]:
-        with FileLock(out / "prepare.lock"):
-            experiment = prepare(options, out)
-        for arm in missing:
-            path = result_file(out, *arm)
-            with suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):  # another process may be at it
-                if not path.exists():
-                    write_atomically(path, json.dumps(experiment.arm(*arm)))
-                    print(f"arm {arm[0]:.0%}, seed {arm[1]}: {path.read_text(encoding='utf-8')}", flush=True)
-    if left := [arm for arm in arms if not result_file(out, *arm).exists()]:
-        sys.exit(f"{len(left)} arms are another process's")
-    results = {arm: json.loads(result_file(out, *arm).read_text(encoding="utf-8")) for arm in arms}
+    results = run_arms(options, out, lambda: prepare(options, out))
     known = json.loads((out / "agreement.json").read_text(encoding="utf-8"))
     right = share(*known)
     common.show("gold: agrees with people on held-out pairs", 100 * right.value, "%", "-", "mean")
@@ -163,10 +145,8 @@ class Experiment(NamedTuple):
 
     def arm(self, accuracy: float, seed: int) -> dict[str, Any]:
         """Train with a judge of that accuracy, and evaluate."""
-        o = self.options
-        signs = judged(self.given, accuracy, seed)
-        learn(self.policy, self.given, signs, certainty(accuracy), o.rate, o.beta, seed, o.epochs)
-        replies = self.policy.sample(self.held, 1, o.max_tokens, seed)
+        taught(self.policy, self.options, self.given, accuracy, seed)
+        replies = self.policy.sample(self.held, 1, self.options.max_tokens, seed)
         rewards = np.array(self.gold.of(self.held, replies))  # [prompts, 1]
         base = np.array(self.base)
         wins = (rewards > base) + 0.5 * (rewards == base)
@@ -187,21 +167,14 @@ def prepare(options: argparse.Namespace, out: Path) -> Experiment:
     policy = Policy(options.model, options.layers, 16)
     policy.switch(False)
 
-    def sampled(name: str, prompts: Sequence[str], each: int, seed: int) -> list[list[Reply]]:
-        found: list[Any] = []
-        for start in range(0, len(prompts), CHUNK):
-            part = partial(policy.sample, prompts[start : start + CHUNK], each, options.max_tokens, seed + start)
-            found += kept(out / f"samples-{name}-{start}.json", part)
-        return [[Reply(tuple(tokens), text) for tokens, text in one] for one in found]
-
-    replies = sampled("train", human.prompts, options.samples, 0)
+    replies = sampled(policy, options, out, "train", human.prompts, options.samples, 0)
     rewards = kept(out / "rewards-train.json", lambda: gold.of(human.prompts, replies))
     pairs = [
         (text, (found[int(np.argmax(own))], found[int(np.argmin(own))]))
         for text, found, own in zip(human.prompts, replies, rewards, strict=True)
     ][: options.pairs]
     common.show("pairs", len(pairs), "", ">= 400")
-    drawn = sampled(HELD, human.held_prompts, BASE_SAMPLES, 1)
+    drawn = sampled(policy, options, out, HELD, human.held_prompts, BASE_SAMPLES, 1)
     base = kept(out / "rewards-held.json", lambda: gold.of(human.held_prompts, drawn))
     given = batches(policy, [text for text, _ in pairs], [pair for _, pair in pairs], options.batch)
     return Experiment(options, policy, gold, given, human.held_prompts, base)

@@ -9,10 +9,11 @@ import torch
 from matplotlib.axes import Axes
 from scipy.stats import t
 
-from benchmarks import dose_response, dose_reward, tasks
+from benchmarks import dose_arms, dose_response, dose_reward, tasks
 from benchmarks.dose import Effect, learnt, picture, predicted, slope, toy
+from benchmarks.dose_arms import judged
 from benchmarks.dose_policy import Batch, Policy, batches, learn
-from benchmarks.dose_response import judged, passes
+from benchmarks.dose_response import passes
 from constitution.checks.check import Check
 from tests.drawn import DRAW
 from tests.training.ppo_small import small_model
@@ -113,7 +114,8 @@ def test_a_packed_prompt_gives_what_each_response_gives_alone_and_the_better_one
 def test_the_whole_learns_and_goes_on_from_what_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dose_response, "ACCURACIES", (0.5, 1.0))
+    for module in (dose_arms, dose_response):
+        monkeypatch.setattr(module, "ACCURACIES", (0.5, 1.0))
     # what a random model writes keeps this rule now and then
     some = {"some": lambda dice, _: (f" Say it in {dice.randint(1, 10_000)} ways.", {"must_match": "(?i)^.{0,9}[a-m]"})}
     monkeypatch.setattr(tasks, "TRAINED", some)
@@ -160,7 +162,8 @@ def test_gold_learns_nothing_of_the_prompts_that_are_held_out(tmp_path: Path) ->
 def test_a_reward_model_of_human_labels_is_gold(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dose_reward, "ACCURACIES", (0.5, 1.0))
+    for module in (dose_arms, dose_reward):
+        monkeypatch.setattr(module, "ACCURACIES", (0.5, 1.0))
     given = [
         "--data",
         str(human(tmp_path / "human.jsonl")),
