@@ -68,10 +68,11 @@ def kill_after(arguments: list[str], seconds: float) -> bool:
 def on_replay(folder: Path, kills: int, dice: random.Random) -> None:
     """Kill runs until `kills` hit, each run to its end at last; compare with an uninterrupted one."""
     constitution, prompts = write_constitution(folder / "c.yaml", 4), write_prompts(folder / "p.jsonl", 100)
-    whole = replay(constitution, prompts, folder / "whole", *SLOW)
+    # of one name, which stands on the page
+    whole = replay(constitution, prompts, folder / "whole" / "run", *SLOW)
     done = lost = duplicated = different = runs = 0
     while done < kills:
-        out = folder / f"run-{runs}"
+        out = folder / f"killed-{runs}" / "run"
         runs += 1
         before: dict[bytes, bytes] = {}
         for _ in range(min(10, kills - done)):
