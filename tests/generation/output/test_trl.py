@@ -14,7 +14,6 @@ from generation.output.dataset import DatasetWriter
 from generation.output.exports.formats import write
 from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
 from generation.output.records import Feedback
-from generation.output.run import open_run
 
 pytestmark = pytest.mark.model
 
@@ -148,7 +147,7 @@ def test_kto_takes_one_step_on_exported_rows(run_folder: Path, tokenizer: Any, t
     from transformers import LlamaForCausalLM
     from trl import KTOConfig, KTOTrainer
 
-    write(open_run(run_folder), "kto", tmp_path / "kto.jsonl")
+    write(run_folder, "kto", tmp_path / "kto.jsonl")
     rows = load_dataset("json", data_files=str(tmp_path / "kto.jsonl"), split="train", cache_dir=str(tmp_path))
     assert rows["label"].count(True) == rows["label"].count(False) == 20
     LlamaForCausalLM(tiny(tokenizer)).save_pretrained(tmp_path / "model")
