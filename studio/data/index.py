@@ -258,10 +258,11 @@ def index_of(run: Path, progress: Progress = lambda pairs: None) -> Index | None
     manifest = read(run)
     if manifest is None:
         return None
+    at = run.resolve()  # several links may lead there
     with _opening:
-        key = f"{run.resolve()} {manifest.sha256}"
+        key = f"{at} {manifest.sha256}"
         if key not in _opened:
-            _opened[key] = _open(run, whole(run), progress)
+            _opened[key] = _open(at, whole(run), progress)
         return _opened[key]
 
 
