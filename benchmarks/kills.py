@@ -68,7 +68,7 @@ def kill_after(arguments: list[str], seconds: float) -> bool:
 def on_replay(folder: Path, kills: int, dice: random.Random) -> None:
     """Kill runs until `kills` hit, each run to its end at last; compare with an uninterrupted one."""
     constitution, prompts = write_constitution(folder / "c.yaml", 4), write_prompts(folder / "p.jsonl", 100)
-    # of one name, which stands on the page
+    # named like those that are killed, since the page shows the name
     whole = replay(constitution, prompts, folder / "whole" / "run", *SLOW)
     done = lost = duplicated = different = runs = 0
     while done < kills:

@@ -17,6 +17,11 @@ _SECONDS = 10.0
 """How long a lock is waited for, which only a process that looks whether it is held can have."""
 
 
+def place(parent: Path, name: str, token: str) -> Path:
+    """Where the folder of a name and a token is."""
+    return parent / f"{name}-{token}"
+
+
 class Scratch:
     """A new folder `path` in `parent`, which only its user can read.
 
@@ -27,7 +32,7 @@ class Scratch:
     def __init__(self, parent: Path, name: str, token: str = "") -> None:
         """token: sets the folder apart from others of the name; drawn where it is empty. Raises OSError."""
         _sweep(parent, name)
-        self.path = parent / f"{name}-{token or secrets.token_hex(8)}"
+        self.path = place(parent, name, token or secrets.token_hex(8))
         lock = FileLock(f"{self.path}.lock", timeout=_SECONDS, mode=0o600, thread_local=False)
         lock.acquire()
         self.path.mkdir(mode=0o700)

@@ -92,7 +92,7 @@ class Steps:
             return self._at(value, flags)
         if op is c.GROUPREF:
             return self._reference(value)
-        raise NotImplementedError(op)
+        raise ValueError(f"unknown operation {op}")
 
     def _character(self, op: Any, value: Any, flags: int) -> Callable[[str], bool] | None:
         fold = bool(flags & re.IGNORECASE)

@@ -37,8 +37,8 @@ FEW_CORES = 3
 """Up to here every core computes. vLLM keeps one for its scheduler, which costs two cores 40% of their tokens per second."""
 
 CLOSING_SECONDS = 1.0
-"""After which what is left of the engine's processes is killed. They end their work at once; then Python takes longer to leave them
-than the five seconds that vLLM gives it."""
+"""After which the engine's processes are killed. They stop work at once, and the interpreter's own exit takes longer than the five
+seconds that vLLM would wait for it."""
 
 
 class VLLMSettings(Strict):

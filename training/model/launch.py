@@ -101,12 +101,8 @@ def sharded() -> bool:
         return True
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return False
-    _only(
-        "fsdp_version",
-        os.environ.get("FSDP_VERSION", "1"),
-        "2",
-        "set it under fsdp_config, as configs/accelerate/fsdp2.yaml does",
-    )
+    fix = "set it under fsdp_config, as configs/accelerate/fsdp2.yaml does"
+    _only("fsdp_version", os.environ.get("FSDP_VERSION", "1"), "2", fix)
     return True
 
 

@@ -223,17 +223,19 @@ class Loop:
 
     def _settle(self) -> None:
         """Give the policy the weights that are saved."""
-        merges = self._settings.merges and is_quantized(self.policy.model)
-        if merges and not isinstance(self._writer, Generate):  # vLLM has the quantized base
+        dequantized = self._settings.merges and is_quantized(self.policy.model)
+        if dequantized and not isinstance(self._writer, Generate):  # vLLM has the quantized base
             self._writer.close()
             self._writer = Generate(self._settings.sampler, self._ends, self._job.files, self._mixed)
-            self._writer.refresh(self.policy, self._job.steps)  # of the policy itself, and not of a copy
+            self._writer.refresh(
+                self.policy, self._job.steps
+            )  # it samples from this module, whose weights change below
             self._sampling = Sampling(self._job, self._writer, self._runner)
         self.saved = settle(self._job, self.policy)
 
     def _of_saved(self, step: int) -> dict[str, float]:
         """Evaluate what is saved. step: iteration that it is of."""
-        del self._update  # and with the critic its memory
+        del self._update  # it holds the critic, whose memory is needed now
         self.critic = None
         self._settle()
         if not self._job.held_out():

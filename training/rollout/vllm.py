@@ -19,7 +19,7 @@ from constitution.terminal import complain
 from generation.engines.base import ModelError, Sampling
 from generation.engines.checkpoint import ModelFiles, load_config
 from generation.engines.vllm import VLLM, unavailable
-from generation.scratch import Scratch
+from generation.scratch import Scratch, place
 from training.config import Training
 from training.data.encode import PromptRow
 from training.model import launch
@@ -60,7 +60,7 @@ class FromVLLM:
         # the same name on every machine, each of which has its own
         parent, token = broadcast_object_list([parent, secrets.token_hex(8)])
         self._scratch = Scratch(parent, HANDED, token) if self._writes else None
-        self._folder: Path = parent / f"{HANDED}-{token}"
+        self._folder = place(parent, HANDED, token)
         self._turn = 0
         self._adapter: Any = None
         lora = None if launch.sharded() else settings.lora

@@ -112,7 +112,7 @@ def take_over(model: nn.Module) -> None:
         vars(model).pop(name, None)
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
         vars(config).pop("quantization_config", None)
-    # how weights in few bits were read, which transformers would turn round as it saves plain ones
+    # transformers reverses these as it saves, and cannot reverse those of bitsandbytes
     made: list[Any] = vars(model).get("_weight_conversions") or []
     model._weight_conversions = [one for one in made if not any(map(_of_few_bits, getattr(one, "operations", ())))]
 
