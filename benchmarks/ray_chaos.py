@@ -94,7 +94,7 @@ class Machines:
 
     def calls(self) -> int:
         """Calls on the disks of all nodes."""
-        return sum(map(_count, self._folder.glob("disk-*/solon-ray/*/part-*/calls.sqlite")))
+        return sum(map(_count, self._folder.glob("disk-*/solon-ray-*/*/part-*/calls.sqlite")))
 
     def close(self) -> None:
         """Stop all processes."""

@@ -1,4 +1,4 @@
-"""Runs on the replay engine as they grow: calls a second, memory and the report, each in a process of its own.
+"""Runs on the replay engine as they grow: calls a second, memory, the report and a restart, each in a process of its own.
 
     python -m benchmarks.scale [--prompts 10000 100000 1000000]      # over the number of prompts
     python -m benchmarks.scale --width                               # over principles and candidates
@@ -11,24 +11,34 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
+import psutil
+
 from benchmarks.common import show, write_constitution
 from evaluation.audit.command import write_report
 from generation.output.manifest import Manifest
 from generation.pipeline.job import Job, prepare, produce
+from generation.pipeline.progress import Progress
 from generation.request import FeedbackSettings
 from training.model.memory import process as heap
 
 LIGHT = ("plan.rounds=0", "plan.principles=1")
 """Four calls a prompt."""
+LEFT = 20_000
+"""Prompts that are not finished when a run is killed; half of them where that is fewer."""
+WATCHED = 0.02
+"""Seconds between two looks at a run."""
 WIDE_PROMPTS = 60
 """Of the runs that grow in principles or candidates."""
 
@@ -55,40 +65,62 @@ def job_of(folder: Path, rows: int, principles: int, overrides: Iterable[str]) -
     )  # fmt: skip
 
 
-def one(folder: Path, rows: int, principles: int, overrides: Iterable[str]) -> None:
-    """One run in this process; prints calls, seconds and CPU up to the report, CPU of the report, and peak memory in MiB."""
-    job = job_of(folder, rows, principles, overrides)
-    ended: list[tuple[float, float]] = []
+def one(folder: Path, rows: int, principles: int, overrides: Iterable[str], until: int) -> None:
+    """One run in this process. It prints what was measured, and kills itself once `until` prompts are finished.
+
+    That are calls, seconds and CPU up to the report or the kill, CPU of the report, peak memory in MiB, and seconds from the start
+    of the process to the first call that is made.
+    """
+    job, progress = job_of(folder, rows, principles, overrides), Progress(rows, stream=StringIO())
+    first: list[float] = []
+    begin = time.perf_counter(), time.process_time()
+
+    def tell(report: float) -> None:
+        calls, wall, cpu = progress.snapshot().made, time.perf_counter() - begin[0], time.process_time() - begin[1]
+        print(json.dumps([calls, wall, cpu - report, report, heap.peak() / 2**20, *first]), flush=True)
+
+    def watch() -> None:
+        while not progress.snapshot().made:
+            time.sleep(WATCHED)
+        first.append(time.time() - psutil.Process().create_time())
+        while progress.snapshot().done < until:
+            time.sleep(WATCHED)
+        tell(0.0)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def report(out: Path, manifest: Manifest) -> None:
-        ended.append((time.perf_counter(), time.process_time()))
+        start = time.process_time()
         write_report(out, manifest)
+        tell(time.process_time() - start)
 
-    begin = time.perf_counter(), time.process_time()
+    threading.Thread(target=watch, daemon=True).start()
     with redirect_stderr(StringIO()):
-        manifest = asyncio.run(produce(job, report))
-    (wall, cpu), end = ended[0], time.process_time()
-    print(json.dumps([manifest.calls.made, wall - begin[0], cpu - begin[1], end - cpu, heap.peak() / 2**20]))
+        asyncio.run(produce(job, report, progress))
 
 
-def measured(folder: Path, rows: int, principles: int, overrides: Iterable[str]) -> tuple[float, ...]:
+def measured(
+    folder: Path, rows: int, principles: int, overrides: Iterable[str], until: int | None = None
+) -> tuple[float, ...]:
     """What `one` prints, of a process of its own."""
-    arguments = ["--folder", str(folder), "--one", str(rows), "--principles", str(principles), "--set", *overrides]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scale", *arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
+    arguments = ["--folder", str(folder), "--one", str(rows), "--principles", str(principles)]
+    arguments += ["--until", str(until or rows + 1), "--set", *overrides]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.scale", *arguments], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == (-signal.SIGKILL if until else 0), done
     return tuple(json.loads(done.stdout))
 
 
 def over_prompts(folder: Path, counts: Iterable[int]) -> None:
-    """Speed, memory and finishing phase."""
+    """Speed, memory and finishing phase, and how soon a run that was killed near its end goes on."""
     for rows in counts:
         with tempfile.TemporaryDirectory(dir=folder) as name:
-            calls, wall, cpu, report, memory = measured(Path(name), rows, 4, LIGHT)
+            calls, wall, cpu, _, memory, _ = measured(Path(name), rows, 4, LIGHT, rows - min(LEFT, rows // 2))
+            _, _, _, report, memory_after, first = measured(Path(name), rows, 4, LIGHT)
         show(f"{rows:,} prompts: calls a second", calls / wall, "calls/s", "flat")
         show(f"{rows:,} prompts: CPU of a call", 1000 * cpu / calls, "ms", "flat")
+        show(f"{rows:,} prompts: peak memory until it is killed", memory, "MiB", "< 400")
+        show(f"{rows:,} prompts: from the next start to its first call", first, "s", "< 60")
         show(f"{rows:,} prompts: CPU of the report", report, "s", "none")
-        show(f"{rows:,} prompts: peak memory", memory, "MiB", "< 400")
+        show(f"{rows:,} prompts: peak memory of the next start, with files and report", memory_after, "MiB", "< 400")
 
 
 def over_width(folder: Path) -> None:
@@ -99,7 +131,7 @@ def over_width(folder: Path) -> None:
             samples = width if name == "candidates" else 2
             plan = ("plan.rounds=0", f"plan.principles={principles}", f"plan.samples={samples}", "plan.controls=0")
             with tempfile.TemporaryDirectory(dir=folder) as place:
-                calls, _, cpu, _, _ = measured(Path(place), WIDE_PROMPTS * 4 // width + 20, principles, plan)
+                calls, _, cpu, *_ = measured(Path(place), WIDE_PROMPTS * 4 // width + 20, principles, plan)
             show(f"{width} {name}: CPU of a call", 1000 * cpu / calls, "ms", "no growth")
 
 
@@ -112,11 +144,12 @@ def main() -> None:
     parser.add_argument("--width", action="store_true", help="principles 1 to 64 and candidates 2 to 16 instead")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where runs are made")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--principles", type=int, default=4, help=argparse.SUPPRESS)
     parser.add_argument("--set", nargs="*", default=[], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        one(options.folder, options.one, options.principles, options.set)
+        one(options.folder, options.one, options.principles, options.set, options.until)
     elif options.width:
         over_width(options.folder)
     else:

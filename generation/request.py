@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,6 +13,7 @@ from constitution.digest import digest
 from constitution.errors import invalid
 from constitution.options import Option, Options
 from generation.shard import ShardOption
+from generation.temporary import cluster_folder
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::|://)")
 Forget = Literal["failed", "damaged"]
@@ -115,10 +115,13 @@ class FeedbackSettings(Options):
 
     @property
     def folder(self) -> Path:
-        """Where the run is made: `out`, or where that is an address, a folder of this machine that is copied there at the end."""
+        """Where the run is made: `out`, or where that is an address, a folder of this machine that is copied there at the end.
+
+        Raises OSError where its place is another user's.
+        """
         if not is_address(self.out):
             return Path(self.out)
-        return Path(gettempdir()) / "solon-ray" / digest(self.out) / "run"
+        return cluster_folder() / digest(self.out) / "run"
 
     @property
     def flags(self) -> dict[str, object]:

@@ -89,6 +89,11 @@ def _plainly_english(text: str) -> bool:
     return len(_ENGLISH.findall(sample)) >= max(_LEAST_WORDS, _PLAINLY * len(_WORD.findall(sample)))
 
 
+def forget() -> None:
+    """Give back the 75 MB of the classifier, which is loaded again where a text needs it."""
+    _classifier.cache_clear()
+
+
 @cache
 def _classifier() -> Callable[[str], tuple[str, float]]:
     """Loaded at first use: the model is 4.6 MB and takes half a second."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
 from rich.console import Console
 
 from constitution.terminal import printable
+from critics.text.language import forget
 from evaluation.audit.clean import NOTE, write_clean
 from evaluation.audit.data import Audit, read_audit
 from evaluation.audit.measures import verdicts
@@ -62,9 +64,11 @@ def _clean(run: Path, folder: Path, audit: Audit, manifest: Manifest) -> str:
 def write_report(folder: Path, manifest: Manifest) -> None:
     """Write report.html from the finished files of a run, with the thresholds' defaults. Raises UserError.
 
-    Memory is bounded: near-duplicates among more than MOST_GRAMS 3-grams are estimated, and of more than SAMPLE prompts that many
-    are read.
+    Memory is bounded, but for 100 bytes of each prompt: near-duplicates among more than MOST_GRAMS 3-grams are estimated, of more
+    than SAMPLE prompts that many are read, and what the run itself needed is given back first.
     """
+    forget()
+    pa.default_memory_pool().release_unused()
     audit = read_audit(folder, manifest, Thresholds(), (), MOST_GRAMS, sample=SAMPLE)
     write_atomically(folder / REPORT, render(audit))
 

@@ -1,9 +1,9 @@
 """Near-duplicates among very many texts, estimated: MinHash signatures, whose bands say which texts are worth comparing.
 
-Broder 1997, "On the resemblance and containment of documents", with 16 bits a value (Li and König 2010, "b-bit minwise hashing");
-bands as in Leskovec, Rajaraman and Ullman, "Mining of massive datasets", chapter 3. In each band a text is compared with the first
-of its group and with a neighbor that shares the next band too, if any does, so that time and memory grow as the texts do: 150 bytes
-each.
+Broder 1997, "On the resemblance and containment of documents", with 8 bits a value, of which one in 256 is equal by chance (Li and
+König 2010, "b-bit minwise hashing"); bands as in Leskovec, Rajaraman and Ullman, "Mining of massive datasets", chapter 3. In each
+band a text is compared with the first of its group and with a neighbor that shares the next band too, if any does, so that time and
+memory grow as the texts do: 90 bytes each.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _DICE = np.random.default_rng(0)
 _FACTORS = _DICE.integers(0, 1 << 63, SIGNATURE, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _TERMS = _DICE.integers(0, 1 << 63, SIGNATURE, dtype=np.uint64)
 
-Signatures = NDArray[np.uint16]
+Signatures = NDArray[np.uint8]
 """[texts, SIGNATURE]"""
-Places = NDArray[np.int64]
+Places = NDArray[np.uint32]
 
 
 class Near(NamedTuple):
@@ -43,26 +43,28 @@ class Near(NamedTuple):
 def signatures(texts: Iterable[array[int]]) -> Signatures:
     """Of each text. texts: its n-grams as 64-bit numbers; none gives a signature of zeros, which is compared with no other."""
     waiting = iter(texts)
-    pieces = [np.zeros((0, SIGNATURE), np.uint16)]
+    found = bytearray()  # which grows where it is
     while piece := [text or array("Q", [0]) for text in islice(waiting, PIECE)]:
         starts = np.cumsum([0, *map(len, piece[:-1])])
         grams = np.concatenate([np.frombuffer(text, np.uint64) for text in piece])
         least = [
             np.minimum.reduceat(grams * factor + term, starts) for factor, term in zip(_FACTORS, _TERMS, strict=True)
         ]
-        made = (np.stack(least, axis=1) >> np.uint64(32)).astype(np.uint16)
+        made = (np.stack(least, axis=1) >> np.uint64(32)).astype(np.uint8)
         made[[text[0] == 0 and len(text) == 1 for text in piece]] = 0
-        pieces.append(made)
-    return np.concatenate(pieces)
+        found += made.tobytes()
+    return np.frombuffer(found, np.uint8).reshape(-1, SIGNATURE)
 
 
 def near(texts: Iterable[array[int]], least: float, listed: int | None) -> tuple[int, list[Near]]:
     """How many texts nearly repeat an earlier one, and the most similar of them. listed: how many; all, in order, where None."""
     found = signatures(texts)
     best, earlier = np.zeros(len(found), np.float32), np.zeros(len(found), np.uint32)
-    bands = np.ascontiguousarray(found).view(np.uint64)
+    bands = found.view(np.uint32)
     for band in range(BANDS):
-        for one, other in _met(bands[:, band], bands[:, (band + 1) % BANDS]):
+        keys = bands[:, band].astype(np.uint64) << np.uint64(32)
+        keys |= bands[:, (band + 1) % BANDS]
+        for one, other in _met(keys):
             places, firsts = np.maximum(one, other), np.minimum(one, other)
             alike = (found[places] == found[firsts]).mean(axis=1, dtype=np.float32)
             alike[~found[places].any(axis=1)] = 0
@@ -73,16 +75,16 @@ def near(texts: Iterable[array[int]], least: float, listed: int | None) -> tuple
     return len(repeats), [*all_of_them] if listed is None else nlargest(listed, all_of_them)
 
 
-def _met(keys: NDArray[np.uint64], others: NDArray[np.uint64]) -> Iterator[tuple[Places, Places]]:
-    """Pairs of texts of an equal key, in pieces: each with the first that has it, and with the one before it by the other key."""
-    order = np.lexsort((others, keys))
+def _met(keys: NDArray[np.uint64]) -> Iterator[tuple[Places, Places]]:
+    """Pairs of texts whose keys begin alike, in pieces: each with the first such text, and with the one before it by the whole key."""
+    order = np.argsort(keys, kind="stable").astype(np.uint32)
     if not len(order):
         return
-    is_first = np.concatenate([[True], np.diff(keys[order]) != 0])
-    begins = np.flatnonzero(is_first)
-    firsts = np.repeat(np.minimum.reduceat(order, begins), np.diff(np.concatenate([begins, [len(order)]])))
+    starts = (keys[order] >> np.uint64(32)).astype(np.uint32)
+    begins = np.flatnonzero(np.diff(starts, prepend=~starts[:1]))
+    firsts = np.repeat(np.minimum.reduceat(order, begins), np.diff(begins, append=len(order)))
     before = np.concatenate([order[:1], order[:-1]])
-    before[is_first] = order[is_first]
+    before[begins] = order[begins]
     for met in (firsts, before):
         for start in range(0, len(order), PIECE):
             places, others_met = order[start : start + PIECE], met[start : start + PIECE]

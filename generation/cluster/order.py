@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import gettempdir
 from typing import NamedTuple
 
 from constitution.checks.own import load_rules, own_rules
@@ -19,6 +18,7 @@ from generation.output.settled import code
 from generation.pipeline.job import Job
 from generation.pipeline.progress import Snapshot
 from generation.shard import Shard
+from generation.temporary import cluster_folder
 
 ROWS = "rows"
 """Folder, in the storage, of the rows of each shard."""
@@ -51,9 +51,9 @@ class Order:
 
     @property
     def scratch(self) -> Path:
-        """The folder of the run on a node's local disk."""
-        base = self.job.config.cluster.scratch or f"{gettempdir()}/solon-ray"
-        return Path(base) / digest(f"{self.storage} {self.job.digests.model_dump_json()}")
+        """The folder of the run on a node's local disk. Raises OSError where its place is another user's."""
+        base = Path(self.job.config.cluster.scratch or cluster_folder())
+        return base / digest(f"{self.storage} {self.job.digests.model_dump_json()}")
 
     def folder(self, shard: Shard) -> Path:
         """That of a shard."""

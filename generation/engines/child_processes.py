@@ -1,18 +1,25 @@
-"""Processes that a library starts: what they say is kept for the error message, and they end when this one does."""
+"""Processes that a library starts: what they say is kept for the error message, and they end, with their files, when this one does."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children
+from pathlib import Path
 from threading import Event, Thread
 
+from generation.scratch import Scratch, place
+
 _LOOK_SECONDS = 0.2
+_LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket, whose name vLLM makes of 36."""
 
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
 
@@ -41,6 +48,21 @@ class ChildLog:
         text = os.pread(self._file.fileno(), 1 << 24, 0).decode(errors="replace")
         found = _ERROR.search(text)
         return f"{found[1]}: {found[2].strip()}" if found else ""
+
+
+@functools.cache
+def gather_sockets() -> Scratch | None:
+    """Have vLLM's processes meet in a folder that goes with this process: vLLM leaves seven sockets of an engine behind.
+
+    None where `TMPDIR` is too long for one more folder, or the environment says where they meet.
+    """
+    parent, token = Path(tempfile.gettempdir()), secrets.token_hex(4)
+    longest = len(os.fsencode(place(parent, "solon-vllm", token))) + 1 + 36
+    if longest > _LONGEST_SOCKET or "VLLM_RPC_BASE_PATH" in os.environ:
+        return None
+    scratch = Scratch(parent, "solon-vllm", token)
+    os.environ["VLLM_RPC_BASE_PATH"] = str(scratch.path)
+    return scratch
 
 
 class Watchdog:

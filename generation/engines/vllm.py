@@ -29,7 +29,7 @@ from generation.engines.base import (
     validate_request,
 )
 from generation.engines.checkpoint import ModelFiles
-from generation.engines.child_processes import ChildLog, Watchdog
+from generation.engines.child_processes import ChildLog, Watchdog, gather_sockets
 from generation.engines.float32_head import Float32HeadWorker, has_plain_head
 from generation.engines.quiet import quiet
 
@@ -101,6 +101,7 @@ class VLLM:
         """
         quiet()
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+        gather_sockets()
         self._context = min(files.context, settings.max_model_len or files.context)
         self._log = ChildLog()
         self._watchdog = Watchdog()
