@@ -1,4 +1,4 @@
-"""Processes that a library starts: what they say is kept for the error message, and they end, with their files, when this one does."""
+"""Processes that a library starts: what they say is kept for error messages, and they end, with their files, when this one does."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def test_each_user_has_one_that_nobody_else_can_read(place: Path) -> None:
 
 
 def test_a_run_for_an_address_is_made_there(place: Path) -> None:
-    settings = FeedbackSettings(constitution=Path("hhh"), prompts="p.jsonl", out="s3://bucket/run", ray="local", shards=2)
+    settings = FeedbackSettings(
+        constitution=Path("hhh"), prompts="p.jsonl", out="s3://bucket/run", ray="local", shards=2
+    )
     assert settings.folder.is_relative_to(place)
 
 
