@@ -25,4 +25,4 @@ class ClusterSettings(Strict):
     checkpoint_seconds: float = Field(default=300.0, ge=1)
     """A shard's calls are copied to the storage this often while it runs: a lost node loses no more than what it made since."""
     scratch: str = ""
-    """Folder on each node's local disk that shards are made in; empty: `solon-ray` and the user's number in that of temporary files."""
+    """Folder on each node's local disk that shards are made in; empty: `solon-ray` and the user's number, of temporary files."""
