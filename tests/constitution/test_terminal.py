@@ -54,7 +54,11 @@ WAYS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_only_what_is_seen_goes_out(way: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_is_seen_goes_out(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def program() -> int:
         WAYS[way](HOSTILE)
         return 0
