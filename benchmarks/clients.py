@@ -1,6 +1,6 @@
 """Wall time and CPU of preferences from a server: ours, distilabel, bespokelabs-curator, and a script that one would write oneself.
 
-    python -m benchmarks.clients --distilabel PYTHON --curator PYTHON [--prompts 200] [--rounds 3] [--kill] [--vllm]
+    python -m benchmarks.clients --distilabel PYTHON --curator PYTHON [--prompts 200] [--rounds 3] [--kill] [--vllm] [--ray]
 
 Each makes the same calls with the same texts: two responses to each prompt, and a judgement of the two in both orders by one token,
 with the same number of calls at once. The server is a process of its own; with --vllm it is the embedded model in vLLM. Wall times
@@ -13,7 +13,8 @@ counted where they arrive. One that fails or hangs then is begun anew, without i
     python -m venv distilabel && distilabel/bin/pip install "distilabel[openai]==1.5.3" requests beautifulsoup4
     python -m venv curator && curator/bin/pip install bespokelabs-curator==0.1.31
 
-and --distilabel and --curator take the `bin/python` of these; what is not given is not measured.
+and --distilabel and --curator take the `bin/python` of these; what is not given is not measured. --ray has distilabel run on a Ray
+of its own as well, which its environment needs then: `pip install "ray[default]"`.
 """
 
 from __future__ import annotations
@@ -41,8 +42,14 @@ from constitution.records import Message, Prompt, Response
 from critics.compare import render
 
 PEERS = ROOT / "benchmarks" / "peers"
-OURS = "solon"
-TARGETS = {"distilabel": "<= 0.5", "curator": "<= 0.5", "openai script": "<= 1.1", "aiohttp script": "none"}
+OURS, ON_RAY = "solon", "distilabel on Ray"
+TARGETS = {
+    "distilabel": "<= 0.5",
+    ON_RAY: "<= 0.5",
+    "curator": "<= 0.5",
+    "openai script": "<= 1.1",
+    "aiohttp script": "none",
+}
 LATENCIES = (0.005, 0.05)
 PATIENCE = 5
 """Times of a whole run after which a second start hangs."""
@@ -83,8 +90,8 @@ def prepare(folder: Path, prompts: int, concurrency: int) -> Work:
     return Work(constitution, write_prompts(folder / "p.jsonl", prompts), template, concurrency, 4 * prompts)
 
 
-def clients(work: Work, distilabel: str, curator: str) -> dict[str, Client]:
-    """Who is measured."""
+def clients(work: Work, distilabel: str, curator: str, ray: bool) -> dict[str, Client]:
+    """Who is measured. ray: distilabel on Ray too."""
 
     def ours(url: str, model: str, out: Path) -> list[str]:
         endpoint = f"endpoints=[{{url: '{url}', model: {model}, concurrency: {work.concurrency}}}]"
@@ -93,20 +100,22 @@ def clients(work: Work, distilabel: str, curator: str) -> dict[str, Client]:
         more = ["--engine", "endpoint", *(part for text in (endpoint, plan) for part in ("--set", text))]
         return command(work.constitution, work.prompts, out / "run", *more)
 
-    def peer(python: str, script: str) -> Client:
+    def peer(python: str, script: str, *more: str) -> Client:
         files = [str(work.prompts), str(work.template)]
         return lambda url, model, out: [
-            python, str(PEERS / script), url, model, *files, str(out), str(work.concurrency),
+            python, str(PEERS / script), url, model, *files, str(out), str(work.concurrency), *more,
         ]  # fmt: skip
 
     found = {
         OURS: ours,
         "distilabel": peer(distilabel, "distilabel_pipeline.py"),
+        ON_RAY: peer(distilabel, "distilabel_pipeline.py", "ray"),
         "curator": peer(curator, "curator_blocks.py"),
         "openai script": peer(sys.executable, "openai_script.py"),
         "aiohttp script": peer(sys.executable, "aiohttp_script.py"),
     }
-    missing = {name for name, python in (("distilabel", distilabel), ("curator", curator)) if not python}
+    given = {"distilabel": distilabel, ON_RAY: ray and distilabel, "curator": curator}
+    missing = {name for name, python in given.items() if not python}
     return {name: client for name, client in found.items() if name not in missing}
 
 
@@ -181,15 +190,19 @@ def kill(name: str, client: Client, work: Work, folder: Path) -> None:
         process.wait()
         time.sleep(1)
         half = answered(url) - whole
-        column = name
+        column, begin = name, time.perf_counter()
         if not ends(arguments, log, PATIENCE * taken.wall):
             column = f"{name}, whose second start failed"
             shutil.rmtree(out)
             out.mkdir()
             timed(arguments, folder / "log")
+        second = time.perf_counter() - begin
         again = answered(url) - 2 * whole
         print(f"{name}: killed after {half} of {whole} calls, {again} made again")
-        show("calls made again after SIGKILL at half-way", 100 * again / whole, "%", "none", column)
+        where = f"SIGKILL at half-way, {work.calls:,} calls"
+        show(f"calls made again after {where}", 100 * again / whole, "%", "none", column)
+        show(f"wall time of a whole run without {where}", taken.wall, "s", "none", column)
+        show(f"wall time from the second start to the end after {where}", second, "s", "none", column)
 
 
 def on_vllm(found: dict[str, Client], rounds: int, prompts: int, folder: Path) -> None:
@@ -213,6 +226,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64, help="calls at once (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each client (default: %(default)s)")
     parser.add_argument("--kill", action="store_true", help="kill them half-way in place of measuring time")
+    parser.add_argument("--ray", action="store_true", help="have distilabel run on Ray too")
     parser.add_argument("--vllm", action="store_true", help="ask the embedded model in vLLM")
     options = parser.parse_args()
     paths = {options.distilabel, options.curator} - {""}
@@ -223,7 +237,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work = prepare(folder, options.prompts, options.concurrency)
-        found = clients(work, options.distilabel, options.curator)
+        found = clients(work, options.distilabel, options.curator, options.ray)
         if options.kill:
             for name, client in found.items():
                 kill(name, client, work, folder)
