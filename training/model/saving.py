@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,8 +22,34 @@ from training.model.quantized.merging import merged
 from training.model.quantized.reading import reading
 from training.model.rounding import Movement, round_weights
 
+Module = TypeVar("Module", bound=TrainableModel)
 ADAPTER = "adapter_config.json"
 """File that tells a LoRA adapter from a whole checkpoint."""
+
+
+def settle(
+    module: Module,
+    files: ModelFiles,
+    settings: Training,
+    gather: Callable[[], Mapping[str, Tensor]],
+    load: Callable[[], Module],
+) -> tuple[Module, Movement | None]:
+    """Give a trained module the weights that `save` writes, merged and rounded; every process must ask.
+
+    Where weights are spread over processes, another module of the base has them all in the main one. gather: all weights by name,
+    in the main process at least, asked by all. load: makes that module. Returns what is to be saved, and how far it is from the
+    base, as `as_saved` does. Raises UserError for weights beyond the range of the type they are saved in.
+    """
+    if not launch.sharded():
+        return module, as_saved(module, files, settings)
+    state = gather()
+    whole, moved = module, None
+    if launch.state().is_main_process:
+        whole = load()
+        whole.load_state_dict(state)
+        moved = as_saved(whole, files, settings)
+    spread_saved(module, whole, settings.merges)
+    return whole, moved
 
 
 def as_saved(module: TrainableModel, files: ModelFiles, settings: Training) -> Movement | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
-from training.model import launch
+from torch import Tensor
+
+from training.model import launch, saving
 from training.model.loading import load_policy
 from training.model.modules import Policy
 from training.model.rounding import Movement
-from training.model.saving import as_saved, save, spread_saved
 from training.ppo.job import PPOJob
 from training.rollout.rewards import CONSTITUTIONS
 from training.run.card import Base, Data, write_card
@@ -25,31 +27,25 @@ class Saved(NamedTuple):
 
 
 def settle(job: PPOJob, policy: Policy) -> Saved:
-    """Give the policy the weights that are saved, merged and rounded. Every process must ask.
+    """Give the policy the weights that are saved, as `saving.settle` does. Every process must ask."""
 
-    Where weights are spread over processes, what is written is another module, in the main one. Raises UserError for weights beyond
-    the range of the type they are saved in.
-    """
+    def gathered() -> dict[str, Tensor]:
+        state = {}
+        for name, weight in policy.state_dict().items():
+            found = launch.whole(weight)  # gathered by every process, and kept by one
+            if launch.state().is_main_process:
+                state[name] = found.cpu()
+        return state
+
     if not launch.sharded():
         policy.inner.tie_weights()
-        return Saved(policy, as_saved(policy, job.files, job.settings))
-    state, main = {}, launch.state().is_main_process
-    for name, weight in policy.named_parameters():
-        found = launch.whole(weight.detach())  # gathered by every process, and kept by one
-        if main:
-            state[name] = found.cpu()
-    whole, moved = policy, None
-    if main:
-        whole = load_policy(job.files, job.settings)
-        whole.load_state_dict(state, strict=False)  # tied weights have one name
-        moved = as_saved(whole, job.files, job.settings)
-    spread_saved(policy, whole, job.settings.merges)
-    return Saved(whole, moved)
+    load = partial(load_policy, job.files, job.settings)
+    return Saved(*saving.settle(policy, job.files, job.settings, gathered, load))
 
 
 def write(job: PPOJob, policy: Policy, results: Mapping[str, float]) -> None:
     """The checkpoint and its card. The policy is done with afterwards."""
-    save(policy, job.tokenizer, job.out, job.settings.merges, job.encoder.ends)
+    saving.save(policy, job.tokenizer, job.out, job.settings.merges, job.encoder.ends)
     write_card(
         job.out,
         recipe=job.recipe,

@@ -22,7 +22,7 @@ from training.model.logprobs import amx
 from training.model.modules import Policy, RewardModel, TrainableModel
 from training.model.padding import add_padding, choose_padding
 from training.model.rounding import Movement
-from training.model.saving import as_saved, save, spread_saved
+from training.model.saving import save, settle
 from training.recipes import reference
 from training.run import folder as output
 from training.run import rank
@@ -133,11 +133,8 @@ def _results(
     job: Job, trainer: RowTrainer, module: TrainableModel, recorder: Recorder
 ) -> tuple[dict[str, float], TrainableModel]:
     """What is reported of the weights as they are saved, and the module that has them all, in the main process at least."""
-    whole = _whole(job, trainer, module)
-    has_all = whole is not module or not trainer.spread
-    moved = as_saved(whole, job.files, job.settings) if has_all else None
-    if trainer.spread:
-        spread_saved(module, whole, job.settings.merges)
+    gather = partial(trainer.accelerator.get_state_dict, trainer.model_wrapped)
+    whole, moved = settle(module, job.files, job.settings, gather, partial(load, job))
     state = trainer.state
     recorder.saves = state.best_global_step if job.settings.load_best else state.global_step
     found = trainer.evaluate() if job.test.rows else {}
@@ -214,18 +211,6 @@ class _AtBegin(TrainerCallback):  # type: ignore[misc]
             fix = "set layout and compile as they were, or train again into another --out"
             raise UserError(Problem("", "model", got, fix=fix))
         self._do()
-
-
-def _whole(job: Job, trainer: RowTrainer, module: TrainableModel) -> TrainableModel:
-    """The trained module with all its weights in this process, gathered where they are spread over several."""
-    if not trainer.spread:
-        return module
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    if not trainer.accelerator.is_main_process:
-        return module
-    whole = load(job)
-    whole.load_state_dict(state)
-    return whole
 
 
 def _write(job: Job, module: TrainableModel, results: dict[str, float]) -> None:
