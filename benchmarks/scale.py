@@ -1,7 +1,6 @@
 """Runs on the replay engine as they grow: calls a second, memory, the report and a restart, each in a process of its own.
 
-    python -m benchmarks.scale [--prompts 10000 100000 1000000]      # over the number of prompts
-    python -m benchmarks.scale --width                               # over principles and candidates
+    python -m benchmarks.scale [--prompts 10000 100000 1000000]
 
 Prompts are made from one template, as many data sets are; each takes four calls. `--folder` needs about 3 GB for a million.
 """
@@ -20,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import redirect_stderr
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -39,8 +39,6 @@ LEFT = 20_000
 """Prompts that are not finished when a run is killed; half of them where that is fewer."""
 WATCHED = 0.02
 """Seconds between two looks at a run."""
-WIDE_PROMPTS = 60
-"""Of the runs that grow in principles or candidates."""
 
 
 def write_prompts(path: Path, rows: int) -> Path:
@@ -115,24 +113,13 @@ def over_prompts(folder: Path, counts: Iterable[int]) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             calls, wall, cpu, _, memory, _ = measured(Path(name), rows, 4, LIGHT, rows - min(LEFT, rows // 2))
             _, _, _, report, memory_after, first = measured(Path(name), rows, 4, LIGHT)
-        show(f"{rows:,} prompts: calls a second", calls / wall, "calls/s", "flat")
-        show(f"{rows:,} prompts: CPU of a call", 1000 * cpu / calls, "ms", "flat")
-        show(f"{rows:,} prompts: peak memory until it is killed", memory, "MiB", "< 400")
-        show(f"{rows:,} prompts: from the next start to its first call", first, "s", "< 60")
-        show(f"{rows:,} prompts: CPU of the report", report, "s", "none")
-        show(f"{rows:,} prompts: peak memory of the next start, with files and report", memory_after, "MiB", "< 400")
-
-
-def over_width(folder: Path) -> None:
-    """CPU of a call as principles and candidates grow."""
-    for name, widths in (("principles", (1, 4, 16, 64)), ("candidates", (2, 4, 8, 16))):
-        for width in widths:
-            principles = width if name == "principles" else 1
-            samples = width if name == "candidates" else 2
-            plan = ("plan.rounds=0", f"plan.principles={principles}", f"plan.samples={samples}", "plan.controls=0")
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                calls, _, cpu, *_ = measured(Path(place), WIDE_PROMPTS * 4 // width + 20, principles, plan)
-            show(f"{width} {name}: CPU of a call", 1000 * cpu / calls, "ms", "no growth")
+        tell = partial(show, column=f"{rows:,} prompts")
+        tell("calls a second", calls / wall, "calls/s", "flat")
+        tell("CPU of a call", 1000 * cpu / calls, "ms", "flat")
+        tell("peak memory until it is killed", memory, "MiB", "< 400")
+        tell("from the next start to its first call", first, "s", "< 60")
+        tell("CPU of the report", report, "s", "none")
+        tell("peak memory of the next start, with files and report", memory_after, "MiB", "< 400")
 
 
 def main() -> None:
@@ -141,7 +128,6 @@ def main() -> None:
     parser.add_argument(
         "--prompts", type=int, nargs="+", default=[10_000, 100_000], help="sizes (default: %(default)s)"
     )
-    parser.add_argument("--width", action="store_true", help="principles 1 to 64 and candidates 2 to 16 instead")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where runs are made")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--until", type=int, help=argparse.SUPPRESS)
@@ -150,8 +136,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         one(options.folder, options.one, options.principles, options.set, options.until)
-    elif options.width:
-        over_width(options.folder)
     else:
         over_prompts(options.folder, options.prompts)
 
