@@ -65,6 +65,24 @@ def kill_after(arguments: list[str], seconds: float) -> bool:
     return False
 
 
+def kill_in(arguments: list[str], metrics: Path, dice: random.Random) -> bool:
+    """The same at a random one of the next steps that a training notes, or up to a fifth of a second after it."""
+    noted = _lines(metrics) + dice.randint(1, 8)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and _lines(metrics) < noted:
+        time.sleep(0.01)
+    time.sleep(dice.uniform(0, 0.2))
+    alive = process.poll() is None
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return alive
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
 def on_replay(folder: Path, kills: int, dice: random.Random) -> None:
     """Kill runs until `kills` hit, each run to its end at last; compare with an uninterrupted one."""
     constitution, prompts = write_constitution(folder / "c.yaml", 4), write_prompts(folder / "p.jsonl", 100)
@@ -86,9 +104,8 @@ def on_replay(folder: Path, kills: int, dice: random.Random) -> None:
         lost += sum(calls(out).get(key) != record for key, record in before.items())
         duplicated += manifest.calls.made - whole.calls.made
         different += manifest.files != whole.files
-    show(
-        f"calls lost, made twice, or runs with other files, after {done} kills", lost + duplicated + different, "", "0"
-    )
+    show(f"calls lost or made twice after {done:,} kills of {runs} runs", lost + duplicated, "calls", "0")
+    show(f"runs with other files after {done:,} kills", different, "runs", "0")
     print(
         f"replay: {done} kills over {runs} runs: {lost} calls lost, {duplicated} duplicated, {different} runs with other files"
     )
@@ -140,7 +157,7 @@ def on_training(folder: Path, kills: int, dice: random.Random) -> None:
     model = make_tiny(folder / "model")
     data = {"sft": some_targets(16), "dpo": some_pairs(16), "reward": some_pairs(16)}
     done = different = trainings = 0
-    whole: dict[str, tuple[str, float]] = {}
+    whole: dict[str, str] = {}
     while done < kills:
         recipe = [*data][trainings % len(data)]
         rows = folder / f"{recipe}.jsonl"
@@ -151,20 +168,19 @@ def on_training(folder: Path, kills: int, dice: random.Random) -> None:
             return [sys.executable, "-m", "training", recipe, *given]
 
         if recipe not in whole:
-            begin = time.monotonic()
             subprocess.run(train(folder / f"{recipe}-whole"), check=True, capture_output=True)
-            whole[recipe] = weights(folder / f"{recipe}-whole"), time.monotonic() - begin
-        out, (wanted, seconds) = folder / f"{recipe}-{trainings}", whole[recipe]
+            whole[recipe] = weights(folder / f"{recipe}-whole")
+        out = folder / f"{recipe}-{trainings}"
         trainings += 1
         for _ in range(min(4, kills - done)):
-            if not kill_after(train(out), dice.uniform(0.4, 1.0) * seconds):
+            if not kill_in(train(out), out / "metrics.jsonl", dice):
                 break
             done += 1
         subprocess.run(train(out), check=True, capture_output=True)
-        different += weights(out) != wanted
+        different += weights(out) != whole[recipe]
         shutil.rmtree(out)
         print(f"training: {done} kills so far, {different} of {trainings} trainings with other weights", flush=True)
-    show(f"trainings with other weights, after {done} kills of {trainings}", different, "trainings", "0")
+    show(f"trainings with other weights after {done:,} kills of {trainings}", different, "trainings", "0")
     assert different == 0
 
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from benchmarks.common import show
 from constitution.principles import Constitution, Principle
 from constitution.records import Message, PreferencePair, Prompt, Response, Vote
-from generation.output.dataset import ROW_GROUP, DatasetWriter
+from generation.output.dataset import ROWS, DatasetWriter
 from generation.output.files import file_sha256
 from generation.output.folder import CONSTITUTION, SETTINGS
 from generation.output.manifest import Calls, Digests, Seconds, Tally, Tokens
@@ -191,7 +191,7 @@ def _multiply(path: Path, times: int) -> None:
             for name in ids if copy else ():
                 values = pc.binary_join_element_wise(str(copy), table[name], "-")
                 new = new.set_column(new.schema.get_field_index(name), table.schema.field(name), values)
-            file.write_table(new, row_group_size=ROW_GROUP)
+            file.write_table(new, row_group_size=ROWS)
 
 
 def _made(pairs: int, turned: int) -> Iterator[Feedback]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from generation.output.folder import SETTINGS, OwnedFolder
+from generation.output.folder import OwnedFolder
 
 DECISIVE = ("samples", "rounds", "principles", "min_log_odds", "seed")
 """Settings of the plan that a report names."""
@@ -24,11 +23,7 @@ class Heading(NamedTuple):
 
 def read_heading(run: Path) -> Heading:
     """From the run's settings file. Raises UserError where it is damaged."""
-    snapshot = OwnedFolder(run).snapshot()
-    started = datetime.fromtimestamp((run / SETTINGS).stat().st_mtime, UTC) if snapshot else None
-    facts = [*_facts(snapshot or {})]
-    if started:
-        facts.append(("last started", f"{started:%Y-%m-%d %H:%M} UTC"))
+    facts = _facts(OwnedFolder(run).snapshot() or {})
     return Heading(run.resolve().name, tuple((what, value) for what, value in facts if value))
 
 
@@ -47,6 +42,7 @@ def _facts(snapshot: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if plan:
         yield "methods", ", ".join(plan.get("methods", ()))
         yield "settings", ", ".join(f"{name} {plan[name]}" for name in DECISIVE if name in plan)
+    yield "begun", str(snapshot.get("date") or "")  # no clock: a run that was killed and went on has the same page
 
 
 def _group(snapshot: Mapping[str, Any], name: str) -> Mapping[str, Any]:

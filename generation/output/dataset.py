@@ -22,8 +22,10 @@ from generation.output import columns
 from generation.output.files import file_sha256, part_name, parts_of, remove, replace, sync
 from generation.output.records import ControlOutcome, Feedback
 
-ROW_GROUP = 1000
-"""Rows held back before they are written; fixed, so that row groups do not depend on timing."""
+ROWS = 1000
+"""Rows that become Arrow's at a time; fixed, so that row groups do not depend on timing."""
+GROUP_BYTES = 4 << 20
+"""A row group is written once it holds so many bytes. Until a file ends the memory of a row group's columns is kept, 1 KB each."""
 FILE_BYTES = 256 << 20
 """A file that has more is ended, and the next row group begins another one."""
 SCRATCH = ".writing"
@@ -151,13 +153,14 @@ def split_of(prompt: Prompt, test_fraction: float) -> str:
 
 
 class _File:
-    """One table, written in row groups of ROW_GROUP, and in files of about FILE_BYTES at most."""
+    """One table, written in row groups of GROUP_BYTES, and in files of about FILE_BYTES at most."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
+        self._group: list[pa.Table] = []
         self.written = 0
         """Rows in all parts."""
         self.parts: list[tuple[Path, int]] = []
@@ -174,11 +177,12 @@ class _File:
         for row in rows:
             self._rows.append(row)
             self.written += 1
-            if len(self._rows) == ROW_GROUP:
-                self._flush()
+            if len(self._rows) == ROWS:
+                self._pack()
 
     def close(self) -> None:
         """Finish the last part."""
+        self._pack()
         self._flush()
         self._end()
 
@@ -186,15 +190,23 @@ class _File:
         self._writer.close()
         self._sink.close()
 
-    def _flush(self) -> None:
+    def _pack(self) -> None:
         if self._rows:
+            self._group.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+        if sum(table.nbytes for table in self._group) >= GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._group:
             if self._sink.tell() > FILE_BYTES:
                 self._end()
                 self._open()
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            table = pa.concat_tables(self._group)
+            self._writer.write_table(table)
             path, rows = self.parts[-1]
-            self.parts[-1] = (path, rows + len(self._rows))
-            self._rows = []
+            self.parts[-1] = (path, rows + table.num_rows)
+            self._group = []
 
 
 def _pool(path: Path, voters: NDArray[np.float64], pooling: Pooling) -> None:

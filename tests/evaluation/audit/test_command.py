@@ -110,11 +110,13 @@ def test_two_reports_are_told_apart(busy: Path) -> None:
     write_sealed(
         busy / "run.yaml",
         "constitution: {name: laws, digest: 0123456789abcdef}\nprompts: {source: p.jsonl, limit: 7}\npolicy: small <b>\njudge: ''\n"
-        "plan: {samples: 3, rounds: 1, methods: [compare, score]}\npanel: [{name: second, model: large}]\n",
+        "plan: {samples: 3, rounds: 1, methods: [compare, score]}\npanel: [{name: second, model: large}]\ndate: '2026-01-02'\n",
     )
-    os.utime(busy / "run.yaml", (0, 0))
     assert audit(busy) == 0
     page = (busy / "report.html").read_text()
+    os.utime(busy / "run.yaml", (0, 0))
+    assert audit(busy) == 0
+    assert (busy / "report.html").read_text() == page, "a run that was killed writes its settings again"
     assert "<title>run: audit</title>" in page
     assert "<h1>Audit of run</h1>" in page
     assert re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page) == [
@@ -124,7 +126,7 @@ def test_two_reports_are_told_apart(busy: Path) -> None:
         ("prompts", "p.jsonl, the first 7"),
         ("methods", "compare, score"),
         ("settings", "samples 3, rounds 1"),
-        ("last started", "1970-01-01 00:00 UTC"),
+        ("begun", "2026-01-02"),
     ]
 
 

@@ -164,11 +164,14 @@ def test_equal_prompts_land_on_one_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_bytes_depend_on_the_rows_alone(tmp_path: Path) -> None:
+def test_bytes_depend_on_the_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And small rows share a row group, since each takes memory to the end of its file."""
     outcomes = [outcome(i) for i in range(1500)]
-    one, two = write(tmp_path / "a", outcomes), write(tmp_path / "b", outcomes)
-    assert one.files == two.files
-    assert pq.ParquetFile(tmp_path / "a" / "votes.parquet").num_row_groups == 2
+    for limit, groups in ((dataset.GROUP_BYTES, 1), (1, 2)):
+        monkeypatch.setattr(dataset, "GROUP_BYTES", limit)
+        one, two = write(tmp_path / f"a{groups}", outcomes), write(tmp_path / f"b{groups}", outcomes)
+        assert one.files == two.files
+        assert pq.ParquetFile(tmp_path / f"a{groups}" / "votes.parquet").num_row_groups == groups
 
 
 def test_every_prompt_is_accounted_for(tmp_path: Path) -> None:
@@ -287,7 +290,8 @@ def test_mean_votes_become_probabilities_when_the_last_prompt_is_judged(
 ) -> None:
     """What is no mean of the panel's votes, as of a rule or a veto, stays as it is; in one file or several."""
     monkeypatch.setattr(dataset, "FILE_BYTES", limit)
-    monkeypatch.setattr(dataset, "ROW_GROUP", 1)
+    monkeypatch.setattr(dataset, "ROWS", 1)
+    monkeypatch.setattr(dataset, "GROUP_BYTES", 1)
     means = {0: 0.5, 1: 4.0, 2: 0.0}
     outcomes = []
     for i, voters in means.items():
@@ -320,7 +324,8 @@ def test_rules_and_vetoes_are_counted() -> None:
 
 def test_a_large_table_is_written_and_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one file is: whatever reads it, from any row on, and pooled alike. A start that needs fewer leaves no others."""
-    monkeypatch.setattr(dataset, "ROW_GROUP", 10)
+    monkeypatch.setattr(dataset, "ROWS", 10)
+    monkeypatch.setattr(dataset, "GROUP_BYTES", 1)
     outcomes = [outcome(i, log_odds=1.0 if i % 4 else 0.25) for i in range(95)]
     one, several = tmp_path / "one", tmp_path / "several"
     for folder, limit in ((one, dataset.FILE_BYTES), (several, 2000), (several, 10_000)):
