@@ -67,7 +67,9 @@ def message(value: object, told: Told) -> Message:
 
 def said(role: str, text: str) -> Message:
     """A message that is nothing but text."""
-    return Message.model_construct(role=cast(Role, role), content=text)
+    return Message.model_construct(
+        role=cast(Role, role), content=text, tool_calls=(), tool_call_id=None, name=None, reasoning_content=""
+    )  # all fields, since pydantic takes longer to find their defaults than to make it
 
 
 def _role(given: Mapping[str, Any]) -> str:

@@ -197,6 +197,7 @@ def _made(record: Record, found: Columns, told: Told) -> _Made:
         responses=tuple(responses),
         reference=_reference(fields.get("reference"), told),
         metadata=metadata(unfolded(others), told),
+        template_kwargs={},
     )
     return _Made(prompt, bad)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import (
     FIRST_COMPLETED,
     CancelledError,
+    Event,
     Future,
     Semaphore,
     Task,
@@ -41,9 +42,10 @@ Work = Callable[[Prompt], Awaitable[Feedback]]
 
 
 class HeadStart:
-    """Begins rows that are not finished while finished rows before them are passed over, so that a restart does not wait for these.
+    """Begins rows that are not finished before finished ones are passed over, so that a restart does not wait for these.
 
-    It is itself the work on a row: what was begun is awaited, anything else is done as it would be.
+    It is itself the work on a row: what was begun is awaited, anything else is done as it would be, once `look` has found a first
+    row to begin.
     """
 
     def __init__(self, work: Work, rows: int, is_finished: Callable[[Prompt], bool]) -> None:
@@ -53,18 +55,23 @@ class HeadStart:
         self._most = AHEAD * rows
         self._is_finished = is_finished
         self._begun: dict[str, Task[Feedback]] = {}
+        self._found = Event()
+        """Somebody may pass over finished rows: there is other work too, or nobody looks for it."""
+        self._found.set()
         self._reached = False
         """The run itself has come to a row that is not finished."""
 
     async def __call__(self, prompt: Prompt) -> Feedback:
         """The outcome of a row. Raises what the work raises."""
+        await self._found.wait()
         if task := self._begun.get(prompt.id):
             return await task
         self._reached = self._reached or not self._is_finished(prompt)
         return await self._work(prompt)
 
     async def look(self, prompts: Iterator[Prompt | Failure]) -> None:
-        """Go ahead through the rows. Raises what ENDS_THE_RUN."""
+        """Go ahead through the rows; to be begun before the run. Raises what ENDS_THE_RUN."""
+        self._found.clear()
         try:
             for number, prompt in enumerate(prompts):
                 if number % EVERY == 0:
@@ -73,11 +80,15 @@ class HeadStart:
                     break
                 if isinstance(prompt, Prompt) and not self._is_finished(prompt):
                     self._begun[prompt.id] = create_task(self._one(prompt))
+                    self._found.set()
+            self._found.set()
             for task in as_completed(self._begun.values()):
                 await self._ended(task)
         except CancelledError:
             await cancel([*self._begun.values()])
             raise
+        finally:
+            self._found.set()
 
     async def _one(self, prompt: Prompt) -> Feedback:
         async with self._active:

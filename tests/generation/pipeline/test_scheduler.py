@@ -203,7 +203,7 @@ def test_the_pseudo_model_answers_by_the_key_alone() -> None:
     assert asyncio.run(ask(1)) != asyncio.run(ask(2))
 
 
-def test_rows_that_are_not_finished_are_begun_while_finished_ones_are_passed() -> None:
+def test_rows_that_are_not_finished_are_begun_before_finished_ones_are_passed() -> None:
     rows = [row for row in prompts(400) if isinstance(row, Prompt)]
     finished = {row.id for row in rows[:200]}
     done: list[str] = []
@@ -225,7 +225,7 @@ def test_rows_that_are_not_finished_are_begun_while_finished_ones_are_passed() -
         return done
 
     assert asyncio.run(resume()) == [row.id for row in rows]
-    assert begun[rows[200].id] < 100, "long before its turn"
+    assert begun[rows[200].id] == 0, "long before its turn"
     assert sum(count < 200 for name, count in begun.items() if name not in finished) == 2 * AHEAD, "and few of them"
 
 
@@ -246,4 +246,4 @@ def test_what_ends_the_run_is_raised_before_finished_rows_are_passed() -> None:
 
     with pytest.raises(ModelError, match="the key is wrong"):
         asyncio.run(resume())
-    assert len(passed) < 3000
+    assert len(passed) < 100
