@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 
 from constitution.errors import Problems, suggest
 
@@ -15,7 +17,8 @@ LIKELY = ("question", "instruction", "query", "input", "text", "problem", "conte
 """Columns that are likely to hold the prompt, where none is named so."""
 
 
-class Columns(NamedTuple):
+@dataclass(frozen=True)
+class Columns:
     """The fields that a kind of row has, and the columns they are in."""
 
     fields: tuple[str, ...]
@@ -24,16 +27,19 @@ class Columns(NamedTuple):
     option: str = OPTION
     """What says so."""
 
-    @property
+    @cached_property
+    def _columns(self) -> dict[str, str]:
+        return {name: self.mapped.get(name, name) for name in self.fields}
+
+    @cached_property
     def read(self) -> set[str]:
         """Names of the columns that are read."""
-        return {self.mapped.get(name, name) for name in self.fields}
+        return {*self._columns.values()}
 
     def split(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """(field -> value, the other columns)."""
-        taken = self.read
-        fields = {name: row[column] for name in self.fields if (column := self.mapped.get(name, name)) in row}
-        return fields, {name: value for name, value in row.items() if name not in taken}
+        fields = {name: row[column] for name, column in self._columns.items() if column in row}
+        return fields, {name: value for name, value in row.items() if name not in self.read}
 
     def instructed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A row of Alpaca's form as one with a prompt and a completion; others as they are."""
