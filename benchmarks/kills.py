@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.common import command, replay, settings, show, write_constitution, write_prompts
@@ -53,30 +54,36 @@ def calls(run: Path) -> dict[bytes, bytes]:
         connection.close()
 
 
-def kill_after(arguments: list[str], seconds: float) -> bool:
-    """Start, kill the whole process group; False when it had finished before."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
-    return False
+def start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Start it in a process group of its own, in silence."""
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def kill_in(arguments: list[str], metrics: Path, dice: random.Random) -> bool:
-    """The same at a random one of the next steps that a training notes, or up to a fifth of a second after it."""
-    noted = _lines(metrics) + dice.randint(1, 8)
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    while process.poll() is None and _lines(metrics) < noted:
-        time.sleep(0.01)
-    time.sleep(dice.uniform(0, 0.2))
+def kill(process: subprocess.Popen[bytes]) -> bool:
+    """Kill the whole process group; False when the process had finished before."""
     alive = process.poll() is None
     if alive:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return alive
+
+
+def kill_after(arguments: list[str], seconds: float) -> bool:
+    """Start it, and kill it after a while."""
+    process = start(arguments)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+    return kill(process)
+
+
+def kill_in(arguments: list[str], metrics: Path, dice: random.Random) -> bool:
+    """The same at a random one of the next steps that a training notes, or up to a fifth of a second after it."""
+    noted = _lines(metrics) + dice.randint(1, 8)
+    process = start(arguments)
+    while process.poll() is None and _lines(metrics) < noted:
+        time.sleep(0.01)
+    time.sleep(dice.uniform(0, 0.2))
+    return kill(process)
 
 
 def _lines(path: Path) -> int:
@@ -127,17 +134,12 @@ def on_vllm(folder: Path, kills: int, dice: random.Random) -> None:
     kept: dict[bytes, bytes] = {}
     lost = done = 0
     for _ in range(kills):
-        process = subprocess.Popen(
-            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = start(arguments)
         grown = len(kept) + dice.randint(5, 60)
         deadline = time.monotonic() + 300
         while process.poll() is None and len(calls(folder / "run")) < grown and time.monotonic() < deadline:
             time.sleep(0.2)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            done += 1
-        process.wait()
+        done += kill(process)
         after = calls(folder / "run")
         lost += sum(after.get(key) != record for key, record in kept.items())
         print(f"vLLM: killed with {len(after)} calls on disk", flush=True)

@@ -64,10 +64,10 @@ def job_of(folder: Path, rows: int, principles: int, overrides: Iterable[str]) -
 
 
 def one(folder: Path, rows: int, principles: int, overrides: Iterable[str], until: int) -> None:
-    """One run in this process. It prints what was measured, and kills itself once `until` prompts are finished.
+    """One run in this process, which kills itself once `until` prompts are finished.
 
-    That are calls, seconds and CPU up to the report or the kill, CPU of the report, peak memory in MiB, and seconds from the start
-    of the process to the first call that is made.
+    Prints calls, seconds and CPU up to the report or the kill, CPU of the report, peak memory in MiB, and seconds from the start of
+    the process to the first call that is made.
     """
     job, progress = job_of(folder, rows, principles, overrides), Progress(rows, stream=StringIO())
     first: list[float] = []

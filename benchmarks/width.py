@@ -1,6 +1,8 @@
 """CPU of a call on the replay engine as principles and candidates grow, each run in a process of its own.
 
-python -m benchmarks.width
+    python -m benchmarks.width
+
+The more principles or candidates, the more calls share what is made once for a prompt.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def near(texts: Iterable[array[int]], least: float, listed: int | None) -> tuple
 
 
 def _met(keys: NDArray[np.uint64]) -> Iterator[tuple[Places, Places]]:
-    """Pairs of texts whose keys begin alike, in pieces: each with the first such text, and with the one before by all of it."""
+    """Pairs of texts of an equal upper half of their keys, in pieces: each with the first that has it, and the next lower key's."""
     order = np.argsort(keys, kind="stable").astype(np.uint32)
     if not len(order):
         return

@@ -87,7 +87,7 @@ def _data(run: Path) -> list[Path]:
 
 
 def _firsts(run: Path) -> NDArray[np.bool]:
-    """Whether each prompt that `read_prompts` gives is new, by 8 bytes of its id: a set of a million would take 100 MB."""
+    """Whether each prompt that `read_prompts` gives is new, by 8 bytes of its id: a set of a million takes 78 MB."""
     ids = array("Q", (integer(name) for path in _data(run) for name, _ in groupby(read_prompt_ids(path))))
     firsts = np.zeros(len(ids), np.bool)
     firsts[np.unique(np.frombuffer(ids, np.uint64), return_index=True)[1]] = True

@@ -18,8 +18,8 @@ from threading import Event, Thread
 from generation.scratch import Scratch, place
 
 _LOOK_SECONDS = 0.2
-_LONGEST_SOCKET = 107
-"""Bytes of the path of a Unix socket, whose name vLLM makes of 36."""
+_LONGEST_FOLDER = 107 - len("/00000000-0000-0000-0000-000000000000")
+"""Bytes of the path of a folder of sockets: a Unix socket's path has 107, and vLLM names each by a UUID."""
 
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
 
@@ -57,8 +57,8 @@ def gather_sockets() -> Scratch | None:
     None where `TMPDIR` is too long for one more folder, or the environment says where they meet.
     """
     parent, token = Path(tempfile.gettempdir()), secrets.token_hex(4)
-    longest = len(os.fsencode(place(parent, "solon-vllm", token))) + 1 + 36
-    if longest > _LONGEST_SOCKET or "VLLM_RPC_BASE_PATH" in os.environ:
+    too_long = len(os.fsencode(place(parent, "solon-vllm", token))) > _LONGEST_FOLDER
+    if too_long or "VLLM_RPC_BASE_PATH" in os.environ:
         return None
     scratch = Scratch(parent, "solon-vllm", token)
     os.environ["VLLM_RPC_BASE_PATH"] = str(scratch.path)

@@ -25,7 +25,7 @@ from generation.output.records import ControlOutcome, Feedback
 ROWS = 1000
 """Rows that become Arrow's at a time; fixed, so that row groups do not depend on timing."""
 GROUP_BYTES = 4 << 20
-"""A row group is written once it holds so many bytes. Until a file ends the memory of a row group's columns is kept, 1 KB each."""
+"""Bytes at which a row group is written. Until its file is closed the metadata of each column chunk stays in memory, 860 bytes."""
 FILE_BYTES = 256 << 20
 """A file that has more is ended, and the next row group begins another one."""
 SCRATCH = ".writing"

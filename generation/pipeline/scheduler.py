@@ -56,7 +56,7 @@ class HeadStart:
         self._is_finished = is_finished
         self._begun: dict[str, Task[Feedback]] = {}
         self._found = Event()
-        """Somebody may pass over finished rows: there is other work too, or nobody looks for it."""
+        """Set while finished rows may be passed over: rows to begin were found, or nobody looks for any."""
         self._found.set()
         self._reached = False
         """The run itself has come to a row that is not finished."""

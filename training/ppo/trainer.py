@@ -227,9 +227,8 @@ class Loop:
         if dequantized and not isinstance(self._writer, Generate):  # vLLM has the quantized base
             self._writer.close()
             self._writer = Generate(self._settings.sampler, self._ends, self._job.files, self._mixed)
-            self._writer.refresh(
-                self.policy, self._job.steps
-            )  # it samples from this module, whose weights change below
+            # it samples from this module, whose weights change below
+            self._writer.refresh(self.policy, self._job.steps)
             self._sampling = Sampling(self._job, self._writer, self._runner)
         self.saved = settle(self._job, self.policy)
 
