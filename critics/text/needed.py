@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -79,8 +79,10 @@ class Phrase:
 
     def matches(self, text: str, fold: str) -> bool:
         """Whether it is found in a text. fold: the text, folded."""
-        needs = self.needs
-        return (not needs or any(literal in fold for literal in needs)) and bool(self.compiled.search(text))
+        for literal in self.needs:
+            if literal in fold:
+                return bool(self.compiled.search(text))
+        return not self.needs and bool(self.compiled.search(text))
 
 
 class Phrases:
@@ -92,6 +94,12 @@ class Phrases:
 
     def __call__(self, text: str) -> bool:
         """Search it for each that it may have."""
-        text = squeezed(text)
-        fold = folded(text)
+        text, fold = _forms(text)
         return any(phrase.matches(text, fold) for phrase in self.all)
+
+
+@lru_cache(8)
+def _forms(text: str) -> tuple[str, str]:
+    """(squeezed, and folded too), once for a text that is searched for several sets of phrases."""
+    text = squeezed(text)
+    return text, folded(text)

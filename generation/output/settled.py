@@ -1,7 +1,8 @@
-"""Outcomes of prompts that are kept with the calls, so that a restart neither renders nor reads again what is settled.
+"""What is kept so that a restart neither reads, renders nor judges again what is settled.
 
-An outcome holds for one state: the very inputs and settings of the run, what its judges' servers give, and the code that made it.
-After any change it is made anew, from the stored calls.
+A prompt's outcome, with the calls, holds for one state: the very inputs and settings of the run, what its judges' servers give, and
+the code that made it. What one pass over the prompts found, in a file of the folder, holds for the very file that was read and the
+code that read it. After any change either is made anew.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import NamedTuple
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from constitution.digest import hasher
+from constitution.digest import digest, hasher
 from constitution.errors import Problem, Problems, UserError
 from constitution.records import Prompt
 from generation.calls.store import CallStore
+from generation.data.prompts import SourceInfo, inspect
 from generation.engines.base import ErrorReason
+from generation.output.files import file_sha256, read_sealed, write_sealed
 from generation.output.manifest import Calls, Cost, Digests, Manifest, Tokens, whole
 from generation.output.records import Feedback
 from generation.shard import Shard, number_of
@@ -33,6 +36,49 @@ _CODE = ("constitution", "critics", "generation")
 """Packages that decide what comes of a prompt."""
 _feedback: TypeAdapter[Feedback] = TypeAdapter(Feedback)
 _LEVEL = 1
+INSPECTED = ".prompts.yaml"
+"""What one pass over the prompts found, as JSON, which is YAML, below what was read."""
+_info: TypeAdapter[SourceInfo] = TypeAdapter(SourceInfo)
+
+
+class Inspected(NamedTuple):
+    """What one pass over the prompts found, and what was read in it."""
+
+    info: SourceInfo
+    key: str
+    """Digest of the file, of how it was read and of the code; empty for what is no local file."""
+
+    @staticmethod
+    def of(folder: Path, source: str, limit: int | None, columns: Sequence[str]) -> Inspected:
+        """What an earlier start kept in the run's folder, if it read the same, else what is read now. Raises UserError."""
+        key = _inspected_as(source, limit, columns)
+        try:
+            known, _, body = read_sealed(folder / INSPECTED).partition("\n") if key else ("", "", "")
+            if known == f"# {key}":
+                return Inspected(_info.validate_json(body), key)
+        except (OSError, ValueError):
+            pass  # never kept, or damaged: it is found again
+        info = inspect(source, limit, columns)
+        same = key == _inspected_as(source, limit, columns)
+        return Inspected(info, key if same else "")
+
+    def keep(self, folder: Path) -> None:
+        """For later starts in this folder."""
+        try:
+            body = _info.dump_json(self.info).decode() if self.key else ""
+        except (PydanticSerializationError, UnicodeEncodeError):  # as where an outcome is put
+            return
+        if body:
+            write_sealed(folder / INSPECTED, f"# {self.key}\n{body}\n")
+
+
+def _inspected_as(source: str, limit: int | None, columns: Sequence[str]) -> str:
+    """What is read of a file, and by what code; empty where it is no local file."""
+    path = Path(source).expanduser()
+    try:
+        return digest(json.dumps([source, file_sha256(path), limit, columns, code()])) if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
 
 
 class Settled:

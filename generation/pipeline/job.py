@@ -43,7 +43,7 @@ from generation.output.files import write_atomically
 from generation.output.folder import ACCEPTANCE, CONSTITUTION, LABELS, MACHINE, WEIGHTS, day_of, run_folder
 from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
-from generation.output.settled import Settled, Shards, check_shards
+from generation.output.settled import Inspected, Settled, Shards, check_shards
 from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
 from generation.pipeline.feedback import feedback, mean_votes
@@ -75,7 +75,7 @@ class Job:
     columns: tuple[str, ...]
     """`FIELD=COLUMN` of columns with other names."""
     limit: int | None
-    info: SourceInfo
+    inspected: Inspected
     registry: ModelRegistry
     weights: Weights | None
     acceptance: Acceptance | None
@@ -112,6 +112,11 @@ class Job:
             return read_rows(self.part)
         rows = prompts.read(self.source, self.limit, self.columns)
         return self.shard.of(rows) if self.shard else rows
+
+    @property
+    def info(self) -> SourceInfo:
+        """What one pass over the prompts found."""
+        return self.inspected.info
 
     @property
     def prompts(self) -> int:
@@ -160,7 +165,7 @@ def prepare(
 
     constitution = attempt(partial(load, settings.constitution))
     config = config or attempt(partial(_config, settings, values))
-    info = attempt(partial(prompts.inspect, settings.prompts, settings.limit, settings.columns))
+    inspected = attempt(partial(Inspected.of, settings.folder, settings.prompts, settings.limit, settings.columns))
     attempt(run_folder(settings.folder).check)
     merge = tuple(run for path in settings.merge for run in manifest.shards_in(path) or [path])
     calls = [path / CALLS for path in (*settings.reuse, *merge)]
@@ -177,13 +182,13 @@ def prepare(
         if judges:
             attempt(partial(check_voters, panel_of(config, judges[1], weights), constitution))
     problems.check()
-    if not (constitution and config and info and registry and known):
+    if not (constitution and config and inspected and registry and known):
         raise AssertionError("what could not be read is a problem")
     labels = labels_of(settings.folder)
     return Job(
         settings.folder, constitution, _dated(config, settings), settings.prompts, settings.columns, settings.limit,
-        info, registry, weights, acceptance, tuple(calls), settings.shard, merge, _digests(constitution,
-        config, registry, weights, acceptance, info, labels, settings.shard), known, settings.forget,
+        inspected, registry, weights, acceptance, tuple(calls), settings.shard, merge, _digests(constitution,
+        config, registry, weights, acceptance, inspected.info, labels, settings.shard), known, settings.forget,
         settings.weights or settings.folder / WEIGHTS, settings.acceptance or settings.folder / ACCEPTANCE, labels,
     )  # fmt: skip
 
@@ -285,6 +290,7 @@ async def produce(job: Job, report: Report | None = None, progress: Progress | N
     merged = check_shards(job.merge, job.digests) if job.merge else None
     with folder.locked():
         folder.claim(job.settings())
+        job.inspected.keep(job.out)
         write_atomically(job.out / CONSTITUTION, to_yaml(job.constitution))
         for name, given in ((WEIGHTS, job.weights), (ACCEPTANCE, job.acceptance)):
             if given:

@@ -12,9 +12,10 @@ import pytest
 
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from generation.calls.store import CallStore
+from generation.output.files import read_sealed, write_sealed
 from generation.output.manifest import Digests
 from generation.output.records import Feedback
-from generation.output.settled import Settled
+from generation.output.settled import INSPECTED, Inspected, Settled
 from generation.pipeline.job import prepare, produce
 from generation.request import FeedbackSettings
 
@@ -124,3 +125,52 @@ def test_a_restart_looks_at_no_call_of_a_settled_prompt_and_comes_to_the_same(tm
     change(tmp_path / "run", "DELETE FROM outcomes")
     made_again = asyncio.run(produce(prepare(settings)))
     assert (made_again.calls, made_again.files) == (first.calls, first.files)
+
+
+ROWS = '{"id": 1, "prompt": "Why?", "tags": ["t"], "more": 2}\n{"id": 2, "prompt": ""}\n'
+
+
+def test_what_was_found_of_the_prompts_is_kept_for_that_very_file(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text(ROWS)
+    found = Inspected.of(tmp_path, str(file), None, ())
+    found.keep(tmp_path)
+    assert Inspected.of(tmp_path, str(file), None, ()) == found
+    forged = found._replace(info=replace(found.info, rows=99))
+    forged.keep(tmp_path)
+    assert Inspected.of(tmp_path, str(file), None, ()).info.rows == 99, "it was read again"
+    assert Inspected.of(tmp_path, str(file), 1, ()).info.rows == 1
+    assert Inspected.of(tmp_path, str(file), None, ("system=more",)).info.ignored == ()
+    file.write_text(ROWS * 2)
+    assert Inspected.of(tmp_path, str(file), None, ()).info.rows == 4
+    file.write_text(ROWS)
+    with (tmp_path / INSPECTED).open("a") as kept_file:
+        kept_file.write("x")
+    assert Inspected.of(tmp_path, str(file), None, ()) == found, "damaged, and believed"
+
+
+def test_what_is_no_local_file_is_inspected_at_each_start(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(ROWS)
+    found = Inspected.of(tmp_path, str(folder), None, ())
+    found.keep(tmp_path)
+    assert not (tmp_path / INSPECTED).exists()
+    (folder / "b.jsonl").write_text(ROWS)
+    assert Inspected.of(tmp_path, str(folder), None, ()).info.rows == 4
+
+
+def test_a_second_start_takes_what_the_first_found_of_the_prompts(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "{name: laws, version: 1, objectives: {good: 1.0}, principles: [{id: kind, objective: good, text: Be kind.}]}"
+    )
+    (tmp_path / "p.jsonl").write_text(ROWS)
+    settings = FeedbackSettings(
+        constitution=tmp_path / "c.yaml", prompts=str(tmp_path / "p.jsonl"), out=tmp_path / "run", engine="replay",
+        overrides=("plan.controls=0",),
+    )  # fmt: skip
+    asyncio.run(produce(prepare(settings)))
+    kept_file = tmp_path / "run" / INSPECTED
+    text = read_sealed(kept_file)
+    write_sealed(kept_file, text.replace('"rows":2', '"rows":7'))
+    assert prepare(settings).info.rows == 7
