@@ -77,7 +77,9 @@ class ClusterRun:
         return {"shards": len(self._shards), **job.digests.model_dump(exclude={"labels", "shard"})}
 
     def _claim(self) -> None:
-        """Make the storage this run's."""
+        """Make the storage this run's, and keep what is found of the prompts for the command's next start."""
+        self.job.out.mkdir(parents=True, exist_ok=True)
+        self.job.inspected.keep(self.job.out)
         if self.storage.read(STATE) is None:
             state = {"run": self._own(self.job), "date": str(self.job.config.date)}
             self.storage.write(STATE, json.dumps(state), self._scratch)

@@ -84,6 +84,7 @@ class Order:
             job, out=folder, config=_share(job.config, shard.parts), registry=registry, reuse=(), shard=shard, part=rows,
             digests=job.digests.model_copy(update={"shard": str(shard), "labels": ""}),
             weights_file=folder / WEIGHTS, acceptance_file=folder / ACCEPTANCE, labels=Labels(b""),
+            inspected=job.inspected._replace(key=""),
         )  # fmt: skip
 
 

@@ -39,7 +39,9 @@ MACHINE = "machine"
 LOCK = ".lock"
 HOLDER = ".lock-holder"
 """Which process holds the lock, in words."""
-BEFORE = {LOCK, *(part for name in (HOLDER, CONSTITUTION, PROMPTS, DATE) for part in (name, f"{name}.tmp"))}
+INSPECTED = ".prompts.yaml"
+"""What one pass over the prompts found (generation/output/settled.py)."""
+BEFORE = {LOCK, *(part for name in (HOLDER, CONSTITUTION, PROMPTS, DATE, INSPECTED) for part in (name, f"{name}.tmp"))}
 """What a run that was killed early may leave in its folder before its settings."""
 OURS = {"calls.sqlite", "manifest.json"}
 """Files that show a folder as a run's, even without its settings."""

@@ -25,6 +25,7 @@ from generation.calls.store import CallStore
 from generation.data.prompts import SourceInfo, inspect
 from generation.engines.base import ErrorReason
 from generation.output.files import file_sha256, read_sealed, write_sealed
+from generation.output.folder import INSPECTED
 from generation.output.manifest import Calls, Cost, Digests, Manifest, Tokens, whole
 from generation.output.records import Feedback
 from generation.shard import Shard, number_of
@@ -36,8 +37,6 @@ _CODE = ("constitution", "critics", "generation")
 """Packages that decide what comes of a prompt."""
 _feedback: TypeAdapter[Feedback] = TypeAdapter(Feedback)
 _LEVEL = 1
-INSPECTED = ".prompts.yaml"
-"""What one pass over the prompts found, as JSON, which is YAML, below what was read."""
 _info: TypeAdapter[SourceInfo] = TypeAdapter(SourceInfo)
 
 
@@ -63,7 +62,7 @@ class Inspected(NamedTuple):
         return Inspected(info, key if same else "")
 
     def keep(self, folder: Path) -> None:
-        """For later starts in this folder."""
+        """For later starts in this folder: as JSON, which is YAML, below what was read."""
         try:
             body = _info.dump_json(self.info).decode() if self.key else ""
         except (PydanticSerializationError, UnicodeEncodeError):  # as where an outcome is put

@@ -21,6 +21,8 @@ from generation.cluster.driver import ClusterRun, given_up
 from generation.cluster.order import order
 from generation.cluster.parts import read_part
 from generation.cluster.storage import Storage
+from generation.output.files import read_sealed, write_sealed
+from generation.output.folder import INSPECTED
 from generation.output.manifest import Manifest, whole
 from generation.pipeline.job import prepare
 from generation.pipeline.progress import Snapshot
@@ -206,6 +208,16 @@ def test_a_run_keeps_the_day_of_its_first_start(folder: Path) -> None:
     state["date"] = "2020-02-02"
     run.storage.write("run.json", json.dumps(state), folder)
     assert str(cluster_run(folder, str(folder / "all")).job.config.date) == "2020-02-02"
+
+
+def test_what_was_found_of_the_prompts_is_known_at_the_next_start(folder: Path) -> None:
+    run = cluster_run(folder, str(folder / "all"))
+    run._claim()
+    kept = folder / "all" / INSPECTED
+    write_sealed(kept, read_sealed(kept).replace('"rows":12', '"rows":99'))
+    assert cluster_run(folder, str(folder / "all")).job.info.rows == 99
+    kept.unlink()
+    assert made(cluster_run(folder, str(folder / "all"))).outcomes.failed == 1
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:

@@ -13,9 +13,10 @@ import pytest
 from constitution.records import Failure, Message, Prompt, Response, Vote
 from generation.calls.store import CallStore
 from generation.output.files import read_sealed, write_sealed
+from generation.output.folder import INSPECTED
 from generation.output.manifest import Digests
 from generation.output.records import Feedback
-from generation.output.settled import INSPECTED, Inspected, Settled
+from generation.output.settled import Inspected, Settled
 from generation.pipeline.job import prepare, produce
 from generation.request import FeedbackSettings
 
