@@ -177,6 +177,7 @@ def _account(folder: Path, prompts: int, took: dict[str, float]) -> None:
         print("a run did not end")
         return
     show("prompts that are accounted for", sum(mixed.outcomes.model_dump().values()), "prompts", str(prompts))
+    show("calls made", mixed.calls.made, "calls", "report")
     show("calls counted beside those of a run without trouble", mixed.calls.made - whole.calls.made, "calls", "0")
     show("calls a second", mixed.calls.made / took["mixed"], "calls/s", "none", "trouble at 30 of 100 calls")
     show("calls a second", whole.calls.made / took["whole"], "calls/s", "none", "no trouble")
@@ -195,7 +196,7 @@ def main() -> int:
         folder = Path(place)
         write_inputs(folder, options.prompts, options.prompts)
         tally = each_kind(folder, url, names, options.seconds)
-        for found in ("right", "failure", "wrong", "crash", "endless"):
+        for found in ("right", "failure", "wrong", "crash", "endless") if names else ():
             show(f"server behaviours of {len(names)}: {found}", tally[found], "", "0" if found in BAD else "")
         if options.mixed:
             starts, equal = mixed(folder, url, options.mixed, 60 * options.seconds)

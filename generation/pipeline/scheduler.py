@@ -31,6 +31,8 @@ AHEAD = 4
 """How many times the active rows may be finished or waiting behind a slow one: bounds memory, keeps the engine fed."""
 EVERY = 50
 """Rows that are looked at in one go."""
+POLL = 0.05
+"""Seconds between two looks at rows that were begun ahead."""
 UNAVAILABLE = "unavailable"
 """Reason of a failure that may pass: the run is incomplete; the same command resumes it."""
 INTERNAL_ERROR = "internal_error"
@@ -49,12 +51,12 @@ class HeadStart:
     """
 
     def __init__(self, work: Work, rows: int, is_finished: Callable[[Prompt], bool]) -> None:
-        """rows: how many may be active. At most AHEAD times as many are begun."""
+        """rows: how many may be active. At most AHEAD times as many are held, begun or come to what cannot be kept."""
         self._work = work
         self._active = Semaphore(rows)
         self._most = AHEAD * rows
         self._is_finished = is_finished
-        self._begun: dict[str, Task[Feedback]] = {}
+        self._begun: dict[str, tuple[Prompt, Task[Feedback]]] = {}
         self._found = Event()
         """Set while finished rows may be passed over: rows to begin were found, or nobody looks for any."""
         self._found.set()
@@ -64,31 +66,47 @@ class HeadStart:
     async def __call__(self, prompt: Prompt) -> Feedback:
         """The outcome of a row. Raises what the work raises."""
         await self._found.wait()
-        if task := self._begun.get(prompt.id):
-            return await task
+        if begun := self._begun.pop(prompt.id, None):
+            return await begun[1]
         self._reached = self._reached or not self._is_finished(prompt)
         return await self._work(prompt)
 
     async def look(self, prompts: Iterator[Prompt | Failure]) -> None:
-        """Go ahead through the rows; to be begun before the run. Raises what ENDS_THE_RUN."""
+        """Go ahead through the rows until the run has caught up; to be begun before the run. Raises what ENDS_THE_RUN."""
         self._found.clear()
         try:
             for number, prompt in enumerate(prompts):
                 if number % EVERY == 0:
                     await sleep(0)
-                if self._reached or len(self._begun) >= self._most:
+                left = prompt if isinstance(prompt, Prompt) and not self._is_finished(prompt) else None
+                if left:
+                    await self._room()
+                if self._reached:
                     break
-                if isinstance(prompt, Prompt) and not self._is_finished(prompt):
-                    self._begun[prompt.id] = create_task(self._one(prompt))
+                if left:
+                    self._begun[left.id] = (left, create_task(self._one(left)))
                     self._found.set()
             self._found.set()
-            for task in as_completed(self._begun.values()):
-                await self._ended(task)
+            for ended in as_completed([task for _, task in self._begun.values()]):
+                await self._ended(ended)
         except CancelledError:
-            await cancel([*self._begun.values()])
+            await cancel([task for _, task in self._begun.values()])
             raise
         finally:
             self._found.set()
+
+    async def _room(self) -> None:
+        """Wait until one more may be held. Rows that are finished and kept by now are let go: the run reads what is kept of them.
+
+        Raises what ENDS_THE_RUN.
+        """
+        while len(self._begun) >= self._most and not self._reached:
+            await sleep(POLL)
+            for prompt, task in [*self._begun.values()]:
+                if task.done() and self._is_finished(prompt):
+                    del self._begun[prompt.id]
+                elif task.done():
+                    await self._ended(task)
 
     async def _one(self, prompt: Prompt) -> Feedback:
         async with self._active:

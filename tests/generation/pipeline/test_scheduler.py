@@ -18,6 +18,7 @@ from generation.engines.limited import Limited
 from generation.engines.replay import Replay
 from generation.output.manifest import read as read_manifest
 from generation.output.records import Feedback
+from generation.pipeline import scheduler
 from generation.pipeline.scheduler import AHEAD, HeadStart, run
 from generation.pipeline.tasks import together
 
@@ -227,6 +228,37 @@ def test_rows_that_are_not_finished_are_begun_before_finished_ones_are_passed() 
     assert asyncio.run(resume()) == [row.id for row in rows]
     assert begun[rows[200].id] == 0, "long before its turn"
     assert sum(count < 200 for name, count in begun.items() if name not in finished) == 2 * AHEAD, "and few of them"
+
+
+def test_all_rows_that_are_left_are_done_while_finished_ones_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "POLL", 0.001)
+    rows = [row for row in prompts(350) if isinstance(row, Prompt)]
+    finished = {row.id for row in rows[:250]}
+    done: list[str] = []
+    begun: dict[str, int] = {}
+    held = [0]
+    fails = rows[260].id
+
+    async def work(prompt: Prompt) -> Feedback:
+        begun.setdefault(prompt.id, len(done))
+        held[0] = max(held[0], len(ahead._begun))
+        await asyncio.sleep(0)
+        if prompt.id == fails:
+            raise ValueError("its own")
+        finished.add(prompt.id)  # as a store keeps it
+        return Feedback(prompt)
+
+    ahead = HeadStart(work, 2, lambda prompt: prompt.id in finished)
+
+    async def resume() -> list[str]:
+        async for outcome in run(iter(rows), ahead, 2, [asyncio.create_task(ahead.look(iter(rows)))]):
+            done.append(outcome.prompt.id if outcome.outcome != "failed" or not outcome.failures else "failed")
+            await asyncio.sleep(0.003)
+        return done
+
+    assert asyncio.run(resume()) == [row.id if row.id != fails else "failed" for row in rows]
+    assert all(begun[row.id] < 250 for row in rows[250:])
+    assert held[0] <= 2 * AHEAD
 
 
 def test_what_ends_the_run_is_raised_before_finished_rows_are_passed() -> None:
