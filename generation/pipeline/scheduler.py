@@ -89,7 +89,7 @@ class HeadStart:
             self._found.set()
             for ended in as_completed([task for _, task in self._begun.values()]):
                 await self._ended(ended)
-        except CancelledError:
+        except BaseException:
             await cancel([task for _, task in self._begun.values()])
             raise
         finally:

@@ -264,18 +264,28 @@ def test_all_rows_that_are_left_are_done_while_finished_ones_are_passed(monkeypa
 def test_what_ends_the_run_is_raised_before_finished_rows_are_passed() -> None:
     rows = [row for row in prompts(4000) if isinstance(row, Prompt)]
     passed: list[str] = []
+    ended: list[str] = []
 
     async def work(prompt: Prompt) -> Feedback:
         if prompt is rows[-1]:
             raise ModelError("the key is wrong")
+        if prompt is rows[-2]:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(prompt.id)
         return Feedback(prompt)
 
     async def resume() -> None:
-        ahead = HeadStart(work, 2, lambda prompt: prompt is not rows[-1])
+        ahead = HeadStart(work, 2, lambda prompt: prompt not in rows[-2:])
         async for outcome in run(iter(rows), ahead, 2, [asyncio.create_task(ahead.look(iter(rows)))]):
             passed.append(outcome.prompt.id)
             await asyncio.sleep(0)
 
-    with pytest.raises(ModelError, match="the key is wrong"):
-        asyncio.run(resume())
+    async def whole() -> list[str]:
+        with pytest.raises(ModelError, match="the key is wrong"):
+            await resume()
+        return [*ended]
+
+    assert asyncio.run(whole()) == [rows[-2].id], "what was begun beside it is ended with it"
     assert len(passed) < 100
