@@ -190,9 +190,8 @@ def kill(name: str, client: Client, work: Work, folder: Path) -> None:
         process.wait()
         time.sleep(1)
         half = answered(url) - whole
-        column, begin = name, time.perf_counter()
-        if not ends(arguments, log, PATIENCE * taken.wall):
-            column = f"{name}, whose second start failed"
+        begin = time.perf_counter()
+        if failed := not ends(arguments, log, PATIENCE * taken.wall):
             shutil.rmtree(out)
             out.mkdir()
             timed(arguments, folder / "log")
@@ -200,9 +199,10 @@ def kill(name: str, client: Client, work: Work, folder: Path) -> None:
         again = answered(url) - 2 * whole
         print(f"{name}: killed after {half} of {whole} calls, {again} made again")
         where = f"SIGKILL at half-way, {work.calls:,} calls"
-        show(f"calls made again after {where}", 100 * again / whole, "%", "none", column)
-        show(f"wall time of a whole run without {where}", taken.wall, "s", "none", column)
-        show(f"wall time from the second start to the end after {where}", second, "s", "none", column)
+        show(f"calls made again after {where}", 100 * again / whole, "%", "none", name)
+        show(f"wall time of a whole run without {where}", taken.wall, "s", "none", name)
+        show(f"wall time from the second start to the end after {where}", second, "s", "none", name)
+        show(f"second starts that fail or hang after {where}", float(failed), "starts", "none", name)
 
 
 def on_vllm(found: dict[str, Client], rounds: int, prompts: int, folder: Path) -> None:
