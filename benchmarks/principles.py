@@ -30,7 +30,7 @@ Pair = tuple[Prompt, Response, Response]
 
 
 def pairs(count: int) -> list[Pair]:
-    """Prompts with two responses of some 90 words each."""
+    """Prompts with two responses of 60 to 120 words each: the prefix cache keeps whole blocks, so that one length would be luck."""
     made = []
     for i in range(count):
         prompt = Prompt(id=f"p{i}", messages=(Message(role="user", content=f"Tell me about the number {i}."),))
@@ -38,7 +38,7 @@ def pairs(count: int) -> list[Pair]:
             Response(
                 f"p{i}/{side}",
                 prompt.id,
-                Message(role="assistant", content=f"Number {i}, side {side}: " + words * 9),
+                Message(role="assistant", content=f"Number {i}, side {side}: " + words * (6 + i % 7)),
                 "given",
                 "",
             )

@@ -296,11 +296,11 @@ def _rate(cluster: Machines, process: subprocess.Popen[bytes], prompts: int) -> 
 def vllm(folder: Path, kills: int = 3) -> None:
     """Two vLLM engines of the embedded model, one killed three times."""
     constitution, rows = write_constitution(folder / "c.yaml", 2), write_prompts(folder / "p.jsonl", 24)
-    plan = [*settings({"plan.rounds": 0, "plan.controls": 0, "plan.sample.max_tokens": 48, "vllm.max_model_len": 2048})]
-    own = [*settings({"vllm.kv_cache_gb": 1, "cluster.checkpoint_seconds": 5, "cluster.num_cpus": 1})]
+    plan = {"plan.rounds": 0, "plan.controls": 0, "plan.sample.max_tokens": 48, "plan.keep_truncated": True}
+    own = {"vllm.max_model_len": 2048, "vllm.kv_cache_gb": 1, "cluster.checkpoint_seconds": 5, "cluster.num_cpus": 1}
     out = folder / "ray"
     with machines(folder, [1, 1]) as cluster:
-        given = ["--engine", "vllm", "--ray", cluster.address, "--shards", "4", *plan, *own]
+        given = ["--engine", "vllm", "--ray", cluster.address, "--shards", "4", *settings(plan | own)]
         process = subprocess.Popen(command(constitution, rows, out, *given))
         done, before = 0, 0
         while process.poll() is None:
