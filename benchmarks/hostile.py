@@ -22,9 +22,21 @@ from constitution.records import Message, Prompt, Response
 from constitution.terminal import printable, printable_lines
 from constitution.words import repetition, word_count
 from critics import answers, critique, mentions, revise, rubric, verdict
-from critics.text import biases, language, manipulation, phrases, refusal, remarks, sentences, thoughts, tone
+from critics.text import (
+    biases,
+    control_tokens,
+    language,
+    manipulation,
+    phrases,
+    refusal,
+    remarks,
+    sentences,
+    thoughts,
+    tone,
+)
 from critics.transcript import escape_delimiters, shared_head
 from generation.data import text as data_text
+from generation.data.record import BadRow
 from generation.models.tool_calls import parse_tool_calls
 from generation.output.card import code, fenced
 from generation.output.pages import visible
@@ -103,9 +115,16 @@ READERS: dict[str, Reader] = {
     "language": language.language,
     "another language": lambda text: language.other_language(text, text),
     "confidence": biases.confidence,
-    **{f"phrases: {name}": getattr(phrases, name) for name in (
-        "orders", "decides", "decides_in_data", "claims_rating", "flatters", "delimits", "controls", "asks_for_dialogue",
-        "invents_turns")},
+    "phrases: orders": phrases.orders,
+    "phrases: decisions": phrases.decides,
+    "phrases: decisions in data": phrases.decides_in_data,
+    "phrases: ratings": phrases.claims_rating,
+    "phrases: flattery": phrases.flatters,
+    "phrases: delimiters": phrases.delimits,
+    "phrases: dialogue": phrases.asks_for_dialogue,
+    "phrases: turns": phrases.invents_turns,
+    "tokens that divide turns": control_tokens.divides_turns,
+    "tokens within turns": control_tokens.within_turns,
     "sentences": sentences.sentence_count,
     "fenced blocks": sentences.fenced_blocks,
     "words": word_count,
@@ -139,7 +158,7 @@ def text_of(case: tuple[str, str, str], size: int) -> str:
 def seconds(reader: Reader, text: str) -> float:
     """CPU time of one reading."""
     begin = time.process_time()
-    with suppress(UserError, ValueError, RecursionError):
+    with suppress(UserError, BadRow, ValueError, RecursionError):
         reader(text)
     return time.process_time() - begin
 

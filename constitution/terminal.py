@@ -7,6 +7,7 @@ goes through it as well; `generation.console.Console` styles its own text and cl
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO, cast
@@ -72,3 +73,11 @@ def own_stream(stream: TextIO) -> TextIO:
 
 def _clean(stream: TextIO) -> TextIO:
     return stream if isinstance(stream, CleanStream) else cast(TextIO, CleanStream(stream))
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Python's warnings are not shown, as those of code that parses and yet is odd, which a stranger wrote."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

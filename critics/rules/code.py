@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import tomllib
-import warnings
 from collections.abc import Callable, Mapping
 
 import yaml
 
 from constitution.checks.check import Parses
+from constitution.terminal import quietly
 from critics.text.sentences import fenced_blocks
 
 MAX_CHARACTERS = 50_000
@@ -32,8 +32,7 @@ def unparsed(language: Parses, text: str) -> str | None:
         if len(code) > MAX_CHARACTERS:
             return f"block {number} is longer than {MAX_CHARACTERS:,} characters"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of code that parses and yet is odd
+            with quietly():
                 _READS[language](code)
         except (ValueError, SyntaxError, yaml.YAMLError, RecursionError, MemoryError) as error:
             return f"block {number} is no {language} ({type(error).__name__}{_line(error)})"

@@ -10,6 +10,7 @@ import re
 import tokenize
 from typing import Any
 
+from constitution.terminal import quietly
 from generation.data.record import BadRow
 
 ROLES = {
@@ -41,7 +42,8 @@ def _literal(text: str) -> Any:
     """Python's repr. Two texts side by side are refused: Python would join them, and numpy writes lists so."""
     allowed = "JSON, or what Python's repr writes"
     try:
-        found = ast.literal_eval(text.strip())
+        with quietly():
+            found = ast.literal_eval(text.strip())
         kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text.strip()).readline)]
     except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError, IndentationError):
         raise BadRow("bad_conversation", f"is a text that cannot be parsed ({text[:60]!r})", allowed) from None

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any
 
 from constitution.records import Function, Message, ToolCall
+from constitution.terminal import quietly
 
 Tools = Iterable[Mapping[str, Any]]
 Offered = Mapping[str, Mapping[str, Any]]
@@ -231,7 +232,8 @@ def _of_python(text: str, offered: Offered) -> list[ToolCall]:
     """`[name(key=value), ...]`, whose values are constants."""
     if len(text) > _LONGEST_PYTHON:
         raise ValueError("too long")
-    found = ast.parse(text.strip(), mode="eval").body
+    with quietly():
+        found = ast.parse(text.strip(), mode="eval").body
     calls = []
     for one in found.elts:  # type: ignore[attr-defined]
         if not isinstance(one, ast.Call) or one.args or ast.unparse(one.func) not in offered:
