@@ -51,12 +51,8 @@ class Inspected(NamedTuple):
     def of(folder: Path, source: str, limit: int | None, columns: Sequence[str]) -> Inspected:
         """What an earlier start kept in the run's folder, if it read the same, else what is read now. Raises UserError."""
         key = _inspected_as(source, limit, columns)
-        try:
-            known, _, body = read_sealed(folder / INSPECTED).partition("\n") if key else ("", "", "")
-            if known == f"# {key}":
-                return Inspected(_info.validate_json(body), key)
-        except (OSError, ValueError):
-            pass  # never kept, or damaged: it is found again
+        if key and (known := _kept(folder, key)):
+            return Inspected(known, key)
         info = inspect(source, limit, columns)
         same = key == _inspected_as(source, limit, columns)
         return Inspected(info, key if same else "")
@@ -69,6 +65,15 @@ class Inspected(NamedTuple):
             return
         if body:
             write_sealed(folder / INSPECTED, f"# {self.key}\n{body}\n")
+
+
+def _kept(folder: Path, key: str) -> SourceInfo | None:
+    """What was kept of the very same; None where nothing was, or it is damaged."""
+    try:
+        known, _, body = read_sealed(folder / INSPECTED).partition("\n")
+        return _info.validate_json(body) if known == f"# {key}" else None
+    except (OSError, ValueError):
+        return None
 
 
 def _inspected_as(source: str, limit: int | None, columns: Sequence[str]) -> str:
