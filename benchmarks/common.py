@@ -29,9 +29,9 @@ def write_prompts(path: Path, rows: int) -> Path:
     return path
 
 
-def write_constitution(path: Path, principles: int, edits: dict[str, str] | None = None) -> Path:
+def write_constitution(path: Path, principles: int, edits: Mapping[str, object] | None = None) -> Path:
     """`principles` judged principles with requests of their own; `edits` sets fields of the first."""
-    items = [
+    items: list[dict[str, object]] = [
         {
             "id": f"principle-{i}",
             "objective": "good",
@@ -42,7 +42,7 @@ def write_constitution(path: Path, principles: int, edits: dict[str, str] | None
         }
         for i in range(principles)
     ]
-    items[0] |= edits or {}
+    items[0].update(edits or {})
     constitution = {"name": "bench", "version": 1, "objectives": {"good": 1.0}, "principles": items}
     path.write_text(yaml.safe_dump(constitution, sort_keys=False), encoding="utf-8")
     return path

@@ -2,14 +2,16 @@
 
     python -m benchmarks.loopback --latency 0.4 --slots 8
 
-prints its port, and serves until it is stopped. A request for log-probabilities is answered with the label A or B: of two responses
-of this server, the one that it wrote first is the better one. A GET of `/calls` says how many calls were answered.
+prints its port, and serves until it is stopped; with `--says FILE` it writes that file's text alone. A request for
+log-probabilities is answered with the label A or B: of two responses of this server, the one that it wrote first is the better
+one. A GET of `/calls` says how many calls were answered.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _JUDGED = re.compile(rb'"logprobs": ?true')
@@ -37,9 +40,8 @@ def answer(content: str, finish: str = "stop", logprobs: str = "null") -> bytes:
 
 def http(body: str) -> bytes:
     """A response of HTTP around some JSON."""
-    return (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body.encode()
-    )
+    content = body.encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content) + content
 
 
 def label(best: str, other: str) -> bytes:
@@ -82,8 +84,8 @@ class _Calls:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, calls: _Calls) -> None:
-        self._calls = calls
+    def __init__(self, calls: _Calls, says: str) -> None:
+        self._calls, self._says = calls, says
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -107,26 +109,26 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, request: bytes) -> None:
         self._calls.answered += not _EMPTY.search(request)
-        if _JUDGED.search(request):
+        if not self._says and _JUDGED.search(request):
             first, *rest = [int(number) for number in _NUMBERS.findall(request)] or [0]
             self._transport.write(B if rest and rest[0] < first else A)
         else:
-            self._transport.write(answer(f"Answer number {self._calls.answered}.{_WORDS}"))
+            self._transport.write(answer(self._says or f"Answer number {self._calls.answered}.{_WORDS}"))
 
 
-async def serve(latency: float, slots: int) -> None:
-    """Serve, for ever."""
+async def serve(latency: float, slots: int, says: str = "") -> None:
+    """Serve, for ever. says: what is written, as JSON has it between quotes."""
     calls = _Calls(slots, latency)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(calls), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: _Connection(calls, says), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def running(latency: float, slots: int) -> Iterator[str]:
-    """Such a server's address; the process is stopped at the end."""
-    command = [sys.executable, "-m", "benchmarks.loopback", "--latency", str(latency), "--slots", str(slots)]
+def running(latency: float, slots: int, *more: str) -> Iterator[str]:
+    """Such a server's address; the process is stopped at the end. more: of its options."""
+    command = [sys.executable, "-m", "benchmarks.loopback", "--latency", str(latency), "--slots", str(slots), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -140,8 +142,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--latency", type=float, default=0.0, help="seconds a call takes")
     parser.add_argument("--slots", type=int, default=1 << 20, help="calls at once; more wait")
+    parser.add_argument("--says", type=Path, help="file of what is written")
     options = parser.parse_args()
-    asyncio.run(serve(options.latency, options.slots))
+    says = json.dumps(options.says.read_text(encoding="utf-8"), ensure_ascii=False)[1:-1] if options.says else ""
+    asyncio.run(serve(options.latency, options.slots, says))
 
 
 if __name__ == "__main__":

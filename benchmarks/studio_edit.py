@@ -66,7 +66,7 @@ def made(folder: Path) -> Path:
     rows = [{"prompt": f"Question {i}?", "responses": [f"One {i}.", f"Another {i}, at length."]} for i in range(PAIRS)]
     prompts = folder / "p.jsonl"
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    constitution = write_constitution(folder / "c.yaml", PRINCIPLES, {"weight": 2.0})  # type: ignore[dict-item]
+    constitution = write_constitution(folder / "c.yaml", PRINCIPLES, {"weight": 2.0})
     plan = ("--set", "plan.rounds=0", "--set", "plan.controls=0", "--set", f"plan.principles={PRINCIPLES}")
     replay(constitution, prompts, folder / "run", *plan)
     return folder / "run"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -37,6 +38,19 @@ class Strict(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def characters(value: object) -> int:
+    """Characters in all texts of messages, prompts, responses, lists and objects; what is no text counts as one."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(str(key)) + characters(item) for key, item in value.items())
+    if isinstance(value, BaseModel):
+        return sum(characters(item) for _, item in value)
+    if isinstance(value, Response):
+        return characters(value.message)
+    return sum(map(characters, value)) if isinstance(value, list | tuple) else 1
 
 
 class Function(Strict):

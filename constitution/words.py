@@ -12,6 +12,7 @@ _WORD = regex.compile(
 )
 """A run of letters and digits, with the marks, apostrophes, hyphens and underscores inside it; in scripts that are written
 without spaces, each character."""
+_AT_ONCE = 10_000
 
 
 def words_of(text: str, most: int | None = None) -> list[str]:
@@ -37,5 +38,8 @@ def shingles(found: Sequence[str], n: int) -> set[tuple[str, ...]]:
 
 def repetition(text: str) -> float:
     """Share of word 3-grams that stood in the text before, in [0, 1): the same three words, whatever their case."""
-    grams = list(ngrams(words_of(text), 3))
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+    grams, seen, count = ngrams(words_of(text), 3), set[tuple[str, ...]](), 0
+    while some := list(islice(grams, _AT_ONCE)):  # between two steps other threads go on
+        seen.update(some)
+        count += len(some)
+    return 1 - len(seen) / count if count else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from constitution.digest import hasher
@@ -17,6 +17,8 @@ _DELIMITER = re.compile(
     re.IGNORECASE,
 )
 
+_PART = 100_000
+"""Characters that are searched in one go."""
 _HEAD_ENDS = re.compile(r"</reply(?:_b)?(?: [0-9a-f]{8})?>\n\n")
 
 
@@ -56,7 +58,17 @@ def _digest(*texts: str) -> str:
 
 def escape_delimiters(text: str) -> str:
     """The text with our own delimiters broken, so that a response cannot close its block and speak as the prompt."""
-    return _DELIMITER.sub("‹", text)
+    return "".join(_DELIMITER.sub("‹", part) for part in _parts(text))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A text in parts of some size, between which other threads go on. None begins inside a delimiter."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("<", begin + _PART)
+        end = len(text) if end < 0 else end
+        yield text[begin:end]
+        begin = end
 
 
 def render_message(message: Message) -> str:

@@ -24,7 +24,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "constitution": ((REST,),),
     "critics": (("templating", "transcript"), ("text",), ("rules",), (REST,), ("ranking",)),
     "generation": (
-        ("data",), ("settings", "request", "reads", "reasons", "shard", "console", "placement", "scratch", "temporary"),
+        ("data",), ("settings", "request", "reads", "reasons", "shard", "console", "placement", "scratch", "temporary", "tasks"),
         ("engines",),
         ("servers",), ("calls",),
         ("roles",), ("unread", "config"), ("models",), ("fitted",), ("output",), ("pipeline",), ("cluster",), (REST,),

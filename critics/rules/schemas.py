@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
@@ -111,8 +112,8 @@ def _compiled(text: str) -> Callable[[object], _Errors] | str:
     return errors
 
 
-class _Budget:
-    """Steps and seconds of the processor that are left for what is looked at. One at a time: nothing here waits for anything."""
+class _Budget(threading.local):
+    """Steps and seconds of the processor that are left for what a thread looks at, one thing at a time."""
 
     def begin(self, steps: int = MAX_STEPS) -> None:
         self._most = self._steps = steps

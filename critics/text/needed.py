@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-_ALIKE = str.maketrans("İıſ", "iis")
+_ALIKE = (("İ", "i"), ("ı", "i"), ("ſ", "s"))
 """Letters that match another in patterns without case, and have no lower case of their own that is equal."""
 
 
@@ -23,7 +23,10 @@ def squeezed(text: str) -> str:
 
 def folded(text: str) -> str:
     """A text in the form in which it holds what a pattern without case needs."""
-    return (text if text.isascii() else text.translate(_ALIKE)).lower()
+    if not text.isascii():
+        for letter, other in _ALIKE:
+            text = text.replace(letter, other)
+    return text.lower()
 
 
 def needed(pattern: str, flags: int = 0) -> frozenset[str]:

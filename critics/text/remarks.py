@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from constitution.words import shingles, words_of
+from critics.text.needed import Phrase, folded
 
 _NOUN = r"(?:reply|response|revision|critique)"
 _OWN = r"(?:original|revised|previous|above|first|better|improved|new|current|given|final)"
@@ -20,7 +21,7 @@ _REMARK = re.compile(
         | \bthe\s+{_WHO}\s+(?:\w+\s+){{0,2}}(?:{_NOUN}|answer|message)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-_SPOKEN_OF = re.compile(rf"\b(?:replies|{_NOUN}s?)\b", re.IGNORECASE)
+_SPOKEN_OF = Phrase(rf"\b(?:replies|{_NOUN}s?)\b")
 GRAM = 4
 """Words of the n-grams by which two texts are held against each other."""
 WORDS = 3000
@@ -34,7 +35,7 @@ def without_remarks(text: str, before: str) -> str | None:
 
     before: the conversation and the response that is rewritten. Where they speak of responses themselves, so may the text.
     """
-    if _SPOKEN_OF.search(before):
+    if _SPOKEN_OF.matches(before, folded(before)):
         return text
     paragraphs = text.split("\n\n")
     while paragraphs and _REMARK.search(paragraphs[-1]):

@@ -10,6 +10,7 @@ from typing import Literal
 
 from generation.calls.store import CallStore
 from generation.engines.base import Completion, Engine, Request
+from generation.tasks import aside
 
 Observer = Callable[[Request, Completion, bool, float], None]
 """Called after each answer with (request, completion, reused, seconds)."""
@@ -33,7 +34,7 @@ class Stored:
 
     async def generate(self, request: Request) -> Completion:
         """The stored answer, or the engine's, which is then stored. Raises what engine and encoding raise, and StoreError."""
-        key = request.key()
+        key = await aside(request.key, request.characters)
         begin = time.monotonic()
         call = self._in_flight.get(key)
         made = False
@@ -72,7 +73,7 @@ class Stored:
             call.exception()  # seen; else asyncio prints it where whoever asked has been cancelled meanwhile
 
     async def _make(self, key: bytes, request: Request) -> Completion:
-        request = request.encoded()
+        request = await aside(request.encoded, request.characters)
         if self._engine is None:
             self._engine = asyncio.ensure_future(self._open_engine())
         engine = await asyncio.shield(self._engine)

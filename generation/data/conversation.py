@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from constitution.errors import shown
 from constitution.records import Message
 from generation.data.message import Told, finite, message, said
-from generation.data.record import BadRow
+from generation.data.record import BadRow, bounded
 from generation.data.text import parsed, turns_in
 
 T = TypeVar("T")
@@ -209,7 +209,7 @@ def listed(key: str, value: object, allowed: str = "a list") -> list[Any]:
         value = [value]
     if not isinstance(value, list | tuple):
         raise BadRow("bad_row", f"got {shown(value)}", allowed, key=key)
-    return [*value]
+    return _under(key, lambda: [*bounded(value, "items")])
 
 
 def tools(value: object) -> tuple[dict[str, Any], ...]:
@@ -251,7 +251,7 @@ def tags(value: object) -> tuple[str, ...]:
 
 
 def _different(found: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tag.strip() for tag in found if tag.strip()))
+    return tuple(dict.fromkeys(tag.strip() for tag in _under("tags", lambda: bounded(found, "tags")) if tag.strip()))
 
 
 def name(value: object) -> str:
@@ -279,7 +279,7 @@ def _messages(value: object, told: Told) -> Messages:
     if not isinstance(value, list | tuple):
         raise BadRow("bad_row", f"got {shown(value)}", "text, a message or a list of messages")
     found = []
-    for number, turn in enumerate(value):
+    for number, turn in enumerate(bounded(value, "messages")):
         try:
             found.append(message(turn, told))
         except BadRow as error:

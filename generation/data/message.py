@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from constitution.errors import problems_of, shown, suggest
 from constitution.records import Message, Role
-from generation.data.record import BadRow
+from generation.data.record import BadRow, bounded
 from generation.data.text import ROLES, parsed
 
 Told = Counter[str]
@@ -123,7 +123,7 @@ def _calls(given: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
         found = [found]
     if not isinstance(found, list | tuple):
         raise BadRow("malformed_tool_call", f"got {shown(found)}", "a list of calls", key="tool_calls")
-    return [_call(call) for call in found]
+    return [_call(call) for call in bounded(found, "calls of tools")]
 
 
 def _structure(value: object) -> Any:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from constitution.errors import Problem, UserError
 
+T = TypeVar("T")
 MAX_CELL = 1 << 20
 """Most characters of what is read of one row."""
+MAX_ITEMS = 1000
+"""Most messages, responses, tools, calls of tools or tags of one row."""
 MAX_ROW = 8 << 20
 """Most bytes of one row in its file, with the columns that are not read."""
 MAX_SKIPPED = 1 << 30
@@ -41,6 +44,15 @@ class BadRow(Exception):
         """The same of a value that stands under this key."""
         found = self._problem.under(key)
         return BadRow(self.reason, found.got, found.allowed, found.fix, found.key)
+
+
+def bounded(items: Sequence[T], what: str) -> Sequence[T]:
+    """The same. Raises BadRow where there are more than MAX_ITEMS."""
+    if len(items) > MAX_ITEMS:
+        raise BadRow(
+            "cell_too_large", f"has {len(items):,} {what}", f"{MAX_ITEMS:,} a row", "shorten it or leave it out"
+        )
+    return items
 
 
 class Record(NamedTuple):

@@ -25,6 +25,8 @@ _OPENS = ("[", "{", '"[', '"{', "array(", "(", "'[", "'{")
 _ROLE = re.compile(r"""(?<!\\)\\*+['"](?:role|from)\\*+['"]\s*:\s*\\*['"](\w+)""")
 _LOOKED_AT = 400
 """Characters at the beginning of a text in which a role shows that it is a broken conversation."""
+_MOST_TOKENS = 50_000
+"""In a text that Python's repr wrote; one string is one token."""
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):[ ]?")
 Turns = list[dict[str, str]]
 
@@ -42,15 +44,26 @@ def _literal(text: str) -> Any:
     """Python's repr. Two texts side by side are refused: Python would join them, and numpy writes lists so."""
     allowed = "JSON, or what Python's repr writes"
     try:
+        kinds = _kinds(text.strip())
         with quietly():
             found = ast.literal_eval(text.strip())
-        kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text.strip()).readline)]
     except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError, IndentationError):
         raise BadRow("bad_conversation", f"is a text that cannot be parsed ({text[:60]!r})", allowed) from None
     kinds = [kind for kind in kinds if kind not in (tokenize.NL, tokenize.NEWLINE)]
     if any(a == b == tokenize.STRING for a, b in itertools.pairwise(kinds)):
         raise BadRow("bad_conversation", f"is a list without commas ({text[:60]!r})", allowed)
     return list(found) if isinstance(found, tuple) else found
+
+
+def _kinds(text: str) -> list[int]:
+    """Of Python's tokens in a text. Raises ValueError where something in it is none, or they are many: the parser that is asked
+    next keeps all threads waiting."""
+    kinds = list[int]()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.ERRORTOKEN or len(kinds) == _MOST_TOKENS:
+            raise ValueError
+        kinds.append(token.type)
+    return kinds
 
 
 def turns_in(text: str) -> Any | None:

@@ -101,10 +101,10 @@ def _check_encodes(text: str) -> None:
 
 
 class Names:
-    """Makes names unique. SQLite holds those that were given, in a temporary file once they are many."""
+    """Makes names unique. SQLite holds those that were given, in a temporary file once they are many. For one thread at a time."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("CREATE TABLE names (name TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID")
         self._db.execute("BEGIN")
 

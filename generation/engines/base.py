@@ -174,8 +174,12 @@ class Request:
         """Tokens of the prompt: as they are, or else a guess from its characters, more than there will be."""
         if self.tokens:
             return len(self.tokens)
-        characters = len(self.tools) + sum(len(message.content) for message in self.messages)
-        return characters // CHARACTERS_PER_TOKEN + PER_MESSAGE * len(self.messages)
+        return self.characters // CHARACTERS_PER_TOKEN + PER_MESSAGE * len(self.messages)
+
+    @property
+    def characters(self) -> int:
+        """Of its messages, and of the tools."""
+        return len(self.tools) + sum(len(message.content) for message in self.messages)
 
     @property
     def most_written(self) -> int:

@@ -318,7 +318,8 @@ class Encoder:
         return space if space and (joined[:-1] != before) else ""
 
     def _ids(self, rendered: str) -> list[int]:
-        return self._clone.encode(self._named(rendered), add_special_tokens=False).ids
+        # one text as a batch: it needs no offsets, and lets other threads go on
+        return self._clone.encode_batch_fast([self._named(rendered)], add_special_tokens=False)[0].ids
 
     def _named(self, rendered: str) -> str:
         """A rendering with the secret names of its control tokens, without marks."""

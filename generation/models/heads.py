@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterable
+from threading import Lock
 
 _SPANNING = re.compile(r"[\nĊ][!-~]")
 """A line break, as it is or as byte-level vocabularies write it, and a printable character."""
@@ -30,7 +31,7 @@ def spans_lines(vocabulary: Iterable[str]) -> bool:
 
 
 class Heads:
-    """What was encoded lately."""
+    """What was encoded lately, by any thread."""
 
     def __init__(self, ids: Callable[[str], list[int]], spans: bool) -> None:
         """ids: encodes a text. spans: as `spans_lines` of its vocabulary."""
@@ -38,6 +39,8 @@ class Heads:
         self._firsts: dict[str, bool] = {}
         self._spans = spans
         self._kept: dict[str, array[int]] = {}
+        self._lock = Lock()
+        """Held where what is kept changes; never while a text is encoded."""
         self._characters = 0
 
     def encode(self, text: str, cut: int = 0) -> list[int]:
@@ -60,19 +63,22 @@ class Heads:
 
     def _known(self, text: str) -> list[int]:
         """What is kept of a text, which is then the newest; nothing where nothing is, or the text must not be cut off."""
-        found = self._kept.pop(text, None)
-        if found is None:
-            return []
-        self._kept[text] = found
+        with self._lock:
+            found = self._kept.pop(text, None)
+            if found is None:
+                return []
+            self._kept[text] = found
         return found.tolist()
 
     def _keep(self, text: str, ids: list[int]) -> list[int]:
-        self._kept[text] = array("I", ids)
-        self._characters += len(text)
-        while self._kept and self._characters > MOST_CHARACTERS:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
-            self._characters -= len(oldest)
+        kept = array("I", ids)
+        with self._lock:
+            self._characters += len(text) if text not in self._kept else 0
+            self._kept[text] = kept
+            while self._kept and self._characters > MOST_CHARACTERS:
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
+                self._characters -= len(oldest)
         return ids
 
     def _is_safe(self, first: str) -> bool:

@@ -11,6 +11,7 @@ import jinja2
 from jinja2.ext import Extension, loopcontrols
 from pydantic import JsonValue
 
+from constitution.records import characters
 from generation.engines.base import ModelError
 from generation.models.sandbox import Budget, LimitedEnvironment, LimitError, render_within
 
@@ -63,7 +64,7 @@ class ChatTemplate:
             raise ModelError(f"the model has chat templates {', '.join(self._templates)}; name one of them `default`")
         template = self._templates[name]
         variables = {**self._variables, **(told or {})}
-        budget = Budget(_characters(messages) + _characters(tools or ()))
+        budget = Budget(characters(messages) + characters(tools or ()))
         try:
             text = render_within(
                 budget,
@@ -90,15 +91,6 @@ def _compile(environment: LimitedEnvironment, source: str) -> jinja2.Template:
 def _words(error: Exception) -> str:
     said = " ".join(str(error).split())[:200]
     return said if isinstance(error, jinja2.TemplateError) and said else f"{type(error).__name__}: {said}"
-
-
-def _characters(value: Any) -> int:
-    """Characters in all texts of a chat or of tools."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(len(str(key)) + _characters(item) for key, item in value.items())
-    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 1
 
 
 class _Generation(Extension):

@@ -168,7 +168,7 @@ class Tokens:
         return made
 
     def _spans(self, text: str) -> TokenSpans:
-        encoding = self._clone.encode(self._named(text), add_special_tokens=False)
+        encoding = self._clone.encode_batch([self._named(text)], add_special_tokens=False)[0]  # other threads go on
         return TokenSpans(encoding.ids, encoding.offsets)
 
     def _side(self, turns: Turns, encoded: TokenSpans) -> tuple[int, Side]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import NamedTuple
 
-from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote
+from constitution.records import Critique, Dropped, Failure, PreferencePair, Prompt, Response, Stage, Vote, characters
 from critics.ranking.accept import Unaccepted
 from critics.ranking.human import Rewrite, Verdict, overrule
 from generation.calls.prices import Spent
@@ -50,6 +50,11 @@ class Feedback:
         if self.pairs:
             return "pairs"
         return "failed" if self.failures else "dropped"
+
+    @property
+    def characters(self) -> int:
+        """Of the prompt and all candidates."""
+        return characters(self.prompt) + characters([candidate.message for candidate in self.candidates])
 
     def overruled(
         self, verdicts: Iterable[Verdict], rewrites: Iterable[Rewrite] = ()

@@ -14,8 +14,8 @@ from generation.output.records import CONTROL, CONTROL_PROMPT, ControlOutcome
 from generation.pipeline.feedback import comparison_principles, given
 from generation.pipeline.panel import Panel, Voter
 from generation.pipeline.scheduler import UNAVAILABLE
-from generation.pipeline.tasks import together
 from generation.pipeline.voting import votes_on
+from generation.tasks import together
 
 
 class ControlPair(NamedTuple):

@@ -6,20 +6,29 @@ Constitutional AI's two phases (Bai et al. 2022, arXiv:2212.08073): critique and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import chain, groupby
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from itertools import chain
 
-from constitution.errors import UserError
 from constitution.principles import Constitution, Principle, assign
-from constitution.records import Critique, Dropped, Failure, Message, PreferencePair, Prompt, Response, Stage, Vote
+from constitution.records import (
+    Critique,
+    Dropped,
+    Failure,
+    Message,
+    PreferencePair,
+    Prompt,
+    Response,
+    Stage,
+    Vote,
+    characters,
+)
 from critics import critique, revise
 from critics.ranking import select as ranking
 from critics.ranking.accept import Decided, decide
 from critics.ranking.aggregate import Score
 from critics.ranking.kinds import Targets
-from critics.ranking.pooling import Counted
 from critics.ranking.targets import targets
-from critics.rules.check import violates
 from critics.templating import use as use_templates
 from critics.text import thoughts
 from critics.text.manipulation import indicators_of
@@ -30,8 +39,9 @@ from generation.models.policies import Policy, draws
 from generation.models.tool_calls import parse_tool_calls
 from generation.output.records import Feedback
 from generation.pipeline.panel import Panel, Voter
-from generation.pipeline.tasks import together
+from generation.pipeline.rules import broken_rules
 from generation.pipeline.voting import votes_on
+from generation.tasks import aside, together
 
 THOUGHTS_ONLY = "thoughts_only"
 """Reason of a failure: the model thought and did not answer."""
@@ -58,7 +68,7 @@ async def feedback(
 async def originals(policies: Sequence[Policy], prompt: Prompt, plan: Plan) -> list[Response | Failure]:
     """The prompt's given responses, or fresh samples of the policies."""
     if prompt.responses:
-        return given(prompt)
+        return await aside(partial(given, prompt), characters(prompt.responses))
     drawn = draws(policies, prompt, plan.samples, plan.seed)
     return await together(*(sample(one.policy.model, prompt, one.number, plan, one.policy.name) for one in drawn))
 
@@ -104,13 +114,15 @@ async def draw(
     )  # fmt: skip
     if completion.error:
         return _failure(prompt, "sample", completion.error, name)
-    answer, thought = thoughts.split(completion.text, policy.capabilities.thinks)
+    split = partial(thoughts.split, completion.text, policy.capabilities.thinks)
+    answer, thought = await aside(split, len(completion.text))
     if not answer:
         if completion.finish == "length":
             return _truncated(prompt, name, plan)
         return Failure(prompt.id, "sample", THOUGHTS_ONLY if thought else "empty", subject=name)
     try:
-        message = parse_tool_calls(answer, prompt.tools) if prompt.tools else Message(role="assistant", content=answer)
+        called = partial(parse_tool_calls, answer, prompt.tools)
+        message = await aside(called, len(answer)) if prompt.tools else Message(role="assistant", content=answer)
     except ValueError as error:
         if completion.finish == "length":
             return _truncated(prompt, name, plan)
@@ -136,7 +148,7 @@ async def improve(
     """Rounds of critique and revision, each record as it is made. The last Response is the last accepted revision."""
     current = response
     for turn in range(plan.rounds_of(prompt)):
-        critiques = broken_rules(prompt, current, constitution) if plan.rule_critiques else []
+        critiques = await broken_rules(prompt, current, constitution) if plan.rule_critiques else []
         if not critiques:
             judged = judged_by_model(prompt, constitution)
             drawn = assign(judged, f"{plan.seed}/{response.id}/critique/{turn}", plan.critics)
@@ -154,30 +166,16 @@ async def improve(
         current = revision
 
 
-def broken_rules(prompt: Prompt, response: Response, constitution: Constitution) -> list[Critique | Failure]:
-    """A critique by each rule that the response breaks."""
-    found: list[Critique | Failure] = []
-    for principle in constitution.applicable(prompt.tags):
-        if principle.check is None:
-            continue
-        try:
-            broken = violates(principle.check, prompt, response.message)
-        except UserError as error:
-            found.append(Failure(prompt.id, "critique", "rule_error", str(error), response.id))
-            continue
-        if broken:
-            found.append(Critique(prompt.id, response.id, principle.id, f"{principle.text} Here: {broken}.", True))
-    return found
-
-
 async def criticise(
     judge: ChatModel, prompt: Prompt, response: Response, principle: Principle, turn: int, plan: Plan
 ) -> Critique | Failure:
     """One critique of one response under one principle."""
     use_templates(plan.templates)
     sampling = _sampling(plan.critique, plan, prompt, "critique", f"{response.id}/{principle.id}/{turn}")
+    shown = plan.as_shown(prompt, "critic")
+    render = partial(critique.render, shown, response, principle, plan.defences.nonce, plan.improve_in)
     completion = await judge.ask(
-        critique.render(plan.as_shown(prompt, "critic"), response, principle, plan.defences.nonce, plan.improve_in),
+        await aside(render, characters((prompt, response))),
         stage="critique",
         sampling=sampling,
         subject=Subject(prompt.id, (response.id,), principle.id),
@@ -185,7 +183,8 @@ async def criticise(
     if completion.error:
         return _failure(prompt, "critique", completion.error, response.id)
     truncated = completion.finish == "length"
-    return critique.parse(completion.text, truncated, response, principle, judge.capabilities.thinks)
+    read = partial(critique.parse, completion.text, truncated, response, principle, judge.capabilities.thinks)
+    return await aside(read, len(completion.text))
 
 
 async def rewrite(
@@ -202,13 +201,15 @@ async def rewrite(
     principles = [constitution.by_id(record.principle) for record in found]
     sampling = _sampling(plan.revise, plan, prompt, "revise", name)
     use_templates(plan.templates)
-    messages = revise.render(prompt, response, found, principles, plan.defences.nonce, plan.improve_in)
+    render = partial(revise.render, prompt, response, found, principles, plan.defences.nonce, plan.improve_in)
+    messages = await aside(render, characters((prompt, response)))
     completion = await judge.ask(messages, stage="revise", sampling=sampling, subject=Subject(prompt.id, (name,)))
     if completion.error:
         return _failure(prompt, "revise", completion.error, name)
     told = [*(record.text for record in found), *(principle.revise_request for principle in principles)]
     truncated, thinks = completion.finish == "length", judge.capabilities.thinks
-    revision = revise.parse(completion.text, truncated, response, thinks, prompt, told)
+    read = partial(revise.parse, completion.text, truncated, response, thinks, prompt, told)
+    revision = await aside(read, len(completion.text) + characters((prompt, response)))
     if isinstance(revision, str):
         return Dropped(prompt.id, "revise", revision, completion.text[:200], name)
     message = Message(role="assistant", content=revision.text)
@@ -222,12 +223,21 @@ async def compare_all(
     """Round after round, the pairs that the schedule proposes; each asked of every voter."""
     voters = panel.voters(comparison_principles(prompt, constitution, panel, plan))
     vetoes = panel.vetoes(constitution.applicable(prompt.tags))
-    done = Comparisons(prompt, candidates, constitution, panel, plan)
+    manipulative = await dropped_for_manipulation(prompt, candidates, plan)
+    done = Comparisons(prompt, candidates, constitution, panel, plan, manipulative)
     while pairs := done.next_pairs():
         asked = await together(*(ask(panel, voters, prompt, a, b, constitution, plan, vetoes) for a, b in pairs))
         for (a, b), (records, step) in zip(pairs, asked, strict=True):
             done.add(a, b, records, step)
     return done
+
+
+async def dropped_for_manipulation(prompt: Prompt, candidates: Sequence[Response], plan: Plan) -> list[Response]:
+    """The candidates that have manipulation indicators, where those are dropped."""
+    if plan.defences.manipulation != "drop":
+        return []
+    size = characters((prompt, *candidates))
+    return await aside(lambda: [one for one in candidates if indicators_of(prompt, one.message)], size)
 
 
 async def ask(
@@ -269,15 +279,15 @@ class Comparisons:
         constitution: Constitution,
         panel: Panel,
         plan: Plan,
+        manipulative: Sequence[Response] = (),
     ) -> None:
+        """manipulative: those of the candidates that are not compared."""
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}
         self.scores: dict[ranking.Pair, Score] = {}
         self.steps: dict[ranking.Pair, int] = {}
         """Step of the cascade at which asking ended."""
         self.rules = tuple(principle.id for principle in constitution.applicable(prompt.tags) if principle.check)
-        self.manipulative = [
-            c for c in candidates if plan.defences.manipulation == "drop" and indicators_of(prompt, c.message)
-        ]
+        self.manipulative = manipulative
         self._candidates = [candidate for candidate in candidates if candidate not in self.manipulative]
         self._constitution = constitution
         self._panel = panel
@@ -349,16 +359,6 @@ def label(prompt: Prompt, steps: Sequence[Step], done: Comparisons, plan: Plan, 
         failures=tuple(failures),
         dropped=(*dropped, *left_out),
     )
-
-
-def mean_votes(
-    outcome: Feedback, panel: Panel, constitution: Constitution, plan: Plan
-) -> Iterator[tuple[Counted, ...]]:
-    """The votes of each pair that was judged and whose log-odds are their mean; of pairs that came to no row as well."""
-    for _, votes in groupby(outcome.votes, key=lambda vote: (vote.a, vote.b)):
-        combined = panel.score([*votes], constitution, plan)
-        if combined and combined.counted:
-            yield combined.counted
 
 
 def judged_by_model(prompt: Prompt, constitution: Constitution) -> list[Principle]:

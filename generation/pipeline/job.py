@@ -17,11 +17,10 @@ from constitution.digest import digest
 from constitution.errors import Problem, Problems
 from constitution.loading import load, to_yaml
 from constitution.principles import Constitution
-from constitution.records import MAIN, Failure, Prompt, Stage
+from constitution.records import MAIN, Failure, Prompt, Stage, characters
 from constitution.terminal import complain
 from critics import templating
 from critics.ranking.accept import Acceptance
-from critics.ranking.pooling import PooledVotes, Pooling
 from critics.ranking.weights import Weights
 from generation.calls.budget import Limits
 from generation.calls.prices import Spent, Tariff
@@ -41,23 +40,24 @@ from generation.output.card import write_card
 from generation.output.dataset import DatasetWriter
 from generation.output.files import write_atomically
 from generation.output.folder import ACCEPTANCE, CONSTITUTION, LABELS, MACHINE, WEIGHTS, day_of, run_folder
-from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tally, Tokens
+from generation.output.manifest import Calls, Digests, Manifest, Probability, Seconds, Tokens
 from generation.output.records import Estimate, Feedback, Forecast
 from generation.output.settled import Inspected, Settled, Shards, check_shards
 from generation.pipeline import controls
 from generation.pipeline.cost import cost, estimate, spent_before, tariff
-from generation.pipeline.feedback import feedback, mean_votes
+from generation.pipeline.feedback import feedback
 from generation.pipeline.forecast import DryRunEngine, forecast
-from generation.pipeline.outcome import Heard, already_done, incomplete, labels_of, unavailable
+from generation.pipeline.outcome import Heard, Taken, already_done, incomplete, labels_of
 from generation.pipeline.panel import Panel, check_forms, check_voters, idle, panel_of, unknown_principles
 from generation.pipeline.preflight import preflight, remember
 from generation.pipeline.progress import Progress
-from generation.pipeline.scheduler import HeadStart, run
+from generation.pipeline.scheduler import Around, HeadStart, freely, run
 from generation.pipeline.session import CALLS, Session
-from generation.pipeline.tasks import Around, cancel, freely
+from generation.pipeline.voting import mean_votes
 from generation.request import FeedbackSettings, Forget
 from generation.settings import load as load_settings
 from generation.shard import Shard, read_rows
+from generation.tasks import aside, cancel
 from generation.unread import unread_in_run
 
 T = TypeVar("T")
@@ -322,7 +322,7 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
     check_forms(panel, job.constitution, job.plan, job.weights_file, job.acceptance_file)
     if unread := idle(panel, job.plan):
         complain(unread)
-    tally, pooled, constitution, plan = Tally(), PooledVotes(), job.constitution, job.config.plan
+    constitution, plan = job.constitution, job.config.plan
     writer = DatasetWriter(
         job.out, job.constitution, job.registry.judges[MAIN].name, job.config.test_fraction, job.info.has_tools,
         review=job.acceptance is not None and job.config.plan.unaccepted == "review",
@@ -332,58 +332,51 @@ async def _produce(job: Job, session: Session, report: Report | None, merged: Sh
     settled = Settled(session.store, job.digests, given, job.forget == "failed", job.shard is not None, parts)
 
     async def work(prompt: Prompt) -> Feedback:
-        known = settled.merged(prompt) if merged else settled.get(prompt)
+        known = await aside(partial(settled.merged if merged else settled.get, prompt), characters(prompt))
         if known is None:
             async with job.around(prompt) as given_up:
                 known = given_up or await feedback(prompt, constitution, policies, panel, plan, job.config.sft.targets)
-            settled.put(known)
+            await aside(partial(settled.put, known), known.characters)
         return known
 
     ahead = HeadStart(work, job.config.prompts_in_flight, settled.knows)
     judged = asyncio.create_task(controls.judge_controls(panel, job.constitution, job.plan))
     beside = [judged, *([asyncio.create_task(ahead.look(job.rows()))] if settled.any_known() else [])]
-    lost, heard = list[Failure](), Heard(job.labels)
+    heard = Heard(job.labels)
+    taken = Taken(heard, writer, partial(mean_votes, panel=panel, constitution=constitution, plan=plan))
     try:
         async with aclosing(run(job.rows(), ahead, job.config.prompts_in_flight, beside)) as outcomes:
             async for outcome in outcomes:
-                outcome = heard.applied(outcome)
-                tally.add(outcome)
-                writer.write(outcome)
-                for votes in mean_votes(outcome, panel, constitution, plan):
-                    pooled.add(votes)
-                lost += unavailable(outcome.failures)
+                outcome = await taken.take(outcome)
                 session.prompt_done(outcome.prompt.id, failed=outcome.outcome == "failed")
         known = await judged
     finally:
         await cancel(beside)
-    tally.add_controls(known)
-    writer.write_controls(known)
-    lost += [failure for control in known for failure in unavailable(control.failures)]
-    if lost:
+    taken.take_controls(known)
+    if taken.lost:
         writer.abandon()
-        raise incomplete(job.out, lost, tally.counts["prompts"])
+        raise incomplete(job.out, taken.lost, taken.tally.counts["prompts"])
     heard.tell(job.out / LABELS)
-    draft = _close(job, session, writer, tally, pooled.pooling(), merged)
+    draft = _close(job, session, taken, merged)
     if report:
         _report(job.out, draft, report)
     write_card(job.out, draft, job.constitution, job.config)
     return draft
 
 
-def _close(
-    job: Job, session: Session, writer: DatasetWriter, tally: Tally, pooling: Pooling | None, merged: Shards | None
-) -> Manifest:
+def _close(job: Job, session: Session, taken: Taken, merged: Shards | None) -> Manifest:
     """The data to disk, and what the manifest will say."""
     wall = session.seconds
     session.store.check()
     totals = session.store.totals()
     usage = totals.tokens
     own = Tokens(prompt=usage.prompt, cached=usage.cached, completion=usage.completion, estimated=usage.estimated)
-    return tally.manifest(
+    files, pooling = taken.close()
+    return taken.tally.manifest(
         merged.calls() if merged else Calls(made=totals.made, reused=totals.reused, unkept=totals.unkept),
         merged.tokens() if merged else own,
         Seconds(wall=round(wall, 3), engine=merged.engine_seconds() if merged else round(totals.seconds, 3)),
-        writer.close(pooling),
+        files,
         job.digests,
         merged.cost() if merged else cost(totals, job.tariff, job.registry),
         Probability.of(pooling, fitted=job.weights is not None),

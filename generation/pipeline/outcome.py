@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from constitution.errors import Problem, Unavailable, UserError
 from constitution.records import Failure
 from constitution.terminal import complain, printable
 from critics.ranking.human import Verdict
+from critics.ranking.pooling import Counted, PooledVotes, Pooling
 from generation.calls.reading import StoredCalls
 from generation.data.labels import Labels
+from generation.output.dataset import DatasetWriter
 from generation.output.files import contents
 from generation.output.folder import LABELS
-from generation.output.manifest import Digests, Manifest, damages, read
+from generation.output.manifest import Digests, Manifest, Tally, damages, read
 from generation.output.reading import read_failures
-from generation.output.records import CONTROL, Feedback
+from generation.output.records import CONTROL, ControlOutcome, Feedback
 from generation.pipeline.scheduler import UNAVAILABLE
 from generation.pipeline.session import CALLS
 from generation.reasons import advice, told
+from generation.tasks import aside
 
 TOLD = 3
 """Lines that are no labels and are told one by one."""
@@ -94,6 +98,44 @@ def labels_of(out: Path) -> Labels:
     except OSError as error:
         got = f"cannot be read ({error.strerror or error})"
         raise UserError(Problem(str(path), got=got, fix="move it away, or mend it")) from None
+
+
+class Taken:
+    """What comes of the outcomes, one after the other: files, counts and what is pooled."""
+
+    def __init__(
+        self, heard: Heard, writer: DatasetWriter, votes: Callable[[Feedback], Iterable[tuple[Counted, ...]]]
+    ) -> None:
+        """votes: of an outcome, those of each pair whose log-odds are their mean."""
+        self._heard, self._writer, self._votes = heard, writer, votes
+        self._pooled = PooledVotes()
+        self.tally = Tally()
+        self.lost: list[Failure] = []
+        """Failures after which the run is incomplete."""
+
+    async def take(self, outcome: Feedback) -> Feedback:
+        """Write and count it, with what people said of it."""
+        return await aside(partial(self._take, outcome), outcome.characters)
+
+    def _take(self, outcome: Feedback) -> Feedback:
+        outcome = self._heard.applied(outcome)
+        self.tally.add(outcome)
+        self._writer.write(outcome)
+        for votes in self._votes(outcome):
+            self._pooled.add(votes)
+        self.lost += unavailable(outcome.failures)
+        return outcome
+
+    def take_controls(self, outcomes: Sequence[ControlOutcome]) -> None:
+        """Likewise what the panel said of the control pairs."""
+        self.tally.add_controls(outcomes)
+        self._writer.write_controls(outcomes)
+        self.lost += [failure for control in outcomes for failure in unavailable(control.failures)]
+
+    def close(self) -> tuple[dict[str, str], Pooling | None]:
+        """(path -> sha256 of the files, what made probabilities of mean votes). They are in place then."""
+        pooling = self._pooled.pooling()
+        return self._writer.close(pooling), pooling
 
 
 class Heard:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-from constitution.records import Failure, Prompt, Response, Vote
+from constitution.records import Failure, Prompt, Response, Vote, characters
 from critics import rubric
 from critics.templating import use as use_templates
 from generation.config import Plan
 from generation.engines.base import Subject
 from generation.pipeline.panel import SHARED, Judge, Voter
-from generation.pipeline.tasks import together
-from generation.pipeline.written import NoOdds, answered, odds, sampled
+from generation.pipeline.written import NoOdds, answers_of, odds, sampled
+from generation.tasks import aside, together
 
 
 class Batch(NamedTuple):
@@ -70,12 +71,10 @@ async def _shares(batch: Batch, prompt: Prompt, shown: tuple[Response, Response]
     model, n = batch.judge.model, len(batch.voters)
     principles, seen = [voter.principle for voter in batch.voters], plan.as_shown(prompt, "judge")
     use_templates(plan.templates)
-    messages = rubric.render(seen, *shown, principles, plan.defences.nonce)
+    render = partial(rubric.render, seen, *shown, principles, plan.defences.nonce)
+    messages = await aside(render, characters((prompt, *shown)))
     names = ", ".join(voter.name for voter in batch.voters)
     subject = Subject(prompt.id, tuple(response.id for response in shown), names)
     completions = await sampled(model, messages, rubric.schema(n), plan, subject)
-    read = [
-        found if isinstance(found, NoOdds) else (found, rubric.read(found, n))
-        for found in (answered(completion, model) for completion in completions)
-    ]
+    read = await answers_of(completions, model, lambda answer: rubric.read(answer, n))
     return [odds(one if isinstance(one, NoOdds) else (one[0], one[1][number]) for one in read) for number in range(n)]

@@ -13,24 +13,29 @@ from asyncio import (
     create_task,
     get_running_loop,
     sleep,
+    to_thread,
     wait,
 )
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from time import monotonic
+from typing import Any, TypeVar
 
 from constitution.records import Failure, Prompt
 from generation.calls.budget import LimitReached
 from generation.calls.database import StoreError
 from generation.engines.base import ModelError, TransientError
 from generation.output.records import Feedback
-from generation.pipeline.tasks import cancel
+from generation.tasks import cancel
 
+T = TypeVar("T")
 AHEAD = 4
 """How many times the active rows may be finished or waiting behind a slow one: bounds memory, keeps the engine fed."""
-EVERY = 50
-"""Rows that are looked at in one go."""
+EVERY, SOON = 50, 0.05
+"""Most rows that are read in one go, and seconds after which no more are."""
 POLL = 0.05
 """Seconds between two looks at rows that were begun ahead."""
 UNAVAILABLE = "unavailable"
@@ -41,6 +46,13 @@ ENDS_THE_RUN = (ModelError, StoreError, LimitReached)
 """Errors that are no row's own: every other row would meet them too."""
 
 Work = Callable[[Prompt], Awaitable[Feedback]]
+Around = Callable[[Prompt], AbstractAsyncContextManager[Feedback | None]]
+"""What the work on a prompt is done in; gives the prompt's outcome where it is not to be worked on."""
+
+
+def freely(_: Prompt) -> AbstractAsyncContextManager[Feedback | None]:
+    """Nothing does."""
+    return nullcontext()
 
 
 class HeadStart:
@@ -75,9 +87,7 @@ class HeadStart:
         """Go ahead through the rows until the run has caught up; to be begun before the run. Raises what ENDS_THE_RUN."""
         self._found.clear()
         try:
-            for number, prompt in enumerate(prompts):
-                if number % EVERY == 0:
-                    await sleep(0)
+            async for prompt in read_aside(prompts):
                 left = prompt if isinstance(prompt, Prompt) and not self._is_finished(prompt) else None
                 if left:
                     await self._room()
@@ -157,7 +167,7 @@ async def run(
         task.add_done_callback(ended)
     waiting: deque[Task[Feedback] | Feedback] = deque()
     try:
-        for prompt, bad in with_their_own(prompts):
+        async for prompt, bad in read_aside(with_their_own(prompts)):
             waiting.append(create_task(one(prompt, bad)) if isinstance(prompt, Prompt) else unread(prompt))
             while len(waiting) >= AHEAD * rows:
                 yield await _outcome(waiting.popleft(), waiting, fatal)
@@ -169,6 +179,24 @@ async def run(
         await cancel([task for task in waiting if isinstance(task, Task)])
         if fatal.done():
             fatal.exception()
+
+
+async def read_aside(rows: Iterator[T]) -> AsyncGenerator[T, None]:
+    """The rows, which are read in a thread, several at a time: what a row holds does not hold up the calls about others."""
+    while some := await to_thread(_some, rows):
+        for row in some:
+            yield row
+        await sleep(0)
+
+
+def _some(rows: Iterator[T]) -> list[T]:
+    """The next rows, as many as are read soon."""
+    until, found = monotonic() + SOON, list[T]()
+    for row in islice(rows, EVERY):
+        found.append(row)
+        if monotonic() > until:
+            break
+    return found
 
 
 def with_their_own(rows: Iterator[Prompt | Failure]) -> Iterator[tuple[Prompt | Failure, tuple[Failure, ...]]]:

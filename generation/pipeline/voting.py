@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
 
-from constitution.errors import UserError
-from constitution.principles import Principle
-from constitution.records import VIOLATION, Failure, Message, Prompt, Response, Vote
+from constitution.principles import Constitution, Principle
+from constitution.records import VIOLATION, Failure, Message, Prompt, Response, Vote, characters
 from critics import compare, contrast
 from critics.answers import Form
 from critics.compare import Argument
 from critics.labels import Reading, clamped, nearest, within
 from critics.methods import METHODS, JudgingMethod
-from critics.ranking.aggregate import effective_vote, rule_vote
+from critics.ranking.aggregate import effective_vote
+from critics.ranking.pooling import Counted
 from critics.ranking.vetoes import veto
 from critics.ranking.weights import Stopping
-from critics.rules.unit_tests import failing
 from critics.templating import use as use_templates
 from critics.text.thoughts import split
 from generation.config import Plan
 from generation.engines.base import Sampling, Subject
 from generation.engines.reward import REWARD
 from generation.models.chat_model import ONE_TOKEN, ChatModel
+from generation.output.records import Feedback
 from generation.pipeline.panel import Judge, Panel, Voter
 from generation.pipeline.rubric import Batch, cast_votes, units
-from generation.pipeline.tasks import together
-from generation.pipeline.written import NoOdds, answered, odds, sampled
+from generation.pipeline.rules import vote_by_rule
+from generation.pipeline.written import NoOdds, answers_of, odds, sampled
+from generation.tasks import aside, together
 
 Odds = Reading | NoOdds
 
@@ -100,6 +100,16 @@ async def _in_turn(
     return records
 
 
+def mean_votes(
+    outcome: Feedback, panel: Panel, constitution: Constitution, plan: Plan
+) -> Iterator[tuple[Counted, ...]]:
+    """The votes of each pair that was judged and whose log-odds are their mean; of pairs that came to no row as well."""
+    for _, votes in groupby(outcome.votes, key=lambda vote: (vote.a, vote.b)):
+        combined = panel.score([*votes], constitution, plan)
+        if combined and combined.counted:
+            yield combined.counted
+
+
 async def cast(unit: Voter | Batch, prompt: Prompt, a: Response, b: Response, plan: Plan) -> list[Vote | Failure]:
     """The judgements of one pair that are asked for together."""
     if isinstance(unit, Batch):
@@ -112,11 +122,7 @@ async def cast_vote(voter: Voter, prompt: Prompt, a: Response, b: Response, plan
     """One voter's judgement of one pair: in both orders, or of each response by itself. None of a rule that sees no difference."""
     subject = f"{a.id} vs {b.id} by {voter.name}"
     if voter.judge is None:
-        await _run_tests(voter.principle, prompt, (a, b))
-        try:
-            return rule_vote(prompt, a, b, voter.principle)
-        except UserError as error:
-            return Failure(prompt.id, "compare", "rule_error", str(error), subject)
+        return await vote_by_rule(voter.principle, prompt, a, b, subject)
     method = METHODS[voter.method]
     pairwise = method.pairwise
     shown = ((a, b), (b, a)) if pairwise else ((a,), (b,))
@@ -155,21 +161,6 @@ async def pointwise_vote(
     return found.value
 
 
-_ASIDE = ThreadPoolExecutor(1, "unit-tests")
-"""One at a time, as each is kept for the next pair that it is in."""
-
-
-async def _run_tests(principle: Principle, prompt: Prompt, responses: Sequence[Response]) -> None:
-    """Have the code of responses run beside the event loop, where a rule asks for it: the rule then finds what is known."""
-    column = principle.check.tests if principle.check else None
-    if column is None:
-        return
-    loop = asyncio.get_running_loop()
-    for response in responses:
-        with suppress(UserError):  # the rule says so itself
-            await loop.run_in_executor(_ASIDE, failing, prompt, column, response.message.content)
-
-
 async def _debate(
     judge: Judge, voter: Voter, prompt: Prompt, pair: tuple[Response, Response], plan: Plan
 ) -> tuple[Argument, ...] | NoOdds:
@@ -177,7 +168,8 @@ async def _debate(
     use_templates(plan.templates)
     nonce, principle, seen = plan.defences.nonce, voter.principle, plan.as_shown(prompt, "judge")
     sides = (pair, pair[::-1])
-    asked = [compare.render_argument(seen, own, other, principle, nonce) for own, other in sides]
+    size = characters((prompt, *pair))
+    asked = [await aside(partial(compare.render_argument, seen, *side, principle, nonce), size) for side in sides]
     argued = await together(*(_spoken(judge.arguing, one, prompt, voter, plan, pair) for one in asked))
     arguments = [one for one in argued if isinstance(one, str)]
     if len(arguments) < len(argued):
@@ -186,7 +178,7 @@ async def _debate(
         return tuple(map(Argument, arguments))
     authors = [judge.authors.get(own.policy, judge.arguing) for own, _ in sides]
     asked = [
-        compare.render_answer(prompt, own, against, principle, nonce)
+        await aside(partial(compare.render_answer, prompt, own, against, principle, nonce), size)
         for (own, _), against in zip(sides, arguments[::-1], strict=True)
     ]
     answered_by = zip(authors, asked, strict=True)
@@ -210,7 +202,7 @@ async def _spoken(
     completion = await model.ask(messages, stage="compare", sampling=_writing(plan), subject=subject)
     if completion.error:
         return NoOdds(*completion.error)
-    answer, thought = split(completion.text, model.capabilities.thinks)
+    answer, thought = await aside(partial(split, completion.text, model.capabilities.thinks), len(completion.text))
     return answer or NoOdds("thoughts_only" if thought else "empty", completion.text[-200:])
 
 
@@ -233,22 +225,25 @@ async def _odds(
     use_templates(plan.templates)
     model, method, prompt = voter.judge.model, METHODS[voter.method], plan.as_shown(prompt, "judge")
     subject = Subject(prompt.id, tuple(response.id for response in shown), voter.name)
+    size = characters((prompt, *shown))
     if method.conditions:
-        return await _likelihood_ratio(model, prompt, shown[0], method.conditions(prompt, voter.principle), subject)
+        conditions = await aside(partial(method.conditions, prompt, voter.principle), size)
+        return await _likelihood_ratio(model, prompt, shown[0], conditions, subject)
     if not method.render:
         return await _reward(model, prompt, shown[0], ended, subject)
     if not model.reads_labels(method):
         return await _written(model, method, voter.principle, prompt, shown, plan, subject, arguments)
-    messages = method.render(prompt, shown, voter.principle, plan.defences.nonce, "labels", arguments)
+    render = partial(method.render, prompt, shown, voter.principle, plan.defences.nonce, "labels", arguments)
+    messages = await aside(render, size)
     if not method.reasons:
         return await _labelled(model, messages, method, voter.principle, subject)
     thoughts = await model.ask(messages, stage="compare", sampling=_writing(plan), subject=subject)
     if thoughts.error:
         return NoOdds(*thoughts.error)
-    answer, thought = split(thoughts.text, model.capabilities.thinks)
+    answer, thought = await aside(partial(split, thoughts.text, model.capabilities.thinks), len(thoughts.text))
     if not (answer or thought):
         return NoOdds("empty", "no reasoning")
-    conclusion = compare.render_conclusion(messages, answer or thought)
+    conclusion = await aside(partial(compare.render_conclusion, messages, answer or thought), len(thoughts.text))
     z = await _labelled(model, conclusion, method, voter.principle, subject)
     return z if isinstance(z, NoOdds) else within(z, *plan.clamp)
 
@@ -279,12 +274,12 @@ async def _written(
     """Ask several times for an answer in words, or by the schema where the server has that; the smoothed share in log-odds."""
     assert method.render is not None
     form: Form = "json" if model.capabilities.structured else "text"
-    messages = method.render(prompt, shown, principle, plan.defences.nonce, form, arguments)
+    render = partial(method.render, prompt, shown, principle, plan.defences.nonce, form, arguments)
+    messages = await aside(render, characters((prompt, *shown)))
     completions = await sampled(model, messages, method.schema, plan, subject)
     assert method.read_text is not None
     read = method.read_text
-    answers = (answered(completion, model) for completion in completions)
-    z = odds(one if isinstance(one, NoOdds) else (one, read(one, principle)) for one in answers)
+    z = odds(await answers_of(completions, model, lambda answer: read(answer, principle)))
     if isinstance(z, NoOdds):
         return z
     return Reading(clamped(z, *plan.clamp) if method.reasons else z)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from constitution.records import Message
 from critics.answers import UNREAD, smoothed
@@ -11,7 +12,9 @@ from critics.text.thoughts import split
 from generation.config import Plan
 from generation.engines.base import Completion, Sampling, Subject
 from generation.models.chat_model import ChatModel, derive_seed
-from generation.pipeline.tasks import together
+from generation.tasks import aside, together
+
+T = TypeVar("T")
 
 
 class NoOdds(NamedTuple):
@@ -35,6 +38,18 @@ async def sampled(
         )
 
     return await together(*map(once, range(plan.verdict_answers)))
+
+
+async def answers_of(
+    completions: Sequence[Completion], model: ChatModel, read: Callable[[str], T]
+) -> list[tuple[str, T] | NoOdds]:
+    """Of each completion the answer after the thoughts and what is read in it, or why there is none."""
+
+    def each(completion: Completion) -> tuple[str, T] | NoOdds:
+        answer = answered(completion, model)
+        return answer if isinstance(answer, NoOdds) else (answer, read(answer))
+
+    return [await aside(partial(each, completion), len(completion.text)) for completion in completions]
 
 
 def odds(answers: Iterable[tuple[str, float | None] | NoOdds]) -> float | NoOdds:

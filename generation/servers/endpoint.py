@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from constitution.errors import Unavailable
@@ -39,15 +40,18 @@ from generation.servers.answers import Answer, Malformed, billed, most_usage, re
 from generation.servers.bodies import request_body
 from generation.servers.gate import Gate, Outcome, Ticket
 from generation.servers.http.addresses import addresses, expand, named_variables, variable
-from generation.servers.http.client import Client, NoReplyError, Reply, TooLargeError
+from generation.servers.http.client import MAX_BYTES, Client, NoReplyError, Reply, TooLargeError
 from generation.servers.http.secrets import Secrets
 from generation.servers.http.waits import named_wait
 from generation.servers.probe import Questions, probe
 from generation.servers.refusals import ServerFault, Trouble
 from generation.servers.settings import EndpointSettings
+from generation.tasks import aside
 
 FIRST_REFUSALS = 5
 """So many requests of one kind refused, before any was answered, are a setting that is wrong and not the prompts."""
+MOST_BYTES, BYTES_A_TOKEN = 1 << 20, 1 << 10
+"""Of an answer, and for each token of the request and the answer. Parsing one holds up all other calls."""
 _OVERLOADED = frozenset({408, 503, 504, 524, 529})
 _NO_SCORES = (
     "a server of messages gives no log-probabilities of a given response; use a vLLM server with token_ids: true, "
@@ -117,7 +121,8 @@ class Endpoint:
             if isinstance(body, Completion):
                 return body
             try:
-                reply = await self._post(body)
+                reply = await self._post(body, self._most_bytes(request))
+                read = await aside(partial(self._answered_by, reply, request, _names(fields)), len(reply.content))
             except NoReplyError as error:
                 outcome = _Outcome(Outcome.CONGESTED if error.silent else Outcome.DEAD)
                 if error.sent:
@@ -131,9 +136,8 @@ class Endpoint:
                 with suppress(Unavailable):  # nobody makes it again
                     self._paid(request, Unkept.LOST)
                 raise
-            read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _names(fields))
-            outcome = _outcome(read, reply)
-            return self._meant(read, reply, request, ticket)
+            outcome = _outcome(read[0], reply)
+            return self._meant(*read, reply, request, ticket)
         finally:
             self.gate.end(ticket, *outcome)
 
@@ -146,14 +150,16 @@ class Endpoint:
     def read(self, reply: Reply, request: Request) -> Completion:
         """What a reply that came by another way means. Raises as `generate`."""
         ticket = self.gate.begin()
-        read = read_answer(reply.status, reply.content, request, self.settings.token_ids, _names(self.settings.rename))
+        read, usage = self._answered_by(reply, request, _names(self.settings.rename))
         self.gate.end(ticket, *_outcome(read, reply))
-        return self._meant(read, reply, request, ticket, batched=True)
+        return self._meant(read, dataclasses.replace(usage, batched=True), reply, request, ticket)
 
-    def _meant(
-        self, read: Answer, reply: Reply, request: Request, ticket: Ticket, *, batched: bool = False
-    ) -> Completion:
-        usage = self._usage(read, reply, request, batched)
+    def _answered_by(self, reply: Reply, request: Request, sent: Collection[str]) -> tuple[Answer, Usage]:
+        """What a reply says, and what it is billed. sent: names of the request's fields."""
+        read = read_answer(reply.status, reply.content, request, self.settings.token_ids, sent)
+        return read, self._usage(read, reply, request)
+
+    def _meant(self, read: Answer, usage: Usage, reply: Reply, request: Request, ticket: Ticket) -> Completion:
         if isinstance(read, Completion):
             # a server that counts as many tokens as it may write, and calls the answer complete, has cut it
             most = request.most_written + self.settings.thinking_tokens
@@ -165,13 +171,11 @@ class Endpoint:
             raise AgainError(self.said(read.words), malformed=True)
         raise self._fault(self._located(read, reply), request, ticket)
 
-    def _usage(self, read: Answer, reply: Reply, request: Request, batched: bool = False) -> Usage:
+    def _usage(self, read: Answer, reply: Reply, request: Request) -> Usage:
         """What an answer is billed, guessed where it does not say."""
         if not isinstance(read, Completion):
-            usage = billed(reply.status, reply.content, request, self.settings.thinking_tokens)
-        else:
-            usage = read.usage if read.error or read.usage.reported else guessed_usage(request, read.text)
-        return dataclasses.replace(usage, batched=True) if batched else usage
+            return billed(reply.status, reply.content, request, self.settings.thinking_tokens)
+        return read.usage if read.error or read.usage.reported else guessed_usage(request, read.text)
 
     def _paid(self, request: Request, why: Unkept, usage: Usage | None = None) -> None:
         """Tell of a call that was paid; the most that it can have taken where nothing is known. Raises Unavailable."""
@@ -189,7 +193,7 @@ class Endpoint:
             self.meter.before_probe(request)
         fields = request_body(request, self.model, settings)
         try:
-            reply = await self._post(json.dumps(fields, allow_nan=False).encode())
+            reply = await self._post(json.dumps(fields, allow_nan=False).encode(), self._most_bytes(request))
         except (NoReplyError, TooLargeError) as error:
             if isinstance(error, TooLargeError) or error.sent:
                 self._paid(request, Unkept.PROBE)
@@ -212,15 +216,19 @@ class Endpoint:
         """Close the connections."""
         await self.client.close()
 
-    async def _post(self, body: bytes) -> Reply:
+    def _most_bytes(self, request: Request) -> int:
+        """Of an answer, with the log-probabilities of all tokens in it, or with the request in an error's words."""
+        return min(MAX_BYTES, MOST_BYTES + BYTES_A_TOKEN * int(self.tokens(request)))
+
+    async def _post(self, body: bytes, most: int) -> Reply:
         url = self.addresses.tokens if self.settings.token_ids else self.addresses.chat
         try:
-            return await self.client.post(url, body)
+            return await self.client.post(url, body, most)
         except NoReplyError as error:
             if not error.stale:
                 raise
         # a connection that was idle may have been closed while the request was on its way
-        return await self.client.post(url, body)
+        return await self.client.post(url, body, most)
 
     def _accepted(self, read: Completion, request: Request) -> Completion:
         """A completion with no secret in it."""

@@ -51,9 +51,9 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._settings.url!r})"
 
-    async def post(self, url: str, body: bytes) -> Reply:
-        """The answer to a JSON body. Raises NoReplyError and TooLargeError."""
-        return await self.send("POST", url, body, {"Content-Type": "application/json"})
+    async def post(self, url: str, body: bytes, most: int = MAX_BYTES) -> Reply:
+        """The answer to a JSON body, up to so many bytes. Raises NoReplyError and TooLargeError."""
+        return await self.send("POST", url, body, {"Content-Type": "application/json"}, most)
 
     async def send(
         self,

@@ -1,0 +1,48 @@
+"""Rules, held against responses: what they say as critiques and as votes, in time that holds up no call."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from constitution.checks.check import Check
+from constitution.errors import UserError
+from constitution.principles import Constitution, Principle
+from constitution.records import Critique, Failure, Prompt, Response, Vote, characters
+from critics.ranking.aggregate import rule_vote
+from critics.rules.check import violates
+from generation.tasks import LONG, aside
+
+
+async def broken_rules(prompt: Prompt, response: Response, constitution: Constitution) -> list[Critique | Failure]:
+    """A critique by each rule that the response breaks."""
+    found: list[Critique | Failure] = []
+    for principle in constitution.applicable(prompt.tags):
+        if principle.check is None:
+            continue
+        try:
+            held = partial(violates, principle.check, prompt, response.message)
+            broken = await aside(held, _characters(principle.check, response))
+        except UserError as error:
+            found.append(Failure(prompt.id, "critique", "rule_error", str(error), response.id))
+            continue
+        if broken:
+            found.append(Critique(prompt.id, response.id, principle.id, f"{principle.text} Here: {broken}.", True))
+    return found
+
+
+async def vote_by_rule(
+    principle: Principle, prompt: Prompt, a: Response, b: Response, subject: str
+) -> Vote | Failure | None:
+    """A rule's judgement of one pair; None where it sees no difference. subject: the pair, and who judges it."""
+    assert principle.check is not None
+    try:
+        return await aside(partial(rule_vote, prompt, a, b, principle), _characters(principle.check, a, b))
+    except UserError as error:
+        return Failure(prompt.id, "compare", "rule_error", str(error), subject)
+
+
+def _characters(check: Check, *responses: Response) -> int:
+    """Of the responses; as of long ones where a rule of somebody's own may take long for any."""
+    is_own = check.own or check.of_row or check.tests or check.json_schema is not None
+    may_take_long = is_own or check.must_match is not None or check.must_not_match is not None
+    return LONG + 1 if may_take_long else sum(characters(response.message) for response in responses)
