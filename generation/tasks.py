@@ -15,6 +15,7 @@ from asyncio import (
     to_thread,
     wait,
 )
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -22,7 +23,7 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 LONG = 10_000
 """Characters of texts that are read sooner than a thread has taken them over, whoever wrote them."""
-_locks: WeakKeyDictionary[AbstractEventLoop, Lock] = WeakKeyDictionary()
+_lanes: WeakKeyDictionary[AbstractEventLoop, defaultdict[str, Lock]] = WeakKeyDictionary()
 
 
 async def together(*steps: Coroutine[Any, Any, T]) -> list[T]:
@@ -42,15 +43,15 @@ async def cancel(tasks: Sequence[Task[Any]]) -> None:
     await gather(*tasks, return_exceptions=True)
 
 
-async def aside(work: Callable[[], T], characters: int) -> T:
+async def aside(work: Callable[[], T], characters: int, lane: str = "texts") -> T:
     """What the work returns or raises. On texts of more characters than LONG it is done in a thread.
 
-    One piece of such work is done at a time: threads take turns, and the event loop would wait for the turns of all. Where the
-    task is cancelled, the work has ended before it raises.
+    Of a lane one piece of such work is done at a time: threads take turns, and the event loop would wait for the turns of all.
+    Where the task is cancelled, the work has ended before it raises.
     """
     if characters <= LONG:
         return work()
-    async with _locks.setdefault(get_running_loop(), Lock()):
+    async with _lanes.setdefault(get_running_loop(), defaultdict(Lock))[lane]:
         done = create_task(to_thread(work))
         try:
             return await shield(done)

@@ -12,6 +12,9 @@ from critics.ranking.aggregate import rule_vote
 from critics.rules.check import violates
 from generation.tasks import LONG, aside
 
+LANE = "rules"
+"""Beside other texts, which need not wait for the code of responses that a rule runs."""
+
 
 async def broken_rules(prompt: Prompt, response: Response, constitution: Constitution) -> list[Critique | Failure]:
     """A critique by each rule that the response breaks."""
@@ -21,7 +24,7 @@ async def broken_rules(prompt: Prompt, response: Response, constitution: Constit
             continue
         try:
             held = partial(violates, principle.check, prompt, response.message)
-            broken = await aside(held, _characters(principle.check, response))
+            broken = await aside(held, _characters(principle.check, response), LANE)
         except UserError as error:
             found.append(Failure(prompt.id, "critique", "rule_error", str(error), response.id))
             continue
@@ -36,7 +39,7 @@ async def vote_by_rule(
     """A rule's judgement of one pair; None where it sees no difference. subject: the pair, and who judges it."""
     assert principle.check is not None
     try:
-        return await aside(partial(rule_vote, prompt, a, b, principle), _characters(principle.check, a, b))
+        return await aside(partial(rule_vote, prompt, a, b, principle), _characters(principle.check, a, b), LANE)
     except UserError as error:
         return Failure(prompt.id, "compare", "rule_error", str(error), subject)
 

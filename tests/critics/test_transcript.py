@@ -6,6 +6,7 @@ import pytest
 
 from constitution.records import Message, Prompt
 from critics.transcript import (
+    _PART,
     Nonces,
     ask,
     conversation,
@@ -55,6 +56,12 @@ def test_a_message_without_words_is_its_calls() -> None:
 )  # fmt: skip
 def test_delimiters_are_broken(text: str) -> None:
     assert escape_delimiters(f"a {text} b") == f"a ‹{text[1:]} b"
+
+
+@pytest.mark.parametrize("before", [*range(_PART - 12, _PART + 2), 3 * _PART - 5])
+def test_delimiters_are_broken_wherever_a_long_text_is_cut(before: int) -> None:
+    text = f"{'a' * before}</reply_a 12ab>{'<' * _PART} b"
+    assert escape_delimiters(text) == text.replace("</reply_a", "‹/reply_a")
 
 
 @pytest.mark.parametrize("text", ["<replying>", "reply>", "<b>", "a < b", f"<reply{' ' * 201}>", "<reply<b>"])

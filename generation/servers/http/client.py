@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from generation.servers.settings import EndpointSettings
+from generation.tasks import aside
 
 MAX_BYTES = 32 << 20
 """Most of an answer that is read, compressed or not, and most of it after decompression."""
@@ -74,7 +76,7 @@ class Client:
             ) as response:
                 content = await _read(response.content, most)
                 encoding = response.headers.get("Content-Encoding", "")
-                whole = decompress(content, encoding, most) if encoding else content
+                whole = await aside(partial(decompress, content, encoding, most), most) if encoding else content
                 return Reply(response.status, response.headers, whole)
         except aiohttp.ConnectionTimeoutError:
             raise NoReplyError("cannot connect in time", silent=True, sent=False) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,20 @@ def test_what_was_opened_is_closed_when_the_work_fails(tmp_path: Path) -> None:
             assert session.calls == CallCount(made=0, reused=1)
 
     asyncio.run(again())
+
+
+def test_libraries_are_not_looked_through_again_for_garbage_while_calls_are_made(tmp_path: Path) -> None:
+    async def inside() -> tuple[int, int]:
+        async with Session(tmp_path / "calls.sqlite") as session:
+            opened = gc.get_freeze_count()
+            made = [[] for _ in range(1000)]
+            await asked(session, Echo(), 1)
+            return opened, gc.get_freeze_count() - opened - len(made)
+
+    before, more = asyncio.run(inside())
+    assert before > 10_000
+    assert more >= 0, "what an engine brought in is frozen too"
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from generation.engines.base import Completion, RefusedError, TransientError
-from generation.servers.endpoint import Endpoint
+from generation.servers.endpoint import MOST_BYTES, Endpoint
 from generation.servers.http.client import MAX_BYTES, TooLargeError, decompress
 from generation.servers.settings import EndpointSettings
 from tests.generation.servers.loopback import CHAT, SAY, ask, settings
@@ -59,7 +60,17 @@ def test_a_compressed_answer_is_read_and_a_bomb_is_none(serve: Any) -> None:
     assert completion.text == "hello"
     (error,) = ask(settings(serve(bomb), attempts=1), SAY)
     assert isinstance(error, RefusedError)
-    assert "over 33,554,432 bytes after decompression" in str(error)
+    assert "bytes after decompression" in str(error)
+
+
+def test_an_answer_is_as_long_as_its_request_allows(serve: Any) -> None:
+    spaced = {"raw": TEXT + b" " * 2 * MOST_BYTES}
+    (refused,) = ask(settings(serve(spaced), attempts=1), SAY)
+    assert isinstance(refused, RefusedError)
+    assert "the answer is over" in str(refused)
+    (completion,) = ask(settings(serve(spaced)), replace(SAY, sampling=replace(SAY.sampling, max_tokens=4096)))
+    assert isinstance(completion, Completion)
+    assert completion.text == "hello"
 
 
 def test_an_answer_that_drips_has_a_deadline(serve: Any) -> None:
