@@ -58,7 +58,7 @@ def assert_shown(path: Path, lines: list[str], folder: Path) -> None:
     text = "\n".join(line.rstrip() for line in lines).strip().replace(str(folder), "FOLDER")
     text = re.sub(r"\b[0-9a-f]{12,64}\b", "DIGEST", text)
     text = re.sub(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d[^\s\"<]*", "TIME", text)
-    text = re.sub(r"(?<=\nbegun\n)\d{4}-\d\d-\d\d", "DAY", text)
+    text = re.sub(r"(\n(?:begun|made)\n)\d{4}-\d\d-\d\d", r"\1DAY", text)
     if os.environ.get("SOLON_UPDATE_GOLDEN") == "1":
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
