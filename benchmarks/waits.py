@@ -1,6 +1,6 @@
 """How long a run's event loop waits at most while long hostile texts go through it: as rows, as tokens, and as a server's answers.
 
-    python -m benchmarks.waits [--size 1000000] [--pieces 12]
+    python -m benchmarks.waits [--size 1000000] [--pieces 30]
 
 A text is one piece many times over. For each there is a run on the replay engine over rows that have it in each place in turn, one
 that encodes them all for the embedded model, whose context they do not fit, and one that is answered with it by a server, as
@@ -125,7 +125,7 @@ def main() -> None:
     """Measure, piece by piece."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", type=int, default=1_000_000, help="characters (default: %(default)s)")
-    parser.add_argument("--pieces", type=int, default=12, help="how many pieces (default: %(default)s)")
+    parser.add_argument("--pieces", type=int, default=30, help="how many pieces (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         assert [*measured(Path(place), "a ", 100)]  # imports what a run imports when it comes to it
