@@ -62,6 +62,9 @@ LONGEST, LONGEST_TOKEN = 100_000, 32
 """Characters of an answer, thoughts included: so many, and so many more for each token that was asked for. Readers of answers take
 time in proportion to them, and everything else waits for that."""
 
+MOST_PARTS = 200_000
+"""Lists and objects in an answer; log-probabilities have one or two for each token."""
+
 
 class Malformed(NamedTuple):
     """An answer that is none: it cannot be read, or not known to be whole."""
@@ -89,7 +92,7 @@ def read_answer(status: int, content: bytes, request: Request, token_ids: bool, 
     if not 200 <= status < 300:
         return read_refusal(status, content.decode("utf-8", "replace"), sent, asked)
     try:
-        answer = json.loads(_decoded(content))
+        answer = _loaded(content)
         return _bounded(_read(answer, request, token_ids, partial(read_refusal, sent=sent, asked=asked)), request)
     except _NoCompletion as error:
         return Malformed(str(error)[:SHOWN])
@@ -111,7 +114,7 @@ def billed(status: int, content: bytes, request: Request, thinking: int = 0) -> 
     thinking: tokens that the server allows for thoughts.
     """
     try:
-        answer: Any = json.loads(_decoded(content))
+        answer: Any = _loaded(content)
     except (ValueError, RecursionError, MemoryError):
         answer = None
     known = isinstance(answer, Mapping)
@@ -126,6 +129,13 @@ def most_usage(request: Request, thinking: int = 0) -> Usage:
     """The most tokens that a call can have taken."""
     written = request.most_written + thinking
     return Usage(request.prompt_size, 0, written, request.prompt_size + written)
+
+
+def _loaded(content: bytes) -> Any:
+    """The JSON of an answer. Raises ValueError, also where making what it holds would hold up everything else."""
+    if content.count(b"[") + content.count(b"{") > MOST_PARTS:
+        raise ValueError(f"over {MOST_PARTS:,} lists and objects")
+    return json.loads(_decoded(content))
 
 
 def _decoded(content: bytes) -> str:

@@ -73,6 +73,15 @@ def test_an_answer_is_as_long_as_its_request_allows(serve: Any) -> None:
     assert completion.text == "hello"
 
 
+def test_an_answer_of_very_many_lists_is_none(serve: Any) -> None:
+    padded = json.dumps({**CHAT, "x": [[]] * 200_001}, separators=(",", ":"))
+    (refused,) = ask(settings(serve({"raw": padded.encode()}), attempts=1), SAY)
+    assert isinstance(refused, RefusedError)
+    fewer = json.dumps({**CHAT, "x": [[]] * 190_000}, separators=(",", ":"))
+    (completion,) = ask(settings(serve({"raw": fewer.encode()})), SAY)
+    assert isinstance(completion, Completion)
+
+
 def test_an_answer_that_drips_has_a_deadline(serve: Any) -> None:
     server = serve({"json": CHAT, "drip": 0.02})
     (error,) = ask(settings(server, timeout_seconds=1, deadline_seconds=0.1, attempts=1), SAY)
