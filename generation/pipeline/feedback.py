@@ -279,7 +279,7 @@ class Comparisons:
         constitution: Constitution,
         panel: Panel,
         plan: Plan,
-        manipulative: Sequence[Response] = (),
+        manipulative: Sequence[Response],
     ) -> None:
         """manipulative: those of the candidates that are not compared."""
         self.records: dict[ranking.Pair, list[Vote | Failure]] = {}

@@ -24,6 +24,7 @@ from generation.pipeline.feedback import (
     Step,
     ask,
     comparison_principles,
+    dropped_for_manipulation,
     given,
     improve,
     judged_by_model,
@@ -191,7 +192,8 @@ async def _comparisons(
     plan: Plan,
     engine: DryRunEngine,
 ) -> _Met:
-    comparisons = Comparisons(prompt, candidates, constitution, panel, plan)
+    manipulative = await dropped_for_manipulation(prompt, candidates, plan)
+    comparisons = Comparisons(prompt, candidates, constitution, panel, plan, manipulative)
     more, whole = 0, True
     counted: set[str] = set()
     while whole and (pairs := comparisons.next_pairs()):

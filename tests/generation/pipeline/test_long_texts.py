@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from critics import critique, revise
+from critics import critique, revise, templating
 from critics.text import thoughts
 from generation.data import prompts
 from generation.engines.base import Completion, Request
@@ -63,6 +63,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> Seen:
         (prompts, "_made"), (columns, "indicators_of"), (feedback, "indicators_of"), (feedback, "given"),
         (critique, "parse"), (revise, "parse"), (thoughts, "split"), (rules, "violates"), (rules, "rule_vote"),
         (voting, "split"), (settled, "to_json"), (encoder.Encoder, "_ids"),
+        (templating.Templates, "render"),
     ):  # fmt: skip
         watch(owner, name)
     return seen
@@ -100,7 +101,9 @@ def test_the_texts_of_rows_and_of_models_hold_nothing_up(
         tmp_path, rows, "plan.samples=2", "plan.rule_critiques=true", f"plan.defences.manipulation={manipulative}"
     )
     assert manifest.counts.prompts == 2
-    assert readers.keys() >= {"_made", "indicators_of", "given", "parse", "split", "violates", "to_json"} | more
+    assert (
+        readers.keys() >= {"_made", "indicators_of", "given", "parse", "split", "violates", "to_json", "render"} | more
+    )
     assert {name for name, seen in readers.items() if any(seen)} == set()
 
 
