@@ -3,9 +3,8 @@
     python -m benchmarks.hostile [--size 1000000] [--only NAME]
 
 A text is a head, one piece many times over and a tail. Each reader is given all texts at a small size, and the slowest at four
-times as much, again and again, up to `--size` characters; what reads a model's words, up to what is read of 4,096 tokens. A run
-reads long texts in a thread; its event loop waits only while a single search of a text keeps all threads waiting, which is
-measured on the slowest text.
+times as much, again and again, up to `--size` characters, or to what it is given at most. A run reads long texts in a thread; its
+event loop waits only while a single search of a text keeps all threads waiting, which is measured on the slowest text.
 """
 
 from __future__ import annotations
@@ -38,6 +37,7 @@ from critics.text import (
     thoughts,
     tone,
 )
+from critics.text.manipulation import SCANNED
 from critics.transcript import escape_delimiters, shared_head
 from generation.data import text as data_text
 from generation.data.record import BadRow
@@ -46,6 +46,7 @@ from generation.output.card import code, fenced
 from generation.output.pages import visible
 from generation.servers import wording
 from generation.servers.answers import LONGEST, LONGEST_TOKEN
+from generation.servers.refusals import READ
 from generation.tasks import aside
 
 Reader = Callable[[str], object]
@@ -155,16 +156,20 @@ READERS: dict[str, Reader] = {
 
 Case = tuple[str, str, str]
 """What a text begins with, what is repeated, and what it ends with."""
-OF_ANSWERS = frozenset(
-    (
-        "a revision", "a critique", "a verdict in words", "whether a verdict is clear", "mentions of responses", "a side in JSON",
-        "a grade", "yes or no", "no violation", "objects in an answer", "several verdicts", "thoughts of a model that thinks",
-        "remarks", "an echo", "a call in text", "a bare call",
-    )
-)  # fmt: skip
-"""Readers of what a model writes, which is cut at a length that the tokens asked for decide."""
-MOST_OF_AN_ANSWER = LONGEST + LONGEST_TOKEN * 4096
-"""Characters of an answer of 4,096 tokens, the most that is read of it."""
+MOST = {
+    **dict.fromkeys(
+        (
+            "a revision", "a critique", "a verdict in words", "whether a verdict is clear", "mentions of responses",
+            "a side in JSON", "a grade", "yes or no", "no violation", "objects in an answer", "several verdicts",
+            "thoughts of a model that thinks", "remarks", "an echo", "a call in text", "a bare call",
+        ),
+        LONGEST + LONGEST_TOKEN * 4096,
+    ),
+    **dict.fromkeys((name for name in READERS if name.startswith(("phrases", "tokens"))), SCANNED),
+    **dict.fromkeys(("an overflow", "a refusal of a server"), READ),
+}  # fmt: skip
+"""Most characters that a reader is given: of an answer of 4,096 tokens, of a response that is searched for what addresses its
+judge, of a server's error. Others are given whatever a row may hold."""
 CASES: list[Case] = [(head, piece, tail) for piece in PIECES for head, tail in FRAMES]
 
 
@@ -215,7 +220,7 @@ def main() -> None:
     for name, reader in READERS.items():
         if options.only and options.only not in name:
             continue
-        size = min(options.size, MOST_OF_AN_ANSWER) if name in OF_ANSWERS else options.size
+        size = min(options.size, MOST.get(name, options.size))
         took, growth, (head, piece, tail), n = worst(reader, size)
         waited = held_up(reader, text_of((head, piece, tail), n))
         slow += waited > TOLERABLE

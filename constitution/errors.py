@@ -152,9 +152,14 @@ def without_credentials(text: str) -> str:
     return _CREDENTIAL.sub(lambda found: f"{found[1] or found[2]}[secret]", text)
 
 
+_LOOKED_AT = 10_000
+"""Characters of a text in which credentials are looked for, of which far fewer are shown."""
+
+
 def shown(value: object) -> str:
     """A value as a message shows it: its repr, at most MAX_SHOWN characters, without credentials that it may hold."""
-    text = without_credentials(repr(value))
+    beginning = value[:_LOOKED_AT] if isinstance(value, str) else value
+    text = without_credentials(repr(beginning))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 

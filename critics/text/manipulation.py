@@ -44,7 +44,7 @@ INDICATORS: dict[str, str] = {
 LIMIT = 10_000
 """Characters of a response beyond which it is `too_long`."""
 
-_SCANNED = 100_000
+SCANNED = 100_000
 """Characters, half from the start and half from the end, that are searched for phrases; longer texts are `too_long` anyway."""
 
 
@@ -72,7 +72,7 @@ def indicators(text: str, prompt: str = "", limit: int = LIMIT) -> tuple[str, ..
     """
     scanned = _ends(text)
     uncoded = _CODE.sub(" ", _plain(scanned))
-    seen = _TextForms(scanned, uncoded, _QUOTED.sub(" ", uncoded), prompt[:_SCANNED])
+    seen = _TextForms(scanned, uncoded, _QUOTED.sub(" ", uncoded), prompt[:SCANNED])
     found = {name for name, test in _TESTS.items() if test(seen)}
     if len(text) > limit:
         found.add("too_long")
@@ -93,8 +93,8 @@ _QUOTED = re.compile(
 
 
 def _ends(text: str) -> str:
-    half = _SCANNED // 2
-    return text if len(text) <= _SCANNED else f"{text[:half]}\n{text[-half:]}"
+    half = SCANNED // 2
+    return text if len(text) <= SCANNED else f"{text[:half]}\n{text[-half:]}"
 
 
 def _plain(text: str) -> str:
