@@ -96,6 +96,7 @@ class HeadStart:
                 if left:
                     self._begun[left.id] = (left, create_task(self._one(left)))
                     self._found.set()
+                    await sleep(0)
             self._found.set()
             for ended in as_completed([task for _, task in self._begun.values()]):
                 await self._ended(ended)
@@ -169,6 +170,7 @@ async def run(
     try:
         async for prompt, bad in read_aside(with_their_own(prompts)):
             waiting.append(create_task(one(prompt, bad)) if isinstance(prompt, Prompt) else unread(prompt))
+            await sleep(0)  # those of all rows' first steps in one go would hold up the loop
             while len(waiting) >= AHEAD * rows:
                 yield await _outcome(waiting.popleft(), waiting, fatal)
         while waiting:

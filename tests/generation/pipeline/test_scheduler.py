@@ -58,6 +58,32 @@ def test_outcomes_come_in_the_prompts_order_and_few_are_held() -> None:
     assert most[0] == 4
 
 
+def test_rows_are_begun_one_at_a_time_and_the_loop_goes_round_between() -> None:
+    begun, most = 0, 0
+
+    async def work(prompt: Prompt) -> Feedback:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(0.01)
+        return Feedback(prompt)
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            before = begun
+            await asyncio.sleep(0)
+            most = max(most, begun - before)
+
+    async def both() -> None:
+        watching = asyncio.create_task(watch())
+        assert len([outcome async for outcome in run(prompts(60), work, 50)]) == 60
+        watching.cancel()
+
+    asyncio.run(both())
+    assert begun > 50
+    assert most <= 2
+
+
 def test_a_row_whose_engine_is_away_is_a_failure_and_the_rest_go_on() -> None:
     async def work(prompt: Prompt) -> Feedback:
         if prompt.id == "p1":
