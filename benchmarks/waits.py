@@ -4,8 +4,8 @@
 
 A text is one piece many times over. For each there is a run on the replay engine over rows that have it in each place in turn, one
 that encodes them all for the embedded model, whose context they do not fit, and one that is answered with it by a server, as
-critiques, revisions, verdicts in words and calls of tools. Whatever waits longer than that is named by the function in which the
-loop was.
+critiques, revisions, verdicts in words and calls of tools; and one over many rows of texts that are not long. Beside each figure
+stands where the loop, and threads beside it, were in the longest wait.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ CHOSEN = (
     "Response A is ", "better ", "\n\nHuman: ", "[1,", "<tool_call>", "🙂", "&", "A and B ", "{}", "```\n", "here is the ",
 )  # fmt: skip
 """Pieces that are tried first."""
-
-
 ANSWER = 200_000
 """Characters of a server's answer; of more than 1 MB of it, as JSON, and some for each token asked for, nothing is read."""
+MANY, MANY_CHARACTERS = 300, 2000
+"""Rows, and characters of each of their two responses."""
 LONG_ALONE = 3
 """Rows that no model could be asked about, so that none is loaded."""
 
@@ -104,11 +104,18 @@ def waited(folder: Path, *overrides: str, rows: list[dict[str, object]], engine:
     return (watch.longest, watch.where) if progress.begun else (0.0, "")
 
 
+def many(text: str) -> list[dict[str, object]]:
+    """Rows of two responses each."""
+    begin = text[:MANY_CHARACTERS]
+    return [{"prompt": f"Why {i}?", "responses": [f"{i} {begin}", f"{i}{begin} x"]} for i in range(MANY)]
+
+
 def measured(folder: Path, piece: str, size: int) -> Iterator[tuple[str, float, str]]:
     """(kind of run, seconds of its longest wait, where)."""
     text = piece * (size // len(piece))
     yield "rows", *waited(folder, "plan.rule_critiques=true", rows=rows(text))
     yield "tokens", *waited(folder, "plan.rounds=0", rows=rows(text)[:LONG_ALONE], engine="transformers")
+    yield "many", *waited(folder, "plan.rule_critiques=true", rows=many(text))
     said = folder / "said.txt"
     said.write_text(text[:ANSWER], encoding="utf-8")
     tool: dict[str, object] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -135,9 +142,10 @@ def main() -> None:
             for kind, seconds, where in measured(Path(place), piece, options.size):
                 longest[kind] = max(longest.get(kind, 0.0), seconds)
                 print(f"{piece!r:40} {kind:8} {seconds:7.3f} s  {where}", flush=True)
+    sizes = {"answers": min(options.size, ANSWER), "many": min(options.size, MANY_CHARACTERS)}
     for kind, seconds in longest.items():
-        size = min(options.size, ANSWER) if kind == "answers" else options.size
-        show(f"longest wait of the event loop, {kind} of {size:,} characters", seconds, "s", f"<= {TOLERABLE}")
+        what = f"{f'{MANY} rows' if kind == 'many' else kind} of {sizes.get(kind, options.size):,} characters"
+        show(f"longest wait of the event loop, {what}", seconds, "s", f"<= {TOLERABLE}")
 
 
 if __name__ == "__main__":

@@ -153,13 +153,12 @@ def without_credentials(text: str) -> str:
 
 
 _LOOKED_AT = 10_000
-"""Characters of a text in which credentials are looked for, of which far fewer are shown."""
+"""Characters of a value's repr in which credentials are looked for, of which far fewer are shown."""
 
 
 def shown(value: object) -> str:
     """A value as a message shows it: its repr, at most MAX_SHOWN characters, without credentials that it may hold."""
-    beginning = value[:_LOOKED_AT] if isinstance(value, str) else value
-    text = without_credentials(repr(beginning))
+    text = without_credentials(repr(value)[:_LOOKED_AT])
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 

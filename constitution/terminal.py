@@ -7,10 +7,13 @@ goes through it as well; `generation.console.Console` styles its own text and cl
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO, cast
+
+_QUIET = threading.RLock()
 
 
 def printable(text: str) -> str:
@@ -77,7 +80,10 @@ def _clean(stream: TextIO) -> TextIO:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Python's warnings are not shown, as those of code that parses and yet is odd, which a stranger wrote."""
-    with warnings.catch_warnings():
+    """Python's warnings are not shown, as those of code that parses and yet is odd, which a stranger wrote.
+
+    One thread at a time: what is shown is set for the whole process, and two that set it back in another order would leave it so.
+    """
+    with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -13,6 +13,7 @@ _WORD = regex.compile(
 """A run of letters and digits, with the marks, apostrophes, hyphens and underscores inside it; in scripts that are written
 without spaces, each character."""
 _AT_ONCE = 10_000
+"""3-grams that are counted before other threads may go on."""
 
 
 def words_of(text: str, most: int | None = None) -> list[str]:
@@ -39,7 +40,7 @@ def shingles(found: Sequence[str], n: int) -> set[tuple[str, ...]]:
 def repetition(text: str) -> float:
     """Share of word 3-grams that stood in the text before, in [0, 1): the same three words, whatever their case."""
     grams, seen, count = ngrams(words_of(text), 3), set[tuple[str, ...]](), 0
-    while some := list(islice(grams, _AT_ONCE)):  # between two steps other threads go on
+    while some := list(islice(grams, _AT_ONCE)):
         seen.update(some)
         count += len(some)
     return 1 - len(seen) / count if count else 0.0

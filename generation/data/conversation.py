@@ -241,7 +241,7 @@ def tags(value: object) -> tuple[str, ...]:
         return ()
     if isinstance(value, str) and not value.lstrip().startswith(("[", "(")):
         divided = value.replace(";", ",").split(",") if "," in value or ";" in value else value.split()
-        return _different(divided)
+        return _different(_under("tags", lambda: bounded(divided, "tags")))
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = [value]
     found = listed("tags", value)
@@ -251,7 +251,7 @@ def tags(value: object) -> tuple[str, ...]:
 
 
 def _different(found: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tag.strip() for tag in _under("tags", lambda: bounded(found, "tags")) if tag.strip()))
+    return tuple(dict.fromkeys(tag.strip() for tag in found if tag.strip()))
 
 
 def name(value: object) -> str:

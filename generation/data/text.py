@@ -43,10 +43,11 @@ def parsed(text: str) -> Any:
 def _literal(text: str) -> Any:
     """Python's repr. Two texts side by side are refused: Python would join them, and numpy writes lists so."""
     allowed = "JSON, or what Python's repr writes"
+    stripped = text.strip()
     try:
-        kinds = _kinds(text.strip())
+        kinds = _kinds(stripped)
         with quietly():
-            found = ast.literal_eval(text.strip())
+            found = ast.literal_eval(stripped)
     except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError, IndentationError):
         raise BadRow("bad_conversation", f"is a text that cannot be parsed ({text[:60]!r})", allowed) from None
     kinds = [kind for kind in kinds if kind not in (tokenize.NL, tokenize.NEWLINE)]

@@ -54,7 +54,7 @@ class Feedback:
     @property
     def characters(self) -> int:
         """Of the prompt and all candidates."""
-        return characters(self.prompt) + characters([candidate.message for candidate in self.candidates])
+        return characters((self.prompt, *self.candidates))
 
     def overruled(
         self, verdicts: Iterable[Verdict], rewrites: Iterable[Rewrite] = ()

@@ -45,7 +45,6 @@ async def vote_by_rule(
 
 
 def _characters(check: Check, *responses: Response) -> int:
-    """Of the responses; as of long ones where a rule of somebody's own may take long for any."""
-    is_own = check.own or check.of_row or check.tests or check.json_schema is not None
-    may_take_long = is_own or check.must_match is not None or check.must_not_match is not None
-    return LONG + 1 if may_take_long else sum(characters(response.message) for response in responses)
+    """Of the responses; as of long ones where what somebody else wrote, a function, tests or a pattern, may take long for any."""
+    others = (check.own, check.of_row, check.tests, check.json_schema, check.must_match, check.must_not_match)
+    return LONG + 1 if any(part is not None for part in others) else characters(responses)

@@ -225,16 +225,14 @@ async def _odds(
     use_templates(plan.templates)
     model, method, prompt = voter.judge.model, METHODS[voter.method], plan.as_shown(prompt, "judge")
     subject = Subject(prompt.id, tuple(response.id for response in shown), voter.name)
-    size = characters((prompt, *shown))
     if method.conditions:
-        conditions = await aside(partial(method.conditions, prompt, voter.principle), size)
+        conditions = await aside(partial(method.conditions, prompt, voter.principle), characters(prompt))
         return await _likelihood_ratio(model, prompt, shown[0], conditions, subject)
     if not method.render:
         return await _reward(model, prompt, shown[0], ended, subject)
     if not model.reads_labels(method):
         return await _written(model, method, voter.principle, prompt, shown, plan, subject, arguments)
-    render = partial(method.render, prompt, shown, voter.principle, plan.defences.nonce, "labels", arguments)
-    messages = await aside(render, size)
+    messages = await _asking(method, prompt, shown, voter.principle, plan, "labels", arguments)
     if not method.reasons:
         return await _labelled(model, messages, method, voter.principle, subject)
     thoughts = await model.ask(messages, stage="compare", sampling=_writing(plan), subject=subject)
@@ -246,6 +244,21 @@ async def _odds(
     conclusion = await aside(partial(compare.render_conclusion, messages, answer or thought), len(thoughts.text))
     z = await _labelled(model, conclusion, method, voter.principle, subject)
     return z if isinstance(z, NoOdds) else within(z, *plan.clamp)
+
+
+async def _asking(
+    method: JudgingMethod,
+    prompt: Prompt,
+    shown: tuple[Response, ...],
+    principle: Principle,
+    plan: Plan,
+    form: Form,
+    arguments: tuple[Argument, ...],
+) -> tuple[Message, ...]:
+    """What a judge is asked."""
+    assert method.render is not None
+    render = partial(method.render, prompt, shown, principle, plan.defences.nonce, form, arguments)
+    return await aside(render, characters((prompt, *shown)))
 
 
 async def _labelled(
@@ -272,10 +285,8 @@ async def _written(
     arguments: tuple[Argument, ...],
 ) -> Odds:
     """Ask several times for an answer in words, or by the schema where the server has that; the smoothed share in log-odds."""
-    assert method.render is not None
     form: Form = "json" if model.capabilities.structured else "text"
-    render = partial(method.render, prompt, shown, principle, plan.defences.nonce, form, arguments)
-    messages = await aside(render, characters((prompt, *shown)))
+    messages = await _asking(method, prompt, shown, principle, plan, form, arguments)
     completions = await sampled(model, messages, method.schema, plan, subject)
     assert method.read_text is not None
     read = method.read_text

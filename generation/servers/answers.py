@@ -60,8 +60,7 @@ _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _MAX_COUNT = 1 << 53
 LONGEST, LONGEST_TOKEN = 100_000, 32
 """Characters of an answer, thoughts included: so many, and so many more for each token that was asked for. Readers of answers take
-time in proportion to them, and everything else waits for that."""
-
+time in proportion to them."""
 MOST_PARTS = 200_000
 """Lists and objects in an answer; log-probabilities have one or two for each token."""
 

@@ -5,6 +5,9 @@ import json
 import logging
 import subprocess
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from rich.table import Table
 
 from constitution.command import run_command
 from constitution.errors import Fault, Problem, Unavailable, UserError
-from constitution.terminal import CleanStream, guarded
+from constitution.terminal import CleanStream, guarded, quietly
 from generation.console import Console
 from solon.__main__ import main as solon
 
@@ -206,3 +209,21 @@ def test_nor_does_a_process_of_its_own() -> None:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.startswith("none�[2J:".encode())
+
+
+def test_whichever_thread_ends_first_what_warns_is_afterwards_as_before() -> None:
+    before, entered, leave = [*warnings.filters], threading.Event(), threading.Event()
+
+    def other() -> None:
+        entered.set()
+        with quietly():
+            leave.wait(60)
+
+    with quietly():
+        thread = threading.Thread(target=other)
+        thread.start()
+        entered.wait(60)
+        time.sleep(0.05)
+    leave.set()
+    thread.join()
+    assert [*warnings.filters] == before

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 import regex
 
-from critics.text.needed import Phrases, squeezed
+from critics.text.needed import Phrase, Phrases, squeezed
 from tests.steps import Steps, TooManyError, repetitions
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def patterns() -> Iterator[Pattern]:
     """Those that modules keep, and those that stand where they are used."""
     for path in sorted(chain.from_iterable((ROOT / package).rglob("*.py") for package in PACKAGES)):
         source = path.read_text(encoding="utf-8")
-        if not re.search(r"\bre(?:gex)?\.\w+\(|phrases|re\.Pattern", source):
+        if not re.search(r"\bre(?:gex)?\.\w+\(|phrases|Phrase|re\.Pattern", source):
             continue
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         tree = ast.parse(source)
@@ -89,6 +89,8 @@ def kept(value: object) -> Iterator[re.Pattern[str]]:
         yield value
     elif isinstance(value, Phrases):
         yield from (phrase.compiled for phrase in value.all)
+    elif isinstance(value, Phrase):
+        yield value.compiled
     elif isinstance(value, dict):
         yield from chain.from_iterable(map(kept, value.values()))
     elif isinstance(value, (list, tuple)):

@@ -53,7 +53,7 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._settings.url!r})"
 
-    async def post(self, url: str, body: bytes, most: int = MAX_BYTES) -> Reply:
+    async def post(self, url: str, body: bytes, most: int) -> Reply:
         """The answer to a JSON body, up to so many bytes. Raises NoReplyError and TooLargeError."""
         return await self.send("POST", url, body, {"Content-Type": "application/json"}, most)
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from constitution.checks.check import Check
+from constitution.principles import Principle
+from constitution.records import Message, Prompt, Response
 from critics import critique, revise, templating
 from critics.text import thoughts
 from generation.data import prompts
@@ -105,6 +108,28 @@ def test_the_texts_of_rows_and_of_models_hold_nothing_up(
         readers.keys() >= {"_made", "indicators_of", "given", "parse", "split", "violates", "to_json", "render"} | more
     )
     assert {name for name, seen in readers.items() if any(seen)} == set()
+
+
+@pytest.mark.parametrize(
+    ("check", "aside"),
+    [
+        ({"max_words": 3}, False),
+        ({"own": "brief"}, True),
+        ({"of_row": "rules"}, True),
+        ({"tests": "tests"}, True),
+        ({"json_schema": {}}, True),
+        ({"must_match": "a"}, True),
+        ({"must_not_match": "a"}, True),
+    ],
+)
+def test_what_somebody_else_wrote_runs_beside_the_loop_for_any_response(
+    check: dict[str, Any], aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "rule_vote", lambda *_: on_the_loop())
+    principle = Principle(id="p", objective="o", text="Be.", check=Check.model_validate(check))
+    prompt = Prompt(id="q", messages=(Message(role="user", content="Why?"),))
+    a, b = (Response(name, "q", Message(role="assistant", content=name), "given", name) for name in "ab")
+    assert asyncio.run(rules.vote_by_rule(principle, prompt, a, b, "a vs b")) is not aside
 
 
 def test_encoding_holds_nothing_up(readers: Seen, tmp_path: Path) -> None:
